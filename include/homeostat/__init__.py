@@ -1,0 +1,1 @@
+"""Homeostat keeps machine-learning models healthy without a person watching them."""

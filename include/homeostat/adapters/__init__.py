@@ -1,0 +1,1 @@
+"""The only rooms that know MLflow, SQL and S3; a fake beside each."""

@@ -1,0 +1,1 @@
+"""From raw rows to a training snapshot: windows, weights, bad periods, data quality."""

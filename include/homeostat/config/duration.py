@@ -1,0 +1,49 @@
+"""Durations as people write them: 90s, 15m, 24h, 180d, 2w."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_FORM = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+
+
+def parse_duration(text: object) -> timedelta:
+    """Turn ``"90s"``, ``"15m"``, ``"24h"``, ``"180d"`` or ``"2w"`` into a timedelta.
+
+    Raises
+    ------
+    ValueError
+        For anything else, a bare number included: its unit would be a guess.
+    """
+    if isinstance(text, timedelta):
+        return text
+    match = _FORM.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        msg = f"{text!r} is not a duration: write a number and a unit, such as 90s, 15m, 24h or 180d"
+        raise ValueError(msg)
+    try:
+        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    except OverflowError:
+        msg = f"{text!r} is longer than any clock can hold: 180d is half a year"
+        raise ValueError(msg) from None
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a timedelta in the largest unit that leaves a whole number (``"24h"``, ``"90s"``)."""
+    seconds = value.total_seconds()
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{int(seconds // size)}{unit}"
+    return f"{seconds:g}s"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+]

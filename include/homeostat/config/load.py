@@ -1,0 +1,232 @@
+"""model.yaml from disk into a ModelConfig, with errors that name file, line, key and cure."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from homeostat.config.errors import ConfigError, NotFound
+from homeostat.config.model import ModelConfig
+
+MAX_BYTES = 256 * 1024  # a model.yaml of this size is a mistake or an attack
+
+Positions = dict[tuple[str | int, ...], int]
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader without aliases (no alias bombs) and without doubled keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.events.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            msg = f"line {mark.line + 1}: YAML aliases (*name) are not accepted here: write the value out"
+            raise ConfigError(msg)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(  # PyYAML's own signature
+        self,
+        node: yaml.MappingNode,
+        deep: bool = False,  # noqa: FBT001, FBT002
+    ) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (str, int, float, bool)) and key in seen:
+                msg = f"line {key_node.start_mark.line + 1}: the key '{key}' stands twice: keep one of them"
+                raise ConfigError(msg)
+            seen.add(key if isinstance(key, (str, int, float, bool)) else id(key_node))
+        return super().construct_mapping(node, deep=deep)
+
+
+def _parse(text: str) -> tuple[Any, Positions]:
+    """Parse YAML once, returning its value and the line of every path in it."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        positions = dict(_lines(node, ())) if node is not None else {}
+        return (loader.construct_document(node) if node is not None else None), positions
+    finally:
+        loader.dispose()
+
+
+def _lines(node: yaml.Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    yield path, node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield (*path, str(key.value)), key.start_mark.line + 1
+            yield from (
+                (p, n) for p, n in _lines(value, (*path, str(key.value))) if p != (*path, str(key.value))
+            )
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _lines(value, (*path, index))
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay ``over`` on ``base``, mapping by mapping; anything else is replaced whole."""
+    out = dict(base)
+    for key, value in over.items():
+        mine = out.get(key)
+        out[key] = merge(mine, value) if isinstance(mine, Mapping) and isinstance(value, Mapping) else value
+    return out
+
+
+def load_model(path: Path, overrides: Mapping[str, Any] | None = None) -> ModelConfig:
+    """Read and validate one ``model.yaml`` (or the folder that holds one).
+
+    Parameters
+    ----------
+    path
+        The file, or its folder.
+    overrides
+        Laid over the file before validation: ``{"*": {...}, "<model>": {...}}``, so that a
+        staging or demonstration machine can run the same models with shorter durations.
+
+    Raises
+    ------
+    ConfigError
+        Malformed YAML, an unknown key (with the nearest right one), or an impossible value;
+        the message names the file, the line and the key.
+    NotFound
+        There is no such file.
+    """
+    path = path / "model.yaml" if path.is_dir() else path
+    raw, positions = _read(path)
+    for scope in ("*", str(raw.get("name"))):
+        raw = merge(raw, (overrides or {}).get(scope) or {})
+    try:
+        config = ModelConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_sentences(path, error, positions))) from None
+    if path.parent.name != config.name:
+        line = positions.get(("name",), 1)
+        msg = (
+            f"{path}, line {line}: name is '{config.name}' but the folder is '{path.parent.name}': "
+            "they must be the same, so that no two models share a name"
+        )
+        raise ConfigError(msg)
+    config._folder = path.parent.resolve()  # noqa: SLF001  # set once, where it is read
+    return config
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Positions]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            msg = f"{path}: larger than {MAX_BYTES // 1024} KB, which no model.yaml needs to be"
+            raise ConfigError(msg)
+        raw, positions = _parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{path}: no such file; 'homeostat new MODEL' writes a folder that works as it stands"
+        raise NotFound(msg) from None
+    except ConfigError as error:
+        msg = f"{path}, {error}"
+        raise ConfigError(msg) from None
+    except UnicodeDecodeError as error:
+        msg = f"{path}: not UTF-8 text ({error.reason} at byte {error.start})"
+        raise ConfigError(msg) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(_yaml_sentence(path, error)) from None
+    except RecursionError:
+        msg = f"{path}: nested too deeply; model.yaml has four levels at the most"
+        raise ConfigError(msg) from None
+    if not isinstance(raw, dict):
+        msg = f"{path}: expected keys such as 'name: my_model', found {type(raw).__name__}"
+        raise ConfigError(msg)
+    return raw, positions
+
+
+def load_models(folder: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, ModelConfig]:
+    """Load every ``<folder>/*/model.yaml``, by name; raises as :func:`load_model` does."""
+    return {
+        config.name: config
+        for config in (load_model(path, overrides) for path in sorted(folder.glob("*/model.yaml")))
+    }
+
+
+def load_overrides(path: str | os.PathLike[str] | None) -> dict[str, Any]:
+    """Read the overrides file that ``HOMEOSTAT_OVERRIDES`` names; nothing when it names none."""
+    if not path:
+        return {}
+    try:
+        raw, _ = _parse(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{path}: HOMEOSTAT_OVERRIDES names this file, but it is not there"
+        raise ConfigError(msg) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(_yaml_sentence(Path(path), error)) from None
+    if not isinstance(raw or {}, dict) or not all(isinstance(value, dict) for value in (raw or {}).values()):
+        msg = f"{path}: expected model names (or '*') with settings, as in '*: {{shadow: {{duration: 10s}}}}'"
+        raise ConfigError(msg)
+    return raw or {}
+
+
+def _yaml_sentence(path: Path, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}"
+
+
+def _sentences(path: Path, error: ValidationError, positions: Positions) -> Iterator[str]:
+    for item in error.errors(include_url=False):
+        where = tuple(part for part in item["loc"] if not str(part).startswith("function-"))
+        key = ".".join(str(part) for part in where) or "model.yaml"
+        line = next((positions[where[:n]] for n in range(len(where), -1, -1) if where[:n] in positions), 1)
+        yield f"{path}, line {line}, {key}: {_reason(item, where)}"
+
+
+def _reason(item: Mapping[str, Any], where: tuple[Any, ...]) -> str:
+    if item["type"] == "extra_forbidden":
+        known = _keys_at(where[:-1])
+        near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
+        cure = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(sorted(known))}"
+        return f"unknown key; {cure}"
+    if item["type"] == "missing":
+        return f"missing; write for example {_example(where)}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    found = item.get("input")
+    shown = "" if isinstance(found, dict | BaseModel) else f" (found {found!r})"
+    if where == ("name",) and item["type"] == "string_pattern_mismatch":
+        message = "use lower-case letters, digits, '_' and '-' only: the name becomes part of paths and URLs"
+    elif where == ("pipeline",) and item["type"] == "string_pattern_mismatch":
+        message = "write FILE:FUNCTION, for example pipeline.py:build"
+    return message + shown
+
+
+def _keys_at(where: tuple[Any, ...]) -> list[str]:
+    """The keys that model.yaml knows at a path, as its users write them."""
+    section: Any = ModelConfig
+    for part in where:
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            break
+        for name, field in section.model_fields.items():
+            if part in (name, field.alias):
+                section = _section_in(field.annotation) or section
+                break
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for arg in getattr(annotation, "__args__", ()) if (found := _section_in(arg))), None)
+
+
+def _example(where: tuple[Any, ...]) -> str:
+    examples = {
+        ("name",): "name: my_model",
+        ("task",): "task: classification",
+        ("pipeline",): "pipeline: pipeline.py:build",
+        ("source",): "source: {kind: csv, uri: data/rows.csv}",
+        ("schema",): "schema: {timestamp: timestamp, label: {name: y}, features: {x: {type: number}}}",
+        ("schema", "label"): "label: {name: y, delay: 24h}",
+        ("schema", "features"): "features: {temp: {type: number, range: [0, 1]}}",
+    }
+    last = where[-1] if where else "name"
+    return examples.get(where, f"{last}: number" if last == "type" else f"{last}: ...")

@@ -1,0 +1,84 @@
+"""Where this installation keeps its things: read from the environment, the same in compose and locally."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from homeostat.config.errors import ConfigError
+from homeostat.config.load import load_models, load_overrides
+from homeostat.config.model import ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The platform's own settings; every one has a default that works on one machine.
+
+    ============================ ===========================================================
+    HOMEOSTAT_HOME               project folder (default: the one that holds ``include/``)
+    HOMEOSTAT_MODELS             folder of model folders (``$HOMEOSTAT_HOME/include/models``)
+    HOMEOSTAT_STATE              local state (``$HOMEOSTAT_HOME/.homeostat``)
+    HOMEOSTAT_STORE              ``file:///path`` or ``s3://bucket/prefix`` (``file://$STATE/store``)
+    HOMEOSTAT_LEDGER             SQLAlchemy URL (``sqlite:///$STATE/ledger.db``)
+    HOMEOSTAT_CACHE              the gateway's digest-addressed cache (``$STATE/cache``)
+    HOMEOSTAT_GATEWAY            the gateway's URL, for clients (``http://127.0.0.1:8080``)
+    HOMEOSTAT_CONTROL_TOKEN      bearer token of the gateway's control side (none: control is off)
+    HOMEOSTAT_OVERRIDES          YAML laid over every model.yaml: ``{"*": {...}, name: {...}}``
+    HOMEOSTAT_TRUSTED_TYPES      more skops types to trust, comma-separated
+    MLFLOW_TRACKING_URI          the MLflow server (``http://127.0.0.1:5000``)
+    ============================ ===========================================================
+    """
+
+    home: Path
+    models: Path
+    state: Path
+    store: str
+    ledger: str
+    cache: Path
+    gateway: str
+    control_token: str
+    overrides: str
+    trusted_types: tuple[str, ...]
+    tracking_uri: str
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from the environment; unset ones get their defaults."""
+        env = os.environ if env is None else env
+        home = Path(env.get("HOMEOSTAT_HOME") or Path(__file__).resolve().parents[3])
+        state = Path(env.get("HOMEOSTAT_STATE") or home / ".homeostat")
+        return cls(
+            home=home,
+            models=Path(env.get("HOMEOSTAT_MODELS") or home / "include" / "models"),
+            state=state,
+            store=env.get("HOMEOSTAT_STORE") or f"file://{state / 'store'}",
+            ledger=env.get("HOMEOSTAT_LEDGER") or f"sqlite:///{state / 'ledger.db'}",
+            cache=Path(env.get("HOMEOSTAT_CACHE") or state / "cache"),
+            gateway=(env.get("HOMEOSTAT_GATEWAY") or "http://127.0.0.1:8080").rstrip("/"),
+            control_token=env.get("HOMEOSTAT_CONTROL_TOKEN", ""),
+            overrides=env.get("HOMEOSTAT_OVERRIDES", ""),
+            trusted_types=tuple(
+                t.strip() for t in env.get("HOMEOSTAT_TRUSTED_TYPES", "").split(",") if t.strip()
+            ),
+            tracking_uri=(env.get("MLFLOW_TRACKING_URI") or "http://127.0.0.1:5000").rstrip("/"),
+        )
+
+    def model_overrides(self) -> dict[str, Any]:
+        """What ``HOMEOSTAT_OVERRIDES`` lays over model.yaml files."""
+        return load_overrides(self.overrides)
+
+    def load_models(self) -> dict[str, ModelConfig]:
+        """Every model of this installation, by name."""
+        return load_models(self.models, self.model_overrides())
+
+    def load_model(self, name: str) -> ModelConfig:
+        """One model by name; raises ConfigError naming the models that there are."""
+        models = self.load_models()
+        if name not in models:
+            there = ", ".join(models) or "none yet: 'homeostat new MODEL' writes one"
+            msg = f"no model '{name}' in {self.models}; there are: {there}"
+            raise ConfigError(msg)
+        return models[name]

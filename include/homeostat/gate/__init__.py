@@ -1,0 +1,1 @@
+"""What a candidate has to show before it may meet traffic."""

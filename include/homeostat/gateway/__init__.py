@@ -1,0 +1,1 @@
+"""Serves champion and candidate over HTTP and takes a bad version back."""

@@ -1,0 +1,1 @@
+"""Counts on frozen edges: the one currency of monitoring and rollouts."""

@@ -1,0 +1,1 @@
+"""Phases of a rollout and the pure decisions between them."""

@@ -1,0 +1,206 @@
+"""Which version serves which share, and how far a candidate has come: the state that the ledger holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from homeostat.config.model import ModelConfig
+
+
+class Phase(StrEnum):
+    """Where a candidate stands. Each phase has one sentence, in :data:`SENTENCES`."""
+
+    REGISTERED = "registered"
+    SHADOW = "shadow"
+    CANARY = "canary"
+    WAITING = "waiting"
+    CHAMPION = "champion"
+    ROLLED_BACK = "rolled_back"
+    SUPERSEDED = "superseded"
+
+    @property
+    def active(self) -> bool:
+        """Whether a rollout in this phase still holds the right of way."""
+        return self in (Phase.REGISTERED, Phase.SHADOW, Phase.CANARY, Phase.WAITING)
+
+
+SENTENCES: dict[Phase, str] = {
+    Phase.REGISTERED: "Registered and known to the gateway; it answers nobody yet.",
+    Phase.SHADOW: "Answers the same inputs as the champion, unseen by clients.",
+    Phase.CANARY: "Serves a small, sticky share of the traffic.",
+    Phase.WAITING: "Passed its canary and keeps its share until a person approves.",
+    Phase.CHAMPION: "Serves everything; the version before it stays loaded.",
+    Phase.ROLLED_BACK: "Taken back; it serves nothing any more.",
+    Phase.SUPERSEDED: "Gave way to a newer candidate before it was done.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRef:
+    """A registered version, and the digest that its bytes must have."""
+
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The settings of one rollout, copied from model.yaml when it began: a replay decides the same."""
+
+    shadow: timedelta
+    max_divergence: float
+    shadow_min_samples: int
+    steps: tuple[float, ...]
+    step_duration: timedelta
+    min_samples: int
+    error_rate: float
+    p99_latency_ms: float
+    window: int
+    approval: bool = False
+
+    @classmethod
+    def of(cls, config: ModelConfig, *, approval: bool = False) -> Plan:
+        """Copy what model.yaml says; ``approval`` asks for a person whatever it says."""
+        return cls(
+            shadow=config.shadow.duration,
+            max_divergence=config.shadow.max_divergence,
+            shadow_min_samples=config.shadow.min_samples,
+            steps=config.canary.steps,
+            step_duration=config.canary.step_duration,
+            min_samples=config.canary.min_samples,
+            error_rate=config.rollback.error_rate,
+            p99_latency_ms=config.rollback.p99_latency_ms,
+            window=config.rollback.window,
+            approval=approval or config.approval == "required",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One candidate's way to traffic. ``id`` is the retrain's run key and salts the routing hash."""
+
+    id: str
+    candidate: VersionRef
+    phase: Phase
+    step: int
+    entered_at: datetime
+    plan: Plan
+    extended: bool = False
+    approved: bool = False
+    forced: bool = False
+    reason: str = ""
+
+    @property
+    def stage(self) -> str:
+        """The name under which evidence of this phase and step is counted."""
+        return f"canary:{self.step}" if self.phase in (Phase.CANARY, Phase.WAITING) else str(self.phase)
+
+    @property
+    def share(self) -> float:
+        """The candidate's share of the traffic, 0 outside the canary."""
+        return self.plan.steps[self.step] if self.phase in (Phase.CANARY, Phase.WAITING) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The truth about one model's traffic. ``revision`` 0 means: nothing was ever written."""
+
+    model: str
+    revision: int = 0
+    champion: VersionRef | None = None
+    previous: VersionRef | None = None
+    rollout: Rollout | None = None
+    promoted_at: datetime | None = None
+
+    @property
+    def active(self) -> Rollout | None:
+        """The rollout that is under way, if there is one."""
+        return self.rollout if self.rollout is not None and self.rollout.phase.active else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; :meth:`from_json` reads it back, older forms included."""
+        rollout = self.rollout
+        return {
+            "model": self.model,
+            "revision": self.revision,
+            "champion": _ref_json(self.champion),
+            "previous": _ref_json(self.previous),
+            "promoted_at": self.promoted_at.isoformat() if self.promoted_at else None,
+            "rollout": None
+            if rollout is None
+            else {
+                "id": rollout.id,
+                "candidate": _ref_json(rollout.candidate),
+                "phase": str(rollout.phase),
+                "step": rollout.step,
+                "share": rollout.share,
+                "entered_at": rollout.entered_at.isoformat(),
+                "extended": rollout.extended,
+                "approved": rollout.approved,
+                "forced": rollout.forced,
+                "reason": rollout.reason,
+                "plan": _plan_json(rollout.plan),
+            },
+        }
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Traffic:
+        """Read what :meth:`to_json` wrote."""
+        inner = raw.get("rollout")
+        promoted = raw.get("promoted_at")
+        return cls(
+            model=raw["model"],
+            revision=int(raw["revision"]),
+            champion=_ref(raw.get("champion")),
+            previous=_ref(raw.get("previous")),
+            promoted_at=datetime.fromisoformat(promoted) if promoted else None,
+            rollout=None
+            if inner is None
+            else Rollout(
+                id=inner["id"],
+                candidate=VersionRef(**inner["candidate"]),
+                phase=Phase(inner["phase"]),
+                step=int(inner["step"]),
+                entered_at=datetime.fromisoformat(inner["entered_at"]),
+                extended=bool(inner.get("extended")),
+                approved=bool(inner.get("approved")),
+                forced=bool(inner.get("forced")),
+                reason=inner.get("reason", ""),
+                plan=_plan(inner["plan"]),
+            ),
+        )
+
+    def at(self, revision: int) -> Traffic:
+        """The same state under another revision."""
+        return replace(self, revision=revision)
+
+
+def _ref(raw: dict[str, str] | None) -> VersionRef | None:
+    return None if raw is None else VersionRef(**raw)
+
+
+def _ref_json(ref: VersionRef | None) -> dict[str, str] | None:
+    return None if ref is None else {"version": ref.version, "digest": ref.digest}
+
+
+_SPANS = ("shadow", "step_duration")
+
+
+def _plan_json(plan: Plan) -> dict[str, Any]:
+    raw = {name: getattr(plan, name) for name in Plan.__dataclass_fields__}
+    return {
+        name: value.total_seconds() if name in _SPANS else list(value) if isinstance(value, tuple) else value
+        for name, value in raw.items()
+    }
+
+
+def _plan(raw: dict[str, Any]) -> Plan:
+    known = {name: value for name, value in raw.items() if name in Plan.__dataclass_fields__}
+    values: dict[str, Any] = {
+        name: timedelta(seconds=value) if name in _SPANS else tuple(value) if name == "steps" else value
+        for name, value in known.items()
+    }
+    return Plan(**values)

@@ -1,0 +1,1 @@
+"""From a snapshot to a bundle: fit, reference, evaluation, and what is recorded."""
