@@ -227,7 +227,10 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """All of the world that a flow may touch."""
+    """All of the world that a flow may touch.
+
+    ``trusted_types`` are the operator's own additions to the skops types that a bundle may hold.
+    """
 
     store: Store
     ledger: Ledger
@@ -236,3 +239,4 @@ class Ports:
     source: Source
     notifier: Notifier
     clock: Clock
+    trusted_types: tuple[str, ...] = ()
