@@ -1,0 +1,175 @@
+"""Profiles: integer counts on frozen edges, which add up exactly and in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from homeostat.config.errors import DataError
+from homeostat.profile import codec
+from homeostat.profile.columns import Ints
+from homeostat.profile.frames import FeatureFrame, Frames, Kind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """One feature's rows: ``values[i]`` in slot i of its frame, and the two that no slot holds.
+
+    ``missing`` rows have no value. ``unseen`` rows have one that the reference cannot place: a
+    category that never occurred there, or something in a number's column that is no number.
+    """
+
+    frame: FeatureFrame
+    values: Ints
+    missing: int = 0
+    unseen: int = 0
+
+    def __post_init__(self) -> None:
+        if self.values.shape != (self.frame.slots,):
+            msg = f"expected {self.frame.slots} slots, found {self.values.shape}"
+            raise ValueError(msg)
+        self.values.setflags(write=False)
+
+    @property
+    def kind(self) -> Kind:
+        """``"number"`` or ``"category"``."""
+        return self.frame.kind
+
+    @property
+    def placed(self) -> int:
+        """Rows whose value has a slot: neither missing nor unseen."""
+        return int(self.values.sum())
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return self.placed + self.missing + self.unseen
+
+    @property
+    def missing_rate(self) -> float | None:
+        """Share of rows without a value; None without rows."""
+        return self.missing / self.rows if self.rows else None
+
+    @property
+    def unseen_share(self) -> float | None:
+        """Share of unseen values among the rows that have one; None when there is none."""
+        there = self.placed + self.unseen
+        return self.unseen / there if there else None
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.frame, self.values + other.values, self.missing + other.missing, self.unseen + other.unseen
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Counts)
+            and (self.frame, self.missing, self.unseen) == (other.frame, other.missing, other.unseen)
+            and bool(np.array_equal(self.values, other.values))
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # holds an array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """Counts of every feature over the same rows, on the same frames.
+
+    ``a + b`` is the profile of both sets of rows; it raises ValueError when their frames differ.
+    """
+
+    frames: Frames
+    rows: int
+    features: Mapping[str, Counts]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "features", MappingProxyType(dict(self.features)))
+
+    @classmethod
+    def empty(cls, frames: Frames) -> Profile:
+        """No rows yet; adding it changes nothing."""
+        return cls(
+            frames,
+            0,
+            {name: Counts(frame, np.zeros(frame.slots, np.int64)) for name, frame in frames.features.items()},
+        )
+
+    def __add__(self, other: Profile) -> Profile:
+        if not isinstance(other, Profile):
+            return NotImplemented
+        if self.frames != other.frames:
+            msg = (
+                f"profiles on different frames do not add up: {self.frames.digest[:12]} and "
+                f"{other.frames.digest[:12]}; count the rows again on one of them"
+            )
+            raise ValueError(msg)
+        return Profile(
+            self.frames,
+            self.rows + other.rows,
+            {name: counts + other.features[name] for name, counts in self.features.items()},
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Profile)
+            and self.frames == other.frames
+            and self.rows == other.rows
+            and dict(self.features) == dict(other.features)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # holds arrays
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Profile, (self.frames, self.rows, dict(self.features))
+
+    def to_body(self) -> dict[str, Any]:
+        """Plain JSON with the digest of the frames, which are kept once and not with every hour."""
+        return {
+            "frames": self.frames.digest,
+            "rows": self.rows,
+            "features": {
+                name: [counts.missing, counts.unseen, *counts.values.tolist()]
+                for name, counts in self.features.items()
+            },
+        }
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any], frames: Frames) -> Profile:
+        """Read what :meth:`to_body` wrote; DataError when it does not belong to these frames."""
+        try:
+            if body["frames"] != frames.digest:
+                msg = f"counted on frames {str(body['frames'])[:12]}, not on {frames.digest[:12]}"
+                raise DataError(msg)
+            features = {
+                name: _counts(frame, body["features"][name]) for name, frame in frames.features.items()
+            }
+            rows = int(body["rows"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            msg = f"this is not a profile on these frames: {error!r}"
+            raise DataError(msg) from None
+        uneven = [name for name, counts in features.items() if counts.rows != rows]
+        if uneven:
+            msg = f"profile says {rows} rows, but {uneven[0]!r} counts {features[uneven[0]].rows}"
+            raise DataError(msg)
+        return cls(frames, rows, features)
+
+    def to_bytes(self) -> bytes:
+        """Compact and versioned; the frames are not in it, only their digest."""
+        return codec.pack("profile", self.to_body())
+
+    @classmethod
+    def from_bytes(cls, data: bytes, frames: Frames) -> Profile:
+        """Read what :meth:`to_bytes` wrote; DataError for anything else, or for other frames."""
+        return cls.from_body(codec.unpack("profile", data), frames)
+
+
+def _counts(frame: FeatureFrame, raw: list[int]) -> Counts:
+    values = np.array(raw, dtype=np.int64)
+    if values.shape != (frame.slots + 2,) or (values < 0).any():
+        msg = f"expected {frame.slots + 2} counts from 0 up"
+        raise ValueError(msg)
+    return Counts(frame, values[2:].copy(), int(values[0]), int(values[1]))
