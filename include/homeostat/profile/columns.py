@@ -71,7 +71,7 @@ def as_labels(column: pd.Series) -> tuple[Ints, list[str], int]:
     try:
         codes, uniques = pd.factorize(column)
     except TypeError:  # lists and dictionaries cannot be hashed
-        codes, uniques = pd.factorize(column.map(repr, na_action="ignore"))
+        codes, uniques = pd.factorize(column.map(label_of, na_action="ignore"))
     per_code = np.bincount(codes[codes >= 0], minlength=len(uniques))
     missing = int((codes < 0).sum())
     by_label: dict[str, int] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -120,7 +121,7 @@ def _body(frame: FeatureFrame) -> dict[str, Any]:
 def _frame(raw: Mapping[str, Any]) -> FeatureFrame:
     if raw["kind"] == "number":
         edges = tuple(float(edge) for edge in raw["edges"])
-        if any(not low < high for low, high in zip(edges, edges[1:], strict=False)):
+        if any(not low < high for low, high in pairwise(edges)):
             msg = "edges must rise"
             raise ValueError(msg)
         return NumberFrame(edges, bool(raw["complete"]))
