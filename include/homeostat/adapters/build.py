@@ -1,0 +1,107 @@
+"""Put the ports together: the real ones from the settings, or fakes for a test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from homeostat.config.errors import ConfigError
+from homeostat.ports import Clock, Ledger, Notifier, Ports, Store
+
+if TYPE_CHECKING:
+    from homeostat.config import Settings
+
+
+def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Ports:
+    """Every real port of one installation.
+
+    Nothing is connected to yet: a service that is down shows itself as Unavailable at the first call.
+
+    Parameters
+    ----------
+    settings
+        Where the store, the ledger and MLflow are.
+    notifier
+        How people are told; without one, notices go to the log.
+
+    Raises
+    ------
+    ConfigError
+        ``HOMEOSTAT_STORE`` or ``HOMEOSTAT_LEDGER`` is of a kind that is not known.
+    """
+    from homeostat.adapters.clock import SystemClock
+    from homeostat.adapters.history_mlflow import MlflowHistory
+    from homeostat.adapters.notifier import LogNotifier
+    from homeostat.adapters.registry_mlflow import MlflowRegistry
+    from homeostat.adapters.source import ConfiguredSource
+
+    store = open_store(settings.store)
+    return Ports(
+        store=store,
+        ledger=open_ledger(settings.ledger),
+        registry=MlflowRegistry(settings.tracking_uri),
+        history=MlflowHistory(settings.tracking_uri),
+        source=ConfiguredSource(store),
+        notifier=notifier or LogNotifier(),
+        clock=SystemClock(),
+    )
+
+
+def fake_ports(*, start: datetime | None = None, **ports: Any) -> Ports:
+    """Ports that keep everything in memory, under a clock that moves only when told to.
+
+    Parameters
+    ----------
+    start
+        What the clock shows first (default: 2026-01-01 00:00 UTC).
+    **ports
+        Ports to use instead of a fake, by their name in :class:`~homeostat.ports.Ports`.
+    """
+    from homeostat.adapters.clock import FakeClock
+    from homeostat.adapters.history_memory import MemoryHistory
+    from homeostat.adapters.ledger_memory import MemoryLedger
+    from homeostat.adapters.notifier import MemoryNotifier
+    from homeostat.adapters.registry_memory import MemoryRegistry
+    from homeostat.adapters.source import ConfiguredSource
+    from homeostat.adapters.store_memory import MemoryStore
+
+    clock: Clock = ports.get("clock") or FakeClock(start or datetime(2026, 1, 1, tzinfo=UTC))
+    store: Store = ports.get("store") or MemoryStore()
+    fakes = Ports(
+        store=store,
+        ledger=MemoryLedger(),
+        registry=MemoryRegistry(clock),
+        history=MemoryHistory(),
+        source=ConfiguredSource(store),
+        notifier=MemoryNotifier(),
+        clock=clock,
+    )
+    return replace(fakes, **ports)
+
+
+def open_store(url: str) -> Store:
+    """Open the store at ``file:///folder``, ``s3://bucket/prefix`` or, for tests, ``memory://``."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.path.startswith("/") and parts.netloc in ("", "localhost"):
+        from homeostat.adapters.store_file import FileStore
+
+        return FileStore(unquote(parts.path))
+    if parts.scheme == "s3" and parts.netloc:
+        from homeostat.adapters.store_s3 import S3Store
+
+        return S3Store(parts.netloc, parts.path.strip("/"))
+    if parts.scheme == "memory":
+        from homeostat.adapters.store_memory import MemoryStore
+
+        return MemoryStore()
+    msg = f"HOMEOSTAT_STORE is {url!r}: write file:///absolute/folder or s3://bucket/prefix"
+    raise ConfigError(msg)
+
+
+def open_ledger(url: str) -> Ledger:
+    """Open the ledger at a SQLAlchemy URL: ``sqlite:////path/ledger.db`` or ``postgresql+psycopg2://...``."""
+    from homeostat.adapters.ledger_sql import SqlLedger
+
+    return SqlLedger(url)

@@ -1,0 +1,201 @@
+"""The ledger in SQLite (one machine) or PostgreSQL (several gateways), by compare-and-swap."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from homeostat.adapters import evidence_sql
+from homeostat.adapters.claims import Lease, decide_claim
+from homeostat.adapters.ledger_memory import stale
+from homeostat.adapters.ledger_tables import CLAIMS, EVENTS, LEASES, TRAFFIC, create_tables, make_engine
+from homeostat.config.errors import ConfigError, StaleRevision, Unavailable
+from homeostat.ports import Claim, Event
+from homeostat.rollout.evidence import Evidence, Tally
+from homeostat.rollout.phases import Traffic
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SqlLedger:
+    """Traffic, events, evidence and claims behind one SQLAlchemy URL; safe to share between threads.
+
+    Parameters
+    ----------
+    url
+        ``sqlite:////absolute/ledger.db`` or ``postgresql+psycopg2://user@host/database``.
+
+    Raises
+    ------
+    ConfigError
+        The URL cannot be read, or its driver is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = make_engine(url)
+        except (exc.ArgumentError, ImportError) as error:
+            msg = f"HOMEOSTAT_LEDGER: not a database URL that works here ({error}); write sqlite:////path/ledger.db"
+            raise ConfigError(msg) from error
+        except OSError as error:
+            msg = f"HOMEOSTAT_LEDGER: cannot make the folder of the ledger: {error}"
+            raise Unavailable(msg) from error
+        self._reading = self._engine.execution_options(homeostat_reads=True)
+        self._tidied: dict[tuple[str, str, str], int] = {}
+        self._ready = False
+        self._setup = threading.Lock()
+
+    def read(self, model: str) -> Traffic:
+        """See :meth:`homeostat.ports.Ledger.read`."""
+        with self._connect(self._reading) as db:
+            state = db.scalar(sa.select(TRAFFIC.c.state).where(TRAFFIC.c.model == model))
+        return Traffic(model) if state is None else Traffic.from_json(json.loads(state))
+
+    def write(
+        self,
+        traffic: Traffic,
+        *,
+        kind: str,
+        reason: str,
+        by: str,
+        at: datetime,
+        evidence: Mapping[str, Any] | None = None,
+    ) -> Traffic:
+        """See :meth:`homeostat.ports.Ledger.write`."""
+        written = traffic.at(traffic.revision + 1)
+        state = json.dumps(written.to_json())
+        event = {
+            "model": written.model,
+            "revision": written.revision,
+            "at": at.isoformat(),
+            "kind": kind,
+            "reason": reason,
+            "by": by,
+            "traffic": state,
+            "evidence": json.dumps(dict(evidence or {})),
+        }
+        values = {"revision": written.revision, "state": state}
+        try:
+            with self._connect(self._engine) as db:
+                if traffic.revision == 0:
+                    # A second first write fails on the primary key.
+                    db.execute(sa.insert(TRAFFIC).values(model=written.model, **values))
+                else:
+                    current = (TRAFFIC.c.model == written.model) & (TRAFFIC.c.revision == traffic.revision)
+                    if db.execute(sa.update(TRAFFIC).where(current).values(**values)).rowcount != 1:
+                        raise StaleRevision(stale(traffic, _revision(db, written.model)))
+                db.execute(sa.insert(EVENTS).values(**event))
+        except exc.IntegrityError:
+            raise StaleRevision(stale(traffic, self.read(written.model).revision)) from None
+        return written
+
+    def events(self, model: str, since: int = 0) -> list[Event]:
+        """See :meth:`homeostat.ports.Ledger.events`."""
+        query = (
+            sa.select(EVENTS)
+            .where(EVENTS.c.model == model, EVENTS.c.revision > since)
+            .order_by(EVENTS.c.revision)
+        )
+        with self._connect(self._reading) as db:
+            rows = db.execute(query).mappings().all()
+        return [
+            Event(
+                model=row["model"],
+                revision=row["revision"],
+                at=datetime.fromisoformat(row["at"]),
+                kind=row["kind"],
+                reason=row["reason"],
+                by=row["by"],
+                traffic=json.loads(row["traffic"]),
+                evidence=json.loads(row["evidence"]),
+            )
+            for row in rows
+        ]
+
+    def add_evidence(
+        self, model: str, rollout: str, gateway: str, at: datetime, tallies: Mapping[tuple[str, str], Tally]
+    ) -> None:
+        """See :meth:`homeostat.ports.Ledger.add_evidence`.
+
+        Counts older than a few minutes are folded together, see :mod:`homeostat.adapters.evidence_sql`.
+        """
+        owner = (model, rollout, gateway)
+        second = int(at.timestamp())
+        with self._connect(self._engine) as db:
+            evidence_sql.add(db, owner, second, tallies)
+            if second - self._tidied.get(owner, 0) >= evidence_sql.MINUTE:
+                evidence_sql.fold(db, owner, second)
+        # Only after the commit: a fold that was rolled back is due again.
+        if second - self._tidied.get(owner, 0) >= evidence_sql.MINUTE:
+            self._tidied[owner] = second
+
+    def evidence(self, model: str, rollout: str, since: datetime | None = None) -> Evidence:
+        """See :meth:`homeostat.ports.Ledger.evidence`.
+
+        A ``since`` in the last five minutes is exact to the second; one further back is taken down
+        to the minute or hour that the counts were folded into.
+        """
+        with self._connect(self._reading) as db:
+            return evidence_sql.total(db, model, rollout, int(since.timestamp()) if since else None)
+
+    def claim(self, model: str, trigger: str, holder: str, at: datetime, lease: timedelta) -> Claim:
+        """See :meth:`homeostat.ports.Ledger.claim`."""
+        this_model = LEASES.c.model == model
+        with self._connect(self._engine) as db:
+            blank = {"model": model, "holder": "", "until": _NEVER.isoformat()}
+            db.execute(evidence_sql.insert_if_absent(db, LEASES).values(**blank))
+            row = db.execute(sa.select(LEASES).where(this_model).with_for_update()).mappings().one()
+            held = Lease(row["holder"], datetime.fromisoformat(row["until"])) if row["holder"] else None
+            claimed = (CLAIMS.c.model == model) & (CLAIMS.c.trigger == trigger)
+            owner = db.scalar(sa.select(CLAIMS.c.holder).where(claimed))
+            answer = decide_claim(model, trigger, holder, at, owner=owner, lease=held)
+            if answer.granted:
+                until = (at + lease).isoformat()
+                db.execute(sa.update(LEASES).where(this_model).values(holder=holder, until=until))
+            if answer.granted and owner is None:
+                granted = {"model": model, "trigger": trigger, "holder": holder, "at": at.isoformat()}
+                db.execute(sa.insert(CLAIMS).values(**granted))
+        return answer
+
+    def release(self, model: str, holder: str) -> None:
+        """See :meth:`homeostat.ports.Ledger.release`."""
+        mine = (LEASES.c.model == model) & (LEASES.c.holder == holder)
+        with self._connect(self._engine) as db:
+            db.execute(sa.update(LEASES).where(mine).values(holder="", until=_NEVER.isoformat()))
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _connect(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        """One transaction; everything that means "the database is away" becomes Unavailable."""
+        try:
+            if not self._ready:
+                with self._setup:
+                    if not self._ready:
+                        create_tables(self._engine)
+                        self._ready = True
+            with engine.begin() as connection:
+                yield connection
+        except exc.IntegrityError:
+            raise  # a key that is taken: the caller knows what that means
+        except (exc.DBAPIError, exc.TimeoutError) as error:
+            where = self._engine.url.render_as_string(hide_password=True)
+            msg = f"the ledger at {where} does not answer: {_first_line(error)}"
+            raise Unavailable(msg) from error
+
+
+def _revision(db: sa.Connection, model: str) -> int:
+    return int(db.scalar(sa.select(TRAFFIC.c.revision).where(TRAFFIC.c.model == model)) or 0)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]

@@ -1,0 +1,281 @@
+"""What every Ledger promises, held against the fake, SQLite and a real PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from homeostat.adapters import open_ledger
+from homeostat.adapters.ledger_memory import MemoryLedger
+from homeostat.config.errors import ConfigError, StaleRevision, Unavailable
+from homeostat.rollout.evidence import Tally
+from homeostat.rollout.phases import Phase, Plan, Rollout, Traffic, VersionRef
+
+if TYPE_CHECKING:
+    from homeostat.ports import Ledger
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+PLAN = Plan(timedelta(hours=24), 0.1, 200, (0.1, 0.5), HOUR, 200, 0.01, 200.0, 100)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return _url(request, tmp_path)
+
+
+def _url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres_url")
+    return f"sqlite:///{tmp_path}/deep/ledger.db"
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path):
+    if request.param == "memory":
+        yield MemoryLedger()
+        return
+    ledger = open_ledger(_url(request, tmp_path))
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def model() -> str:
+    return f"pump-{uuid.uuid4().hex[:8]}"
+
+
+def write(ledger: Ledger, traffic: Traffic, **more) -> Traffic:
+    said = {"kind": "test", "reason": "because", "by": "me", "at": NOW}
+    return ledger.write(traffic, **said | more)
+
+
+def full(model: str, revision: int = 0) -> Traffic:
+    rollout = Rollout("run/1", VersionRef("12", "ab"), Phase.CANARY, 1, NOW, PLAN, extended=True, reason="so")
+    return Traffic(model, revision, VersionRef("11", "cd"), VersionRef("9", "ef"), rollout, NOW)
+
+
+def in_threads(*calls):
+    answers: list = [None] * len(calls)
+    start = threading.Barrier(len(calls))
+
+    def run(i: int) -> None:
+        start.wait()
+        try:
+            answers[i] = calls[i]()
+        except Exception as error:  # noqa: BLE001  # the errors are what is looked at
+            answers[i] = error
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def test_a_new_model_is_at_revision_zero(ledger, model):
+    assert ledger.read(model) == Traffic(model)
+    assert ledger.events(model) == []
+    assert ledger.evidence(model, "r") == {}
+
+
+def test_what_was_written_is_read_back_whole(ledger, model):
+    written = write(ledger, full(model))
+    assert written == full(model, 1)
+    assert ledger.read(model) == written
+
+
+def test_every_write_leaves_one_event(ledger, model):
+    first = write(ledger, Traffic(model), kind="first", evidence={"n": 3})
+    write(ledger, full(model, 1), kind="second", at=NOW + HOUR)
+    events = ledger.events(model)
+    assert [(e.revision, e.kind, e.at, e.by, e.reason) for e in events] == [
+        (1, "first", NOW, "me", "because"),
+        (2, "second", NOW + HOUR, "me", "because"),
+    ]
+    assert events[0].evidence == {"n": 3}
+    assert Traffic.from_json(events[0].traffic) == first
+    assert Traffic.from_json(events[1].traffic) == full(model, 2)
+    assert [e.revision for e in ledger.events(model, since=1)] == [2]
+
+
+def test_models_do_not_see_each_other(ledger, model):
+    write(ledger, full(model))
+    assert ledger.read(model + "x") == Traffic(model + "x")
+    assert ledger.events(model + "x") == []
+
+
+@pytest.mark.parametrize("stale", [0, 1, 3])
+def test_a_stale_revision_changes_nothing(ledger, model, stale):
+    write(ledger, full(model))
+    current = write(ledger, full(model, 1))
+    with pytest.raises(StaleRevision, match="at revision 2"):
+        write(ledger, Traffic(model, stale))
+    assert ledger.read(model) == current
+    assert len(ledger.events(model)) == 2
+
+
+def test_what_cannot_be_written_changes_nothing(ledger, model):
+    with pytest.raises(TypeError):
+        write(ledger, full(model), evidence={"n": object()})
+    assert ledger.read(model) == Traffic(model)
+    assert ledger.events(model) == []
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_of_two_writers_at_once_one_is_told_to_read_again(ledger, model, before):
+    if before:
+        write(ledger, Traffic(model))
+    answers = in_threads(*[lambda i=i: write(ledger, Traffic(model, before), by=str(i)) for i in range(6)])
+    kinds = Counter(type(answer) for answer in answers)
+    assert kinds == {Traffic: 1, StaleRevision: 5}
+    assert ledger.read(model).revision == before + 1
+    assert len(ledger.events(model)) == before + 1
+
+
+def test_evidence_of_all_gateways_adds_up(ledger, model):
+    tally = Tally(answers=2, errors=1, predictions=(1, 0, 1), latency=(0, 2))
+    for gateway in ("a", "b"):
+        for _ in range(3):
+            ledger.add_evidence(model, "r", gateway, NOW, {("canary:0", "candidate"): tally})
+    ledger.add_evidence(model, "r", "a", NOW + HOUR, {("canary:0", "candidate"): Tally(1, latency=(0, 0, 5))})
+    ledger.add_evidence(model, "r", "a", NOW, {("shadow", "shadow"): Tally(7)})
+    ledger.add_evidence(model, "other", "a", NOW, {("shadow", "shadow"): Tally(100)})
+    assert dict(ledger.evidence(model, "r")) == {
+        ("canary:0", "candidate"): Tally(13, 6, predictions=(6, 0, 6), latency=(0, 12, 5)),
+        ("shadow", "shadow"): Tally(7),
+    }
+
+
+def test_recent_evidence_is_exact_to_the_second(ledger, model):
+    for i in range(10):
+        ledger.add_evidence(model, "r", "a", NOW + timedelta(seconds=i), {("s", "v"): Tally(10**i)})
+    assert ledger.evidence(model, "r", NOW + timedelta(seconds=7.5)) == {("s", "v"): Tally(1_110_000_000)}
+    assert ledger.evidence(model, "r", NOW + HOUR) == {}
+
+
+def test_old_evidence_still_adds_up(ledger, model):
+    for i in range(60):
+        at = NOW + timedelta(minutes=5 * i, seconds=i)
+        ledger.add_evidence(model, "r", "a", at, {("s", "v"): Tally(1, latency=(1,) * (i % 3))})
+    assert ledger.evidence(model, "r") == {("s", "v"): Tally(60, latency=(40, 20))}
+    assert ledger.evidence(model, "r", NOW) == {("s", "v"): Tally(60, latency=(40, 20))}
+    recent = ledger.evidence(model, "r", NOW + timedelta(minutes=295, seconds=59))
+    assert recent == {("s", "v"): Tally(1, latency=(1, 1))}
+
+
+def test_gateways_that_write_at_once_lose_nothing(ledger, model):
+    def add(gateway: str) -> None:
+        for i in range(10):
+            ledger.add_evidence(model, "r", gateway, NOW + timedelta(seconds=i // 4), {("s", "v"): Tally(1)})
+
+    assert in_threads(*[lambda g=g: add(g) for g in ("a", "a", "b", "c")]) == [None] * 4
+    assert ledger.evidence(model, "r") == {("s", "v"): Tally(40)}
+
+
+def test_a_trigger_is_answered_once(ledger, model):
+    assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
+    ledger.release(model, "run1")
+    second = ledger.claim(model, "t1", "run2", NOW + 10 * HOUR, HOUR)
+    assert (second.granted, second.holder) == (False, "run1")
+    assert "already answered" in second.reason
+
+
+def test_the_same_holder_may_ask_again(ledger, model):
+    for _ in range(2):
+        assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
+    ledger.release(model, "run1")
+    assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
+
+
+def test_one_retrain_at_a_time(ledger, model):
+    assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
+    second = ledger.claim(model, "t2", "run2", NOW, HOUR)
+    assert (second.granted, second.holder) == (False, "run1")
+    assert "retraining" in second.reason
+    ledger.release(model, "run2")  # not holding it is fine, and frees nothing
+    assert not ledger.claim(model, "t2", "run2", NOW, HOUR).granted
+    ledger.release(model, "run1")
+    assert ledger.claim(model, "t2", "run2", NOW, HOUR).granted
+    assert ledger.claim(model + "x", "t2", "run3", NOW, HOUR).granted
+
+
+def test_a_lease_that_ran_out_no_longer_blocks(ledger, model):
+    assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
+    assert ledger.claim(model, "t2", "run2", NOW + HOUR, HOUR).granted
+    late = ledger.claim(model, "t1", "run1", NOW + HOUR, HOUR)
+    assert (late.granted, late.holder) == (False, "run2")
+
+
+def test_of_many_claims_at_once_one_is_granted(ledger, model):
+    claims = in_threads(
+        *[lambda i=i: ledger.claim(model, f"t{i % 2}", f"run{i}", NOW, HOUR) for i in range(6)]
+    )
+    granted = [claim for claim in claims if claim.granted]
+    assert len(granted) == 1
+    assert {claim.holder for claim in claims} == {granted[0].holder}
+
+
+def test_processes_that_start_at_once_make_the_tables_once(url, model):
+    ledgers = [open_ledger(url) for _ in range(6)]
+    answers = in_threads(*[lambda each=each: each.read(model) for each in ledgers])
+    for each in ledgers:
+        each.close()
+    assert answers == [Traffic(model)] * 6
+
+
+def test_another_process_sees_it(url, model):
+    one, other = open_ledger(url), open_ledger(url)
+    write(one, full(model))
+    assert other.read(model) == full(model, 1)
+    one.close()
+    other.close()
+
+
+def test_old_rows_are_folded_and_stay_few(tmp_path):
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    for i in range(0, 6 * 3600, 20):
+        ledger.add_evidence("m", "r", "a", NOW + timedelta(seconds=i), {("s", "v"): Tally(1)})
+    with ledger._reading.connect() as db:
+        count = db.exec_driver_sql(
+            "select count(*), sum(span = 1), sum(span = 60) from homeostat_evidence"
+        ).one()
+    assert ledger.evidence("m", "r") == {("s", "v"): Tally(1080)}
+    assert count[0] < 220
+    ledger.close()
+
+
+def test_a_fake_that_is_down_says_so():
+    ledger = MemoryLedger()
+    ledger.down = True
+    with pytest.raises(Unavailable):
+        ledger.read("m")
+
+
+def test_a_database_that_is_down_is_unavailable_within_seconds(free_port):
+    ledger = open_ledger(f"postgresql+psycopg2://me:secret@127.0.0.1:{free_port()}/x")
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match="does not answer") as caught:
+        ledger.read("m")
+    assert time.monotonic() - started < 10
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    (tmp_path / "ledger.db").write_text("not a database, but long enough to look at" * 100)
+    with pytest.raises(Unavailable, match=r"ledger\.db"):
+        open_ledger(f"sqlite:///{tmp_path}/ledger.db").read("m")
+
+
+@pytest.mark.parametrize("url", ["", "ledger.db", "nosuchdb://x"])
+def test_a_url_of_no_database_shows_the_right_one(url):
+    with pytest.raises(ConfigError, match="sqlite:////path"):
+        open_ledger(url)
