@@ -19,8 +19,8 @@ FINISHED = frozenset({"success", "failed"})
 class AirflowApi:
     """Airflow at ``url``, as ``user``; logs in by itself and again when the token has run out.
 
-    Answers are Airflow's own JSON objects. Raises NotFound for what is not there, Refused with Airflow's words for
-    what it will not do, Unavailable when it does not answer.
+    Answers are Airflow's own JSON objects. Raises NotFound for what is not there, Refused with Airflow's
+    words for what it will not do, Unavailable when it does not answer.
     """
 
     def __init__(self, url: str, user: str, password: str, *, timeout: float = 30.0) -> None:
@@ -43,7 +43,7 @@ class AirflowApi:
         self._client.close()
 
     def health(self) -> dict[str, str]:
-        """Status of metadatabase, scheduler, dag_processor and triggerer, as ``{component: "healthy"|...}``."""
+        """Status of metadatabase, scheduler, dag_processor, triggerer: "healthy", "unhealthy" or "None"."""
         answer = self._send("GET", "/api/v2/monitor/health").json()
         return {name: str(part.get("status")) for name, part in answer.items() if part}
 
@@ -60,7 +60,7 @@ class AirflowApi:
         return list(self.request("GET", "/importErrors")["import_errors"])
 
     def wait_for_dag(self, dag_id: str, timeout: float = 60.0) -> dict[str, Any]:
-        """Wait until the DAG processor has written this DAG; raises NotFound with the import errors if it never does."""
+        """Wait until the DAG processor has written this DAG; else NotFound with the import errors."""
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -91,7 +91,7 @@ class AirflowApi:
         logical_date: datetime | None = None,
         note: str | None = None,
     ) -> str:
-        """Start a run by hand and return its run id; raises Refused when a run of that id is there already."""
+        """Start a run by hand and return its run id; raises Refused when that run id is taken."""
         body: dict[str, Any] = {
             "conf": dict(conf or {}),
             "logical_date": None if logical_date is None else logical_date.astimezone(UTC).isoformat(),
@@ -114,7 +114,7 @@ class AirflowApi:
     def wait_for_run(
         self, dag_id: str, run_id: str, timeout: float = 300.0, *, poll: float = 0.2
     ) -> dict[str, Any]:
-        """Wait until a run has ended, well or not, and return it; raises Unavailable after ``timeout`` seconds."""
+        """Wait until a run has ended, well or not, and return it; Unavailable after ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
         while True:
             run = self.run(dag_id, run_id)

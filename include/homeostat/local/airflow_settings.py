@@ -1,4 +1,4 @@
-"""airflow_settings.yaml, the Astro CLI's file of connections, pools and variables, as Airflow's own import files."""
+"""airflow_settings.yaml (connections, pools, variables, as in the Astro CLI) in the form that Airflow imports."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def read_airflow_settings(path: Path) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict
-        ``{"connections": {id: {...} | uri}, "pools": {name: {...}}, "variables": {name: value}}``, each in the
-        form that ``airflow connections|pools|variables import`` reads. All empty when there is no file.
+        ``{"connections": {id: {...} | uri}, "pools": {name: {...}}, "variables": {name: value}}``, each in
+        the form that ``airflow connections|pools|variables import`` reads. All empty when there is no file.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""``python -m homeostat.local.prepare_airflow SETTINGS``: Airflow's database at its newest form, and filled.
+"""``python -m homeostat.local.prepare_airflow FILE``: Airflow's database at its newest form, and filled.
 
-Migrates the metadata database and loads connections, pools and variables from ``airflow_settings.yaml``, in one
-process because every start of Airflow's command line costs seconds. Doing it twice changes nothing: a connection or
-variable that exists stays as its owner left it, a pool gets the size that the file says. The local runner and
-docker-compose.yml both call this.
+Migrates the metadata database and loads connections, pools and variables from ``airflow_settings.yaml``, in
+one process because every start of Airflow's command line costs seconds. Doing it twice changes nothing: a
+connection or variable that exists stays as its owner left it, a pool gets the size that the file says. The
+local runner and docker-compose.yml both call this.
 """
 
 from __future__ import annotations

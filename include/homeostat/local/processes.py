@@ -66,7 +66,7 @@ def start(
     return Service(name, process, log)
 
 
-def stop(services: Iterable[Service], records: Path, grace: float = 6.0) -> None:
+def stop(services: Iterable[Service], records: Path, grace: float) -> None:
     """End the sessions of these services: SIGTERM to all, after ``grace`` seconds SIGKILL to what is left."""
     services = list(services)
     _end([service.process.pid for service in services], grace, [service.process for service in services])
@@ -95,8 +95,8 @@ def sweep(records: Path, grace: float = 3.0) -> list[str]:
         if now is not None and now == started:
             left[path.stem] = pid
         elif now is None and any(_cwd(member) == cwd for member in session_members(pid)):
-            # The leader is gone and its workers live on. A session's id is not given away while it has members,
-            # and the working folder tells ours from a later session that drew the same number.
+            # The leader is gone and its workers live on. A session's id is not given away while it has
+            # members, and the working folder tells ours from a later session that drew the same number.
             left[path.stem] = pid
     _end(list(left.values()), grace)
     for path in records.glob("*.json"):

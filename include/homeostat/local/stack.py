@@ -28,7 +28,13 @@ from homeostat.local.environment import HOST, Ports, local_settings, platform_en
 from homeostat.local.processes import Service, free_port, start, stop, sweep
 from homeostat.local.secrets_file import load_secrets, write_passwords
 
-AIRFLOW_SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer")
+# The scheduler first: what its tasks need is imported at its start, which takes longest.
+AIRFLOW_SERVICES = (
+    ("scheduler",),
+    ("api-server",),
+    ("dag-processor",),
+    ("triggerer", "--skip-serve-logs"),
+)
 _AIRFLOW_PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 
@@ -54,8 +60,8 @@ class Platform:
     gateway
         False leaves the gateway out.
     keep_ports
-        True tries the well-known ports first (Airflow 8080, MLflow 5000, gateway 8000) and takes free ones only
-        when those are taken; False takes free ones.
+        True tries the well-known ports first (Airflow 8080, MLflow 5000, gateway 8000) and takes free ones
+        only when those are taken; False takes free ones.
     timeout
         Seconds that the start may take.
 
@@ -69,8 +75,8 @@ class Platform:
     Notes
     -----
     Everything is stopped on leaving the block, on exceptions, Ctrl-C and SIGTERM (which ends the block with
-    SystemExit), and by a guardian process when this one is killed outright. What even that left behind is ended by
-    the next start.
+    SystemExit), and by a guardian process when this one is killed outright. What even that left behind is
+    ended by the next start.
     """
 
     def __init__(
@@ -141,7 +147,7 @@ class Platform:
             self._report(name, "stopped", "left over from a run that was killed")
         secrets = load_secrets(state / "secrets.json")
         write_passwords(state / "airflow" / "passwords.json", secrets)
-        wanted = (8080, 5000, 8000) if self._keep_ports else (0, 0, 0)
+        wanted = (8080, 5000, 8000, 0) if self._keep_ports else (0, 0, 0, 0)
         ports = Ports(*(free_port(port) for port in wanted))
         self.settings = local_settings(self._given, ports, secrets)
         self.env = platform_env(self.settings, ports, secrets)
@@ -158,7 +164,9 @@ class Platform:
             self._launch("gateway", _gateway_command(self._ports.gateway)) if self._with_gateway else None
         )
         self._migrate(deadline)
-        airflow = [self._launch(name, [sys.executable, "-m", "airflow", name]) for name in AIRFLOW_SERVICES]
+        airflow = [
+            self._launch(words[0], [sys.executable, "-m", "airflow", *words]) for words in AIRFLOW_SERVICES
+        ]
         waiting: dict[str, tuple[list[Service], Callable[[], bool]]] = {
             "mlflow": ([mlflow], lambda: _answers(f"{self.mlflow_url}/health")),
             "airflow": (airflow, self._airflow_ready),
@@ -209,7 +217,7 @@ class Platform:
         if service.exited() != 0:
             _raise_if_ended(service)
         self._services.remove(service)
-        stop([service], self._records)
+        stop([service], self._records, 1.0)
         marker.write_text(json.dumps(wanted), encoding="utf-8")
         self._report("airflow-database", "ready")
 
@@ -226,7 +234,11 @@ class Platform:
     def _stop(self) -> None:
         self.airflow.close()
         if self._services:
-            stop(self._services, self._records)
+            # The gateway writes its prediction log on the way out. The scheduler would wait for its tasks
+            # without end; they run again after the next start.
+            last_words = [service for service in self._services if service.name == "gateway"]
+            stop(last_words, self._records, 8.0)
+            stop([s for s in self._services if s not in last_words], self._records, 2.5)
             self._services.clear()
             self._report("platform", "stopped")
 
@@ -304,7 +316,7 @@ def _guardian(records: Path, env: dict[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _terminate_as_exit() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into SystemExit, so that leaving cleans up. Only the main thread may do that."""
+    """Turn SIGTERM and SIGHUP into SystemExit, so that leaving cleans up; in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
