@@ -1,0 +1,111 @@
+"""A window against its reference: every feature, the correction across them, one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from homeostat.config.model import Monitor
+from homeostat.drift.correction import benjamini_hochberg
+from homeostat.drift.feature import judge, measure
+from homeostat.drift.report import DriftReport, FeatureVerdict, SchemaFinding, Verdict
+from homeostat.profile import Profile
+
+#: Pseudo-columns of a profile that hold what the model answered.
+OUTPUTS = ("prediction", "confidence")
+
+
+def compare(
+    reference: Profile, window: Profile, monitor: Monitor, *, schema: Iterable[SchemaFinding] = ()
+) -> DriftReport:
+    """Compare a window with its reference.
+
+    A feature is drifted when its corrected p-value is below ``alpha`` and its effect at least
+    ``min_effect``. The report alerts when drifted features make up ``drifted_share`` of those that
+    the reference can judge; it passes only when those that could not be computed would not change
+    that, and is not computable otherwise.
+
+    Parameters
+    ----------
+    schema
+        Findings of :func:`~homeostat.drift.schema.schema_check`, kept in the report beside those
+        that the profiles themselves give rise to (missing rate, unseen values).
+
+    Raises
+    ------
+    ValueError
+        The profiles were counted on different frames.
+    """
+    if reference.frames != window.frames:
+        msg = (
+            f"reference and window were counted on different frames ({reference.frames.digest[:12]} and "
+            f"{window.frames.digest[:12]}): count the window's rows on the reference's frames"
+        )
+        raise ValueError(msg)
+    features = _judge(reference, window, monitor, outputs=False)
+    outputs = _judge(reference, window, monitor, outputs=True)
+    found = (*schema, *_findings(features, monitor))
+    too_few = _too_few(reference, window, monitor)
+    if too_few:
+        return DriftReport("not_computable", too_few, window.rows, None, features, outputs, found)
+    verdict, reason, share = _together(features, reference, monitor)
+    return DriftReport(verdict, reason, window.rows, share, features, outputs, found)
+
+
+def _judge(
+    reference: Profile, window: Profile, monitor: Monitor, *, outputs: bool
+) -> tuple[FeatureVerdict, ...]:
+    names = [name for name in reference.features if (name in OUTPUTS) is outputs]
+    found = [measure(name, reference.features[name], window.features[name], monitor) for name in names]
+    corrected = benjamini_hochberg([figures.p_value for figures in found])
+    return tuple(judge(figures, p, monitor) for figures, p in zip(found, corrected, strict=True))
+
+
+def _too_few(reference: Profile, window: Profile, monitor: Monitor) -> str:
+    if not window.rows:
+        return "the window is empty"
+    if window.rows < monitor.min_rows:
+        return f"the window has {window.rows} rows, monitor.min_rows asks for {monitor.min_rows}"
+    return "" if reference.rows else "the reference is empty"
+
+
+def _together(
+    features: Sequence[FeatureVerdict], reference: Profile, monitor: Monitor
+) -> tuple[Verdict, str, float | None]:
+    judged = [f for f in features if f.drifted is not None or reference.features[f.name].placed]
+    if not judged:
+        return "not_computable", "the reference has no values in any feature", None
+    drifted = [f.name for f in judged if f.drifted]
+    unknown = [f.name for f in judged if f.drifted is None]
+    share = len(drifted) / len(judged)
+    sentence = f"{len(drifted)} of {len(judged)} features drifted"
+    if drifted:
+        sentence += f" ({_few(drifted)})"
+    if share >= monitor.drifted_share:
+        return "alert", f"{sentence}, the limit is {monitor.drifted_share:.0%}", share
+    if unknown and (len(drifted) + len(unknown)) / len(judged) >= monitor.drifted_share:
+        return (
+            "not_computable",
+            f"{sentence}, but {len(unknown)} could not be computed ({_few(unknown)})",
+            share,
+        )
+    return "pass", sentence, share
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _findings(features: Sequence[FeatureVerdict], monitor: Monitor) -> Iterable[SchemaFinding]:
+    for feature in features:
+        before, now, unseen = feature.missing_reference, feature.missing_current, feature.unseen_share
+        if before is not None and now is not None and now - before > monitor.max_missing:
+            detail = f"{now:.1%} of the rows have no value, {before:.1%} in the reference"
+            yield SchemaFinding(feature.name, "missing_rate", detail, "critical" if now == 1 else "warning")
+        if unseen is not None and unseen > monitor.max_unseen:
+            if feature.kind == "category":
+                detail = f"{unseen:.1%} of the values never occurred in the reference"
+                yield SchemaFinding(feature.name, "new_category", detail, "warning")
+            else:
+                yield SchemaFinding(
+                    feature.name, "retyped", f"{unseen:.1%} of the values are no numbers", "critical"
+                )

@@ -1,0 +1,57 @@
+"""Two-sample Kolmogorov-Smirnov distance from counts."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import kolmogorov
+from scipy.stats import kstwo
+
+from homeostat.drift.statistic import Statistic, nothing_to_compare
+from homeostat.profile import Counts
+
+# Beyond this effective size scipy's finite-n formula takes milliseconds to seconds, and the corrected
+# limit is within 5e-6 of it.
+_LARGE = 4000
+
+
+def ks(reference: Counts, window: Counts, /) -> Statistic:
+    """D = sup |F_reference(x) - F_window(x)|, in [0, 1], for numbers.
+
+    The counts know both distribution functions at every edge and just below it. Between two edges
+    they do not: where only one side has mass there, it moves one way and the supremum is at an end,
+    so D is exact when every distinct reference value is an edge. Otherwise D may be larger by at
+    most ``error``, itself no more than the largest open interval's mass.
+
+    The p-value is scipy's ``ks_2samp(method="asymp")``: the distribution of the one-sample D for
+    n*m/(n+m) rows; beyond 4000 of them the Kolmogorov limit with the correction of J. Vrbik, "Small-
+    sample corrections to Kolmogorov-Smirnov test statistic" (2018), which is within 5e-6 of it. Ties
+    make it err on the quiet side.
+    """
+    empty = nothing_to_compare(reference, window)
+    if empty is not None:
+        return empty
+    n, m = reference.placed, window.placed
+    below = np.cumsum(reference.values) / n, np.cumsum(window.values) / m
+    d = float(np.abs(below[0] - below[1]).max())
+    return Statistic(d, p_value=p_value(d, n, m), error=_error(reference, window, d))
+
+
+def _error(reference: Counts, window: Counts, d: float) -> float:
+    r, w = reference.values / reference.placed, window.values / window.placed
+    r_below, w_below = np.cumsum(r) - r, np.cumsum(w) - w
+    both = (reference.values > 0) & (window.values > 0)
+    both[1::2] = False  # on an edge there is nothing between
+    gap = np.maximum(r_below + r - w_below, w_below + w - r_below)[both]
+    return float(min(max(gap.max(initial=0.0) - d, 0.0), 1.0 - d))
+
+
+def p_value(d: float, n: int, m: int) -> float:
+    """Chance of a distance of at least ``d`` when both samples come from one distribution."""
+    size = max(float(np.round(n * m / (n + m))), 1.0)
+    if size <= _LARGE:
+        p = float(kstwo.sf(d, size))
+    else:
+        root = np.sqrt(size)
+        x = root * d
+        p = float(kolmogorov(x + 1 / (6 * root) + (x - 1) / (4 * size))) if d > 0 else 1.0
+    return min(max(p, 0.0), 1.0)

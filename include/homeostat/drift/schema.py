@@ -1,0 +1,80 @@
+"""The contract of model.yaml against the columns that came."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+import pandas as pd
+
+from homeostat.config.model import Feature, ModelConfig
+from homeostat.drift.report import SchemaFinding, Severity
+from homeostat.profile.columns import as_labels, as_numbers, label_of
+
+_NUMBERS = ("int", "uint", "float", "double", "bool", "decimal", "number")
+
+
+def schema_check(columns_seen: Mapping[str, str] | pd.DataFrame, config: ModelConfig) -> list[SchemaFinding]:
+    """Hold the columns that came against the schema of model.yaml.
+
+    Parameters
+    ----------
+    columns_seen
+        The rows themselves, or column names with their types (a pandas or Arrow type's name, or
+        ``number`` and ``category``). Only rows can show new categories and missing values.
+
+    Returns
+    -------
+    list of SchemaFinding
+        In the order of model.yaml, then new columns. ``critical``: the model cannot work with it.
+    """
+    features = config.columns.features
+    own = {config.columns.timestamp, config.columns.key, config.columns.label.name}
+    seen = list(columns_seen.columns) if isinstance(columns_seen, pd.DataFrame) else list(columns_seen)
+    new = [str(name) for name in seen if name not in features and name not in own]
+    found: list[SchemaFinding] = []
+    for name, feature in features.items():
+        if name not in seen:
+            found.append(_gone(name, feature, new))
+        elif isinstance(columns_seen, pd.DataFrame):
+            found += _values(name, feature, columns_seen[name])
+        elif feature.type == "number" and not columns_seen[name].lower().startswith(_NUMBERS):
+            found.append(
+                SchemaFinding(name, "retyped", f"number expected, {columns_seen[name]} found", "critical")
+            )
+    return found + [
+        SchemaFinding(name, "new", "not in model.yaml; it is passed over", "info") for name in new
+    ]
+
+
+def _gone(name: str, feature: Feature, new: list[str]) -> SchemaFinding:
+    near = difflib.get_close_matches(name, new, n=1)
+    hint = f"; renamed to '{near[0]}'?" if near else ""
+    return SchemaFinding(name, "missing", f"the column is not there{hint}", _severity(feature))
+
+
+def _severity(feature: Feature) -> Severity:
+    return "critical" if feature.required else "warning"
+
+
+def _values(name: str, feature: Feature, column: pd.Series) -> list[SchemaFinding]:
+    rows, missing = len(column), int(column.isna().sum())
+    if rows and missing == rows:
+        return [SchemaFinding(name, "missing_rate", f"all {rows} rows are missing", _severity(feature))]
+    if feature.type == "number":
+        _, strangers = as_numbers(column)
+        if not strangers:
+            return []
+        detail = f"number expected, {strangers} of {rows - missing} values are none ({column.dtype})"
+        severity: Severity = "critical" if strangers * 2 >= rows - missing else "warning"
+        return [SchemaFinding(name, "retyped", detail, severity)]
+    if feature.categories is None:
+        return []
+    known = {label_of(category) for category in feature.categories}
+    per_label, labels, _ = as_labels(column)
+    new = {label: n for label, n in zip(labels, per_label.tolist(), strict=True) if label not in known}
+    if not new:
+        return []
+    shown = ", ".join(repr(label) for label in list(new)[:5]) + (", ..." if len(new) > 5 else "")
+    detail = f"{shown} in {sum(new.values())} of {rows} rows; model.yaml does not list it"
+    return [SchemaFinding(name, "new_category", detail, "warning")]
