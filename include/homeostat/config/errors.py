@@ -19,6 +19,8 @@ HomeostatError                  something that a person can put right; the messa
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class HomeostatError(Exception):
     """Something that a person can put right; the message says how."""
@@ -45,7 +47,18 @@ class SingleClass(DataError):
 
 
 class QualityRefused(DataError):
-    """The quality gate holds: too many rows had to be quarantined."""
+    """The quality gate holds: too many rows had to be quarantined.
+
+    ``report`` is the gate's report as plain JSON, ``quarantined`` the rows (a DataFrame): a refusal
+    must not lose what it refused.
+    """
+
+    def __init__(
+        self, message: str, *, report: dict[str, Any] | None = None, quarantined: Any = None
+    ) -> None:
+        super().__init__(message)
+        self.report = report or {}
+        self.quarantined = quarantined
 
 
 class Refused(HomeostatError):

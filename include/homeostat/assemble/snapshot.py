@@ -1,0 +1,175 @@
+"""The whole of assembling, in order: type, select, check, split, weigh; and its bytes, written once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from homeostat.assemble.columns import as_time
+from homeostat.assemble.conform import REASON, conform
+from homeostat.assemble.holdout import split_holdout
+from homeostat.assemble.quality import check_quality
+from homeostat.assemble.window import recency_weights, select_window, utc
+from homeostat.config import ModelConfig
+from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
+
+_SPLIT, _WEIGHT = "__split", "__weight"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one version is made of.
+
+    ``train`` and ``holdout`` are sorted by time and do not overlap in it; ``weights`` belong to
+    ``train`` (None: all alike); ``quarantined`` are the window's unusable rows with their reason;
+    ``report`` is plain JSON.
+    """
+
+    train: pd.DataFrame
+    holdout: pd.DataFrame
+    weights: np.ndarray | None
+    quarantined: pd.DataFrame
+    report: dict[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """Training and holdout rows as Parquet; the same rows give the same bytes."""
+        both = pd.concat([self.train, self.holdout], ignore_index=True)
+        both[_SPLIT] = ["train"] * len(self.train) + ["holdout"] * len(self.holdout)
+        both[_WEIGHT] = np.nan
+        if self.weights is not None:
+            both.loc[: len(self.train) - 1, _WEIGHT] = self.weights
+        buffer = io.BytesIO()
+        both.to_parquet(buffer, index=False, compression="zstd")
+        return buffer.getvalue()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of :meth:`to_bytes`, which names the snapshot for good."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Snapshot:
+        """Read what :meth:`to_bytes` wrote; the quarantined rows and the report are kept elsewhere."""
+        both = pd.read_parquet(io.BytesIO(data))
+        training = (both[_SPLIT] == "train").to_numpy()
+        weights = both.loc[training, _WEIGHT].to_numpy(dtype=np.float64)
+        rows = both.drop(columns=[_SPLIT, _WEIGHT])
+        return cls(
+            train=rows[training].reset_index(drop=True),
+            holdout=rows[~training].reset_index(drop=True),
+            weights=None if np.isnan(weights).all() else weights,
+            quarantined=pd.DataFrame(),
+            report={},
+        )
+
+
+def assemble(frame: pd.DataFrame, config: ModelConfig, end: datetime) -> Snapshot:
+    """Turn raw rows into what a version is trained and judged on, as seen at ``end``.
+
+    Rows whose label could not have been known at ``end`` (younger than ``schema.label.delay``) are
+    left out, so that a replay of the past does not learn from its future. The window's length is
+    counted back from ``end``.
+
+    Raises
+    ------
+    EmptyWindow
+        No usable row in the window.
+    DataError
+        A required column is missing, or fewer than ``training.min_rows`` rows are left.
+    QualityRefused
+        The quality gate holds; carries the report and the quarantined rows.
+    """
+    end = utc(end)
+    typed = conform(frame, config, label=True)
+    window = _known(select_window(typed.rows, config.training, end, config.columns.timestamp), config, end)
+    unreadable = _in_window(typed.quarantined, config, end)
+    if window.empty:
+        raise EmptyWindow(_nothing(config, end, len(frame), len(typed.rows), len(unreadable)))
+    try:
+        quality = check_quality(window, config, already=len(unreadable))
+    except QualityRefused as refused:
+        refused.quarantined = _all(unreadable, refused.quarantined)
+        raise
+    kept = quality.kept
+    if len(kept) < config.training.min_rows:
+        msg = (
+            f"{config.name}: {len(kept)} usable rows up to {end:%Y-%m-%d %H:%M} UTC, and training.min_rows "
+            f"asks for {config.training.min_rows}: wait for more, lengthen training.window, or lower min_rows"
+        )
+        raise DataError(msg)
+    train, holdout = split_holdout(kept, config.training.holdout, config.columns.timestamp)
+    quarantined = _all(unreadable, quality.quarantined)
+    report = {
+        "end": end.isoformat(),
+        "window": config.training.window.kind,
+        "rows_read": len(frame),
+        "rows_in_window": len(window) + len(unreadable),
+        "train": _span(train, config),
+        "holdout": _span(holdout, config),
+        "quarantined": len(quarantined),
+        "findings": [finding.to_json() for finding in typed.findings],
+        "quality": quality.to_json(),
+    }
+    return Snapshot(train, holdout, _weights(train, config, end), quarantined, report)
+
+
+def _known(window: pd.DataFrame, config: ModelConfig, end: datetime) -> pd.DataFrame:
+    known = window[config.columns.timestamp] + config.columns.label.delay <= end
+    return window[known].reset_index(drop=True)
+
+
+def _in_window(quarantined: pd.DataFrame, config: ModelConfig, end: datetime) -> pd.DataFrame:
+    """Quarantined rows of this window, and those that say no time and so may be of any."""
+    moments = as_time(quarantined[config.columns.timestamp]).column
+    dated = quarantined.assign(**{config.columns.timestamp: moments})
+    inside = _known(
+        select_window(dated[moments.notna()], config.training, end, config.columns.timestamp), config, end
+    )
+    undated = quarantined[moments.isna().to_numpy()]
+    inside = inside.assign(**{config.columns.timestamp: inside[config.columns.timestamp].astype("str")})
+    undated = undated.assign(**{config.columns.timestamp: undated[config.columns.timestamp].astype("str")})
+    return pd.concat([inside, undated], ignore_index=True)
+
+
+def _all(unreadable: pd.DataFrame, failing: pd.DataFrame) -> pd.DataFrame:
+    """Both kinds of quarantined rows in one table, as text: nothing of what was found gets lost."""
+    if unreadable.empty:
+        return failing
+    parts = [part.astype("str") for part in (unreadable, failing) if not part.empty]
+    both = pd.concat(parts, ignore_index=True)
+    return both[[name for name in both.columns if name != REASON] + [REASON]]
+
+
+def _weights(train: pd.DataFrame, config: ModelConfig, end: datetime) -> np.ndarray | None:
+    window = config.training.window
+    if window.kind != "recency" or window.half_life is None:
+        return None
+    weights = recency_weights(train[config.columns.timestamp], end, window.half_life)
+    if not weights.sum() > 0:
+        msg = (
+            f"{config.name}: every training row is more than a thousand half-lives old, so none weighs "
+            "anything: lengthen training.window.half_life"
+        )
+        raise DataError(msg)
+    return weights
+
+
+def _span(rows: pd.DataFrame, config: ModelConfig) -> dict[str, Any]:
+    moments = rows[config.columns.timestamp]
+    return {"rows": len(rows), "from": moments.min().isoformat(), "to": moments.max().isoformat()}
+
+
+def _nothing(config: ModelConfig, end: datetime, read: int, typed: int, unreadable: int) -> str:
+    window, delay = config.training.window, config.columns.label.delay
+    length = f" of {window.length}" if window.length else ""
+    return (
+        f"{config.name}: no usable rows in the {window.kind} window{length} up to {end:%Y-%m-%d %H:%M} UTC "
+        f"(labels known after {delay}): {read} rows were read, {typed} of them typed and labelled, "
+        f"{unreadable} in the window quarantined; look at 'source' and training.window"
+    )
