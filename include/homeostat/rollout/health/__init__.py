@@ -1,0 +1,47 @@
+"""Health checks: one question about a candidate a file, each valid however often one looks.
+
+They split :data:`ALPHA` between them, for a whole rollout: a candidate that behaves like the version beside
+it is taken back with at most that chance (hard trips apart, see :mod:`homeostat.rollout.health.trip`).
+"""
+
+from homeostat.rollout.evidence import Evidence
+from homeostat.rollout.health.confidence import confidence
+from homeostat.rollout.health.divergence import NAME as DIVERGENCE
+from homeostat.rollout.health.divergence import divergence
+from homeostat.rollout.health.errors import errors
+from homeostat.rollout.health.latency import p99_latency
+from homeostat.rollout.health.output_range import output_range
+from homeostat.rollout.health.prediction_distribution import prediction_distribution
+from homeostat.rollout.health.result import ALPHA, Case, HealthCheck, HealthResult, Verdict
+from homeostat.rollout.phases import Phase, Rollout
+
+#: Each check and its part of alpha; those that need many answers get more of it.
+SHADOW_CHECKS: tuple[tuple[HealthCheck, float], ...] = ((divergence, 0.1), (errors, 0.1), (output_range, 0.1))
+CANARY_CHECKS: tuple[tuple[HealthCheck, float], ...] = (
+    (prediction_distribution, 0.3),
+    (p99_latency, 0.25),
+    (errors, 0.1),
+    (confidence, 0.15),
+    (output_range, 0.1),
+)
+
+
+def examine(rollout: Rollout, evidence: Evidence) -> tuple[HealthResult, ...]:
+    """Every check that the rollout's present phase asks for; none outside shadow and canary."""
+    checks = {Phase.SHADOW: SHADOW_CHECKS, Phase.CANARY: CANARY_CHECKS, Phase.WAITING: CANARY_CHECKS}
+    return tuple(
+        check(Case.of(rollout, evidence, ALPHA * part)) for check, part in checks.get(rollout.phase, ())
+    )
+
+
+__all__ = [
+    "ALPHA",
+    "CANARY_CHECKS",
+    "DIVERGENCE",
+    "SHADOW_CHECKS",
+    "Case",
+    "HealthCheck",
+    "HealthResult",
+    "Verdict",
+    "examine",
+]

@@ -1,0 +1,66 @@
+"""What the checks on bad answers share: trip, increase over the champion, the plan's own limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log, sqrt
+
+from homeostat.rollout.evidence import Tally
+from homeostat.rollout.health.result import Case, HealthResult, conclude, total
+from homeostat.rollout.health.sequential import excess, rate_interval, surely_more_often
+from homeostat.rollout.health.trip import TRIP, tripped
+
+
+def judge(case: Case, name: str, what: str, bad: Callable[[Tally], int]) -> HealthResult:
+    """No more bad answers than the champion gives.
+
+    FAIL, in this order: the hard trip of :mod:`homeostat.rollout.health.trip` within this stage; more than
+    in the champion's version over all stages, by :func:`~homeostat.rollout.health.sequential.excess`; a rate
+    surely above the plan's ``error_rate``, from the plan's ``window`` of answers on. The two tests take half
+    of alpha each. CONTINUE while there are too few answers, or while the candidate had more than the
+    champion's rate lets expect but not surely so.
+
+    Parameters
+    ----------
+    what
+        The bad answers in plain words, for the reason.
+    bad
+        Counts them in a tally.
+    """
+    now = case.candidate
+    count, rows = bad(now), now.answers
+    champion = total(other for _, other in case.sides)
+    champion_count, champion_rows = bad(champion), champion.answers
+    wealth = excess([(bad(own), own.answers, bad(other), other.answers) for own, other in case.sides])
+    over = surely_more_often(count, rows, case.plan.error_rate) if rows >= case.plan.window else 0.0
+    low, high = rate_interval(count, rows, case.alpha)
+    enough = -log(case.alpha / 2)
+    figures: dict[str, float] = {
+        "bad": count,
+        "answers": rows,
+        "champion_bad": champion_count,
+        "champion_answers": champion_rows,
+        "rate_low": low,
+        "rate_high": high,
+        "log_evidence": wealth,
+        "log_evidence_needed": enough,
+    }
+    seen = f"{count} of {rows} answers {what}; the champion's: {champion_count} of {champion_rows}"
+    expected = rows * champion_count / champion_rows if champion_rows else 0.0
+    fail = ""
+    if tripped(count, rows, champion_count, champion_rows, case.plan.error_rate):
+        fail = f"{TRIP} and more trip at once"
+    elif wealth >= enough:
+        fail = "surely more than the champion's"
+    elif over >= enough + log(case.tests):
+        fail = f"surely above the limit of {case.plan.error_rate:.3g}"
+    more = count > expected + 2 * sqrt(expected)
+    return conclude(
+        case,
+        name,
+        seen,
+        figures,
+        fail=fail,
+        doubt="more, but not surely so" if more else "",
+        fine="no more than the champion's",
+    )
