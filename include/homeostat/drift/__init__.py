@@ -4,7 +4,7 @@ from homeostat.drift.compare import OUTPUTS, compare
 from homeostat.drift.correction import benjamini_hochberg
 from homeostat.drift.feature import TESTS
 from homeostat.drift.report import DriftReport, FeatureVerdict, SchemaFinding
-from homeostat.drift.schema import schema_check
+from homeostat.drift.schema import schema_check, schema_findings
 from homeostat.drift.statistic import DriftTest, Statistic
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "benjamini_hochberg",
     "compare",
     "schema_check",
+    "schema_findings",
 ]

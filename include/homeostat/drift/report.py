@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from homeostat.profile import Kind
@@ -72,6 +72,14 @@ class DriftReport:
     features: tuple[FeatureVerdict, ...] = ()
     outputs: tuple[FeatureVerdict, ...] = ()
     schema: tuple[SchemaFinding, ...] = ()
+
+    def with_outputs(self, outputs: Iterable[FeatureVerdict]) -> DriftReport:
+        """The same report with other outputs, such as those of one version's answers alone."""
+        return replace(self, outputs=tuple(outputs))
+
+    def with_schema(self, findings: Iterable[SchemaFinding]) -> DriftReport:
+        """The same report with these findings instead of its own."""
+        return replace(self, schema=tuple(findings))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON: no NaN, no numpy."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from homeostat.config.model import Feature, ModelConfig
-from homeostat.drift.report import SchemaFinding, Severity
+from homeostat.drift.report import DriftReport, SchemaFinding, Severity
 from homeostat.profile.columns import as_labels, as_numbers, label_of
 
 _NUMBERS = ("int", "uint", "float", "double", "bool", "decimal", "number")
@@ -42,6 +42,25 @@ def schema_check(columns_seen: Mapping[str, str] | pd.DataFrame, config: ModelCo
             found.append(
                 SchemaFinding(name, "retyped", f"number expected, {columns_seen[name]} found", "critical")
             )
+    return found + [
+        SchemaFinding(name, "new", "not in model.yaml; it is passed over", "info") for name in new
+    ]
+
+
+def schema_findings(report: DriftReport, *, extra: Iterable[str], config: ModelConfig) -> list[SchemaFinding]:
+    """The contract where no rows are at hand: a report's own findings, and columns that were not asked for.
+
+    A required feature that is missing in every row of the window, and was not so in the reference, may as
+    well have lost its column: it is called missing, with the extra column that looks like it.
+    """
+    new = sorted(name for name in set(extra) if name not in config.columns.features)
+    found: list[SchemaFinding] = []
+    for finding in report.schema:
+        feature = config.columns.features.get(finding.column)
+        if feature is not None and finding.kind == "missing_rate" and finding.severity == "critical":
+            found.append(_gone(finding.column, feature, new))
+        else:
+            found.append(finding)
     return found + [
         SchemaFinding(name, "new", "not in model.yaml; it is passed over", "info") for name in new
     ]

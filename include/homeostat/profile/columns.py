@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from homeostat.config.labels import label_text
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -65,8 +67,8 @@ def as_labels(column: pd.Series) -> tuple[Ints, list[str], int]:
     Returns
     -------
     counts, labels, missing
-        ``counts[i]`` rows hold ``labels[i]``; None, NaN, NaT and NA are missing. Whole floats are
-        written as integers (a missing value turns 1 into 1.0, and it is the same category).
+        ``counts[i]`` rows hold ``labels[i]``, spelt as :mod:`homeostat.config.labels` does; None, NaN,
+        NaT, NA and empty text are missing.
     """
     try:
         codes, uniques = pd.factorize(column)
@@ -77,13 +79,21 @@ def as_labels(column: pd.Series) -> tuple[Ints, list[str], int]:
     by_label: dict[str, int] = {}
     for value, rows in zip(uniques.tolist(), per_code.tolist(), strict=True):
         label = label_of(value)
-        by_label[label] = by_label.get(label, 0) + rows
+        if label is None:
+            missing += rows
+        else:
+            by_label[label] = by_label.get(label, 0) + rows
     return np.fromiter(by_label.values(), dtype=np.int64, count=len(by_label)), list(by_label), missing
 
 
-def label_of(value: Any) -> str:
-    """A category as text; long ones keep their beginning and a digest of the whole."""
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+def label_of(value: Any) -> str | None:
+    """A category as text, None when it is missing; long ones keep their beginning and a digest."""
+    try:
+        text = label_text(value)
+    except OverflowError:  # an integer beyond float64
+        text = str(value)
+    if text is None:
+        return None
     raw = text.encode("utf-8", "backslashreplace")
     if len(raw) <= MAX_LABEL_BYTES:
         return raw.decode()
