@@ -1,4 +1,4 @@
-"""airflow_settings.yaml (connections, pools, variables, as in the Astro CLI) in the form that Airflow imports."""
+"""airflow_settings.yaml (connections, pools, variables, as in the Astro CLI), in the form Airflow imports."""
 
 from __future__ import annotations
 

@@ -1,0 +1,84 @@
+# `make` lists the targets. Nothing has to be set up first: what a target needs is built by it, once.
+
+VENV    := .venv
+PYTHON  := $(VENV)/bin/python
+RUNTIME := $(VENV)/.runtime-is-set-up
+TOOLS   := $(VENV)/.tools-are-set-up
+ARGS    ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONPATH := $(CURDIR)/include$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(RUNTIME) ## set up .venv from the lock; a second time does nothing
+
+.PHONY: demo
+demo: $(RUNTIME) ## the whole loop on this machine, told as it happens (ARGS=--exit ends it afterwards)
+	@$(VENV)/bin/homeostat demo $(ARGS)
+
+.PHONY: up
+up: $(RUNTIME) ## MLflow, Airflow and the gateway on this machine until Ctrl-C
+	@$(VENV)/bin/homeostat up $(ARGS)
+
+.PHONY: test
+test: $(TOOLS) ## run the tests (ARGS="-k gate" runs some, ARGS="-m 'not slow'" the quick ones)
+	@infra/setup/optional.sh
+	$(PYTHON) -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(TOOLS) ## ruff, mypy strict, and who may import whom
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+.PHONY: lock
+lock: ## compile requirements*.in into the locks (ARGS=--upgrade for newer versions)
+	@test -x .venv-lock/bin/uv || { python3 -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv; }
+	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
+		--quiet $(ARGS) requirements.in -o requirements.txt
+	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
+		--quiet $(ARGS) requirements-dev.in -o requirements-dev.txt
+
+.PHONY: env
+env: ## write the secrets that docker-compose.yml needs into .env; keeps those that are there
+	@python3 infra/compose/make_env.py .env
+
+.PHONY: clean
+clean: ## remove the virtualenvs, caches and local state (.homeostat); not .env
+	rm -rf $(VENV) .venv-lock .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# A set-up that was interrupted leaves .unfinished behind and is then done anew from nothing.
+$(VENV)/.made: infra/setup/find_python.sh
+	@if [ -e $(VENV)/.unfinished ] || ! $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+		python="$$(infra/setup/find_python.sh)" || exit 1; \
+		echo "Making $(VENV) with $$python"; \
+		rm -rf $(VENV) && mkdir $(VENV) && touch $(VENV)/.unfinished && \
+		"$$python" -m venv $(VENV) && rm $(VENV)/.unfinished; \
+	fi
+	@touch $@
+
+$(RUNTIME): $(VENV)/.made requirements.txt pyproject.toml
+	@echo "Installing requirements.txt: about 200 packages, two to three minutes the first time"
+	@touch $(VENV)/.unfinished
+	$(PYTHON) -m pip install --no-deps -r requirements.txt
+	$(PYTHON) -m pip install --no-deps --no-build-isolation --quiet --editable .
+	$(PYTHON) -m pip check
+	@rm -f $(VENV)/.unfinished
+	@touch $@
+
+$(TOOLS): $(RUNTIME) requirements-dev.txt
+	@echo "Installing requirements-dev.txt: what tests and linters need besides"
+	@touch $(VENV)/.unfinished
+	$(PYTHON) -m pip install --no-deps -r requirements-dev.txt
+	$(PYTHON) -m pip check
+	@rm -f $(VENV)/.unfinished
+	@touch $@
