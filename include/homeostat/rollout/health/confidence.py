@@ -8,7 +8,7 @@ from math import log
 import numpy as np
 
 from homeostat.rollout.evidence import CONFIDENCE_SLOTS
-from homeostat.rollout.health.result import Case, HealthResult, conclude, incomparable
+from homeostat.rollout.health.result import DOUBT, Case, HealthResult, conclude, incomparable
 from homeostat.rollout.health.sequential import shifted
 
 NAME = "confidence"
@@ -54,7 +54,7 @@ def confidence(case: Case) -> HealthResult:
         seen,
         figures,
         fail=f"surely more than {TOLERANCE:.0%} off" if matters and wealth >= enough else "",
-        doubt="off, but not surely so" if matters else "",
+        doubt="off, but not surely so" if matters and wealth >= DOUBT else "",
         fine=f"within {TOLERANCE:.0%}",
     )
 

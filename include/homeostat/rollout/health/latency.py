@@ -7,14 +7,15 @@ from itertools import accumulate
 from math import log
 
 from homeostat.rollout.evidence import LATENCY_EDGES_MS
-from homeostat.rollout.health.result import Case, HealthResult, Verdict, conclude, incomparable
+from homeostat.rollout.health.result import DOUBT, Case, HealthResult, Verdict, conclude, incomparable
 from homeostat.rollout.health.sequential import slower, surely_more_often
 
 NAME = "p99_latency"
 #: Slower than this times the control cohort's is too slow.
 TOLERANCE = 1.2
-#: The same in latency slots, which are 10 % apart: 1.1 ** 2 = 1.21.
-_SLOTS = 2
+#: What has to be sure, in latency slots, which are 10 % apart. The observed p99 decides about the rest: to be
+#: sure of all 20 % would let a version that is 50 % slower pass for want of answers.
+_SLOTS = 1
 #: A difference below this part of the plan's limit is none that a client could feel (1 ms for 200 ms).
 _FELT = 0.005
 
@@ -23,7 +24,7 @@ def p99_latency(case: Case) -> HealthResult:
     """p99 within 20 % of the control cohort's and under the plan's ``p99_latency_ms``.
 
     The p99 of a few hundred requests is two or three of them, so that it alone proves nothing. FAIL against
-    the control needs both: latencies as a whole that are surely more than 21 % (two slots) above the
+    the control needs both: latencies as a whole that are surely more than 10 % (one slot) above the
     control's (:func:`~homeostat.rollout.health.sequential.slower`) and an observed p99 more than 20 % above
     it. FAIL against the limit: surely more than 1 % of the answers are slower than it, from the plan's
     ``window`` of answers on. Compared step by step, since load changes with the share; alpha is split over
@@ -52,8 +53,8 @@ def p99_latency(case: Case) -> HealthResult:
         NAME,
         f"{seen}, control {control:.3g} ms over {m}",
         figures,
-        fail="surely more than 20 % slower" if too_slow and wealth >= enough else "",
-        doubt="slower, but not surely so" if too_slow or p99 > limit else "",
+        fail="more than 20 % slower, and surely not by chance" if too_slow and wealth >= enough else "",
+        doubt="slower, but not surely so" if (too_slow and wealth >= DOUBT) or p99 > limit else "",
         fine=f"within 20 % or not to be felt, and under {limit:g} ms",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log, sqrt
 
 from homeostat.rollout.evidence import Tally
-from homeostat.rollout.health.result import Case, HealthResult, Verdict, conclude, incomparable
+from homeostat.rollout.health.result import DOUBT, Case, HealthResult, Verdict, conclude, incomparable
 from homeostat.rollout.health.sequential import distance, radius, shifted
 
 NAME = "prediction_distribution"
@@ -51,7 +51,7 @@ def prediction_distribution(case: Case) -> HealthResult:
         seen,
         figures,
         fail="surely moved" if matters and wealth >= enough else "",
-        doubt=f"above {MIN_EFFECT}, but not surely so" if matters else "",
+        doubt=f"above {MIN_EFFECT}, but not surely so" if matters and wealth >= DOUBT else "",
         fine="as in shadow",
     )
 

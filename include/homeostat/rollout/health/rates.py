@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import log, sqrt
+from math import log
 
 from homeostat.rollout.evidence import Tally
-from homeostat.rollout.health.result import Case, HealthResult, conclude, total
+from homeostat.rollout.health.result import DOUBT, Case, HealthResult, conclude, total
 from homeostat.rollout.health.sequential import excess, rate_interval, surely_more_often
 from homeostat.rollout.health.trip import TRIP, tripped
 
@@ -17,8 +17,8 @@ def judge(case: Case, name: str, what: str, bad: Callable[[Tally], int]) -> Heal
     FAIL, in this order: the hard trip of :mod:`homeostat.rollout.health.trip` within this stage; more than
     in the champion's version over all stages, by :func:`~homeostat.rollout.health.sequential.excess`; a rate
     surely above the plan's ``error_rate``, from the plan's ``window`` of answers on. The two tests take half
-    of alpha each. CONTINUE while there are too few answers, or while the candidate had more than the
-    champion's rate lets expect but not surely so.
+    of alpha each. CONTINUE while there are too few answers, or while the candidate seems to have more
+    than the champion, but not surely so.
 
     Parameters
     ----------
@@ -46,7 +46,6 @@ def judge(case: Case, name: str, what: str, bad: Callable[[Tally], int]) -> Heal
         "log_evidence_needed": enough,
     }
     seen = f"{count} of {rows} answers {what}; the champion's: {champion_count} of {champion_rows}"
-    expected = rows * champion_count / champion_rows if champion_rows else 0.0
     fail = ""
     if tripped(count, rows, champion_count, champion_rows, case.plan.error_rate):
         fail = f"{TRIP} and more trip at once"
@@ -54,13 +53,12 @@ def judge(case: Case, name: str, what: str, bad: Callable[[Tally], int]) -> Heal
         fail = "surely more than the champion's"
     elif over >= enough + log(case.tests):
         fail = f"surely above the limit of {case.plan.error_rate:.3g}"
-    more = count > expected + 2 * sqrt(expected)
     return conclude(
         case,
         name,
         seen,
         figures,
         fail=fail,
-        doubt="more, but not surely so" if more else "",
+        doubt="more, but not surely so" if wealth >= DOUBT else "",
         fine="no more than the champion's",
     )

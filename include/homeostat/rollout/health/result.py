@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import isfinite
+from math import isfinite, log
 from typing import Any, Protocol
 
 from homeostat.rollout.evidence import CANDIDATE, CHAMPION, CONTROL, SHADOW, Evidence, Tally
@@ -13,6 +13,8 @@ from homeostat.rollout.phases import Phase, Plan, Rollout
 
 #: The chance that in a whole rollout any test takes back a candidate that behaves like the version beside it.
 ALPHA = 0.01
+#: A gambler who has three times the first stake makes one want to see more before a phase ends.
+DOUBT = log(3)
 
 
 class Verdict(StrEnum):

@@ -103,7 +103,7 @@ def slower(control: Sequence[int], candidate: Sequence[int], slots: int, where: 
     evidence = _two_proportions(above_ctl, m, above_cand, n, frozen=False)
     evidence = np.where(above_cand / n > above_ctl / m, evidence, 0.0)
     weight = np.full(evidence.size, 1.0 / evidence.size)
-    earlier = _aligned(where, control)[0][: evidence.size]
+    earlier = _aligned(where, [0] * evidence.size)[0][: evidence.size]
     if earlier.sum() > 0:
         weight = (weight + earlier / earlier.sum()) / 2
     return float(logsumexp(evidence, b=weight))
