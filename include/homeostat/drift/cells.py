@@ -20,7 +20,7 @@ def table(reference: Counts, window: Counts) -> Table:
     mixture of both samples, never through an atom: swapping the samples changes nothing, and a
     window that has left the reference's range gets a cell of its own however small it is.
     """
-    counts = np.stack([reference.values, window.values]).astype(np.float64)
+    counts = np.stack([reference.slots, window.slots]).astype(np.float64)
     if reference.kind == "number":
         mixture = (counts / counts.sum(axis=1, keepdims=True)).mean(axis=0)
         middle = np.cumsum(mixture) - mixture / 2

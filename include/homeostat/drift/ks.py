@@ -31,15 +31,15 @@ def ks(reference: Counts, window: Counts, /) -> Statistic:
     if empty is not None:
         return empty
     n, m = reference.placed, window.placed
-    below = np.cumsum(reference.values) / n, np.cumsum(window.values) / m
+    below = np.cumsum(reference.slots) / n, np.cumsum(window.slots) / m
     d = float(np.abs(below[0] - below[1]).max())
     return Statistic(d, p_value=p_value(d, n, m), error=_error(reference, window, d))
 
 
 def _error(reference: Counts, window: Counts, d: float) -> float:
-    r, w = reference.values / reference.placed, window.values / window.placed
+    r, w = reference.slots / reference.placed, window.slots / window.placed
     r_below, w_below = np.cumsum(r) - r, np.cumsum(w) - w
-    both = (reference.values > 0) & (window.values > 0)
+    both = (reference.slots > 0) & (window.slots > 0)
     both[1::2] = False  # on an edge there is nothing between
     gap = np.maximum(r_below + r - w_below, w_below + w - r_below)[both]
     return float(min(max(gap.max(initial=0.0) - d, 0.0), 1.0 - d))

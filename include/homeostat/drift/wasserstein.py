@@ -31,7 +31,7 @@ def wasserstein(reference: Counts, window: Counts, /) -> Statistic:
     frame = reference.frame
     if not isinstance(frame, NumberFrame) or not frame.edges:
         return Statistic(None, reason="the reference has no finite number to measure distances by")
-    gap = np.cumsum(reference.values) / reference.placed - np.cumsum(window.values) / window.placed
+    gap = np.cumsum(reference.slots) / reference.placed - np.cumsum(window.slots) / window.placed
     return Statistic(float(np.abs(gap[:-1]) @ np.diff(_places(frame, reference))))
 
 
@@ -39,7 +39,7 @@ def _places(frame: NumberFrame, reference: Counts) -> Floats:
     """Where the mass of each slot is put: spreads away from the median, in rising order."""
     edges = np.asarray(frame.edges)
     upper = np.append(np.repeat(edges, 2), edges[-1])  # of each slot; the outermost has none
-    rising = np.cumsum(reference.values)
+    rising = np.cumsum(reference.slots)
     ranks = np.array([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]) * reference.placed
     q1, q5, q25, median, q75, q95, q99 = upper[np.searchsorted(rising, ranks)]
     with np.errstate(over="ignore"):  # 1e308 lies beyond REACH, as infinity does
@@ -48,7 +48,7 @@ def _places(frame: NumberFrame, reference: Counts) -> Floats:
         spread = wide[0] if wide else size / 1000 or 1.0
         standing = (edges - median) / spread
     standing = np.clip(standing, -REACH, REACH)
-    places = np.empty(frame.slots)
+    places = np.empty(frame.size)
     places[1::2] = standing
     places[2:-1:2] = (standing[:-1] + standing[1:]) / 2
     places[0], places[-1] = standing[0] - 1, standing[-1] + 1

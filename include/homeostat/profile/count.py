@@ -44,7 +44,7 @@ def _numbers(frame: NumberFrame, column: pd.Series) -> Counts:
     edges = np.asarray(frame.edges, dtype=np.float64)
     below = np.searchsorted(edges, numbers)
     slots = 2 * below + (np.append(edges, np.nan)[below] == numbers)
-    values = np.bincount(slots, minlength=frame.slots).astype(np.int64, copy=False)
+    values = np.bincount(slots, minlength=frame.size).astype(np.int64, copy=False)
     missing = int(np.isnan(numbers).sum())
     values[-1] -= missing  # NaN sorts behind everything, into the last slot
     return Counts(frame, values, missing, strangers)
@@ -54,7 +54,7 @@ def _labels(frame: CategoryFrame, column: pd.Series) -> Counts:
     per_label, labels, missing = as_labels(column)
     slot_of = {label: slot for slot, label in enumerate(frame.labels)}
     rare = frozenset(frame.rest)
-    values = np.zeros(frame.slots, dtype=np.int64)
+    values = np.zeros(frame.size, dtype=np.int64)
     unseen = 0
     for label, rows in zip(labels, per_label.tolist(), strict=True):
         slot = slot_of.get(label)

@@ -17,22 +17,22 @@ from homeostat.profile.frames import FeatureFrame, Frames, Kind
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counts:
-    """One feature's rows: ``values[i]`` in slot i of its frame, and the two that no slot holds.
+    """One feature's rows: ``slots[i]`` in slot i of its frame, and the two that no slot holds.
 
     ``missing`` rows have no value. ``unseen`` rows have one that the reference cannot place: a
     category that never occurred there, or something in a number's column that is no number.
     """
 
     frame: FeatureFrame
-    values: Ints
+    slots: Ints
     missing: int = 0
     unseen: int = 0
 
     def __post_init__(self) -> None:
-        if self.values.shape != (self.frame.slots,):
-            msg = f"expected {self.frame.slots} slots, found {self.values.shape}"
+        if self.slots.shape != (self.frame.size,):
+            msg = f"expected {self.frame.size} slots, found {self.slots.shape}"
             raise ValueError(msg)
-        self.values.setflags(write=False)
+        self.slots.setflags(write=False)
 
     @property
     def kind(self) -> Kind:
@@ -42,7 +42,7 @@ class Counts:
     @property
     def placed(self) -> int:
         """Rows whose value has a slot: neither missing nor unseen."""
-        return int(self.values.sum())
+        return int(self.slots.sum())
 
     @property
     def rows(self) -> int:
@@ -62,14 +62,14 @@ class Counts:
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
-            self.frame, self.values + other.values, self.missing + other.missing, self.unseen + other.unseen
+            self.frame, self.slots + other.slots, self.missing + other.missing, self.unseen + other.unseen
         )
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Counts)
             and (self.frame, self.missing, self.unseen) == (other.frame, other.missing, other.unseen)
-            and bool(np.array_equal(self.values, other.values))
+            and bool(np.array_equal(self.slots, other.slots))
         )
 
     __hash__ = None  # type: ignore[assignment]  # holds an array
@@ -95,7 +95,7 @@ class Profile:
         return cls(
             frames,
             0,
-            {name: Counts(frame, np.zeros(frame.slots, np.int64)) for name, frame in frames.features.items()},
+            {name: Counts(frame, np.zeros(frame.size, np.int64)) for name, frame in frames.features.items()},
         )
 
     def __add__(self, other: Profile) -> Profile:
@@ -132,7 +132,7 @@ class Profile:
             "frames": self.frames.digest,
             "rows": self.rows,
             "features": {
-                name: [counts.missing, counts.unseen, *counts.values.tolist()]
+                name: [counts.missing, counts.unseen, *counts.slots.tolist()]
                 for name, counts in self.features.items()
             },
         }
@@ -169,7 +169,7 @@ class Profile:
 
 def _counts(frame: FeatureFrame, raw: list[int]) -> Counts:
     values = np.array(raw, dtype=np.int64)
-    if values.shape != (frame.slots + 2,) or (values < 0).any():
-        msg = f"expected {frame.slots + 2} counts from 0 up"
+    if values.shape != (frame.size + 2,) or (values < 0).any():
+        msg = f"expected {frame.size + 2} counts from 0 up"
         raise ValueError(msg)
     return Counts(frame, values[2:].copy(), int(values[0]), int(values[1]))

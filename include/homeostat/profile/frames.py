@@ -32,7 +32,7 @@ class NumberFrame:
         return "number"
 
     @property
-    def slots(self) -> int:
+    def size(self) -> int:
         """Length of the count vector."""
         return 2 * len(self.edges) + 1
 
@@ -56,7 +56,7 @@ class CategoryFrame:
         return "category"
 
     @property
-    def slots(self) -> int:
+    def size(self) -> int:
         """Length of the count vector."""
         return len(self.labels) + 1
 

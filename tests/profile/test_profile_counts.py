@@ -1,0 +1,191 @@
+"""Profiles: nothing is lost, nothing leaks, and parts add up to the whole."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homeostat.profile import CategoryFrame, Counts, NumberFrame, Profile, Reference, count, freeze
+
+NUMBERS = st.one_of(
+    st.floats(allow_nan=True, allow_infinity=True, width=64), st.integers(-5, 5).map(float), st.none()
+)
+LABELS = st.one_of(st.sampled_from(["a", "b", "c"]), st.text(max_size=60), st.none())
+ROWS = st.lists(st.tuples(NUMBERS, LABELS), max_size=40)
+KINDS = {"x": "number", "c": "category"}
+
+
+def table(rows):
+    return pd.DataFrame(
+        {
+            "x": np.array([np.nan if x is None else x for x, _ in rows], dtype=float),
+            "c": pd.Series([c for _, c in rows], dtype=object),
+        }
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(reference=ROWS, rows=ROWS)
+def test_every_row_is_counted_exactly_once(reference, rows):
+    profile = count(freeze(table(reference), KINDS, max_edges=5, max_categories=2), table(rows))
+    assert profile.rows == len(rows)
+    assert all(counts.rows == len(rows) for counts in profile.features.values())
+    assert profile.features["x"].missing == sum(x is None or np.isnan(x) for x, _ in rows)
+    assert profile.features["c"].missing == sum(not c for _, c in rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(reference=ROWS, parts=st.lists(ROWS, min_size=1, max_size=4), shuffle=st.randoms())
+def test_profiles_of_parts_add_up_to_the_profile_of_the_whole_in_any_order(reference, parts, shuffle):
+    frames = freeze(table(reference), KINDS, max_edges=4, max_categories=2)
+    whole = count(frames, table([row for part in parts for row in part]))
+    profiles = [count(frames, table(part)) for part in parts]
+    shuffle.shuffle(profiles)
+    total = Profile.empty(frames)
+    for profile in profiles:
+        total += profile
+    assert total == whole
+    a, b, c = (profiles * 3)[:3]
+    assert (a + b) + c == a + (b + c)
+    assert a + b == b + a
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=ROWS)
+def test_bytes_come_back_as_they_were(rows):
+    reference = Reference.of(table(rows), KINDS, max_edges=4, max_categories=2)
+    again = Reference.from_bytes(reference.to_bytes())
+    assert again == reference
+    assert again.digest == reference.digest
+    assert type(reference.frames).from_bytes(reference.frames.to_bytes()).digest == reference.frames.digest
+    assert Profile.from_bytes(reference.profile.to_bytes(), again.frames) == reference.profile
+
+
+def test_an_edge_hit_exactly_has_a_slot_of_its_own():
+    frames = freeze(pd.DataFrame({"x": [1.0, 2.0, 2.0, 3.0]}), {"x": "number"})
+    assert frames.features["x"] == NumberFrame((1.0, 2.0, 3.0), complete=True)
+    window = pd.DataFrame({"x": [0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, np.inf, -np.inf, np.nan]})
+    counts = count(frames, window).features["x"]
+    assert counts.slots.tolist() == [2, 1, 1, 1, 1, 1, 2]
+    assert (counts.missing, counts.unseen) == (1, 0)
+
+
+def test_minus_zero_is_zero():
+    a = freeze(pd.DataFrame({"x": [0.0, 1.0]}), {"x": "number"})
+    b = freeze(pd.DataFrame({"x": [-0.0, 1.0]}), {"x": "number"})
+    assert a.digest == b.digest
+
+
+def test_atoms_of_a_long_tailed_column_stay_edges_when_it_has_more_values_than_edges():
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random(5000) < 0.4, 0.0, rng.exponential(size=5000))
+    frame = freeze(pd.DataFrame({"x": x}), {"x": "number"}, max_edges=32).features["x"]
+    assert not frame.complete
+    assert 0.0 in frame.edges
+    assert len(frame.edges) <= 32
+    assert (frame.edges[0], frame.edges[-1]) == (x.min(), x.max())
+
+
+@pytest.mark.parametrize("n", [101, 600, 50_000])
+def test_many_categories_keep_the_top_ones_and_a_rest_within_eight_kilobytes(n):
+    values = [f"customer-{i:06d}-with-a-rather-long-name-of-its-own" for i in range(n)]
+    rows = pd.DataFrame({"c": ["often"] * 50 + values})
+    reference = Reference.of(rows, {"c": "category"})
+    frame = reference.frames.features["c"]
+    assert frame.labels[0] == "often"
+    assert len(frame.labels) == 100
+    assert len(reference.to_bytes()) <= 8 * 1024
+    assert reference.profile.features["c"].rows == len(rows)
+    strange = count(reference.frames, pd.DataFrame({"c": ["stranger", values[-1]]})).features["c"]
+    # A rare value is told from one never seen, as long as the rare ones can be remembered.
+    assert (strange.unseen, int(strange.slots[-1])) == ((1, 1) if n <= 600 else (0, 2))
+    assert frame.open is (n > 600)
+
+
+def test_numbers_stay_within_eight_kilobytes():
+    x = np.random.default_rng(0).normal(size=100_000) * 1e-300
+    assert len(Reference.of(pd.DataFrame({"x": x}), {"x": "number"}).to_bytes()) <= 8 * 1024
+
+
+def test_never_seen_categories_are_unseen_and_missing_ones_are_missing():
+    frames = freeze(pd.DataFrame({"c": ["a", "b", None]}), {"c": "category"})
+    counts = count(frames, pd.DataFrame({"c": ["a", "z", "y", None, ""]})).features["c"]
+    assert counts.slots.tolist() == [1, 0, 0]
+    assert (counts.missing, counts.unseen) == (2, 2)
+    assert counts.missing_rate == pytest.approx(0.4)
+    assert counts.unseen_share == pytest.approx(2 / 3)
+
+
+def test_one_category_spelt_by_two_sources_is_one_category():
+    frames = freeze(pd.DataFrame({"c": ["1", "2"]}), {"c": "category"})
+    for column in (pd.Series([1, 2]), pd.Series([1.0, 2.0]), pd.Series([1, 2], dtype="category")):
+        assert count(frames, pd.DataFrame({"c": column})).features["c"].slots.tolist() == [1, 1, 0]
+
+
+def test_what_is_no_number_is_unseen_and_not_missing():
+    mixed = pd.Series([1, "2.5", "abc", None, True, [1], 10**400, -(10**400), np.inf], dtype=object)
+    frames = freeze(pd.DataFrame({"x": [1.0, 2.5]}), {"x": "number"})
+    counts = count(frames, pd.DataFrame({"x": mixed})).features["x"]
+    assert (counts.missing, counts.unseen) == (1, 2)
+    assert counts.slots.tolist() == [1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series([], dtype=float),
+        pd.Series([None, None]),
+        pd.Series([7.0] * 3),
+        pd.Series([True, False, None], dtype="boolean"),
+        pd.Series([1, None], dtype="Int64"),
+        pd.Series(["a", None], dtype="category"),
+        pd.to_datetime(pd.Series(["2024-01-01", None])),
+        pd.Series([1 + 2j, 0j]),
+        pd.Series([np.inf, -np.inf]),
+        pd.Series([{"a": 1}, [1], None], dtype=object),
+        pd.Series([10**400, 1], dtype=object),
+    ],
+    ids=lambda column: f"{column.dtype}-{len(column)}",
+)
+@pytest.mark.parametrize("kind", ["number", "category"])
+def test_degenerate_columns_are_counted(column, kind):
+    rows = pd.DataFrame({"v": column})
+    reference = Reference.of(rows, {"v": kind})
+    assert reference.profile.features["v"].rows == len(rows)
+    assert Reference.from_bytes(reference.to_bytes()) == reference
+
+
+def test_a_column_that_is_not_there_is_missing_throughout():
+    frames = freeze(pd.DataFrame({"x": [1.0], "c": ["a"]}), KINDS)
+    profile = count(frames, pd.DataFrame({"other": [1, 2, 3]}))
+    assert {name: counts.missing for name, counts in profile.features.items()} == {"x": 3, "c": 3}
+
+
+def test_a_column_that_stands_twice_is_refused():
+    rows = pd.DataFrame([[1.0, 2.0]], columns=["x", "x"])
+    with pytest.raises(ValueError, match="stands 2 times"):
+        freeze(rows, {"x": "number"})
+
+
+def test_profiles_on_different_frames_do_not_add_up():
+    a = Reference.of(pd.DataFrame({"x": [1.0]}), {"x": "number"}).profile
+    b = Reference.of(pd.DataFrame({"x": [2.0]}), {"x": "number"}).profile
+    with pytest.raises(ValueError, match="different frames"):
+        a + b
+
+
+def test_counts_cannot_be_changed_and_survive_a_process_pool():
+    reference = Reference.of(pd.DataFrame({"x": [1.0], "c": ["a"]}), KINDS)
+    with pytest.raises(ValueError, match="read-only"):
+        reference.profile.features["x"].slots[0] = 5
+    assert pickle.loads(pickle.dumps(reference)) == reference  # noqa: S301  # multiprocessing does the same
+
+
+def test_counts_of_the_wrong_length_are_refused():
+    with pytest.raises(ValueError, match="expected 2 slots"):
+        Counts(CategoryFrame(("a",)), np.zeros(5, np.int64))
