@@ -124,6 +124,14 @@ def test_a_category_is_the_same_text_whatever_type_it_came_in(cells):
     assert conform(frame(season=cells), config()).rows.season.tolist() == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected"), [([True, False], ["1", "0"]), (["", "a"], [None, "a"]), ([1.5, 2], ["1.5", "2"])]
+)
+def test_categories_are_spelt_as_the_whole_platform_spells_labels(cells, expected):
+    season = conform(frame(season=cells), config()).rows.season
+    assert [None if pd.isna(text) else text for text in season] == expected
+
+
 @pytest.mark.parametrize("dtype", [object, "str", "category", "float64", "Int64"])
 def test_a_missing_category_stays_missing(dtype):
     cells = pd.Series([None, None] if dtype in ("float64", "Int64") else [None, "a"], dtype=dtype)

@@ -177,7 +177,7 @@ def test_an_expectation_that_raises_is_not_computable_and_spoils_no_other():
 @pytest.mark.parametrize(
     ("wish", "said"),
     [
-        ({"type": "expect_column_values_to_be_betwen", "column": "temp"}, "mean 'expect_column_values_to_be_bet"),
+        ({"type": "expect_column_values_to_be_betwen", "column": "temp"}, "did you mean 'expect_column"),
         ({"type": "expect_column_values_to_be_between", "column": "temp", "maxvalue": 1}, "maxvalue"),
         ({"column": "temp"}, r"expectations\[0\]: write for example"),
         ({"type": "expect_column_values_to_be_unique", "severity": "fatal"}, "found 'fatal'"),

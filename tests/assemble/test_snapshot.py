@@ -5,14 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from homeostat.assemble import Snapshot, assemble
+from homeostat.assemble import assemble
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
 
 END = datetime(2024, 3, 1, tzinfo=UTC)
 
 
-def config(delay="0s", **training):
+def config(**training):
     return ModelConfig.model_validate(
         {
             "name": "bike",
@@ -20,7 +20,7 @@ def config(delay="0s", **training):
             "pipeline": "pipeline.py:build",
             "source": {"kind": "csv", "uri": "x.csv"},
             "schema": {
-                "label": {"name": "y", "delay": delay},
+                "label": {"name": "y"},
                 "features": {"temp": {"type": "number", "range": [0, 10]}, "season": {"type": "category"}},
             },
             "training": {"window": {"kind": "sliding", "length": "100h"}, "min_rows": 10} | training,
@@ -53,12 +53,6 @@ def test_recency_weights_belong_to_the_training_rows():
     assert snapshot.weights.shape == (len(snapshot.train),)
     age = (END - snapshot.train.timestamp.iloc[-1]) / timedelta(hours=24)
     assert snapshot.weights[-1] == 0.5**age
-
-
-def test_labels_that_could_not_be_known_yet_are_not_learnt_from():
-    snapshot = assemble(hourly(), config(delay="24h"), END)
-    assert snapshot.holdout.timestamp.max() == END - timedelta(hours=24)
-    assert snapshot.train.timestamp.min() == END - timedelta(hours=100)
 
 
 def test_bad_rows_are_quarantined_from_both_checks_and_all_rows_add_up():
@@ -109,20 +103,3 @@ def test_weights_that_all_vanish_are_refused():
 
 def test_the_report_is_plain_json():
     json.dumps(assemble(hourly(), config(), END).report, allow_nan=False)
-
-
-@pytest.mark.parametrize(
-    "window", [{"kind": "sliding", "length": "100h"}, {"kind": "recency", "half_life": "9h"}]
-)
-def test_a_snapshot_survives_its_bytes_and_the_same_rows_give_the_same_bytes(window):
-    snapshot = assemble(hourly(), config(window=window), END)
-    again = assemble(hourly(), config(window=window), END)
-    assert snapshot.digest == again.digest
-    back = Snapshot.from_bytes(snapshot.to_bytes())
-    pd.testing.assert_frame_equal(back.train, snapshot.train)
-    pd.testing.assert_frame_equal(back.holdout, snapshot.holdout)
-    assert back.digest == snapshot.digest
-    if snapshot.weights is None:
-        assert back.weights is None
-    else:
-        np.testing.assert_array_equal(back.weights, snapshot.weights)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from homeostat.config.labels import label_text
+
 #: Text that a CSV or a spreadsheet writes for a missing number.
 _BLANK = frozenset({"", "nan", "na", "n/a", "null", "none"})
 #: Above this a scikit-learn tree, which works in 32 bits, refuses the whole matrix.
@@ -59,25 +61,22 @@ def as_number(column: pd.Series) -> Cells:
 
 
 def as_category(column: pd.Series) -> Cells:
-    """Read a column as text (``str`` dtype, NaN where missing).
+    """Read a column as text (``str`` dtype, NaN where missing), spelt as the whole platform spells labels.
 
     Whole numbers lose their ``.0``: a column of integers comes back from a CSV or a database as
     floats as soon as one cell is missing, and category ``3`` must stay category ``3``.
     """
     column = _plain(column)
-    if column.dtype.kind in "biuf":
-        found = _floats(column) if column.dtype.kind == "f" else column
-        unique = pd.unique(pd.Series(found))
-        names = {value: _text(value)[0] for value in unique if pd.notna(value)}
-        values = column.map(names).astype("str")
-        infinite = np.isinf(found) if column.dtype.kind == "f" else np.zeros(len(column), dtype=bool)
-        return Cells(values.mask(infinite), _kept({"infinite": np.asarray(infinite)}))
-    if isinstance(column.dtype, pd.StringDtype):
-        return Cells(column.astype("str"), {})
+    known = {value: _text(value) for value in column.unique()} if column.dtype.kind != "O" else None
+    if known is not None:
+        texts = column.map({value: text for value, (text, _) in known.items()}).astype("str")
+        infinite = column.isin([value for value, (_, fault) in known.items() if fault]).to_numpy(dtype=bool)
+        return Cells(texts, _kept({"infinite": infinite}))
     cells = [_text(value) for value in _objects(column)]
     values = pd.Series([value for value, _ in cells], index=column.index, name=column.name, dtype="str")
     faults = {
-        name: np.array([fault == name for _, fault in cells], dtype=bool) for name in ("mistyped", "infinite")
+        name: np.array([fault == name for _, fault in cells], dtype=bool)
+        for name in ("mistyped", "infinite", "too_large")
     }
     return Cells(values, _kept(faults))
 
@@ -182,23 +181,18 @@ def _guarded(read: Callable[[Any], float], value: Any) -> tuple[float, str]:
 
 
 def _text(value: Any) -> tuple[str | None, str]:
-    if isinstance(value, str):
-        return value, ""
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value)), ""
-    if isinstance(value, (int, np.integer)):
-        return (str(int(value)), "") if abs(int(value)) < 2 * _INT64 else (None, "mistyped")
-    if isinstance(value, (float, np.floating)):
-        return _float_text(float(value))
-    if isinstance(value, (datetime, date)) and value is not pd.NaT:
+    if value is pd.NaT or value is pd.NA:
+        return None, ""
+    if isinstance(value, (float, np.floating)) and math.isinf(value):
+        return None, "infinite"
+    if isinstance(value, (datetime, date)):
         return value.isoformat(), ""
-    return None, "" if value is None or value is pd.NaT or value is pd.NA else "mistyped"
-
-
-def _float_text(number: float) -> tuple[str | None, str]:
-    if not math.isfinite(number):
-        return None, "infinite" if math.isinf(number) else ""
-    return (str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)), ""
+    if value is None or isinstance(value, (str, bool, np.bool_, int, np.integer, float, np.floating)):
+        try:
+            return label_text(value), ""
+        except OverflowError:
+            return None, "too_large"
+    return None, "mistyped"
 
 
 def _instant(value: Any) -> str | None:

@@ -1,9 +1,7 @@
-"""The whole of assembling, in order: type, select, check, split, weigh; and its bytes, written once."""
+"""The whole of assembling, in order: type, select, check, split, weigh."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,8 +16,6 @@ from homeostat.assemble.quality import check_quality
 from homeostat.assemble.window import recency_weights, select_window, utc
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
-
-_SPLIT, _WEIGHT = "__split", "__weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,44 +33,19 @@ class Snapshot:
     quarantined: pd.DataFrame
     report: dict[str, Any]
 
-    def to_bytes(self) -> bytes:
-        """Training and holdout rows as Parquet; the same rows give the same bytes."""
-        both = pd.concat([self.train, self.holdout], ignore_index=True)
-        both[_SPLIT] = ["train"] * len(self.train) + ["holdout"] * len(self.holdout)
-        both[_WEIGHT] = np.nan
-        if self.weights is not None:
-            both.loc[: len(self.train) - 1, _WEIGHT] = self.weights
-        buffer = io.BytesIO()
-        both.to_parquet(buffer, index=False, compression="zstd")
-        return buffer.getvalue()
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of :meth:`to_bytes`, which names the snapshot for good."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Snapshot:
-        """Read what :meth:`to_bytes` wrote; the quarantined rows and the report are kept elsewhere."""
-        both = pd.read_parquet(io.BytesIO(data))
-        training = (both[_SPLIT] == "train").to_numpy()
-        weights = both.loc[training, _WEIGHT].to_numpy(dtype=np.float64)
-        rows = both.drop(columns=[_SPLIT, _WEIGHT])
-        return cls(
-            train=rows[training].reset_index(drop=True),
-            holdout=rows[~training].reset_index(drop=True),
-            weights=None if np.isnan(weights).all() else weights,
-            quarantined=pd.DataFrame(),
-            report={},
-        )
-
 
 def assemble(frame: pd.DataFrame, config: ModelConfig, end: datetime) -> Snapshot:
-    """Turn raw rows into what a version is trained and judged on, as seen at ``end``.
+    """Turn raw rows into what a version is trained and judged on.
 
-    Rows whose label could not have been known at ``end`` (younger than ``schema.label.delay``) are
-    left out, so that a replay of the past does not learn from its future. The window's length is
-    counted back from ``end``.
+    Parameters
+    ----------
+    frame
+        Raw rows; those outside the window are passed over.
+    config
+        Whose schema, window, expectations and holdout count.
+    end
+        The window's end, excluded. Rows younger than ``schema.label.delay`` have labels that nobody
+        could know yet: whoever asks takes the delay off before, or a replay learns from its future.
 
     Raises
     ------
@@ -87,7 +58,7 @@ def assemble(frame: pd.DataFrame, config: ModelConfig, end: datetime) -> Snapsho
     """
     end = utc(end)
     typed = conform(frame, config, label=True)
-    window = _known(select_window(typed.rows, config.training, end, config.columns.timestamp), config, end)
+    window = select_window(typed.rows, config.training, end, config.columns.timestamp)
     unreadable = _in_window(typed.quarantined, config, end)
     if window.empty:
         raise EmptyWindow(_nothing(config, end, len(frame), len(typed.rows), len(unreadable)))
@@ -119,18 +90,11 @@ def assemble(frame: pd.DataFrame, config: ModelConfig, end: datetime) -> Snapsho
     return Snapshot(train, holdout, _weights(train, config, end), quarantined, report)
 
 
-def _known(window: pd.DataFrame, config: ModelConfig, end: datetime) -> pd.DataFrame:
-    known = window[config.columns.timestamp] + config.columns.label.delay <= end
-    return window[known].reset_index(drop=True)
-
-
 def _in_window(quarantined: pd.DataFrame, config: ModelConfig, end: datetime) -> pd.DataFrame:
     """Quarantined rows of this window, and those that say no time and so may be of any."""
     moments = as_time(quarantined[config.columns.timestamp]).column
     dated = quarantined.assign(**{config.columns.timestamp: moments})
-    inside = _known(
-        select_window(dated[moments.notna()], config.training, end, config.columns.timestamp), config, end
-    )
+    inside = select_window(dated[moments.notna()], config.training, end, config.columns.timestamp)
     undated = quarantined[moments.isna().to_numpy()]
     inside = inside.assign(**{config.columns.timestamp: inside[config.columns.timestamp].astype("str")})
     undated = undated.assign(**{config.columns.timestamp: undated[config.columns.timestamp].astype("str")})
@@ -166,10 +130,10 @@ def _span(rows: pd.DataFrame, config: ModelConfig) -> dict[str, Any]:
 
 
 def _nothing(config: ModelConfig, end: datetime, read: int, typed: int, unreadable: int) -> str:
-    window, delay = config.training.window, config.columns.label.delay
+    window = config.training.window
     length = f" of {window.length}" if window.length else ""
     return (
-        f"{config.name}: no usable rows in the {window.kind} window{length} up to {end:%Y-%m-%d %H:%M} UTC "
-        f"(labels known after {delay}): {read} rows were read, {typed} of them typed and labelled, "
+        f"{config.name}: no usable rows in the {window.kind} window{length} up to {end:%Y-%m-%d %H:%M} UTC: "
+        f"{read} rows were read, {typed} of them typed and labelled, "
         f"{unreadable} in the window quarantined; look at 'source' and training.window"
     )
