@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from homeostat.local.processes import sweep
-from homeostat.local.stack import owner
+from homeostat.local.ownership import owner
 
 
 def clear_state(state: Path) -> None:

@@ -1,6 +1,6 @@
-"""``python -m homeostat.local.guardian RECORDS``: stops what is recorded there as soon as its parent is gone.
+"""``python -m homeostat.local.guardian RECORDS OWNER``: stops what OWNER has recorded there once it is gone.
 
-The parent holds the other end of standard input. However the parent ends, SIGKILL included, that end closes.
+The owner holds the other end of standard input. However the owner ends, SIGKILL included, that end closes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 from homeostat.local.processes import sweep
 
 
-def main(records: Path) -> None:
-    """Wait for the end of input, then end every recorded service."""
+def main(records: Path, owner: int) -> None:
+    """Wait for the end of input, then end every service that this owner recorded."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a Ctrl-C in the terminal is the parent's to answer
+        signal.signal(number, signal.SIG_IGN)  # a Ctrl-C in the terminal is the owner's to answer
     sys.stdin.buffer.read()
-    sweep(records)
+    sweep(records, owner=owner)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -59,7 +59,7 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    record = {"name": name, "pid": process.pid, "started": start_time(process.pid), "cwd": str(cwd)}
+    record = {"pid": process.pid, "started": start_time(process.pid), "cwd": str(cwd), "owner": os.getpid()}
     temporary = records / f".{name}.tmp"
     temporary.write_text(json.dumps(record), encoding="utf-8")
     temporary.replace(records / f"{name}.json")
@@ -76,8 +76,8 @@ def stop(services: Iterable[Service], records: Path, grace: float) -> None:
         (records / f"{service.name}.json").unlink(missing_ok=True)
 
 
-def sweep(records: Path, grace: float = 3.0) -> list[str]:
-    """End what an earlier run left behind, by its records.
+def sweep(records: Path, *, owner: int | None = None, grace: float = 3.0) -> list[str]:
+    """End what an earlier run left behind, by its records; only that of process ``owner`` when it is given.
 
     Returns
     -------
@@ -85,12 +85,17 @@ def sweep(records: Path, grace: float = 3.0) -> list[str]:
         Names of the services that were still running.
     """
     left: dict[str, int] = {}
+    read: dict[Path, str] = {}
     for path in sorted(records.glob("*.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            record = json.loads(text)
             pid, started, cwd = int(record["pid"]), record["started"], record["cwd"]
         except (OSError, ValueError, KeyError, TypeError):
             continue  # a torn record names nobody
+        if owner is not None and record.get("owner") != owner:
+            continue
+        read[path] = text
         now = start_time(pid)
         if now is not None and now == started:
             left[path.stem] = pid
@@ -99,8 +104,10 @@ def sweep(records: Path, grace: float = 3.0) -> list[str]:
             # members, and the working folder tells ours from a later session that drew the same number.
             left[path.stem] = pid
     _end(list(left.values()), grace)
-    for path in records.glob("*.json"):
-        path.unlink(missing_ok=True)
+    for path, text in read.items():
+        with contextlib.suppress(OSError):
+            if path.read_text(encoding="utf-8") == text:  # a start meanwhile may have put its own there
+                path.unlink()
     return sorted(left)
 
 

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
-import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import IO, Self
+from types import TracebackType
+from typing import Self
 
 import httpx
 
-from homeostat.config.errors import HomeostatError, Refused, Unavailable
+from homeostat.config.errors import HomeostatError, Unavailable
 from homeostat.config.settings import Settings
 from homeostat.local.airflow_api import AirflowApi
 from homeostat.local.environment import HOST, Ports, local_settings, platform_env
+from homeostat.local.ownership import guardian, owner, terminate_as_exit
 from homeostat.local.processes import Service, free_port, start, stop, sweep
 from homeostat.local.secrets_file import load_secrets, write_passwords
 
@@ -116,10 +112,10 @@ class Platform:
     def __enter__(self) -> Self:
         self._began = time.monotonic()
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_terminate_as_exit())
-            stack.enter_context(_owner(self._given.state))
+            stack.enter_context(terminate_as_exit())
+            stack.enter_context(owner(self._given.state))
             self._prepare()
-            stack.enter_context(_guardian(self._records, self.env))
+            stack.enter_context(guardian(self._records, self.env))
             stack.callback(self._stop)
             self._start()
             self._stack = stack.pop_all()
@@ -276,57 +272,3 @@ def _raise_if_ended(service: Service) -> None:
     if status is not None:
         msg = f"{service.name} ended with status {status}. {service.log}:\n{service.last_lines()}"
         raise Unavailable(msg)
-
-
-@contextlib.contextmanager
-def _owner(state: Path) -> Iterator[None]:
-    """Hold the state folder for one platform at a time; the lock ends with the process, however that ends."""
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            msg = (
-                f"{state}: a platform is running there already (process {lock.read().strip() or 'unknown'}). "
-                "Stop it, or start a second one with another HOMEOSTAT_STATE."
-            )
-            raise Refused(msg) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-
-
-@contextlib.contextmanager
-def _guardian(records: Path, env: dict[str, str]) -> Iterator[None]:
-    with subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", "homeostat.local.guardian", str(records)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=env,
-        start_new_session=True,
-    ) as process:
-        pipe: IO[bytes] | None = process.stdin
-        yield
-        if pipe is not None:
-            pipe.close()
-
-
-@contextlib.contextmanager
-def _terminate_as_exit() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into SystemExit, so that leaving cleans up; in the main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
