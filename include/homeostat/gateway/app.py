@@ -1,0 +1,285 @@
+"""The ASGI application: the hot path answered at once, everything else by FastAPI."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from homeostat.config import ModelConfig, Settings
+from homeostat.config.errors import HomeostatError
+from homeostat.gateway import control, encode
+from homeostat.gateway.labels import parse_labels
+from homeostat.gateway.options import Options
+from homeostat.gateway.protocol import BadRequest, parse
+from homeostat.gateway.routing import ModelState
+from homeostat.gateway.runtime import LOAD_BUNDLE, Runtime
+from homeostat.ports import Ports
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = dict[bytes, bytes]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_ID = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
+_JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
+
+
+class Gateway:
+    """The application, with its lifespan: background work starts with the server and ends with it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.control = control.build(runtime)
+        self._max_body = runtime.options.max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection's request (ASGI 3)."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:  # a websocket, which nothing here speaks
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    self.runtime.start()
+                except Exception as error:
+                    logger.exception("the gateway does not start")
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.runtime.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("raw_path") or scope["path"].encode()
+        try:
+            model, action = _target(path)
+        except BadRequest as error:
+            await _refuse(send, error)
+            return
+        if action is None or scope["method"] != "POST":
+            await self.control(scope, receive, send)
+            return
+        self.runtime.in_flight += 1
+        try:
+            await self._hot(scope, receive, send, model, action)
+        finally:
+            self.runtime.in_flight -= 1
+
+    async def _hot(self, scope: Scope, receive: Receive, send: Send, model: str | None, action: str) -> None:
+        begun = time.perf_counter()
+        headers: Headers = dict(scope["headers"])
+        request_id = _request_id(headers)
+        name, status = "", 200
+        try:
+            state = self._state(model, headers)
+            name = state.config.name
+            if action == "invocations":
+                body, extra = await self._invocations(state, headers, receive, request_id)
+            else:
+                body, extra = await self._labels(state, headers, receive)
+        except BadRequest as error:
+            status = error.status
+            await _refuse(send, error, request_id)
+        except _Gone:
+            status = 499
+        except Exception:  # one request must not end the connection without an answer
+            logger.exception("request %s failed", request_id)
+            status = 500
+            await _refuse(
+                send, BadRequest("The gateway failed on this request; its log says more.", 500), request_id
+            )
+        else:
+            await _send(send, 200, body, [*extra, (b"x-request-id", request_id.encode())])
+        if action == "invocations":
+            self.runtime.metrics.requests.labels(name, str(status)).inc()
+            self.runtime.metrics.seconds.labels(name).observe(time.perf_counter() - begun)
+
+    async def _invocations(
+        self, state: ModelState, headers: Headers, receive: Receive, request_id: str
+    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        body = await self._body(headers, receive)
+        rows = parse(body, state.spec, max_rows=self.runtime.options.max_rows)
+        key = headers.get(b"x-homeostat-key")
+        answer = await self.runtime.engine.answer(
+            state,
+            rows,
+            request_id,
+            key.decode("latin-1") if key else None,
+            self.runtime.ports.clock.now(),
+        )
+        return encode.predictions(answer.predictions), [
+            (b"x-homeostat-version", answer.version.encode()),
+            (b"x-homeostat-variant", answer.variant.encode()),
+        ]
+
+    async def _labels(
+        self, state: ModelState, headers: Headers, receive: Receive
+    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        runtime = self.runtime
+        body = await self._body(headers, receive)
+        parsed = parse_labels(
+            body, state.config, runtime.ports.clock.now(), max_rows=runtime.options.max_rows
+        )
+        taken = state.known_labels.take(parsed)
+        name = state.config.name
+        if taken.kept and not runtime.label_log.add(name, taken.kept, len(taken.kept)):
+            state.known_labels.forget(taken.kept)
+            raise BadRequest(
+                "The store does not answer and no more labels can be kept. Send them again later.", 503
+            )
+        if taken.conflicting:
+            runtime.quarantine.add(name, taken.conflicting, len(taken.conflicting))
+        counts = {
+            "accepted": len(taken.kept),
+            "duplicates": taken.duplicates,
+            "conflicts": len(taken.conflicting),
+        }
+        for outcome, count in zip(("accepted", "duplicate", "conflict"), counts.values(), strict=True):
+            runtime.metrics.labels.labels(name, outcome).inc(count)
+        return encode.plain(counts), []
+
+    def _state(self, model: str | None, headers: Headers) -> ModelState:
+        runtime = self.runtime
+        if model is None:
+            asked = headers.get(b"x-homeostat-model")
+            if asked is not None:
+                model = _checked_name(asked.decode("latin-1"))
+            elif len(runtime.states) == 1:
+                return next(iter(runtime.states.values()))
+            else:
+                names = ", ".join(runtime.states) or "none"
+                msg = (
+                    "Not exactly one model is served here: name one, as in /models/NAME/invocations. "
+                    f"There are: {names}."
+                )
+                raise BadRequest(msg, 400 if runtime.states else 404)
+        try:
+            return runtime.state(model)
+        except HomeostatError as error:
+            raise BadRequest(str(error), 404) from None
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        kind = headers.get(b"content-type", b"application/json")
+        if kind not in _JSON and kind.split(b";")[0].strip().lower() not in (b"application/json", b""):
+            raise BadRequest("Send JSON, with the header 'Content-Type: application/json'.", 415)
+        length = headers.get(b"content-length")
+        if length is not None and length.isdigit() and int(length) > self._max_body:
+            raise self._too_large()
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        body: bytes = message.get("body", b"")
+        if message.get("more_body"):
+            chunks = [body]
+            size = len(body)
+            while message.get("more_body"):
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _Gone
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                if size > self._max_body:
+                    raise self._too_large()
+            body = b"".join(chunks)
+        if len(body) > self._max_body:
+            raise self._too_large()
+        return body
+
+    def _too_large(self) -> BadRequest:
+        return BadRequest(f"The body is larger than {self._max_body} bytes: send fewer rows at a time.", 413)
+
+
+class _Gone(Exception):
+    """The client left before its request was whole."""
+
+
+def create_app(
+    models: Mapping[str, ModelConfig],
+    ports: Ports,
+    settings: Settings,
+    options: Options | None = None,
+    *,
+    load: str = LOAD_BUNDLE,
+) -> Gateway:
+    """Build the gateway's ASGI application; its lifespan starts and stops the background work.
+
+    Parameters
+    ----------
+    models
+        Every model of the installation; those with ``serve: none`` are passed over.
+    load
+        The function that loads bundles, as ``module:name``; a seam for tests.
+    """
+    return Gateway(Runtime(models, ports, settings, options or Options(), load=load))
+
+
+def _target(path: bytes) -> tuple[str | None, str | None]:
+    """The model and the action of the hot path; (None, None) for the control side.
+
+    Raises BadRequest for anything under ``/models/`` or ``/control/models/`` that is no model's name:
+    slashes, dots and escapes are refused before anything else sees them.
+    """
+    if path == b"/invocations":
+        return None, "invocations"
+    for prefix in (b"/models/", b"/control/models/"):
+        if path.startswith(prefix):
+            rest = path[len(prefix) :]
+            name, _, action = rest.rpartition(b"/")
+            text = unquote_to_bytes(name or rest).decode("latin-1")
+            if not (rest and _NAME.fullmatch((name or rest).decode("latin-1"))):
+                _checked_name(text)
+                raise BadRequest(_BAD_NAME)
+            if prefix == b"/models/" and action in (b"invocations", b"labels") and name:
+                return text, action.decode()
+    return None, None
+
+
+_BAD_NAME = (
+    "That is no model's name: names are lower-case letters, digits, '-' and '_', "
+    "without slashes, dots or escapes."
+)
+
+
+def _checked_name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise BadRequest(_BAD_NAME)
+    return text
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get(b"x-request-id") or headers.get(b"ce-id")
+    if given is not None and _ID.fullmatch(given):
+        return given.decode("ascii")
+    return uuid.uuid4().hex
+
+
+async def _refuse(send: Send, error: BadRequest, request_id: str = "") -> None:
+    headers = [(b"x-request-id", request_id.encode())] if request_id else []
+    if error.status == 503:
+        headers.append((b"retry-after", b"1"))
+    body = encode.error(error.sentence, encode.CODES.get(error.status, "ERROR"))
+    await _send(send, error.status, body, headers)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    length = str(len(body)).encode()
+    base = [(b"content-type", b"application/json"), (b"content-length", length)]
+    await send({"type": "http.response.start", "status": status, "headers": [*base, *headers]})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,316 @@
+"""The control side: health, state, metrics, and what a person may order with a token."""
+
+import hmac
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from homeostat.config.errors import (
+    HomeostatError,
+    NoPrevious,
+    NotFound,
+    Refused,
+    StaleRevision,
+    Unavailable,
+    Untrusted,
+)
+from homeostat.gateway import encode
+from homeostat.gateway.state import describe, events_of, health_of
+
+if TYPE_CHECKING:
+    from homeostat.gateway.runtime import Runtime
+
+audit = logging.getLogger("homeostat.audit")
+
+Name = str
+
+
+class RollbackOrder(BaseModel):
+    """Why a version is taken back."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)] = "by hand"
+
+
+class PromoteOrder(BaseModel):
+    """Which registered version becomes champion."""
+
+    version: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
+    reason: Annotated[str, Field(min_length=1, max_length=500)] = "promoted by hand"
+
+
+class Sentence(BaseModel):
+    """An error: what was wrong and what would be right."""
+
+    error_code: str
+    message: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Every control call, refused ones too: one JSON line each in ``audit.jsonl`` and in the log."""
+
+    path: Path
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Append one line; a full disk does not stop a rollback."""
+        line = json.dumps(entry, default=str)
+        audit.info("%s", line)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            audit.warning("the audit file cannot be written: %s", error)
+
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Sentence, "description": text}
+    for status, text in {
+        400: "The request is wrong; the sentence says how.",
+        401: "No token, or not the right form of one.",
+        403: "A wrong token, or none is configured.",
+        404: "No such model or version.",
+        409: "It cannot be done now, and why.",
+        503: "A service does not answer; try again.",
+    }.items()
+}
+_READS: dict[int | str, dict[str, Any]] = {404: _ERRORS[404], 400: _ERRORS[400]}
+_STATUS = (
+    (NoPrevious, 409),
+    (Untrusted, 409),
+    (Refused, 409),
+    (NotFound, 404),
+    (StaleRevision, 409),
+    (Unavailable, 503),
+    (HomeostatError, 400),
+)
+
+
+def status_of(error: HomeostatError) -> int:
+    """The HTTP status of an error that was raised on purpose."""
+    return next(status for kind, status in _STATUS if isinstance(error, kind))
+
+
+def failure(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    """An error as the gateway answers it everywhere."""
+    code = encode.CODES.get(status, "ERROR")
+    return Response(encode.error(sentence, code), status, headers, media_type="application/json")
+
+
+def build(runtime: "Runtime") -> FastAPI:
+    """The FastAPI application of everything that is not the hot path."""
+    app = FastAPI(
+        title="Homeostat gateway",
+        version=runtime.version,
+        description="Serves models by the ledger's routing, and takes bad versions back.",
+        docs_url=None,  # its page comes from a CDN; /openapi.json does not
+        redoc_url=None,
+    )
+    app.include_router(_reading(runtime))
+    app.include_router(_ordering(runtime))
+    app.include_router(_documented())
+
+    @app.exception_handler(HomeostatError)
+    async def _known(_: Request, error: HomeostatError) -> Response:
+        return failure(status_of(error), str(error))
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers) if error.headers else None
+        return failure(error.status_code, str(error.detail), headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return failure(400, f"{where}: {first['msg']}.")
+
+    @app.exception_handler(Exception)
+    async def _unknown(_: Request, error: Exception) -> Response:
+        logging.getLogger(__name__).error("a control call failed", exc_info=error)
+        return failure(500, "The gateway failed on this call; its log says more.")
+
+    return app
+
+
+def _reading(runtime: "Runtime") -> APIRouter:
+    router = APIRouter(tags=["state"])
+
+    @router.get("/ping", summary="Whether the process answers")
+    async def ping() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/health", summary="Whether every served model can answer", responses={503: _ERRORS[503]})
+    async def health() -> Response:
+        body = health_of(runtime)
+        return JSONResponse(body, 200 if body["status"] != "down" else 503)
+
+    @router.get("/version", summary="The gateway's own version")
+    async def version() -> dict[str, str]:
+        return {"version": runtime.version, "gateway": runtime.options.gateway}
+
+    @router.get("/metrics", summary="For Prometheus", response_class=Response)
+    def metrics() -> Response:
+        return Response(runtime.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @router.get("/models", summary="Every served model and where it stands")
+    async def models() -> dict[str, Any]:
+        return {"models": [describe(runtime, state) for state in runtime.states.values()]}
+
+    @router.get("/models/{model}", summary="One model: traffic, phase, checks, counters", responses=_READS)
+    def model(model: Name) -> dict[str, Any]:
+        state = runtime.state(model)
+        return describe(runtime, state) | {"events": events_of(runtime, model, 50)}
+
+    @router.get("/", include_in_schema=False)
+    def page() -> HTMLResponse:
+        html = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+        return HTMLResponse(html, headers={"Content-Security-Policy": _CSP, "Cache-Control": "no-store"})
+
+    @router.get("/overview.json", include_in_schema=False)
+    def overview() -> dict[str, Any]:
+        shown = [
+            describe(runtime, state) | {"events": events_of(runtime, name, 8)}
+            for name, state in runtime.states.items()
+        ]
+        return {"health": health_of(runtime), "version": runtime.version, "models": shown}
+
+    return router
+
+
+_CSP = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
+
+
+def _ordering(runtime: "Runtime") -> APIRouter:
+    async def allowed(request: Request) -> str:
+        """Let the holder of the token through; put every attempt on record."""
+        who = f"operator@{request.client.host if request.client else 'unknown'}"
+        status, sentence = check_token(request.headers.get("authorization"), runtime.settings.control_token)
+        if status != 200:
+            runtime.audit.write(
+                {"at": runtime.now(), "by": who, "path": request.url.path, "status": status, "said": sentence}
+            )
+            headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+            raise HTTPException(status, sentence, headers)
+        return who
+
+    Operator = Annotated[str, Depends(allowed)]  # noqa: N806  # it is a type
+    router = APIRouter(prefix="/control", tags=["control"], responses=_ERRORS)
+
+    def ordered(
+        who: str, path: str, asked: dict[str, Any], do: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        entry = {"at": runtime.now(), "by": who, "path": path, "asked": asked}
+        try:
+            result = do()
+        except HomeostatError as error:
+            runtime.audit.write(entry | {"status": status_of(error), "said": str(error)})
+            raise
+        runtime.audit.write(entry | {"status": 200, "said": result.get("reason", "")})
+        return result
+
+    @router.post("/models/{model}/rollback", summary="Take the candidate back, or else the champion")
+    def rollback(model: Name, who: Operator, order: RollbackOrder | None = None) -> dict[str, Any]:
+        reason = (order or RollbackOrder()).reason
+        path = f"/control/models/{model}/rollback"
+        return ordered(who, path, {"reason": reason}, lambda: runtime.roll_back(model, reason, who))
+
+    @router.post("/models/{model}/approve", summary="Say yes to the candidate that waits")
+    def approve(model: Name, who: Operator) -> dict[str, Any]:
+        return ordered(who, f"/control/models/{model}/approve", {}, lambda: runtime.approve(model, who))
+
+    @router.post("/models/{model}/promote", summary="Make a registered version champion")
+    def promote(model: Name, order: PromoteOrder, who: Operator) -> dict[str, Any]:
+        asked = order.model_dump()
+        path = f"/control/models/{model}/promote"
+        return ordered(who, path, asked, lambda: runtime.promote(model, order.version, order.reason, who))
+
+    @router.post("/flush", summary="Write the prediction log's buffers to the store now")
+    def flush(who: Operator) -> dict[str, Any]:
+        return ordered(who, "/control/flush", {}, runtime.flush)
+
+    return router
+
+
+def check_token(header: str | None, token: str) -> tuple[int, str]:
+    """200 for the right bearer token; else the status and the sentence. Compared in constant time."""
+    if not token:
+        return 403, (
+            "Control calls are off: no token is configured. "
+            "Set HOMEOSTAT_CONTROL_TOKEN and start the gateway again."
+        )
+    scheme, _, given = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not given:
+        return 401, "A control call needs the header 'Authorization: Bearer <HOMEOSTAT_CONTROL_TOKEN>'."
+    if not hmac.compare_digest(given.strip().encode(), token.encode()):
+        return 403, "The token is not the one that this gateway was started with."
+    return 200, ""
+
+
+def _documented() -> APIRouter:
+    """The hot path, for OpenAPI only: the app answers these before FastAPI sees them."""
+    router = APIRouter(tags=["scoring"])
+    body = {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"type": "object"},
+                    "examples": {
+                        "records": {"value": {"dataframe_records": [{"temp": 0.3, "season": "1"}]}},
+                        "split": {"value": {"dataframe_split": {"columns": ["temp"], "data": [[0.3]]}}},
+                    },
+                }
+            },
+        }
+    }
+    labels = {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"type": "object"},
+                    "examples": {"one": {"value": {"labels": [{"id": "prediction id", "label": 1}]}}},
+                }
+            },
+        }
+    }
+    wrong = {status: {"model": Sentence} for status in (400, 404, 413, 415, 500, 503, 504)}
+
+    async def never() -> dict[str, Any]:
+        raise HTTPException(405, "Use POST.")
+
+    for path, summary, extra in (
+        ("/invocations", "Score rows with the only served model (MLflow's protocol)", body),
+        ("/models/{model}/invocations", "Score rows with this model (MLflow's protocol)", body),
+        ("/models/{model}/labels", "Hand in the truth about earlier predictions", labels),
+    ):
+        if "{model}" in path:
+
+            async def named(model: Name) -> dict[str, Any]:
+                del model
+                return await never()
+
+            handler: Callable[..., Any] = named
+        else:
+            handler = never
+        router.add_api_route(
+            path,
+            handler,
+            methods=["POST"],
+            summary=summary,
+            openapi_extra=extra,
+            responses=wrong,  # type: ignore[arg-type]
+            operation_id=path.strip("/").replace("/", "_").replace("{model}", "model"),
+        )
+    return router

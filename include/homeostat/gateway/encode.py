@@ -1,0 +1,35 @@
+"""Answers as bytes: MLflow's ``{"predictions": [...]}``, and errors as one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+
+def predictions(values: list[Any]) -> bytes:
+    """MLflow's answer. A NaN, which JSON does not know, is written as null."""
+    return orjson.dumps({"predictions": values})
+
+
+def error(sentence: str, code: str = "BAD_REQUEST") -> bytes:
+    """An error in the form of MLflow's own REST errors, which its clients show to their users."""
+    return orjson.dumps({"error_code": code, "message": sentence, "detail": sentence})
+
+
+CODES = {
+    400: "BAD_REQUEST",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    409: "CONFLICT",
+    413: "TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+def plain(value: dict[str, Any]) -> bytes:
+    """Any small JSON answer."""
+    return orjson.dumps(value)

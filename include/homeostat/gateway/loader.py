@@ -1,0 +1,175 @@
+"""Versions from a local, digest-addressed cache, filled through the registry.
+
+    <cache>/bundles/<digest>/          a bundle as it was registered
+    <cache>/routing/<model>.json       the last traffic that was in force here
+
+With MLflow away the cached copy serves; with the ledger away as well, so does the last known routing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from homeostat.config import ModelConfig
+from homeostat.config.errors import Refused, Unavailable, Untrusted
+from homeostat.gateway.protocol import InputSpec
+from homeostat.gateway.scoring import Scorer, scorer_of
+from homeostat.ports import Registry
+from homeostat.rollout.phases import Traffic, VersionRef
+
+logger = logging.getLogger(__name__)
+
+_DIGEST = re.compile(r"(sha256:)?[0-9a-f]{16,128}")
+KEEP_UNUSED = 10  # cached bundles that no routing names, newest first
+
+#: ``load(folder, trusted_types, digest=..., config=...)`` -> bundle; a seam for tests.
+LoadBundle = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A version in memory, and where its bytes lie."""
+
+    scorer: Scorer
+    bundle: Any
+    folder: Path
+
+
+class Loader:
+    """Loads versions by digest and keeps the ones that routing names. Blocking: call it from a thread."""
+
+    def __init__(
+        self,
+        cache: Path,
+        registry: Registry,
+        trusted_types: tuple[str, ...],
+        load: LoadBundle,
+    ) -> None:
+        self._cache = cache
+        self._registry = registry
+        self._trusted = trusted_types
+        self._load = load
+        self._loaded: dict[tuple[str, VersionRef], Loaded] = {}
+        self._lock = threading.Lock()
+
+    def get(self, model: str, ref: VersionRef) -> Loaded | None:
+        """The version, when it is in memory."""
+        return self._loaded.get((model, ref))
+
+    def load(self, config: ModelConfig, ref: VersionRef) -> Loaded:
+        """Load a version from the cache, or fetch it first.
+
+        Raises
+        ------
+        Untrusted
+            The bytes are not what ``ref.digest`` promises, or hold a type that is not trusted.
+        Unavailable
+            The version is not cached and the registry does not answer.
+        NotFound
+            The registry does not know the version.
+        """
+        with self._lock:
+            there = self.get(config.name, ref)
+            if there is not None:
+                return there
+            folder = self.folder(ref.digest)
+            if folder.is_dir():
+                try:
+                    bundle = self._open(config, folder, ref)
+                except Untrusted as error:
+                    logger.warning(
+                        "the cached copy of %s %s is set aside: %s", config.name, ref.version, error
+                    )
+                    shutil.rmtree(folder, ignore_errors=True)
+                    bundle = self._open(config, self._fetch(config, ref), ref)
+            else:
+                bundle = self._open(config, self._fetch(config, ref), ref)
+            scorer = scorer_of(
+                ref.version, ref.digest, bundle.predictor, bundle.manifest, InputSpec.of(config)
+            )
+            loaded = Loaded(scorer, bundle, folder)
+            self._loaded[config.name, ref] = loaded
+            return loaded
+
+    def folder(self, digest: str) -> Path:
+        """Where the cache keeps these bytes; Untrusted for what is no digest and might be a path."""
+        if not _DIGEST.fullmatch(digest):
+            msg = f"{digest[:80]!r} is no digest (hexadecimal, such as sha256 gives): nothing is loaded by it"
+            raise Untrusted(msg)
+        return self._cache / "bundles" / digest.removeprefix("sha256:")
+
+    def keep(self, model: str, refs: Iterable[VersionRef | None]) -> None:
+        """Drop every version of this model from memory that is not among these."""
+        wanted = {ref for ref in refs if ref is not None}
+        for key in [key for key in self._loaded if key[0] == model and key[1] not in wanted]:
+            self._loaded.pop(key, None)
+
+    def prune(self, named: Iterable[VersionRef]) -> None:
+        """Delete cached bundles that no routing names, except for the newest few."""
+        wanted = {self.folder(ref.digest).name for ref in named}
+        root = self._cache / "bundles"
+        unused = [path for path in root.glob("*") if path.name not in wanted and path.is_dir()]
+        unused.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in unused[KEEP_UNUSED:]:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _open(self, config: ModelConfig, folder: Path, ref: VersionRef) -> Any:
+        return self._load(folder, self._trusted, digest=ref.digest, config=config)
+
+    def _fetch(self, config: ModelConfig, ref: VersionRef) -> Path:
+        version = self._registry.version(config.name, ref.version)
+        if version.digest != ref.digest:
+            msg = (
+                f"{config.name} {ref.version}: the registry says digest {version.digest}, "
+                f"the ledger {ref.digest}: not loaded"
+            )
+            raise Untrusted(msg)
+        folder = self.folder(ref.digest)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as scratch:
+            fetched = self._registry.fetch(version, Path(scratch) / "bundle")
+            try:
+                os.replace(fetched, folder)  # noqa: PTH105  # whole or not at all, also when another was first
+            except OSError:
+                if not folder.is_dir():
+                    raise
+        return folder
+
+    def remember(self, traffic: Traffic) -> None:
+        """Keep the routing on disk, for a start without the ledger; a full disk only costs that."""
+        path = self._routing(traffic.model)
+        scratch = path.with_suffix(".tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scratch.write_text(json.dumps(traffic.to_json()), encoding="utf-8")
+            scratch.replace(path)
+        except OSError as error:
+            logger.warning("%s: the last known routing could not be kept: %s", traffic.model, error)
+
+    def recall(self, model: str) -> Traffic | None:
+        """The routing that was last in force here."""
+        try:
+            return Traffic.from_json(json.loads(self._routing(model).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s: the kept routing cannot be read and is passed over: %r", model, error)
+            return None
+
+    def _routing(self, model: str) -> Path:
+        return self._cache / "routing" / f"{model}.json"
+
+
+def passing(error: Exception) -> bool:
+    """Whether trying to load again may help: a service is away, or the disk is."""
+    return isinstance(error, (Unavailable, OSError)) and not isinstance(error, Refused)

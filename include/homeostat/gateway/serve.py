@@ -1,0 +1,48 @@
+"""Put the gateway together from the settings and serve it: the one place here that knows the adapters."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from homeostat.gateway.options import Options
+
+if TYPE_CHECKING:
+    from homeostat.config import Settings
+
+#: Requests in flight get this long to end after SIGTERM; SageMaker and Kubernetes kill after 30 s.
+DRAIN_SECONDS = 20
+
+
+def run(settings: Settings, host: str = "0.0.0.0", port: int = 8080) -> None:  # noqa: S104  # a server in a container
+    """Serve until SIGTERM or Ctrl-C, then let requests in flight end and write the logs.
+
+    Raises
+    ------
+    ConfigError
+        A setting or a model.yaml is wrong.
+    """
+    # One thread per predict call: the pool already keeps the cores busy, and small batches gain nothing.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    import uvicorn
+
+    from homeostat.adapters import build_ports
+    from homeostat.gateway.app import create_app
+
+    app = create_app(settings.load_models(), build_ports(settings), settings, Options.from_env())
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        loop="auto",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_level="info",
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        backlog=2048,
+    )
