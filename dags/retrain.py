@@ -1,0 +1,93 @@
+"""retrain__<model>: assemble, train, validate, gate, register, shadow, canary, promote.
+
+Started by the drift asset, or by hand with the form.
+"""
+
+from airflow.sdk import DAG, Param
+from airflow.sdk.bases.operator import chain
+
+from homeostat_airflow.operators import (
+    AssembleOperator,
+    CanaryOperator,
+    GateOperator,
+    PromoteOperator,
+    RegisterOperator,
+    ShadowOperator,
+    TrainOperator,
+    ValidateOperator,
+    drift_asset,
+    release_claim,
+)
+from homeostat_airflow.wiring import RETRIES, START, broken, models
+
+FORM = {
+    "reason": Param(
+        "", type="string", title="Reason", description="Why you retrain; stands in MLflow beside the version."
+    ),
+    "training_window": Param(
+        "",
+        type="string",
+        title="Training window",
+        description="Learn from the last stretch, such as 90d, instead of what model.yaml says.",
+        pattern=r"^(\d+(\.\d+)?[smhdw])?$",
+    ),
+    "until": Param(
+        "",
+        type="string",
+        title="Until",
+        description="Use rows up to this time, such as 2026-01-05T07:00Z. Empty: up to now.",
+    ),
+    "pipeline": Param(
+        "",
+        type="string",
+        title="Pipeline",
+        description="Try another pipeline, FILE:FUNCTION in the model's folder, without editing model.yaml.",
+    ),
+    "skip_shadow": Param(
+        default=False,
+        type="boolean",
+        title="Skip the shadow",
+        description="Go straight to the first canary step.",
+    ),
+    "force": Param(
+        default=False,
+        type="boolean",
+        title="Force",
+        description="Go on although the gate refuses. A forced version is watched like any other and becomes "
+        "champion only when a person approves.",
+    ),
+}
+
+for model in models():
+    if isinstance(model, tuple):
+        dag = broken("retrain", *model)
+    else:
+        with DAG(
+            f"retrain__{model.name}",
+            description=f"A new version of {model.name}, from data to traffic.",
+            doc_md=__doc__,
+            schedule=[drift_asset(model.name)],
+            start_date=START,
+            catchup=False,
+            max_active_runs=4,  # a second run has to start to be told that it is superseded
+            default_args=RETRIES,
+            on_failure_callback=release_claim,
+            tags=["homeostat", model.name],
+            is_paused_upon_creation=False,  # a paused consumer loses asset events
+            params=FORM,
+        ) as dag:
+            name = {"model": model.name}
+            steps = [
+                AssembleOperator(task_id="assemble", **name),
+                TrainOperator(task_id="train", **name),
+                ValidateOperator(task_id="validate", **name),
+                GateOperator(task_id="gate", **name),
+                RegisterOperator(task_id="register", **name),
+            ]
+            if model.serve == "gateway":
+                steps += [
+                    ShadowOperator(task_id="shadow", **name),
+                    CanaryOperator(task_id="canary", **name),
+                ]
+            chain(*steps, PromoteOperator(task_id="promote", **name))
+    globals()[dag.dag_id] = dag

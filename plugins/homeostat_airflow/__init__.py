@@ -1,0 +1,1 @@
+"""Homeostat inside Airflow: operators that call one flow each, the trigger they wait on, and notices."""

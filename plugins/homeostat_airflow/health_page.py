@@ -1,0 +1,38 @@
+"""The Model health page: every model on one screen, from the ledger and the last drift reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader
+
+#: How many windows the strip of a model shows.
+WINDOWS = 48
+
+app = FastAPI(title="Homeostat", docs_url=None, redoc_url=None, openapi_url=None)
+_pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+
+
+@app.get("/health", response_class=HTMLResponse)
+def health(user: GetUserDep) -> str:  # noqa: ARG001  # asked for so that only users get in
+    """Every model: who serves, how its rollout stands, how the last windows looked."""
+    from homeostat.adapters import open_ledger, open_store
+    from homeostat.config import Settings
+    from homeostat.rollout import SENTENCES
+
+    settings = Settings.from_env()
+    ledger, store = open_ledger(settings.ledger), open_store(settings.store)
+    models = [
+        {"name": name, "traffic": ledger.read(name), "reports": _reports(store, name)}
+        for name in settings.load_models()
+    ]
+    return _pages.get_template("health_page.html").render(models=models, sentences=SENTENCES)
+
+
+def _reports(store: Any, model: str) -> list[dict[str, Any]]:
+    return [json.loads(store.get(key)) for key in store.list(f"reports/{model}/")[-WINDOWS:]]

@@ -1,0 +1,63 @@
+"""What both DAG files share: the models, their schedules, and a DAG that says what is wrong with one."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG
+
+from homeostat.config import ModelConfig, Settings, load_model
+from homeostat.config.errors import HomeostatError
+
+logger = logging.getLogger(__name__)
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+#: Retries for what can pass; see :mod:`homeostat_airflow.operators` for what is not retried.
+RETRIES: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay": timedelta(seconds=10),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=10),
+}
+
+
+def models() -> Iterator[ModelConfig | tuple[str, str]]:
+    """Each model of this installation; for one that cannot be read, its folder's name and what is wrong.
+
+    One bad model.yaml must not take the other models' DAGs away.
+    """
+    settings = Settings.from_env()
+    for path in sorted(settings.models.glob("*/model.yaml")):
+        try:
+            yield load_model(path, settings.model_overrides())
+        except HomeostatError as error:
+            yield path.parent.name, str(error)
+
+
+def broken(prefix: str, folder: str, problem: str) -> DAG:
+    """A DAG whose page says what is wrong with a model.yaml; it has nothing to run."""
+    logger.error("%s", problem)
+    name = re.sub(r"[^\w.-]", "_", folder)
+    return DAG(
+        f"{prefix}__{name}",
+        description="model.yaml cannot be read",
+        doc_md=f"## This model is not running\n\n```\n{problem}\n```",
+        schedule=None,
+        start_date=START,
+        tags=["homeostat", "broken"],
+    )
+
+
+def schedule(every: timedelta) -> str | timedelta:
+    """Cron where a period fits the clock (on the hour, at midnight), otherwise the period itself."""
+    minutes, rest = divmod(int(every.total_seconds()), 60)
+    if not rest and minutes < 60 and 60 % minutes == 0:
+        return f"*/{minutes} * * * *"
+    hours, rest = divmod(minutes, 60)
+    if not rest and hours < 24 and 24 % hours == 0:
+        return f"0 */{hours} * * *"
+    return {24: "0 0 * * *", 168: "0 0 * * 1"}.get(hours, every) if not rest else every

@@ -1,0 +1,88 @@
+"""Every model has its two DAGs; they import quickly, and nothing heavy with them."""
+
+import json
+import shutil
+
+import pytest
+
+PARSE = """
+import json, sys, time
+from airflow.dag_processing.dagbag import DagBag
+import airflow.providers.standard.operators.python, airflow.providers.apprise
+began = time.perf_counter()
+bag = DagBag()
+seconds = time.perf_counter() - began
+banned = ("mlflow", "sklearn", "great_expectations", "pandas", "scipy", "matplotlib")
+heavy = [m for m in banned if m in sys.modules]
+dags = {d.dag_id: {"tasks": [t.task_id for t in d.topological_sort()], "tags": sorted(d.tags),
+        "paused": d.is_paused_upon_creation, "active": d.max_active_runs, "catchup": d.catchup,
+        "params": sorted(d.params), "doc": d.doc_md} for d in bag.dags.values()}
+print(json.dumps({"errors": bag.import_errors, "seconds": seconds, "heavy": heavy, "dags": dags}))
+"""
+
+MODEL = """
+name: {name}
+task: classification
+pipeline: pipeline.py:build
+source: {{kind: csv, uri: rows.csv}}
+schema:
+  label: {{name: y}}
+  features: {{x: {{type: number}}}}
+serve: {serve}
+"""
+
+
+def write_model(folder, name, serve="gateway"):
+    (folder / name).mkdir(parents=True)
+    (folder / name / "model.yaml").write_text(MODEL.format(name=name, serve=serve))
+
+
+@pytest.fixture
+def parse(run_in_airflow):
+    return lambda **env: json.loads(run_in_airflow(PARSE, **env))
+
+
+def test_the_models_that_come_with_it_have_both_dags(parse):
+    found = parse()
+    assert found["errors"] == {}
+    assert {"drift_check__pump_fault", "retrain__pump_fault"} <= set(found["dags"])
+    assert {"drift_check__bike_demand", "retrain__bike_demand"} <= set(found["dags"])
+    check = found["dags"]["drift_check__pump_fault"]
+    assert check["tasks"] == ["check", "trigger_retrain"]
+    assert (check["active"], check["catchup"]) == (1, False), "missed hours make no storm"
+    assert check["params"] == ["window_end"]
+    retrain = found["dags"]["retrain__pump_fault"]
+    steps = ["assemble", "train", "validate", "gate", "register", "shadow", "canary", "promote"]
+    assert retrain["tasks"] == steps
+    assert not retrain["paused"], "a paused consumer loses asset events"
+    assert retrain["params"] == ["force", "pipeline", "reason", "skip_shadow", "training_window", "until"]
+
+
+def test_fifty_models_import_in_two_seconds_and_nothing_heavy_with_them(parse, tmp_path):
+    for number in range(50):
+        write_model(tmp_path, f"model_{number:02d}")
+    found = parse(HOMEOSTAT_MODELS=str(tmp_path))
+    assert found["errors"] == {}
+    assert len(found["dags"]) == 100
+    assert found["heavy"] == []
+    assert found["seconds"] < 2.0
+
+
+def test_a_model_scored_in_batch_has_neither_shadow_nor_canary(parse, tmp_path):
+    write_model(tmp_path, "nightly", serve="none")
+    tasks = parse(HOMEOSTAT_MODELS=str(tmp_path))["dags"]["retrain__nightly"]["tasks"]
+    assert tasks == ["assemble", "train", "validate", "gate", "register", "promote"]
+
+
+def test_one_bad_model_yaml_leaves_the_others_alone_and_says_what_is_wrong(parse, tmp_path):
+    write_model(tmp_path, "good")
+    write_model(tmp_path, "bad")
+    path = tmp_path / "bad" / "model.yaml"
+    path.write_text(path.read_text() + "monitor: {evry: 1h}\n")
+    shutil.copytree(tmp_path / "good", tmp_path / "twin")
+    found = parse(HOMEOSTAT_MODELS=str(tmp_path))
+    assert found["errors"] == {}
+    assert {"drift_check__good", "drift_check__bad", "drift_check__twin"} <= set(found["dags"])
+    assert found["dags"]["drift_check__bad"]["tags"] == ["broken", "homeostat"]
+    assert "did you mean 'every'" in found["dags"]["drift_check__bad"]["doc"]
+    assert "they must be the same" in found["dags"]["retrain__twin"]["doc"]
