@@ -1,0 +1,32 @@
+# One image for Airflow, MLflow and the gateways: the same lock as on a developer's machine.
+FROM python:3.12.12-slim-bookworm
+
+# libgomp1: scikit-learn's threads. git: the revision that a training run records.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends git libgomp1 \
+ && rm -rf /var/lib/apt/lists/*
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONPATH=/opt/homeostat/include \
+    AIRFLOW_HOME=/opt/airflow \
+    HOMEOSTAT_HOME=/opt/homeostat \
+    HOMEOSTAT_STATE=/var/lib/homeostat
+
+WORKDIR /opt/homeostat
+
+COPY requirements.txt ./
+RUN pip install --no-cache-dir --no-deps -r requirements.txt && pip check
+
+# Folders that become volumes belong to the user before they are mounted over: a new volume copies that.
+RUN useradd --uid 50000 --create-home homeostat \
+ && mkdir -p /opt/airflow/logs /var/lib/homeostat \
+ && chown -R homeostat /opt/airflow /var/lib/homeostat
+
+COPY pyproject.toml README.md airflow_settings.yaml ./
+COPY include include
+COPY plugins plugins
+COPY dags dags
+RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
+
+USER homeostat
+CMD ["homeostat", "--help"]

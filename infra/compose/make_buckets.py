@@ -1,0 +1,25 @@
+"""Make the buckets that the store lacks; a second time changes nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import boto3
+from botocore.exceptions import ClientError
+
+
+def main(names: Sequence[str]) -> None:
+    """Ask for each bucket, and make it where the answer is 404."""
+    store = boto3.client("s3")
+    for name in names:
+        try:
+            store.head_bucket(Bucket=name)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+            store.create_bucket(Bucket=name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
