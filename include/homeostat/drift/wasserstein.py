@@ -19,11 +19,11 @@ _FLOOR = 1e-9
 def wasserstein(reference: Counts, window: Counts, /) -> Statistic:
     """W1 = integral |F_reference - F_window| dx, in the reference's interquartile ranges, for numbers.
 
-    Approximate: mass between two edges is put halfway, mass beyond the outermost edge one spread
-    beyond it, and all of it within ten spreads of the reference's median: one absurd row weighs
-    20/n at the most. Where the interquartile range is nothing (half the rows are one value), the
-    range between the 5th and 95th, then the 1st and 99th percentile stands in for it, and for a
-    constant a thousandth of its size.
+    Approximate: mass between two edges is put halfway, though no further than one spread from the
+    edge on the median's side; mass beyond the outermost edge one spread beyond it; and all of it
+    within ten spreads of the reference's median. So one absurd row weighs 20/n at the most. Where the
+    interquartile range is nothing (half the rows are one value), the range between the 5th and
+    95th, then the 1st and 99th percentile stands in for it, and for a constant a thousandth of its size.
     """
     empty = nothing_to_compare(reference, window)
     if empty is not None:
@@ -43,13 +43,16 @@ def _places(frame: NumberFrame, reference: Counts) -> Floats:
     ranks = np.array([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]) * reference.placed
     q1, q5, q25, median, q75, q95, q99 = upper[np.searchsorted(rising, ranks)]
     with np.errstate(over="ignore"):  # an infinite quotient lies beyond REACH like any large one
-        size = max(abs(q1), abs(q99))
-        wide = [spread for spread in (q75 - q25, q95 - q5, q99 - q1) if spread > _FLOOR * size]
-        spread = wide[0] if wide else size / 1000 or 1.0
+        ranges = [(q25, q75), (q5, q95), (q1, q99)]
+        wide = [high - low for low, high in ranges if high - low > _FLOOR * max(abs(low), abs(high))]
+        spread = wide[0] if wide else abs(median) / 1000 or 1.0
         standing = (edges - median) / spread
     standing = np.clip(standing, -REACH, REACH)
     places = np.empty(frame.size)
     places[1::2] = standing
-    places[2:-1:2] = (standing[:-1] + standing[1:]) / 2
+    low, high = standing[:-1], standing[1:]
+    middle = (low + high) / 2
+    # An edge that one absurd row made is far away, and must not draw its neighbours' mass along.
+    places[2:-1:2] = np.where(low >= 0, np.minimum(middle, low + 1), np.maximum(middle, high - 1))
     places[0], places[-1] = standing[0] - 1, standing[-1] + 1
     return np.clip(places, -REACH, REACH)
