@@ -1,0 +1,131 @@
+"""The monitoring history in MLflow: experiment ``<model>/monitoring``, one run per window end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from homeostat.adapters.mlflow_client import (
+    MlflowConnection,
+    log_artifacts,
+    log_metrics,
+    log_tags,
+    pages,
+    quoted,
+)
+from homeostat.config.errors import NotFound
+from homeostat.trigger import WindowRecord
+
+WINDOW_END, RECORD = "homeostat.window_end", "homeostat.record"
+_PAGE = 500
+
+
+class MlflowHistory:
+    """Monitoring windows as MLflow runs that a person can filter, sort and compare.
+
+    A run starts and ends at its window's end, so that the UI lists windows by the time they are about,
+    also when the past is checked again. The record itself is a tag that is written last: a run that was
+    cut short is not history, and the next check of the window fills it.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._mlflow = MlflowConnection(uri)
+
+    def record(
+        self,
+        model: str,
+        record: WindowRecord,
+        *,
+        metrics: Mapping[str, float],
+        artifacts: Mapping[str, bytes],
+    ) -> str:
+        """See :meth:`homeostat.ports.History.record`."""
+        raw = json.dumps(record.to_json(), allow_nan=False)
+        name = f"{model}/monitoring"
+        try:
+            return self._record(self._experiment(model), record, raw, metrics, artifacts)
+        except NotFound:
+            # Someone deleted the experiment since it was opened.
+            self._mlflow.forget(name)
+            return self._record(self._experiment(model), record, raw, metrics, artifacts)
+
+    def windows(self, model: str, since: datetime | None = None) -> list[WindowRecord]:
+        """See :meth:`homeostat.ports.History.windows`."""
+        experiment = self._mlflow.known(f"{model}/monitoring")
+        if experiment is None:
+            return []
+        query = f"tags.`{RECORD}` != ''"
+        if since is not None:
+            query += f" and attributes.start_time >= {_millis(since)}"
+        with self._mlflow.asking(f"read the monitoring history of {model}") as client:
+            runs = list(
+                pages(
+                    client.search_runs,
+                    experiment_ids=[experiment],
+                    filter_string=query,
+                    max_results=_PAGE,
+                    order_by=["attributes.start_time ASC"],
+                )
+            )
+        found: dict[datetime, WindowRecord] = {}
+        for run in runs:
+            record = WindowRecord.from_json(json.loads(run.data.tags[RECORD]))
+            if since is None or record.window_end >= since:
+                found[record.window_end] = record
+        return [found[end] for end in sorted(found)]
+
+    def _experiment(self, model: str) -> str:
+        note = (
+            f"What Homeostat saw of **{model}**, one run per window: drift per feature, output drift and, "
+            "once labels have arrived, performance. Sort by start time; compare runs to see what moved."
+        )
+        return self._mlflow.experiment(f"{model}/monitoring", note, {"homeostat.model": model})
+
+    def _record(
+        self,
+        experiment: str,
+        record: WindowRecord,
+        raw: str,
+        metrics: Mapping[str, float],
+        artifacts: Mapping[str, bytes],
+    ) -> str:
+        end = record.window_end.astimezone(UTC)
+        shown = {"rows": record.rows, "drifted_share": record.drifted_share}
+        shown |= {"score": record.score, "decay": record.decay}
+        numbers = {name: float(value) for name, value in shown.items() if value is not None} | dict(metrics)
+        with self._mlflow.asking(f"record the window of {end.isoformat()}") as client:
+            run_id = self._run(client, experiment, end)
+            log_artifacts(client, run_id, artifacts)
+            log_metrics(client, run_id, numbers)
+            log_tags(client, run_id, _readable(record) | {RECORD: raw})
+        return run_id
+
+    @staticmethod
+    def _run(client: Any, experiment: str, end: datetime) -> str:
+        """The window's run: the one that a former check made, or a new one."""
+        query = f"tags.`{WINDOW_END}` = {quoted(end.isoformat())}"
+        found = client.search_runs([experiment], query, max_results=1, order_by=["attributes.start_time ASC"])
+        if found:
+            return str(found[0].info.run_id)
+        at = _millis(end)
+        name = f"{end:%Y-%m-%d %H:%M}"
+        run = client.create_run(experiment, start_time=at, tags={WINDOW_END: end.isoformat()}, run_name=name)
+        client.set_terminated(run.info.run_id, "FINISHED", end_time=at)
+        return str(run.info.run_id)
+
+
+def _readable(record: WindowRecord) -> dict[str, str]:
+    """The verdicts as tags of their own: columns in the UI, and something to filter by."""
+    return {
+        "homeostat.version": record.version,
+        "homeostat.drift": record.drift,
+        "homeostat.performance": record.performance,
+        "homeostat.fired": "yes" if record.fired else "no",
+        "homeostat.reason": record.reason[:500],
+    }
+
+
+def _millis(at: datetime) -> int:
+    return int(at.timestamp() * 1000)

@@ -1,0 +1,154 @@
+"""A bundle as an MLflow model: MLmodel beside its files on the way up, digests on the way down."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homeostat.adapters.bundle_files import BUNDLE_FILES, MAX_BUNDLE_BYTES, check_digest
+from homeostat.adapters.mlflow_client import quoted
+from homeostat.config.errors import Untrusted
+from homeostat.ports import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow.tracking.client import MlflowClient
+
+_RUN_KEY, _DIGEST = "homeostat.run_key", "homeostat.digest"
+
+
+def upload(client: MlflowClient, model: str, run_id: str, bundle: Path, tags: Mapping[str, str]) -> str:
+    """Log the bundle as the model of a run; returns the id of MLflow's LoggedModel.
+
+    One that a first try finished is taken again, one that failed is removed. One still pending is left
+    alone: it may be another task's, at work right now.
+    """
+    experiment = client.get_run(run_id).info.experiment_id
+    query = f"tags.`{_RUN_KEY}` = {quoted(tags[_RUN_KEY])}"
+    for old in client.search_logged_models([experiment], filter_string=query):
+        if str(old.status) == "READY" and old.tags.get(_DIGEST) == tags[_DIGEST]:
+            return str(old.model_id)
+        if str(old.status) == "FAILED":
+            client.delete_logged_model(old.model_id)
+
+    from mlflow.entities import LoggedModelOutput
+
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    kind = "classifier" if manifest.get("task") == "classification" else "regressor"
+    made = client.create_logged_model(
+        experiment, name=model, source_run_id=run_id, tags=dict(tags), model_type=kind
+    )
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            for name in BUNDLE_FILES:
+                shutil.copyfile(bundle / name, Path(scratch) / name)
+            _write_mlmodel(Path(scratch), manifest, made, run_id)
+            client.log_model_artifacts(made.model_id, scratch)
+        client.finalize_logged_model(made.model_id, "READY")
+    except BaseException:
+        with suppress(Exception):  # the error that counts is the first one
+            client.finalize_logged_model(made.model_id, "FAILED")
+        raise
+    client.log_outputs(run_id, [LoggedModelOutput(made.model_id, 0)])
+    return str(made.model_id)
+
+
+def download(client: MlflowClient, uri: str, version: Version, folder: Path) -> Path:
+    """Download a version's bundle into ``folder``, where it appears only when its digest is right.
+
+    Raises
+    ------
+    Untrusted
+        A file is missing, the whole is too large, or the digest is another than the version's.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    what = f"{version.model} version {version.version}"
+    source = client.get_model_version_download_uri(version.model, version.version)
+    files = get_artifact_repository(source, uri, uri)
+    sizes = {item.path: item.file_size or 0 for item in files.list_artifacts()}
+    missing = [name for name in BUNDLE_FILES if name not in sizes]
+    if missing:
+        msg = f"{what}: {missing[0]} is not among its artifacts; register the model again"
+        raise Untrusted(msg)
+    if sum(sizes[name] for name in BUNDLE_FILES) > MAX_BUNDLE_BYTES:
+        msg = f"{what}: its artifacts are larger than {MAX_BUNDLE_BYTES >> 30} GB, which no bundle may be"
+        raise Untrusted(msg)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as scratch:
+        for name in BUNDLE_FILES:
+            files.download_artifacts(name, scratch)
+        check_digest(Path(scratch), version.digest, what)
+        for name in BUNDLE_FILES:
+            (Path(scratch) / name).replace(folder / name)
+    return folder
+
+
+def _write_mlmodel(folder: Path, manifest: Mapping[str, Any], made: Any, run_id: str) -> None:
+    """Write the file by which MLflow's UI, ``mlflow.pyfunc`` and ``mlflow models serve`` know a model.
+
+    It lies outside the digest: Homeostat itself never loads by it, because doing so can run code.
+    """
+    from importlib.metadata import version
+
+    from mlflow.models import Model
+
+    from homeostat.training.trusted import TRUSTED_TYPES
+
+    mlmodel = Model(
+        run_id=run_id,
+        model_id=made.model_id,
+        model_uuid=made.model_id,
+        artifact_path=made.artifact_location,
+        signature=_signature(manifest),
+    )
+    # What mlflow.pyfunc.add_to_model does, without loading mlflow.pyfunc, which warns while it loads.
+    mlmodel.add_flavor(
+        "python_function",
+        loader_module="mlflow.sklearn",
+        model_path="model.skops",
+        predict_fn="predict",
+        python_version=platform.python_version(),
+    )
+    mlmodel.add_flavor(
+        "sklearn",
+        pickled_model="model.skops",
+        sklearn_version=version("scikit-learn"),
+        serialization_format="skops",
+        skops_trusted_types=sorted(TRUSTED_TYPES),
+        code=None,
+    )
+    mlmodel.save(str(folder / "MLmodel"))
+
+
+def _signature(manifest: Mapping[str, Any]) -> Any:
+    """Numbers as doubles and categories as strings, all of them optional: a missing value is a value."""
+    from mlflow.models.signature import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    features = manifest.get("features")
+    if not features:
+        return None
+    pairs = features.items() if isinstance(features, dict) else ((item["name"], item) for item in features)
+    inputs = [
+        ColSpec("double" if _type(feature) == "number" else "string", name, required=False)
+        for name, feature in pairs
+    ]
+    return ModelSignature(Schema(inputs), Schema([ColSpec(_answer_type(manifest))]))
+
+
+def _answer_type(manifest: Mapping[str, Any]) -> str:
+    kinds = {type(label) for label in manifest.get("classes") or ()}
+    if manifest.get("task") == "regression" or kinds == {float}:
+        return "double"
+    return {frozenset({int}): "long", frozenset({bool}): "boolean"}.get(frozenset(kinds), "string")
+
+
+def _type(feature: Any) -> str:
+    return str(feature["type"] if isinstance(feature, dict) else feature)

@@ -1,0 +1,205 @@
+"""One way to talk to MLflow: quick to give up, quiet, and with errors that say what to do.
+
+``import mlflow`` loads some 1,800 modules whichever part of it is asked for, because every submodule runs
+``mlflow/__init__.py`` first. So it is imported at the first call, never with this module.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from homeostat.config.errors import ConfigError, NotFound, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+    from mlflow.tracking.client import MlflowClient
+
+# MLflow takes these from the environment only. An operator's own values win.
+_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # its own default of 120 s, seven times over, hangs a task
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+_GONE = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "ENDPOINT_NOT_FOUND"}
+_DENIED = {"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"}
+_REFUSED = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_ALREADY_EXISTS"}
+# A missing alias and a deleted experiment both come as INVALID_PARAMETER_VALUE.
+_MISSING = re.compile(r"alias \S+ not found|must be in the 'active' state", re.IGNORECASE)
+_NOT_IN_NAMES = re.compile(r"[^\w./ :-]")  # what MLflow refuses in names of metrics and parameters
+
+EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows runs, not traces
+NOTE = "mlflow.note.content"
+
+
+class MlflowConnection:
+    """A client made at the first call, and the experiments that it has seen."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._client: MlflowClient | None = None
+        self._experiments: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's own client; call it inside :meth:`asking`."""
+        with self._lock:
+            if self._client is None:
+                for name, value in _DEFAULTS.items():
+                    os.environ.setdefault(name, value)
+                from mlflow.tracking.client import MlflowClient
+
+                self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        return self._client
+
+    @contextmanager
+    def asking(self, what: str) -> Iterator[MlflowClient]:
+        """Hand out the client; whatever goes wrong comes out as an error of Homeostat's own.
+
+        Raises
+        ------
+        NotFound, Refused, ConfigError
+            MLflow answered, and its answer was no.
+        Unavailable
+            It did not answer, or not as MLflow does.
+        """
+        client = self.client
+        import requests
+        import urllib3
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield client
+        except MlflowException as error:
+            raise self._translated(what, str(error.error_code), str(error)) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError) as error:
+            raise self._translated(what, "", str(error)) from error
+
+    def experiment(self, name: str, note: str, tags: Mapping[str, str]) -> str:
+        """The id of an experiment, which is made (or taken out of the bin) when need be."""
+        if name not in self._experiments:
+            with self.asking(f"open experiment {name}") as client:
+                self._experiments[name] = self._open_experiment(client, name, note, tags)
+        return self._experiments[name]
+
+    def forget(self, name: str) -> None:
+        """Look the experiment up again next time: someone may have deleted it meanwhile."""
+        self._experiments.pop(name, None)
+
+    def known(self, name: str) -> str | None:
+        """The id of an experiment if there is one, in use."""
+        with self.asking(f"look up experiment {name}") as client:
+            found = client.get_experiment_by_name(name)
+        return found.experiment_id if found and found.lifecycle_stage == "active" else None
+
+    @staticmethod
+    def _open_experiment(client: MlflowClient, name: str, note: str, tags: Mapping[str, str]) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(client.create_experiment(name, tags={**EXPERIMENT_KIND, **tags, NOTE: note}))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another was quicker
+                    raise
+                found = client.get_experiment_by_name(name)
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def _translated(self, what: str, code: str, message: str) -> Exception:
+        said = message.strip().partition("\n")[0][:300]
+        if code in _GONE or _MISSING.search(message):
+            return NotFound(f"cannot {what}: {said}")
+        if code in _DENIED:
+            return ConfigError(
+                f"cannot {what}: MLflow at {self.uri} denies it ({said}); check its credentials"
+            )
+        if code in _REFUSED:
+            return Refused(f"cannot {what}: MLflow refused: {said}")
+        return Unavailable(f"cannot {what}: MLflow at {self.uri} does not answer ({said}); is it running?")
+
+
+def safe_name(name: str) -> str:
+    """A name that MLflow takes for a metric or a parameter; other characters become underscores."""
+    return _NOT_IN_NAMES.sub("_", name)
+
+
+def quoted(value: str) -> str:
+    """Quote a value for MLflow's search language, which knows no escapes.
+
+    Raises
+    ------
+    Refused
+        The value holds both kinds of quotation marks.
+    """
+    if "'" not in value:
+        return f"'{value}'"
+    if '"' in value:
+        msg = f"{value!r} holds both ' and \": MLflow cannot search for it; use only one of them"
+        raise Refused(msg)
+    return f'"{value}"'
+
+
+def log_metrics(client: MlflowClient, run_id: str, values: Mapping[str, float]) -> None:
+    """Log finite values, in batches as large as MLflow takes; the newest of a name is the one shown."""
+    import math
+    import time
+
+    from mlflow.entities import Metric
+
+    now = time.time_ns() // 1_000_000  # MLflow's own stamp of when it was logged; no decision reads it
+    metrics: list[Metric] = [
+        Metric(safe_name(name), float(value), now, 0)
+        for name, value in values.items()
+        if math.isfinite(value)
+    ]
+    for i in range(0, len(metrics), 1000):
+        client.log_batch(run_id, metrics=metrics[i : i + 1000])
+
+
+def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags, in batches as large as MLflow takes."""
+    from mlflow.entities import RunTag
+
+    rows = [RunTag(name, str(value)) for name, value in tags.items()]
+    for i in range(0, len(rows), 100):
+        client.log_batch(run_id, tags=rows[i : i + 100])
+
+
+def log_artifacts(client: MlflowClient, run_id: str, artifacts: Mapping[str, bytes]) -> None:
+    """Log bytes as artifacts, under the paths given."""
+    import tempfile
+    from pathlib import Path
+
+    from homeostat.adapters.keys import check_key
+
+    if not artifacts:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, data in artifacts.items():
+            path = Path(scratch) / check_key(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        client.log_artifacts(run_id, scratch)
+
+
+def pages(search: Any, **query: Any) -> Iterator[Any]:
+    """Every item of a search, page by page."""
+    token = None
+    while True:
+        found = search(**query, page_token=token)
+        yield from found
+        token = getattr(found, "token", None)
+        if not token:
+            return

@@ -1,0 +1,271 @@
+"""Training runs, versions and aliases in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from homeostat.adapters import mlflow_bundle
+from homeostat.adapters.bundle_files import check_digest
+from homeostat.adapters.mlflow_client import (
+    MlflowConnection,
+    log_artifacts,
+    log_metrics,
+    log_tags,
+    pages,
+    quoted,
+    safe_name,
+)
+from homeostat.config.errors import NotFound, Unavailable
+from homeostat.ports import Version
+
+if TYPE_CHECKING:
+    from mlflow.tracking.client import MlflowClient
+
+RUN_KEY, DIGEST = "homeostat.run_key", "homeostat.digest"
+_MAX_PARAM, _MAX_DIGEST = 6000, 36
+
+
+class MlflowRegistry:
+    """MLflow as Homeostat's registry: experiment ``<model>/training``, registered model ``<model>``.
+
+    Everything is found again by the run key, so that a step may run as often as it likes; a call whose
+    answer was lost is as good as one that was answered.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._mlflow = MlflowConnection(uri)
+
+    def start_run(self, model: str, run_key: str, *, name: str, tags: Mapping[str, str]) -> str:
+        """See :meth:`homeostat.ports.Registry.start_run`."""
+        try:
+            return self._start_run(model, run_key, name, tags)
+        except NotFound:
+            self._mlflow.forget(f"{model}/training")  # someone deleted the experiment since it was opened
+            return self._start_run(model, run_key, name, tags)
+
+    def _start_run(self, model: str, run_key: str, name: str, tags: Mapping[str, str]) -> str:
+        note = (
+            f"How the versions of **{model}** came about: one run per retrain, with its data, scores and "
+            "gate report."
+        )
+        experiment = self._mlflow.experiment(f"{model}/training", note, {"homeostat.model": model})
+        query = f"tags.`{RUN_KEY}` = {quoted(run_key)}"
+        own = {**tags, RUN_KEY: run_key, "homeostat.model": model}
+        with self._mlflow.asking(f"start the training run of {model}") as client:
+            found = client.search_runs(
+                [experiment], query, max_results=1, order_by=["attributes.start_time ASC"]
+            )
+            if not found:
+                return str(client.create_run(experiment, tags=own, run_name=name).info.run_id)
+            run_id = str(found[0].info.run_id)
+            log_tags(client, run_id, own)
+            if found[0].info.status != "RUNNING":
+                client.update_run(run_id, status="RUNNING")
+            return run_id
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        artifacts: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """See :meth:`homeostat.ports.Registry.log`.
+
+        MLflow's params never change. One that comes again with another value (a task that ran twice,
+        before and after an upgrade) keeps the first; the other is the tag ``homeostat.changed.<name>``.
+        """
+        with self._mlflow.asking(f"log to run {run_id}") as client:
+            changed = _log_params(client, run_id, params or {})
+            log_metrics(client, run_id, metrics or {})
+            log_tags(client, run_id, {**changed, **(tags or {})})
+            log_artifacts(client, run_id, artifacts or {})
+
+    def log_dataset(self, run_id: str, *, name: str, digest: str, uri: str, context: str, rows: int) -> None:
+        """See :meth:`homeostat.ports.Registry.log_dataset`."""
+        import json
+
+        with self._mlflow.asking(f"log dataset {name} to run {run_id}") as client:
+            from mlflow.entities import Dataset, DatasetInput, InputTag
+
+            # MLflow shows one input per name and digest: training and holdout come from one snapshot.
+            dataset = Dataset(
+                name=f"{name}/{context}",
+                digest=digest[:_MAX_DIGEST],
+                source_type="s3" if uri.startswith("s3://") else "local",
+                source=json.dumps({"uri": uri}),
+                profile=json.dumps({"num_rows": rows, "sha256": digest}),
+            )
+            client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+
+    def end_run(self, run_id: str, status: str = "FINISHED") -> None:
+        """See :meth:`homeostat.ports.Registry.end_run`."""
+        with self._mlflow.asking(f"end run {run_id}") as client:
+            client.set_terminated(run_id, status)
+
+    def register(
+        self, model: str, run_key: str, run_id: str, bundle: Path, digest: str, tags: Mapping[str, str]
+    ) -> Version:
+        """See :meth:`homeostat.ports.Registry.register`.
+
+        Raises
+        ------
+        Untrusted
+            The bundle's files do not have the digest.
+        """
+        check_digest(bundle, digest, f"bundle {bundle} of {model}")
+        with self._mlflow.asking(f"register a version of {model}") as client:
+            found = _of_run_key(client, model, run_key)
+            if found:
+                return found[0]
+            _ensure_model(client, model)
+            own = {**tags, RUN_KEY: run_key, DIGEST: digest}
+            model_id = mlflow_bundle.upload(client, model, run_id, bundle, own)
+            client.create_model_version(
+                model,
+                source=f"models:/{model_id}",
+                run_id=run_id,
+                tags=own,
+                description=_describe(tags, digest),
+                await_creation_for=0,
+                model_id=model_id,
+            )
+            found = _of_run_key(client, model, run_key)
+            # Two tasks of one run key at once: the lowest number stays, for both.
+            for double in found[1:]:
+                _delete_version(client, model, double.version)
+        if not found:
+            msg = f"MLflow does not show the version of {model} that it just registered; try again"
+            raise Unavailable(msg)
+        return found[0]
+
+    def versions(self, model: str) -> Sequence[Version]:
+        """See :meth:`homeostat.ports.Registry.versions`."""
+        with self._mlflow.asking(f"list the versions of {model}") as client:
+            return _search(client, f"name = {quoted(model)}")
+
+    def version(self, model: str, version: str) -> Version:
+        """See :meth:`homeostat.ports.Registry.version`."""
+        if not (version.isascii() and version.isdecimal()):
+            msg = f"{model} has no version {version!r}: versions are numbers, such as 3"
+            raise NotFound(msg)
+        with self._mlflow.asking(f"read version {version} of {model}") as client:
+            return _version(client.get_model_version(model, version))
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """See :meth:`homeostat.ports.Registry.fetch`."""
+        with self._mlflow.asking(f"fetch version {version.version} of {version.model}") as client:
+            return mlflow_bundle.download(client, self._mlflow.uri, version, folder)
+
+    def aliases(self, model: str) -> dict[str, str]:
+        """See :meth:`homeostat.ports.Registry.aliases`."""
+        try:
+            with self._mlflow.asking(f"read the aliases of {model}") as client:
+                found = client.get_registered_model(model).aliases
+        except NotFound:
+            return {}
+        return {str(alias): str(version) for alias, version in found.items()}
+
+    def set_alias(self, model: str, alias: str, version: str | None) -> None:
+        """See :meth:`homeostat.ports.Registry.set_alias`."""
+        if version is not None:
+            with self._mlflow.asking(f"point alias {alias} of {model} at version {version}") as client:
+                client.set_registered_model_alias(model, alias, version)
+        elif alias in self.aliases(model):
+            with self._mlflow.asking(f"remove alias {alias} of {model}") as client:
+                client.delete_registered_model_alias(model, alias)
+
+    def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
+        """See :meth:`homeostat.ports.Registry.tag`."""
+        with self._mlflow.asking(f"tag version {version} of {model}") as client:
+            for name, value in tags.items():
+                client.set_model_version_tag(model, version, name, str(value))
+
+    def url(self, *, run_id: str | None = None, model: str | None = None, version: str | None = None) -> str:
+        """See :meth:`homeostat.ports.Registry.url`. Asks nobody, so it works in an outage too."""
+        if run_id:
+            return f"{self._mlflow.uri}/#/runs/{quote(run_id, safe='')}"
+        if not model:
+            return f"{self._mlflow.uri}/#/models"
+        page = f"{self._mlflow.uri}/#/models/{quote(model, safe='')}"
+        return f"{page}/versions/{quote(version, safe='')}" if version else page
+
+
+def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """Log those that are new; return the tags that say which ones came with another value."""
+    from mlflow.entities import Param
+
+    if not params:
+        return {}
+    there = client.get_run(run_id).data.params
+    wanted = {safe_name(name): str(value)[:_MAX_PARAM] for name, value in params.items()}
+    new = [Param(name, value) for name, value in wanted.items() if name not in there]
+    for i in range(0, len(new), 100):
+        client.log_batch(run_id, params=new[i : i + 100])
+    return {
+        f"homeostat.changed.{name}": value
+        for name, value in wanted.items()
+        if there.get(name, value) != value
+    }
+
+
+def _ensure_model(client: MlflowClient, model: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    note = (
+        f"**{model}**, kept healthy by Homeostat. `champion` serves, `candidate` is on its way, `previous` "
+        "stays loaded for a rollback. Pointing `champion` at another version asks for a promotion: it is "
+        "honoured if that version passed its gate."
+    )
+    try:
+        client.create_registered_model(model, tags={"homeostat.model": model}, description=note)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _delete_version(client: MlflowClient, model: str, version: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.delete_model_version(model, version)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # the other task was quicker
+            raise
+
+
+def _describe(tags: Mapping[str, str], digest: str) -> str:
+    reason = tags.get("homeostat.reason", "")
+    gate = tags.get("homeostat.gate", "")
+    parts = [
+        f"Retrained: {reason}." if reason else "",
+        f"Gate: {gate}." if gate else "",
+        f"Digest `{digest[:12]}`.",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _of_run_key(client: MlflowClient, model: str, run_key: str) -> list[Version]:
+    return _search(client, f"name = {quoted(model)} and tags.`{RUN_KEY}` = {quoted(run_key)}")
+
+
+def _search(client: MlflowClient, query: str) -> list[Version]:
+    found = pages(client.search_model_versions, filter_string=query, max_results=1000)
+    return sorted((_version(item) for item in found), key=lambda version: int(version.version))
+
+
+def _version(raw: Any) -> Version:
+    return Version(
+        model=raw.name,
+        version=str(raw.version),
+        digest=raw.tags.get(DIGEST, ""),
+        run_id=raw.run_id or "",
+        tags=dict(raw.tags),
+        created_at=datetime.fromtimestamp(raw.creation_timestamp / 1000, UTC),
+    )
