@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from homeostat.local.processes import sweep
 from homeostat.local.ownership import owner
+from homeostat.local.processes import sweep
 
 
 def clear_state(state: Path) -> None:
