@@ -46,6 +46,7 @@ def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Port
         source=ConfiguredSource(store),
         notifier=notifier or LogNotifier(),
         clock=SystemClock(),
+        trusted_types=settings.trusted_types,
     )
 
 
