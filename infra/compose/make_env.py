@@ -3,6 +3,8 @@
 Values that are there stay as they are; missing ones are added. The standard library is enough for this.
 """
 
+# ruff: noqa: INP001 - a script beside the file that calls it, not a package
+
 from __future__ import annotations
 
 import base64
@@ -14,7 +16,8 @@ from pathlib import Path
 
 
 def _word() -> str:
-    return secrets.token_urlsafe(24).replace("-", "x").replace("_", "y")  # fits into a URL and a shell as it is
+    # Letters and digits only: it goes into a URL and a shell as it is.
+    return secrets.token_urlsafe(24).replace("-", "x").replace("_", "y")
 
 
 def _fernet_key() -> str:

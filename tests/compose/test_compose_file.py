@@ -1,0 +1,177 @@
+"""docker-compose.yml is valid for Debian's docker-compose, and its parts find each other."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from homeostat.config import Settings
+from homeostat.local.environment import settings_env
+
+ROOT = Path(__file__).resolve().parents[2]
+AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
+GATEWAYS = ("gateway-a", "gateway-b")
+
+
+def make_env(folder: Path) -> Path:
+    subprocess.run(
+        [sys.executable, ROOT / "infra/compose/make_env.py", folder / ".env"], check=True, capture_output=True
+    )
+    return folder / ".env"
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory) -> dict[str, Any]:
+    """What docker-compose makes of the file."""
+    if shutil.which("docker-compose") is None:
+        pytest.skip("docker-compose is not installed (apt-get install docker-compose)")
+    env = make_env(tmp_path_factory.mktemp("compose"))
+    done = compose("--env-file", str(env), "config")
+    assert done.returncode == 0, done.stderr
+    return dict(yaml.safe_load(done.stdout))
+
+
+def compose(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # None of the values may come from the environment of whoever runs the tests.
+    env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+    return subprocess.run(
+        [
+            "docker-compose",
+            "--project-directory",
+            str(ROOT),
+            "--file",
+            str(ROOT / "docker-compose.yml"),
+            *arguments,
+        ],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_it_says_how_to_get_the_secrets_when_there_are_none(composed, tmp_path):
+    (tmp_path / ".env").touch()
+    done = compose("--env-file", str(tmp_path / ".env"), "config")
+    assert done.returncode != 0
+    assert "make env" in done.stderr
+
+
+def test_every_part_is_there(composed):
+    assert {"postgres", "store", "store-init", "mlflow", "airflow-init", *AIRFLOW, *GATEWAYS} == set(
+        composed["services"]
+    )
+
+
+def test_every_image_is_pinned_by_version(composed):
+    images = {service["image"] for service in composed["services"].values()}
+    assert all(re.search(r":v?\d+\.\d+", image) for image in images), images
+    assert re.search(r"^FROM python:\d+\.\d+\.\d+", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+
+def test_every_server_has_a_health_check_and_waits_for_what_it_needs(composed):
+    services = composed["services"]
+    for name, service in services.items():
+        if name.endswith("-init"):
+            assert service["restart"] == "no"
+            continue
+        assert "healthcheck" in service, name
+    for name, service in services.items():
+        for needed, how in service.get("depends_on", {}).items():
+            finished = "service_completed_successfully" if needed.endswith("-init") else "service_healthy"
+            assert how["condition"] == finished, f"{name} waits for {needed}"
+
+
+def test_the_order_has_no_circle(composed):
+    waiting = {name: set(service.get("depends_on", {})) for name, service in composed["services"].items()}
+    while waiting:
+        ready = {name for name, needs in waiting.items() if not needs & set(waiting)}
+        assert ready, f"these wait for one another: {sorted(waiting)}"
+        waiting = {name: needs for name, needs in waiting.items() if name not in ready}
+
+
+def test_homeostat_reads_the_same_settings_as_anywhere(composed):
+    known = set(settings_env(Settings.from_env({}))) | {"HOMEOSTAT_GATEWAY_NAME"}
+    for name in (*AIRFLOW, *GATEWAYS):
+        env = composed["services"][name]["environment"]
+        assert {key for key in env if key.startswith("HOMEOSTAT_")} <= known
+        settings = Settings.from_env(env)
+        assert settings.store == "s3://homeostat/data"
+        assert settings.tracking_uri == "http://mlflow:5000"
+        assert settings.ledger.startswith("postgresql+psycopg2://ledger:")
+        assert settings.control_token
+
+
+def test_airflow_mlflow_and_the_ledger_have_a_database_each(composed):
+    services = composed["services"]
+    urls = {
+        services["airflow-scheduler"]["environment"]["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"],
+        services["mlflow"]["environment"]["MLFLOW_BACKEND_STORE_URI"],
+        services["gateway-a"]["environment"]["HOMEOSTAT_LEDGER"],
+    }
+    databases = {url.rpartition("/")[2] for url in urls}
+    made = re.findall(
+        r"^make_database (\w+)", (ROOT / "infra/compose/postgres-init.sh").read_text(), re.MULTILINE
+    )
+    assert databases == set(made) == {"airflow", "mlflow", "ledger"}
+
+
+def test_airflows_parts_share_their_keys(composed):
+    keys = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET")
+    for key in keys:
+        assert len({composed["services"][name]["environment"][key] for name in AIRFLOW}) == 1
+
+
+def test_the_gateways_keep_nothing_in_common_but_the_ledger_and_the_store(composed):
+    mounted = [
+        {volume.split(":")[0] for volume in composed["services"][name]["volumes"] if "-state:" in volume}
+        for name in GATEWAYS
+    ]
+    assert all(mounted)
+    assert not mounted[0] & mounted[1]
+
+
+def test_ports_are_published_on_this_host_only(composed):
+    ports = [port for service in composed["services"].values() for port in service.get("ports", [])]
+    assert ports
+    assert [port for port in ports if not str(port).startswith("127.0.0.1:")] == []
+
+
+def test_files_that_are_mounted_are_there(composed):
+    for service in composed["services"].values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("/"):
+                assert Path(source).exists(), volume
+
+
+def test_env_is_private_is_never_overwritten_and_gains_only_what_is_missing(tmp_path):
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=mine\nOTHER=1")
+    first = make_env(tmp_path).read_text()
+    assert first.startswith("POSTGRES_PASSWORD=mine\nOTHER=1\n")
+    assert make_env(tmp_path).read_text() == first
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    written = dict(line.split("=", 1) for line in first.splitlines())
+    asked = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+    assert asked <= set(written)
+
+
+def test_the_repository_holds_no_value_of_a_secret():
+    names = re.findall(r'^    "(\w+)":', (ROOT / "infra/compose/make_env.py").read_text(), re.MULTILINE)
+    assert len(names) > 5
+    for file in (
+        "docker-compose.yml",
+        "Dockerfile",
+        "airflow_settings.yaml",
+        "infra/compose/postgres-init.sh",
+    ):
+        text = (ROOT / file).read_text()
+        for name in names:
+            assert not re.search(rf"^\s*{name}[:=]\s*[^$\s]", text, re.MULTILINE), f"{file}: {name}"
