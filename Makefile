@@ -57,6 +57,9 @@ clean: ## remove the virtualenvs, caches and local state (.homeostat); not .env
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A set-up that was interrupted leaves .unfinished behind and is then done anew from nothing.
+ifneq ($(wildcard $(VENV)/.unfinished),)
+.PHONY: $(VENV)/.made
+endif
 $(VENV)/.made: infra/setup/find_python.sh
 	@if [ -e $(VENV)/.unfinished ] || ! $(PYTHON) -m pip --version >/dev/null 2>&1; then \
 		python="$$(infra/setup/find_python.sh)" || exit 1; \
