@@ -38,9 +38,9 @@ def decide(traffic: Traffic, evidence: Evidence, now: datetime) -> Decision:
 
     A failing check takes the candidate back at once, whatever the time. At the end of its phase the
     candidate goes on when there is enough evidence and no check is in doubt. Otherwise the phase is extended
-    once, by its own length: then enough evidence suffices, and too little takes the candidate back as
-    inconclusive, which is not called a regression. In shadow a divergence still above its limit after the
-    extension is inconclusive too.
+    once, by its own length, and left as soon as that holds. At its end enough evidence suffices, and too
+    little takes the candidate back as inconclusive, which is not called a regression; so does a divergence
+    that is still above its limit.
 
     Parameters
     ----------
@@ -61,6 +61,10 @@ def decide(traffic: Traffic, evidence: Evidence, now: datetime) -> Decision:
         reason = f"the clock was set back by {rollout.entered_at - now}: {rollout.stage} is timed from now on"
         restarted = replace(traffic, rollout=replace(rollout, entered_at=now))
         return Decision(Transition(restarted, "clock", reason), checks)
+    if rollout.phase is Phase.REGISTERED:
+        return Decision(_after_registered(traffic, rollout, now))
+    if rollout.phase is Phase.WAITING:
+        return Decision(None, checks)
     return Decision(_by_time(traffic, rollout, evidence, checks, now), checks)
 
 
@@ -71,10 +75,6 @@ def _by_time(
     checks: tuple[HealthResult, ...],
     now: datetime,
 ) -> Transition | None:
-    if rollout.phase is Phase.REGISTERED:
-        return _after_registered(traffic, rollout, now)
-    if rollout.phase is Phase.WAITING:
-        return None
     duration = rollout.plan.shadow if rollout.phase is Phase.SHADOW else rollout.plan.step_duration
     elapsed = max(timedelta(0), now - rollout.entered_at)
     if elapsed < duration:
@@ -82,24 +82,26 @@ def _by_time(
     rows, needed, what = _rows(rollout, evidence)
     doubts = [check for check in checks if check.verdict is Verdict.CONTINUE]
     lacking = f"{rows} {what}, {needed} needed"
+    if rows >= needed and not doubts:
+        return _onward(traffic, rollout, now)
     if rows >= needed:
-        # What is still in doubt after the extension is not surely bad; only divergence must be shown to fit.
-        doubts = [check for check in doubts if not rollout.extended or check.name == DIVERGENCE]
-        if not doubts:
-            return _onward(traffic, rollout, now)
         lacking = f"{doubts[0].name}: {doubts[0].reason}"
-    return _too_little(traffic, rollout, duration, now, lacking)
+    # What is in doubt to the very end is not surely bad; only divergence has to be shown to fit.
+    tolerable = rows >= needed and all(check.name != DIVERGENCE for check in doubts)
+    if rollout.extended and elapsed >= 2 * duration and tolerable:
+        return _onward(traffic, rollout, now)
+    return _too_little(traffic, rollout, elapsed, duration, now, lacking)
 
 
 def _too_little(
-    traffic: Traffic, rollout: Rollout, duration: timedelta, now: datetime, lacking: str
+    traffic: Traffic, rollout: Rollout, elapsed: timedelta, duration: timedelta, now: datetime, lacking: str
 ) -> Transition | None:
     """Extend once; when that time is over too, take the candidate back as inconclusive."""
     if not rollout.extended:
         reason = f"{rollout.stage} extended once by {duration}: {lacking}"
         extended = replace(rollout, extended=True, reason=reason)
         return Transition(replace(traffic, rollout=extended), "extended", reason)
-    if now - rollout.entered_at < 2 * duration:
+    if elapsed < 2 * duration:
         return None
     spent = f"after {2 * duration} of {rollout.stage}"
     return roll_back(traffic, f"inconclusive {spent}, not a regression: {lacking}", now)

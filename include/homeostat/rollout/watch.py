@@ -56,7 +56,7 @@ def _examine(rollout: Rollout, tally: Tally, *, fresh: bool) -> HealthResult:
     figures = {"answers": rows, "bad": bad, "over_limit": late, "p99_ms": quantile(tally.latency, 0.99)}
     seen = f"{bad} of {rows} answers failed, were NaN or out of range"
     verdict, reason = Verdict.PASS, f"{seen}; p99 {figures['p99_ms']:.3g} ms"
-    if fresh and tripped(bad, rows, 0, 0, plan.error_rate):
+    if fresh and tripped(bad, rows, 0.0, plan.error_rate):
         verdict, reason = Verdict.FAIL, f"{seen}: {TRIP} and more trip at once"
     elif rows >= plan.window and surely_more_often(bad, rows, plan.error_rate) >= _ENOUGH:
         verdict, reason = Verdict.FAIL, f"{seen}: surely above the limit of {plan.error_rate:.3g}"

@@ -16,12 +16,12 @@ from homeostat.rollout.health.result import ALPHA, Case, HealthCheck, HealthResu
 from homeostat.rollout.phases import Phase, Rollout
 
 #: Each check and its part of alpha; those that need many answers get more of it.
-SHADOW_CHECKS: tuple[tuple[HealthCheck, float], ...] = ((divergence, 0.1), (errors, 0.1), (output_range, 0.1))
+SHADOW_CHECKS: tuple[tuple[HealthCheck, float], ...] = ((divergence, 0.1), (errors, 0.2), (output_range, 0.1))
 CANARY_CHECKS: tuple[tuple[HealthCheck, float], ...] = (
-    (prediction_distribution, 0.3),
+    (prediction_distribution, 0.25),
     (p99_latency, 0.25),
-    (errors, 0.1),
-    (confidence, 0.15),
+    (errors, 0.2),
+    (confidence, 0.1),
     (output_range, 0.1),
 )
 

@@ -67,7 +67,7 @@ def mean_confidence(counts: Sequence[int]) -> float:
 
 
 def _natural(case: Case) -> float:
-    then, now = case.champion_then.confidence, case.canary_control.confidence
+    then, now = case.champion_then.confidence, case.champion_now.confidence
     if not sum(then) or not sum(now):
         return 0.0
     return mean_confidence(now) / mean_confidence(then) - 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import log
 
-from homeostat.rollout.evidence import Tally
+from homeostat.rollout.evidence import CHAMPION, CONTROL, Tally
 from homeostat.rollout.health.result import DOUBT, Case, HealthResult, conclude, total
 from homeostat.rollout.health.sequential import excess, rate_interval, surely_more_often
 from homeostat.rollout.health.trip import TRIP, tripped
@@ -47,7 +47,10 @@ def judge(case: Case, name: str, what: str, bad: Callable[[Tally], int]) -> Heal
     }
     seen = f"{count} of {rows} answers {what}; the champion's: {champion_count} of {champion_rows}"
     fail = ""
-    if tripped(count, rows, champion_count, champion_rows, case.plan.error_rate):
+    # A bad hour of both counts by what the champion does in it, not by the clean hours before.
+    beside = case.tally(case.stage, CHAMPION) + case.tally(case.stage, CONTROL)
+    usual = max(_rate(champion_count, champion_rows), _rate(bad(beside), beside.answers))
+    if tripped(count, rows, usual, case.plan.error_rate):
         fail = f"{TRIP} and more trip at once"
     elif wealth >= enough:
         fail = "surely more than the champion's"
@@ -62,3 +65,7 @@ def judge(case: Case, name: str, what: str, bad: Callable[[Tally], int]) -> Heal
         doubt="more, but not surely so" if wealth >= DOUBT else "",
         fine="no more than the champion's",
     )
+
+
+def _rate(count: int, rows: int) -> float:
+    return count / rows if rows else 0.0

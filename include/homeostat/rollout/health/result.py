@@ -118,6 +118,11 @@ class Case:
         return control if control.answers else total(self.tally(s, CHAMPION) for s in self.canary_stages)
 
     @property
+    def champion_now(self) -> Tally:
+        """What the champion's version did in all canary steps so far, cohort or not."""
+        return total(other for _, other in self.sides[1:])
+
+    @property
     def canary_stages(self) -> tuple[str, ...]:
         """The names of all canary steps."""
         return tuple(f"canary:{step}" for step in range(len(self.plan.steps)))

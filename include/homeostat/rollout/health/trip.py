@@ -8,7 +8,7 @@ TRIP = 3
 SLACK = 3.0
 
 
-def tripped(bad: int, rows: int, champion_bad: int, champion_rows: int, tolerated: float) -> bool:
+def tripped(bad: int, rows: int, usual: float, tolerated: float) -> bool:
     """Whether bad answers (exceptions, NaN, values out of range) call for taking a version back at once.
 
     They do from the third on, when there are more than 2 + 3 * what is nothing new in as many rows: the rate
@@ -24,10 +24,9 @@ def tripped(bad: int, rows: int, champion_bad: int, champion_rows: int, tolerate
     ----------
     bad, rows
         Of the version in question.
-    champion_bad, champion_rows
-        Of the champion's version on the same kind of traffic; 0 rows when unknown.
+    usual
+        The rate of the champion's version on the same kind of traffic; 0 when it is not known.
     tolerated
         The plan's error rate.
     """
-    known = champion_bad / champion_rows if champion_rows else 0.0
-    return bad > TRIP - 1 + SLACK * rows * max(tolerated, known)
+    return bad > TRIP - 1 + SLACK * rows * max(tolerated, usual)
