@@ -1,0 +1,66 @@
+"""Rows as requests in MLflow's ``dataframe_split`` form."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from homeostat.config import ModelConfig
+from homeostat.config.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One request: its id, its body, and the times and labels of its rows."""
+
+    id: str
+    body: bytes
+    times: tuple[datetime, ...]
+    labels: tuple[Any, ...]
+
+
+def messages(
+    rows: pd.DataFrame | Iterable[pd.DataFrame], config: ModelConfig, batch: int, run: str
+) -> Iterator[Message]:
+    """Requests in the order of the rows; an id is a digest of what is sent, and so stays the same."""
+    seen: Counter[str] = Counter()
+    stamp, label = config.columns.timestamp, config.columns.label.name
+    for frame in [rows] if isinstance(rows, pd.DataFrame) else rows:
+        # A sensor that is gone is the gateway's to answer for; a frame without any feature is a mistake here.
+        if stamp not in frame or not set(config.feature_names) & set(frame.columns):
+            wants = ", ".join((stamp, *config.feature_names))
+            found = ", ".join(map(str, frame.columns))
+            msg = f"replay: the rows have the columns {found}; {config.name} needs {wants}"
+            raise DataError(msg)
+        times = pd.to_datetime(frame[stamp], utc=True)
+        if times.isna().any():
+            msg = f"replay: row {int(times.isna().to_numpy().argmax())} has no {stamp!r}"
+            raise DataError(msg)
+        names = [str(name) for name in frame.columns if name != label]
+        sent = frame[names].astype(object)
+        sent[stamp] = [at.isoformat() for at in times]
+        data = sent.where(sent.notna(), None).to_numpy().tolist()
+        truth = _plain(frame[label]) if label in frame else [None] * len(frame)
+        moments = [at.to_pydatetime() for at in times]
+        for first in range(0, len(data), batch):
+            part = slice(first, first + batch)
+            body = orjson.dumps(
+                {"dataframe_split": {"columns": names, "data": data[part]}}, option=orjson.OPT_SERIALIZE_NUMPY
+            )
+            digest = hashlib.blake2b(f"{config.name}\0{run}\0".encode() + body, digest_size=10).hexdigest()
+            seen[digest] += 1
+            again = f".{seen[digest]}" if seen[digest] > 1 else ""
+            yield Message(digest + again, body, tuple(moments[part]), tuple(truth[part]))
+
+
+def _plain(labels: pd.Series) -> list[Any]:
+    """Labels as plain Python values, None where there is none."""
+    values: list[Any] = labels.astype(object).where(labels.notna(), None).tolist()
+    return values
