@@ -49,18 +49,15 @@ def read_sql(config: ModelConfig, start: datetime | None, end: datetime | None) 
     try:
         with engine.connect() as connection:
             return pd.read_sql_query(query, connection)
-    except (exc.OperationalError, exc.InterfaceError) as error:
-        if url.get_backend_name() == "sqlite":  # nothing to be down: the query is wrong
-            raise _bad_query(config, error) from error
-        shown = url.render_as_string(hide_password=True)
-        msg = f"{where}: {shown} does not answer: {str(error.orig).strip().partition(chr(10))[0]}"
-        raise Unavailable(msg) from error
-    except exc.DBAPIError as error:
-        raise _bad_query(config, error) from error
+    except (exc.DBAPIError, pd.errors.DatabaseError) as error:
+        cause = error if isinstance(error, exc.DBAPIError) else error.__cause__
+        said = str(getattr(cause, "orig", cause)).strip().partition("\n")[0]
+        # SQLite is never away; there an operational error is a query that is wrong.
+        away = isinstance(cause, (exc.OperationalError, exc.InterfaceError))
+        if away and url.get_backend_name() != "sqlite":
+            msg = f"{where}: {url.render_as_string(hide_password=True)} does not answer: {said}"
+            raise Unavailable(msg) from error
+        msg = f"{where_written(config, 'source.query')}: the database refused the query: {said}"
+        raise DataError(msg) from error
     finally:
         engine.dispose()
-
-
-def _bad_query(config: ModelConfig, error: Exception) -> DataError:
-    cause = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-    return DataError(f"{where_written(config, 'source.query')}: the database refused the query: {cause}")

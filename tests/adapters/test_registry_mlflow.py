@@ -1,0 +1,191 @@
+"""What only a real MLflow can show: lost answers, its own pages, and what it makes of a version."""
+
+from __future__ import annotations
+
+import json
+import uuid
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+
+from homeostat.adapters.bundle_files import tree_digest
+from homeostat.adapters.registry_mlflow import MlflowRegistry
+from homeostat.config.errors import ConfigError, Refused, Unavailable, Untrusted
+
+MANIFEST = {
+    "task": "classification",
+    "classes": ["no", "yes"],
+    "features": [{"name": "temp", "type": "number"}],
+}
+
+
+@pytest.fixture
+def registry(mlflow_server: str) -> MlflowRegistry:
+    return MlflowRegistry(mlflow_server)
+
+
+@pytest.fixture
+def model() -> str:
+    return f"pump-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    (tmp_path / "model.skops").write_bytes(b"weights")
+    (tmp_path / "reference.bin").write_bytes(b"counts")
+    (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
+    return tmp_path
+
+
+def put(registry: MlflowRegistry, model: str, bundle: Path, key: str = "k1"):
+    run_id = registry.start_run(model, key, name=key, tags={})
+    tags = {"homeostat.reason": "sustained_drift", "homeostat.gate": "passed"}
+    return registry.register(model, key, run_id, bundle, tree_digest(bundle), tags)
+
+
+def _fail_after(monkeypatch: pytest.MonkeyPatch, client: object, name: str, *, done: bool) -> None:
+    real = getattr(client, name)
+
+    def lost(*args, **kwargs):
+        monkeypatch.setattr(client, name, real)
+        if done:
+            real(*args, **kwargs)
+        msg = "Read timed out."
+        raise requests.ReadTimeout(msg)
+
+    monkeypatch.setattr(client, name, lost)
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize(
+    "call", ["create_logged_model", "log_model_artifacts", "finalize_logged_model", "create_model_version"]
+)
+def test_a_register_whose_answer_was_lost_is_found_again(registry, model, bundle, monkeypatch, call, done):
+    _fail_after(monkeypatch, registry._mlflow.client, call, done=done)
+    with pytest.raises(Unavailable, match="timed out"):
+        put(registry, model, bundle)
+    version = put(registry, model, bundle)
+    assert [each.version for each in registry.versions(model)] == [version.version] == ["1"]
+    registry.fetch(version, bundle / "fetched")
+
+
+def test_a_run_whose_creation_was_not_answered_is_found_again(registry, model, monkeypatch):
+    registry.start_run(model, "k0", name="k0", tags={})
+    _fail_after(monkeypatch, registry._mlflow.client, "create_run", done=True)
+    with pytest.raises(Unavailable):
+        registry.start_run(model, "k1", name="k1", tags={})
+    run_id = registry.start_run(model, "k1", name="k1", tags={})
+    assert registry.start_run(model, "k1", name="k1", tags={}) == run_id
+
+
+def test_a_download_that_breaks_leaves_nothing_behind(registry, model, bundle, monkeypatch):
+    from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+
+    version = put(registry, model, bundle)
+    _fail_after(monkeypatch, MlflowArtifactsRepository, "download_artifacts", done=False)
+    with pytest.raises(Unavailable):
+        registry.fetch(version, bundle / "fetched")
+    assert list((bundle / "fetched").iterdir()) == []
+
+
+def test_an_artifact_that_was_deleted_is_said_to_be_missing(registry, model, bundle):
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    version, uri = put(registry, model, bundle), registry._mlflow.uri
+    where = registry._mlflow.client.get_model_version_download_uri(model, version.version)
+    get_artifact_repository(where, uri, uri).delete_artifacts("reference.bin")
+    with pytest.raises(Untrusted, match=r"reference\.bin is not among"):
+        registry.fetch(version, bundle / "fetched")
+
+
+def test_a_version_that_homeostat_did_not_register_is_not_fetched(registry, model, bundle):
+    put(registry, model, bundle)
+    client = registry._mlflow.client
+    source = client.get_model_version(model, "1").source
+    model_id = source.removeprefix("models:/")
+    client.create_model_version(model, source=source, model_id=model_id, await_creation_for=0)
+    foreign = registry.versions(model)[1]
+    assert foreign.digest == ""
+    with pytest.raises(Untrusted, match="none"):
+        registry.fetch(foreign, bundle / "fetched")
+
+
+def test_params_keep_their_first_value_and_say_what_came_later(registry, model):
+    run_id = registry.start_run(model, "k1", name="k1", tags={})
+    registry.log(run_id, params={"git": "aaa", "rows": 1})
+    registry.log(run_id, params={"git": "bbb", "rows": 1})
+    data = registry._mlflow.client.get_run(run_id).data
+    assert data.params == {"git": "aaa", "rows": "1"}
+    assert data.tags["homeostat.changed.git"] == "bbb"
+    assert "homeostat.changed.rows" not in data.tags
+
+
+def test_both_contexts_of_one_snapshot_are_shown(registry, model):
+    run_id = registry.start_run(model, "k1", name="k1", tags={})
+    for context in ("training", "holdout"):
+        registry.log_dataset(run_id, name=model, digest="ab" * 32, uri="file:///x", context=context, rows=7)
+    inputs = registry._mlflow.client.get_run(run_id).inputs.dataset_inputs
+    assert sorted(each.tags[0].value for each in inputs) == ["holdout", "training"]
+    assert json.loads(inputs[0].dataset.profile) == {"num_rows": 7, "sha256": "ab" * 32}
+
+
+def test_what_a_person_reads_first_is_there(registry, model, bundle):
+    version = put(registry, model, bundle)
+    client = registry._mlflow.client
+    assert "kept healthy by Homeostat" in client.get_registered_model(model).description
+    assert "sustained_drift" in client.get_model_version(model, version.version).description
+    experiment = client.get_experiment_by_name(f"{model}/training")
+    assert "one run per retrain" in experiment.tags["mlflow.note.content"]
+    outputs = client.get_run(version.run_id).outputs.model_outputs
+    assert [client.get_logged_model(each.model_id).status for each in outputs] == ["READY"]
+
+
+def test_mlflow_itself_can_load_a_version_with_its_signature(registry, model, bundle, monkeypatch):
+    import skops.io
+    from sklearn.ensemble import RandomForestClassifier
+
+    rows = pd.DataFrame({"temp": np.arange(20.0)})
+    forest = RandomForestClassifier(3, random_state=0).fit(rows, ["no"] * 10 + ["yes"] * 10)
+    skops.io.dump(forest, bundle / "model.skops")
+    version = put(registry, model, bundle)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own, at import
+        import mlflow
+
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(registry._mlflow.uri)
+        try:
+            loaded = mlflow.pyfunc.load_model(f"models:/{model}/{version.version}")
+        finally:
+            mlflow.set_tracking_uri(before)
+    assert loaded.metadata.signature.inputs.input_names() == ["temp"]
+    assert list(loaded.predict(rows.iloc[[0, 19]])) == ["no", "yes"]
+
+
+def test_what_mlflow_refuses_is_not_called_an_outage(registry, model, bundle):
+    put(registry, model, bundle)
+    with pytest.raises(Refused, match="reserved"):
+        registry.set_alias(model, "v7", "1")
+
+
+def test_a_server_that_denies_is_a_matter_of_credentials(registry, monkeypatch):
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+
+    def deny(*args, **kwargs):
+        raise MlflowException("Permission denied", PERMISSION_DENIED)
+
+    monkeypatch.setattr(registry._mlflow.client, "search_model_versions", deny)
+    with pytest.raises(ConfigError, match="credentials"):
+        registry.versions("m")
+
+
+def test_links_lead_to_mlflows_own_pages(registry, mlflow_server):
+    assert registry.url() == f"{mlflow_server}/#/models"
+    assert registry.url(model="pump") == f"{mlflow_server}/#/models/pump"
+    assert registry.url(model="pump", version="3") == f"{mlflow_server}/#/models/pump/versions/3"
+    assert registry.url(run_id="ab12") == f"{mlflow_server}/#/runs/ab12"

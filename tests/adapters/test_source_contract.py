@@ -1,0 +1,278 @@
+"""Whatever kind a source is, it gives the same rows in the same shape."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from homeostat.adapters import open_store
+from homeostat.adapters.source import ConfiguredSource
+from homeostat.adapters.store_memory import MemoryStore
+from homeostat.config import ModelConfig, load_model
+from homeostat.config.errors import ConfigError, DataError, PipelineError, Unavailable
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+TEXT = """
+name: pump
+task: classification
+pipeline: pipeline.py:build
+source: {source}
+schema:
+  timestamp: at
+  key: station
+  label: {{name: high}}
+  features:
+    temp: {{type: number}}
+    season: {{type: category}}
+"""
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    hours = [3, 0, 2, 1, 5, 4]
+    return pd.DataFrame(
+        {
+            "at": [START + h * HOUR for h in hours],
+            "station": [f"0{h}" for h in hours],
+            "temp": [float(h) for h in hours],
+            "season": [str(h % 2) for h in hours],
+            "casual": 99,
+            "high": [h % 3 == 0 for h in hours],
+        }
+    )
+
+
+def configure(folder: Path, source: str) -> ModelConfig:
+    model = folder / "pump"
+    model.mkdir(exist_ok=True)
+    (model / "model.yaml").write_text(TEXT.format(source=source))
+    return load_model(model)
+
+
+def as_text(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(at=rows["at"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+@pytest.fixture(
+    params=["csv", "parquet", "parquet folder", "s3 csv", "s3 parquet", "sql", "sql bound", "loader"]
+)
+def config(request: pytest.FixtureRequest, tmp_path: Path, rows: pd.DataFrame) -> ModelConfig:
+    folder = tmp_path / "pump"
+    folder.mkdir()
+    kind = request.param
+    if kind == "csv":
+        as_text(rows).to_csv(folder / "rows.csv", index=False)
+        return configure(tmp_path, "{kind: csv, uri: rows.csv}")
+    if kind == "parquet":
+        rows.to_parquet(folder / "rows.parquet", row_group_size=2)
+        return configure(tmp_path, "{kind: parquet, uri: '" + (folder / "rows.parquet").as_uri() + "'}")
+    if kind == "parquet folder":
+        for i, part in enumerate((rows.iloc[:4], rows.iloc[4:])):
+            (folder / "data" / f"date={i}").mkdir(parents=True)
+            part.to_parquet(folder / "data" / f"date={i}" / "part.parquet")
+        (folder / "data" / "_metadata.parquet").write_text("an engine's own")
+        return configure(tmp_path, "{kind: parquet, uri: data/}")
+    if kind.startswith("s3"):
+        server = request.getfixturevalue("s3_server")
+        form = kind.removeprefix("s3 ")
+        data = as_text(rows).to_csv(index=False).encode() if form == "csv" else rows.to_parquet()
+        open_store(f"s3://{server.bucket}").put(f"{tmp_path.name}/in/a.{form}", data)
+        end = "in" if form == "csv" else "in/a.parquet"
+        return configure(tmp_path, f"{{kind: {form}, uri: s3://{server.bucket}/{tmp_path.name}/{end}}}")
+    if kind.startswith("sql"):
+        database = sqlite3.connect(folder / "rows.db")
+        rows.assign(at=rows["at"].dt.strftime("%Y-%m-%d %H:%M:%S.%f")).to_sql("rows", database, index=False)
+        database.close()
+        queries = {
+            "sql": "select * from rows",
+            "sql bound": "select * from rows where at >= :start and at < :end",
+        }
+        return configure(tmp_path, f"{{kind: sql, uri: 'sqlite:///rows.db', query: '{queries[kind]}'}}")
+    as_text(rows).to_csv(folder / "rows.csv", index=False)
+    (folder / "pipeline.py").write_text(
+        "from pathlib import Path\nimport pandas as pd\n"
+        "def load(start, end):\n"
+        "    text = {'season': 'str', 'station': 'str'}\n"
+        "    return pd.read_csv(Path(__file__).parent / 'rows.csv', dtype=text)\n"
+    )
+    return configure(tmp_path, "{kind: loader, loader: pipeline.py:load}")
+
+
+def read(config: ModelConfig, start: datetime | None = None, end: datetime | None = None) -> pd.DataFrame:
+    return ConfiguredSource(MemoryStore()).read(config, start, end)
+
+
+def test_rows_come_sorted_in_utc_with_the_schemas_columns_only(config):
+    found = read(config)
+    assert list(found.columns) == ["at", "station", "temp", "season", "high"]
+    assert list(found["at"]) == [START + i * HOUR for i in range(6)]
+    assert str(found["at"].dt.tz) == "UTC"
+    assert list(found.index) == list(range(6))
+    assert list(found["temp"]) == [0.0, 1, 2, 3, 4, 5]
+
+
+def test_names_that_look_like_numbers_stay_names(config):
+    found = read(config)
+    assert list(found["season"]) == ["0", "1", "0", "1", "0", "1"]
+    assert list(found["station"]) == ["00", "01", "02", "03", "04", "05"]
+
+
+def test_a_window_holds_its_start_and_not_its_end(config):
+    found = read(config, START + HOUR, START + 3 * HOUR)
+    assert list(found["temp"]) == [1.0, 2.0]
+    assert list(read(config, None, START + HOUR)["temp"]) == [0.0]
+    assert list(read(config, START + 5 * HOUR)["temp"]) == [5.0]
+
+
+def test_an_empty_window_has_no_rows_but_its_columns(config):
+    found = read(config, START + 99 * HOUR, START + 100 * HOUR)
+    assert len(found) == 0
+    assert list(found.columns) == ["at", "station", "temp", "season", "high"]
+
+
+def test_a_row_without_a_readable_time_goes_with_the_row_before_it(tmp_path):
+    (tmp_path / "pump").mkdir()
+    text = "at,temp\n2026-03-01T00:00,0\nsoon,1\n2026-03-01T01:00,2\n2026-03-01T02:00+02:00,3\n"
+    (tmp_path / "pump" / "rows.csv").write_text(text)
+    config = configure(tmp_path, "{kind: csv, uri: rows.csv}")
+    windows = [read(config, START + i * HOUR, START + (i + 1) * HOUR) for i in range(2)]
+    assert [list(window["temp"]) for window in windows] == [[0, 1, 3], [2]]
+    assert windows[0]["at"].isna().tolist() == [False, True, False]
+
+
+def test_mistyped_values_are_left_for_the_quality_gate(tmp_path):
+    (tmp_path / "pump").mkdir()
+    (tmp_path / "pump" / "rows.csv").write_text("at,temp\n2026-03-01T00:00,hot\n2026-03-01T01:00,2\n")
+    assert list(read(configure(tmp_path, "{kind: csv, uri: rows.csv}"))["temp"]) == ["hot", "2"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("uri", ["gone", "/no/where", "empty/"])
+def test_a_missing_file_names_the_file_and_the_key(tmp_path, kind, uri):
+    (tmp_path / "pump" / "empty").mkdir(parents=True)
+    with pytest.raises(DataError, match=rf"model\.yaml, source\.uri: .*{uri.strip('/')}"):
+        read(configure(tmp_path, f"{{kind: {kind}, uri: {uri}}}"))
+
+
+def test_a_missing_object_names_the_key(tmp_path, s3_server):
+    config = configure(tmp_path, f"{{kind: csv, uri: s3://{s3_server.bucket}/no/such.csv}}")
+    with pytest.raises(DataError, match=r"source\.uri: s3://.*no/such\.csv is not there"):
+        read(config)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_of_another_kind_is_named(tmp_path, kind):
+    (tmp_path / "pump").mkdir()
+    (tmp_path / "pump" / "x").write_bytes(b'"\xff\xfe\x00' * 50)
+    with pytest.raises(DataError, match=rf"x cannot be read as {kind}"):
+        read(configure(tmp_path, f"{{kind: {kind}, uri: x}}"))
+
+
+def test_an_empty_file_is_named(tmp_path):
+    (tmp_path / "pump").mkdir()
+    (tmp_path / "pump" / "x.csv").touch()
+    with pytest.raises(DataError, match=r"x\.csv cannot be read as csv"):
+        read(configure(tmp_path, "{kind: csv, uri: x.csv}"))
+
+
+def test_a_missing_timestamp_column_shows_what_is_there(tmp_path):
+    (tmp_path / "pump").mkdir()
+    (tmp_path / "pump" / "x.csv").write_text("temp,season\n1,a\n")
+    with pytest.raises(DataError, match=r"schema\.timestamp: .*no column 'at'.*temp, season"):
+        read(configure(tmp_path, "{kind: csv, uri: x.csv}"))
+
+
+def test_times_as_numbers_are_refused_not_guessed(tmp_path):
+    (tmp_path / "pump").mkdir()
+    (tmp_path / "pump" / "x.csv").write_text("at,temp\n1772323200,1\n")
+    with pytest.raises(DataError, match="holds numbers"):
+        read(configure(tmp_path, "{kind: csv, uri: x.csv}"))
+
+
+def test_a_uri_may_name_an_environment_variable(tmp_path, monkeypatch):
+    (tmp_path / "pump").mkdir()
+    (tmp_path / "elsewhere.csv").write_text("at,temp\n2026-03-01,1\n")
+    config = configure(tmp_path, "{kind: csv, uri: '${PUMP_DATA}/elsewhere.csv'}")
+    with pytest.raises(ConfigError, match="PUMP_DATA is not set"):
+        read(config)
+    monkeypatch.setenv("PUMP_DATA", str(tmp_path))
+    assert len(read(config)) == 1
+
+
+def test_a_missing_database_file_is_not_made(tmp_path):
+    config = configure(tmp_path, "{kind: sql, uri: 'sqlite:///gone.db', query: 'select 1'}")
+    with pytest.raises(DataError, match=r"gone\.db is not there"):
+        read(config)
+    assert not (tmp_path / "pump" / "gone.db").exists()
+
+
+def test_a_query_that_is_wrong_is_named(tmp_path):
+    config = configure(tmp_path, "{kind: sql, uri: 'sqlite:///x.db', query: 'select * from nowhere'}")
+    (tmp_path / "pump" / "x.db").touch()
+    with pytest.raises(DataError, match=r"source\.query: .*nowhere"):
+        read(config)
+
+
+def test_a_database_that_is_down_is_unavailable_within_seconds(tmp_path, free_port):
+    uri = f"postgresql+psycopg2://me:secret@127.0.0.1:{free_port()}/x"
+    config = configure(tmp_path, f"{{kind: sql, uri: '{uri}', query: 'select 1'}}")
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match="does not answer") as caught:
+        read(config)
+    assert time.monotonic() - started < 10
+    assert "secret" not in str(caught.value)
+
+
+def test_postgresql_takes_the_window_as_timestamps(tmp_path, postgres_url):
+    query = (
+        "select at, 1.5::numeric as temp, ''a'' as season "
+        "from generate_series(:start, :end - interval ''1h'', interval ''1h'') as at"
+    )
+    config = configure(tmp_path, f"{{kind: sql, uri: '{postgres_url}', query: '{query}'}}")
+    found = read(config, START, START + 3 * HOUR)
+    assert list(found["at"]) == [START + i * HOUR for i in range(3)]
+    assert found["temp"].dtype == "float64"
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "words"),
+    [("raise KeyError('no table')", DataError, "KeyError"), ("return [1]", PipelineError, "returned list")],
+)
+def test_a_loader_that_fails_is_named(tmp_path, body, error, words):
+    (tmp_path / "pump").mkdir()
+    (tmp_path / "pump" / "pipeline.py").write_text(f"def load(start, end):\n    {body}\n")
+    with pytest.raises(error, match=rf"source\.loader: pipeline\.py:load .*{words}"):
+        read(configure(tmp_path, "{kind: loader, loader: pipeline.py:load}"))
+
+
+def test_labelled_predictions_are_read_from_the_log(tmp_path, monkeypatch):
+    from homeostat.flows import log
+
+    asked = []
+
+    def labelled(store, config, start, end, **more):
+        asked.append((store, start, end))
+        frame = {"at": [START + HOUR], "temp": [1.0], "_version": ["3"], "season": ["a"], "high": [1.0]}
+        return pd.DataFrame(frame)
+
+    monkeypatch.setattr(log, "read_labelled", labelled)
+    config, store = configure(tmp_path, "{kind: predictions}"), MemoryStore()
+    source = ConfiguredSource(store)
+    assert len(source.read(config, None, START)) == 0
+    assert asked == []
+    store.put("log/pump/predictions/date=2026-03-01/hour=01/g-1.parquet", b"")
+    assert list(source.read(config, None, None).columns) == ["at", "temp", "season", "high"]
+    assert asked == [(store, START, datetime(2026, 3, 1, 23, 59, 59, 999999, tzinfo=UTC))]
+    source.read(config, START, START + HOUR)
+    assert asked[1:] == [(store, START, START + HOUR)]
+
+
+def test_an_unknown_scheme_is_a_path_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match="is not there"):
+        read(configure(tmp_path, "{kind: csv, uri: 'ftp://host/x.csv'}"))
