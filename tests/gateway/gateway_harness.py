@@ -72,10 +72,8 @@ class FakePredictor:
             if self.manifest.get("invert"):
                 values = 1.0 - values
         every = self.manifest.get("nan_every")
-        if every:
-            values[self.calls % every == 0 :] = np.nan
-            if self.calls % every:
-                values = np.where(np.isnan(values), 0.0, values)
+        if every and self.calls % every == 0:
+            values[:] = np.nan
         return SimpleNamespace(prediction=values, confidence=np.full(len(frame), 0.9))
 
 
@@ -180,8 +178,10 @@ def serving(world: World, *, models=None, **changes):
         until(lambda: server.started or not thread.is_alive(), "the server has started")
         port = server.servers[0].sockets[0].getsockname()[1]
         client = Client(f"http://127.0.0.1:{port}", app)
-        yield client
-        client.http.close()
+        try:
+            yield client
+        finally:
+            client.http.close()
     finally:
         server.should_exit = True
         thread.join(10.0)

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 #: A champion is judged by what it did lately: a long good record must not hide that it went bad.
 RECENT = timedelta(hours=1)
+#: How long a registered candidate may take to load before its shadow or canary begins all the same.
+WARM_UP = timedelta(minutes=2)
 _RETRY_LOAD = 2.0
 _ATTEMPTS = 5
 
@@ -159,6 +161,8 @@ class Controller:
             self._judge_champion(state, traffic)
 
     def _judge_candidate(self, state: ModelState, rollout: Rollout) -> None:
+        if rollout.phase is Phase.REGISTERED and not self._warm(state, rollout):
+            return
         evidence = self._ports.ledger.evidence(state.config.name, rollout.id)
 
         def step(traffic: Traffic) -> Transition | None:
@@ -169,6 +173,15 @@ class Controller:
             return decision.transition
 
         self.change(state, step, self._by, tallies=evidence)
+
+    def _warm(self, state: ModelState, rollout: Rollout) -> bool:
+        """Whether the candidate is loaded, and its shadow up: its time must not run before it can answer."""
+        if self._now() - rollout.entered_at > WARM_UP:
+            return True
+        if self._loader.get(state.config.name, rollout.candidate) is None:
+            return False
+        shadow = state.table.shadow
+        return rollout.plan.shadow <= timedelta(0) or (shadow is not None and shadow.ready.is_set())
 
     def _judge_champion(self, state: ModelState, traffic: Traffic) -> None:
         rollout = traffic.rollout
@@ -351,22 +364,26 @@ class Controller:
         active: Rollout | None,
         loaded: Mapping[VersionRef, Loaded | None],
     ) -> Shadow | None:
-        if active is None or active.phase is not Phase.SHADOW or self._stop.is_set():
+        """The shadow process: started while the candidate is only registered, so that it is warm in time."""
+        if active is None or active.phase not in (Phase.REGISTERED, Phase.SHADOW) or self._stop.is_set():
+            return None
+        if active.plan.shadow <= timedelta(0):
             return None
         ready = loaded.get(active.candidate)
         if ready is None or active.candidate in state.shadow_failed:
             return None
-        if old.shadow is not None and old.rollout == active.id and old.stage == active.stage:
+        if old.shadow is not None and old.rollout == active.id:
             return old.shadow
-        name, candidate, rollout = state.config.name, active.candidate, active
+        name, candidate = state.config.name, active.candidate
+        rollout, stage = active.id, str(Phase.SHADOW)
 
         def answered(batch: list[Served], results: list[Result]) -> None:
             for served, result in zip(batch, results, strict=True):
-                self._shadow_answered(state, rollout, served, result)
+                self._shadow_answered(state, active, served, result)
 
         def dropped(rows: int) -> None:
             self._metrics.shadow_dropped.labels(name).inc(rows)
-            state.happened.append(Happened(rollout.id, rollout.stage, SHADOW, 0, 0.0, None, dropped=rows))
+            state.happened.append(Happened(rollout, stage, SHADOW, 0, 0.0, None, dropped=rows))
 
         def failed(sentence: str) -> None:
             state.shadow_failed[candidate] = f"version {candidate.version} failed in its shadow: {sentence}"
@@ -389,7 +406,7 @@ class Controller:
         latency = result.latency_ms if isinstance(result, Scored) else result[1]
         count = served.rows.count
         state.happened.append(
-            Happened(rollout.id, rollout.stage, SHADOW, count, latency, scored, served.predictions)
+            Happened(rollout.id, Phase.SHADOW, SHADOW, count, latency, scored, served.predictions)
         )
         record = Served(
             served.request_id,

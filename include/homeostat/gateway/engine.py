@@ -17,6 +17,7 @@ from homeostat.gateway.routing import Happened, Leg, ModelState, Table
 from homeostat.gateway.scoring import PredictFailed, Scored
 from homeostat.gateway.spool import Spool
 from homeostat.rollout.evidence import CANDIDATE, CHAMPION
+from homeostat.rollout.phases import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ class Engine:
             part.note,
         )
         self._log.add(state.config.name, served, rows.count)
-        if table.shadow is not None:
+        if table.shadow is not None and table.stage == Phase.SHADOW:
             table.shadow.offer(served)
 
     def _refuse_future(self, state: ModelState, rows: Rows, now: datetime) -> None:

@@ -36,7 +36,7 @@ from homeostat.rollout.phases import Traffic, VersionRef
 logger = logging.getLogger(__name__)
 
 #: The function that loads a bundle, by name: the shadow process looks it up for itself.
-LOAD_BUNDLE = "homeostat.gateway.bundles:load"
+LOAD_BUNDLE = "homeostat.training:load_bundle"
 
 
 class Runtime:
