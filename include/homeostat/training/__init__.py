@@ -1,1 +1,26 @@
-"""From a snapshot to a bundle: fit, reference, evaluation, and what is recorded."""
+"""Fit a pipeline, write its bundle, load it again by digest, and score it on a holdout."""
+
+from homeostat.training.bundle import Bundle, load_bundle, tree_digest, write_bundle
+from homeostat.training.environment import environment, parity
+from homeostat.training.evaluate import Evaluation, evaluate, make_reference
+from homeostat.training.fit import fit
+from homeostat.training.pipeline import load_pipeline
+from homeostat.training.predictor import Answers, Predictor
+from homeostat.training.trusted import TRUSTED_TYPES
+
+__all__ = [
+    "TRUSTED_TYPES",
+    "Answers",
+    "Bundle",
+    "Evaluation",
+    "Predictor",
+    "environment",
+    "evaluate",
+    "fit",
+    "load_bundle",
+    "load_pipeline",
+    "make_reference",
+    "parity",
+    "tree_digest",
+    "write_bundle",
+]

@@ -1,0 +1,154 @@
+"""Score a predictor on a holdout: metrics, missing answers, slices, and what one row costs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from homeostat.config import ModelConfig
+from homeostat.config.errors import ConfigError, DataError
+from homeostat.performance import all_metrics, score
+from homeostat.profile import Kind, Reference
+from homeostat.training.predictor import Answers, Predictor
+
+#: The pseudo-columns of a reference; no feature may bear these names.
+OUTPUTS = ("prediction", "confidence")
+#: A slice with fewer rows says nothing.
+MIN_SLICE = 30
+_LATENCY_ROWS = 200
+_LATENCY_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a version did on a holdout.
+
+    ``metrics`` are those of :func:`homeostat.performance.all_metrics` (a metric that these rows do not
+    allow is left out); ``slices`` maps ``"season=1"`` to ``{"rows": ..., "score": ...}`` in the gate's
+    metric; ``distinct_predictions`` counts different outputs (probabilities where there are some): 1
+    means that the model answers the same whatever it is asked. ``p99_latency_ms`` is for single rows.
+    """
+
+    metrics: dict[str, float]
+    nan_rate: float
+    p99_latency_ms: float
+    slices: dict[str, dict[str, float]]
+    distinct_predictions: int
+    rows: int
+    truth: np.ndarray
+    answers: Answers
+    classes: tuple[Any, ...] | None
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """The answers, one per row of the holdout."""
+        return self.answers.prediction
+
+
+def evaluate(config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame) -> Evaluation:
+    """Score a predictor on labelled rows.
+
+    Raises
+    ------
+    DataError
+        There is no labelled row.
+    """
+    truth = holdout[config.columns.label.name].to_numpy()
+    answers = predictor.predict(holdout)
+    classes = None if predictor.classes is None else tuple(predictor.classes.tolist())
+    metrics = all_metrics(config.task, truth, answers.prediction, answers.proba, classes=classes)
+    return Evaluation(
+        metrics={name: value for name, value in metrics.items() if name not in ("rows", "nan_rate")},
+        nan_rate=float(answers.missing.mean()),
+        p99_latency_ms=_p99_latency(predictor, holdout),
+        slices=_slices(config, holdout, truth, answers, classes),
+        distinct_predictions=_distinct(answers),
+        rows=len(holdout),
+        truth=truth,
+        answers=answers,
+        classes=classes,
+    )
+
+
+def make_reference(config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame) -> Reference:
+    """Freeze what a version was used to: the holdout's features, and its own answers to them.
+
+    From the holdout and never from training rows, to which a model answers with more confidence than
+    to any it has not seen.
+    """
+    clash = [name for name in OUTPUTS if name in config.columns.features]
+    if clash:
+        msg = (
+            f"{config.folder / 'model.yaml'}, schema.features.{clash[0]}: this name is what the platform "
+            f"calls a model's own output: rename the feature, for example to {clash[0]}_input"
+        )
+        raise ConfigError(msg)
+    answers = predictor.predict(holdout)
+    kinds: dict[str, Kind] = dict(predictor.kinds)
+    kinds["prediction"] = "category" if config.task == "classification" else "number"
+    frame = holdout[list(predictor.kinds)].assign(prediction=answers.prediction)
+    if answers.confidence is not None:
+        kinds["confidence"] = "number"
+        frame = frame.assign(confidence=answers.confidence)
+    return Reference.of(frame, kinds)
+
+
+def _p99_latency(predictor: Predictor, holdout: pd.DataFrame) -> float:
+    """The slowest of a hundred single rows, in milliseconds, spread over the holdout."""
+    at = np.unique(np.linspace(0, len(holdout) - 1, min(_LATENCY_ROWS, len(holdout))).astype(int))
+    singles = [holdout.iloc[[i]] for i in at]
+    for row in singles[:5]:
+        predictor.predict(row)
+    spent: list[float] = []
+    begun = time.perf_counter()
+    for row in singles:
+        before = time.perf_counter()
+        predictor.predict(row)
+        spent.append((time.perf_counter() - before) * 1e3)
+        if time.perf_counter() - begun > _LATENCY_SECONDS:
+            break
+    return float(np.quantile(spent, 0.99, method="higher"))
+
+
+def _slices(
+    config: ModelConfig,
+    holdout: pd.DataFrame,
+    truth: np.ndarray,
+    answers: Answers,
+    classes: tuple[Any, ...] | None,
+) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for name in config.gate.slices:
+        for value, at in _groups(holdout[name], config.columns.features[name].type):
+            if len(at) < MIN_SLICE:
+                continue
+            proba = None if answers.proba is None else answers.proba[at]
+            try:
+                points = score(
+                    config.task, config.metric, truth[at], answers.prediction[at], proba, classes=classes
+                )
+            except DataError:  # one class in the slice, for instance: no score, and the gate says so
+                continue
+            found[f"{name}={value}"] = {"rows": len(at), "score": points}
+    return found
+
+
+def _groups(column: pd.Series, kind: str) -> list[tuple[str, np.ndarray]]:
+    """Row positions by value; of a number by quarter of its values, the same for every model."""
+    if kind == "number":
+        try:
+            column = pd.qcut(column, 4, duplicates="drop").astype("str")
+        except ValueError:  # nothing but missing values
+            return []
+    column = column.reset_index(drop=True)
+    return [(str(value), np.asarray(at)) for value, at in column.groupby(column).indices.items()]
+
+
+def _distinct(answers: Answers) -> int:
+    if answers.proba is not None:
+        return len(np.unique(np.round(answers.proba[~answers.missing], 9), axis=0))
+    return len(pd.unique(pd.Series(answers.prediction[~answers.missing])))

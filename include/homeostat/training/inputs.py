@@ -1,0 +1,82 @@
+"""What an estimator is given: a plain matrix where it needs no names, otherwise a DataFrame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from homeostat.config import ModelConfig
+from homeostat.config.errors import DataError
+
+
+def model_inputs(frame: pd.DataFrame, config: ModelConfig, *, as_matrix: bool) -> Any:
+    """The features in the order of model.yaml: float64 matrix, or frame of float64 and ``str`` columns."""
+    kinds = {name: feature.type for name, feature in config.columns.features.items()}
+    return typed_inputs(frame, kinds, as_matrix=as_matrix)
+
+
+def typed_inputs(frame: pd.DataFrame, kinds: dict[str, Any], *, as_matrix: bool) -> Any:
+    """As :func:`model_inputs`, from names and kinds alone.
+
+    Raises
+    ------
+    DataError
+        A feature is not in the frame.
+    """
+    gone = [name for name in kinds if name not in frame]
+    if gone:
+        msg = f"the rows have no column '{gone[0]}'; a model is given exactly the features it was fitted on"
+        raise DataError(msg)
+    if as_matrix:
+        return frame[list(kinds)].to_numpy(dtype=np.float64)
+    columns = {
+        name: frame[name].astype(np.float64 if kind == "number" else "str") for name, kind in kinds.items()
+    }
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def takes_matrix(estimator: Any, config: ModelConfig) -> bool:
+    """Whether this estimator may be fitted on, and asked with, a plain float64 matrix.
+
+    All features have to be numbers, and every part of the estimator has to be scikit-learn's own and
+    to choose no column by name: a user's transformer or function may well look at the columns.
+    """
+    if any(feature.type != "number" for feature in config.columns.features.values()):
+        return False
+    return not any(_may_want_names(part) for part in _parts(estimator))
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    """The estimator and everything it is made of."""
+    yield estimator
+    values = estimator.get_params(deep=False).values() if hasattr(estimator, "get_params") else ()
+    for value in values:
+        items = value if isinstance(value, (list, tuple)) else [value]
+        for item in items:
+            for inner in item if isinstance(item, tuple) else (item,):
+                if hasattr(inner, "fit") and not isinstance(inner, type):
+                    yield from _parts(inner)
+
+
+def _may_want_names(part: Any) -> bool:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import FunctionTransformer
+
+    if not type(part).__module__.startswith("sklearn."):
+        return True
+    if isinstance(part, FunctionTransformer):
+        return not isinstance(part.func, np.ufunc | None)
+    if isinstance(part, ColumnTransformer):
+        return any(_names(columns) for _, _, columns in part.transformers)
+    # HistGradientBoosting may be told by name which of its columns are categories or monotonic.
+    named = (getattr(part, key, None) for key in ("categorical_features", "monotonic_cst"))
+    return any(_names(value) for value in named if value is not None and not isinstance(value, str))
+
+
+def _names(columns: Any) -> bool:
+    if isinstance(columns, (str, dict)) or callable(columns):
+        return True
+    return isinstance(columns, (list, tuple, np.ndarray)) and any(isinstance(item, str) for item in columns)

@@ -1,0 +1,122 @@
+"""The user's own code: ``pipeline.py:build`` in the model's folder, or a function of an installed package."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from homeostat.config import ModelConfig
+from homeostat.config.errors import PipelineError
+
+#: Modules of model folders are imported below this name, so that no two models' files are confused.
+ROOT = "homeostat_models"
+_lock = threading.Lock()
+
+_EXAMPLE = """def build():
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    return HistGradientBoostingClassifier()"""
+
+
+def load_pipeline(config: ModelConfig, spec: str | None = None) -> Callable[..., Any]:
+    """Import the function that ``spec`` (default: the model's ``pipeline``) names.
+
+    ``file.py:function`` is looked up in the model's folder and imported as
+    ``homeostat_models.<model>.<file>``; its neighbours can be imported relatively. When a file of the
+    folder changed since, all of them are imported afresh. ``package.module:function`` is imported as
+    it stands.
+
+    Raises
+    ------
+    PipelineError
+        It does not import, or has no such function; names the file, the line and the cause.
+    """
+    spec = spec or config.pipeline
+    where, _, attribute = spec.rpartition(":")
+    if not where or not attribute.isidentifier():
+        msg = f"{config.folder}: {spec!r} names no function: write FILE:FUNCTION, as in pipeline.py:build"
+        raise PipelineError(msg)
+    with _lock:
+        module, path = _from_file(config, where) if where.endswith(".py") else (_import(where, where), where)
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        there = ", ".join(name for name, value in vars(module).items() if _own(value, module)) or "none"
+        cure = f"functions there: {there}. Write for example\n\n{_EXAMPLE}"
+        msg = f"{path}: has no function '{attribute}'; {cure}"
+        raise PipelineError(msg)
+    loaded: Callable[..., Any] = found
+    return loaded
+
+
+def register_folder(config: ModelConfig) -> str:
+    """Make the model's folder importable as ``homeostat_models.<model>``; returns that name."""
+    name = f"{ROOT}.{config.name}"
+    folder = config.folder.resolve()
+    digest = _digest(folder)
+    there = sys.modules.get(name)
+    if there is not None and getattr(there, "__homeostat_digest__", None) == digest:
+        return name
+    for stale in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+        del sys.modules[stale]
+    for package, path in ((ROOT, []), (name, [str(folder)])):
+        if package not in sys.modules:
+            module = types.ModuleType(package)
+            module.__path__ = path
+            sys.modules[package] = module
+    sys.modules[name].__dict__["__homeostat_digest__"] = digest
+    importlib.invalidate_caches()
+    return name
+
+
+def _from_file(config: ModelConfig, where: str) -> tuple[types.ModuleType, str]:
+    folder = config.folder.resolve()
+    path = (folder / where).resolve()
+    if not path.is_relative_to(folder):
+        msg = (
+            f"{folder}: the pipeline {where!r} lies outside the model's folder; put the file there, "
+            "or install it as a package and write package.module:function"
+        )
+        raise PipelineError(msg)
+    if not path.is_file():
+        msg = f"{path}: no such file; 'pipeline' in model.yaml names it. Write for example\n\n{_EXAMPLE}"
+        raise PipelineError(msg)
+    dotted = ".".join(path.relative_to(folder).with_suffix("").parts)
+    return _import(f"{register_folder(config)}.{dotted}", str(path)), str(path)
+
+
+def _import(name: str, where: str) -> types.ModuleType:
+    # Byte code beside a user's files would outlive an edit within the same second.
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name, None)
+        msg = f"{where}{_line(error, where)}: does not import: {type(error).__name__}: {error}"
+        raise PipelineError(msg) from error
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def _line(error: BaseException, where: str) -> str:
+    """Where in the user's file it went wrong."""
+    if isinstance(error, SyntaxError) and error.filename == where:
+        return f", line {error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == where]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _own(value: Any, module: types.ModuleType) -> bool:
+    return isinstance(value, types.FunctionType) and value.__module__ == module.__name__
+
+
+def _digest(folder: Path) -> str:
+    lines = hashlib.sha256(str(folder).encode())
+    for path in sorted(folder.rglob("*.py")):
+        lines.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return lines.hexdigest()
