@@ -1,0 +1,133 @@
+"""The bike_demand model on a made-up file of the right form, and on the real one where it is."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from homeostat.config import load_model
+from homeostat.config.errors import DataError
+from homeostat.training import load_pipeline
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("HOMEOSTAT_DATA") or ROOT.parent / "shared" / "data") / "bike" / "hour.csv"
+real = [
+    pytest.mark.data,
+    pytest.mark.skipif(
+        not DATA.is_file(), reason=f"the real bike data is not at {DATA}: set HOMEOSTAT_DATA to its folder"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def config(models_folder):
+    return load_model(models_folder / "bike_demand")
+
+
+@pytest.fixture
+def load(config):
+    return load_pipeline(config, config.source.loader)
+
+
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch, tmp_path):
+    monkeypatch.delenv("HOMEOSTAT_BIKE_DATA", raising=False)
+    monkeypatch.delenv("HOMEOSTAT_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def made_up(tmp_path, monkeypatch) -> Path:
+    rng = np.random.default_rng(0)
+    hours = pd.date_range("2011-01-01", periods=24 * 30, freq="h")
+    n = len(hours)
+    casual = rng.integers(0, 100, n)
+    registered = rng.integers(0, 200, n)
+    frame = pd.DataFrame({
+        "instant": range(1, n + 1), "dteday": hours.strftime("%Y-%m-%d"), "season": 1, "yr": 0,
+        "mnth": hours.month, "hr": hours.hour, "holiday": 0, "weekday": (hours.day_of_week + 1) % 7,
+        "workingday": (hours.day_of_week < 5).astype(int), "weathersit": rng.integers(1, 4, n),
+        "temp": rng.random(n), "atemp": rng.random(n), "hum": rng.random(n), "windspeed": rng.random(n),
+        "casual": casual, "registered": registered, "cnt": casual + registered,
+    })  # fmt: skip
+    path = tmp_path / "bike" / "hour.csv"
+    path.parent.mkdir()
+    frame.to_csv(path, index=False)
+    monkeypatch.setenv("HOMEOSTAT_BIKE_DATA", str(path))
+    return path
+
+
+def test_rows_have_the_columns_of_model_yaml_and_nothing_that_the_label_is_made_of(load, config, made_up):
+    rows = load(None, None)
+    assert set(rows.columns) == {"timestamp", "high_demand", *config.feature_names}
+    assert not {"cnt", "casual", "registered", "yr", "instant"} & set(rows.columns)
+    raw = pd.read_csv(made_up)
+    assert rows["high_demand"].tolist() == (raw["cnt"] > 142).astype(int).tolist()
+    assert rows["timestamp"].iloc[5] == datetime(2011, 1, 1, 5, tzinfo=UTC)
+
+
+def test_a_part_of_the_time_can_be_asked_for(load, made_up):
+    rows = load(datetime(2011, 1, 2, tzinfo=UTC), datetime(2011, 1, 3, tzinfo=UTC))
+    assert len(rows) == 24
+    assert rows["timestamp"].iloc[0] == datetime(2011, 1, 2, tzinfo=UTC)
+    assert load(datetime(2012, 1, 2, tzinfo=UTC), None).empty
+
+
+def test_the_folder_of_all_data_is_looked_into_as_well(load, made_up, monkeypatch):
+    monkeypatch.delenv("HOMEOSTAT_BIKE_DATA")
+    monkeypatch.setenv("HOMEOSTAT_DATA", str(made_up.parents[1]))
+    assert len(load(None, None)) == 720
+
+
+def test_without_the_file_the_cure_is_said(load, monkeypatch):
+    with pytest.raises(DataError, match=r"nobody said where.*UCI.*export HOMEOSTAT_BIKE_DATA="):
+        load(None, None)
+    monkeypatch.setenv("HOMEOSTAT_BIKE_DATA", "/nowhere/hour.csv")
+    with pytest.raises(DataError, match=r"no file /nowhere/hour\.csv"):
+        load(None, None)
+
+
+def test_another_file_is_refused_by_name(load, monkeypatch, tmp_path):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    monkeypatch.setenv("HOMEOSTAT_BIKE_DATA", str(tmp_path / "other.csv"))
+    with pytest.raises(DataError, match=r"other\.csv: not the hour\.csv"):
+        load(None, None)
+
+
+def test_the_pipeline_fits_and_answers_with_classes(load, config, made_up):
+    rows = load(None, None)
+    names = list(config.feature_names)
+    model = load_pipeline(config)().fit(rows[names], rows["high_demand"])
+    odd = rows[names].head(5).assign(temp=float("nan"), season="9")
+    assert set(model.predict(odd)) <= {0, 1}
+
+
+class TestRealData:
+    pytestmark = real
+
+    def test_the_first_version_is_good_and_summers_end_drifts_away_from_it(self, load, config, monkeypatch):
+        monkeypatch.setenv("HOMEOSTAT_BIKE_DATA", str(DATA))
+        rows = load(None, None)
+        assert len(rows) == 17379
+        assert rows["timestamp"].is_unique
+        for name, feature in config.columns.features.items():
+            within = (
+                rows[name].isin(feature.categories)
+                if feature.categories
+                else rows[name].between(*feature.range)
+            )
+            assert within.all(), name
+        names, first = list(config.feature_names), rows[rows["timestamp"] < datetime(2011, 8, 10, tzinfo=UTC)]
+        first = first[first["timestamp"] >= datetime(2011, 2, 11, tzinfo=UTC)]
+        cut = int(len(first) * 0.8)
+        model = load_pipeline(config)().fit(first[names][:cut], first["high_demand"][:cut])
+        assert model.score(first[names][cut:], first["high_demand"][cut:]) > 0.87
+        winter = rows[
+            rows["timestamp"].between(datetime(2011, 12, 14, tzinfo=UTC), datetime(2012, 1, 1, tzinfo=UTC))
+        ]
+        assert model.score(winter[names], winter["high_demand"]) < 0.85
