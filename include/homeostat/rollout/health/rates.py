@@ -54,7 +54,7 @@ def judge(case: Case, name: str, what: str, bad: Callable[[Tally], int]) -> Heal
         fail = f"{TRIP} and more trip at once"
     elif wealth >= enough:
         fail = "surely more than the champion's"
-    elif over >= enough + log(case.tests):
+    elif over >= enough + log(case.tests + 1):  # afresh in shadow and in every step
         fail = f"surely above the limit of {case.plan.error_rate:.3g}"
     return conclude(
         case,
