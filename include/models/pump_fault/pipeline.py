@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
+
+from .simulator import simulate
 
 NUMBERS = ["temperature", "vibration", "pressure", "flow", "rpm", "load", "ambient"]
 CATEGORIES = ["pump_type", "site"]
@@ -47,14 +46,8 @@ def load(start: datetime | None = None, end: datetime | None = None) -> pd.DataF
     first = datetime.fromisoformat(ORIGIN) if start is None else start
     until = first + PAST if end is None else end
     now = state()
-    rows = simulator().simulate(
-        until - PAST if start is None else start,
-        until,
-        now["scenario"],
-        drift_at=now["drift_at"] or None,
-        seed=int(now["seed"]),
-    )
-    return pd.DataFrame(rows)
+    first = until - PAST if start is None else start
+    return simulate(first, until, now["scenario"], drift_at=now["drift_at"] or None, seed=int(now["seed"]))
 
 
 def state() -> dict[str, Any]:
@@ -87,21 +80,3 @@ def state() -> dict[str, Any]:
 def state_file() -> Path:
     """``$HOMEOSTAT_PUMP_STATE``, or pump_fault.json in the platform's state folder."""
     return Path(os.environ.get("HOMEOSTAT_PUMP_STATE") or Settings.from_env().state / "pump_fault.json")
-
-
-def simulator() -> ModuleType:
-    """The simulator beside this file, under a name that no other model's file can take."""
-    name = "homeostat_models.pump_fault.simulator"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("simulator.py"))
-        if spec is None or spec.loader is None:  # only when the file is not a Python file
-            msg = "simulator.py beside pipeline.py cannot be imported"
-            raise ImportError(msg)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]

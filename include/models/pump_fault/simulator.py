@@ -13,17 +13,15 @@ faults and not readings.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from homeostat.config import parse_duration
-from homeostat.config.errors import ConfigError
+from .scenario import SENSORS as NUMBERS
+from .scenario import Change, read_changes
 
 PUMPS, PER_HOUR = 40, 6
 GAP = timedelta(minutes=60 / PER_HOUR) / PUMPS  # one row somewhere in the fleet every 15 seconds
@@ -41,7 +39,6 @@ SENSORS = {
     "pressure": (6.0, 0.35, 0.5, 0.25),
     "flow": (40.0, 2.5, 4.0, 2.0),
 }
-NUMBERS = ("temperature", "vibration", "pressure", "flow", "rpm", "load", "ambient")
 
 #: Log-odds of a fault: bias + sum of coefficient times deviation in spreads from what is usual, plus ``heat``
 #: for each spread of temperature while vibration is high.
@@ -62,15 +59,6 @@ USUAL = {
     "flow": (40.0, 5.3),
     "load": (60.0, 10.0),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One timed change of a scenario; ``what`` holds the keys of its kind, see scenarios.yaml."""
-
-    kind: str
-    at: np.datetime64
-    what: Mapping[str, Any]
 
 
 def simulate(
@@ -105,7 +93,7 @@ def simulate(
         The scenario is unknown, or one of its changes is not of a form that scenarios.yaml describes.
     """
     first, last = _instant(start), _instant(end)
-    changes = _changes(scenario, None if drift_at is None else _instant(drift_at))
+    changes = read_changes(scenario, None if drift_at is None else _instant(drift_at))
     past = (last + HOUR - np.timedelta64(1, "us")).astype("datetime64[h]")  # the hour after the last one
     hours = range(int(first.astype("datetime64[h]").astype(int)), int(past.astype(int)))
     parts = [_hour(hour, seed, changes) for hour in hours]
@@ -115,14 +103,6 @@ def simulate(
     touched = (c.what["column"] for c in changes if c.kind in ("retire", "add"))
     gone = [name for name in touched if name in frame and len(frame) and frame[name].isna().all()]
     return frame.drop(columns=gone)
-
-
-def scenarios() -> dict[str, Any]:
-    """Every scenario of scenarios.yaml, by name."""
-    import yaml
-
-    path = Path(__file__).with_name("scenarios.yaml")
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def _hour(hour: int, seed: int, changes: Sequence[Change]) -> pd.DataFrame:
@@ -246,59 +226,6 @@ def _knots(seed: int, hour: int) -> np.ndarray:
 def _generator(seed: int, hour: int, stream: int) -> np.random.Generator:
     """The random numbers of one hour and one purpose, whatever else is asked for before or after."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, hour, stream])))
-
-
-_NEEDS: Mapping[str, tuple[str, ...]] = {
-    "covariate": ("column",),
-    "concept": ("coefficients",),
-    "retire": ("column",),
-    "add": ("column", "mean", "spread"),
-    "category": ("column", "value", "share"),
-}
-_MAY: Mapping[str, tuple[str, ...]] = {"covariate": ("scale", "shift")}
-_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "covariate": NUMBERS,
-    "retire": NUMBERS,
-    "category": ("pump_type", "site"),
-}
-
-
-def _changes(scenario: str | Mapping[str, Any], drift_at: np.datetime64 | None) -> tuple[Change, ...]:
-    known = scenarios() if isinstance(scenario, str) else {}
-    if isinstance(scenario, str) and scenario not in known:
-        msg = f"scenarios.yaml has no scenario {scenario!r}; there are: {', '.join(known)}"
-        raise ConfigError(msg)
-    spec = known[scenario] if isinstance(scenario, str) else scenario
-    name = scenario if isinstance(scenario, str) else "scenario"
-    raw = [_checked(name, i, change) for i, change in enumerate(spec.get("changes", ()))]
-    if drift_at is None:
-        return ()
-    return tuple(
-        Change(c["kind"], drift_at + np.timedelta64(parse_duration(c.get("after", "0h"))), c) for c in raw
-    )
-
-
-def _checked(name: str, index: int, change: Mapping[str, Any]) -> Mapping[str, Any]:
-    where = f"scenarios.yaml, {name}.changes[{index}]"
-    kind = str(change.get("kind"))
-    if kind not in _NEEDS:
-        msg = f"{where}: kind is {kind!r}, expected one of {', '.join(_NEEDS)}"
-        raise ConfigError(msg)
-    takes = (*_NEEDS[kind], *_MAY.get(kind, ()), "after")
-    lacking = [key for key in _NEEDS[kind] if key not in change]
-    strange = set(change) - {"kind", *takes}
-    if lacking or strange:
-        says = f"lacks {lacking[0]!r}" if lacking else f"does not know {min(strange)!r}"
-        msg = f"{where}: a change of kind {kind} {says}; it takes {', '.join(takes)}"
-        raise ConfigError(msg)
-    columns = _COLUMNS.get(kind)
-    if columns and change["column"] not in columns:
-        msg = f"{where}: column {change['column']!r} cannot change so; choose one of {', '.join(columns)}"
-        raise ConfigError(msg)
-    if kind == "concept" and (strangers := set(change["coefficients"]) - set(RULE)):
-        msg = f"{where}: the fault rule has no coefficient {min(strangers)!r}; it has {', '.join(RULE)}"
-        raise ConfigError(msg)
-    return change
 
 
 def _instant(value: datetime | str) -> np.datetime64:
