@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import requests
 
-from homeostat.adapters.bundle_files import tree_digest
 from homeostat.adapters.registry_mlflow import MlflowRegistry
 from homeostat.config.errors import ConfigError, Refused, Unavailable, Untrusted
+from homeostat.training import tree_digest
 
 MANIFEST = {
     "task": "classification",
@@ -184,8 +184,16 @@ def test_a_server_that_denies_is_a_matter_of_credentials(registry, monkeypatch):
         registry.versions("m")
 
 
-def test_links_lead_to_mlflows_own_pages(registry, mlflow_server):
-    assert registry.url() == f"{mlflow_server}/#/models"
-    assert registry.url(model="pump") == f"{mlflow_server}/#/models/pump"
-    assert registry.url(model="pump", version="3") == f"{mlflow_server}/#/models/pump/versions/3"
-    assert registry.url(run_id="ab12") == f"{mlflow_server}/#/runs/ab12"
+def test_links_lead_to_mlflows_own_pages(registry, mlflow_server, model):
+    view = "?workflowType=machine_learning"
+    assert registry.url() == f"{mlflow_server}/#/models{view}"
+    assert registry.url(model="pump") == f"{mlflow_server}/#/models/pump{view}"
+    assert registry.url(model="pump", version="3") == f"{mlflow_server}/#/models/pump/versions/3{view}"
+    assert registry.url(run_id="ab12") == f"{mlflow_server}/#/runs/ab12{view}"
+    run_id = registry.start_run(model, "k1", name="k1", tags={})
+    experiment = registry._mlflow.client.get_run(run_id).info.experiment_id
+    page = f"{mlflow_server}/#/experiments/{experiment}/runs/{run_id}{view}"
+    assert registry.url(run_id=run_id) == page
+    again = MlflowRegistry(mlflow_server)  # another process: knows no experiments yet
+    again.versions(model)
+    assert again.url(run_id=run_id) == page

@@ -33,16 +33,17 @@ def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Port
     """
     from homeostat.adapters.clock import SystemClock
     from homeostat.adapters.history_mlflow import MlflowHistory
+    from homeostat.adapters.mlflow_client import MlflowConnection
     from homeostat.adapters.notifier import LogNotifier
     from homeostat.adapters.registry_mlflow import MlflowRegistry
     from homeostat.adapters.source import ConfiguredSource
 
-    store = open_store(settings.store)
+    store, mlflow = open_store(settings.store), MlflowConnection(settings.tracking_uri)
     return Ports(
         store=store,
         ledger=open_ledger(settings.ledger),
-        registry=MlflowRegistry(settings.tracking_uri),
-        history=MlflowHistory(settings.tracking_uri),
+        registry=MlflowRegistry(mlflow),
+        history=MlflowHistory(mlflow),
         source=ConfiguredSource(store),
         notifier=notifier or LogNotifier(),
         clock=SystemClock(),

@@ -30,8 +30,8 @@ class MlflowHistory:
     cut short is not history, and the next check of the window fills it.
     """
 
-    def __init__(self, uri: str) -> None:
-        self._mlflow = MlflowConnection(uri)
+    def __init__(self, mlflow: MlflowConnection | str) -> None:
+        self._mlflow = MlflowConnection(mlflow) if isinstance(mlflow, str) else mlflow
 
     def record(
         self,

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeostat.adapters.bundle_files import BUNDLE_FILES, MAX_BUNDLE_BYTES, check_digest
+from homeostat.adapters.bundle_files import FILES, MAX_BYTES, check_digest
 from homeostat.adapters.mlflow_client import quoted
 from homeostat.config.errors import Untrusted
 from homeostat.ports import Version
@@ -46,7 +46,7 @@ def upload(client: MlflowClient, model: str, run_id: str, bundle: Path, tags: Ma
     )
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            for name in BUNDLE_FILES:
+            for name in FILES:
                 shutil.copyfile(bundle / name, Path(scratch) / name)
             _write_mlmodel(Path(scratch), manifest, made, run_id)
             client.log_model_artifacts(made.model_id, scratch)
@@ -73,19 +73,21 @@ def download(client: MlflowClient, uri: str, version: Version, folder: Path) -> 
     source = client.get_model_version_download_uri(version.model, version.version)
     files = get_artifact_repository(source, uri, uri)
     sizes = {item.path: item.file_size or 0 for item in files.list_artifacts()}
-    missing = [name for name in BUNDLE_FILES if name not in sizes]
+    missing = [name for name in FILES if name not in sizes]
     if missing:
         msg = f"{what}: {missing[0]} is not among its artifacts; register the model again"
         raise Untrusted(msg)
-    if sum(sizes[name] for name in BUNDLE_FILES) > MAX_BUNDLE_BYTES:
-        msg = f"{what}: its artifacts are larger than {MAX_BUNDLE_BYTES >> 30} GB, which no bundle may be"
+    large = [name for name in FILES if sizes[name] > MAX_BYTES[name]]
+    if large:
+        most = MAX_BYTES[large[0]] >> 20
+        msg = f"{what}: {large[0]} is {sizes[large[0]] >> 20} MB, and more than {most} MB are not read"
         raise Untrusted(msg)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as scratch:
-        for name in BUNDLE_FILES:
+        for name in FILES:
             files.download_artifacts(name, scratch)
         check_digest(Path(scratch), version.digest, what)
-        for name in BUNDLE_FILES:
+        for name in FILES:
             (Path(scratch) / name).replace(folder / name)
     return folder
 
@@ -99,7 +101,7 @@ def _write_mlmodel(folder: Path, manifest: Mapping[str, Any], made: Any, run_id:
 
     from mlflow.models import Model
 
-    from homeostat.training.trusted import TRUSTED_TYPES
+    from homeostat.training import TRUSTED_TYPES
 
     mlmodel = Model(
         run_id=run_id,
@@ -132,13 +134,9 @@ def _signature(manifest: Mapping[str, Any]) -> Any:
     from mlflow.models.signature import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    features = manifest.get("features")
-    if not features:
-        return None
-    pairs = features.items() if isinstance(features, dict) else ((item["name"], item) for item in features)
     inputs = [
-        ColSpec("double" if _type(feature) == "number" else "string", name, required=False)
-        for name, feature in pairs
+        ColSpec("double" if item["type"] == "number" else "string", item["name"], required=False)
+        for item in manifest["features"]
     ]
     return ModelSignature(Schema(inputs), Schema([ColSpec(_answer_type(manifest))]))
 
@@ -148,7 +146,3 @@ def _answer_type(manifest: Mapping[str, Any]) -> str:
     if manifest.get("task") == "regression" or kinds == {float}:
         return "double"
     return {frozenset({int}): "long", frozenset({bool}): "boolean"}.get(frozenset(kinds), "string")
-
-
-def _type(feature: Any) -> str:
-    return str(feature["type"] if isinstance(feature, dict) else feature)

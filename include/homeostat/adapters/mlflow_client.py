@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from homeostat.config.errors import ConfigError, NotFound, Refused, Unavailable
+from homeostat.config.errors import ConfigError, HomeostatError, NotFound, Refused, Unavailable
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -38,6 +38,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w./ :-]")  # what MLflow refuses in names of met
 
 EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows runs, not traces
 NOTE = "mlflow.note.content"
+TRAINING_VIEW = "workflowType=machine_learning"  # the UI opens every page as "GenAI" otherwise
 
 
 class MlflowConnection:
@@ -100,6 +101,16 @@ class MlflowConnection:
         with self.asking(f"look up experiment {name}") as client:
             found = client.get_experiment_by_name(name)
         return found.experiment_id if found and found.lifecycle_stage == "active" else None
+
+    def experiment_of(self, run_id: str) -> str | None:
+        """The id of a run's experiment; None when that would take a first connection or is not to be had."""
+        if self._client is None:
+            return None
+        try:
+            with self.asking(f"look up run {run_id}") as client:
+                return str(client.get_run(run_id).info.experiment_id)
+        except HomeostatError:
+            return None
 
     @staticmethod
     def _open_experiment(client: MlflowClient, name: str, note: str, tags: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from homeostat.adapters.bundle_files import BUNDLE_FILES, check_digest
+from homeostat.adapters.bundle_files import FILES, check_digest
 from homeostat.config.errors import NotFound, Unavailable
 from homeostat.ports import Clock, Version
 
@@ -67,7 +67,9 @@ class MemoryRegistry:
     ) -> None:
         """See :meth:`homeostat.ports.Registry.log`."""
         run = self._run(run_id)
-        run.params |= {name: str(value) for name, value in (params or {}).items()}
+        for name, value in (params or {}).items():
+            if run.params.setdefault(name, str(value)) != str(value):  # as in MLflow, the first one stays
+                run.tags[f"homeostat.changed.{name}"] = str(value)
         run.metrics |= {name: float(value) for name, value in (metrics or {}).items() if math.isfinite(value)}
         run.tags |= tags or {}
         run.artifacts |= artifacts or {}
@@ -97,7 +99,7 @@ class MemoryRegistry:
             number = str(next(self._numbers.setdefault(model, itertools.count(1))))
             own = {"homeostat.run_key": run_key, "homeostat.digest": digest}
             mine[number] = Version(model, number, digest, run_id, {**tags, **own}, self._clock.now())
-            self.files[model, number] = {name: (bundle / name).read_bytes() for name in BUNDLE_FILES}
+            self.files[model, number] = {name: (bundle / name).read_bytes() for name in FILES}
             return mine[number]
 
     def versions(self, model: str) -> Sequence[Version]:
@@ -123,7 +125,7 @@ class MemoryRegistry:
                 (folder / name).write_bytes(data)
             check_digest(folder, version.digest, f"{version.model} version {version.version}")
         except BaseException:
-            for name in BUNDLE_FILES:
+            for name in FILES:
                 (folder / name).unlink(missing_ok=True)
             raise
         return folder

@@ -46,7 +46,11 @@ class S3Store:
             with self._asking(key):
                 self._client.put_object(Bucket=self.bucket, Key=name, Body=data, IfNoneMatch="*")
         except AlreadyExists:
-            self._same_or_refused(key, data)
+            try:
+                self._same_or_refused(key, data)
+            except NotFound:  # the other writer failed after all
+                msg = f"{self.uri(key)}: another writer came between and failed; try again"
+                raise Unavailable(msg) from None
 
     def get(self, key: str) -> bytes:
         """See :meth:`homeostat.ports.Store.get`."""
