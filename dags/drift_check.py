@@ -22,8 +22,8 @@ for model in models():
             is_paused_upon_creation=False,
             params={
                 "window_end": Param(
-                    "",
-                    type="string",
+                    None,
+                    type=["null", "string"],
                     title="Window end",
                     description="Re-check the past: the end of the window, such as 2026-01-05T07:00Z. "
                     "Empty: the run's own hour.",

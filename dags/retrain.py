@@ -22,24 +22,27 @@ from homeostat_airflow.wiring import RETRIES, START, broken, models
 
 FORM = {
     "reason": Param(
-        "", type="string", title="Reason", description="Why you retrain; stands in MLflow beside the version."
+        None,
+        type=["null", "string"],
+        title="Reason",
+        description="Why you retrain; stands in MLflow beside the version.",
     ),
     "training_window": Param(
-        "",
-        type="string",
+        None,
+        type=["null", "string"],
         title="Training window",
         description="Learn from the last stretch, such as 90d, instead of what model.yaml says.",
         pattern=r"^(\d+(\.\d+)?[smhdw])?$",
     ),
     "until": Param(
-        "",
-        type="string",
+        None,
+        type=["null", "string"],
         title="Until",
         description="Use rows up to this time, such as 2026-01-05T07:00Z. Empty: up to now.",
     ),
     "pipeline": Param(
-        "",
-        type="string",
+        None,
+        type=["null", "string"],
         title="Pipeline",
         description="Try another pipeline, FILE:FUNCTION in the model's folder, without editing model.yaml.",
     ),

@@ -1,0 +1,239 @@
+"""The command line: ``homeostat COMMAND --help`` says what each does and shows an example."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from homeostat.config import Settings
+from homeostat.config.errors import HomeostatError
+
+app = typer.Typer(
+    name="homeostat",
+    help="Keeps machine-learning models healthy: monitor, retrain, gate, shadow, canary, promote or roll back.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+err = Console(stderr=True)
+
+Model = Annotated[
+    str, typer.Argument(help="The model's name: its folder in include/models.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+Reason = Annotated[str, typer.Option(help="Why; it stands in the history for good.")]
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def plainly(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn an error that a person can put right into its sentence and exit status 1, without a traceback."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except HomeostatError as error:
+            err.print(f"[bold red]{type(error).__name__}[/]: ", end="")
+            err.print(str(error), markup=False, highlight=False)
+            raise typer.Exit(1) from None
+
+    return run
+
+
+@app.command()
+@plainly
+def up(
+    *,
+    keep_ports: Annotated[
+        bool, typer.Option(help="Try the well-known ports (8080, 5000, 8000) before free ones.")
+    ] = True,
+) -> None:
+    """Start the platform on this machine: MLflow, Airflow and the gateway. Ctrl-C stops it.
+
+    Everything is kept in `.homeostat` (or $HOMEOSTAT_STATE) and is there again at the next start.
+    """
+    from homeostat.local.up import run_up
+
+    run_up(Settings.from_env(), Console(), keep_ports=keep_ports)
+
+
+@app.command()
+@plainly
+def demo(
+    *,
+    model: Annotated[str, typer.Option(help="The model whose story is told.")] = "pump_fault",
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The file with the model's rows, where it needs one.", exists=True, dir_okay=False),
+    ] = None,
+    leave: Annotated[
+        bool,
+        typer.Option("--exit", help="End when the story is told; status 0 only if every stage went well."),
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="Write what happened to this file, as JSON.")] = None,
+) -> None:
+    """Watch the loop close by itself: drift, retrain, canary, promotion, and a bad version taken back.
+
+    Example: `homeostat demo --model bike_demand --data hour.csv --exit --report r.json`
+    """
+    from homeostat.demo import run_demo
+
+    ok = run_demo(Settings.from_env(), model=model, data=data, leave=leave, report=report, console=Console())
+    raise typer.Exit(0 if ok else 1)
+
+
+@app.command()
+@plainly
+def replay(
+    model: Model,
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet with the model's columns.", exists=True)],
+    *,
+    rate: Annotated[
+        float | None, typer.Option(help="Rows a second; as fast as it goes when not given.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(help="Connections at a time.", min=1)] = 8,
+    as_json: AsJson = False,
+) -> None:
+    """Send the rows of a file as live traffic; labels follow as late as model.yaml says.
+
+    Example: `homeostat replay bike_demand rows.csv --rate 50`
+    """
+    from homeostat.commands import replay_file
+
+    replay_file(Settings.from_env(), model, data, rate=rate, concurrency=concurrency, as_json=as_json)
+
+
+@app.command()
+@plainly
+def check(
+    model: Model,
+    *,
+    window_end: Annotated[
+        str, typer.Option(help="End of the window, such as 2026-01-05T07:00Z. Default: the last whole hour.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Check one window for drift now, as the hourly DAG does, and record it in MLflow.
+
+    Example: `homeostat check pump_fault --window-end 2026-01-05T07:00Z`
+    """
+    from homeostat.commands import check_now
+
+    check_now(Settings.from_env(), model, window_end, as_json=as_json)
+
+
+@app.command()
+@plainly
+def retrain(
+    model: Model,
+    *,
+    reason: Reason = "by hand, on the command line",
+    until: Annotated[str, typer.Option(help="Learn from rows up to this time. Default: now.")] = "",
+    training_window: Annotated[str, typer.Option(help="Learn from the last stretch, such as 90d.")] = "",
+    pipeline: Annotated[
+        str, typer.Option(help="Try another pipeline: FILE:FUNCTION in the model's folder.")
+    ] = "",
+    skip_shadow: Annotated[bool, typer.Option(help="Go straight to the first canary step.")] = False,
+    force: Annotated[
+        bool, typer.Option(help="Go on although the gate refuses; a person has to approve.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Retrain here and now, through the same steps as the DAG, and follow the version to its end.
+
+    Example: `homeostat retrain pump_fault --reason "new sensor" --training-window 30d`
+    """
+    from homeostat.commands import retrain_now
+
+    asked = {
+        "reason": reason,
+        "until": until,
+        "training_window": training_window,
+        "pipeline": pipeline,
+        "skip_shadow": skip_shadow,
+        "force": force,
+    }
+    retrain_now(Settings.from_env(), model, asked, as_json=as_json)
+
+
+@app.command()
+@plainly
+def status(
+    model: Annotated[str | None, typer.Argument(help="One model; all of them when not given.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show which version serves what, where its rollout stands, and what happened last."""
+    from homeostat.commands import show_status
+
+    show_status(Settings.from_env(), model, as_json=as_json)
+
+
+@app.command()
+@plainly
+def promote(
+    model: Model,
+    version: Annotated[
+        str | None, typer.Argument(help="The version. Default: approve the candidate that waits for it.")
+    ] = None,
+    *,
+    reason: Reason = "by hand",
+    as_json: AsJson = False,
+) -> None:
+    """Make a version champion that passed its gate, or approve the candidate that waits."""
+    from homeostat.commands import promote_now
+
+    promote_now(Settings.from_env(), model, version, reason, as_json=as_json)
+
+
+@app.command()
+@plainly
+def rollback(model: Model, *, reason: Reason = "by hand", as_json: AsJson = False) -> None:
+    """Take the candidate back, or else put the previous version back. Needs neither MLflow nor Airflow."""
+    from homeostat.commands import rollback_now
+
+    rollback_now(Settings.from_env(), model, reason, as_json=as_json)
+
+
+@app.command()
+@plainly
+def gateway(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
+) -> None:
+    """Run a gateway: serves every model's champion, and canaries by the ledger."""
+    from homeostat.gateway.serve import run
+
+    run(Settings.from_env(), host, port)
+
+
+@app.command()
+@plainly
+def new(
+    model: Annotated[str, typer.Argument(help="Name of the new model: lower-case letters, digits, _ and -.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model folder that works as it stands; change it into yours."""
+    from homeostat.commands import write_new
+
+    write_new(Settings.from_env(), model, as_json=as_json)
+
+
+def main() -> Any:
+    """Entry point of the ``homeostat`` program."""
+    try:
+        return app()
+    except KeyboardInterrupt:
+        err.print("stopped")
+        sys.exit(130)

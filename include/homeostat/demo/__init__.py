@@ -1,0 +1,5 @@
+"""The demonstration: the loop, closed by itself, on a machine that has nothing but Python."""
+
+from homeostat.demo.run import run_demo
+
+__all__ = ["run_demo"]

@@ -1,0 +1,195 @@
+"""From a registered version to traffic: begin, tick, look, settle, and what a person does by hand.
+
+Every change is decided purely, written to the ledger by compare-and-swap, and only then takes effect: the
+gateways follow the ledger. Losing the race means reading again and deciding again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from homeostat.config import ModelConfig
+from homeostat.config.errors import NotFound, Refused, StaleRevision
+from homeostat.flows.mirror import mirror
+from homeostat.flows.request import find_result, load_request, load_result, save_result
+from homeostat.ports import Ledger, Notice, Ports
+from homeostat.rollout import (
+    SENTENCES,
+    Phase,
+    Plan,
+    Traffic,
+    Transition,
+    VersionRef,
+    approve,
+    begin,
+    decide,
+    promote,
+    roll_back,
+)
+
+#: Two processes that write at the same moment both get through within a few tries.
+_TRIES = 20
+
+
+def change(
+    model: str,
+    ledger: Ledger,
+    decision: Callable[[Traffic], Transition | None],
+    *,
+    by: str,
+    at: datetime,
+    evidence: dict[str, Any] | None = None,
+) -> Traffic:
+    """Decide on the state as it is and write the outcome; on a stale revision, read and decide again.
+
+    A decision of None, or one that says ``unchanged``, leaves everything as it is.
+    """
+    for _ in range(_TRIES):
+        traffic = ledger.read(model)
+        transition = decision(traffic)
+        if transition is None or transition.kind == "unchanged":
+            return traffic
+        try:
+            return ledger.write(
+                transition.traffic,
+                kind=transition.kind,
+                reason=transition.reason,
+                by=by,
+                at=at,
+                evidence=evidence,
+            )
+        except StaleRevision:
+            continue
+    msg = f"{model}: the ledger changed {_TRIES} times while one change was decided; try again"
+    raise StaleRevision(msg)
+
+
+def begin_rollout(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
+    """Enter the registered version of this retrain into the ledger; done once per run key."""
+    request = load_request(ports.store, config.name, run_key)
+    version = load_result(ports.store, config.name, run_key, "register")
+    candidate = VersionRef(version["version"], version["digest"])
+    plan = Plan.of(config, approval=version["forced"])
+
+    def decision(traffic: Traffic) -> Transition:
+        return begin(
+            traffic,
+            candidate,
+            run_key,
+            plan,
+            ports.clock.now(),
+            skip_shadow=request.skip_shadow,
+            forced=version["forced"],
+            serve=config.serve == "gateway",
+        )
+
+    change(config.name, ports.ledger, decision, by=f"retrain {run_key}", at=ports.clock.now())
+    return look(config, run_key, ports)
+
+
+def look(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
+    """Where this retrain's rollout stands, in one sentence and in plain JSON."""
+    rollout = ports.ledger.read(config.name).rollout
+    if rollout is None or rollout.id != run_key:
+        rollout = _last_known(config.name, run_key, ports.ledger)
+    name = f"{config.name} version {rollout.candidate.version}"
+    why = f" {rollout.reason}" if rollout.reason else ""
+    return {
+        "phase": str(rollout.phase),
+        "step": rollout.step,
+        "share": rollout.share,
+        "version": rollout.candidate.version,
+        "reason": rollout.reason,
+        "sentence": f"{name}: {SENTENCES[rollout.phase]}{why}",
+        "url": ports.registry.url(model=config.name, version=rollout.candidate.version),
+    }
+
+
+def _last_known(model: str, run_key: str, ledger: Ledger) -> Any:
+    for event in reversed(ledger.events(model)):
+        rollout = Traffic.from_json(dict(event.traffic)).rollout
+        if rollout is not None and rollout.id == run_key:
+            # Another rollout has taken its place in the ledger without its end being written.
+            return rollout if not rollout.phase.active else _superseded(rollout)
+    msg = f"{model}: no rollout of retrain {run_key} in the ledger"
+    raise NotFound(msg)
+
+
+def _superseded(rollout: Any) -> Any:
+    from dataclasses import replace
+
+    return replace(rollout, phase=Phase.SUPERSEDED, reason="a newer candidate took its place")
+
+
+def tick(model: str, ledger: Ledger, *, by: str, now: datetime | None = None) -> Traffic:
+    """Let time and evidence work on the active rollout; safe to call from anywhere, as often as one likes."""
+    now = now or datetime.now(UTC)
+    for _ in range(_TRIES):
+        traffic = ledger.read(model)
+        rollout = traffic.active
+        if rollout is None:
+            return traffic
+        decision = decide(traffic, ledger.evidence(model, rollout.id), now)
+        if decision.transition is None:
+            return traffic
+        try:
+            return ledger.write(
+                decision.transition.traffic,
+                kind=decision.transition.kind,
+                reason=decision.transition.reason,
+                by=by,
+                at=now,
+                evidence={"checks": [check.to_json() for check in decision.checks]},
+            )
+        except StaleRevision:
+            continue
+    return ledger.read(model)
+
+
+def settle(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
+    """End a retrain: mirror the ledger into MLflow, tell people, give the right of way back."""
+    if find_result(ports.store, config.name, run_key, "register") and config.serve == "none":
+        begin_rollout(config, run_key, ports)
+    state = look(config, run_key, ports)
+    done = find_result(ports.store, config.name, run_key, "settle")
+    mirror(config, ports)
+    ports.registry.tag(
+        config.name,
+        state["version"],
+        {"homeostat.phase": state["phase"], "homeostat.phase_reason": state["reason"] or "-"},
+    )
+    ports.ledger.release(config.name, run_key)
+    if done is None or done["phase"] != state["phase"]:
+        kind = "promoted" if state["phase"] == Phase.CHAMPION else "rolled_back"
+        title = f"{config.name}: version {state['version']} {state['phase'].replace('_', ' ')}"
+        ports.notifier.notify(config.notify, Notice(kind, config.name, title, state["sentence"]))
+    return save_result(ports.store, config.name, run_key, "settle", state)
+
+
+def roll_back_in_ledger(model: str, ledger: Ledger, *, reason: str, by: str, at: datetime) -> Traffic:
+    """End the active rollout, or else put the previous version back; NoPrevious when there is none.
+
+    Needs the ledger alone: a person must be able to do this with everything else down.
+    """
+    return change(model, ledger, lambda traffic: roll_back(traffic, reason, at), by=by, at=at)
+
+
+def approve_by_hand(config: ModelConfig, ports: Ports, *, by: str) -> Traffic:
+    """Approve the candidate that waits; Refused when none does."""
+    now = ports.clock.now()
+    return change(config.name, ports.ledger, lambda t: approve(t, now), by=by, at=now)
+
+
+def promote_by_hand(config: ModelConfig, ports: Ports, version: str, *, by: str, reason: str) -> Traffic:
+    """Make a registered version champion; Refused unless it passed its gate."""
+    found = ports.registry.version(config.name, version)
+    if found.tags.get("homeostat.gate") != "passed":
+        msg = (
+            f"version {version} of {config.name} never passed its gate; retrain, or force it through a canary"
+        )
+        raise Refused(msg)
+    now = ports.clock.now()
+    ref = VersionRef(version, found.digest)
+    return change(config.name, ports.ledger, lambda t: promote(t, ref, now, reason), by=by, at=now)

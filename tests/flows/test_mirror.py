@@ -1,0 +1,45 @@
+"""MLflow's aliases follow the ledger; champion moved by hand is a request, heard or refused."""
+
+from homeostat import flows
+from toy import retrain
+
+
+def two_versions(config, ports, ask):
+    batch = config.model_copy(update={"serve": "none"})
+    for run in ("run 1", "run 2"):
+        retrain(batch, ports, ask(run))
+    return batch
+
+
+def test_a_crash_between_two_alias_writes_is_repaired(config, ports, ask):
+    batch = two_versions(config, ports, ask)
+    ports.registry.set_alias("toy", "previous", None)
+    ports.registry.set_alias("toy", "candidate", "1")
+    flows.mirror(batch, ports)
+    assert ports.registry.aliases("toy") == {"champion": "2", "previous": "1"}
+
+
+def test_champion_moved_by_hand_to_a_gated_version_is_promoted(config, ports, ask):
+    batch = two_versions(config, ports, ask)
+    ports.registry.set_alias("toy", "champion", "1")
+    flows.mirror(batch, ports)
+    traffic = ports.ledger.read("toy")
+    assert (traffic.champion.version, traffic.previous.version) == ("1", "2")
+    assert ports.registry.aliases("toy") == {"champion": "1", "previous": "2"}
+
+
+def test_champion_moved_by_hand_to_an_ungated_version_is_put_back_and_told(config, ports, ask):
+    batch = two_versions(config, ports, ask)
+    ports.registry.tag("toy", "1", {"homeostat.gate": "refused"})
+    ports.registry.set_alias("toy", "champion", "1")
+    flows.mirror(batch, ports)
+    assert ports.ledger.read("toy").champion.version == "2"
+    assert ports.registry.aliases("toy")["champion"] == "2"
+    assert "put back" in ports.notifier.sent[-1][1].title
+
+
+def test_nothing_to_do_is_done_without_a_write(config, ports, ask):
+    batch = two_versions(config, ports, ask)
+    before = ports.ledger.read("toy").revision
+    assert flows.mirror(batch, ports) == {}
+    assert ports.ledger.read("toy").revision == before
