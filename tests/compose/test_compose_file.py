@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from homeostat.config import Settings
-from homeostat.local.environment import settings_env
+from homeostat.local.environment import PRELOADED, settings_env
 
 ROOT = Path(__file__).resolve().parents[2]
 AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
@@ -107,6 +107,11 @@ def test_homeostat_reads_the_same_settings_as_anywhere(composed):
         assert settings.tracking_uri == "http://mlflow:5000"
         assert settings.ledger.startswith("postgresql+psycopg2://ledger:")
         assert settings.control_token
+
+
+def test_tasks_start_as_warm_as_with_the_local_runner(composed):
+    env = composed["services"]["airflow-scheduler"]["environment"]
+    assert tuple(env["AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD"].split(",")) == PRELOADED
 
 
 def test_airflow_mlflow_and_the_ledger_have_a_database_each(composed):

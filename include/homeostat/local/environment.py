@@ -12,8 +12,14 @@ from homeostat.config.settings import Settings
 from homeostat.local.secrets_file import Secrets
 
 HOST = "127.0.0.1"
+# Airflow's own first: what a task's process would import before its first line runs, half a second here.
 PRELOADED = (
     "airflow.executors.local_executor",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.dag_processing.dagbag",
+    "airflow.dag_processing.bundles.manager",
+    "airflow.providers_manager",
     "pandas",
     "sklearn.ensemble",
     "mlflow",

@@ -49,7 +49,9 @@ def start(
 ) -> Service:
     """Start a program in its own session, output to ``logs/<name>.log``, and record it under ``records``."""
     log = logs / f"{name}.log"
-    with log.open("ab") as out:
+    if log.exists():
+        log.replace(logs / f"{name}.log.1")  # one run back is kept
+    with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603 - our own command line, no shell
             list(command),
             env=dict(env),
