@@ -6,8 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from gateway.gateway_harness import make_world, model_config, serving, until
 
+from gateway.gateway_harness import make_world, model_config, serving, until
 from homeostat.flows.log import read_predictions
 from homeostat.rollout import Phase
 

@@ -1,7 +1,24 @@
-"""HTTP, routing, loading, batching and the prediction log of the serving side."""
+"""Serves champion and candidate over HTTP and takes a bad version back."""
 
-from homeostat.gateway.app import create_app
-from homeostat.gateway.options import Options
-from homeostat.gateway.serve import run
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from homeostat.gateway.app import create_app
+    from homeostat.gateway.options import Options
+    from homeostat.gateway.serve import run
 
 __all__ = ["Options", "create_app", "run"]
+
+_WHERE = {"Options": "options", "create_app": "app", "run": "serve"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for: the shadow process needs no web server to start."""
+    import importlib
+
+    if name not in _WHERE:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -188,7 +188,10 @@ def _reading(runtime: "Runtime") -> APIRouter:
     return router
 
 
-_CSP = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
+_CSP = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; img-src data:; frame-ancestors 'none'"
+)
 
 
 def _ordering(runtime: "Runtime") -> APIRouter:

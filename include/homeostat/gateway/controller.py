@@ -109,9 +109,12 @@ class Controller:
         self._wake.set()
 
     def _run(self) -> None:
+        spent = 0.0
         while not self._stop.is_set():
-            self._wake.wait(self._options.poll_seconds)
+            # With many models, or a slow ledger, a round takes longer: half of the time stays free.
+            self._wake.wait(max(self._options.poll_seconds, spent))
             self._wake.clear()
+            begun = time.monotonic()
             for name, state in self._states.items():
                 if self._stop.is_set():
                     return
@@ -120,12 +123,14 @@ class Controller:
                     self.ledger_error = ""
                 except Unavailable as error:
                     self._metrics.ledger_errors.inc()
+                    if not self.ledger_error:
+                        logger.warning("%s: the last known routing stays: %s", name, error)
                     self.ledger_error = str(error)
-                    logger.warning("%s: the last known routing stays: %s", name, error)
                     self._stop.wait(0.2)
                 except Exception:
                     logger.exception("%s: the controller's step failed; the routing stays", name)
                     self._stop.wait(0.2)
+            spent = time.monotonic() - begun
 
     # One look at one model
 
@@ -133,6 +138,7 @@ class Controller:
         """Read the ledger, follow it, and judge when it is time (or at once after a hard failure)."""
         with state.lock:
             self._count(state)
+            self._apply(state, state.table.traffic)  # what was loaded meanwhile serves, ledger or no ledger
             traffic = self._ports.ledger.read(state.config.name)
             state.ledger_seen = self._ports.clock.now()
             self._apply(state, traffic)
@@ -259,8 +265,6 @@ class Controller:
     def _apply(self, state: ModelState, traffic: Traffic) -> None:
         """Swap in the table of this traffic, as far as its versions are loaded; load the others."""
         old = state.table
-        if old.traffic.revision > traffic.revision > 0:
-            return  # an older answer of the ledger that came late
         active = traffic.active
         previous = None if _taken_back(traffic) else traffic.previous
         wanted = [traffic.champion, traffic.previous, active.candidate if active else None]

@@ -172,7 +172,6 @@ class Engine:
     ) -> None:
         series = leg.metrics
         if isinstance(result, Scored):
-            series.rows.inc(rows.count)
             series.latency.observe(result.latency_ms / 1e3)
             if result.nan:
                 series.nan.inc(result.nan)
@@ -207,6 +206,7 @@ class Engine:
             part.scored.latency_ms,
             part.note,
         )
+        part.leg.metrics.rows.inc(rows.count)
         self._log.add(state.config.name, served, rows.count)
         if table.shadow is not None and table.stage == Phase.SHADOW:
             table.shadow.offer(served)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
 import logging
 import threading
 import time
@@ -13,7 +14,6 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-import homeostat
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import NotFound, Refused, Unavailable
 from homeostat.gateway import labels, predictionlog
@@ -39,6 +39,13 @@ logger = logging.getLogger(__name__)
 LOAD_BUNDLE = "homeostat.training:load_bundle"
 
 
+def _version() -> str:
+    try:
+        return importlib.metadata.version("homeostat")
+    except importlib.metadata.PackageNotFoundError:  # run from a folder on PYTHONPATH
+        return "development"
+
+
 class Runtime:
     """The parts of a gateway, put together.
 
@@ -60,7 +67,7 @@ class Runtime:
         self.ports = ports
         self.settings = settings
         self.options = options
-        self.version = homeostat.__version__ if hasattr(homeostat, "__version__") else "0"
+        self.version = _version()
         self.metrics = Metrics()
         self.audit = Audit(settings.state / "audit.jsonl")
         served = {name: config for name, config in models.items() if config.serve == "gateway"}
