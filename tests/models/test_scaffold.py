@@ -1,0 +1,91 @@
+"""`homeostat new MODEL` writes a folder that works as it stands, or nothing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+
+from homeostat.config import load_model, load_models
+from homeostat.config.errors import AlreadyExists, ConfigError
+from homeostat.scaffold import new_model
+from homeostat.training import load_pipeline
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return new_model("fresh_one", tmp_path_factory.mktemp("models"))
+
+
+def test_the_template_is_a_valid_model(made):
+    config = load_model(made)
+    assert config.name == "fresh_one"
+    assert not [path.name for path in made.iterdir() if "__MODEL__" in path.read_text()]
+    assert sorted(path.name for path in made.iterdir()) == ["README.md", "model.yaml", "pipeline.py"]
+
+
+def test_the_template_learns_from_its_own_rows(made):
+    config = load_model(made)
+    rows = load_pipeline(config, config.source.loader)(None, None)
+    columns = config.columns
+    assert set(rows.columns) == {columns.timestamp, columns.key, columns.label.name, *config.feature_names}
+    assert rows["timestamp"].is_monotonic_increasing
+    for name, feature in columns.features.items():
+        ok = rows[name].isin(feature.categories) if feature.categories else rows[name].between(*feature.range)
+        assert ok.all(), name
+    names, cut = list(config.feature_names), int(len(rows) * 0.8)
+    label = rows[columns.label.name]
+    model = load_pipeline(config)().fit(rows[names][:cut], label[:cut])
+    assert model.score(rows[names][cut:], label[cut:]) > 0.8
+
+
+def test_the_template_makes_the_same_rows_for_the_same_hours(made):
+    config = load_model(made)
+    load = load_pipeline(config, config.source.loader)
+    start = datetime(2026, 1, 5, 3, tzinfo=UTC)
+    whole = load(start, start + timedelta(hours=6))
+    halves = [
+        load(start, start + timedelta(hours=2)),
+        load(start + timedelta(hours=2), start + timedelta(hours=6)),
+    ]
+    pd.testing.assert_frame_equal(pd.concat(halves, ignore_index=True), whole)
+
+
+def test_what_the_template_writes_passes_the_linter(made):
+    config = made.parents[0] / "ruff.toml"
+    config.write_text('line-length = 110\n[lint]\nselect = ["E", "F", "I", "B", "UP", "SIM"]\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--config", config, made],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "../up", "..", "Big", "with space", "-first", "é", "x" * 64, "a\n", "a.b"]
+)
+def test_a_name_that_cannot_be_one_is_refused_and_nothing_is_written(tmp_path, name):
+    with pytest.raises(ConfigError, match="cannot be a model's name"):
+        new_model(name, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_refused_name_comes_with_one_that_would_do(tmp_path):
+    with pytest.raises(ConfigError, match=re.escape("'my_model_2' would do")):
+        new_model("My Model/2", tmp_path)
+
+
+def test_a_folder_that_is_there_stays_as_it_is(tmp_path):
+    folder = new_model("mine", tmp_path)
+    (folder / "pipeline.py").write_text("# changed")
+    with pytest.raises(AlreadyExists, match="mine is there already"):
+        new_model("mine", tmp_path)
+    assert (folder / "pipeline.py").read_text() == "# changed"
+    assert list(load_models(tmp_path)) == ["mine"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
