@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -94,7 +95,7 @@ def test_from_its_cache_alone_it_serves_shadows_logs_and_drains(home):
     enter(ports.ledger, config, candidate, begun)
     import homeostat
 
-    include = os.path.dirname(os.path.dirname(homeostat.__file__))
+    include = str(Path(homeostat.__file__).parents[1])
     code = (
         "from homeostat.config import Settings\nfrom homeostat.gateway.serve import run\n"
         f"run(Settings.from_env(), '127.0.0.1', {port})"

@@ -27,7 +27,7 @@ from homeostat.gateway.shadow_process import ShadowJob
 from homeostat.gateway.spool import Spool
 from homeostat.ports import Notice, Ports
 from homeostat.rollout import decide, evidence_json, roll_back, watch
-from homeostat.rollout.evidence import CHAMPION, SHADOW, Tally
+from homeostat.rollout.evidence import CANDIDATE, CHAMPION, CONTROL, SHADOW, Tally
 from homeostat.rollout.phases import Phase, Rollout, Traffic, VersionRef
 from homeostat.rollout.transitions import Transition
 
@@ -278,11 +278,12 @@ class Controller:
             if champion is not None and champion.ref != traffic.champion:
                 stand_in = champion.ref.version
         share = active.share if active else 0.0
-        candidate = self._leg(state, active.candidate, loaded, "candidate") if active and share > 0 else None
+        candidate = self._leg(state, active.candidate, loaded, CANDIDATE) if active and share > 0 else None
         table = Table(
             traffic=traffic,
             champion=champion,
             candidate=candidate if champion is not None else None,
+            control=self._leg(state, traffic.champion, loaded, CONTROL) if candidate is not None else None,
             previous=fallback if fallback is not champion else None,
             rollout=traffic.rollout.id if traffic.rollout is not None else "",
             stage=traffic.rollout.stage if traffic.rollout is not None else "",
@@ -303,8 +304,8 @@ class Controller:
             self._loader.remember(traffic)
         in_use = {ref for ref in wanted if ref is not None} | ({champion.ref} if champion else set())
         self._loader.keep(state.config.name, in_use)
-        for ref in [ref for ref in state.batchers if ref not in in_use]:
-            del state.batchers[ref]
+        for key in [key for key in state.batchers if key[0] not in in_use]:
+            del state.batchers[key]
 
     def _leg(
         self, state: ModelState, ref: VersionRef | None, loaded: Mapping[VersionRef, Loaded | None], role: str
@@ -313,9 +314,10 @@ class Controller:
         if ref is None or ready is None:
             return None
         name = state.config.name
-        batcher = state.batchers.get(ref)
+        key = (ref, CONTROL if role == CONTROL else "")
+        batcher = state.batchers.get(key)
         if batcher is None:
-            batcher = state.batchers[ref] = Batcher(
+            batcher = state.batchers[key] = Batcher(
                 ready.scorer,
                 self._pool,
                 max_batch_rows=self._options.max_batch_rows,
@@ -327,8 +329,11 @@ class Controller:
     def _ready(self, state: ModelState, ref: VersionRef) -> Loaded | None:
         """The version when it is in memory; otherwise have it loaded."""
         loaded = self._loader.get(state.config.name, ref)
-        if loaded is not None or ref in state.loading or self._stop.is_set():
+        if loaded is not None:
+            self._counts[state.config.name].know(ref, loaded.bundle)
             return loaded
+        if ref in state.loading or self._stop.is_set():
+            return None
         failure = state.failures.get(ref)
         if failure is not None and time.monotonic() < failure[1]:
             return None
@@ -336,12 +341,18 @@ class Controller:
         self._loads.submit(self._load, state, ref)
         return None
 
+    def _named(self) -> set[VersionRef]:
+        """Every version that some model's routing names."""
+        traffics = [state.table.traffic for state in self._states.values()]
+        named = {ref for t in traffics for ref in (t.champion, t.previous) if ref is not None}
+        return named | {t.rollout.candidate for t in traffics if t.rollout is not None}
+
     def _load(self, state: ModelState, ref: VersionRef) -> None:
         name = state.config.name
         try:
-            loaded = self._loader.load(state.config, ref)
-            self._counts[name].know(ref, loaded.bundle)
+            self._loader.load(state.config, ref)
             state.failures.pop(ref, None)
+            self._loader.prune({ref, *self._named()})
         except Exception as error:  # noqa: BLE001  # whatever a bundle does, the gateway lives
             self._metrics.load_errors.labels(name).inc()
             again = passing(error)

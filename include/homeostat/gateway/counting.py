@@ -32,6 +32,8 @@ class Counts:
 
     def know(self, ref: VersionRef, bundle: Any) -> None:
         """A version was loaded: its edges and its range are known from now on."""
+        if ref in self._bundles:
+            return
         self._bundles = {**dict(list(self._bundles.items())[-8:]), ref: bundle}
 
     def add(self, happened: Happened, traffic: Traffic) -> None:

@@ -98,11 +98,12 @@ class Engine:
         return Answer(merged, ",".join(versions), ",".join(variants))
 
     async def _answer(self, state: ModelState, table: Table, variant: str, rows: Rows) -> _Part:
-        champion = table.champion
-        assert champion is not None  # noqa: S101  # answer() looked
-        if variant == CANDIDATE and table.candidate is not None:
-            return await self._candidate(state, table, table.candidate, champion, rows)
-        return await self._champion(state, table, champion, variant, rows)
+        leg, champion = table.leg(variant), table.champion
+        assert leg is not None  # noqa: S101  # answer() looked
+        assert champion is not None  # noqa: S101  # the same
+        if leg is table.candidate:
+            return await self._candidate(state, table, leg, champion, rows)
+        return await self._champion(state, table, leg, variant, rows)
 
     async def _candidate(
         self, state: ModelState, table: Table, candidate: Leg, champion: Leg, rows: Rows
@@ -179,11 +180,10 @@ class Engine:
                 series.out_of_range.inc(result.out_of_range)
         else:
             series.errors.inc(rows.count)
-        if table.counted and not (table.stand_in and leg is table.champion):
+        if table.counted and not (table.stand_in and leg is not table.candidate):
             scored = result if isinstance(result, Scored) else None
-            state.happened.append(
-                Happened(table.rollout, table.stage, variant, rows.count, result.latency_ms, scored)
-            )
+            timing = result.latency_ms if scored is None or scored.timed else None
+            state.happened.append(Happened(table.rollout, table.stage, variant, rows.count, timing, scored))
 
     def _record(
         self,

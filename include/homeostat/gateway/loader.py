@@ -23,7 +23,7 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.config.errors import Refused, Unavailable, Untrusted
 from homeostat.gateway.protocol import InputSpec
-from homeostat.gateway.scoring import Scorer, scorer_of
+from homeostat.gateway.scoring import Scorer, scorer_of, warm_up
 from homeostat.ports import Registry
 from homeostat.rollout.phases import Traffic, VersionRef
 
@@ -94,9 +94,9 @@ class Loader:
                     bundle = self._open(config, self._fetch(config, ref), ref)
             else:
                 bundle = self._open(config, self._fetch(config, ref), ref)
-            scorer = scorer_of(
-                ref.version, ref.digest, bundle.predictor, bundle.manifest, InputSpec.of(config)
-            )
+            spec = InputSpec.of(config)
+            scorer = scorer_of(ref.version, ref.digest, bundle.predictor, bundle.manifest, spec)
+            warm_up(scorer, spec)
             loaded = Loaded(scorer, bundle, folder)
             self._loaded[config.name, ref] = loaded
             return loaded

@@ -19,6 +19,7 @@ import orjson
 from homeostat.config import ModelConfig
 from homeostat.config.labels import label_text
 
+MAX_EXTRA, MAX_NAME = 50, 64
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _NUMBERS = frozenset({float, int, type(None)})
 _FLOATS = frozenset({float})
@@ -150,7 +151,7 @@ def _typed(columns: Mapping[str, list[Any]], count: int, spec: InputSpec) -> Row
                 if strangers:
                     unknown[name] = strangers
             typed.append(texts)
-    extra = () if columns.keys() <= spec.known else tuple(sorted(columns.keys() - spec.known))
+    extra = () if columns.keys() <= spec.known else _strangers(columns, spec)
     keys = columns.get(spec.key) if spec.key else None
     times = columns.get(spec.timestamp)
     return Rows(
@@ -161,6 +162,12 @@ def _typed(columns: Mapping[str, list[Any]], count: int, spec: InputSpec) -> Row
         extra,
         unknown,
     )
+
+
+def _strangers(columns: Mapping[str, Any], spec: InputSpec) -> tuple[str, ...]:
+    """Names that the model does not know; cut short, for they go to the log and to the metrics."""
+    names = sorted(name[:MAX_NAME] for name in columns.keys() - spec.known)
+    return tuple(names[:MAX_EXTRA])
 
 
 def _missing(name: str, columns: Mapping[str, Any], spec: InputSpec) -> str:

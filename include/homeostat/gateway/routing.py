@@ -16,24 +16,26 @@ from homeostat.gateway.metrics import LegMetrics
 from homeostat.gateway.protocol import InputSpec, Rows
 from homeostat.gateway.scoring import Scored
 from homeostat.gateway.shadow import Shadow
-from homeostat.rollout.evidence import CANDIDATE, CHAMPION
+from homeostat.rollout.evidence import CANDIDATE, CHAMPION, CONTROL
 from homeostat.rollout.phases import Traffic, VersionRef
 from homeostat.rollout.route import choose
 
-#: What happened to rows, as it waits to be counted: stage, variant, rows, and the answers or None (failed).
-#: ``against`` are the champion's answers to the same rows.
+#: Answers that may wait to be counted; older ones give way.
 MAX_UNCOUNTED = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One version's answers (None: it failed) to one request's rows, on the way to the evidence."""
+    """One version's answers (None: it failed) to one request's rows, on the way to the evidence.
+
+    ``against`` are the champion's answers to the same rows.
+    """
 
     rollout: str
     stage: str
     variant: str
     rows: int
-    latency_ms: float
+    latency_ms: float | None
     scored: Scored | None
     against: Sequence[Any] | None = None
     dropped: int = 0
@@ -53,12 +55,15 @@ class Table:
     """Who answers what, from one revision of the ledger.
 
     ``champion`` may be the version before (``stand_in``) while the ledger's own cannot be loaded.
-    ``counted`` says whether answers are evidence for something at the moment.
+    ``control`` is the champion's version with a collector of its own: batches as small as the canary's,
+    next to the same neighbours, so that the two are timed alike. ``counted`` says whether answers are
+    evidence for something at the moment.
     """
 
     traffic: Traffic
     champion: Leg | None = None
     candidate: Leg | None = None
+    control: Leg | None = None
     previous: Leg | None = None
     rollout: str = ""
     stage: str = ""
@@ -93,7 +98,8 @@ class Table:
 
     def leg(self, variant: str) -> Leg | None:
         """The version that answers this cohort."""
-        return self.candidate if variant == CANDIDATE and self.candidate is not None else self.champion
+        own = {CANDIDATE: self.candidate, CONTROL: self.control}.get(variant)
+        return own if own is not None else self.champion
 
 
 @dataclass(slots=True)
@@ -106,7 +112,7 @@ class ModelState:
     table: Table
     lock: threading.RLock = field(default_factory=threading.RLock)
     happened: deque[Happened] = field(default_factory=lambda: deque(maxlen=MAX_UNCOUNTED))
-    batchers: dict[VersionRef, Batcher] = field(default_factory=dict)
+    batchers: dict[tuple[VersionRef, str], Batcher] = field(default_factory=dict)
     failures: dict[VersionRef, tuple[str, float]] = field(default_factory=dict)
     loading: set[VersionRef] = field(default_factory=set)
     tripped: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,8 @@ from homeostat.config.labels import label_texts
 from homeostat.gateway.protocol import InputSpec, Rows
 
 logger = logging.getLogger(__name__)
+
+_WARM_SECONDS = 1.0
 
 
 class AnswersLike(Protocol):
@@ -49,7 +52,8 @@ class Scored:
     """A version's answers to one request.
 
     ``nan`` and ``out_of_range`` count bad answers; ``latency_ms`` is the predict call's own time,
-    without waiting: what the version costs, not what its neighbours do.
+    without waiting: what the version costs, not what its neighbours do. ``timed`` is True for one
+    request of a batch: one call is one measurement, however many requests it answered.
     """
 
     predictions: list[Any]
@@ -57,6 +61,7 @@ class Scored:
     latency_ms: float
     nan: int = 0
     out_of_range: int = 0
+    timed: bool = True
 
     @property
     def good(self) -> bool:
@@ -138,7 +143,7 @@ def _score(scorer: Scorer, batch: Sequence[Rows]) -> list[Scored]:
     any_bad = bool(nan.any() or outside.any())
     plain = values.tolist()
     sure = None if confidence is None else confidence.tolist()
-    scored = []
+    scored: list[Scored] = []
     start = 0
     for rows in batch:
         end = start + rows.count
@@ -149,6 +154,7 @@ def _score(scorer: Scorer, batch: Sequence[Rows]) -> list[Scored]:
                 spent,
                 int(nan[start:end].sum()) if any_bad else 0,
                 int(outside[start:end].sum()) if any_bad else 0,
+                timed=not scored,
             )
         )
         start = end
@@ -180,6 +186,23 @@ def judge(
     elif classes is not None:
         outside = ~nan & np.array([text not in classes for text in label_texts(values.tolist())], dtype=bool)
     return nan, outside
+
+
+def warm_up(scorer: Scorer, spec: InputSpec) -> None:
+    """Ask a version a few times before it answers anybody: its slow first calls must not count against it.
+
+    What it answers, or whether it likes such rows, does not matter.
+    """
+    end = time.monotonic() + _WARM_SECONDS
+    for count in (1, 8) * 5:
+        columns = tuple(
+            [0.0 if numeric else min(known, default=None) if known else None] * count
+            for numeric, known in zip(spec.numeric, spec.categories, strict=True)
+        )
+        with contextlib.suppress(Exception):
+            scorer.predict([Rows(count, columns)])
+        if time.monotonic() > end:
+            return
 
 
 def scorer_of(
