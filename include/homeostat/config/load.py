@@ -158,6 +158,12 @@ def load_overrides(path: str | os.PathLike[str] | None) -> dict[str, Any]:
     except FileNotFoundError:
         msg = f"{path}: HOMEOSTAT_OVERRIDES names this file, but it is not there"
         raise ConfigError(msg) from None
+    except ConfigError as error:
+        msg = f"{path}, {error}"
+        raise ConfigError(msg) from None
+    except UnicodeDecodeError as error:
+        msg = f"{path}: not UTF-8 text ({error.reason} at byte {error.start})"
+        raise ConfigError(msg) from None
     except yaml.YAMLError as error:
         raise ConfigError(_yaml_sentence(Path(path), error)) from None
     if not isinstance(raw or {}, dict) or not all(isinstance(value, dict) for value in (raw or {}).values()):

@@ -1,0 +1,110 @@
+"""Settings from the environment, and the file that a staging machine lays over its models."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from homeostat.config import Settings, load_model
+from homeostat.config.errors import ConfigError
+from homeostat.config.load import load_overrides, merge
+
+GOOD = """\
+name: toy
+task: classification
+pipeline: pipeline.py:build
+source: {kind: csv, uri: rows.csv}
+schema: {label: {name: y}, features: {x: {type: number}}}
+shadow: {duration: 24h, max_divergence: 0.2}
+"""
+
+
+@pytest.fixture
+def models(tmp_path) -> Path:
+    folder = tmp_path / "models" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "model.yaml").write_text(GOOD)
+    return folder.parent
+
+
+def test_overrides_are_laid_on_key_by_key_and_the_model_s_own_come_last(models):
+    over = {
+        "*": {"shadow": {"duration": "10s"}, "canary": {"steps": [0.5]}},
+        "toy": {"shadow": {"duration": "5s"}},
+    }
+    config = load_model(models / "toy", over)
+    assert config.shadow.duration == timedelta(seconds=5)
+    assert config.shadow.max_divergence == 0.2
+    assert config.canary.steps == (0.5,)
+
+
+def test_overrides_for_another_model_change_nothing(models):
+    assert load_model(models / "toy", {"other": {"shadow": {"duration": "5s"}}}) == load_model(models / "toy")
+
+
+def test_a_wrong_override_is_an_error_and_not_ignored(models):
+    with pytest.raises(ConfigError, match="did you mean 'duration'"):
+        load_model(models / "toy", {"toy": {"shadow": {"duraton": "5s"}}})
+
+
+def test_merging_changes_neither_side():
+    base, over = {"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [3]}, "d": 4}
+    assert merge(base, over) == {"a": {"b": 1, "c": [3]}, "d": 4}
+    assert base == {"a": {"b": 1, "c": [1, 2]}}
+    assert over == {"a": {"c": [3]}, "d": 4}
+
+
+@pytest.mark.parametrize("path", [None, ""])
+def test_no_overrides_file_means_no_overrides(path):
+    assert load_overrides(path) == {}
+
+
+def test_an_overrides_file_that_is_not_there_or_not_one_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"gone\.yaml: HOMEOSTAT_OVERRIDES names this file"):
+        load_overrides(tmp_path / "gone.yaml")
+    for text in ("[1]", "toy: 3", "a: [", "x: &a {}\ny: *a\n"):
+        (tmp_path / "over.yaml").write_text(text)
+        with pytest.raises(ConfigError, match=r"over\.yaml"):
+            load_overrides(tmp_path / "over.yaml")
+
+
+def test_everything_has_a_default_below_one_home(tmp_path):
+    settings = Settings.from_env({"HOMEOSTAT_HOME": str(tmp_path)})
+    assert settings.models == tmp_path / "include" / "models"
+    assert settings.store == f"file://{tmp_path}/.homeostat/store"
+    assert settings.ledger == f"sqlite:///{tmp_path}/.homeostat/ledger.db"
+    assert settings.control_token == ""
+    assert Settings.from_env({}).home == Path(__file__).resolve().parents[2]
+
+
+def test_what_the_environment_says_is_taken(tmp_path):
+    settings = Settings.from_env(
+        {
+            "HOMEOSTAT_STATE": str(tmp_path),
+            "HOMEOSTAT_STORE": "s3://bucket/prefix",
+            "HOMEOSTAT_GATEWAY": "http://gateway:8080/",
+            "HOMEOSTAT_TRUSTED_TYPES": "a.B, c.D,,",
+            "MLFLOW_TRACKING_URI": "",
+        }
+    )
+    assert settings.store == "s3://bucket/prefix"
+    assert settings.cache == tmp_path / "cache"
+    assert settings.gateway == "http://gateway:8080"
+    assert settings.trusted_types == ("a.B", "c.D")
+    assert settings.tracking_uri == "http://127.0.0.1:5000"
+
+
+def test_a_model_is_found_with_the_overrides_laid_over_it(models, tmp_path):
+    (tmp_path / "over.yaml").write_text("'*': {shadow: {duration: 10s}}\n")
+    env = {"HOMEOSTAT_MODELS": str(models), "HOMEOSTAT_OVERRIDES": str(tmp_path / "over.yaml")}
+    settings = Settings.from_env(env)
+    assert settings.load_model("toy").shadow.duration == timedelta(seconds=10)
+    with pytest.raises(ConfigError, match=r"no model 'tory' in .*there are: toy"):
+        settings.load_model("tory")
+
+
+def test_the_shipped_models_are_valid():
+    models = Settings.from_env({}).load_models()
+    assert {"bike_demand", "pump_fault"} <= set(models)
