@@ -74,7 +74,16 @@ def calibration(candidate: Evaluation, champion: Evaluation | None = None) -> by
         x = [given[bins == b].mean() for b in there]
         y = [came[bins == b].mean() for b in there]
         brier = float(((given - came) ** 2).mean())
-        axes.plot(x, y, "o-", color=color, markersize=4, linewidth=1.5, label=f"{name} (Brier {brier:.3f})")
+        axes.plot(
+            x,
+            y,
+            "o-",
+            color=color,
+            markersize=4,
+            linewidth=1.5,
+            zorder=3 if color == CURRENT else 2,
+            label=f"{name} (Brier {brier:.3f})",
+        )
         counts.hist(given, bins=np.linspace(0, 1, 11).tolist(), histtype="step", color=color, linewidth=1.3)
     quiet(axes, grid="both")
     quiet(counts)
