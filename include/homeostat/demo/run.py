@@ -177,7 +177,7 @@ class _Demo:
         self._follow("first_version", run_id)
         traffic = self.ports.ledger.read(self.config.name)
         if traffic.champion is None:
-            msg = "the retrain DAG ended well, but there is no champion"
+            msg = f"there is no champion: {self._gate(run_id).get('gate', 'the gate was not reached')}"
             raise StoryError(msg)
         detail |= {"version": traffic.champion.version, "until": self.window_end, **self._gate(run_id)}
         return f"version {traffic.champion.version} is champion"
@@ -454,7 +454,8 @@ class _Demo:
         if bad.empty:
             msg = f"no request ever met version {version}"
             raise StoryError(msg)
-        answered = bad["_received_at"] + pd.to_timedelta(bad["_latency_ms"].fillna(0.0), unit="ms")
+        spent = (bad["_latency_ms"].fillna(0.0) * 1000).round().astype("int64")
+        answered = bad["_received_at"] + pd.to_timedelta(spent, unit="us")
         return bad["_received_at"].min().to_pydatetime(), answered.max().to_pydatetime(), len(bad)
 
     def _who_rolled_back(self, rollout_id: str) -> str:

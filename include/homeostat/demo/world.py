@@ -56,15 +56,15 @@ class World(threading.Thread):
         self.window_end = start
         self._checked = start
         self._moved = threading.Condition()
-        self._stop = threading.Event()
+        self._ended = threading.Event()
 
     def run(self) -> None:
         """Send window after window until stopped, or until there are no rows left."""
         every = self.config.monitor.every
         try:
-            while not self._stop.is_set():
+            while not self._ended.is_set():
                 self._wait_for_checks(every)
-                if self._stop.is_set():
+                if self._ended.is_set():
                     return
                 start = self.window_end
                 rows = self.rows(start, start + every)
@@ -78,7 +78,7 @@ class World(threading.Thread):
             self.problem = error
         finally:
             with self._moved:
-                self._stop.set()
+                self._ended.set()
                 self._moved.notify_all()
 
     def checked(self, window_end: datetime) -> None:
@@ -96,7 +96,7 @@ class World(threading.Thread):
             The world ended (no rows left) or did not get there in time.
         """
         with self._moved:
-            self._moved.wait_for(lambda: self.window_end >= window_end or self._stop.is_set(), timeout)
+            self._moved.wait_for(lambda: self.window_end >= window_end or self._ended.is_set(), timeout)
         if self.problem is not None:
             raise self.problem
         if self.window_end < window_end:
@@ -107,14 +107,14 @@ class World(threading.Thread):
 
     def end(self) -> None:
         """Stop sending, and wait until what is under way has been answered."""
-        self._stop.set()
+        self._ended.set()
         with self._moved:
             self._moved.notify_all()
         self.join(timeout=30)
 
     def _wait_for_checks(self, every: timedelta) -> None:
         with self._moved:
-            self._moved.wait_for(lambda: self.window_end < self._checked + every * 2 or self._stop.is_set())
+            self._moved.wait_for(lambda: self.window_end < self._checked + every * 2 or self._ended.is_set())
 
     def _send(self, rows: pd.DataFrame) -> None:
         report = replay(
@@ -123,7 +123,7 @@ class World(threading.Thread):
             self.gateway,
             rate=len(rows) / self.pace,
             concurrency=4,
-            stop=self._stop,
+            stop=self._ended,
             on_answer=self.traffic.answers.append,
         )
         self.traffic.sent += report.sent

@@ -19,7 +19,8 @@ from homeostat.training.predictor import Answers, Predictor
 OUTPUTS = ("prediction", "confidence")
 #: A slice with fewer rows says nothing.
 MIN_SLICE = 30
-_LATENCY_ROWS = 200
+_LATENCY_ROWS = 100
+_LATENCY_TRIES = 3
 _LATENCY_SECONDS = 3.0
 
 
@@ -98,20 +99,29 @@ def make_reference(config: ModelConfig, predictor: Predictor, holdout: pd.DataFr
 
 
 def _p99_latency(predictor: Predictor, holdout: pd.DataFrame) -> float:
-    """The slowest of a hundred single rows, in milliseconds, spread over the holdout."""
+    """What single rows cost, in milliseconds: the 99th percentile over rows spread over the holdout.
+
+    Each row is asked a few times and its best time counts, on one thread as in the gateway: the gate
+    asks what the model costs, not what else this machine was doing.
+    """
+    from threadpoolctl import threadpool_limits
+
     at = np.unique(np.linspace(0, len(holdout) - 1, min(_LATENCY_ROWS, len(holdout))).astype(int))
     singles = [holdout.iloc[[i]] for i in at]
-    for row in singles[:5]:
-        predictor.predict(row)
-    spent: list[float] = []
-    begun = time.perf_counter()
-    for row in singles:
-        before = time.perf_counter()
-        predictor.predict(row)
-        spent.append((time.perf_counter() - before) * 1e3)
-        if time.perf_counter() - begun > _LATENCY_SECONDS:
-            break
-    return float(np.quantile(spent, 0.99, method="higher"))
+    best: list[float] = []
+    with threadpool_limits(limits=1):
+        begun = time.perf_counter()
+        for row in singles:
+            best.append(min(_timed(predictor, row) for _ in range(_LATENCY_TRIES)))
+            if time.perf_counter() - begun > _LATENCY_SECONDS:
+                break
+    return float(np.quantile(best, 0.99, method="higher"))
+
+
+def _timed(predictor: Predictor, row: pd.DataFrame) -> float:
+    before = time.perf_counter()
+    predictor.predict(row)
+    return (time.perf_counter() - before) * 1e3
 
 
 def _slices(
