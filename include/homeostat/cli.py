@@ -16,16 +16,14 @@ from homeostat.config.errors import HomeostatError
 
 app = typer.Typer(
     name="homeostat",
-    help="Keeps machine-learning models healthy: monitor, retrain, gate, shadow, canary, promote or roll back.",
+    help="Keeps machine-learning models healthy: monitor, retrain, gate, canary, promote or roll back.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 err = Console(stderr=True)
 
-Model = Annotated[
-    str, typer.Argument(help="The model's name: its folder in include/models.", show_default=False)
-]
+Model = Annotated[str, typer.Argument(help="The model's name: its folder in include/models.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the history for good.")]
 

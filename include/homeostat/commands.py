@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -89,17 +89,18 @@ def retrain_now(settings: Settings, model: str, asked: Mapping[str, Any], *, as_
 
 def _steps(config: ModelConfig, request: flows.RetrainRequest, ports: Ports) -> dict[str, Any]:
     key = request.run_key
+    steps: dict[str, Callable[[], dict[str, Any]]] = {
+        "assemble": lambda: flows.assemble(config, request, ports),
+        "train": lambda: flows.train(config, key, ports),
+        "validate": lambda: flows.validate(config, key, ports),
+        "gate": lambda: flows.judge(config, key, ports),
+        "register": lambda: flows.register(config, key, ports),
+        "rollout": lambda: flows.begin_rollout(config, key, ports),
+    }
     try:
         with progress() as bar:
             task = bar.add_task("assemble", total=7)
-            for name, step in (
-                ("assemble", lambda: flows.assemble(config, request, ports)),
-                ("train", lambda: flows.train(config, key, ports)),
-                ("validate", lambda: flows.validate(config, key, ports)),
-                ("gate", lambda: flows.judge(config, key, ports)),
-                ("register", lambda: flows.register(config, key, ports)),
-                ("rollout", lambda: flows.begin_rollout(config, key, ports)),
-            ):
+            for name, step in steps.items():
                 bar.update(task, description=f"[bold]{name}[/]")
                 result = step()
                 bar.console.print(f"[green]done[/] {name}: {result['sentence']}", highlight=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +13,23 @@ from homeostat.config.errors import ConfigError
 from homeostat.config.load import load_models, load_overrides
 from homeostat.config.model import ModelConfig
 
+RUNNING = "running.json"
+
+
+def _running(state: Path) -> dict[str, str]:
+    try:
+        found = json.loads((state / RUNNING).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The platform's own settings; every one has a default that works on one machine.
+
+    While ``homeostat up`` runs, it leaves its addresses in the state folder; they are the defaults then,
+    so that the command line in another terminal finds it.
 
     ============================ ===========================================================
     HOMEOSTAT_HOME               project folder (default: the one that holds ``include/``)
@@ -50,6 +64,7 @@ class Settings:
         env = os.environ if env is None else env
         home = Path(env.get("HOMEOSTAT_HOME") or Path(__file__).resolve().parents[3])
         state = Path(env.get("HOMEOSTAT_STATE") or home / ".homeostat")
+        env = {**_running(state), **env}
         return cls(
             home=home,
             models=Path(env.get("HOMEOSTAT_MODELS") or home / "include" / "models"),
@@ -65,6 +80,25 @@ class Settings:
             ),
             tracking_uri=(env.get("MLFLOW_TRACKING_URI") or "http://127.0.0.1:5000").rstrip("/"),
         )
+
+    def announce(self) -> None:
+        """Leave the addresses for other processes of this user, for as long as the platform runs."""
+        path = self.state / RUNNING
+        path.touch(mode=0o600)
+        path.write_text(
+            json.dumps(
+                {
+                    "HOMEOSTAT_GATEWAY": self.gateway,
+                    "HOMEOSTAT_CONTROL_TOKEN": self.control_token,
+                    "MLFLOW_TRACKING_URI": self.tracking_uri,
+                }
+            ),
+            encoding="utf-8",
+        )
+
+    def withdraw(self) -> None:
+        """Take the addresses back; nothing answers there any more."""
+        (self.state / RUNNING).unlink(missing_ok=True)
 
     def model_overrides(self) -> dict[str, Any]:
         """What ``HOMEOSTAT_OVERRIDES`` lays over model.yaml files."""

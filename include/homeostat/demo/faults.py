@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 
-class _Unsteady(BaseEstimator):
+class _Unsteady(BaseEstimator):  # type: ignore[misc]  # scikit-learn comes without types
     """Answers like a dummy, but some rows get NaN and every call takes its time.
 
     Parameters
@@ -33,7 +33,7 @@ class _Unsteady(BaseEstimator):
         return np.asarray(codes % 1000 < self.nan_share * 1000)
 
 
-class UnsteadyClassifier(ClassifierMixin, _Unsteady):
+class UnsteadyClassifier(ClassifierMixin, _Unsteady):  # type: ignore[misc]
     """The classifier; ``classes_`` are numbers, so that NaN has a place among the answers."""
 
     def fit(self, rows: Any, labels: Any, sample_weight: Any = None) -> Self:  # noqa: ARG002  # sklearn's signature
@@ -57,7 +57,7 @@ class UnsteadyClassifier(ClassifierMixin, _Unsteady):
         return answers
 
 
-class UnsteadyRegressor(RegressorMixin, _Unsteady):
+class UnsteadyRegressor(RegressorMixin, _Unsteady):  # type: ignore[misc]
     """The regressor."""
 
     def fit(self, rows: Any, labels: Any, sample_weight: Any = None) -> Self:  # noqa: ARG002  # sklearn's signature

@@ -314,7 +314,7 @@ class _Demo:
             return self.story.first_until.astimezone(UTC)
         stamp = self.config.columns.timestamp
         rows = self.ports.source.read(self.config, None, None)
-        at = rows[stamp].iloc[int(len(rows) * self.story.first_share)].to_pydatetime()
+        at: datetime = rows[stamp].iloc[int(len(rows) * self.story.first_share)].to_pydatetime()
         return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
     def _begin_world(self) -> None:

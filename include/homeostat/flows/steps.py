@@ -27,6 +27,7 @@ from homeostat.flows.versions import bundle_folder, load_version, put_bundle, pu
 from homeostat.ports import Notice, Ports
 
 if TYPE_CHECKING:
+    from homeostat.assemble import Snapshot
     from homeostat.training import Evaluation
 
 #: A retrain that has not ended after this long no longer blocks the next.
@@ -317,11 +318,10 @@ def _failed(config: ModelConfig, ports: Ports, request: RetrainRequest, run_id: 
     ports.ledger.release(config.name, request.run_key)
 
 
-def _marked(snapshot: Any) -> pd.DataFrame:
+def _marked(snapshot: Snapshot) -> pd.DataFrame:
     """Training and holdout rows in one frame, each row told which it is and what it weighs."""
-    train = snapshot.train.assign(
-        **{_PART: "train", _WEIGHT: 1.0 if snapshot.weights is None else snapshot.weights}
-    )
+    weights = 1.0 if snapshot.weights is None else snapshot.weights
+    train = snapshot.train.assign(**{_PART: "train", _WEIGHT: weights})
     return pd.concat([train, snapshot.holdout.assign(**{_PART: "holdout", _WEIGHT: 1.0})], ignore_index=True)
 
 
@@ -359,9 +359,12 @@ def _plain(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _compared(config: ModelConfig, mine: Evaluation, theirs: Evaluation | None) -> str:
-    metric = config.metric
-    champion = f"champion {theirs.metrics[metric]:.4f}" if theirs else "no champion yet"
-    return f"{metric} on the same holdout: candidate {mine.metrics[metric]:.4f}, {champion}"
+    def shown(evaluation: Evaluation) -> str:
+        value = evaluation.metrics.get(config.metric)
+        return "not computable" if value is None else f"{value:.4f}"
+
+    champion = f"champion {shown(theirs)}" if theirs else "no champion yet"
+    return f"{config.metric} on the same holdout: candidate {shown(mine)}, {champion}"
 
 
 def _dump(value: Mapping[str, Any]) -> bytes:

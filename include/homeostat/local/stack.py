@@ -118,6 +118,8 @@ class Platform:
             stack.enter_context(guardian(self._records, self.env))
             stack.callback(self._stop)
             self._start()
+            self.settings.announce()
+            stack.callback(self.settings.withdraw)
             self._stack = stack.pop_all()
         return self
 
