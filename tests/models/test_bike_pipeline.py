@@ -110,7 +110,7 @@ def test_the_pipeline_fits_and_answers_with_classes(load, config, made_up):
 class TestRealData:
     pytestmark = real
 
-    def test_the_first_version_is_good_and_summers_end_drifts_away_from_it(self, load, config, monkeypatch):
+    def test_autumn_makes_the_first_version_stale_and_a_retrain_recovers(self, load, config, monkeypatch):
         monkeypatch.setenv("HOMEOSTAT_BIKE_DATA", str(DATA))
         rows = load(None, None)
         assert len(rows) == 17379
@@ -122,12 +122,21 @@ class TestRealData:
                 else rows[name].between(*feature.range)
             )
             assert within.all(), name
-        names, first = list(config.feature_names), rows[rows["timestamp"] < datetime(2011, 8, 10, tzinfo=UTC)]
-        first = first[first["timestamp"] >= datetime(2011, 2, 11, tzinfo=UTC)]
-        cut = int(len(first) * 0.8)
-        model = load_pipeline(config)().fit(first[names][:cut], first["high_demand"][:cut])
-        assert model.score(first[names][cut:], first["high_demand"][cut:]) > 0.87
-        winter = rows[
-            rows["timestamp"].between(datetime(2011, 12, 14, tzinfo=UTC), datetime(2012, 1, 1, tzinfo=UTC))
-        ]
-        assert model.score(winter[names], winter["high_demand"]) < 0.85
+        names = list(config.feature_names)
+
+        def between(start, end):
+            return rows[(rows["timestamp"] >= start) & (rows["timestamp"] < end)]
+
+        def version(end):
+            known = end - config.columns.label.delay
+            past = between(known - config.training.window.length, known)
+            train = past.iloc[: int(len(past) * (1 - config.training.holdout))]
+            return load_pipeline(config)().fit(train[names], train["high_demand"])
+
+        started, fired = datetime(2011, 8, 10, tzinfo=UTC), datetime(2011, 10, 5, tzinfo=UTC)
+        first, second = version(started), version(fired)
+        summer = between(started, started + config.monitor.window)
+        autumn = between(fired, fired + 3 * config.monitor.window)
+        assert first.score(summer[names], summer["high_demand"]) > 0.92
+        assert first.score(autumn[names], autumn["high_demand"]) < 0.90
+        assert second.score(autumn[names], autumn["high_demand"]) > 0.91
