@@ -1,4 +1,8 @@
-"""Notices go out through Airflow's Apprise notifier, so that one connection speaks to any service."""
+"""Notices go out through Airflow's Apprise provider, so that one connection speaks to any service.
+
+The connection's extra says where to: ``{"config": {"path": "slack://..."}}``, or a list of such for several
+services. In Airflow's form that is the field *config*, without the outer key.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-
     from homeostat.ports import Notice
 
 logger = logging.getLogger(__name__)
@@ -19,27 +21,41 @@ _SEVERITY = {
     "gate_refused": "warning",
     "not_computable": "warning",
 }
+_FORM = 'its extra must read {"config": {"path": "slack://..."}}, with any Apprise URL as path'
 
 
 class AirflowNotifier:
     """Sends notices to the Apprise connections that model.yaml names under ``notify``."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
 
     def notify(self, targets: Sequence[str], notice: Notice) -> None:
         """Send to every connection; one that fails is logged and stops nothing."""
         logger.info("%s: %s. %s", notice.kind, notice.title, notice.body)
         for connection in targets:
             try:
-                from airflow.providers.apprise.notifications.apprise import AppriseNotifier
-                from apprise import NotifyType
+                problem = _send(connection, notice)
+            except Exception as error:  # noqa: BLE001  # whatever a service does must not stop the loop
+                problem = f"{type(error).__name__}: {error}"
+            if problem:
+                logger.error("the notice %r did not reach %s: %s", notice.title, connection, problem)
 
-                AppriseNotifier(
-                    apprise_conn_id=connection,
-                    title=notice.title,
-                    body=notice.body,
-                    notify_type=NotifyType(_SEVERITY.get(notice.kind, "info")),
-                )(self._context)
-            except Exception:
-                logger.exception("the notice %r could not be sent to %s", notice.title, connection)
+
+def _send(connection: str, notice: Notice) -> str:
+    """Send to the services of one connection; says what went wrong, if anything did.
+
+    By the provider's hook and not by its notifier: that one renders title and body as Jinja templates,
+    and they hold text from data; and neither tells whether anything arrived.
+    """
+    from airflow.providers.apprise.hooks.apprise import AppriseHook
+    from apprise import Apprise, NotifyType
+
+    hook, services = AppriseHook(connection), Apprise()
+    details = hook.get_connection(connection)
+    try:
+        hook.set_config_from_conn(details, services)
+    except (KeyError, TypeError, ValueError):
+        return _FORM
+    if not len(services):
+        return f"it names no service that Apprise knows; {_FORM}"
+    severity = NotifyType(_SEVERITY.get(notice.kind, "info"))
+    sent = services.notify(body=notice.body, title=notice.title, notify_type=severity)
+    return "" if sent else "a service of it does not answer or refused; Apprise's own lines above say which"

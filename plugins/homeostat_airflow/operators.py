@@ -6,12 +6,13 @@ What can pass (a service that does not answer) is raised as it is, and Airflow r
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from homeostat.config.errors import HomeostatError, Superseded, Unavailable
+from homeostat.config.errors import HomeostatError, StaleRevision, Superseded, Unavailable
 from homeostat_airflow.links import MLflowLink
 from homeostat_airflow.triggers import RolloutTrigger
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from homeostat.config import ModelConfig
     from homeostat.ports import Ports
+
+
+#: What a person may answer about a version that waits for approval.
+APPROVE, DECLINE = "Approve", "Decline"
 
 
 def drift_asset(model: str) -> Asset:
@@ -55,10 +60,10 @@ class FlowOperator(BaseOperator):
         try:
             settings = Settings.from_env()
             config = settings.load_model(self.model)
-            result = flow(config, build_ports(settings, notifier=AirflowNotifier(context)), context)
+            result = flow(config, build_ports(settings, notifier=AirflowNotifier()), context)
         except Superseded as error:
             raise AirflowSkipException(str(error)) from error
-        except Unavailable:
+        except (Unavailable, StaleRevision):
             raise
         except HomeostatError as error:
             raise AirflowFailException(str(error)) from error
@@ -182,10 +187,12 @@ class RolloutOperator(RetrainOperator):
         return self._wait_or_end(context, result)
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> Any:
-        """Go on once the stage is over."""
+        """Go on once the stage is over, or a person has answered."""
         if event.get("error"):
             msg = f"cannot follow the rollout: {event['error']}"
-            raise RuntimeError(msg)
+            raise AirflowFailException(msg)
+        if event.get("chosen_options"):
+            self._run(partial(self._heed, event=event), context)
         result = self._run(self._look, context)
         return self._wait_or_end(context, result)
 
@@ -194,11 +201,33 @@ class RolloutOperator(RetrainOperator):
 
         return flows.look(config, self.run_key(context), ports)
 
+    def _heed(
+        self, config: ModelConfig, ports: Ports, context: Context, *, event: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Do what a person chose in Airflow, unless the rollout has gone on without them."""
+        from homeostat import flows
+
+        state = self._look(config, ports, context)
+        by = f"{(event.get('responded_by_user') or {}).get('name') or 'somebody'} in Airflow"
+        if state["phase"] != "waiting":
+            self.log.warning("%s came too late: %s", by, state["sentence"])
+        elif APPROVE in event["chosen_options"]:
+            flows.approve_by_hand(config, ports, by=by)
+        else:
+            now = ports.clock.now()
+            flows.roll_back_in_ledger(config.name, ports.ledger, reason=f"declined by {by}", by=by, at=now)
+        return state
+
     def _wait_or_end(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         if result["phase"] in self.leaves:
+            waiting = result["phase"] == "waiting"
+            if waiting:
+                self._ask(context, result)
             self.defer(
                 trigger=RolloutTrigger(
-                    model=self.model, run_key=self.run_key(context), phases=list(self.leaves)
+                    model=self.model,
+                    run_key=self.run_key(context),
+                    phases=["waiting"] if waiting else [phase for phase in self.leaves if phase != "waiting"],
                 ),
                 method_name="resume",
             )
@@ -206,6 +235,22 @@ class RolloutOperator(RetrainOperator):
             self._run(self._settle, context)
             raise AirflowFailException(result["sentence"])
         return result
+
+    def _ask(self, context: Context, result: dict[str, Any]) -> None:
+        """Put the question on Airflow's page of required actions.
+
+        Not by ApprovalOperator: that waits for its own answer only, while ``homeostat promote``, the
+        gateway and its health checks may each end the rollout before anybody opens the page.
+        """
+        from airflow.sdk.execution_time.hitl import upsert_hitl_detail
+
+        name = f"{self.model} version {result['version']}"
+        upsert_hitl_detail(
+            ti_id=context["ti"].id,
+            options=[APPROVE, DECLINE],
+            subject=f"May {name} become champion?",
+            body=f"{result['sentence']}\n\n[{name} in MLflow]({result['url']})",
+        )
 
     def _settle(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         from homeostat import flows
@@ -249,13 +294,13 @@ class PromoteOperator(RetrainOperator):
 
 def release_claim(context: Context) -> None:
     """Give the right of way back when a retrain fails; for ``on_failure_callback``."""
-    from homeostat.adapters import build_ports
+    from homeostat.adapters import open_ledger
     from homeostat.config import Settings
     from homeostat.flows import run_key
 
-    dag_run = context["dag_run"]
-    model = dag_run.dag_id.removeprefix("retrain__")
-    build_ports(Settings.from_env()).ledger.release(model, run_key(model, dag_run.run_id))
+    # Airflow promises these two alone to a DAG's callback; "dag_run" is missing from some contexts.
+    model = context["dag"].dag_id.removeprefix("retrain__")
+    open_ledger(Settings.from_env().ledger).release(model, run_key(model, context["run_id"]))
 
 
 def _event(context: Context) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from homeostat.ports import Ledger
+    from homeostat.rollout import Traffic
+
 
 class RolloutTrigger(BaseTrigger):
     """Fires when the rollout of ``run_key`` is in none of ``phases`` any more.
@@ -24,6 +27,7 @@ class RolloutTrigger(BaseTrigger):
         self.run_key = run_key
         self.phases = phases
         self.poll = poll
+        self._ledger: Ledger | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """How Airflow stores and rebuilds it."""
@@ -32,15 +36,11 @@ class RolloutTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look at the ledger every ``poll`` seconds; an outage of it is waited out."""
-        from homeostat.adapters import open_ledger
-        from homeostat.config import Settings
         from homeostat.config.errors import HomeostatError, Unavailable
-        from homeostat.flows.rollouts import tick
 
-        ledger = await asyncio.to_thread(open_ledger, Settings.from_env().ledger)
         while True:
             try:
-                traffic = await asyncio.to_thread(tick, self.model, ledger, by="airflow")
+                traffic = await asyncio.to_thread(self._tick)
             except Unavailable as error:
                 self.log.warning("the ledger does not answer, waiting: %s", error)
             except HomeostatError as error:
@@ -52,3 +52,13 @@ class RolloutTrigger(BaseTrigger):
                     yield TriggerEvent({"phase": str(rollout.phase) if rollout else "gone"})
                     return
             await asyncio.sleep(self.poll)
+
+    def _tick(self) -> Traffic:
+        # Off the event loop, opening included: it serves every other trigger too.
+        from homeostat.adapters import open_ledger
+        from homeostat.config import Settings
+        from homeostat.flows.rollouts import tick
+
+        if self._ledger is None:
+            self._ledger = open_ledger(Settings.from_env().ledger)
+        return tick(self.model, self._ledger, by="airflow")

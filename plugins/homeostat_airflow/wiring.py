@@ -20,7 +20,7 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 RETRIES: dict[str, Any] = {
     "retries": 3,
     "retry_delay": timedelta(seconds=10),
-    "retry_exponential_backoff": True,
+    "retry_exponential_backoff": 2.0,  # the multiplier; True counts as 1, which is no backoff at all
     "max_retry_delay": timedelta(minutes=10),
 }
 

@@ -1,5 +1,6 @@
 """A throw-away Airflow home, and the platform's settings for programs that are started in it."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -56,3 +57,41 @@ def run_in_airflow(airflow_home):
         return done.stdout.strip().splitlines()[-1]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def airflow(airflow_home, tmp_path_factory):
+    """An Airflow process that runs DAGs by ``dag.test()`` when asked to."""
+    from dags.operator_harness import Airflow
+
+    log = tmp_path_factory.mktemp("airflow-worker") / "worker.log"
+    worker = Airflow(airflow_env(airflow_home, AIRFLOW__LOGGING__LOGGING_LEVEL="INFO"), log)
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def make_world(tmp_path, airflow, mlflow_server, request):
+    """Write a toy model of one's own, named after the test: ``make_world(more_yaml, NAME=env)``."""
+    from dags.operator_harness import make_world
+
+    name = "toy_" + hashlib.sha256(request.node.name.encode()).hexdigest()[:8]
+
+    def make(model="", **env):
+        return make_world(tmp_path, name, airflow, mlflow_server, model, **env)
+
+    return make
+
+
+@pytest.fixture
+def world(make_world):
+    return make_world()
+
+
+@pytest.fixture
+def receiver():
+    from dags.operator_harness import Receiver
+
+    server = Receiver()
+    yield server
+    server.stop()

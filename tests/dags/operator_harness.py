@@ -1,0 +1,220 @@
+"""What the tests of operators share: an Airflow process, a small model of one's own, gateways, a receiver."""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from homeostat import flows
+from homeostat.adapters import build_ports
+from homeostat.config import Settings, load_model
+from homeostat.rollout import Recorder
+from toy import MODEL, PIPELINE, T0, rows_between
+
+UNTIL = T0.isoformat()
+QUICK = {"shadow: {duration: 10s": "shadow: {duration: 1s", "step_duration: 10s": "step_duration: 1s"}
+
+
+class Airflow:
+    """A process that runs DAGs when asked to; its log is shown when it fails."""
+
+    def __init__(self, env: dict[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("airflow_worker.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                env=env,
+                text=True,
+            )
+
+    def ask(self, do: str, env: dict[str, str], *, timeout: float = 120, **arguments):
+        """Send an order and wait for its answer."""
+        process = self._process
+        process.stdin.write(json.dumps({"do": do, "env": env, "with": arguments}) + "\n")
+        process.stdin.flush()
+        ready, _, _ = select.select([process.stdout], [], [], timeout)
+        line = process.stdout.readline() if ready else ""
+        if not line:
+            process.kill()
+            state = "ended" if ready else f"did not answer for {timeout} s"
+            raise AssertionError(f"Airflow {state}:\n{self._log.read_text()[-8000:]}")
+        answer = json.loads(line)
+        assert "answer" in answer, answer["error"] + self._log.read_text()[-4000:]
+        return answer["answer"]
+
+    def stop(self) -> None:
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+        self._process.stdout.close()
+
+
+@dataclass
+class World:
+    """One model folder with store, ledger and notices of its own; MLflow and Airflow are shared."""
+
+    name: str
+    folder: Path
+    airflow: Airflow
+    env: dict[str, str]
+    runs: int = 0
+    _ports: object = field(default=None, repr=False)
+
+    @property
+    def config(self):
+        return load_model(self.folder / "models" / self.name)
+
+    @property
+    def ports(self):
+        self._ports = self._ports or build_ports(Settings.from_env(self.env))
+        return self._ports
+
+    @property
+    def traffic(self):
+        return self.ports.ledger.read(self.name)
+
+    def retrain(self, *, run=None, retries=0, env=None, until=UNTIL, mark_success=None, **form):
+        """Run the retrain DAG once; ``run`` numbers it, a new number unless given."""
+        self.runs += run is None
+        at = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(hours=self.runs if run is None else run)
+        return self.airflow.ask(
+            "run",
+            {**self.env, **(env or {})},
+            dag=f"retrain__{self.name}",
+            conf={"until": until, **form},
+            at=at.isoformat(),
+            retries=retries,
+            mark_success=mark_success,
+        )
+
+    def check(self, window_end=None, **how):
+        """Run the drift check once, for the window given by hand or for the run's own hour."""
+        conf = {"window_end": window_end.isoformat()} if window_end else {}
+        return self.airflow.ask("run", self.env, dag=f"drift_check__{self.name}", conf=conf, **how)
+
+    def run_key(self, done):
+        return flows.run_key(self.name, done["run_id"])
+
+    def versions(self):
+        return [version.version for version in self.ports.registry.versions(self.name)]
+
+
+def make_world(folder: Path, name: str, airflow: Airflow, mlflow: str, model: str = "", **env: str) -> World:
+    """Write the toy model under its own name, its rows, and the settings of an installation."""
+    home = folder / "models" / name
+    home.mkdir(parents=True)
+    text = MODEL.replace("name: toy", f"name: {name}")
+    for old, new in QUICK.items():
+        assert old in text
+        text = text.replace(old, new)
+    (home / "model.yaml").write_text(text + model)
+    (home / "pipeline.py").write_text(PIPELINE)
+    rows_between(T0 - timedelta(days=5), T0).to_csv(home / "rows.csv", index=False)
+    settings = {
+        "HOMEOSTAT_MODELS": str(folder / "models"),
+        "HOMEOSTAT_STATE": str(folder / "state"),
+        "MLFLOW_TRACKING_URI": mlflow,
+        **env,
+    }
+    return World(name, folder, airflow, settings)
+
+
+@contextmanager
+def gateway(world: World, *, bad: bool = False):
+    """Tell the ledger, as a gateway does, what candidate and control answered; ``bad`` candidates fail."""
+    end, trouble = threading.Event(), []
+
+    def count() -> None:
+        ledger = build_ports(Settings.from_env(world.env)).ledger
+        while not end.wait(0.1):
+            rollout = ledger.read(world.name).active
+            if rollout is None or rollout.phase == "registered":
+                continue
+            recorder = Recorder()
+            variants = ["champion", "shadow"] if rollout.phase == "shadow" else ["control", "candidate"]
+            for variant in variants:
+                for i in range(20):
+                    if bad and variant in ("shadow", "candidate") and rollout.phase != "shadow":
+                        recorder.failed(rollout.stage, variant)
+                    else:
+                        recorder.answered(
+                            rollout.stage, variant, [i % 2], confidence=[0.9], latency_ms=5 + i % 3
+                        )
+            if rollout.phase == "shadow":
+                recorder.compared(rollout.stage, "shadow", [False] * 20)
+            ledger.add_evidence(world.name, rollout.id, "g1", datetime.now(UTC), recorder.drain())
+        ledger.close()
+
+    def guarded() -> None:
+        try:
+            count()
+        except Exception as error:  # noqa: BLE001  # raised below, in the test
+            trouble.append(error)
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join(10)
+    if trouble:
+        raise trouble[0]
+
+
+class Receiver:
+    """A real HTTP server that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.got = got = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                got.append(json.loads(body))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    @property
+    def connection(self) -> str:
+        """The Apprise connection that leads here, as an environment variable says it to Airflow."""
+        extra = {"config": {"path": f"json://127.0.0.1:{self.port}/notices"}}
+        return json.dumps({"conn_type": "apprise", "extra": extra})
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+
+def within(seconds: float, condition) -> bool:
+    """Whether a condition comes to hold in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
