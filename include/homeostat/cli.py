@@ -10,6 +10,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from homeostat.config import Settings
 from homeostat.config.errors import HomeostatError
@@ -40,8 +41,7 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except HomeostatError as error:
-            err.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-            err.print(str(error), markup=False, highlight=False)
+            err.print(Text.assemble((type(error).__name__, "bold red"), f": {error}"), soft_wrap=True)
             raise typer.Exit(1) from None
 
     return run
@@ -93,7 +93,7 @@ def demo(
 @plainly
 def replay(
     model: Model,
-    data: Annotated[Path, typer.Argument(help="CSV or Parquet with the model's columns.", exists=True)],
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet with the model's columns.")],
     *,
     rate: Annotated[
         float | None, typer.Option(help="Rows a second; as fast as it goes when not given.")
@@ -210,9 +210,9 @@ def gateway(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
 ) -> None:
     """Run a gateway: serves every model's champion, and canaries by the ledger."""
-    from homeostat.gateway.serve import run
+    from homeostat.commands import serve_gateway
 
-    run(Settings.from_env(), host, port)
+    serve_gateway(Settings.from_env(), host, port)
 
 
 @app.command()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -25,13 +31,20 @@ from rich.table import Table
 from homeostat import flows
 from homeostat.adapters import build_ports
 from homeostat.config import ModelConfig, Settings
-from homeostat.config.errors import ConfigError, HomeostatError, Refused, Superseded
+from homeostat.config.errors import ConfigError, HomeostatError, Refused, Superseded, Unavailable
 from homeostat.ports import Ports
 from homeostat.rollout import SENTENCES, Traffic
 
 out = Console()
 err = Console(stderr=True)
 BY = "command line"
+#: How long a retrain of this process goes on blocking others after the process was killed.
+LEASE = timedelta(minutes=2)
+
+
+def say(sentence: str, style: str = "") -> None:
+    """One line on standard output as it stands: whatever is in it, and however narrow the terminal."""
+    out.print(sentence, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -63,11 +76,11 @@ def check_now(settings: Settings, model: str, window_end: str, *, as_json: bool)
     if as_json:
         print_json(answer)
         return
-    out.print(answer["sentence"], highlight=False)
+    say(answer["sentence"])
     if answer["fired"]:
-        out.print(f"Airflow hears of it at the next hourly check; now: [bold]homeostat retrain {model}[/]")
+        say(f"Airflow hears of it at the next hourly check; now: homeostat retrain {model}")
     if answer["url"]:
-        out.print(f"[dim]{answer['url']}[/]")
+        say(answer["url"], "dim")
 
 
 def retrain_now(settings: Settings, model: str, asked: Mapping[str, Any], *, as_json: bool) -> None:
@@ -81,8 +94,8 @@ def retrain_now(settings: Settings, model: str, asked: Mapping[str, Any], *, as_
     if as_json:
         print_json(result)
     else:
-        out.print(result["sentence"], highlight=False)
-        out.print(f"[dim]{result['url']}[/]")
+        say(result["sentence"])
+        say(result["url"], "dim")
     if result.get("phase") != "champion":
         raise SystemExit(1)
 
@@ -90,7 +103,7 @@ def retrain_now(settings: Settings, model: str, asked: Mapping[str, Any], *, as_
 def _steps(config: ModelConfig, request: flows.RetrainRequest, ports: Ports) -> dict[str, Any]:
     key = request.run_key
     steps: dict[str, Callable[[], dict[str, Any]]] = {
-        "assemble": lambda: flows.assemble(config, request, ports),
+        "assemble": lambda: flows.assemble(config, request, ports, lease=LEASE),
         "train": lambda: flows.train(config, key, ports),
         "validate": lambda: flows.validate(config, key, ports),
         "gate": lambda: flows.judge(config, key, ports),
@@ -98,12 +111,13 @@ def _steps(config: ModelConfig, request: flows.RetrainRequest, ports: Ports) -> 
         "rollout": lambda: flows.begin_rollout(config, key, ports),
     }
     try:
-        with progress() as bar:
+        with _right_of_way(config.name, request, ports), progress() as bar:
             task = bar.add_task("assemble", total=7)
             for name, step in steps.items():
                 bar.update(task, description=f"[bold]{name}[/]")
                 result = step()
-                bar.console.print(f"[green]done[/] {name}: {result['sentence']}", highlight=False)
+                done = f"[green]done[/] {name}: {escape(result['sentence'])}"
+                bar.console.print(done, highlight=False, soft_wrap=True)
                 bar.advance(task)
                 if result.get("goes_on") is False:
                     return result
@@ -115,9 +129,31 @@ def _steps(config: ModelConfig, request: flows.RetrainRequest, ports: Ports) -> 
             return flows.settle(config, key, ports)
     except Superseded as error:
         raise Refused(str(error)) from error
-    except BaseException:
-        ports.ledger.release(config.name, key)
-        raise
+
+
+@contextmanager
+def _right_of_way(model: str, request: flows.RetrainRequest, ports: Ports) -> Iterator[None]:
+    """Renew the retrain's lease while this process lives, and give it back however the retrain ends.
+
+    Airflow starts a killed task again under the same key; nobody does that for a killed command line,
+    which therefore holds a short lease only.
+    """
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(LEASE.total_seconds() / 4):
+            with suppress(HomeostatError):
+                ports.ledger.claim(model, request.trigger_id, request.run_key, ports.clock.now(), LEASE)
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        with suppress(Unavailable):  # the lease ends by itself, and what went wrong first is what counts
+            ports.ledger.release(model, request.run_key)
 
 
 def show_status(settings: Settings, model: str | None, *, as_json: bool) -> None:
@@ -125,7 +161,7 @@ def show_status(settings: Settings, model: str | None, *, as_json: bool) -> None
     from homeostat.adapters import open_ledger
 
     ledger = open_ledger(settings.ledger)
-    names = [settings.load_model(model).name] if model else list(settings.load_models())
+    names = [settings.known(model)] if model else settings.model_names()
     found = {name: (ledger.read(name), ledger.events(name)[-8:]) for name in names}
     if as_json:
         print_json(
@@ -142,7 +178,7 @@ def show_status(settings: Settings, model: str | None, *, as_json: bool) -> None
         )
         return
     if not found:
-        out.print("No models yet. [bold]homeostat new MODEL[/] writes one that works as it stands.")
+        say(f"No models in {settings.models} yet. homeostat new MODEL writes one that works as it stands.")
     for name, (traffic, events) in found.items():
         _print_status(name, traffic, events)
 
@@ -166,41 +202,46 @@ def _print_status(name: str, traffic: Traffic, events: list[Any]) -> None:
     for column in ("when (UTC)", "what", "why", "by"):
         table.add_column(column)
     for event in events:
-        table.add_row(f"{event.at:%Y-%m-%d %H:%M:%S}", event.kind, event.reason, event.by)
+        table.add_row(f"{event.at:%Y-%m-%d %H:%M:%S}", event.kind, escape(event.reason), escape(event.by))
     if events:
         out.print(table)
     out.print()
 
 
 def _control(settings: Settings, model: str, verb: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Ask the gateway; None when no gateway answers, and then the ledger is written here."""
+    """Ask the gateway; None when it cannot do it, and then the ledger is written here.
+
+    That is so when nothing answers, when what answers is no gateway of ours, when the gateway does not
+    serve this model (``serve: none``) and when it cannot reach the ledger itself. A refusal stands.
+    """
     headers = {"Authorization": f"Bearer {settings.control_token}"}
     url = f"{settings.gateway}/control/models/{model}/{verb}"
     try:
         answer = httpx.post(url, json=dict(body), headers=headers, timeout=10, trust_env=False)
-    except httpx.TransportError:
+        found = answer.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return None
+    if not isinstance(found, dict) or answer.status_code == 404 or answer.status_code >= 500:
         return None
     if answer.is_success:
-        found: dict[str, Any] = answer.json()
         return found
-    try:
-        detail = answer.json().get("detail") or answer.json()
-    except ValueError:
-        detail = answer.text[:300]
-    msg = f"the gateway at {settings.gateway} answered {answer.status_code}: {detail}"
+    sentence = found.get("message") or found.get("detail") or found
+    if answer.status_code in (401, 403):
+        sentence = f"{sentence} HOMEOSTAT_CONTROL_TOKEN here must be the gateway's own."
+    msg = f"the gateway at {settings.gateway} refused ({answer.status_code}): {sentence}"
     raise Refused(msg)
 
 
 def rollback_now(settings: Settings, model: str, reason: str, *, as_json: bool) -> None:
     """Through the gateway, or straight into the ledger that every gateway follows."""
-    config = settings.load_model(model)
+    settings.known(model)  # and no more: a model.yaml that someone broke must not hold a rollback up
     if not settings.control_token or _control(settings, model, "rollback", {"reason": reason}) is None:
         from homeostat.adapters import open_ledger
         from homeostat.adapters.clock import SystemClock
 
         ledger = open_ledger(settings.ledger)
-        flows.roll_back_in_ledger(config.name, ledger, reason=reason, by=BY, at=SystemClock().now())
-    _say_traffic(settings, model, as_json=as_json)
+        flows.roll_back_in_ledger(model, ledger, reason=reason, by=BY, at=SystemClock().now())
+    show_status(settings, model, as_json=as_json)
 
 
 def promote_now(settings: Settings, model: str, version: str | None, reason: str, *, as_json: bool) -> None:
@@ -211,12 +252,25 @@ def promote_now(settings: Settings, model: str, version: str | None, reason: str
         flows.approve_by_hand(config, ports, by=BY)
     else:
         flows.promote_by_hand(config, ports, version, by=BY, reason=reason)
-    flows.mirror(config, ports)
-    _say_traffic(settings, model, as_json=as_json)
-
-
-def _say_traffic(settings: Settings, model: str, *, as_json: bool) -> None:
+    try:
+        flows.mirror(config, ports)
+    except Unavailable as error:  # the ledger has it, so it is done
+        err.print(f"done, but MLflow's aliases follow at the next check only: {error}", soft_wrap=True)
     show_status(settings, model, as_json=as_json)
+
+
+def serve_gateway(settings: Settings, host: str, port: int) -> None:
+    """Serve until told to stop; Unavailable when the address cannot be listened on."""
+    from homeostat.gateway.serve import run
+
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except (OSError, OverflowError) as error:
+        why = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
+        msg = f"cannot listen on {host}, port {port}: {why}; choose another with --port (0 takes a free one)"
+        raise Unavailable(msg) from None
+    run(settings, host, port)
 
 
 def write_new(settings: Settings, model: str, *, as_json: bool) -> None:
@@ -227,10 +281,10 @@ def write_new(settings: Settings, model: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"model": model, "folder": str(folder)})
         return
-    out.print(f"Wrote [bold]{folder}[/]. It works as it stands:")
-    out.print(f"  homeostat retrain {model}        make the first version")
-    out.print(f"  homeostat demo --model {model}   watch the loop close on it")
-    out.print("Then put your own columns into model.yaml and your own pipeline into pipeline.py.")
+    say(f"Wrote {folder}. It works as it stands:")
+    say(f"  homeostat retrain {model}        make the first version")
+    say(f"  homeostat demo --model {model}   watch the loop close on it")
+    say("Then put your own columns into model.yaml and your own pipeline into pipeline.py.")
 
 
 def replay_file(
@@ -241,6 +295,7 @@ def replay_file(
 
     config = settings.load_model(model)
     rows = _read_rows(config, data)
+    _answers(settings.gateway)
     with progress("rows") as bar:
         task = bar.add_task(f"replaying {data.name}", total=len(rows))
         report = replay(
@@ -254,26 +309,58 @@ def replay_file(
     if as_json:
         print_json(report.to_json())
     else:
-        out.print(report.sentence(), highlight=False)
+        say(report.sentence())
     if report.failed:
         raise SystemExit(1)
 
 
+def _answers(gateway: str) -> None:
+    """Raise Unavailable unless a gateway answers: better said once than for every row of the file."""
+    try:
+        there = httpx.get(f"{gateway}/ping", timeout=10, trust_env=False).is_success
+        why = "something else answers there"
+    except httpx.HTTPError as error:
+        there, why = False, re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+    except httpx.InvalidURL as error:
+        there, why = False, str(error)
+    if not there:
+        msg = (
+            f"no gateway at {gateway} ({why}); start one with 'homeostat up' or 'homeostat gateway', "
+            "or set HOMEOSTAT_GATEWAY to where it is"
+        )
+        raise Unavailable(msg)
+
+
 def _read_rows(config: ModelConfig, data: Path) -> Any:
-    """Rows of a file by the model's own source where it reads files, otherwise as plain CSV or Parquet."""
+    """Rows of a CSV or Parquet file in the order of their times."""
     import pandas as pd
 
     try:
         rows = pd.read_parquet(data) if data.suffix == ".parquet" or data.is_dir() else pd.read_csv(data)
+    except FileNotFoundError:
+        msg = f"{data}: no such file"
+        raise ConfigError(msg) from None
     except (ValueError, OSError) as error:
-        msg = f"{data}: cannot be read as CSV or Parquet: {error}"
+        msg = f"{data}: cannot be read as CSV or Parquet: {str(error).strip()}"
         raise ConfigError(msg) from error
-    missing = [name for name in (config.columns.timestamp, *config.feature_names) if name not in rows.columns]
+    stamp, features = config.columns.timestamp, config.columns.features
+    needed = [stamp, *(name for name, feature in features.items() if feature.required)]
+    missing = [name for name in needed if name not in rows.columns]
     if missing:
-        msg = f"{data}: has no column {missing[0]!r}, which model.yaml of {config.name} names"
+        names = ", ".join(map(repr, missing))
+        msg = f"{data}: has no column {names}, which {config.folder / 'model.yaml'} names under schema"
         raise ConfigError(msg)
-    rows[config.columns.timestamp] = pd.to_datetime(rows[config.columns.timestamp], utc=True)
-    return rows.sort_values(config.columns.timestamp, kind="stable")
+    written = rows[stamp].astype("str") if pd.api.types.is_numeric_dtype(rows[stamp]) else rows[stamp]
+    times = pd.to_datetime(written, utc=True, errors="coerce", format="ISO8601")
+    if times.isna().any():
+        row = int(times.isna().to_numpy().argmax())
+        msg = (
+            f"{data}, row {row}, column {stamp!r}: {rows[stamp].iloc[row]!r} is not a time: "
+            "write it like 2026-01-05T07:00Z"
+        )
+        raise ConfigError(msg)
+    rows[stamp] = times
+    return rows.sort_values(stamp, kind="stable")
 
 
 __all__ = [
@@ -283,6 +370,7 @@ __all__ = [
     "replay_file",
     "retrain_now",
     "rollback_now",
+    "serve_gateway",
     "show_status",
     "write_new",
 ]

@@ -34,6 +34,8 @@ _DENIED = {"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"}
 _REFUSED = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_ALREADY_EXISTS"}
 # A missing alias and a deleted experiment both come as INVALID_PARAMETER_VALUE.
 _MISSING = re.compile(r"alias \S+ not found|must be in the 'active' state", re.IGNORECASE)
+# What is at the bottom of requests' and urllib3's long chains of "caused by".
+_CAUSE = re.compile(r"(?:\[Errno -?\d+\] |\b(?=Read timed out|too many \d+ error responses))([^\"'()\[]+)")
 _NOT_IN_NAMES = re.compile(r"[^\w./ :-]")  # what MLflow refuses in names of metrics and parameters
 
 EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows runs, not traces
@@ -57,9 +59,16 @@ class MlflowConnection:
             if self._client is None:
                 for name, value in _DEFAULTS.items():
                     os.environ.setdefault(name, value)
+                from mlflow.exceptions import MlflowException
                 from mlflow.tracking.client import MlflowClient
 
-                self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+                try:
+                    if "://" not in self.uri:  # MLflow would make a folder of that name and keep runs there
+                        raise MlflowException("no scheme")
+                    self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+                except MlflowException as error:
+                    msg = f"MLFLOW_TRACKING_URI is {self.uri!r}: write MLflow's address, such as http://127.0.0.1:5000"
+                    raise ConfigError(msg) from error
         return self._client
 
     @contextmanager
@@ -138,7 +147,11 @@ class MlflowConnection:
             )
         if code in _REFUSED:
             return Refused(f"cannot {what}: MLflow refused: {said}")
-        return Unavailable(f"cannot {what}: MLflow at {self.uri} does not answer ({said}); is it running?")
+        cause = _CAUSE.search(message)
+        return Unavailable(
+            f"cannot {what}: MLflow at {self.uri} does not answer ({cause[1] if cause else said}); "
+            "is it running? Set MLFLOW_TRACKING_URI to where it is"
+        )
 
 
 def safe_name(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from homeostat.config.errors import ConfigError
-from homeostat.config.load import load_models, load_overrides
+from homeostat.config.load import load_model, load_models, load_overrides
 from homeostat.config.model import ModelConfig
 
 RUNNING = "running.json"
@@ -109,10 +109,18 @@ class Settings:
         return load_models(self.models, self.model_overrides())
 
     def load_model(self, name: str) -> ModelConfig:
-        """One model by name; raises ConfigError naming the models that there are."""
-        models = self.load_models()
-        if name not in models:
-            there = ", ".join(models) or "none yet: 'homeostat new MODEL' writes one"
+        """One model by name, whatever its neighbours' files look like; raises as :meth:`known` does."""
+        return load_model(self.models / self.known(name), self.model_overrides())
+
+    def model_names(self) -> list[str]:
+        """The name of every model folder, whether its model.yaml can be read or not."""
+        return sorted(path.parent.name for path in self.models.glob("*/model.yaml"))
+
+    def known(self, name: str) -> str:
+        """Give the name back if there is such a model; raises ConfigError naming those that there are."""
+        names = self.model_names()
+        if name not in names:
+            there = ", ".join(names) or "none yet: 'homeostat new MODEL' writes one"
             msg = f"no model '{name}' in {self.models}; there are: {there}"
             raise ConfigError(msg)
-        return models[name]
+        return name

@@ -6,15 +6,25 @@ import hashlib
 import io
 import json
 import tempfile
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from homeostat.config import ModelConfig
-from homeostat.config.errors import DataError, NotFound, Superseded
+from homeostat.config.errors import (
+    HomeostatError,
+    NotFound,
+    PipelineError,
+    QualityRefused,
+    StaleRevision,
+    Superseded,
+    Unavailable,
+)
 from homeostat.flows.request import (
     RetrainRequest,
     find_result,
@@ -35,35 +45,44 @@ LEASE = timedelta(hours=12)
 _PART, _WEIGHT = "__part", "__weight"
 
 
-def assemble(config: ModelConfig, request: RetrainRequest, ports: Ports) -> dict[str, Any]:
+def assemble(
+    config: ModelConfig, request: RetrainRequest, ports: Ports, *, lease: timedelta = LEASE
+) -> dict[str, Any]:
     """Take the right of way, read the rows, hold them to their contract, write the snapshot.
 
-    Raises Superseded when this cause was dealt with already or another retrain is under way, and
-    DataError (EmptyWindow, QualityRefused) when the data cannot be learnt from.
+    ``lease`` is for how long the right of way is taken. Raises Superseded when this cause was dealt with
+    already or another retrain is under way, and DataError (EmptyWindow, QualityRefused) when the data
+    cannot be learnt from.
     """
-    from homeostat import assemble as room
-
     done = find_result(ports.store, config.name, request.run_key, "assemble")
     if done is not None:
         return done
     now = ports.clock.now()
-    claim = ports.ledger.claim(config.name, request.trigger_id, request.run_key, now, LEASE)
+    request.end(now)  # a form that was filled in wrongly is refused before anything is begun
+    request.applied_to(config)
+    claim = ports.ledger.claim(config.name, request.trigger_id, request.run_key, now, lease)
     if not claim.granted:
         raise Superseded(claim.reason)
-    save_request(ports.store, config.name, request)
+    request = _begun(ports, config.name, request, now)
     run_id = ports.registry.start_run(
         config.name, request.run_key, name=f"{config.name} {request.run_key}", tags=_origin(request)
     )
-    config = request.applied_to(config)
-    known = request.end(now) - config.columns.label.delay
-    window = config.training.window
-    start = known - window.length if window.kind == "sliding" and window.length else None
     try:
-        snapshot = room.assemble(ports.source.read(config, start, known), config, known)
-    except DataError as error:
-        _failed(config, ports, request, run_id, str(error))
+        return _assembled(request.applied_to(config), request, ports, run_id)
+    except (Unavailable, StaleRevision):
+        raise  # it may pass: the next try goes on
+    except HomeostatError as error:
+        _failed(config, ports, request.run_key, run_id, error)
         raise
 
+
+def _assembled(config: ModelConfig, request: RetrainRequest, ports: Ports, run_id: str) -> dict[str, Any]:
+    from homeostat import assemble as room
+
+    known = request.end(ports.clock.now()) - config.columns.label.delay
+    window = config.training.window
+    start = known - window.length if window.kind == "sliding" and window.length else None
+    snapshot = room.assemble(ports.source.read(config, start, known), config, known)
     data = _parquet(_marked(snapshot))
     digest = hashlib.sha256(data).hexdigest()
     key = f"snapshots/{config.name}/{digest}.parquet"
@@ -105,6 +124,38 @@ def assemble(config: ModelConfig, request: RetrainRequest, ports: Ports) -> dict
     )
 
 
+def _begun(ports: Ports, model: str, request: RetrainRequest, now: datetime) -> RetrainRequest:
+    """The request as its first try saw it: a later try looks at the same rows, whatever time it is."""
+    try:
+        return load_request(ports.store, model, request.run_key)
+    except NotFound:
+        request = replace(request, until=request.end(now).isoformat())
+        save_request(ports.store, model, request)
+        return request
+
+
+Step = Callable[[ModelConfig, str, Ports], dict[str, Any]]
+
+
+def _ends_aloud(step: Step) -> Step:
+    """End the retrain in MLflow, and give the right of way back, when a step fails for good."""
+
+    @wraps(step)
+    def run(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
+        try:
+            return step(config, run_key, ports)
+        except (Unavailable, StaleRevision, Superseded):
+            raise  # it may pass, or there was nothing to do
+        except HomeostatError as error:
+            begun = find_result(ports.store, config.name, run_key, "assemble")
+            if begun is not None:
+                _failed(config, ports, run_key, begun["run_id"], error)
+            raise
+
+    return run
+
+
+@_ends_aloud
 def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     """Fit the pipeline on the snapshot and write the bundle: pipeline, reference, manifest."""
     from homeostat import training
@@ -128,13 +179,15 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
             **environment,
         },
     )
-    try:
-        estimator = training.fit(config, rows, weights, spec)
-    except Exception as error:
-        _failed(config, ports, request, data["run_id"], f"{type(error).__name__}: {error}")
-        raise
+    estimator = training.fit(config, rows, weights, spec)
     predictor = training.Predictor.of(config, estimator)
-    reference = training.make_reference(config, predictor, holdout)
+    try:
+        reference = training.make_reference(config, predictor, holdout)
+    except HomeostatError:
+        raise
+    except Exception as error:  # the user's own code, on its first rows
+        msg = f"{config.folder}, {spec}: it fits, but predicting fails with {type(error).__name__}: {error}"
+        raise PipelineError(msg) from error
     manifest = {
         "run_key": run_key,
         "snapshot": data["digest"],
@@ -161,6 +214,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     )
 
 
+@_ends_aloud
 def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     """Score candidate and champion on the same holdout, and leave pictures to compare."""
     from homeostat import training
@@ -205,6 +259,7 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     return save_result(ports.store, config.name, run_key, "validate", result)
 
 
+@_ends_aloud
 def judge(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     """Hold the candidate against the gate; refused is told, recorded, and leaves the champion alone."""
     from homeostat import gate
@@ -242,6 +297,7 @@ def judge(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     return save_result(ports.store, config.name, run_key, "gate", result)
 
 
+@_ends_aloud
 def register(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     """Make the candidate a version with tags that say where it came from; once per run key.
 
@@ -311,18 +367,36 @@ def _origin(request: RetrainRequest) -> dict[str, str]:
     }
 
 
-def _failed(config: ModelConfig, ports: Ports, request: RetrainRequest, run_id: str, why: str) -> None:
-    """Say in MLflow why the retrain ended, and give the right of way back."""
-    ports.registry.log(run_id, tags={"homeostat.failed": why[:4000]})
+def _failed(config: ModelConfig, ports: Ports, run_key: str, run_id: str, error: HomeostatError) -> None:
+    """Say in MLflow why the retrain ended, keep what was refused, and give the right of way back."""
+    artifacts = {}
+    if isinstance(error, QualityRefused):
+        artifacts["data_quality.json"] = _dump(error.report)
+        if error.quarantined is not None and len(error.quarantined):
+            _quarantine(ports, config.name, error.quarantined)
+    ports.registry.log(
+        run_id,
+        tags={"homeostat.failed": f"{type(error).__name__}: {error}"[:4000]},
+        artifacts=artifacts,
+    )
     ports.registry.end_run(run_id, "FAILED")
-    ports.ledger.release(config.name, request.run_key)
+    ports.ledger.release(config.name, run_key)
+
+
+def _quarantine(ports: Ports, model: str, rows: pd.DataFrame) -> None:
+    data = _parquet(rows)
+    ports.store.put(f"quarantine/{model}/{hashlib.sha256(data).hexdigest()}.parquet", data)
 
 
 def _marked(snapshot: Snapshot) -> pd.DataFrame:
     """Training and holdout rows in one frame, each row told which it is and what it weighs."""
-    weights = 1.0 if snapshot.weights is None else snapshot.weights
-    train = snapshot.train.assign(**{_PART: "train", _WEIGHT: weights})
-    return pd.concat([train, snapshot.holdout.assign(**{_PART: "holdout", _WEIGHT: 1.0})], ignore_index=True)
+    parts = {"train": snapshot.train.copy(), "holdout": snapshot.holdout.copy()}
+    for name, part in parts.items():
+        part[_PART] = name
+        part[_WEIGHT] = 1.0
+    if snapshot.weights is not None:
+        parts["train"][_WEIGHT] = snapshot.weights
+    return pd.concat(list(parts.values()), ignore_index=True)
 
 
 def _read_snapshot(ports: Ports, key: str) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
