@@ -111,6 +111,9 @@ class Ledger(Protocol):
         refused for ever.
         """
 
+    def holder(self, model: str, at: datetime) -> str | None:
+        """Who is retraining the model at this time; None when nobody is, or their lease ran out."""
+
     def release(self, model: str, holder: str) -> None:
         """Give the right of way back; not holding it is fine."""
 

@@ -208,6 +208,15 @@ def test_one_retrain_at_a_time(ledger, model):
     assert ledger.claim(model + "x", "t2", "run3", NOW, HOUR).granted
 
 
+def test_the_holder_is_known_until_it_gives_back_or_its_lease_runs_out(ledger, model):
+    assert ledger.holder(model, NOW) is None
+    assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
+    assert ledger.holder(model, NOW) == "run1"
+    assert ledger.holder(model, NOW + HOUR) is None
+    ledger.release(model, "run1")
+    assert ledger.holder(model, NOW) is None
+
+
 def test_a_lease_that_ran_out_no_longer_blocks(ledger, model):
     assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
     assert ledger.claim(model, "t2", "run2", NOW + HOUR, HOUR).granted

@@ -3,9 +3,11 @@
 import json
 from datetime import timedelta
 
+import pandas as pd
 import pytest
 
 from homeostat import flows
+from homeostat.config import load_model
 from homeostat.trigger import WindowRecord
 from toy import T0, notices, retrain, rows_between, serve
 
@@ -83,18 +85,14 @@ def test_a_file_that_comes_late_is_counted_at_the_next_look(config, ports, champ
 
 
 def test_an_hour_is_counted_once_whatever_the_window(config, ports, champion, monkeypatch):
-    from homeostat.flows import monitoring
+    from homeostat.flows import log
 
     serve(config, ports, rows_between(T0, T0 + 6 * HOUR))
     check(config, ports, 5)
     read = []
-    original = monitoring.log.read_predictions
-    monkeypatch.setattr(
-        monitoring.log, "read_predictions", lambda *a, **k: read.append(a[2]) or original(*a, **k)
-    )
-    monkeypatch.setattr(
-        monitoring.log, "read_labelled", lambda *a, **k: original(*a[:4]).rows.iloc[:0].assign(y=[])
-    )
+    original = log.read_predictions
+    monkeypatch.setattr(log, "read_predictions", lambda *a, **k: read.append(a[2]) or original(*a, **k))
+    monkeypatch.setattr(log, "read_labelled", lambda *a, **k: original(*a[:4]).rows.iloc[:0].assign(y=[]))
     check(config, ports, 6)
     assert T0 + 5 * HOUR in read
     assert len([start for start in read if start < T0 + 5 * HOUR]) == 0
@@ -140,3 +138,26 @@ def test_a_time_by_hand_is_taken_as_it_stands_and_the_clock_is_rounded_down(conf
 def test_records_survive_json():
     record = WindowRecord(T0, "1", 5, "pass", 0.0, "pending", None, None)
     assert WindowRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_a_batch_model_is_checked_on_its_source(folder, ports, ask):
+    path = folder / "model.yaml"
+    path.write_text(path.read_text() + "serve: none\n")
+    config = load_model(folder)
+    retrain(config, ports, ask())
+    later = rows_between(T0, T0 + 8 * HOUR, flip=True, shift=1.5)
+    pd.concat([pd.read_csv(folder / "rows.csv"), later]).to_csv(folder / "rows.csv", index=False)
+    answer = check(config, ports, 6)
+    assert (answer["verdict"], answer["performance"]) == ("alert", "alert")
+    assert answer["fired"]
+    assert ports.history.windows("toy")[-1].rows == 240
+
+
+def test_a_retrain_that_is_under_way_holds_the_trigger_back(config, ports, champion, ask):
+    serve(config, ports, rows_between(T0, T0 + 8 * HOUR, shift=1.5), labels=False)
+    flows.assemble(config, ask("by hand"), ports)
+    answers = [check(config, ports, hours) for hours in (4, 5, 6)]
+    assert [a["fired"] for a in answers] == [False, False, False]
+    assert answers[-1]["reason"] == "retrain_under_way"
+    ports.ledger.release("toy", ask("by hand").run_key)
+    assert check(config, ports, 7)["fired"]

@@ -94,6 +94,13 @@ class MemoryLedger:
                 self._leases[model] = Lease(holder, at + lease)
             return answer
 
+    def holder(self, model: str, at: datetime) -> str | None:
+        """See :meth:`homeostat.ports.Ledger.holder`."""
+        self._answer()
+        with self._lock:
+            held = self._leases.get(model)
+            return held.holder if held is not None and held.until > at else None
+
     def release(self, model: str, holder: str) -> None:
         """See :meth:`homeostat.ports.Ledger.release`."""
         self._answer()

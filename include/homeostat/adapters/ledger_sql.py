@@ -164,6 +164,14 @@ class SqlLedger:
                 db.execute(sa.insert(CLAIMS).values(**granted))
         return answer
 
+    def holder(self, model: str, at: datetime) -> str | None:
+        """See :meth:`homeostat.ports.Ledger.holder`."""
+        with self._connect(self._reading) as db:
+            row = db.execute(sa.select(LEASES).where(LEASES.c.model == model)).mappings().first()
+        if row is None or not row["holder"] or datetime.fromisoformat(row["until"]) <= at:
+            return None
+        return str(row["holder"])
+
     def release(self, model: str, holder: str) -> None:
         """See :meth:`homeostat.ports.Ledger.release`."""
         mine = (LEASES.c.model == model) & (LEASES.c.holder == holder)

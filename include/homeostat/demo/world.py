@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from homeostat.config import ModelConfig
@@ -13,6 +14,8 @@ from homeostat.replay import Answer, replay
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -105,6 +108,13 @@ class World(threading.Thread):
             )
             raise RuntimeError(msg)
 
+    def hurry(self) -> None:
+        """Send what is left as fast as it is answered, without waiting for checks."""
+        with self._moved:
+            self.pace = 0.0
+            self._checked = datetime.max.replace(tzinfo=UTC) - self.config.monitor.every * 3
+            self._moved.notify_all()
+
     def end(self) -> None:
         """Stop sending, and wait until what is under way has been answered."""
         self._ended.set()
@@ -121,10 +131,15 @@ class World(threading.Thread):
             rows,
             self.config,
             self.gateway,
-            rate=len(rows) / self.pace,
+            rate=len(rows) / self.pace if self.pace else None,
             concurrency=4,
             stop=self._ended,
-            on_answer=self.traffic.answers.append,
+            on_answer=self._note,
         )
-        self.traffic.sent += report.sent
-        self.traffic.failed += report.failed
+        if report.labels_failed:
+            logger.warning("%d labels were refused: %s", report.labels_failed, report.problems)
+
+    def _note(self, answer: Answer) -> None:
+        self.traffic.answers.append(answer)
+        self.traffic.sent += 1
+        self.traffic.failed += not answer.ok

@@ -1,39 +1,24 @@
-"""One drift check: contract, inputs, answers, performance, and whether it is time to retrain.
-
-The window is added up from profiles of its steps, each counted once and kept in the Store, so that a check
-costs what its new rows cost, however long the window is.
-"""
+"""One drift check: contract, inputs, answers, performance, and whether it is time to retrain."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pandas as pd
-
 from homeostat.config import ModelConfig
-from homeostat.config.errors import NotFound
-from homeostat.config.labels import label_texts
-from homeostat.drift import DriftReport, SchemaFinding, compare, schema_check
-from homeostat.flows import log
+from homeostat.drift import DriftReport
+from homeostat.flows.labelled import BATCHES, performance
 from homeostat.flows.mirror import mirror
 from homeostat.flows.request import parse_time
 from homeostat.flows.versions import load_facts, load_reference
-from homeostat.performance import BatchScore, PerformanceReport, all_metrics, assess
+from homeostat.flows.window import Looked, Window, drift_report, window_start
+from homeostat.performance import PerformanceReport
 from homeostat.ports import Notice, Ports, Store
-from homeostat.profile import Profile, Reference, count
-from homeostat.rollout import VersionRef
+from homeostat.profile import Reference
 from homeostat.trigger import TriggerDecision, WindowRecord, decide
-
-#: Fewer labelled rows than this say nothing about performance.
-MIN_LABELLED = 30
-#: How many batches performance looks back over.
-BATCHES = 10
-OUTPUTS = ("prediction", "confidence")
 
 
 def window_end_of(config: ModelConfig, asked: datetime | str) -> datetime:
@@ -63,56 +48,44 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     history = ports.history.windows(config.name, since=window_end - _lookback(config))
 
     facts = load_facts(ports.store, config.name, champion.digest)
-    window = _Window(
-        _Looked(config, ports.store, champion, reference), _start(config, facts, window_end), window_end
-    )
-    report = _drift(config, reference, window)
-    performance, batch = _performance(config, ports.store, champion, facts, window_end, history)
+    looked = Looked(config, ports, champion, reference)
+    window = Window(looked, window_start(config, facts, window_end), window_end)
+    report = drift_report(looked, window)
+    performed, batch = performance(looked, facts, window_end, history)
     record = WindowRecord(
         window_end=window_end,
         version=champion.version,
         rows=report.rows,
         drift=report.verdict,
         drifted_share=report.drifted_share,
-        performance=performance.verdict,
+        performance=performed.verdict,
         score=batch.score if batch else None,
-        decay=performance.decay,
+        decay=performed.decay,
     )
-    decision = decide(history, record, config.trigger)
+    decision = _unless_under_way(config, ports, decide(history, record, config.trigger))
     record = _with(record, decision)
 
-    metrics = _metrics(report, performance, record, decision)
+    metrics = _metrics(report, performed, record, decision)
     reports = _remember(config, ports.store, window_end, report)
     run_id = ports.history.record(
         config.name,
         record,
         metrics=metrics,
-        artifacts=_artifacts(reports, report, performance, decision, reference, window),
+        artifacts=_artifacts(reports, report, performed, decision, reference, window),
     )
     answer = _answer(
         config,
         window_end,
         verdict=report.verdict,
         drifted_share=report.drifted_share,
-        performance=performance.verdict,
+        performance=performed.verdict,
         fired=decision.fire,
         reason=decision.reason,
-        sentence=_sentence(config, report, performance, decision),
+        sentence=_sentence(config, report, performed, decision),
         url=ports.registry.url(run_id=run_id),
     )
     _tell(config, ports, report, answer)
     return answer
-
-
-def _start(config: ModelConfig, facts: Mapping[str, Any], end: datetime) -> datetime:
-    """The window's start; never before the champion's own data end, which it knows already.
-
-    Otherwise a version that learnt a new world would be told for a whole window's length that the old
-    one looks different.
-    """
-    start = end - config.monitor.window
-    known = facts.get("trained_until")
-    return max(start, datetime.fromisoformat(known)) if known else start
 
 
 def _lookback(config: ModelConfig) -> timedelta:
@@ -123,118 +96,13 @@ def _lookback(config: ModelConfig) -> timedelta:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Looked:
-    """What a check holds the window against, and where its rows lie."""
-
-    config: ModelConfig
-    store: Store
-    champion: VersionRef
-    reference: Reference
-
-
-class _Window:
-    """The window's profiles: over all served rows, and over the champion's answers only."""
-
-    def __init__(self, looked: _Looked, start: datetime, end: datetime) -> None:
-        self.rows = Profile.empty(looked.reference.frames)
-        self.answers = Profile.empty(looked.reference.frames)
-        self.findings: dict[tuple[str, str], SchemaFinding] = {}
-        self.torn: list[str] = []
-        step_end = end
-        while step_end > start:
-            step = max(start, step_end - looked.config.monitor.every)
-            self._add(looked, step, step_end)
-            step_end = step
-
-    def _add(self, looked: _Looked, start: datetime, end: datetime) -> None:
-        """Add one step's counts; they are kept under the names of the files that they come from."""
-        model, store, frames = looked.config.name, looked.store, looked.reference.frames
-        files = log.files_between(store, model, "predictions", start, end)
-        if not files:
-            return
-        source = hashlib.sha256("\n".join((looked.champion.version, *files)).encode()).hexdigest()[:16]
-        name = f"profiles/{model}/{frames.digest[:16]}/{start:%Y-%m-%dT%H%M%S}-{source}"
-        try:
-            notes = json.loads(store.get(f"{name}.json"))
-            rows = Profile.from_bytes(store.get(f"{name}-rows.bin"), frames)
-            answers = Profile.from_bytes(store.get(f"{name}-answers.bin"), frames)
-        except NotFound:
-            read = log.read_predictions(store, looked.config, start, end, files=files)
-            rows, answers = _count(looked, read.rows)
-            notes = {"findings": _findings(looked.config, read.rows), "torn": list(read.torn)}
-            store.put(f"{name}-rows.bin", rows.to_bytes(), overwrite=True)
-            store.put(f"{name}-answers.bin", answers.to_bytes(), overwrite=True)
-            store.put(f"{name}.json", json.dumps(notes).encode(), overwrite=True)
-        self.rows += rows
-        self.answers += answers
-        for finding in (SchemaFinding(**found) for found in notes["findings"]):
-            self.findings[finding.column, finding.kind] = finding
-        self.torn += notes["torn"]
-
-
-def _count(looked: _Looked, rows: pd.DataFrame) -> tuple[Profile, Profile]:
-    """Counts over all served rows, and over those that the champion's version answered."""
-    frames = looked.reference.frames
-    frame = rows[list(looked.config.feature_names)].copy()
-    frame["prediction"] = rows["_prediction"]
-    frame["confidence"] = rows["_confidence"]
-    mine = (rows["_version"] == looked.champion.version).to_numpy()
-    everything = count(frames, frame)
-    return everything, everything if mine.all() else count(frames, frame[mine])
-
-
-def _findings(config: ModelConfig, rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Where the step's rows break the contract; columns that nobody knows were noted by the gateway."""
-    extra = {name for text in rows["_extra"].dropna().unique() for name in text.split(",") if name}
-    frame = rows[list(config.feature_names)].assign(**dict.fromkeys(sorted(extra)))
-    return [asdict(finding) for finding in schema_check(frame, config)] if len(rows) else []
-
-
-def _drift(config: ModelConfig, reference: Reference, window: _Window) -> DriftReport:
-    """Inputs over all rows, answers over the champion's own."""
-    rows = compare(reference.profile, window.rows, config.monitor)
-    answers = compare(reference.profile, window.answers, config.monitor)
-    return replace(rows, outputs=answers.outputs, schema=tuple(window.findings.values()))
-
-
-def _performance(
-    config: ModelConfig,
-    store: Store,
-    champion: VersionRef,
-    facts: Mapping[str, Any],
-    end: datetime,
-    history: Sequence[WindowRecord],
-) -> tuple[PerformanceReport, BatchScore | None]:
-    """Score the newest step whose labels should be there, and hold it to the baseline."""
-    metric = monitored_metric(config)
-    known = end - config.columns.label.delay
-    rows = log.read_labelled(store, config, known - config.monitor.every, known, known_by=end)
-    rows = rows[rows["_version"] == champion.version]
-    baseline = facts.get("metrics", {}).get(metric)
-    batch = None
-    if len(rows) >= MIN_LABELLED:
-        label = rows[config.columns.label.name]
-        truth = label.to_numpy() if config.task == "regression" else label_texts(label)
-        answer = rows["_prediction"]
-        scores = all_metrics(config.task, truth, answer.to_numpy(), None)
-        batch = BatchScore(end, scores[metric], len(rows))
-    before = [
-        BatchScore(record.window_end, record.score, record.rows)
-        for record in history
-        if record.version == champion.version and record.score is not None and record.window_end < end
-    ]
-    scores_so_far = [*before[-(BATCHES - 1) :], *([batch] if batch else [])]
-    return assess(config, baseline, scores_so_far, pending=batch is None), batch
-
-
-def monitored_metric(config: ModelConfig) -> str:
-    """The gate's metric where served answers alone can give it, otherwise accuracy.
-
-    The log keeps the answer and its confidence, not every class's probability.
-    """
-    needs_probabilities = config.metric in ("roc_auc", "log_loss")
-    return "accuracy" if needs_probabilities else config.metric
+def _unless_under_way(config: ModelConfig, ports: Ports, decision: TriggerDecision) -> TriggerDecision:
+    """Hold back while a retrain is on its way: the cure for this drift may be in the canary already."""
+    holder = ports.ledger.holder(config.name, ports.clock.now()) if decision.fire else None
+    if holder is None or decision.repeated:
+        return decision
+    sentence = f"Retrain {holder} is under way already. Without it: {decision.sentence}"
+    return replace(decision, fire=False, reason="retrain_under_way", state="building", sentence=sentence)
 
 
 def _with(record: WindowRecord, decision: TriggerDecision) -> WindowRecord:
@@ -275,7 +143,7 @@ def _artifacts(
     performance: PerformanceReport,
     decision: TriggerDecision,
     reference: Reference,
-    window: _Window,
+    window: Window,
 ) -> dict[str, bytes]:
     from homeostat.training import figures
 

@@ -7,7 +7,7 @@ gateways follow the ledger. Losing the race means reading again and deciding aga
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from homeostat.config import ModelConfig
@@ -31,6 +31,8 @@ from homeostat.rollout import (
 
 #: Two processes that write at the same moment both get through within a few tries.
 _TRIES = 20
+#: How long the gateways have for loading a candidate before time goes on without them.
+WARM_UP = timedelta(minutes=2)
 
 
 def change(
@@ -124,12 +126,16 @@ def _superseded(rollout: Any) -> Any:
 
 
 def tick(model: str, ledger: Ledger, *, by: str, now: datetime | None = None) -> Traffic:
-    """Let time and evidence work on the active rollout; safe to call from anywhere, as often as one likes."""
+    """Let time and evidence work on the active rollout; safe to call from anywhere, as often as one likes.
+
+    A candidate that has just been registered is left to the gateways for :data:`WARM_UP`: they begin its
+    shadow once it is loaded. This tick is for the case that no gateway is alive.
+    """
     now = now or datetime.now(UTC)
     for _ in range(_TRIES):
         traffic = ledger.read(model)
         rollout = traffic.active
-        if rollout is None:
+        if rollout is None or (rollout.phase is Phase.REGISTERED and now - rollout.entered_at < WARM_UP):
             return traffic
         decision = decide(traffic, ledger.evidence(model, rollout.id), now)
         if decision.transition is None:

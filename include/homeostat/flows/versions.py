@@ -9,24 +9,38 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config import ModelConfig
-from homeostat.config.errors import NotFound
+from homeostat.config.errors import HomeostatError, NotFound
 from homeostat.ports import Ports, Store
 
 if TYPE_CHECKING:
     from homeostat.profile import Reference
     from homeostat.training import Bundle
 
+MANIFEST = "manifest.json"
+
 
 def put_bundle(store: Store, model: str, digest: str, folder: Path) -> None:
-    """Copy a bundle folder into the Store under its digest."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            store.put(f"bundles/{model}/{digest}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    """Copy a bundle folder into the Store under its digest, whole or not at all.
+
+    Another try of the same retrain fits anew and so has another digest: what a failed one has written
+    would lie there for ever. After a kill it does, but nothing names it and it lacks its manifest.
+    """
+    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda p: p.name == MANIFEST)
+    keys = [f"bundles/{model}/{digest}/{path.relative_to(folder).as_posix()}" for path in files]
+    there = set(store.list(f"bundles/{model}/{digest}/"))
+    try:
+        for key, path in zip(keys, files, strict=True):
+            store.put(key, path.read_bytes())
+    except Exception:
+        with suppress(HomeostatError):
+            for key in set(keys) - there:
+                store.delete(key)
+        raise
 
 
 @contextmanager

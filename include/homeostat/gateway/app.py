@@ -127,6 +127,11 @@ class Gateway:
         return encode.predictions(answer.predictions), [
             (b"x-homeostat-version", answer.version.encode()),
             (b"x-homeostat-variant", answer.variant.encode()),
+            *(
+                [(b"x-homeostat-fell-back-from", answer.fell_back_from.encode())]
+                if answer.fell_back_from
+                else []
+            ),
         ]
 
     async def _labels(

@@ -27,6 +27,7 @@ class Answer:
     predictions: list[Any]
     version: str
     variant: str
+    fell_back_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class _Part:
     variant: str
     scored: Scored
     note: str = ""
+    fell_back_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Engine:
         if isinstance(cohorts, str):
             part = await self._answer(state, table, cohorts, rows)
             self._record(state, table, part, rows, _Asked(request_id, ids, received_at))
-            return Answer(part.scored.predictions, part.leg.ref.version, part.variant)
+            return Answer(part.scored.predictions, part.leg.ref.version, part.variant, part.fell_back_from)
         pieces = [(variant, picked, rows.take(picked)) for variant, picked in cohorts.items()]
         parts = await asyncio.gather(
             *(self._answer(state, table, variant, piece) for variant, _, piece in pieces)
@@ -95,7 +97,8 @@ class Engine:
             self._record(state, table, part, piece, asked)
         versions = dict.fromkeys(part.leg.ref.version for part in parts)
         variants = dict.fromkeys(part.variant for part in parts)
-        return Answer(merged, ",".join(versions), ",".join(variants))
+        fell_back = dict.fromkeys(part.fell_back_from for part in parts if part.fell_back_from)
+        return Answer(merged, ",".join(versions), ",".join(variants), ",".join(fell_back))
 
     async def _answer(self, state: ModelState, table: Table, variant: str, rows: Rows) -> _Part:
         leg, champion = table.leg(variant), table.champion
@@ -123,7 +126,11 @@ class Engine:
         candidate.metrics.fallbacks.inc(rows.count)
         self._trip(state)
         return _Part(
-            part.leg, part.variant, part.scored, f"candidate {candidate.ref.version}: {_what(result)}"
+            part.leg,
+            part.variant,
+            part.scored,
+            f"candidate {candidate.ref.version}: {_what(result)}",
+            candidate.ref.version,
         )
 
     async def _champion(
@@ -140,7 +147,8 @@ class Engine:
                 self._count(state, table, champion, variant, rows, result)
                 champion.metrics.fallbacks.inc(rows.count)
                 self._trip(state)
-                return _Part(previous, CHAMPION, second, f"champion {champion.ref.version}: {_what(result)}")
+                failed = champion.ref.version
+                return _Part(previous, CHAMPION, second, f"champion {failed}: {_what(result)}", failed)
         if isinstance(result, Scored):  # a poor answer is still the best there is; NaN goes out as null
             self._count(state, table, champion, variant, rows, result)
             self._trip(state)
