@@ -207,7 +207,9 @@ def rollback(model: Model, *, reason: Reason = "by hand", as_json: AsJson = Fals
 def gateway(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)
+    ] = 8080,
 ) -> None:
     """Run a gateway: serves every model's champion, and canaries by the ledger."""
     from homeostat.commands import serve_gateway

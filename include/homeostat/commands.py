@@ -266,8 +266,8 @@ def serve_gateway(settings: Settings, host: str, port: int) -> None:
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             pass
-    except (OSError, OverflowError) as error:
-        why = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
+    except OSError as error:
+        why = str(error.strerror or error).partition(" (while")[0]
         msg = f"cannot listen on {host}, port {port}: {why}; choose another with --port (0 takes a free one)"
         raise Unavailable(msg) from None
     run(settings, host, port)
