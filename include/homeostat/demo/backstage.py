@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -80,12 +81,12 @@ class Backstage:
             raise StoryError(msg)
         return self.platform
 
-    @property
+    @cached_property
     def ports(self) -> Ports:
-        """The platform's own store, ledger and registry."""
+        """The platform's own store, ledger and registry; not before it is up."""
         from homeostat.adapters import build_ports
 
-        return build_ports(self.settings)
+        return build_ports(self._up.settings)
 
     @property
     def check_dag(self) -> str:
@@ -116,6 +117,8 @@ class Backstage:
         return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
     def _begin_world(self) -> None:
+        if not self.served:
+            return  # scored in batch elsewhere: the checks read the source
         source = self.ports.source
         self.world = World(
             self.config,
@@ -128,12 +131,10 @@ class Backstage:
 
     def _check_next(self) -> dict[str, Any]:
         """Wait for the next window's traffic, then check it in Airflow."""
-        if self.world is None:
-            msg = "there is no traffic"
-            raise StoryError(msg)
         end = self.window_end + self.config.monitor.every
-        self.world.wait_for(end)
-        self._flush()
+        if self.world is not None:
+            self.world.wait_for(end)
+            self._flush()
         stamp = end.isoformat()
         run_id = self.airflow.trigger(self.check_dag, {"window_end": stamp}, run_id=f"replayed__{stamp}")
         run = self.airflow.wait_for_run(self.check_dag, run_id, RUN_SECONDS)
@@ -142,20 +143,21 @@ class Backstage:
             raise StoryError(msg)
         answer: dict[str, Any] = self.airflow.xcom(self.check_dag, run_id, "check")
         self.window_end = end
-        self.world.checked(end)
+        if self.world is not None:
+            self.world.checked(end)
         if answer["fired"]:
             self.told.triggers.append({"window_end": answer["window_end"], "reason": answer["reason"]})
         self._show(answer)
         return answer
 
     @contextmanager
-    def _slowly(self) -> Iterator[None]:
+    def _slowly(self, seconds: float) -> Iterator[None]:
         """Let a window take longer: a rollout takes seconds here and must not outlast whole seasons."""
         if self.world is None:
             yield
             return
         pace = self.world.pace
-        self.world.pace = max(pace, self.story.seconds_per_window_in_rollouts)
+        self.world.pace = max(pace, seconds)
         try:
             yield
         finally:
@@ -165,6 +167,15 @@ class Backstage:
         """Check the next window if its traffic has been sent already."""
         if self.world is not None and self.world.window_end > self.window_end:
             self._check_next()
+
+    def _check_before_canary(self) -> None:
+        """Check what is due while a candidate is being made; its canary is over in a moment."""
+        model = self.config.name
+        if (
+            self.ports.ledger.holder(model, datetime.now(UTC))
+            and self.ports.ledger.read(model).active is None
+        ):
+            self._check_when_due()
 
     def _show(self, answer: dict[str, Any]) -> None:
         start = self.window_end - self.config.monitor.every

@@ -107,7 +107,7 @@ class Stages(Backstage):
         began = time.monotonic()
         before = self.ports.ledger.read(self.config.name).champion
         run_id = self._triggered_run()
-        with self._slowly():
+        with self._slowly(self.story.seconds_per_window_in_rollouts):
             self._follow("retrain", run_id, meanwhile=self._check_when_due)
         traffic = self.ports.ledger.read(self.config.name)
         if traffic.champion is None or traffic.champion == before:
@@ -163,8 +163,8 @@ class Stages(Backstage):
             "force": True,
         }
         run_id = self.airflow.trigger(self.retrain_dag, conf)
-        with self._slowly():
-            self._follow("rollback", run_id, meanwhile=self._check_when_due, expect="failed")
+        with self._slowly(12.0):
+            self._follow("rollback", run_id, meanwhile=self._check_before_canary, expect="failed")
         traffic = self.ports.ledger.read(self.config.name)
         rollout = traffic.rollout
         if rollout is None or str(rollout.phase) != "rolled_back" or traffic.champion != champion:

@@ -39,7 +39,7 @@ class Story(Section):
     patience: Annotated[int, Field(ge=1)] = 20
     after: Annotated[int, Field(ge=1)] = 2
     seconds_per_window: Annotated[float, Field(gt=0)] = 6.0
-    seconds_per_window_in_rollouts: Annotated[float, Field(gt=0)] = 25.0
+    seconds_per_window_in_rollouts: Annotated[float, Field(gt=0)] = 12.0
     data_env: str = ""
     env: dict[str, str] = Field(default_factory=dict)
     overrides: dict[str, Any] = Field(default_factory=dict)

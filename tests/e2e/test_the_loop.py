@@ -1,0 +1,75 @@
+"""The whole loop under the real scheduler, as the demonstration tells it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def tell(tmp_path, *options, models=None):
+    """Run the demonstration to its end; gives exit status, report and what was printed."""
+    report = tmp_path / "report.json"
+    env = {
+        **os.environ,
+        "HOMEOSTAT_STATE": str(tmp_path / "state"),
+        "PYTHONPATH": str(ROOT / "include"),
+        **({"HOMEOSTAT_MODELS": str(models)} if models else {}),
+    }
+    program = [sys.executable, "-c", "from homeostat.cli import main; main()", "demo", "--exit"]
+    done = subprocess.run(
+        [*program, "--report", str(report), *options],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=850,
+        check=False,
+    )
+    assert report.exists(), done.stdout[-4000:]
+    return done, json.loads(report.read_text())
+
+
+def test_the_loop_closes_by_itself_and_a_bad_version_is_taken_back(tmp_path):
+    done, report = tell(tmp_path)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert report["ok"]
+    stages = {stage["name"]: stage for stage in report["stages"]}
+    assert list(stages) == ["platform", "first_version", "quiet", "drift", "retrain", "after", "rollback"]
+    assert len(report["triggers"]) == 1, "nothing before the drift, one retrain after it"
+    assert report["triggers"][0]["reason"] == "sustained_drift"
+    assert stages["drift"]["detail"]["windows"] >= 3
+    assert report["requests"]["sent"] > 1000
+    assert report["requests"]["failed"] == 0
+    assert 0 < report["rollback_seconds"] < 10
+    assert stages["rollback"]["detail"]["by"].startswith("gateway")
+    accuracy = report["accuracy"]
+    assert accuracy["drifted"] < accuracy["before_drift"] - 0.05
+    assert accuracy["after"] > accuracy["drifted"]
+    versions = {version["version"]: version["tags"] for version in report["versions"]}
+    assert sorted(versions) == ["1", "2", "3"]
+    assert [versions[v]["homeostat.gate"] for v in "123"] == ["passed", "passed", "forced"]
+    assert versions["2"]["homeostat.phase"] == "champion"
+    assert versions["2"]["homeostat.reason"] == "sustained_drift"
+    assert versions["3"]["homeostat.phase"] == "rolled_back"
+    assert sum(stage["seconds"] for stage in report["stages"]) < 600
+
+
+def test_a_batch_model_goes_the_same_way_without_shadow_and_canary(tmp_path):
+    models = tmp_path / "models"
+    shutil.copytree(ROOT / "include" / "models" / "pump_fault", models / "pump_fault")
+    path = models / "pump_fault" / "model.yaml"
+    path.write_text(path.read_text() + "serve: none\n")
+    done, report = tell(tmp_path, models=models)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert [stage["name"] for stage in report["stages"]][-3:] == ["drift", "retrain", "after"]
+    assert len(report["triggers"]) == 1
+    assert [version["tags"]["homeostat.gate"] for version in report["versions"]] == ["passed", "passed"]
+    assert report["requests"] == {"sent": 0, "failed": 0}
