@@ -138,6 +138,14 @@ def config(folder: Path, rows):
 
 
 @pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of a retrain's time, and says nothing about what is tested here."""
+    for name in ("evaluation", "drift_over_time", "reference_vs_window"):
+        drawn = {} if name == "evaluation" else b"a picture"
+        monkeypatch.setattr(f"homeostat.training.figures.{name}", lambda *_, drawn=drawn: drawn)
+
+
+@pytest.fixture
 def ports():
     return fake_ports(start=T0)
 

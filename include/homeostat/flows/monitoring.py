@@ -159,11 +159,15 @@ def _sentence(
     config: ModelConfig, report: DriftReport, performance: PerformanceReport, decision: TriggerDecision
 ) -> str:
     drifted = [verdict.name for verdict in report.features if verdict.verdict == "alert"]
+    broken = [f"{found.column}: {found.detail}" for found in report.schema if found.severity != "info"]
     inputs = {
         "alert": f"inputs have drifted ({', '.join(drifted)})",
-        "pass": "inputs as expected",
+        "pass": "no drift of the inputs" if broken else "inputs as expected",
         "not_computable": f"inputs not computable ({report.reason})",
     }[report.verdict]
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        inputs += f", but the contract is broken ({'; '.join(broken[:3])}{more})"
     action = "RETRAIN" if decision.fire else "no retrain"
     return f"{config.name}: {inputs}; performance {performance.verdict}; {action}: {decision.sentence}"
 

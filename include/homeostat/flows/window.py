@@ -109,7 +109,9 @@ def drift_report(looked: Looked, window: Window) -> DriftReport:
     """Inputs over all rows, answers over the champion's own."""
     rows = compare(looked.reference.profile, window.rows, looked.config.monitor)
     answers = compare(looked.reference.profile, window.answers, looked.config.monitor)
-    return replace(rows, outputs=answers.outputs, schema=tuple(window.findings.values()))
+    # What the steps' own rows showed, and what only the whole window shows beside the reference.
+    whole = {(finding.column, finding.kind): finding for finding in rows.schema}
+    return replace(rows, outputs=answers.outputs, schema=tuple((window.findings | whole).values()))
 
 
 def window_start(config: ModelConfig, facts: Mapping[str, Any], end: datetime) -> datetime:

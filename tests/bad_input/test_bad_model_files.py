@@ -1,0 +1,174 @@
+"""A model.yaml or pipeline.py that is wrong, as a user of the command line meets it."""
+
+import json
+
+import pytest
+
+from homeostat.config import load_models
+from homeostat.config.errors import ConfigError
+from homeostat.flows import RetrainRequest
+from toy import MODEL
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+GRUMPY = """
+from sklearn.dummy import DummyClassifier
+
+
+class Grumpy(DummyClassifier):
+    def predict(self, rows):
+        raise RuntimeError("not today")
+
+    predict_proba = predict
+
+
+def build():
+    return Grumpy()
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("name: toy", "name: [toy"), ("line", "not valid YAML")),
+        (("monitor: {every: 1h", "monitor: {evry: 1h"), ("monitor.evry", "did you mean 'every'?")),
+        (("trigger: {consecutive: 2", "trigger: {consecutive: -1"), ("trigger.consecutive", "-1")),
+        (("a: {type: number}", "a: {type: nmber}"), ("schema.features.a.type", "'number'", "'nmber'")),
+        (("name: toy", "name: a/b"), ("line 2, name", "'a/b'", "lower-case letters")),
+        (("name: toy", "name: ../toy"), ("line 2, name", "'../toy'", "lower-case letters")),
+        (("name: toy", "name: toy.v2"), ("line 2, name", "'toy.v2'", "lower-case letters")),
+    ],
+    ids=lambda value: value[1][:30] if isinstance(value[0], str) and len(value) == 2 else None,
+)
+@pytest.mark.parametrize("command", ["check", "retrain"])
+def test_a_mistake_in_model_yaml_is_one_sentence_with_file_and_key(cli, folder, home, command, change, words):
+    path = folder / "model.yaml"
+    path.write_text(MODEL.replace(*change, 1))
+    cli(command, "toy").refused("ConfigError", str(path), *words)
+    assert not (home / "state").exists(), "refused before anything is begun"
+
+
+def test_two_models_of_one_name_are_refused_by_name_and_the_first_goes_on(cli, folder, home):
+    other = home / "models" / "toy2"
+    other.mkdir()
+    (other / "model.yaml").write_text(MODEL)
+    with pytest.raises(ConfigError, match="no two models share a name"):
+        load_models(home / "models")
+    cli("check", "toy2").refused(str(other / "model.yaml"), "name is 'toy' but the folder is 'toy2'")
+    cli("check", "toy").refused("MLFLOW_TRACKING_URI")  # it got as far as MLflow, which is down
+
+
+def test_a_gateway_does_not_start_on_a_model_file_that_is_wrong(cli, home):
+    other = home / "models" / "broken"
+    other.mkdir()
+    (other / "model.yaml").write_text("nme: broken\n")
+    said = cli("gateway", "--port", "0")
+    assert (said.status, said.out) == (1, "")
+    assert f"{other / 'model.yaml'}, line 1, nme: unknown key; did you mean 'name'?" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_broken_neighbour_stops_no_other_model(cli, home, config):
+    other = home / "models" / "broken"
+    other.mkdir()
+    (other / "model.yaml").write_text("}")
+    assert cli("status", "toy").status == 0
+    assert sorted(cli("status", "--json").json) == ["broken", "toy"]
+    cli("check", "broken").refused(str(other / "model.yaml"), "not valid YAML")
+
+
+def test_overrides_that_are_wrong_are_named(cli, tmp_path, monkeypatch):
+    path = tmp_path / "overrides.yaml"
+    monkeypatch.setenv("HOMEOSTAT_OVERRIDES", str(path))
+    cli("check", "toy").refused("HOMEOSTAT_OVERRIDES", str(path))
+    path.write_text("toy: {shadow: {duraton: 1s}}")
+    cli("check", "toy").refused("shadow.duraton", "did you mean 'duration'?")
+
+
+@pytest.fixture
+def by_hand(cli, monkeypatch, ports, rows):
+    """The command line over fakes, so that a retrain gets to the step that is wrong."""
+    from homeostat import commands
+
+    rows()
+    monkeypatch.setattr(commands, "build_ports", lambda settings: ports)
+    return lambda *more: cli("retrain", "toy", "--until", "2026-03-02T00:00Z", *more)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import no_such_package\n", ("pipeline.py, line 1", "does not import", "no_such_package")),
+        ("def build(:\n", ("pipeline.py, line 1", "does not import", "SyntaxError")),
+        ("def bild():\n    pass\n", ("pipeline.py", "no function 'build'", "functions there: bild")),
+        ("def build():\n    return 5\n", ("pipeline.py:build", "returned 5", "unfitted scikit-learn")),
+        ("def build():\n    return 1 / 0\n", ("pipeline.py:build", "ZeroDivisionError")),
+        (
+            GRUMPY,
+            ("pipeline.py:build", "RuntimeError: not today"),
+        ),
+    ],
+    ids=["import", "syntax", "name", "type", "build", "predict"],
+)
+def test_a_pipeline_that_does_not_work_is_named_and_leaves_no_version(by_hand, folder, ports, code, words):
+    (folder / "pipeline.py").write_text(code)
+    said = by_hand()
+    assert (said.status, said.out) == (1, "")
+    assert "Traceback" not in said.err
+    assert all(word in said.err for word in ("PipelineError", str(folder), *words)), said.err
+    (run,) = ports.registry.runs.values()
+    assert run.status == "FAILED"
+    assert run.tags["homeostat.failed"].startswith("PipelineError: ")
+    assert ports.registry.versions("toy") == []
+    assert ports.store.list("bundles/") == []
+    assert not [key for key in ports.store.list("retrain/") if key.endswith("train.json")]
+    assert ports.ledger.read("toy").revision == 0
+
+
+def test_after_a_pipeline_was_mended_the_next_retrain_goes_through(by_hand, folder, ports):
+    good = (folder / "pipeline.py").read_text()
+    (folder / "pipeline.py").write_text("import no_such_package\n")
+    assert by_hand().status == 1
+    (folder / "pipeline.py").write_text(good)
+    said = by_hand("--json")
+    assert (said.status, said.json["phase"]) == (0, "champion")
+
+
+def test_a_candidate_that_the_gate_refuses_is_told_as_json_and_by_the_exit_status(by_hand, ports):
+    assert by_hand().status == 0
+    said = by_hand("--pipeline", "pipeline.py:hopeless", "--json")
+    assert said.status == 1
+    assert (said.json["passed"], said.json["goes_on"]) == (False, False)
+    assert [v.version for v in ports.registry.versions("toy")] == ["1"]
+    assert by_hand("--pipeline", "other.py:build").err.strip().endswith("HistGradientBoostingClassifier()")
+
+
+@pytest.mark.parametrize("window", ["0d", "5", "soon"])
+def test_a_form_filled_in_wrongly_begins_nothing(config, ports, ask, window):
+    from homeostat import flows
+
+    with pytest.raises(ConfigError, match="training_window"):
+        flows.assemble(config, ask(training_window=window), ports)
+    with pytest.raises(ConfigError, match="until"):
+        flows.assemble(config, ask(until="gestern"), ports)
+    assert ports.store.list("") == []
+    assert not ports.registry.runs
+    assert flows.assemble(config, ask("run 2"), ports)["rows"], "nobody holds the right of way"
+
+
+def test_a_retry_learns_from_the_rows_that_the_first_try_saw(config, ports, ask):
+    from datetime import timedelta
+
+    from homeostat import flows
+
+    request: RetrainRequest = ask()
+    ports.registry.down = True
+    with pytest.raises(Exception, match="down"):
+        flows.assemble(config, request, ports)
+    ports.registry.down = False
+    ports.clock.advance(timedelta(hours=30))
+    until = flows.assemble(config, request, ports)["until"]
+    assert until == "2026-03-01T23:00:00+00:00"
+    (key,) = ports.store.list("snapshots/")
+    assert key
+    assert json.loads(ports.store.get(f"retrain/toy/{request.run_key}/request.json"))["until"]
