@@ -1,5 +1,7 @@
 """The story in order, over ports."""
 
+from homeostat.flows.assembling import assemble
+from homeostat.flows.gating import judge, register
 from homeostat.flows.mirror import mirror
 from homeostat.flows.monitoring import check_drift, window_end_of
 from homeostat.flows.request import RetrainRequest, run_key
@@ -12,7 +14,8 @@ from homeostat.flows.rollouts import (
     settle,
     tick,
 )
-from homeostat.flows.steps import assemble, judge, register, train, validate
+from homeostat.flows.training_step import train
+from homeostat.flows.validating import validate
 
 __all__ = [
     "RetrainRequest",

@@ -69,6 +69,15 @@ class RetrainRequest:
         """Rows up to here may be learnt from."""
         return parse_time(self.until, "until") if self.until else now
 
+    def tags(self) -> dict[str, str]:
+        """What MLflow's runs and versions say about their origin."""
+        return {
+            "homeostat.run_key": self.run_key,
+            "homeostat.dag_run": self.dag_run or "-",
+            "homeostat.trigger": self.trigger_id,
+            "homeostat.reason": self.reason,
+        }
+
     def applied_to(self, config: ModelConfig) -> ModelConfig:
         """model.yaml with what this request asks for instead."""
         if not self.training_window:

@@ -1,0 +1,75 @@
+"""Validate: candidate and champion on the same holdout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from homeostat.config import ModelConfig
+from homeostat.flows.request import load_result
+from homeostat.flows.snapshots import read_snapshot
+from homeostat.flows.step import once
+from homeostat.flows.versions import load_version
+from homeostat.ports import Ports
+
+if TYPE_CHECKING:
+    from homeostat.training import Evaluation
+
+
+@once("validate")
+def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
+    """Score candidate and champion on the same holdout, and leave pictures to compare."""
+    from homeostat import training
+    from homeostat.training import figures
+
+    data = load_result(ports.store, config.name, run_key, "assemble")
+    trained = load_result(ports.store, config.name, run_key, "train")
+    _, holdout, _ = read_snapshot(ports.store, data["snapshot"])
+    bundle = load_version(ports, config, trained["digest"])
+    mine = training.evaluate(config, bundle.predictor, holdout)
+    champion = ports.ledger.read(config.name).champion
+    theirs: Evaluation | None = None
+    parity: list[str] = []
+    if champion is not None:
+        incumbent = load_version(ports, config, champion.digest)
+        theirs = training.evaluate(config, incumbent.predictor, holdout)
+        parity = training.parity(incumbent.manifest.get("environment", {}), trained["environment"])
+    metrics = {
+        **{f"candidate.{name}": value for name, value in mine.metrics.items()},
+        **{f"champion.{name}": value for name, value in (theirs.metrics if theirs else {}).items()},
+        "candidate.p99_latency_ms": mine.p99_latency_ms,
+        "candidate.nan_rate": mine.nan_rate,
+    }
+    ports.registry.log(
+        data["run_id"],
+        metrics=metrics,
+        artifacts=figures.evaluation(config, mine, theirs),
+        tags={"homeostat.environment_differs": ", ".join(parity)[:4000] or "-"},
+    )
+    return {
+        "run_id": data["run_id"],
+        "candidate": _plain(mine),
+        "champion": _plain(theirs) if theirs else None,
+        "champion_version": champion.version if champion else None,
+        "parity": parity,
+        "sentence": _compared(config, mine, theirs),
+        "url": ports.registry.url(run_id=data["run_id"]),
+    }
+
+
+def _plain(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "metrics": evaluation.metrics,
+        "nan_rate": evaluation.nan_rate,
+        "p99_latency_ms": evaluation.p99_latency_ms,
+        "slices": evaluation.slices,
+        "distinct_predictions": evaluation.distinct_predictions,
+    }
+
+
+def _compared(config: ModelConfig, mine: Evaluation, theirs: Evaluation | None) -> str:
+    def shown(evaluation: Evaluation) -> str:
+        value = evaluation.metrics.get(config.metric)
+        return "not computable" if value is None else f"{value:.4f}"
+
+    champion = f"champion {shown(theirs)}" if theirs else "no champion yet"
+    return f"{config.metric} on the same holdout: candidate {shown(mine)}, {champion}"
