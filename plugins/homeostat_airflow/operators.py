@@ -62,7 +62,7 @@ class FlowOperator(BaseOperator):
             config = settings.load_model(self.model)
             result = flow(config, build_ports(settings, notifier=AirflowNotifier()), context)
         except Superseded as error:
-            raise AirflowSkipException(str(error)) from error
+            raise _skipped(context, str(error)) from error
         except (Unavailable, StaleRevision):
             raise
         except HomeostatError as error:
@@ -95,7 +95,7 @@ class TriggerRetrainOperator(FlowOperator):
         """Pass the check's reason on to the retrain."""
         check = context["ti"].xcom_pull(task_ids="check")
         if not check["fired"]:
-            raise AirflowSkipException(check["sentence"])
+            raise _skipped(context, check["sentence"])
         event = {name: check[name] for name in ("trigger_id", "window_end", "reason")}
         context["outlet_events"][drift_asset(self.model)].extra = event
         return event
@@ -245,12 +245,16 @@ class RolloutOperator(RetrainOperator):
         from airflow.sdk.execution_time.hitl import upsert_hitl_detail
 
         name = f"{self.model} version {result['version']}"
-        upsert_hitl_detail(
-            ti_id=context["ti"].id,
-            options=[APPROVE, DECLINE],
-            subject=f"May {name} become champion?",
-            body=f"{result['sentence']}\n\n[{name} in MLflow]({result['url']})",
-        )
+        try:
+            upsert_hitl_detail(
+                ti_id=context["ti"].id,
+                options=[APPROVE, DECLINE],
+                subject=f"May {name} become champion?",
+                body=f"{result['sentence']}\n\n[{name} in MLflow]({result['url']})",
+                params={},
+            )
+        except Exception:
+            self.log.exception("Airflow's page cannot ask; homeostat promote %s approves as well", self.model)
 
     def _settle(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         from homeostat import flows
@@ -301,6 +305,12 @@ def release_claim(context: Context) -> None:
     # Airflow promises these two alone to a DAG's callback; "dag_run" is missing from some contexts.
     model = context["dag"].dag_id.removeprefix("retrain__")
     open_ledger(Settings.from_env().ledger).release(model, run_key(model, context["run_id"]))
+
+
+def _skipped(context: Context, sentence: str) -> AirflowSkipException:
+    """Leave the reason where a person looks: a skipped task shows its XComs, but no exception."""
+    context["ti"].xcom_push(key="skipped", value=sentence)
+    return AirflowSkipException(sentence)
 
 
 def _event(context: Context) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -71,27 +72,28 @@ def airflow(airflow_home, tmp_path_factory):
 
 
 @pytest.fixture
-def make_world(tmp_path, airflow, mlflow_server, request):
-    """Write a toy model of one's own, named after the test: ``make_world(more_yaml, NAME=env)``."""
-    from dags.operator_harness import make_world
-
-    name = "toy_" + hashlib.sha256(request.node.name.encode()).hexdigest()[:8]
-
-    def make(model="", **env):
-        return make_world(tmp_path, name, airflow, mlflow_server, model, **env)
-
-    return make
-
-
-@pytest.fixture
-def world(make_world):
-    return make_world()
-
-
-@pytest.fixture
 def receiver():
+    """A real HTTP server to which the toy model's notices go."""
     from dags.operator_harness import Receiver
 
     server = Receiver()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def world(tmp_path, airflow, mlflow_server, receiver, request):
+    """The toy model under a name of the test's own, with nothing trained yet."""
+    from dags.operator_harness import make_world
+
+    name = "toy_" + hashlib.sha256(request.node.name.encode()).hexdigest()[:8]
+    env = {"MLFLOW_TRACKING_URI": mlflow_server, "AIRFLOW_CONN_PEOPLE": receiver.connection}
+    with ThreadPoolExecutor(1) as pool:
+        yield make_world(tmp_path, name, airflow, pool, env)
+
+
+@pytest.fixture
+def served(world):
+    """The toy model with a champion."""
+    assert world.retrain()["state"] == "success"
+    return world

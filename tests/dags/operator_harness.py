@@ -8,16 +8,17 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from homeostat import flows
 from homeostat.adapters import build_ports
 from homeostat.config import Settings, load_model
-from homeostat.rollout import Recorder
+from homeostat.config.errors import StaleRevision
+from homeostat.rollout import Recorder, decide
 from toy import MODEL, PIPELINE, T0, rows_between
 
 UNTIL = T0.isoformat()
@@ -25,43 +26,56 @@ QUICK = {"shadow: {duration: 10s": "shadow: {duration: 1s", "step_duration: 10s"
 
 
 class Airflow:
-    """A process that runs DAGs when asked to; its log is shown when it fails."""
+    """A process that runs DAGs when asked to; its log is shown when it fails, and the next order starts anew."""
 
     def __init__(self, env: dict[str, str], log: Path) -> None:
+        self._env = env
         self._log = log
-        with log.open("wb") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("airflow_worker.py"))],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                env=env,
-                text=True,
-            )
+        self._process: subprocess.Popen[str] | None = None
 
-    def ask(self, do: str, env: dict[str, str], *, timeout: float = 120, **arguments):
+    def ask(self, do: str, env: dict[str, str], *, timeout: float = 60, **arguments):
         """Send an order and wait for its answer."""
-        process = self._process
+        process = self._process = self._process or self._start()
         process.stdin.write(json.dumps({"do": do, "env": env, "with": arguments}) + "\n")
         process.stdin.flush()
         ready, _, _ = select.select([process.stdout], [], [], timeout)
         line = process.stdout.readline() if ready else ""
         if not line:
             process.kill()
-            state = "ended" if ready else f"did not answer for {timeout} s"
-            raise AssertionError(f"Airflow {state}:\n{self._log.read_text()[-8000:]}")
+            self.stop()
+            msg = f"Airflow {'ended' if ready else f'did not answer for {timeout} s'}:\n{self.log[-8000:]}"
+            raise AssertionError(msg)
         answer = json.loads(line)
-        assert "answer" in answer, answer["error"] + self._log.read_text()[-4000:]
+        assert "answer" in answer, answer["error"] + self.log[-4000:]
         return answer["answer"]
 
+    @property
+    def log(self) -> str:
+        """What it has printed so far."""
+        return self._log.read_text()
+
+    def _start(self) -> subprocess.Popen[str]:
+        with self._log.open("ab") as file:
+            return subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("airflow_worker.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                env=self._env,
+                text=True,
+            )
+
     def stop(self) -> None:
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(10)
-        self._process.stdout.close()
+        """End the process, if there is one."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.stdin.close()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+            process.stdout.close()
 
 
 @dataclass
@@ -72,6 +86,7 @@ class World:
     folder: Path
     airflow: Airflow
     env: dict[str, str]
+    pool: ThreadPoolExecutor
     runs: int = 0
     _ports: object = field(default=None, repr=False)
 
@@ -107,14 +122,22 @@ class World:
         conf = {"window_end": window_end.isoformat()} if window_end else {}
         return self.airflow.ask("run", self.env, dag=f"drift_check__{self.name}", conf=conf, **how)
 
-    def run_key(self, done):
-        return flows.run_key(self.name, done["run_id"])
+    def write(self, yaml: str) -> None:
+        """Add to model.yaml."""
+        with (self.folder / "models" / self.name / "model.yaml").open("a") as file:
+            file.write(yaml)
+
+    def in_background(self, call, **arguments):
+        """Run one of the calls above in a thread; gives its future."""
+        return self.pool.submit(call, **arguments)
 
     def versions(self):
         return [version.version for version in self.ports.registry.versions(self.name)]
 
 
-def make_world(folder: Path, name: str, airflow: Airflow, mlflow: str, model: str = "", **env: str) -> World:
+def make_world(
+    folder: Path, name: str, airflow: Airflow, pool: ThreadPoolExecutor, env: dict[str, str]
+) -> World:
     """Write the toy model under its own name, its rows, and the settings of an installation."""
     home = folder / "models" / name
     home.mkdir(parents=True)
@@ -122,51 +145,35 @@ def make_world(folder: Path, name: str, airflow: Airflow, mlflow: str, model: st
     for old, new in QUICK.items():
         assert old in text
         text = text.replace(old, new)
-    (home / "model.yaml").write_text(text + model)
+    (home / "model.yaml").write_text(text)
     (home / "pipeline.py").write_text(PIPELINE)
     rows_between(T0 - timedelta(days=5), T0).to_csv(home / "rows.csv", index=False)
     settings = {
         "HOMEOSTAT_MODELS": str(folder / "models"),
         "HOMEOSTAT_STATE": str(folder / "state"),
-        "MLFLOW_TRACKING_URI": mlflow,
-        **env,
     }
-    return World(name, folder, airflow, settings)
+    return World(name, folder, airflow, settings | env, pool)
 
 
 @contextmanager
-def gateway(world: World, *, bad: bool = False):
-    """Tell the ledger, as a gateway does, what candidate and control answered; ``bad`` candidates fail."""
+def gateway(world: World, *, traffic: bool = True):
+    """Do what a gateway does to the ledger: begin the rollout, tell what the versions answered, tick.
+
+    All of them behave. Without ``traffic`` there is nothing to tell.
+    """
     end, trouble = threading.Event(), []
 
-    def count() -> None:
+    def work() -> None:
         ledger = build_ports(Settings.from_env(world.env)).ledger
-        while not end.wait(0.1):
-            rollout = ledger.read(world.name).active
-            if rollout is None or rollout.phase == "registered":
-                continue
-            recorder = Recorder()
-            variants = ["champion", "shadow"] if rollout.phase == "shadow" else ["control", "candidate"]
-            for variant in variants:
-                for i in range(20):
-                    if bad and variant in ("shadow", "candidate") and rollout.phase != "shadow":
-                        recorder.failed(rollout.stage, variant)
-                    else:
-                        recorder.answered(
-                            rollout.stage, variant, [i % 2], confidence=[0.9], latency_ms=5 + i % 3
-                        )
-            if rollout.phase == "shadow":
-                recorder.compared(rollout.stage, "shadow", [False] * 20)
-            ledger.add_evidence(world.name, rollout.id, "g1", datetime.now(UTC), recorder.drain())
-        ledger.close()
-
-    def guarded() -> None:
         try:
-            count()
+            while not end.wait(0.1):
+                _work_once(world.name, ledger, traffic=traffic)
         except Exception as error:  # noqa: BLE001  # raised below, in the test
             trouble.append(error)
+        finally:
+            ledger.close()
 
-    thread = threading.Thread(target=guarded)
+    thread = threading.Thread(target=work)
     thread.start()
     try:
         yield
@@ -177,11 +184,37 @@ def gateway(world: World, *, bad: bool = False):
         raise trouble[0]
 
 
+def _work_once(model, ledger, *, traffic):
+    now, state = datetime.now(UTC), ledger.read(model)
+    if state.active is None:
+        return
+    if traffic and state.active.phase != "registered":
+        ledger.add_evidence(model, state.active.id, "g1", now, _answers(state.active))
+    decision = decide(state, ledger.evidence(model, state.active.id), now)
+    if decision.transition is not None:
+        step = decision.transition
+        with suppress(StaleRevision):
+            ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="g1", at=now)
+
+
+def _answers(rollout):
+    """Twenty answers of each version that answers in this stage, all alike."""
+    recorder = Recorder()
+    shadow = rollout.phase == "shadow"
+    for variant in ("champion", "shadow") if shadow else ("control", "candidate"):
+        for i in range(20):
+            recorder.answered(rollout.stage, variant, [i % 2], confidence=[0.9], latency_ms=5 + i % 3)
+    if shadow:
+        recorder.compared(rollout.stage, "shadow", [False] * 20)
+    return recorder.drain()
+
+
 class Receiver:
     """A real HTTP server that keeps what it is sent."""
 
     def __init__(self) -> None:
-        self.got = got = []
+        self.got: list[dict[str, str]] = []
+        got = self.got
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
@@ -203,6 +236,11 @@ class Receiver:
         """The Apprise connection that leads here, as an environment variable says it to Airflow."""
         extra = {"config": {"path": f"json://127.0.0.1:{self.port}/notices"}}
         return json.dumps({"conn_type": "apprise", "extra": extra})
+
+    @property
+    def titles(self) -> list[str]:
+        """What was told, in order, without the model's name."""
+        return [notice["title"].partition(" ")[2] for notice in self.got]
 
     def stop(self) -> None:
         self._server.shutdown()
