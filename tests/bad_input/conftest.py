@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -138,11 +139,13 @@ def config(folder: Path, rows):
 
 
 @pytest.fixture
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes most of a retrain's time, and says nothing about what is tested here."""
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the pictures and the 300 timed answers, which take most of a retrain's time."""
     for name in ("evaluation", "drift_over_time", "reference_vs_window"):
         drawn = {} if name == "evaluation" else b"a picture"
         monkeypatch.setattr(f"homeostat.training.figures.{name}", lambda *_, drawn=drawn: drawn)
+    evaluating = importlib.import_module("homeostat.training.evaluate")
+    monkeypatch.setattr(evaluating, "_p99_latency", lambda *_: 1.0)
 
 
 @pytest.fixture

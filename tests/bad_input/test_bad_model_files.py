@@ -9,7 +9,7 @@ from homeostat.config.errors import ConfigError
 from homeostat.flows import RetrainRequest
 from toy import MODEL
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("quick")
 
 GRUMPY = """
 from sklearn.dummy import DummyClassifier

@@ -14,7 +14,7 @@ from homeostat.config.errors import DataError, EmptyWindow, QualityRefused, Sing
 from toy import PIPELINE, T0, notices, retrain, rows_between, serve
 
 HOUR = timedelta(hours=1)
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def the_run(ports):

@@ -1,0 +1,219 @@
+"""A service that fails at any moment: the step is tried again, and the end is the same as without it."""
+
+import functools
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from homeostat import flows
+from homeostat.adapters import fake_ports
+from homeostat.config.errors import Unavailable
+from homeostat.flows.versions import load_version
+from homeostat.rollout import Phase
+from toy import T0, notices, retrain, rows_between, serve
+
+HOUR = timedelta(hours=1)
+FILES = ["manifest.json", "model.skops", "reference.bin"]
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+class Flaky:
+    """Lets each different call fail the first time, before or after it was carried out."""
+
+    def __init__(self, inner, *, after, methods=None):
+        self._inner, self._after, self._methods = inner, after, methods
+        self.failed = []
+
+    def __getattr__(self, name):
+        found = getattr(self._inner, name)
+        if not callable(found) or name == "url" or (self._methods and name not in self._methods):
+            return found  # a link is made without asking anybody
+
+        @functools.wraps(found)
+        def call(*args, **kwargs):
+            call = _call(name, args, kwargs)
+            if call in self.failed:
+                return found(*args, **kwargs)
+            self.failed.append(call)
+            if self._after:
+                found(*args, **kwargs)
+            msg = f"{call[0]} failed"
+            raise Unavailable(msg)
+
+        return call
+
+
+def _call(name, args, kwargs):
+    """What makes a call another one: names, without digests and times, which a new try makes anew."""
+    shown = [str(arg) for arg in args if isinstance(arg, str)] + sorted(kwargs)
+    shown += [key for value in kwargs.values() if isinstance(value, dict) for key in sorted(value)]
+    shown += [value for key, value in kwargs.items() if key in ("context", "status")]
+    return name, re.sub(r"[0-9a-f]{16,}", "#", " ".join(shown))
+
+
+def insist(step):
+    """Airflow's part: try again what may pass."""
+    for _ in range(60):
+        try:
+            return step()
+        except Unavailable:
+            continue
+    pytest.fail("it never came through")
+
+
+def insist_on_retrain(config, ports, request):
+    key = request.run_key
+    for step in (
+        lambda: flows.assemble(config, request, ports),
+        lambda: flows.train(config, key, ports),
+        lambda: flows.validate(config, key, ports),
+        lambda: flows.judge(config, key, ports),
+        lambda: flows.register(config, key, ports),
+        lambda: flows.begin_rollout(config, key, ports),
+        lambda: flows.settle(config, key, ports),
+    ):
+        result = insist(step)
+    return result
+
+
+def bundles(store):
+    """The files of every bundle, by its digest."""
+    found = {}
+    for key in store.list("bundles/toy"):
+        digest, name = key.split("/")[2:]
+        found.setdefault(digest, []).append(name)
+    return found
+
+
+def assert_one_whole_champion(config, ports, request):
+    assert [version.version for version in ports.registry.versions("toy")] == ["1"]
+    assert ports.registry.aliases("toy") == {"champion": "1"}
+    traffic = ports.ledger.read("toy")
+    assert (traffic.champion.version, traffic.previous, traffic.revision) == ("1", None, 1)
+    for files in bundles(ports.store).values():
+        assert files == FILES, "no half of a bundle is left"
+    assert load_version(ports, config, traffic.champion.digest).manifest["run_key"] == request.run_key
+    (snapshot,) = ports.store.list("snapshots/toy")
+    (run,) = ports.registry.runs.values()
+    assert {entry["uri"] for entry in run.datasets} == {ports.store.uri(snapshot)}
+    assert run.status == "FINISHED"
+    assert "homeostat.failed" not in run.tags
+    claim = ports.ledger.claim("toy", "next cause", "another", ports.clock.now(), HOUR)
+    assert claim.granted, "the right of way was given back"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("service", ["store", "registry", "ledger"])
+def test_a_retrain_whose_every_call_fails_once_makes_one_version(config, ask, service, after):
+    real = fake_ports(start=T0)
+    methods = {"store": ("put",)}.get(service)
+    flaky = Flaky(getattr(real, service), after=after, methods=methods)
+    ports = replace(real, **{service: flaky})
+    request = ask()
+    assert insist_on_retrain(config, ports, request)["phase"] == Phase.CHAMPION
+    assert len(flaky.failed) >= {"store": 12, "registry": 12, "ledger": 4}[service], flaky.failed
+    assert_one_whole_champion(config, real, request)
+    assert set(notices(real)) == {"promoted"}
+
+
+def test_a_retrain_killed_at_any_write_goes_on_from_there(config, ask):
+    """Not an error that could be cleaned up after: the process is gone, and only the store stays."""
+
+    class Killed(BaseException):
+        pass
+
+    class Store(type(fake_ports().store)):
+        left = 0
+
+        def put(self, key, data, *, overwrite=False):
+            self.left -= 1
+            if self.left == 0:
+                raise Killed
+            super().put(key, data, overwrite=overwrite)
+
+    store = Store()
+    ports, request, deaths = fake_ports(start=T0, store=store), ask(), 0
+    for step in (flows.train, flows.validate, flows.judge, flows.register, flows.begin_rollout, flows.settle):
+        for after in range(1, 20):
+            store.left = after
+            try:
+                if step is flows.train:
+                    flows.assemble(config, request, ports)
+                result = step(config, request.run_key, ports)
+            except Killed:
+                deaths += 1
+                continue
+            break
+        assert after < 19
+    assert deaths > 8
+    assert result["phase"] == Phase.CHAMPION
+    champion = ports.ledger.read("toy").champion
+    assert [version.version for version in ports.registry.versions("toy")] == ["1"]
+    assert load_version(ports, config, champion.digest).manifest["run_key"] == request.run_key
+    for files in bundles(store).values():
+        assert files == FILES or "manifest.json" not in files, "half a bundle shows that it is one"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("service", ["store", "registry", "history", "ledger"])
+def test_a_check_whose_every_call_fails_once_is_one_check(config, ask, service, after):
+    real = fake_ports(start=T0)
+    retrain(config, real, ask())
+    serve(config, real, rows_between(T0, T0 + 6 * HOUR, shift=2.0), labels=False)
+    real.notifier.sent.clear()
+    methods = {"store": ("put",)}.get(service)
+    ports = replace(real, **{service: Flaky(getattr(real, service), after=after, methods=methods)})
+    ends = [T0 + hours * HOUR for hours in (4, 5, 6)]
+    answers = [insist(lambda end=end: flows.check_drift(config, ports, end)) for end in ends]
+    assert getattr(ports, service).failed
+    assert [answer["fired"] for answer in answers] == [False, True, False]
+    assert [record.window_end for record in real.history.windows("toy")] == ends
+    assert notices(real) == ["trigger_fired"]
+
+
+def test_with_mlflow_down_every_step_says_so_and_the_champion_stays(config, ports, ask):
+    retrain(config, ports, ask())
+    request = ask("run 2")
+    before = ports.ledger.read("toy")
+    steps = (flows.train, flows.validate, flows.judge, flows.register)
+    ports.registry.down = True
+    with pytest.raises(Unavailable):
+        flows.assemble(config, request, ports)
+    for step in steps:
+        ports.registry.down = False
+        if step is flows.train:
+            flows.assemble(config, request, ports)
+        ports.registry.down = True
+        with pytest.raises(Unavailable):
+            step(config, request.run_key, ports)
+        ports.registry.down = False
+        step(config, request.run_key, ports)
+    assert ports.ledger.read("toy") == before
+    ports.registry.down = True
+    traffic = flows.roll_back_in_ledger  # it asks for a ledger and nothing else
+    with pytest.raises(Exception, match="no previous version"):
+        traffic("toy", ports.ledger, reason="test", by="test", at=T0)
+
+
+def test_the_same_drift_told_twice_retrains_once(config, ports, ask):
+    """As the asset event brings it: two DAG runs, one trigger id; and again after the first has ended."""
+    retrain(config, ports, ask())
+    serve(config, ports, rows_between(T0, T0 + 6 * HOUR, shift=2.0), labels=False)
+    fired = [flows.check_drift(config, ports, T0 + hours * HOUR) for hours in (4, 5, 5)]
+    event = fired[1]
+    assert fired[2]["trigger_id"] == event["trigger_id"]
+    assert (fired[1]["fired"], fired[2]["fired"]) == (True, True), "looked at again, it is the same event"
+    requests = [
+        flows.RetrainRequest.of(
+            run_key=flows.run_key("toy", run), dag_run=run, params={}, event={**event, "window_end": ""}
+        )
+        for run in ("asset__1", "asset__2")
+    ]
+    assert flows.assemble(config, requests[0], ports)["rows"]
+    for _ in range(2):
+        with pytest.raises(flows.rollouts.Refused, match="already answered"):
+            flows.assemble(config, requests[1], ports)
+        ports.ledger.release("toy", requests[0].run_key)
+    assert len(ports.registry.runs) == 2, "the first version's and this one's"
