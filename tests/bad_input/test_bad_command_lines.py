@@ -1,14 +1,12 @@
 """The command line: every error is one sentence and exit status 1; JSON is alone on standard output."""
 
-import http.server
 import json
 import socket
-import threading
 import time
-from contextlib import contextmanager
 
 import pytest
 
+from bad_input.other_server import answering
 from homeostat.adapters import open_ledger
 from homeostat.adapters.clock import SystemClock
 from homeostat.config import Settings
@@ -37,34 +35,6 @@ def put_champions(config, *versions):
             traffic, VersionRef(version, version * 64), f"r{version}", Plan.of(config), now, serve=False
         )
         ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="test", at=now)
-
-
-@contextmanager
-def answering(status, body, kind="text/html"):
-    """Something that is no gateway, or one that answers like this."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_GET(self):
-            self.do_POST()
-
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
