@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +19,7 @@ from homeostat.config.errors import HomeostatError
 from homeostat.demo.screen import Screen
 from homeostat.demo.story import Story
 from homeostat.demo.world import World
-from homeostat.flows import log
+from homeostat.flows import log, run_key
 from homeostat.local import AirflowApi, Platform
 from homeostat.ports import Ports
 from homeostat.replay import Answer
@@ -168,13 +169,12 @@ class Backstage:
         if self.world is not None and self.world.window_end > self.window_end:
             self._check_next()
 
-    def _check_before_canary(self) -> None:
+    def _check_before_canary(self, run_id: str) -> None:
         """Check what is due while a candidate is being made; its canary is over in a moment."""
-        model = self.config.name
-        if (
-            self.ports.ledger.holder(model, datetime.now(UTC))
-            and self.ports.ledger.read(model).active is None
-        ):
+        model, mine = self.config.name, run_key(self.config.name, run_id)
+        rollout = self.ports.ledger.read(model).rollout
+        begun = rollout is not None and rollout.id == mine
+        if not begun and self.ports.ledger.holder(model, datetime.now(UTC)) == mine:
             self._check_when_due()
 
     def _show(self, answer: dict[str, Any]) -> None:
@@ -246,10 +246,12 @@ class Backstage:
         return f"{' '.join(busy) or 'next task'}{share}"
 
     def _first_failure(self, run_id: str) -> str:
+        """Which task failed, and the sentence that its error said."""
         for task in self.airflow.task_instances(self.retrain_dag, run_id):
             if task["state"] == "failed":
                 log = self.airflow.task_log(self.retrain_dag, run_id, task["task_id"], task["try_number"])
-                return f" at {task['task_id']}: {log[-1500:]}"
+                said = re.findall(r"'exc_value': (['\"])(.*?)\1, '", log)
+                return f" at {task['task_id']}: {said[-1][1] if said else log[-600:]}"
         return ""
 
     def _gate(self, run_id: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from homeostat.config.errors import HomeostatError
@@ -134,22 +135,27 @@ class Stages(Backstage):
         return compared.sentence()
 
     def _rest(self, detail: dict[str, Any]) -> str:
-        if self.world is None:
+        world, before, began = self.world, self.sent, self.window_end
+        if world is None:
             msg = "there is no traffic"
             raise StoryError(msg)
-        before = self.sent
-        self.world.hurry()
-        while self.world.is_alive():
-            self.screen.note("rest", f"{self.sent - before} rows, up to {self.world.window_end:%Y-%m-%d}")
-            self.world.join(timeout=1)
-        if self.world.problem is not None:
-            raise StoryError(str(self.world.problem)) from self.world.problem
-        detail |= {"requests": self.sent - before, "failed": self.failed, "until": self.world.window_end}
+        world.hurry()
+        while world.is_alive():
+            self.screen.note("rest", f"{self.sent - before} rows, up to {world.window_end:%Y-%m-%d}")
+            world.join(timeout=1)
+        if world.problem is not None:
+            raise StoryError(str(world.problem)) from world.problem
         if self.failed:
             msg = f"{self.failed} client requests failed"
             raise StoryError(msg)
-        until = f"{self.world.window_end:%Y-%m-%d}"
-        return f"{self.sent - before} more rows served, to {until}; no checks, no retrains"
+        compared = new_against_old(self.ports, self.config, began, world.window_end)
+        detail |= {
+            "requests": self.sent - before,
+            "until": world.window_end,
+            "on_the_same_rows": compared.to_json(),
+        }
+        rows, until = self.sent - before, f"{world.window_end:%Y-%m-%d}"
+        return f"{rows} more rows served, to {until}, without checks: {compared.sentence()}"
 
     def _rollback(self, detail: dict[str, Any]) -> str:
         began = self.window_end
@@ -164,7 +170,8 @@ class Stages(Backstage):
         }
         run_id = self.airflow.trigger(self.retrain_dag, conf)
         with self._slowly(12.0):
-            self._follow("rollback", run_id, meanwhile=self._check_before_canary, expect="failed")
+            before_canary = partial(self._check_before_canary, run_id)
+            self._follow("rollback", run_id, meanwhile=before_canary, expect="failed")
         traffic = self.ports.ledger.read(self.config.name)
         rollout = traffic.rollout
         if rollout is None or str(rollout.phase) != "rolled_back" or traffic.champion != champion:
