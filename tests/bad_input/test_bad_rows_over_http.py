@@ -1,0 +1,193 @@
+"""Rows and labels that are wrong, over real HTTP: a sentence, and nothing half-taken."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway.gateway_harness import make_world, serving
+from homeostat.flows.log import read_labels, read_predictions
+
+ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    world = make_world(tmp_path_factory.mktemp("gateway"))
+    world.begin(world.version())
+    with serving(world) as client:
+        client.ready()
+        yield world, client
+
+
+def logged(world, client):
+    """Ids of what the log holds now."""
+    assert client.order("flush").status_code == 200
+    end = datetime.now(UTC) + timedelta(minutes=1)
+    return set(
+        read_predictions(world.ports.store, world.config, end - timedelta(hours=1), end).rows[
+            "_prediction_id"
+        ]
+    )
+
+
+def post(client, body, path="/models/pump/invocations", **headers):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return client.http.post(path, content=content, headers={"content-type": "application/json"} | headers)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"instances": [{"a": 1e999, "b": 0, "colour": "red"}]}', "not JSON"),
+        (b'{"instances": [{"a": Infinity, "b": 0, "colour": "red"}]}', "write null for a missing value"),
+        (b'{"instances": [{"a": -Infinity, "b": 0, "colour": "red"}]}', "write null for a missing value"),
+        ({"instances": [ROW | {"a": True}]}, "Row 0, feature 'a': expected a number or null, found true"),
+        (
+            {"instances": [ROW, ROW | {"b": [1]}]},
+            "Row 1, feature 'b': expected a number or null, found a list",
+        ),
+        ({"instances": [ROW | {"colour": {}}]}, "Row 0, feature 'colour': expected a category"),
+        ({"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}}, "stands twice"),
+        ({"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2], [1]]}}, "row 1 should be a list of 2"),
+        ({"inputs": {"a": [1, 2], "b": [1], "colour": ["red"]}}, "different lengths"),
+        ({"instances": [ROW], "inputs": ROW}, "exactly one of"),
+        ({"instances": []}, "no rows"),
+        ({"instances": [{"A": 1, "b": 0, "colour": "red"}]}, "The feature 'a' is missing"),
+    ],
+    ids=[
+        "1e999",
+        "inf",
+        "-inf",
+        "bool",
+        "list",
+        "object",
+        "twice",
+        "short",
+        "lengths",
+        "two",
+        "none",
+        "renamed",
+    ],
+)
+def test_a_request_with_one_wrong_row_is_refused_whole_and_logged_not_at_all(served, body, words):
+    world, client = served
+    answer = post(client, body, **{"X-Request-Id": "never"})
+    assert answer.status_code == 400, answer.text
+    assert words in answer.json()["message"]
+    assert not [name for name in logged(world, client) if name.startswith("never")]
+
+
+@pytest.mark.parametrize(
+    "number", [10**30, -(10**30), 1e300, 0, 5e-324], ids=["huge", "-huge", "large", "zero", "tiny"]
+)
+def test_any_finite_number_is_answered(served, number):
+    _, client = served
+    answer = post(client, {"instances": [ROW | {"a": number}]})
+    assert answer.status_code in (200, 400), answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_a_row_without_a_single_value_is_answered_and_logged_as_missing(served):
+    world, client = served
+    row = {"a": None, "b": None, "colour": None}
+    answer = post(client, {"instances": [row]}, **{"X-Request-Id": "nothing"})
+    assert answer.status_code == 200, answer.text
+    assert "nothing" in logged(world, client)
+    end = datetime.now(UTC) + timedelta(minutes=1)
+    rows = read_predictions(world.ports.store, world.config, end - timedelta(hours=1), end).rows
+    mine = rows.set_index("_prediction_id").loc["nothing"]
+    assert mine[["a", "b", "colour"]].isna().all()
+
+
+@pytest.mark.parametrize("name", ["../pump", "pump/../pump", "a.b", "PUMP", "pump%2e", "p" * 64, "pump\x00"])
+def test_a_model_name_that_is_none_is_refused_in_path_and_header(served, name):
+    _, client = served
+    if name.isprintable():
+        assert (
+            post(client, {"instances": [ROW]}, "/invocations", **{"X-Homeostat-Model": name}).status_code
+            == 400
+        )
+    quoted = name.replace("/", "%2f").replace("\x00", "%00")
+    for path in (f"/models/{quoted}/invocations", f"/models/{quoted}/labels", f"/models/{quoted}"):
+        answer = client.http.request("POST" if path.count("/") == 3 else "GET", path, content=b"{}")
+        assert answer.status_code == 400, path
+        assert "names are lower-case letters" in answer.json()["message"]
+    assert client.order(f"models/{quoted}/rollback").status_code == 400
+
+
+def test_an_unknown_model_lists_those_that_there_are(served):
+    _, client = served
+    for answer in (
+        post(client, {"instances": [ROW]}, "/models/fan/invocations"),
+        post(client, {"labels": []}, "/models/fan/labels"),
+        client.http.get("/models/fan"),
+        client.order("models/fan/rollback"),
+    ):
+        assert answer.status_code == 404
+        assert "there are: pump" in answer.json()["message"]
+
+
+def labels_of(world, client):
+    assert client.order("flush").status_code == 200
+    end = datetime.now(UTC) + timedelta(minutes=1)
+    found = read_labels(world.ports.store, world.config, end - timedelta(hours=1), end)
+    return dict(zip(found["prediction_id"], found["label"], strict=True))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": "bad"},
+        {"id": "bad", "label": None},
+        {"id": "bad", "label": [1]},
+        {"id": "bad", "label": 1, "at": "noon"},
+        {"id": 5, "label": 1},
+        {"id": "", "label": 1},
+        {"id": "x" * 200, "label": 1},
+        "bad",
+    ],
+    ids=str,
+)
+def test_labels_are_taken_all_or_none(served, wrong):
+    world, client = served
+    answer = client.labels({"id": "good", "label": 1}, wrong)
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("Label 1: ")
+    assert "good" not in labels_of(world, client)
+
+
+def test_labels_twice_or_in_conflict_keep_the_first_and_lose_none(served):
+    world, client = served
+    first = client.labels({"id": "l1", "label": 1}, {"id": "l1", "label": "1"}, {"id": "l1", "label": 0})
+    assert first.json() == {"accepted": 1, "duplicates": 1, "conflicts": 1}
+    again = client.labels({"id": "l1", "label": 0.0}, {"id": "l1", "label": True})
+    assert again.json() == {"accepted": 0, "duplicates": 1, "conflicts": 1}
+    assert labels_of(world, client)["l1"] == "1"
+    aside = [
+        json.loads(world.ports.store.get(key)) for key in world.ports.store.list("quarantine/pump/labels")
+    ]
+    assert [label["label"] for file in aside for label in file["labels"]] == ["0", "0"]
+
+
+def test_a_rollback_with_nothing_to_go_back_to_is_refused_and_serving_goes_on(served):
+    world, client = served
+    answer = client.order("models/pump/rollback", {"reason": "looks wrong"})
+    assert answer.status_code == 409
+    assert "no previous version" in answer.json()["message"]
+    assert world.traffic().champion.version == "1"
+    assert client.score().status_code == 200
+
+
+def test_with_mlflow_down_answers_labels_and_control_go_on(served):
+    world, client = served
+    world.ports.registry.down = True
+    try:
+        assert client.score().status_code == 200
+        assert client.labels({"id": "while down", "label": 1}).json()["accepted"] == 1
+        assert client.http.get("/ping").status_code == 200
+        answer = client.order("models/pump/promote", {"version": "7"})
+        assert answer.status_code == 503
+        assert answer.json()["message"]
+    finally:
+        world.ports.registry.down = False
