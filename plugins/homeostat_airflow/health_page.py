@@ -29,7 +29,7 @@ def health(user: GetUserDep) -> str:  # noqa: ARG001  # asked for so that only u
     ledger, store = open_ledger(settings.ledger), open_store(settings.store)
     models = [
         {"name": name, "traffic": ledger.read(name), "reports": _reports(store, name)}
-        for name in settings.load_models()
+        for name in settings.model_names()  # a model.yaml that cannot be read hides nothing here
     ]
     return _pages.get_template("health_page.html").render(models=models, sentences=SENTENCES)
 

@@ -27,7 +27,7 @@ PATIENCE = 50
 def run(dag, conf=None, at=None, logical=None, retries=0, mark_success=None):
     """Run a DAG once; ``at`` makes the run id, so that the same ``at`` is the same run."""
     found = DagBag().dags[dag]
-    told = []
+    told, backoff = [], {task.retry_exponential_backoff for task in found.tasks}
     for task in found.tasks:
         task.retries, task.retry_delay, task.retry_exponential_backoff = retries, timedelta(0), 0
         for kind in ("failure", "retry"):
@@ -55,6 +55,7 @@ def run(dag, conf=None, at=None, logical=None, retries=0, mark_success=None):
             "events": [event.extra for event in events],
             "questions": [{"subject": q.subject, "options": q.options, "body": q.body} for q in questions],
             "told": told,
+            "backoff": sorted(backoff),
         }
 
 

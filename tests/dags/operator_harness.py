@@ -26,7 +26,7 @@ QUICK = {"shadow: {duration: 10s": "shadow: {duration: 1s", "step_duration: 10s"
 
 
 class Airflow:
-    """A process that runs DAGs when asked to; its log is shown when it fails, and the next order starts anew."""
+    """A process that runs DAGs when asked to; a failure shows its log, and the next order starts anew."""
 
     def __init__(self, env: dict[str, str], log: Path) -> None:
         self._env = env
@@ -234,8 +234,16 @@ class Receiver:
     @property
     def connection(self) -> str:
         """The Apprise connection that leads here, as an environment variable says it to Airflow."""
-        extra = {"config": {"path": f"json://127.0.0.1:{self.port}/notices"}}
-        return json.dumps({"conn_type": "apprise", "extra": extra})
+        return json.dumps({"conn_type": "apprise", "extra": {"config": self._config}})
+
+    @property
+    def connection_as_the_form_writes_it(self) -> str:
+        """Airflow's form has one field for the whole of ``config``, so that it is text in the extra."""
+        return json.dumps({"conn_type": "apprise", "extra": {"config": json.dumps(self._config)}})
+
+    @property
+    def _config(self) -> dict[str, str]:
+        return {"path": f"json://127.0.0.1:{self.port}/notices"}
 
     @property
     def titles(self) -> list[str]:

@@ -216,6 +216,7 @@ def test_with_mlflow_down_tasks_are_retried_and_then_say_so(world, free_port):
     assert time.monotonic() - began < 30
     assert done["state"] == "failed"
     assert done["tries"]["assemble"] == 2
+    assert done["backoff"] == [2.0], "True would count as 1: no backoff"
     notes = [note for note in done["told"] if note["task"] == "assemble"]
     assert [note["kind"] for note in notes] == ["retry", "failure"]
     assert all(
@@ -294,16 +295,18 @@ def test_notices_arrive_as_they_were_written_and_a_dead_receiver_stops_nothing(w
         "AIRFLOW_CONN_DEAD": json.dumps(dead),
         "AIRFLOW_CONN_EMPTY": json.dumps({"conn_type": "apprise", "extra": {"config": []}}),
         "AIRFLOW_CONN_WRONG": "apprise://somewhere",
+        "AIRFLOW_CONN_FORM": receiver.connection_as_the_form_writes_it,
     }
-    targets = ["dead", "empty", "wrong", "not_there", "people"]
+    targets = ["dead", "empty", "wrong", "not_there", "people", "form"]
     world.airflow.ask(
         "notify", env, targets=targets, title="{{ 7 * 7 }} is no template", body="category {% raw"
     )
-    (got,) = receiver.got
+    got, same = receiver.got
+    assert got == same
     assert got["title"] == "{{ 7 * 7 }} is no template"
     assert got["message"] == "category {% raw"
     assert got["type"] == "success"
     log = world.airflow.log
-    for target in targets[:-1]:
+    for target in targets[:4]:
         assert f"did not reach {target}: " in log
     assert 'its extra must read {"config": {"path":' in log

@@ -43,3 +43,17 @@ def test_nothing_to_do_is_done_without_a_write(config, ports, ask):
     before = ports.ledger.read("toy").revision
     assert flows.mirror(batch, ports) == {}
     assert ports.ledger.read("toy").revision == before
+
+
+def test_a_champion_that_a_gateway_took_back_is_told_once_and_marked(config, ports, ask):
+    batch = two_versions(config, ports, ask)
+    told = len(ports.notifier.sent)
+    now = ports.clock.now()
+    flows.roll_back_in_ledger("toy", ports.ledger, reason="errors failed", by="g1", at=now)
+    for _ in range(2):
+        flows.mirror(batch, ports)
+    assert ports.registry.aliases("toy") == {"champion": "1", "previous": "2"}
+    assert ports.registry.version("toy", "2").tags["homeostat.phase"] == "rolled_back"
+    (notice,) = [notice for _, notice in ports.notifier.sent[told:]]
+    assert (notice.kind, notice.title) == ("rolled_back", "toy: version 2 rolled back, version 1 is champion")
+    assert notice.body == "errors failed"

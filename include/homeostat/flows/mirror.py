@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound, StaleRevision
 from homeostat.ports import Notice, Ports
-from homeostat.rollout import Traffic, VersionRef, promote
+from homeostat.rollout import Phase, Traffic, VersionRef, promote
 
 
 def mirror(config: ModelConfig, ports: Ports) -> dict[str, Any]:
@@ -40,8 +41,38 @@ def mirror(config: ModelConfig, ports: Ports) -> dict[str, Any]:
             _tell(config, ports, f"{alias} version {version} is gone from MLflow", done[alias])
         else:
             done[alias] = version
+    if _taken_back_since(traffic, last):
+        _tell_taken_back(config, ports, traffic)
     ports.store.put(_key(config), json.dumps({"champion": wanted["champion"]}).encode(), overwrite=True)
     return done
+
+
+def _taken_back_since(traffic: Traffic, last: str | None) -> bool:
+    """Whether the champion that stood here last time was itself taken back, by a gateway or by hand."""
+    rollout = traffic.rollout
+    return (
+        last is not None
+        and traffic.champion is not None
+        and last != traffic.champion.version
+        and last == _number(traffic.previous)
+        and rollout is not None
+        and rollout.phase is Phase.ROLLED_BACK
+        and rollout.candidate == traffic.previous
+    )
+
+
+def _tell_taken_back(config: ModelConfig, ports: Ports, traffic: Traffic) -> None:
+    """A gateway that takes a champion back has no Airflow connections: this is where people hear of it."""
+    rollout, champion = traffic.rollout, _number(traffic.champion)
+    if rollout is not None:
+        bad = rollout.candidate.version
+        with suppress(NotFound):
+            ports.registry.tag(
+                config.name,
+                bad,
+                {"homeostat.phase": str(rollout.phase), "homeostat.phase_reason": rollout.reason or "-"},
+            )
+        _tell(config, ports, f"version {bad} rolled back, version {champion} is champion", rollout.reason)
 
 
 def _honour(config: ModelConfig, ports: Ports, traffic: Traffic, asked: str) -> tuple[Traffic, str]:
