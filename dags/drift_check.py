@@ -2,10 +2,11 @@
 
 from airflow.sdk import DAG, Param
 
+from homeostat.config import Settings
 from homeostat_airflow.operators import CheckDriftOperator, TriggerRetrainOperator
-from homeostat_airflow.wiring import RETRIES, START, broken, models, schedule
+from homeostat_airflow.wiring import RETRIES, START, broken, schedule
 
-for model in models():
+for model in Settings.from_env().each_model():
     if isinstance(model, tuple):
         dag = broken("drift_check", *model)
     else:

@@ -6,6 +6,7 @@ Started by the drift asset, or by hand with the form.
 from airflow.sdk import DAG, Param
 from airflow.sdk.bases.operator import chain
 
+from homeostat.config import Settings
 from homeostat_airflow.operators import (
     AssembleOperator,
     CanaryOperator,
@@ -18,7 +19,7 @@ from homeostat_airflow.operators import (
     drift_asset,
     release_claim,
 )
-from homeostat_airflow.wiring import RETRIES, START, broken, models
+from homeostat_airflow.wiring import RETRIES, START, broken
 
 FORM = {
     "reason": Param(
@@ -61,7 +62,7 @@ FORM = {
     ),
 }
 
-for model in models():
+for model in Settings.from_env().each_model():
     if isinstance(model, tuple):
         dag = broken("retrain", *model)
     else:

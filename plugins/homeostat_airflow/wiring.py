@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG
-
-from homeostat.config import ModelConfig, Settings, load_model
-from homeostat.config.errors import HomeostatError
 
 logger = logging.getLogger(__name__)
 
@@ -23,19 +19,6 @@ RETRIES: dict[str, Any] = {
     "retry_exponential_backoff": 2.0,  # the multiplier; True counts as 1, which is no backoff at all
     "max_retry_delay": timedelta(minutes=10),
 }
-
-
-def models() -> Iterator[ModelConfig | tuple[str, str]]:
-    """Each model of this installation; for one that cannot be read, its folder's name and what is wrong.
-
-    One bad model.yaml must not take the other models' DAGs away.
-    """
-    settings = Settings.from_env()
-    for path in sorted(settings.models.glob("*/model.yaml")):
-        try:
-            yield load_model(path, settings.model_overrides())
-        except HomeostatError as error:
-            yield path.parent.name, str(error)
 
 
 def broken(prefix: str, folder: str, problem: str) -> DAG:

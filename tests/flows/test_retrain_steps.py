@@ -31,7 +31,7 @@ def test_a_version_says_where_it_came_from(config, ports, ask):
     assert tags["homeostat.gate"] == "passed"
     assert tags["homeostat.phase"] == "champion"
     assert len(tags["homeostat.data_digest"]) == 64
-    assert {"homeostat.git_revision", "homeostat.lock_digest", "homeostat.trigger"} <= set(tags)
+    assert {"homeostat.git_revision", "homeostat.lock_digest", "homeostat.run_key"} <= set(tags)
     facts = load_facts(ports.store, "toy", ports.ledger.read("toy").champion.digest)
     assert facts["metrics"]["accuracy"] > 0.9
     assert facts["trained_until"] == (T0 - config.columns.label.delay).isoformat()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from homeostat.config.errors import ConfigError
+from homeostat.config.errors import ConfigError, HomeostatError
 from homeostat.config.load import load_model, load_models, load_overrides
 from homeostat.config.model import ModelConfig
 
@@ -111,6 +111,17 @@ class Settings:
     def load_model(self, name: str) -> ModelConfig:
         """One model by name, whatever its neighbours' files look like; raises as :meth:`known` does."""
         return load_model(self.models / self.known(name), self.model_overrides())
+
+    def each_model(self) -> Iterator[ModelConfig | tuple[str, str]]:
+        """Each model; for one that cannot be read, its folder's name and what is wrong with it.
+
+        For whoever runs all models: one bad model.yaml must not take the others down.
+        """
+        for path in sorted(self.models.glob("*/model.yaml")):
+            try:
+                yield load_model(path, self.model_overrides())
+            except HomeostatError as error:
+                yield path.parent.name, str(error)
 
     def model_names(self) -> list[str]:
         """The name of every model folder, whether its model.yaml can be read or not."""

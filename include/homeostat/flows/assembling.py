@@ -36,9 +36,8 @@ def assemble(
     if not claim.granted:
         raise Superseded(claim.reason)
     request = _begun(ports, config.name, request, now)
-    run_id = ports.registry.start_run(
-        config.name, request.run_key, name=f"{config.name} {request.run_key}", tags=request.tags()
-    )
+    name = f"{request.end(now):%Y-%m-%d %H:%M} {request.reason}"
+    run_id = ports.registry.start_run(config.name, request.run_key, name=name, tags=request.tags())
     try:
         return _assembled(request.applied_to(config), request, ports, run_id)
     except (Unavailable, StaleRevision):

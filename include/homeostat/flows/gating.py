@@ -61,10 +61,9 @@ def register(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         msg = f"the gate refused this candidate, so there is nothing to register: {verdict['sentence']}"
         raise Superseded(msg)
     tags = {
-        **request.tags(),
+        **{name: value for name, value in request.tags().items() if name != "homeostat.trigger"},
         "homeostat.gate": "forced" if verdict["forced"] else "passed",
         "homeostat.data_digest": data["digest"],
-        "homeostat.trained_until": data["until"],
         "homeostat.git_revision": str(trained["environment"].get("git_revision", "unknown")),
         "homeostat.lock_digest": str(trained["environment"].get("lock_digest", "unknown")),
         "homeostat.digest": trained["digest"],

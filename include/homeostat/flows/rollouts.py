@@ -6,7 +6,7 @@ gateways follow the ledger. Losing the race means reading again and deciding aga
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -164,7 +164,7 @@ def settle(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     ports.registry.tag(
         config.name,
         state["version"],
-        {"homeostat.phase": state["phase"], "homeostat.phase_reason": state["reason"] or "-"},
+        {"homeostat.phase": state["phase"], **_why(state)},
     )
     ports.ledger.release(config.name, run_key)
     if done is None or done["phase"] != state["phase"]:
@@ -172,6 +172,11 @@ def settle(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         title = f"{config.name}: version {state['version']} {state['phase'].replace('_', ' ')}"
         ports.notifier.notify(config.notify, Notice(kind, config.name, title, state["sentence"]))
     return save_result(ports.store, config.name, run_key, "settle", state)
+
+
+def _why(state: Mapping[str, Any]) -> dict[str, str]:
+    """Why a version is where it is, where somebody will ask; a champion's reason goes without saying."""
+    return {} if state["phase"] == Phase.CHAMPION else {"homeostat.phase_reason": state["reason"] or "-"}
 
 
 def roll_back_in_ledger(model: str, ledger: Ledger, *, reason: str, by: str, at: datetime) -> Traffic:

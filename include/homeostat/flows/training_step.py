@@ -32,6 +32,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
             "pipeline": spec,
             "training_rows": len(rows),
             "holdout_rows": len(holdout),
+            "trained_until": data["until"],
             "window": config.training.window.kind,
             **environment,
         },

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from homeostat.gateway.options import Options
 
 if TYPE_CHECKING:
-    from homeostat.config import Settings
+    from homeostat.config import ModelConfig, Settings
+
+logger = logging.getLogger(__name__)
 
 #: Requests in flight get this long to end after SIGTERM; SageMaker and Kubernetes kill after 30 s.
 DRAIN_SECONDS = 20
@@ -18,10 +20,12 @@ DRAIN_SECONDS = 20
 def run(settings: Settings, host: str = "0.0.0.0", port: int = 8080) -> None:  # noqa: S104  # a server in a container
     """Serve until SIGTERM or Ctrl-C, then let requests in flight end and write the logs.
 
+    A model whose model.yaml cannot be read is left out, and the log says why.
+
     Raises
     ------
     ConfigError
-        A setting or a model.yaml is wrong.
+        A setting is wrong.
     """
     # One thread per predict call: the pool already keeps the cores busy, and small batches gain nothing.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,7 +36,7 @@ def run(settings: Settings, host: str = "0.0.0.0", port: int = 8080) -> None:  #
     from homeostat.adapters import build_ports
     from homeostat.gateway.app import create_app
 
-    app = create_app(settings.load_models(), build_ports(settings), settings, Options.from_env())
+    app = create_app(_readable(settings), build_ports(settings), settings, Options.from_env())
     uvicorn.run(
         app,
         host=host,
@@ -46,3 +50,14 @@ def run(settings: Settings, host: str = "0.0.0.0", port: int = 8080) -> None:  #
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=2048,
     )
+
+
+def _readable(settings: Settings) -> dict[str, ModelConfig]:
+    """The models that can be served; one bad model.yaml must not keep the others from answering."""
+    models: dict[str, ModelConfig] = {}
+    for model in settings.each_model():
+        if isinstance(model, tuple):
+            logger.error("not served: %s", model[1])
+        else:
+            models[model.name] = model
+    return models
