@@ -93,21 +93,34 @@ def demo(
 @plainly
 def replay(
     model: Model,
-    data: Annotated[Path, typer.Argument(help="CSV or Parquet with the model's columns.")],
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="CSV or Parquet with the model's columns. Default: the model's own source."),
+    ] = None,
     *,
+    since: Annotated[str, typer.Option(help="Rows from this time on, such as 2026-01-05T07:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="Rows before this time.")] = "",
     rate: Annotated[
         float | None, typer.Option(help="Rows a second; as fast as it goes when not given.")
     ] = None,
     concurrency: Annotated[int, typer.Option(help="Connections at a time.", min=1)] = 8,
     as_json: AsJson = False,
 ) -> None:
-    """Send the rows of a file as live traffic; labels follow as late as model.yaml says.
+    """Send rows as live traffic; labels follow as late as model.yaml says.
 
     Example: `homeostat replay bike_demand rows.csv --rate 50`
     """
-    from homeostat.commands import replay_file
+    from homeostat.commands import replay_rows
 
-    replay_file(Settings.from_env(), model, data, rate=rate, concurrency=concurrency, as_json=as_json)
+    replay_rows(
+        Settings.from_env(),
+        model,
+        data,
+        between=(since, until),
+        rate=rate,
+        concurrency=concurrency,
+        as_json=as_json,
+    )
 
 
 @app.command()

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from bad_input.other_server import answering
-from homeostat import commands
 from homeostat.adapters import open_ledger
+from homeostat.commands import loop
 from homeostat.config import Settings
 from homeostat.rollout import Traffic
 
@@ -100,7 +100,7 @@ def test_a_killed_retrain_holds_the_next_one_up_for_moments_only(cli, installed,
         os.kill(child.pid, signal.SIGKILL)
     ledger = open_ledger(Settings.from_env().ledger)
     assert ledger.read(name) == Traffic(name)
-    later = datetime.now(UTC) + commands.LEASE
+    later = datetime.now(UTC) + loop.LEASE
     assert ledger.claim(name, "later", "another", later, timedelta(0)).granted
     ledger.release(name, "another")
     assert cli("retrain", name, "--json").json["version"] == "1", "nothing of the killed one counts"
@@ -112,8 +112,8 @@ def test_a_retrain_under_way_keeps_its_right_of_way_for_as_long_as_it_takes(
     from homeostat import flows
 
     seen = []
-    monkeypatch.setattr(commands, "build_ports", lambda settings: ports)
-    monkeypatch.setattr(commands, "LEASE", timedelta(seconds=0.4))
+    monkeypatch.setattr(loop, "build_ports", lambda settings: ports)
+    monkeypatch.setattr(loop, "LEASE", timedelta(seconds=0.4))
     train = flows.train
 
     def long(*args):

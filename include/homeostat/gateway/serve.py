@@ -36,7 +36,7 @@ def run(settings: Settings, host: str = "0.0.0.0", port: int = 8080) -> None:  #
     from homeostat.adapters import build_ports
     from homeostat.gateway.app import create_app
 
-    app = create_app(_readable(settings), build_ports(settings), settings, Options.from_env())
+    app = create_app(readable_models(settings), build_ports(settings), settings, Options.from_env())
     uvicorn.run(
         app,
         host=host,
@@ -52,7 +52,7 @@ def run(settings: Settings, host: str = "0.0.0.0", port: int = 8080) -> None:  #
     )
 
 
-def _readable(settings: Settings) -> dict[str, ModelConfig]:
+def readable_models(settings: Settings) -> dict[str, ModelConfig]:
     """The models that can be served; one bad model.yaml must not keep the others from answering."""
     models: dict[str, ModelConfig] = {}
     for model in settings.each_model():

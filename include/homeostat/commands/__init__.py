@@ -1,0 +1,17 @@
+"""What the command line does once it knows what is wanted."""
+
+from homeostat.commands.loop import check_now, retrain_now
+from homeostat.commands.rows import replay_rows
+from homeostat.commands.run import serve_gateway, write_new
+from homeostat.commands.traffic import promote_now, rollback_now, show_status
+
+__all__ = [
+    "check_now",
+    "promote_now",
+    "replay_rows",
+    "retrain_now",
+    "rollback_now",
+    "serve_gateway",
+    "show_status",
+    "write_new",
+]

@@ -1,0 +1,45 @@
+"""How the command line speaks: text for people, JSON for programs, progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+out = Console()
+err = Console(stderr=True)
+BY = "command line"
+
+
+def say(sentence: str, style: str = "") -> None:
+    """One line on standard output as it stands: whatever is in it, and however narrow the terminal."""
+    out.print(sentence, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output, and nothing else."""
+    sys.stdout.write(json.dumps(value, indent=1, default=str, allow_nan=False) + "\n")
+
+
+def progress(unit: str = "steps") -> Progress:
+    """A bar on standard error, so that standard output stays clean."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+    )
