@@ -46,6 +46,25 @@ def test_what_airflow_will_not_do_is_told_in_its_own_words(status, error):
         api.trigger("d", {"a": 1})
 
 
+def test_a_busy_database_is_waited_for_and_no_run_is_started_twice():
+    asked = []
+
+    def handler(request):
+        if request.url.path == "/auth/token":
+            return httpx.Response(201, json={"access_token": "t"})
+        asked.append((request.method, json.loads(request.content or "{}").get("dag_run_id")))
+        if len(asked) == 1:
+            return httpx.Response(500, json={"detail": "Database error"})
+        if request.method == "POST":
+            return httpx.Response(409, json={"detail": "there already"})
+        return httpx.Response(200, json={"dag_run_id": asked[0][1]})
+
+    with api_answering(handler) as api:
+        run_id = api.trigger("d")
+    assert [method for method, _ in asked] == ["POST", "POST", "GET"]
+    assert {name for method, name in asked if method == "POST"} == {run_id}
+
+
 def test_a_silent_airflow_is_unavailable():
     def handler(request):
         raise httpx.ConnectError("refused")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
 
 from homeostat.config.errors import NotFound, Refused, Unavailable
 
+#: How often a call is tried while Airflow answers that something of its own failed.
+TRIES = 5
+T = TypeVar("T")
 FINISHED = frozenset({"success", "failed"})
 
 
@@ -44,7 +48,7 @@ class AirflowApi:
 
     def health(self) -> dict[str, str]:
         """Status of metadatabase, scheduler, dag_processor, triggerer: "healthy", "unhealthy" or "None"."""
-        answer = self._send("GET", "/api/v2/monitor/health").json()
+        answer = self._send_once("GET", "/api/v2/monitor/health").json()
         return {name: str(part.get("status")) for name, part in answer.items() if part}
 
     def dag(self, dag_id: str) -> dict[str, Any]:
@@ -96,11 +100,23 @@ class AirflowApi:
             "conf": dict(conf or {}),
             "logical_date": None if logical_date is None else logical_date.astimezone(UTC).isoformat(),
         }
-        if run_id is not None:
-            body["dag_run_id"] = run_id
         if note is not None:
             body["note"] = note
-        return str(self.request("POST", f"/dags/{_q(dag_id)}/dagRuns", json=body)["dag_run_id"])
+        # With a name of its own a run can be asked for again without starting a second one.
+        body["dag_run_id"] = name = run_id or f"manual__{datetime.now(UTC).isoformat()}"
+        asked = 0
+
+        def ask() -> str:
+            nonlocal asked
+            asked += 1
+            try:
+                return str(self.request("POST", f"/dags/{_q(dag_id)}/dagRuns", json=body)["dag_run_id"])
+            except Refused:
+                if asked == 1:
+                    raise
+                return str(self.run(dag_id, name)["dag_run_id"])  # the time before did get through
+
+        return _patiently(ask)
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """One run: state, conf, times."""
@@ -147,6 +163,12 @@ class AirflowApi:
         return dict(answer.json()) if answer.content else {}
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One call; what may be said twice (all but POST) is tried again while Airflow's database is busy."""
+        if method == "POST":
+            return self._send_once(method, path, **options)
+        return _patiently(lambda: self._send_once(method, path, **options))
+
+    def _send_once(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             if not self._token:
                 self._log_in()
@@ -178,6 +200,15 @@ class AirflowApi:
             )
             raise (Unavailable if answer.is_server_error else Refused)(msg)
         self._token = str(answer.json()["access_token"])
+
+
+def _patiently(call: Callable[[], T]) -> T:
+    """Try a few times: SQLite has one writer at a time, and Airflow answers 500 when it waits too long."""
+    for attempt in range(1, TRIES):
+        with contextlib.suppress(Unavailable):
+            return call()
+        time.sleep(0.3 * attempt)
+    return call()
 
 
 def _q(part: str) -> str:
