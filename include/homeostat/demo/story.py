@@ -18,7 +18,7 @@ from homeostat.config.model import Section
 #: Shadow and canary in seconds instead of hours: the same code, other settings.
 SHORT: dict[str, Any] = {
     "shadow": {"duration": "8s", "min_samples": 60},
-    "canary": {"steps": [0.2, 0.5], "step_duration": "8s", "min_samples": 40},
+    "canary": {"steps": [0.2, 0.5], "step_duration": "8s", "min_samples": 25},
 }
 
 
