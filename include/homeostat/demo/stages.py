@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from homeostat.config.errors import HomeostatError
-from homeostat.demo.backstage import Backstage, StoryError
+from homeostat.demo.backstage import RUN_SECONDS, Backstage, StoryError
 from homeostat.demo.measure import new_against_old
 from homeostat.local import Platform, Step
 
@@ -57,7 +57,7 @@ class Stages(Backstage):
         airflow = self.airflow
         for dag in (self.check_dag, self.retrain_dag):
             self.screen.note("platform", f"waiting for Airflow to read {dag}")
-            airflow.wait_for_dag(dag)
+            airflow.wait_for_dag(dag, RUN_SECONDS)
             airflow.unpause(dag)
         detail |= {
             "airflow": airflow.url,

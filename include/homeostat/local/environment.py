@@ -121,7 +121,7 @@ def _airflow(settings: Settings, ports: Ports, secrets: Secrets) -> dict[str, st
 
 def _defaults(airflow_home: Path) -> dict[str, str]:
     return {
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home / 'airflow.db'}?timeout=30",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home / 'airflow.db'}",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",
         # Task processes are forked from one that has imported the slow libraries already: a task that needs
