@@ -32,6 +32,6 @@ def write_new(settings: Settings, model: str, *, as_json: bool) -> None:
         print_json({"model": model, "folder": str(folder)})
         return
     say(f"Wrote {folder}. It works as it stands:")
-    say(f"  homeostat retrain {model}        make the first version")
-    say(f"  homeostat demo --model {model}   watch the loop close on it")
+    say("  homeostat up              start the platform, and leave it running")
+    say(f"  homeostat retrain {model}   in another terminal: make the first version")
     say("Then put your own columns into model.yaml and your own pipeline into pipeline.py.")
