@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import pytest
 
-from homeostat.rollout import Plan, Tally, Verdict
+from homeostat.rollout import Tally, Verdict
 from homeostat.rollout.evidence import LATENCY_EDGES_MS
 from homeostat.rollout.health import ALPHA, Case
 from homeostat.rollout.health.confidence import confidence
@@ -16,18 +15,8 @@ from homeostat.rollout.health.latency import p99_latency, quantile, slower_than
 from homeostat.rollout.health.output_range import output_range
 from homeostat.rollout.health.prediction_distribution import prediction_distribution
 from homeostat.rollout.health.trip import tripped
+from rollout_plan import PLAN
 
-PLAN = Plan(
-    shadow=timedelta(hours=1),
-    max_divergence=0.1,
-    shadow_min_samples=50,
-    steps=(0.1, 0.5),
-    step_duration=timedelta(hours=1),
-    min_samples=50,
-    error_rate=0.01,
-    p99_latency_ms=200.0,
-    window=100,
-)
 S, C0, C1 = "shadow", "canary:0", "canary:1"
 
 

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.rollout import Plan, Tally, Verdict
+from homeostat.rollout import Tally, Verdict
 from homeostat.rollout.health import ALPHA, CANARY_CHECKS, SHADOW_CHECKS, Case
+from rollout_plan import PLAN
 
-PLAN = Plan(
-    shadow=timedelta(hours=1),
-    max_divergence=0.1,
-    shadow_min_samples=50,
-    steps=(0.1, 0.5),
-    step_duration=timedelta(hours=1),
-    min_samples=50,
-    error_rate=0.01,
-    p99_latency_ms=200.0,
-    window=100,
-)
 CHECKS = [pytest.param(check, "shadow", id=f"{check.__name__}-shadow") for check, _ in SHADOW_CHECKS] + [
     pytest.param(check, stage, id=f"{check.__name__}-{stage}")
     for check, _ in CANARY_CHECKS

@@ -1,26 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from homeostat.config.errors import NoPrevious, Refused, Untrusted
-from homeostat.rollout import Phase, Plan, Traffic, VersionRef, approve, begin, promote, roll_back, weights
+from homeostat.rollout import Phase, Traffic, VersionRef, approve, begin, promote, roll_back, weights
+from rollout_plan import PLAN
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 V1, V2, V3 = VersionRef("1", "a"), VersionRef("2", "b"), VersionRef("3", "c")
-PLAN = Plan(
-    shadow=timedelta(hours=1),
-    max_divergence=0.1,
-    shadow_min_samples=50,
-    steps=(0.1, 0.5),
-    step_duration=timedelta(hours=1),
-    min_samples=50,
-    error_rate=0.01,
-    p99_latency_ms=200.0,
-    window=100,
-)
 SERVED = Traffic("m", 3, champion=V1)
 
 

@@ -3,21 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from homeostat.rollout import Phase, Plan, Tally, Traffic, Verdict, VersionRef, begin, promote, watch
+from homeostat.rollout import Phase, Tally, Traffic, Verdict, VersionRef, begin, promote, watch
+from rollout_plan import PLAN
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 V1, V2 = VersionRef("1", "a"), VersionRef("2", "b")
-PLAN = Plan(
-    shadow=timedelta(hours=1),
-    max_divergence=0.1,
-    shadow_min_samples=50,
-    steps=(0.1, 0.5),
-    step_duration=timedelta(hours=1),
-    min_samples=50,
-    error_rate=0.01,
-    p99_latency_ms=200.0,
-    window=100,
-)
 FRESH = promote(begin(Traffic("m", 1, champion=V1), V2, "run", PLAN, NOW).traffic, V2, NOW, "done").traffic
 SOON, LATER = NOW + timedelta(minutes=1), NOW + timedelta(days=30)
 

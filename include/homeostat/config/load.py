@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from homeostat.config.errors import ConfigError, NotFound
+from homeostat.config.errors import ConfigError, HomeostatError, NotFound
 from homeostat.config.model import ModelConfig
 
 MAX_BYTES = 256 * 1024  # a model.yaml of this size is a mistake or an attack
@@ -116,14 +116,27 @@ def load_model(path: Path, overrides: Mapping[str, Any] | None = None) -> ModelC
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Positions]:
+    absent = f"{path}: no such file; 'homeostat new MODEL' writes a folder that works as it stands"
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if path.exists() and path.stat().st_size > MAX_BYTES:
             msg = f"{path}: larger than {MAX_BYTES // 1024} KB, which no model.yaml needs to be"
             raise ConfigError(msg)
-        raw, positions = _parse(path.read_text(encoding="utf-8"))
+        raw, positions = _parse_file(path, NotFound(absent))
+    except RecursionError:
+        msg = f"{path}: nested too deeply; model.yaml has four levels at the most"
+        raise ConfigError(msg) from None
+    if not isinstance(raw, dict):
+        msg = f"{path}: expected keys such as 'name: my_model', found {type(raw).__name__}"
+        raise ConfigError(msg)
+    return raw, positions
+
+
+def _parse_file(path: Path, absent: HomeostatError) -> tuple[Any, Positions]:
+    """Parse a YAML file; what is wrong with it is said with its name, ``absent`` when it is not there."""
+    try:
+        return _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        msg = f"{path}: no such file; 'homeostat new MODEL' writes a folder that works as it stands"
-        raise NotFound(msg) from None
+        raise absent from None
     except ConfigError as error:
         msg = f"{path}, {error}"
         raise ConfigError(msg) from None
@@ -132,13 +145,6 @@ def _read(path: Path) -> tuple[dict[str, Any], Positions]:
         raise ConfigError(msg) from None
     except yaml.YAMLError as error:
         raise ConfigError(_yaml_sentence(path, error)) from None
-    except RecursionError:
-        msg = f"{path}: nested too deeply; model.yaml has four levels at the most"
-        raise ConfigError(msg) from None
-    if not isinstance(raw, dict):
-        msg = f"{path}: expected keys such as 'name: my_model', found {type(raw).__name__}"
-        raise ConfigError(msg)
-    return raw, positions
 
 
 def load_models(folder: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, ModelConfig]:
@@ -153,19 +159,8 @@ def load_overrides(path: str | os.PathLike[str] | None) -> dict[str, Any]:
     """Read the overrides file that ``HOMEOSTAT_OVERRIDES`` names; nothing when it names none."""
     if not path:
         return {}
-    try:
-        raw, _ = _parse(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        msg = f"{path}: HOMEOSTAT_OVERRIDES names this file, but it is not there"
-        raise ConfigError(msg) from None
-    except ConfigError as error:
-        msg = f"{path}, {error}"
-        raise ConfigError(msg) from None
-    except UnicodeDecodeError as error:
-        msg = f"{path}: not UTF-8 text ({error.reason} at byte {error.start})"
-        raise ConfigError(msg) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(_yaml_sentence(Path(path), error)) from None
+    absent = ConfigError(f"{path}: HOMEOSTAT_OVERRIDES names this file, but it is not there")
+    raw, _ = _parse_file(Path(path), absent)
     if not isinstance(raw or {}, dict) or not all(isinstance(value, dict) for value in (raw or {}).values()):
         msg = f"{path}: expected model names (or '*') with settings, as in '*: {{shadow: {{duration: 10s}}}}'"
         raise ConfigError(msg)

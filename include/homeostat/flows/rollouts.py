@@ -7,6 +7,7 @@ gateways follow the ledger. Losing the race means reading again and deciding aga
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from homeostat.rollout import (
     SENTENCES,
     Phase,
     Plan,
+    Rollout,
     Traffic,
     Transition,
     VersionRef,
@@ -109,20 +111,16 @@ def look(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     }
 
 
-def _last_known(model: str, run_key: str, ledger: Ledger) -> Any:
+def _last_known(model: str, run_key: str, ledger: Ledger) -> Rollout:
     for event in reversed(ledger.events(model)):
         rollout = Traffic.from_json(dict(event.traffic)).rollout
         if rollout is not None and rollout.id == run_key:
             # Another rollout has taken its place in the ledger without its end being written.
-            return rollout if not rollout.phase.active else _superseded(rollout)
+            if not rollout.phase.active:
+                return rollout
+            return replace(rollout, phase=Phase.SUPERSEDED, reason="a newer candidate took its place")
     msg = f"{model}: no rollout of retrain {run_key} in the ledger"
     raise NotFound(msg)
-
-
-def _superseded(rollout: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(rollout, phase=Phase.SUPERSEDED, reason="a newer candidate took its place")
 
 
 def tick(model: str, ledger: Ledger, *, by: str, now: datetime | None = None) -> Traffic:

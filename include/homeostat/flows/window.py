@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -111,7 +111,7 @@ def drift_report(looked: Looked, window: Window) -> DriftReport:
     answers = compare(looked.reference.profile, window.answers, looked.config.monitor)
     # What the steps' own rows showed, and what only the whole window shows beside the reference.
     whole = {(finding.column, finding.kind): finding for finding in rows.schema}
-    return replace(rows, outputs=answers.outputs, schema=tuple((window.findings | whole).values()))
+    return rows.with_outputs(answers.outputs).with_schema((window.findings | whole).values())
 
 
 def window_start(config: ModelConfig, facts: Mapping[str, Any], end: datetime) -> datetime:
