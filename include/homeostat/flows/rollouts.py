@@ -7,6 +7,7 @@ gateways follow the ledger. Losing the race means reading again and deciding aga
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,14 +38,12 @@ _TRIES = 20
 WARM_UP = timedelta(minutes=2)
 
 
-def change(
-    model: str,
-    ledger: Ledger,
-    decision: Callable[[Traffic], Transition | None],
-    *,
-    by: str,
-    at: datetime,
-    evidence: dict[str, Any] | None = None,
+#: The next state with its evidence, or None to leave everything as it is.
+Decided = tuple[Transition, Mapping[str, Any]] | None
+
+
+def _swap(
+    model: str, ledger: Ledger, decision: Callable[[Traffic], Decided], *, by: str, at: datetime
 ) -> Traffic:
     """Decide on the state as it is and write the outcome; on a stale revision, read and decide again.
 
@@ -52,10 +51,11 @@ def change(
     """
     for _ in range(_TRIES):
         traffic = ledger.read(model)
-        transition = decision(traffic)
-        if transition is None or transition.kind == "unchanged":
+        decided = decision(traffic)
+        if decided is None or decided[0].kind == "unchanged":
             return traffic
-        try:
+        transition, evidence = decided
+        with suppress(StaleRevision):
             return ledger.write(
                 transition.traffic,
                 kind=transition.kind,
@@ -64,10 +64,15 @@ def change(
                 at=at,
                 evidence=evidence,
             )
-        except StaleRevision:
-            continue
     msg = f"{model}: the ledger changed {_TRIES} times while one change was decided; try again"
     raise StaleRevision(msg)
+
+
+def change(
+    model: str, ledger: Ledger, decision: Callable[[Traffic], Transition], *, by: str, at: datetime
+) -> Traffic:
+    """Make a change that was asked for; raises StaleRevision when others keep getting in between."""
+    return _swap(model, ledger, lambda traffic: (decision(traffic), {}), by=by, at=at)
 
 
 def begin_rollout(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
@@ -129,27 +134,21 @@ def tick(model: str, ledger: Ledger, *, by: str, now: datetime | None = None) ->
     A candidate that has just been registered is left to the gateways for :data:`WARM_UP`: they begin its
     shadow once it is loaded. This tick is for the case that no gateway is alive.
     """
-    now = now or datetime.now(UTC)
-    for _ in range(_TRIES):
-        traffic = ledger.read(model)
+    at = now or datetime.now(UTC)
+
+    def decision(traffic: Traffic) -> Decided:
         rollout = traffic.active
-        if rollout is None or (rollout.phase is Phase.REGISTERED and now - rollout.entered_at < WARM_UP):
-            return traffic
-        decision = decide(traffic, ledger.evidence(model, rollout.id), now)
-        if decision.transition is None:
-            return traffic
-        try:
-            return ledger.write(
-                decision.transition.traffic,
-                kind=decision.transition.kind,
-                reason=decision.transition.reason,
-                by=by,
-                at=now,
-                evidence={"checks": [check.to_json() for check in decision.checks]},
-            )
-        except StaleRevision:
-            continue
-    return ledger.read(model)
+        if rollout is None or (rollout.phase is Phase.REGISTERED and at - rollout.entered_at < WARM_UP):
+            return None
+        decided = decide(traffic, ledger.evidence(model, rollout.id), at)
+        if decided.transition is None:
+            return None
+        return decided.transition, {"checks": [check.to_json() for check in decided.checks]}
+
+    try:
+        return _swap(model, ledger, decision, by=by, at=at)
+    except StaleRevision:
+        return ledger.read(model)  # whoever got in between has ticked as well
 
 
 def settle(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
