@@ -1,5 +1,6 @@
 """Profiles: integer counts on edges that the reference froze. The one currency of monitoring."""
 
+from homeostat.profile.arrow import count_arrow
 from homeostat.profile.count import count, count_column
 from homeostat.profile.counts import Counts, Profile
 from homeostat.profile.frames import CategoryFrame, FeatureFrame, Frames, Kind, NumberFrame
@@ -16,6 +17,7 @@ __all__ = [
     "Profile",
     "Reference",
     "count",
+    "count_arrow",
     "count_column",
     "freeze",
 ]
