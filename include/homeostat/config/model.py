@@ -113,6 +113,7 @@ class Monitor(Section):
     drifted_share: PositiveShare = 0.3
     max_missing: Share = 0.1
     max_unseen: Share = 0.05
+    season: Literal["none", "hour_of_day", "hour_of_week"] = "none"
 
     @model_validator(mode="after")
     def _window_holds_whole_steps(self) -> Self:

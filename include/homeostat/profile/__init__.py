@@ -5,7 +5,9 @@ from homeostat.profile.count import count, count_column
 from homeostat.profile.counts import Counts, Profile
 from homeostat.profile.frames import CategoryFrame, FeatureFrame, Frames, Kind, NumberFrame
 from homeostat.profile.freeze import freeze
+from homeostat.profile.outcomes import Outcomes
 from homeostat.profile.reference import Reference
+from homeostat.profile.season import Season, SeasonKind, tally
 
 __all__ = [
     "CategoryFrame",
@@ -14,10 +16,14 @@ __all__ = [
     "Frames",
     "Kind",
     "NumberFrame",
+    "Outcomes",
     "Profile",
     "Reference",
+    "Season",
+    "SeasonKind",
     "count",
     "count_arrow",
     "count_column",
     "freeze",
+    "tally",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
+from homeostat.config.labels import label_texts
 from homeostat.performance import all_metrics, score
-from homeostat.profile import Kind, Reference
+from homeostat.profile import Kind, Outcomes, Reference, Season
 from homeostat.training.predictor import Answers, Predictor
 
 #: The pseudo-columns of a reference; no feature may bear these names.
@@ -79,7 +80,8 @@ def make_reference(config: ModelConfig, predictor: Predictor, holdout: pd.DataFr
     """Freeze what a version was used to: the holdout's features, and its own answers to them.
 
     From the holdout and never from training rows, to which a model answers with more confidence than
-    to any it has not seen.
+    to any it has not seen. Where the model has a season, its hours are counted one by one; where it gives
+    a confidence, so is how often it was right at each.
     """
     clash = [name for name in OUTPUTS if name in config.columns.features]
     if clash:
@@ -95,7 +97,34 @@ def make_reference(config: ModelConfig, predictor: Predictor, holdout: pd.DataFr
     if answers.confidence is not None:
         kinds["confidence"] = "number"
         frame = frame.assign(confidence=answers.confidence)
-    return Reference.of(frame, kinds)
+    reference = Reference.of(frame, kinds)
+    return replace(
+        reference,
+        season=_season(config, reference, frame, holdout),
+        outcomes=_outcomes(config, reference, answers, holdout),
+    )
+
+
+def _season(
+    config: ModelConfig, reference: Reference, frame: pd.DataFrame, holdout: pd.DataFrame
+) -> Season | None:
+    if config.monitor.season == "none":
+        return None
+    return Season.of(reference.frames, frame, holdout[config.columns.timestamp], config.monitor.season)
+
+
+def _outcomes(
+    config: ModelConfig, reference: Reference, answers: Answers, holdout: pd.DataFrame
+) -> Outcomes | None:
+    name = config.columns.label.name
+    if config.task == "regression" or answers.confidence is None or name not in holdout:
+        return None
+    there = holdout[name].notna().to_numpy(dtype=bool)
+    truth, said = (
+        np.array(label_texts(v), object) for v in (holdout[name][there], answers.prediction[there])
+    )
+    confidence = pd.Series(answers.confidence[there])
+    return Outcomes.of(reference.frames.features["confidence"], confidence, truth == said)
 
 
 def _p99_latency(predictor: Predictor, holdout: pd.DataFrame) -> float:
