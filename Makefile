@@ -5,6 +5,8 @@ PYTHON  := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime-is-set-up
 TOOLS   := $(VENV)/.tools-are-set-up
 ARGS    ?=
+# What the benchmarks measure us against; none imports beside our own packages, so each has an environment.
+PEERS   := evidently nannyml alibi_detect
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPATH := $(CURDIR)/include$(if $(PYTHONPATH),:$(PYTHONPATH))
@@ -40,20 +42,30 @@ lint: $(TOOLS) ## ruff, mypy strict, and who may import whom
 	$(VENV)/bin/lint-imports
 
 .PHONY: lock
-lock: ## compile requirements*.in into the locks (ARGS=--upgrade for newer versions)
+lock: ## compile every .in into its lock (ARGS=--upgrade for newer versions)
 	@test -x .venv-lock/bin/uv || { python3 -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv; }
 	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--quiet $(ARGS) requirements.in -o requirements.txt
 	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--quiet $(ARGS) requirements-dev.in -o requirements-dev.txt
+	for peer in $(PEERS); do \
+		.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
+			--quiet $(ARGS) benchmarks/peers/$$peer.in -o benchmarks/peers/$$peer.txt || exit 1; \
+	done
 
 .PHONY: env
 env: ## write the secrets that docker-compose.yml needs into .env; keeps those that are there
 	@python3 infra/compose/make_env.py .env
 
+.PHONY: bench
+bench: $(RUNTIME) $(PEERS:%=.venv-bench/%/.made) ## measure drift checks beside their peers (ARGS=--write updates benchmarks/*.md)
+	@for script in drift calibration rollout; do \
+		test ! -f benchmarks/$$script.py || $(PYTHON) benchmarks/$$script.py $(ARGS) || exit 1; \
+	done
+
 .PHONY: clean
 clean: ## remove the virtualenvs, caches and local state (.homeostat); not .env
-	rm -rf $(VENV) .venv-lock .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-lock .venv-bench .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A set-up that was interrupted leaves .unfinished behind and is then done anew from nothing.
@@ -76,6 +88,19 @@ $(RUNTIME): $(VENV)/.made requirements.txt pyproject.toml
 	$(PYTHON) -m pip install --no-deps --no-build-isolation --quiet --editable .
 	$(PYTHON) -m pip check
 	@rm -f $(VENV)/.unfinished
+	@touch $@
+
+# alibi-detect wants NumPy 1, which has no wheels for Python 3.13.
+.venv-bench/%/.made: benchmarks/peers/%.txt | $(VENV)/.made
+	@for python in $(PYTHON) python3.11 python3.12; do \
+		"$$python" -c 'import sys, venv; sys.exit(sys.version_info[:2] > (3, 12))' 2>/dev/null && break; \
+		python=; \
+	done; \
+	test -n "$$python" || { echo "The peers need Python 3.11 or 3.12, and none was found" >&2; exit 1; }; \
+	echo "Making .venv-bench/$* with $$python: a minute or two the first time"; \
+	rm -rf .venv-bench/$* && "$$python" -m venv .venv-bench/$*
+	.venv-bench/$*/bin/python -m pip install --no-deps --quiet -r $<
+	.venv-bench/$*/bin/python -m pip check
 	@touch $@
 
 $(TOOLS): $(RUNTIME) requirements-dev.txt
