@@ -5,7 +5,7 @@ from __future__ import annotations
 from scipy.special import chdtrc
 
 from homeostat.drift.cells import Table, pooled, table
-from homeostat.drift.statistic import Statistic, nothing_to_compare
+from homeostat.drift.statistic import Statistic, nothing_to_compare, too_sparse
 from homeostat.profile import Counts
 
 
@@ -14,17 +14,17 @@ def chi_square(reference: Counts, window: Counts, /) -> Statistic:
 
     Both samples are random. A goodness-of-fit test would take the reference for the truth and be
     wrong most often where the reference is no larger than the window. Small cells are pooled
-    first (:func:`~homeostat.drift.cells.pooled`); with one cell left nothing can differ: 0, p = 1.
+    first (:func:`~homeostat.drift.cells.pooled`). With one value in both samples nothing differs:
+    0, p = 1.
     """
     empty = nothing_to_compare(reference, window)
     if empty is not None:
         return empty
     cells = table(reference, window)
     kept = pooled(cells)
-    if kept.shape[1] == 1 and cells.shape[1] > 1:
-        return Statistic(
-            None, reason=f"too few rows to compare {cells.shape[1]} values: expected counts below 5"
-        )
+    sparse = too_sparse(cells, kept)
+    if sparse is not None:
+        return sparse
     value = _pearson(kept)
     return Statistic(value, p_value=float(chdtrc(kept.shape[1] - 1, value)) if kept.shape[1] > 1 else 1.0)
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from homeostat.config.model import Monitor
 from homeostat.drift.correction import benjamini_hochberg
-from homeostat.drift.feature import judge, measure
-from homeostat.drift.report import DriftReport, FeatureVerdict, SchemaFinding, Verdict
-from homeostat.profile import Profile
+from homeostat.drift.feature import judge, measure, too_many_missing, too_many_unseen
+from homeostat.drift.report import DriftReport, FeatureVerdict, SchemaFinding, Severity, Verdict
+from homeostat.drift.statistic import nothing_to_compare
+from homeostat.profile import Counts, Profile
 
 #: Pseudo-columns of a profile that hold what the model answered.
 OUTPUTS = ("prediction", "confidence")
@@ -43,7 +44,7 @@ def compare(
         raise ValueError(msg)
     features = _judge(reference, window, monitor, outputs=False)
     outputs = _judge(reference, window, monitor, outputs=True)
-    found = (*schema, *_findings(features, monitor))
+    found = (*schema, *_findings(features, reference, window, monitor))
     too_few = _too_few(reference, window, monitor)
     if too_few:
         return DriftReport("not_computable", too_few, window.rows, None, features, outputs, found)
@@ -71,9 +72,9 @@ def _too_few(reference: Profile, window: Profile, monitor: Monitor) -> str:
 def _together(
     features: Sequence[FeatureVerdict], reference: Profile, monitor: Monitor
 ) -> tuple[Verdict, str, float | None]:
-    judged = [f for f in features if f.drifted is not None or reference.features[f.name].placed]
+    judged = [f for f in features if f.drifted is not None or _can_judge(reference.features[f.name])]
     if not judged:
-        return "not_computable", "the reference has no values in any feature", None
+        return "not_computable", "the reference can judge none of the features", None
     drifted = [f.name for f in judged if f.drifted]
     unknown = [f.name for f in judged if f.drifted is None]
     share = len(drifted) / len(judged)
@@ -91,21 +92,28 @@ def _together(
     return "pass", sentence, share
 
 
+def _can_judge(reference: Counts) -> bool:
+    return nothing_to_compare(reference, reference) is None
+
+
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _findings(features: Sequence[FeatureVerdict], monitor: Monitor) -> Iterable[SchemaFinding]:
+def _findings(
+    features: Sequence[FeatureVerdict], reference: Profile, window: Profile, monitor: Monitor
+) -> Iterable[SchemaFinding]:
     for feature in features:
-        before, now, unseen = feature.missing_reference, feature.missing_current, feature.unseen_share
-        if before is not None and now is not None and now - before > monitor.max_missing:
-            detail = f"{now:.1%} of the rows have no value, {before:.1%} in the reference"
-            yield SchemaFinding(feature.name, "missing_rate", detail, "critical" if now == 1 else "warning")
-        if unseen is not None and unseen > monitor.max_unseen:
+        before, now = reference.features[feature.name], window.features[feature.name]
+        if too_many_missing(before, now, monitor):
+            rose = f"{now.missing_rate:.1%} of the rows have no value, {before.missing_rate:.1%}"
+            severity: Severity = "critical" if now.missing_rate == 1 else "warning"
+            yield SchemaFinding(feature.name, "missing_rate", f"{rose} in the reference", severity)
+        if too_many_unseen(before, now, monitor):
+            share = f"{now.unseen_share:.1%} of the values"
             if feature.kind == "category":
-                detail = f"{unseen:.1%} of the values never occurred in the reference"
-                yield SchemaFinding(feature.name, "new_category", detail, "warning")
-            else:
                 yield SchemaFinding(
-                    feature.name, "retyped", f"{unseen:.1%} of the values are no numbers", "critical"
+                    feature.name, "new_category", f"{share} never occurred in the reference", "warning"
                 )
+            else:
+                yield SchemaFinding(feature.name, "retyped", f"{share} are no numbers", "critical")

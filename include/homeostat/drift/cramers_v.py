@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from homeostat.drift.cells import pooled, table
-from homeostat.drift.statistic import Statistic, nothing_to_compare
+from homeostat.drift.statistic import Statistic, nothing_to_compare, too_sparse
 from homeostat.profile import Counts
 
 
@@ -23,12 +23,11 @@ def cramers_v(reference: Counts, window: Counts, /) -> Statistic:
         return empty
     cells = table(reference, window)
     kept = pooled(cells)
+    sparse = too_sparse(cells, kept)
+    if sparse is not None:
+        return sparse
     if kept.shape[1] == 1:
-        if cells.shape[1] == 1:
-            return Statistic(0.0)
-        return Statistic(
-            None, reason=f"too few rows to compare {cells.shape[1]} values: expected counts below 5"
-        )
+        return Statistic(0.0)
     n, m = kept.sum(axis=1)
     p, q = kept[0] / n, kept[1] / m
     rows, k = 4 * n * m / (n + m), kept.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from homeostat.config.model import Monitor
@@ -13,7 +14,7 @@ from homeostat.drift.psi import psi
 from homeostat.drift.report import FeatureVerdict, Verdict
 from homeostat.drift.statistic import DriftTest, Statistic
 from homeostat.drift.wasserstein import wasserstein
-from homeostat.profile import Counts, Kind
+from homeostat.profile import CategoryFrame, Counts, Kind
 
 #: The tests of each kind of feature, by the name that a verdict gives their value.
 TESTS: dict[Kind, dict[str, DriftTest]] = {
@@ -68,7 +69,7 @@ def judge(figures: Figures, p_adjusted: float | None, monitor: Monitor) -> Featu
     reference, window = figures.reference, figures.window
     values = {name: statistic.value for name, statistic in figures.statistics.items()}
     shifted = _shifted(figures, p_adjusted, monitor)
-    unseen = _unseen(window, monitor)
+    unseen = _unseen(reference, window, monitor)
     missing = _missing(reference, window, monitor)
     alerts = [text for text in (shifted, unseen, missing) if text]
     verdict: Verdict = "alert" if alerts else "not_computable" if figures.reason else "pass"
@@ -99,16 +100,56 @@ def _shifted(figures: Figures, p_adjusted: float | None, monitor: Monitor) -> st
     return f"distribution shifted: {name} {effect:.3f}, corrected p {p_adjusted:.2g}"
 
 
-def _unseen(window: Counts, monitor: Monitor) -> str:
+def _unseen(reference: Counts, window: Counts, monitor: Monitor) -> str:
     share = window.unseen_share
-    if share is None or share <= monitor.max_unseen:
+    if share is None or not too_many_unseen(reference, window, monitor):
         return ""
     what = "never seen in the reference" if window.kind == "category" else "no numbers"
     return f"{share:.1%} of the values are {what} (at most {monitor.max_unseen:.1%})"
 
 
 def _missing(reference: Counts, window: Counts, monitor: Monitor) -> str:
-    before, now = reference.missing_rate, window.missing_rate
-    if before is None or now is None or now - before <= monitor.max_missing:
+    if not too_many_missing(reference, window, monitor):
         return ""
+    before, now = reference.missing_rate, window.missing_rate
     return f"missing rate rose from {before:.1%} to {now:.1%} (by at most {monitor.max_missing:.1%})"
+
+
+def too_many_missing(reference: Counts, window: Counts, monitor: Monitor) -> bool:
+    """Whether the missing rate rose by more than ``max_missing``, and by more than chance gives.
+
+    By chance: three standard errors of the difference, at the reference's rate. Where half of the
+    reference is missing, one window of 200 rows in 700 has 10 points more of them for nothing.
+    """
+    before, now = reference.missing_rate, window.missing_rate
+    if before is None or now is None:
+        return False
+    return now - before > max(monitor.max_missing, _three_sigma(before, reference.rows, window.rows))
+
+
+def too_many_unseen(reference: Counts, window: Counts, monitor: Monitor) -> bool:
+    """Whether more than ``max_unseen`` of the values are unseen, beside those to be expected.
+
+    To be expected of a category: the share of the reference's rows whose label occurs once there,
+    which is what a row has for a chance of a new label (I. J. Good, 1953), and three standard errors
+    of it. Nothing is to be expected where every label occurs often.
+    """
+    share = window.unseen_share
+    if share is None:
+        return False
+    n, m = reference.placed, window.placed + window.unseen
+    once = _seen_once(reference) / n if n else 0.0
+    return share > monitor.max_unseen + once + _three_sigma(once, n, m)
+
+
+def _seen_once(reference: Counts) -> float:
+    frame = reference.frame
+    if not isinstance(frame, CategoryFrame) or frame.open:
+        return 0.0
+    # Of the labels in the rest it is not known; freezing has seen to it that they are few.
+    rest = min(len(frame.rest), int(reference.slots[-1]), math.sqrt(reference.placed))
+    return int((reference.slots[:-1] == 1).sum()) + rest
+
+
+def _three_sigma(rate: float, n: int, m: int) -> float:
+    return 3 * math.sqrt(rate * (1 - rate) * (1 / n + 1 / m)) if n else 0.0

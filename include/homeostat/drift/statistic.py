@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from homeostat.drift.cells import Table, table
 from homeostat.profile import Counts
 
 
@@ -45,11 +46,23 @@ class DriftTest(Protocol):
 
 
 def nothing_to_compare(reference: Counts, window: Counts) -> Statistic | None:
-    """The answer when either side has no value with a slot; None when both have."""
+    """The answer when either side has no value with a slot, or none that can be told apart; else None."""
     for side, counts in (("reference", reference), ("window", window)):
         if not counts.placed:
             return Statistic(None, reason=f"the {side} has no values{_why(counts)}")
+    if getattr(reference.frame, "open", False) and table(reference, window).shape[1] == 1:
+        return Statistic(
+            None,
+            reason="nothing to compare: too many categories for their rows, and none clearly more frequent",
+        )
     return None
+
+
+def too_sparse(cells: Table, kept: Table) -> Statistic | None:
+    """The answer when pooling has left one cell of several; None when there is something to compare."""
+    if kept.shape[1] > 1 or cells.shape[1] == 1:
+        return None
+    return Statistic(None, reason=f"too few rows to compare {cells.shape[1]} values: expected counts below 5")
 
 
 def _why(counts: Counts) -> str:

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from homeostat.profile.columns import Floats, as_labels, as_numbers, hash_of
+from homeostat.profile.columns import Floats, Ints, as_labels, as_numbers, hash_of
 from homeostat.profile.frames import CategoryFrame, FeatureFrame, Frames, Kind, NumberFrame
 
-#: So many rare labels of a reference are remembered by their hash; 2 KB.
-MAX_REST = 512
+#: Bytes that a category's labels and the hashes of its rare ones may take, as they are stored.
+MAX_BYTES = 7_300
+_PER_BYTE, _PER_HASH = 1.2, 4.7  # of random text, compressed: the worst case
+# Fewer labels seen once than this say nothing: a reference so small has a few of any category.
+_FEW = 10
 
 
 def freeze(
@@ -29,8 +32,13 @@ def freeze(
     max_edges
         A number with no more distinct values has each of them as an edge, which makes every
         comparison exact; otherwise the edges are that many quantiles, smallest and largest included.
+        A reference with an infinity has the last float before it as one more edge, so that nothing
+        finite shares its slot.
     max_categories
-        So many of a category's labels have a slot of their own, the most frequent first.
+        A category with no more labels has a slot for each. Otherwise those that are clearly more
+        frequent than what has none, the most frequent first, and then any others, chosen by their
+        hash: labels chosen for being frequent were lucky in this reference, and every window after
+        it would seem to have fewer of them.
 
     Raises
     ------
@@ -62,19 +70,42 @@ def column_of(frame: pd.DataFrame, name: str) -> pd.Series:
 def _freeze(column: pd.Series, kind: Kind, max_edges: int, max_categories: int) -> FeatureFrame:
     if kind == "number":
         numbers, _ = as_numbers(column)
-        return _freeze_numbers(numbers[np.isfinite(numbers)], max_edges)
+        return _freeze_numbers(numbers, max_edges)
     counts, labels, _ = as_labels(column)
-    ranked = [label for _, label in sorted(zip((-counts).tolist(), labels, strict=True))]
-    top, others = ranked[:max_categories], ranked[max_categories:]
-    too_many = len(others) > MAX_REST
-    return CategoryFrame(tuple(top), () if too_many else tuple(sorted(map(hash_of, others))), open=too_many)
+    return _freeze_labels(counts, labels, max_categories)
 
 
-def _freeze_numbers(finite: Floats, max_edges: int) -> NumberFrame:
-    ordered = np.sort(finite) + 0.0  # minus zero is zero, and must not change the digest
+def _freeze_labels(counts: Ints, labels: list[str], max_categories: int) -> CategoryFrame:
+    order = sorted(range(len(labels)), key=lambda at: (-counts[at], labels[at]))
+    ranked, rows = [labels[at] for at in order], counts[order]
+    # What a new row's chance of a label never seen is: the share of labels seen once (I. J. Good,
+    # "The population frequencies of species", 1953). Where that is more than noise, a new label is
+    # no news: none is called unseen, and only labels seen often enough are compared one by one.
+    once = int((rows == 1).sum())
+    if once > max(_FEW, float(np.sqrt(rows.sum()))):
+        return CategoryFrame(tuple(ranked[: _clear(rows, min(max_categories, rows.size - 1))]), open=True)
+    if rows.size <= max_categories:
+        return CategoryFrame(tuple(ranked))
+    clear = _clear(rows, max_categories)
+    others = sorted(ranked[clear:], key=hash_of)
+    own, rest = ranked[:clear] + others[: max_categories - clear], others[max_categories - clear :]
+    text = sum(len(label.encode()) for label in own)
+    known = _PER_BYTE * text + _PER_HASH * len(rest) <= MAX_BYTES
+    return CategoryFrame(tuple(own), tuple(sorted(map(hash_of, rest))) if known else (), open=not known)
+
+
+def _clear(rows: Ints, most: int) -> int:
+    """How many of the labels, ranked by their rows, are three sigma above the first that stays out."""
+    limit = rows[most] + 3 * np.sqrt(rows[most]) + 3
+    return int(min((rows > limit).sum(), most))
+
+
+def _freeze_numbers(numbers: Floats, max_edges: int) -> NumberFrame:
+    ordered = np.sort(numbers[np.isfinite(numbers)]) + 0.0  # minus zero is zero, and changes no digest
     edges = ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if ordered.size else ordered
     complete = edges.size <= max_edges
     if not complete:
         at = np.round(np.linspace(0, ordered.size - 1, max_edges)).astype(np.int64)
-        edges = np.unique(ordered[at])  # values that were there, never between two: atoms stay atoms
-    return NumberFrame(tuple(edges.tolist()), complete)
+        edges = ordered[at]  # values that were there, never between two: atoms stay atoms
+    ends = [end for end in (-np.inf, np.inf) if (numbers == end).any()]
+    return NumberFrame(tuple(np.unique([*edges, *np.nextafter(ends, 0.0)]).tolist()), complete)
