@@ -12,7 +12,8 @@ from homeostat.config import ModelConfig
 from homeostat.config.labels import label_texts
 from homeostat.flows import log
 from homeostat.flows.batch import score_in_batch
-from homeostat.flows.window import Looked
+from homeostat.flows.estimating import estimated
+from homeostat.flows.window import Looked, Window
 from homeostat.performance import BatchScore, PerformanceReport, all_metrics, assess
 from homeostat.trigger import WindowRecord
 
@@ -23,11 +24,16 @@ BATCHES = 10
 
 
 def performance(
-    looked: Looked, facts: Mapping[str, Any], end: datetime, history: Sequence[WindowRecord]
+    looked: Looked,
+    facts: Mapping[str, Any],
+    end: datetime,
+    history: Sequence[WindowRecord],
+    window: Window | None = None,
 ) -> tuple[PerformanceReport, BatchScore | None]:
     """Score the newest step whose labels should be there, and hold it to the baseline.
 
     Returns the report over the last batches, and this step's own score (None while labels are pending).
+    With the window that is checked, the report has an estimate for its answers too.
     """
     config, champion = looked.config, looked.champion
     metric = monitored_metric(config)
@@ -49,7 +55,10 @@ def performance(
         if record.version == champion.version and record.score is not None and record.window_end < end
     ]
     scores_so_far = [*before[-(BATCHES - 1) :], *([batch] if batch else [])]
-    return assess(config, baseline, scores_so_far, pending=batch is None), batch
+    report = assess(config, baseline, scores_so_far, pending=batch is None)
+    if window is not None:
+        report = report.with_estimate(estimated(looked, window.answers, rows, end))
+    return report, batch
 
 
 def _labelled(looked: Looked, start: datetime, end: datetime, known_by: datetime) -> pd.DataFrame:

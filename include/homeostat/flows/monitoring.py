@@ -51,7 +51,7 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     looked = Looked(config, ports, champion, reference)
     window = Window(looked, window_start(config, facts, window_end), window_end)
     report = drift_report(looked, window)
-    performed, batch = performance(looked, facts, window_end, history)
+    performed, batch = performance(looked, facts, window_end, history, window)
     record = WindowRecord(
         window_end=window_end,
         version=champion.version,

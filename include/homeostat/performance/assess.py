@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from homeostat.config.model import ModelConfig
 from homeostat.performance.decay import BATCHES, decay
+from homeostat.performance.estimate import Estimate
 
 Verdict = Literal["pass", "alert", "pending", "not_computable"]
 
@@ -25,7 +26,11 @@ class BatchScore:
 
 @dataclass(frozen=True, slots=True)
 class PerformanceReport:
-    """What the labels say. ``score`` is the mean of the last ten batches, ``decay`` positive when worse."""
+    """What the labels say. ``score`` is the mean of the last ten batches, ``decay`` positive when worse.
+
+    ``estimate`` is what the confidence of the window's own answers says, whose labels may be long in coming;
+    it changes no verdict: pending stays pending.
+    """
 
     verdict: Verdict
     reason: str
@@ -36,6 +41,11 @@ class PerformanceReport:
     critical: bool = False
     batches: int = 0
     rows: int = 0
+    estimate: Estimate | None = None
+
+    def with_estimate(self, estimate: Estimate | None) -> PerformanceReport:
+        """The same report with this estimate."""
+        return replace(self, estimate=estimate)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON: no NaN, no numpy."""
@@ -44,7 +54,9 @@ class PerformanceReport:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> PerformanceReport:
         """Read what :meth:`to_json` wrote; unknown keys are passed over."""
-        return cls(**{f.name: raw[f.name] for f in fields(cls) if f.name in raw})
+        report = cls(**{f.name: raw[f.name] for f in fields(cls) if f.name in raw and f.name != "estimate"})
+        estimated = raw.get("estimate")
+        return report.with_estimate(None if estimated is None else Estimate.from_json(estimated))
 
 
 def assess(
