@@ -6,7 +6,6 @@ drift.py runs it, one process for each of ``read``, ``length``, ``memory`` and `
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import time
@@ -90,14 +89,15 @@ def length(folder: Path) -> dict[str, float]:
 def memory(folder: Path, rows: int) -> dict[str, float]:
     """Count a file that is there already; peak resident MB, and MB resident before."""
     reference = Reference.from_bytes((folder / "reference.profile").read_bytes())
-    before = _resident()
+    before = _resident("VmRSS")
     count_parquet(reference.frames, folder / f"rows_{rows}.parquet")
-    return {"before": before, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"before": before, "peak": _resident("VmHWM")}
 
 
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+def _resident(field: str) -> float:
+    # Not getrusage: its peak begins with that of the process that started this one.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
 def size(folder: Path) -> dict[str, float]:

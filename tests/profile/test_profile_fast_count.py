@@ -29,7 +29,8 @@ from homeostat.profile.columns import as_labels, as_numbers, hash_of
 TINY, HUGE = 5e-324, 1.7976931348623157e308
 FLOATS = st.one_of(
     st.floats(width=64),
-    st.sampled_from([0.0, -0.0, TINY, -TINY, HUGE, -HUGE, np.inf, -np.inf, np.nan, 1.0, np.nextafter(1, 2)]),
+    st.sampled_from([0.0, -0.0, TINY, -TINY, HUGE, -HUGE, np.inf, -np.inf, np.nan]),
+    st.sampled_from([1.0, np.nextafter(1, 2), np.nextafter(1, 0), 1 + 1e-10]),  # one and the same float32
     st.integers(-3, 3).map(float),
 )
 LABELS = st.one_of(st.sampled_from(["a", "b", "1", "1.0", ""]), st.text(max_size=50))
@@ -57,47 +58,50 @@ def look_up_each(frame, column):
     return Counts(frame, values, missing, unseen)
 
 
+@pytest.mark.parametrize("always_coarsely", [False, True])
 @settings(max_examples=100, deadline=None)
 @given(
     edges=st.lists(FLOATS.filter(lambda x: not np.isnan(x)), max_size=9, unique=True),
     pieces=st.lists(st.lists(FLOATS, max_size=30), max_size=4),
+    chunk=st.integers(1, 40),
 )
-def test_sorting_places_every_float_where_a_search_does(edges, pieces):
+def test_sorting_places_every_float_where_a_search_does(always_coarsely, edges, pieces, chunk):
     frame = NumberFrame(tuple(sorted({edge + 0.0 for edge in edges})), complete=False)
     arrays = [np.array(piece, dtype=np.float64) for piece in pieces]
     before = [array.copy() for array in arrays]
-    whole = pd.Series(np.concatenate([np.empty(0), *arrays]))
-    expected = search_each(frame, whole)
-    assert place.place_numbers(frame, arrays) == expected
-    assert place.place_numbers(frame, arrays, strangers=2).unseen == 2
+    expected = search_each(frame, pd.Series(np.concatenate([np.empty(0), *arrays])))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, "CHUNK", chunk)
+        if always_coarsely:
+            patch.setattr(place, "_WORTH_IT", 0)
+            patch.setattr(place, "_FEW", 99)
+            patch.setattr(place, "_SMALL", 1.0)
+        assert place.place_numbers(frame, arrays) == expected
+        assert place.place_numbers(frame, arrays, strangers=2).unseen == 2
     for array, kept in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, kept)  # somebody else's rows are not sorted
 
 
-@settings(max_examples=60, deadline=None)
-@given(reference=st.lists(FLOATS, max_size=40), rows=st.lists(FLOATS, max_size=40))
-def test_chunks_add_up_to_the_column(reference, rows):
-    frame = freeze(pd.DataFrame({"x": reference}, dtype=float), {"x": "number"}, max_edges=6).features["x"]
-    column = pd.Series(rows, dtype=float)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place, "CHUNK", 7)
-        assert count_column(frame, column) == search_each(frame, column)
+COLUMNS = {
+    "normal": lambda rng, n: rng.normal(size=n),
+    "integers": lambda rng, n: rng.integers(-40, 40, n),
+    "heavy": lambda rng, n: rng.standard_cauchy(n) * 1e300,
+    "crowded": lambda rng, n: 1 + rng.normal(size=n) * 1e-9,
+    "ties": lambda rng, n: np.where(rng.random(n) < 0.4, 0.0, rng.lognormal(size=n)),
+    "late ties": lambda rng, n: np.where(np.arange(n) > n // 2, 0.5, rng.normal(size=n)),
+    "rounded": lambda rng, n: rng.normal(size=n).round(1),
+    "constant": lambda rng, n: np.full(n, 7.5),
+    "holes": lambda rng, n: np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
+}
 
 
-@pytest.mark.parametrize("name", ["normal", "integers", "heavy", "ties", "rounded", "constant", "holes"])
+@pytest.mark.parametrize("name", COLUMNS)
 def test_long_columns_of_every_shape_are_placed_as_a_search_places_them(name):
     rng = np.random.default_rng(1)
-    n = place.CHUNK + 4321
-    x = {
-        "normal": lambda: rng.normal(size=n),
-        "integers": lambda: rng.integers(-40, 40, n),
-        "heavy": lambda: rng.standard_cauchy(n) * 1e300,
-        "ties": lambda: np.where(rng.random(n) < 0.4, 0.0, rng.lognormal(size=n)),
-        "rounded": lambda: rng.normal(size=n).round(1),
-        "constant": lambda: np.full(n, 7.5),
-        "holes": lambda: np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
-    }[name]()
-    frame = freeze(pd.DataFrame({"x": x[: n // 2]}), {"x": "number"}).features["x"]
+    n = 2 * place.CHUNK + 4321
+    x = COLUMNS[name](rng, n)
+    other = COLUMNS[name](rng, n)
+    frame = freeze(pd.DataFrame({"x": other}), {"x": "number"}).features["x"]
     window = np.asarray(x, dtype=np.float64)
     below = np.searchsorted(frame.edges, window)
     slots = 2 * below + (np.append(frame.edges, np.nan)[below] == window)
