@@ -183,6 +183,18 @@ def test_a_shift_of_inputs_alone_is_not_taken_for_a_change_of_meaning():
     assert silenced <= 8
 
 
+def test_labels_that_scatter_more_than_chance_widen_the_interval_and_calm_ones_do_not():
+    rng = np.random.default_rng(14)
+    calm = [labelled(rng, 400, CURVES["calibrated"]) for _ in range(10)]
+    drawn = [0.05, -0.05] * 5
+    uneven = [labelled(rng, 400, lambda c, by=by: np.clip(c + by, 0, 1)) for by in drawn]
+    alone, with_calm, with_uneven = (estimate(GOOD, STILL, labelled=seen) for seen in ([], calm, uneven))
+    width = alone.high - alone.low
+    assert with_calm.high - with_calm.low < 1.3 * width
+    assert with_uneven.high - with_uneven.low > 1.5 * width
+    assert with_uneven.value == alone.value
+
+
 def test_a_handful_of_labels_contradicts_nothing():
     wrong = labelled(np.random.default_rng(12), 29, lambda c: 0 * c)
     assert estimate(GOOD, STILL, labelled=[wrong]).value is not None

@@ -94,6 +94,25 @@ def test_a_regressions_reference_has_a_prediction_and_no_confidence(model, rows)
     features = make_reference(config, fitted(config, data), data).frames.features
     assert features["prediction"].kind == "number"
     assert "confidence" not in features
+    assert make_reference(config, fitted(config, data), data).outcomes is None
+
+
+def test_a_reference_counts_right_and_wrong_answers_by_confidence(model, rows):
+    config = model()
+    predictor, holdout = fitted(config, rows()), rows(seed=1)
+    holdout.loc[:9, "y"] = np.nan
+    reference = make_reference(config, predictor, holdout)
+    right = (predictor.predict(holdout).prediction == holdout["y"])[10:]
+    assert reference.outcomes.rows == 290
+    assert reference.outcomes.right.placed == right.sum()
+    assert reference.season is None
+
+
+def test_a_reference_has_a_season_where_the_model_asks_for_one(model, rows):
+    config = model(more="monitor: {season: hour_of_week}\n")
+    reference = make_reference(config, fitted(config, rows()), rows(seed=1))
+    assert reference.season.kind == "hour_of_week"
+    assert reference.season.rows.tolist() == [2] * 132 + [1] * 36
 
 
 def test_a_feature_called_like_an_output_is_refused_with_a_cure(model, rows):

@@ -72,7 +72,9 @@ def estimate(
 
     It sees inputs that moved to where the model is less (or more) sure. It never sees a changed
     meaning, for which a model is as sure as ever: labels that did arrive are therefore held
-    against the estimate for their own rows, and it abstains once they contradict it.
+    against the estimate for their own rows, and it abstains once they contradict it; where they only
+    scatter more than chance allows, the interval widens by as much. Until labels come it is a promise
+    on the holdout's word.
 
     Parameters
     ----------
@@ -109,7 +111,8 @@ def estimate(
     )
     if why_not:
         return abstain(why_not, rows=rows, baseline=baseline)
-    value, low, high = calibration.expect(window, level)
+    enough = [batch for batch in labelled if batch.rows >= MIN_ANSWERS]
+    value, low, high = calibration.expect(window, level, calibration.dispersion(enough))
     reason = (
         f"accuracy {value:.3f} ({low:.3f} to {high:.3f}) from the confidence of {rows} answers, "
         f"{baseline:.3f} on the holdout"
