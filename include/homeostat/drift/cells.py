@@ -72,6 +72,32 @@ def tenths(counts: Table) -> Floats:
     return np.asarray(parts / parts.sum(axis=1, keepdims=True))
 
 
+def homogeneous(reference: Counts, window: Counts) -> tuple[Table, Table]:
+    """The cells of categories as they are, and as a test of homogeneity can bear them."""
+    cells = table(reference, window)
+    closed = isinstance(reference.frame, CategoryFrame) and not reference.frame.open
+    return cells, pooled(_fair_to_rare(cells) if closed else cells)
+
+
+def _fair_to_rare(cells: Table) -> Table:
+    """Take the labels that expect fewer than 5 rows of the reference together, less what is owed to luck.
+
+    A label has its slot because the reference holds it. Rare ones that it happens not to hold are
+    unseen in the window, and counted elsewhere: so the window holds less of the rare ones than the
+    reference, by as many of the reference's rows as have a label seen once (Good and Turing's
+    estimate). A window that lies between the two counts does not differ from either.
+    """
+    n, m = cells.sum(axis=1)
+    rare = cells.sum(axis=0) * (n / (n + m)) < _SMALL
+    once = float((cells[0, rare] == 1).sum())
+    before, now = cells[:, rare].sum(axis=1)
+    if once <= np.sqrt(before) / 4 or before == n or now == m:  # less than noise, or all are rare
+        return cells
+    alike = np.clip(now * (n - before) / (m - now), before - once, before)
+    fair = np.column_stack([cells[:, ~rare], [alike, now]])
+    return np.asarray(fair[:, fair.any(axis=0)])
+
+
 def pooled(cells: Table) -> Table:
     """Pool the smallest cells until at most a fifth of the expected counts is below 5, and none below 1.
 

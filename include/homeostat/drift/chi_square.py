@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scipy.special import chdtrc
 
-from homeostat.drift.cells import Table, pooled, table
+from homeostat.drift.cells import Table, homogeneous
 from homeostat.drift.statistic import Statistic, nothing_to_compare, too_sparse
 from homeostat.profile import Counts
 
@@ -14,14 +14,13 @@ def chi_square(reference: Counts, window: Counts, /) -> Statistic:
 
     Both samples are random. A goodness-of-fit test would take the reference for the truth and be
     wrong most often where the reference is no larger than the window. Small cells are pooled
-    first (:func:`~homeostat.drift.cells.pooled`). With one value in both samples nothing differs:
+    first (:func:`~homeostat.drift.cells.homogeneous`). With one value in both samples nothing differs:
     0, p = 1.
     """
     empty = nothing_to_compare(reference, window)
     if empty is not None:
         return empty
-    cells = table(reference, window)
-    kept = pooled(cells)
+    cells, kept = homogeneous(reference, window)
     sparse = too_sparse(cells, kept)
     if sparse is not None:
         return sparse

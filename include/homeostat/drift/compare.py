@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from homeostat.config.model import Monitor
 from homeostat.drift.correction import benjamini_hochberg
-from homeostat.drift.feature import judge, measure, too_many_missing, too_many_unseen
+from homeostat.drift.feature import Figures, judge, measure, too_many_missing, too_many_unseen
 from homeostat.drift.report import DriftReport, FeatureVerdict, SchemaFinding, Severity, Verdict
 from homeostat.drift.statistic import nothing_to_compare
 from homeostat.profile import Counts, Profile
@@ -48,7 +48,8 @@ def compare(
     too_few = _too_few(reference, window, monitor)
     if too_few:
         return DriftReport("not_computable", too_few, window.rows, None, features, outputs, found)
-    verdict, reason, share = _together(features, reference, monitor)
+    counted = [f for f in features if f.drifted is not None or _can_judge(reference.features[f.name])]
+    verdict, reason, share = together(counted, monitor)
     return DriftReport(verdict, reason, window.rows, share, features, outputs, found)
 
 
@@ -57,6 +58,11 @@ def _judge(
 ) -> tuple[FeatureVerdict, ...]:
     names = [name for name in reference.features if (name in OUTPUTS) is outputs]
     found = [measure(name, reference.features[name], window.features[name], monitor) for name in names]
+    return judge_all(found, monitor)
+
+
+def judge_all(found: Sequence[Figures], monitor: Monitor) -> tuple[FeatureVerdict, ...]:
+    """A verdict for each feature, its p-value corrected for all of them having been looked at."""
     corrected = benjamini_hochberg([figures.p_value for figures in found])
     return tuple(judge(figures, p, monitor) for figures, p in zip(found, corrected, strict=True))
 
@@ -69,10 +75,8 @@ def _too_few(reference: Profile, window: Profile, monitor: Monitor) -> str:
     return "" if reference.rows else "the reference is empty"
 
 
-def _together(
-    features: Sequence[FeatureVerdict], reference: Profile, monitor: Monitor
-) -> tuple[Verdict, str, float | None]:
-    judged = [f for f in features if f.drifted is not None or _can_judge(reference.features[f.name])]
+def together(judged: Sequence[FeatureVerdict], monitor: Monitor) -> tuple[Verdict, str, float | None]:
+    """Verdict, reason and drifted share of a data set, from the features that its reference can judge."""
     if not judged:
         return "not_computable", "the reference can judge none of the features", None
     drifted = [f.name for f in judged if f.drifted]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from homeostat.drift.cells import pooled, table
+from homeostat.drift.cells import homogeneous
 from homeostat.drift.statistic import Statistic, nothing_to_compare, too_sparse
 from homeostat.profile import Counts
 
@@ -21,8 +21,7 @@ def cramers_v(reference: Counts, window: Counts, /) -> Statistic:
     empty = nothing_to_compare(reference, window)
     if empty is not None:
         return empty
-    cells = table(reference, window)
-    kept = pooled(cells)
+    cells, kept = homogeneous(reference, window)
     sparse = too_sparse(cells, kept)
     if sparse is not None:
         return sparse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from homeostat.config.model import Monitor
@@ -20,6 +21,11 @@ from homeostat.profile import CategoryFrame, Counts, Kind
 TESTS: dict[Kind, dict[str, DriftTest]] = {
     "number": {"ks": ks, "psi": psi, "js": jensen_shannon, "wasserstein": wasserstein},
     "category": {"chi2": chi_square, "cramers_v": cramers_v, "psi": psi, "js": jensen_shannon},
+}
+#: Those of them that a verdict rests on: one has the p-value, one is the effect.
+DECISIVE: dict[Kind, dict[str, DriftTest]] = {
+    "number": {"ks": ks},
+    "category": {"chi2": chi_square, "cramers_v": cramers_v},
 }
 #: Fewer values than this (or than ``min_rows``, if that is less) are no evidence either way.
 MIN_VALUES = 20
@@ -48,11 +54,18 @@ class Figures:
         return self.statistics["ks" if self.reference.kind == "number" else "cramers_v"]
 
 
-def measure(name: str, reference: Counts, window: Counts, monitor: Monitor) -> Figures:
-    """Compute every statistic of a feature's kind."""
-    found = {key: test(reference, window) for key, test in TESTS[reference.kind].items()}
-    key, effect = ("ks", "ks") if reference.kind == "number" else ("chi2", "cramers_v")
-    reason = found[key].reason or found[effect].reason or _too_few(reference, window, monitor)
+def measure(
+    name: str,
+    reference: Counts,
+    window: Counts,
+    monitor: Monitor,
+    *,
+    tests: Mapping[Kind, Mapping[str, DriftTest]] = TESTS,
+) -> Figures:
+    """Compute every statistic of a feature's kind, or those of ``tests``, :data:`DECISIVE` among them."""
+    found = {key: test(reference, window) for key, test in tests[reference.kind].items()}
+    reasons = (found[key].reason for key in DECISIVE[reference.kind])
+    reason = next(filter(None, reasons), "") or _too_few(reference, window, monitor)
     return Figures(name, reference, window, found, reason)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from homeostat.drift.cells import Floats, Table, pooled, table, tenths
+from homeostat.drift.cells import Floats, Table, homogeneous, tenths
 from homeostat.drift.statistic import Statistic, nothing_to_compare, too_sparse
 from homeostat.profile import Counts
 
@@ -26,8 +26,7 @@ def psi(reference: Counts, window: Counts, /) -> Statistic:
     if empty is not None:
         return empty
     if reference.kind == "category":
-        cells = table(reference, window)
-        kept = pooled(cells)
+        cells, kept = homogeneous(reference, window)
         sparse = too_sparse(cells, kept)
         if sparse is not None:
             return sparse

@@ -72,21 +72,23 @@ def _freeze(column: pd.Series, kind: Kind, max_edges: int, max_categories: int) 
         numbers, _ = as_numbers(column)
         return _freeze_numbers(numbers, max_edges)
     counts, labels, _ = as_labels(column)
-    return _freeze_labels(counts, labels, max_categories)
+    return freeze_labels(counts, labels, max_categories)
 
 
-def _freeze_labels(counts: Ints, labels: list[str], max_categories: int) -> CategoryFrame:
+def freeze_labels(counts: Ints, labels: list[str], max_categories: int) -> CategoryFrame:
+    """The frame of labels of which ``counts[i]`` rows hold ``labels[i]``."""
     order = sorted(range(len(labels)), key=lambda at: (-counts[at], labels[at]))
     ranked, rows = [labels[at] for at in order], counts[order]
     # What a new row's chance of a label never seen is: the share of labels seen once (I. J. Good,
     # "The population frequencies of species", 1953). Where that is more than noise, a new label is
     # no news: none is called unseen, and only labels seen often enough are compared one by one.
-    once = int((rows == 1).sum())
-    if once > max(_FEW, float(np.sqrt(rows.sum()))):
-        return CategoryFrame(tuple(ranked[: _clear(rows, min(max_categories, rows.size - 1))]), open=True)
+    once, outside = int((rows == 1).sum()), rows[max_categories:].sum()
+    noise = np.sqrt(outside) / 4 if outside else max(_FEW, np.sqrt(rows.sum()))
+    if once > noise:
+        return CategoryFrame(tuple(ranked[: _clear(rows, min(max_categories, rows.size - 1), 3)]), open=True)
     if rows.size <= max_categories:
         return CategoryFrame(tuple(ranked))
-    clear = _clear(rows, max_categories)
+    clear = _clear(rows, max_categories, 5)  # a hundred lucky ones may be 3 above, the unlucky 2 below
     others = sorted(ranked[clear:], key=hash_of)
     own, rest = ranked[:clear] + others[: max_categories - clear], others[max_categories - clear :]
     text = sum(len(label.encode()) for label in own)
@@ -94,9 +96,9 @@ def _freeze_labels(counts: Ints, labels: list[str], max_categories: int) -> Cate
     return CategoryFrame(tuple(own), tuple(sorted(map(hash_of, rest))) if known else (), open=not known)
 
 
-def _clear(rows: Ints, most: int) -> int:
-    """How many of the labels, ranked by their rows, are three sigma above the first that stays out."""
-    limit = rows[most] + 3 * np.sqrt(rows[most]) + 3
+def _clear(rows: Ints, most: int, sigmas: int) -> int:
+    """How many of the labels, ranked by their rows, are that far above the first that stays out."""
+    limit = rows[most] + sigmas * (np.sqrt(rows[most]) + 1)
     return int(min((rows > limit).sum(), most))
 
 
