@@ -86,6 +86,7 @@ COLUMNS = {
     "normal": lambda rng, n: rng.normal(size=n),
     "integers": lambda rng, n: rng.integers(-40, 40, n),
     "heavy": lambda rng, n: rng.standard_cauchy(n) * 1e300,
+    "tiny": lambda rng, n: rng.normal(size=n) * 1e-300,
     "crowded": lambda rng, n: 1 + rng.normal(size=n) * 1e-9,
     "ties": lambda rng, n: np.where(rng.random(n) < 0.4, 0.0, rng.lognormal(size=n)),
     "late ties": lambda rng, n: np.where(np.arange(n) > n // 2, 0.5, rng.normal(size=n)),

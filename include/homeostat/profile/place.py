@@ -66,7 +66,7 @@ def _coarsely(part: Floats, edges: Floats) -> Ranks | None:
     Rounding to float32 keeps the order: what is below an edge after rounding was below it before. In
     doubt is only what rounds to the very float32 that an edge rounds to, and that is looked at again.
     """
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and still on its own side
+    with np.errstate(all="ignore"):  # beyond float32 is infinite or zero, and still on its own side
         near, near_edges = part.astype(np.float32), edges.astype(np.float32)
     ordered = np.sort(near)
     below = np.searchsorted(ordered, np.append(near_edges, np.float32(np.nan)), side="left")
