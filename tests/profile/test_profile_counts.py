@@ -76,6 +76,14 @@ def test_an_edge_hit_exactly_has_a_slot_of_its_own():
     assert (counts.missing, counts.unseen) == (1, 0)
 
 
+def test_an_infinity_of_the_reference_shares_its_slot_with_nothing_finite():
+    most = np.finfo(float).max
+    frames = freeze(pd.DataFrame({"x": [-np.inf, 1.0, 2.0, np.inf]}), {"x": "number"})
+    assert frames.features["x"] == NumberFrame((-most, 1.0, 2.0, most), complete=True)
+    window = pd.DataFrame({"x": [-np.inf, np.inf, -1e300, 1e300, 1.0]})
+    assert count(frames, window).features["x"].slots.tolist() == [1, 0, 1, 1, 0, 0, 1, 0, 1]
+
+
 def test_minus_zero_is_zero():
     a = freeze(pd.DataFrame({"x": [0.0, 1.0]}), {"x": "number"})
     b = freeze(pd.DataFrame({"x": [-0.0, 1.0]}), {"x": "number"})
@@ -159,8 +167,8 @@ def test_numbers_stay_within_eight_kilobytes():
     rng = np.random.default_rng(0)
     nasty = [
         rng.normal(size=100_000) * 1e-300,
-        rng.integers(0, 2**63, 100_000).view(np.float64),  # any bits: subnormal, infinite, NaN
-        np.r_[-np.inf, np.inf, rng.uniform(-8e307, 8e307, 100_000)],
+        np.nan_to_num(rng.integers(0, 2**63, 100_000).view(np.float64), nan=np.inf),  # any bits
+        np.r_[-np.inf, np.inf, np.nan, rng.uniform(-8e307, 8e307, 100_000)],
     ]
     for x in nasty:
         assert len(Reference.of(pd.DataFrame({"x": x}), {"x": "number"}).to_bytes()) <= 8 * 1024

@@ -56,8 +56,12 @@ def _seconds(column: pd.Series) -> Floats:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
     values = column.to_numpy()
-    unit, steps = np.datetime_data(values.dtype)
-    seconds = values.view(np.int64) / (_PER_SECOND[unit] / steps)
+    steps = values.view(np.int64)
+    per_second = _PER_SECOND[np.datetime_data(values.dtype)[0]]
+    seconds = steps / per_second
+    if per_second == _PER_SECOND["ns"]:
+        # Beyond 2**53 no float holds the nanoseconds, and the same instant in microseconds would differ.
+        seconds = np.where(np.abs(steps) < 2**53, seconds, steps // 1000 / _PER_SECOND["us"])
     seconds[np.isnat(values)] = np.nan
     return np.asarray(seconds)
 
