@@ -11,6 +11,7 @@ from homeostat.profile import Counts
 # Beyond this effective size, and for distances beyond this one, scipy's sum takes milliseconds to seconds.
 _LARGE = 4000
 _FAR = 2.2
+_LAST = float(np.finfo(np.float64).max)
 
 
 def ks(reference: Counts, window: Counts, /) -> Statistic:
@@ -40,7 +41,9 @@ def _error(reference: Counts, window: Counts, d: float) -> float:
     r, w = reference.slots / reference.placed, window.slots / window.placed
     r_below, w_below = np.cumsum(r) - r, np.cumsum(w) - w
     both = (reference.slots > 0) & (window.slots > 0)
-    both[1::2] = False  # on an edge there is nothing between
+    both[1::2] = False  # on an edge there is nothing between, nor beyond the last finite number
+    edges = getattr(reference.frame, "edges", ())
+    both[[0, -1]] &= not edges or abs(edges[0]) < _LAST, not edges or abs(edges[-1]) < _LAST
     gap = np.maximum(r_below + r - w_below, w_below + w - r_below)[both]
     return float(min(max(gap.max(initial=0.0) - d, 0.0), 1.0 - d))
 
