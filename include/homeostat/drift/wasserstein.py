@@ -19,17 +19,20 @@ _FLOOR = 1e-9
 def wasserstein(reference: Counts, window: Counts, /) -> Statistic:
     """W1 = integral |F_reference - F_window| dx, in the reference's interquartile ranges, for numbers.
 
-    Approximate: mass between two edges is put halfway, though no further than one spread from the
-    edge on the median's side; mass beyond the outermost edge one spread beyond it; and all of it
-    within ten spreads of the reference's median. So one absurd row weighs 20/n at the most. Where the
-    interquartile range is nothing (half the rows are one value), the range between the 5th and
-    95th, then the 1st and 99th percentile stands in for it, and for a constant a thousandth of its size.
+    Exact where both samples lie on edges and within ten spreads of the reference's median. Otherwise
+    mass between two edges is put halfway, though no further than one spread from the edge on the
+    median's side; mass beyond the outermost edge one spread beyond it; and all of it within ten
+    spreads: without that last, one row at 1e300 would be the whole distance, and so it weighs 20/n at
+    the most. Where the interquartile range is nothing (half the rows are one value), the range between
+    the 5th and 95th, then the 1st and 99th percentile stands in for it, and for a constant a
+    thousandth of its size. The unit has a quartile's own roughness: of a few distinct values it is
+    one or the next.
     """
     empty = nothing_to_compare(reference, window)
     if empty is not None:
         return empty
     frame = reference.frame
-    if not isinstance(frame, NumberFrame) or not frame.edges:
+    if not isinstance(frame, NumberFrame) or not reference.slots[1:-1].any():
         return Statistic(None, reason="the reference has no finite number to measure distances by")
     gap = np.cumsum(reference.slots) / reference.placed - np.cumsum(window.slots) / window.placed
     return Statistic(float(np.abs(gap[:-1]) @ np.diff(_places(frame, reference))))
