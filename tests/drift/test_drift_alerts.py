@@ -190,3 +190,15 @@ def test_a_rate_of_missing_values_that_chance_explains_is_no_alert():
     assert sum(map(bool, findings)) <= 3  # 5 points more would be there in 16 of them
     more = compare(reference.profile, count(reference.frames, rows(200, 0.7)), MONITOR)
     assert [finding.kind for finding in more.schema] == ["missing_rate"]
+
+
+@pytest.mark.parametrize("m", [300, 3000])
+def test_rare_categories_do_not_raise_alarms_among_hundreds_of_features(m):
+    rng = np.random.default_rng(0)
+    shares = 1 / np.arange(1, 61) / (1 / np.arange(1, 61)).sum()
+    frame = CategoryFrame(tuple(f"k{i:02d}" for i in range(60)))
+    reference = Counts(frame, np.append(np.round(shares * 200_000), 0).astype(np.int64))
+    windows = np.column_stack([rng.multinomial(m, shares, size=10_000), np.zeros(10_000, dtype=np.int64)])
+    p = np.array([chi_square(reference, Counts(frame, window)).p_value for window in windows])
+    assert (p < 0.001).sum() <= 18  # 10 expected
+    assert (p < 0.0002).sum() <= 7  # 2 expected

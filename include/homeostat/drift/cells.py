@@ -13,7 +13,7 @@ Table = Floats  # shape (2, cells): reference and window
 #: Cells for numbers, as PSI has them by tradition.
 CELLS = 10
 #: The expected count below which a cell is a small one (Cochran).
-_SMALL = 5
+SMALL = 5
 
 
 def table(reference: Counts, window: Counts) -> Table:
@@ -88,7 +88,7 @@ def _fair_to_rare(cells: Table) -> Table:
     estimate). A window that lies between the two counts does not differ from either.
     """
     n, m = cells.sum(axis=1)
-    rare = cells.sum(axis=0) * (n / (n + m)) < _SMALL
+    rare = cells.sum(axis=0) * (n / (n + m)) < SMALL
     once = float((cells[0, rare] == 1).sum())
     before, now = cells[:, rare].sum(axis=1)
     if once <= np.sqrt(before) / 4 or before == n or now == m:  # less than noise, or all are rare
@@ -116,10 +116,10 @@ def pooled(cells: Table) -> Table:
     while at < size and not _bears(share, _merge(totals, starts, at)):
         starts.append(at)
         rows = 0.0
-        while at < size and rows * share.min() < _SMALL:
+        while at < size and rows * share.min() < SMALL:
             rows += totals[at]
             at += 1
-        if rows * share.min() < _SMALL and len(starts) > 1:  # the last cells do not make a pool
+        if rows * share.min() < SMALL and len(starts) > 1:  # the last cells do not make a pool
             starts.pop()
     return _merge(cells, starts, at)
 
@@ -130,4 +130,4 @@ def _merge(cells: Floats, starts: list[int], at: int) -> Floats:
 
 def _bears(share: Floats, totals: Floats) -> bool:
     expected = np.outer(share, totals)
-    return bool((expected < _SMALL).mean() <= 0.2 and expected.min() >= 1)
+    return bool((expected < SMALL).mean() <= 0.2 and expected.min() >= 1)
