@@ -144,6 +144,36 @@ def check(
 
 @app.command()
 @plainly
+def drift(
+    *,
+    reference: Annotated[
+        str, typer.Option(help="What the data used to look like. A file or folder, or s3://.")
+    ],
+    current: Annotated[str, typer.Option(help="The data in question.")],
+    config: Annotated[
+        Path | None, typer.Option(help="A model's model.yaml, or its folder: types, features, thresholds.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with pictures to this file.")] = None,
+    fail_on_drift: Annotated[
+        bool, typer.Option("--fail-on-drift", help="End with status 1 unless the verdict is pass.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two tables column by column: CSV or Parquet, a file or a folder. Needs no server and no model.
+
+    Example: `homeostat drift --reference january.parquet --current february.parquet --html drift.html`
+
+    A column alerts when its distribution shifted (corrected p below 0.05 *and* an effect of 0.1 or more),
+    when it has values never seen before, or more missing ones. All together are called drifted when 30 % of
+    the columns are.
+    """
+    from homeostat.commands import compare_files
+
+    compare_files(reference, current, config=config, as_json=as_json, html=html, fail_on_drift=fail_on_drift)
+
+
+@app.command()
+@plainly
 def retrain(
     model: Model,
     *,

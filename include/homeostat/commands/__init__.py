@@ -1,5 +1,6 @@
 """What the command line does once it knows what is wanted."""
 
+from homeostat.commands.drift import compare_files
 from homeostat.commands.loop import check_now, retrain_now
 from homeostat.commands.rows import replay_rows
 from homeostat.commands.run import serve_gateway, write_new
@@ -7,6 +8,7 @@ from homeostat.commands.traffic import promote_now, rollback_now, show_status
 
 __all__ = [
     "check_now",
+    "compare_files",
     "promote_now",
     "replay_rows",
     "retrain_now",
