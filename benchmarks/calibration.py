@@ -178,7 +178,11 @@ def report(sets: int, runs: int, workers: int) -> str:
         late = [pool.submit(delays, *case, runs) for case in thirds]
         results = [future.result() for future in waiting]
         delayed = [future.result() for future in late]
-    head = "| reference | window | " + " | ".join(f"{f} features" for f in FEATURES) + " |"
+    head = (
+        "| reference | window | "
+        + " | ".join("1 feature" if f == 1 else f"{f} features" for f in FEATURES)
+        + " |"
+    )
     rule = "|---:|---:|" + "---:|" * len(FEATURES)
     lines: list[str] = []
     for name, title in (
