@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from homeostat.config import ModelConfig
     from homeostat.rollout.evidence import Evidence, Tally
     from homeostat.rollout.phases import Traffic
+    from homeostat.training import Bundle
     from homeostat.trigger import WindowRecord
 
 
@@ -208,7 +209,7 @@ class Source(Protocol):
 class Notice:
     """Something that a person may want to know at night."""
 
-    kind: str  # trigger_fired | gate_refused | rolled_back | promoted | not_computable
+    kind: str  # trigger_fired | gate_refused | rolled_back | promoted | not_computable | drift_harmless | ...
     model: str
     title: str
     body: str
@@ -232,7 +233,9 @@ class Clock(Protocol):
 class Ports:
     """All of the world that a flow may touch.
 
-    ``trusted_types`` are the operator's own additions to the skops types that a bundle may hold.
+    ``trusted_types`` are the operator's own additions to the skops types that a bundle may hold. ``pictures``
+    is False where nobody will look at any, and ``loaded`` keeps bundles by their digest for a process that
+    asks for the same ones over and over: both for a backtest.
     """
 
     store: Store
@@ -243,3 +246,5 @@ class Ports:
     notifier: Notifier
     clock: Clock
     trusted_types: tuple[str, ...] = ()
+    pictures: bool = True
+    loaded: dict[str, Bundle] | None = None

@@ -10,6 +10,13 @@ from typing import Any, Literal
 from homeostat.config.model import Trigger
 
 Verdict = Literal["pass", "alert", "not_computable", "pending"]
+Harm = Literal["unknown", "shown", "not_shown"]
+
+#: Retraining pays when its gain is so many standard errors (one-sided 95 %).
+PAYS = 1.64
+#: However often retraining has failed, the wait grows no further than this many times.
+MAX_BACK_OFF = 8
+RECALL = "former_version_fits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +24,13 @@ class WindowRecord:
     """What one window of monitoring found; the history holds one per model and window end.
 
     ``decay`` is how much worse the mean of the last batches is than the version's own baseline, in
-    the metric's own direction (positive is worse); None while labels are pending.
-    ``retrain_id`` is set when this window fired.
+    the metric's own direction (positive is worse); None while labels are pending. ``sure`` says that it
+    is more than chance gives, ``labelled`` how many rows this window's own score is over.
+
+    ``harm`` is what is known of the answers since the inputs began to drift, from labels, or from the
+    estimate where labels have not come. ``gain`` is what retraining has brought lately, in standard
+    errors: the last version trained against the one before it, on the same rows. ``recall`` names an
+    earlier champion that fits today better than this one.
     """
 
     window_end: datetime
@@ -31,6 +43,11 @@ class WindowRecord:
     decay: float | None
     fired: bool = False
     reason: str = ""
+    sure: bool = False
+    labelled: int = 0
+    harm: Harm = "unknown"
+    gain: float | None = None
+    recall: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, small enough for a tag."""
@@ -44,7 +61,7 @@ class WindowRecord:
         return cls(**known | {"window_end": datetime.fromisoformat(raw["window_end"])})
 
 
-State = Literal["quiet", "building", "fired", "cooldown", "pending"]
+State = Literal["quiet", "building", "fired", "cooldown", "pending", "notice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +70,8 @@ class TriggerDecision:
 
     ``reason`` is one word for programs, ``sentence`` says the same to people. ``consecutive`` is the
     longer of the two runs (drift, decay) that end at this window. ``repeated`` marks a window that
-    had fired before: its event may go out again, since whoever receives it knows the window.
+    had fired before: its event may go out again, since whoever receives it knows the window. ``recall``
+    names the version to try again instead of training a new one.
     """
 
     fire: bool
@@ -63,6 +81,7 @@ class TriggerDecision:
     state: State
     cooldown_until: datetime | None = None
     repeated: bool = False
+    recall: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -77,17 +96,24 @@ def decide(
     settings: Trigger,
     *,
     promoted_at: datetime | None = None,
+    pace: timedelta = timedelta(0),
 ) -> TriggerDecision:
     """Fold the history up to ``current`` into one answer. Nothing is remembered between calls.
 
-    - Decay of ``critical_decay`` fires at once; drift, or decay of ``decay``, when it has held for
-      ``consecutive`` windows in a row. A window that passes ends the run; one that is pending, not
-      computable or not there at all neither lengthens nor ends it.
+    - Decay of ``critical_decay`` fires at once, and so does decay of ``decay`` that is more than chance;
+      where chance cannot be told, it must hold for ``consecutive`` windows in a row.
+    - Drift of the inputs must hold for ``consecutive`` windows in a row. It fires when labels (or, before
+      they come, the estimate) show that answers suffer, when nothing is known of that, or when retraining
+      has paid lately. Drift that harms nothing is worth a notice, not a retrain.
+    - A former champion that fits today better is tried again before anything is trained.
+    - A window that passes ends a run; one that is pending, not computable or not there at all neither
+      lengthens nor ends it.
     - Within ``cooldown`` of a window that fired, nothing fires, whichever of the two was looked at first.
+    - Retrains that were refused or brought nothing double the wait for the next, up to eight times ``pace``.
     - One episode fires once: after a fire it takes the end of the cooldown, a promotion or a calm
       window. Without a cooldown, one of the latter two.
     - A promotion starts afresh: windows that end by ``promoted_at`` are no evidence, nor are those of
-      another version. They still start a cooldown.
+      another version or of an earlier reign of this one. They still start a cooldown.
     - A window that fired stays fired when it is looked at again, so that a re-run changes nothing.
 
     Parameters
@@ -100,14 +126,14 @@ def decide(
         The window to decide about; its ``fired`` is not read.
     promoted_at
         When the champion became it, on the clock that the window ends are on.
+    pace
+        How long it takes to see what a retrain has brought.
     """
     records = _by_window(history)
     past = [record for end, record in sorted(records.items()) if end < current.window_end]
-    evidence = [
-        record
-        for record in (*past, current)
-        if record.version == current.version and (promoted_at is None or record.window_end > promoted_at)
-    ]
+    evidence = _reign(
+        [r for r in (*past, current) if promoted_at is None or r.window_end > promoted_at], current.version
+    )
     drift = _run([record.drift for record in evidence])
     decay = _run([record.performance for record in evidence])
     wanted = _wanted(evidence, drift, decay, settings)
@@ -123,11 +149,86 @@ def decide(
     elif blocked := _blocked(records, evidence, current.window_end, settings.cooldown, promoted_at):
         reason, sentence, until = blocked
         state, sentence = "cooldown", sentence + (f" Without it: {wanted[1]}" if wanted else "")
+    elif wanted and (held := _held_back(past, current, wanted[0], pace)):
+        reason, sentence, until = held
+        state, sentence = "cooldown", f"{sentence} Without it: {wanted[1]}"
     elif wanted:
         state, (reason, sentence) = "fired", wanted
     else:
-        until, (state, reason, sentence) = None, _calm(current, max(drift, decay), settings)
-    return TriggerDecision(state == "fired", reason, sentence, max(drift, decay), state, until, repeated)
+        until, (state, reason, sentence) = None, _calm(current, drift, decay, settings)
+    recall = current.recall if reason == RECALL and state == "fired" else ""
+    return TriggerDecision(
+        state == "fired", reason, sentence, max(drift, decay), state, until, repeated, recall
+    )
+
+
+def drifting_since(history: Iterable[WindowRecord], current: WindowRecord) -> datetime | None:
+    """End of the first window of the run of drift alerts that ends at ``current``; None without one."""
+    evidence = [*reign(history, current), current]
+    run = _run([record.drift for record in evidence])
+    alerts = [record.window_end for record in evidence if record.drift == "alert"]
+    return alerts[-run] if run else None
+
+
+def reign(history: Iterable[WindowRecord], current: WindowRecord) -> list[WindowRecord]:
+    """The windows before ``current`` since its version became champion, oldest first."""
+    past = [record for end, record in sorted(_by_window(history).items()) if end < current.window_end]
+    return _reign(past, current.version)
+
+
+def _reign(records: Sequence[WindowRecord], version: str) -> list[WindowRecord]:
+    """The windows at the end in which this version was champion without a break."""
+    other = next((n for n, record in enumerate(reversed(records)) if record.version != version), len(records))
+    return list(records[len(records) - other :])
+
+
+def _held_back(
+    past: Sequence[WindowRecord], current: WindowRecord, reason: str, pace: timedelta
+) -> tuple[str, str, datetime] | None:
+    """Why it is too early to retrain again after what the last retrains have brought."""
+    fires = [record for record in past if record.fired]
+    if not fires or not pace or reason == RECALL:
+        return None
+    refused, idle = _in_vain(fires, past, current)
+    decayed = reason.startswith(("performance_decay", "sustained_decay"))
+    times = refused if decayed else idle
+    if decayed and not times:
+        return None
+    until: datetime = fires[-1].window_end + pace * min(2**times, MAX_BACK_OFF)
+    if current.window_end >= until:
+        return None
+    if not times:
+        return "too_early", f"What the last retrain brought can be told from {until:%F %R} on.", until
+    brought = "was refused" if refused else "brought nothing"
+    lately = (
+        f"The last retrain {brought}" if times == 1 else f"{times} times in a row retraining brought nothing"
+    )
+    return "backing_off", f"{lately}: the next try is from {until:%F %R} on.", until
+
+
+def _in_vain(
+    fires: Sequence[WindowRecord], past: Sequence[WindowRecord], current: WindowRecord
+) -> tuple[int, int]:
+    """How many of the last retrains were refused, and how many brought nothing, those included."""
+    refused = idle = 0
+    for fire, following in zip(fires, [*fires[1:], None], strict=True):
+        end = following.window_end if following else current.window_end
+        after = [r for r in (*past, current) if fire.window_end < r.window_end <= end]
+        if not after:
+            continue
+        if fire.reason == RECALL:
+            idle += 1  # what was trained last had to give way to an older one
+            continue
+        if all(record.version == fire.version for record in after):
+            refused, idle = refused + 1, idle + 1
+            continue
+        refused = 0
+        gain = next((record.gain for record in reversed(after) if record.gain is not None), None)
+        if gain is not None and gain >= PAYS:
+            idle = 0
+        elif following is not None and gain is not None and gain <= 0:
+            idle += 1
+    return refused, idle
 
 
 def _by_window(history: Iterable[WindowRecord]) -> dict[datetime, WindowRecord]:
@@ -153,19 +254,35 @@ def _wanted(
     """Reason and sentence of the fire that the evidence alone asks for."""
     if not evidence:
         return None
-    current, n = evidence[-1], settings.consecutive
-    if (
-        current.performance == "alert"
-        and current.decay is not None
-        and current.decay >= settings.critical_decay
-    ):
-        limit = settings.critical_decay
-        return "performance_decay_critical", f"Decay {current.decay:.3f} is at least the critical {limit:g}."
-    if drift >= n:
-        return "sustained_drift", f"Drift has held for {drift} windows in a row, {n} are enough."
-    if decay >= n:
-        return "sustained_decay", f"Decay has held for {decay} windows in a row, {n} are enough."
+    current = evidence[-1]
+    if current.recall:
+        return RECALL, f"Version {current.recall}, champion before, answers the latest rows better."
+    return _decayed(current, decay, settings) or _drifted(current, drift, settings)
+
+
+def _decayed(current: WindowRecord, run: int, settings: Trigger) -> tuple[str, str] | None:
+    if current.performance == "alert" and current.decay is not None:
+        lost, critical = f"Decay {current.decay:.3f}", settings.critical_decay
+        if current.decay >= critical:
+            return "performance_decay_critical", f"{lost} is at least the critical {critical:g}."
+        if current.sure:
+            return "performance_decay", f"{lost} is at least {settings.decay:g}, and no chance."
+    if run >= settings.consecutive:
+        held = f"Decay has held for {run} windows in a row, {settings.consecutive} are enough."
+        return "sustained_decay", held
     return None
+
+
+def _drifted(current: WindowRecord, run: int, settings: Trigger) -> tuple[str, str] | None:
+    if run < settings.consecutive:
+        return None
+    held = f"Drift has held for {run} windows in a row, {settings.consecutive} are enough"
+    if current.harm == "shown":
+        return "harmful_drift", f"{held}, and the answers suffer."
+    if current.gain is not None and current.gain >= PAYS:
+        paid = f"retraining has paid lately (by {current.gain:.1f} standard errors)"
+        return "retraining_pays", f"{held}, and {paid}."
+    return ("sustained_drift", f"{held}.") if current.harm == "unknown" else None
 
 
 def _blocked(
@@ -196,9 +313,13 @@ def _is_calm(record: WindowRecord) -> bool:
     return "pass" in verdicts and "alert" not in verdicts
 
 
-def _calm(current: WindowRecord, run: int, settings: Trigger) -> tuple[State, str, str]:
+def _calm(current: WindowRecord, drift: int, decay: int, settings: Trigger) -> tuple[State, str, str]:
+    run, n = max(drift, decay), settings.consecutive
+    if drift >= n:
+        sentence = f"Drift has held for {drift} windows, but the answers do not suffer from it."
+        return "notice", "harmless_drift", sentence
     if run:
-        return "building", "building", f"{run} of {settings.consecutive} windows in a row."
+        return "building", "building", f"{run} of {n} windows in a row."
     if _is_calm(current) and current.performance != "pending":
         return "quiet", "within_tolerance", "Drift and performance are within tolerance."
     if current.performance == "pending":

@@ -96,7 +96,7 @@ class TriggerRetrainOperator(FlowOperator):
         check = context["ti"].xcom_pull(task_ids="check")
         if not check["fired"]:
             raise _skipped(context, check["sentence"])
-        event = {name: check[name] for name in ("trigger_id", "window_end", "reason")}
+        event = {name: check[name] for name in ("trigger_id", "window_end", "reason", "recall")}
         context["outlet_events"][drift_asset(self.model)].extra = event
         return event
 

@@ -107,7 +107,7 @@ class Monitor(Section):
 
     every: PositiveDuration = timedelta(hours=1)
     window: PositiveDuration = timedelta(hours=24)
-    min_rows: Count = 200
+    min_rows: Count = 100
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     min_effect: PositiveShare = 0.1
     drifted_share: PositiveShare = 0.3
@@ -158,16 +158,20 @@ class BadPeriod(Section):
 
 
 class Window(Section):
-    """Which past is learnt from: the last stretch, all of it, or all of it with the recent weighing more."""
+    """Which past is learnt from.
 
-    kind: Literal["sliding", "expanding", "recency"] = "sliding"
+    ``sliding``: the last stretch. ``expanding``: all of it. ``recency``: all of it, the recent weighing more.
+    ``auto``: of the last stretch, what did best on the holdout (see :mod:`homeostat.training.version`).
+    """
+
+    kind: Literal["auto", "sliding", "expanding", "recency"] = "auto"
     length: PositiveDuration | None = None
     half_life: PositiveDuration | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.kind == "sliding" and self.length is None:
-            msg = "kind: sliding needs 'length', for example {kind: sliding, length: 180d}"
+        if self.kind in ("auto", "sliding") and self.length is None:
+            msg = f"kind: {self.kind} needs 'length', for example {{kind: {self.kind}, length: 180d}}"
             raise ValueError(msg)
         if self.kind == "recency" and self.half_life is None:
             msg = "kind: recency needs 'half_life', for example {kind: recency, half_life: 90d}"
@@ -178,10 +182,11 @@ class Window(Section):
 class Training(Section):
     """What to fit on, what to hold out, and what makes data too bad to use."""
 
-    window: Window = Window(kind="sliding", length=timedelta(days=180))
+    window: Window = Window(kind="auto", length=timedelta(days=180))
     bad_periods: tuple[BadPeriod, ...] = ()
     min_rows: Count = 1000
-    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.125
+    refit: bool = True
     max_quarantined: Share = 0.1
     expectations: tuple[dict[str, Any], ...] = ()
 
@@ -261,6 +266,14 @@ class ModelConfig(Section):
     def metric(self) -> str:
         """The gate's metric: the one asked for, or accuracy / mean absolute error."""
         return self.gate.metric or ("accuracy" if self.task == "classification" else "mae")
+
+    @property
+    def served_metric(self) -> str:
+        """What served answers alone can give: the gate's metric, or accuracy where it needs probabilities.
+
+        The log keeps the answer and its confidence, not every class's probability.
+        """
+        return "accuracy" if self.metric in ("roc_auc", "log_loss") else self.metric
 
     @property
     def feature_names(self) -> tuple[str, ...]:

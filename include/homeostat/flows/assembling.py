@@ -52,7 +52,7 @@ def _assembled(config: ModelConfig, request: RetrainRequest, ports: Ports, run_i
 
     known = request.end(ports.clock.now()) - config.columns.label.delay
     window = config.training.window
-    start = known - window.length if window.kind == "sliding" and window.length else None
+    start = known - window.length if window.length else None
     snapshot = room.assemble(ports.source.read(config, start, known), config, known)
     key, digest = put_snapshot(ports.store, config.name, snapshot)
     quarantine(ports.store, config.name, snapshot.quarantined)

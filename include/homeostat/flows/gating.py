@@ -8,7 +8,7 @@ from homeostat.config import ModelConfig
 from homeostat.config.errors import Superseded
 from homeostat.flows.request import load_request, load_result
 from homeostat.flows.step import as_json, once
-from homeostat.flows.versions import bundle_folder, put_facts
+from homeostat.flows.versions import bundle_folder, load_facts, put_facts
 from homeostat.ports import Notice, Ports
 
 
@@ -69,29 +69,33 @@ def register(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "homeostat.digest": trained["digest"],
         "homeostat.phase": "registered",
     }
-    with bundle_folder(ports.store, config.name, trained["digest"]) as folder:
-        version = ports.registry.register(
-            config.name, run_key, trained["run_id"], folder, trained["digest"], tags
-        )
-    put_facts(
-        ports.store,
-        config.name,
-        trained["digest"],
-        {
-            "version": version.version,
-            "run_key": run_key,
-            "run_id": trained["run_id"],
-            "gate": tags["homeostat.gate"],
-            "metrics": scores["candidate"]["metrics"],
-            "trained_until": data["until"],
-        },
-    )
+    if request.recall:
+        version = ports.registry.version(config.name, request.recall)
+        ports.registry.tag(config.name, version.version, {"homeostat.recalled_by": request.run_key})
+    else:
+        with bundle_folder(ports.store, config.name, trained["digest"]) as folder:
+            version = ports.registry.register(
+                config.name, run_key, trained["run_id"], folder, trained["digest"], tags
+            )
+    facts = {
+        "version": version.version,
+        "run_key": run_key,
+        "run_id": trained["run_id"],
+        "gate": tags["homeostat.gate"],
+        "training_rows": trained["rows"],
+        "judge": trained["judge"],
+        "trained_until": data["until"],
+    }
+    if request.recall:  # its past stays; what may be expected of it is what it does today
+        facts |= load_facts(ports.store, config.name, trained["digest"])
+    put_facts(ports.store, config.name, trained["digest"], {**facts, **scores["baseline"]})
     ports.registry.end_run(trained["run_id"])
     ports.registry.set_alias(config.name, "candidate", version.version)
+    done = "took up" if request.recall else "registered"
     return {
         "version": version.version,
         "digest": trained["digest"],
         "forced": verdict["forced"],
-        "sentence": f"registered {config.name} version {version.version}",
+        "sentence": f"{done} {config.name} version {version.version}",
         "url": ports.registry.url(model=config.name, version=version.version),
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -14,63 +15,116 @@ from homeostat.flows import log
 from homeostat.flows.batch import score_in_batch
 from homeostat.flows.estimating import estimated
 from homeostat.flows.window import Looked, Window
-from homeostat.performance import BatchScore, PerformanceReport, all_metrics, assess
-from homeostat.trigger import WindowRecord
+from homeostat.performance import Baseline, BatchScore, PerformanceReport, all_metrics, assess
+from homeostat.trigger import Harm, WindowRecord
 
 #: Fewer labelled rows than this say nothing about performance.
 MIN_LABELLED = 30
-#: How many batches performance looks back over.
-BATCHES = 10
+#: Since the inputs began to drift, performance looks back over so many windows at the most.
+DRIFT_WINDOWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What labels say of one window.
+
+    ``batch`` is the newest step's own score (None while its labels are pending), ``rows`` are its labelled
+    rows, whichever version answered them, and ``harm`` is what is known of the answers since the inputs
+    began to drift.
+    """
+
+    report: PerformanceReport
+    batch: BatchScore | None
+    rows: pd.DataFrame
+    harm: Harm
 
 
 def performance(
     looked: Looked,
     facts: Mapping[str, Any],
     end: datetime,
-    history: Sequence[WindowRecord],
-    window: Window | None = None,
-) -> tuple[PerformanceReport, BatchScore | None]:
-    """Score the newest step whose labels should be there, and hold it to the baseline.
+    reign: Sequence[WindowRecord],
+    window: Window,
+    drifting: datetime | None,
+) -> Labelled:
+    """Score the newest step whose labels should be there, and hold the last ones to the baseline.
 
-    Returns the report over the last batches, and this step's own score (None while labels are pending).
-    With the window that is checked, the report has an estimate for its answers too.
+    Parameters
+    ----------
+    facts
+        What is known of the champion, see :func:`homeostat.flows.versions.load_facts`.
+    reign
+        Records of the windows since this version became champion.
+    window
+        The window that is checked, for the estimate of its answers.
+    drifting
+        End of the first window of a run of drift that goes on; None when there is none.
     """
     config, champion = looked.config, looked.champion
-    metric = monitored_metric(config)
+    metric = config.served_metric
     known = end - config.columns.label.delay
     rows = _labelled(looked, known - config.monitor.every, known, end)
-    rows = rows[rows["_version"] == champion.version]
-    baseline = facts.get("metrics", {}).get(metric)
+    mine = rows[rows["_version"] == champion.version]
     batch = None
-    if len(rows) >= MIN_LABELLED:
-        label = rows[config.columns.label.name]
+    if len(mine) >= MIN_LABELLED:
+        label = mine[config.columns.label.name]
         truth = label.to_numpy() if config.task == "regression" else label_texts(label)
-        answer = rows["_prediction"]
+        answer = mine["_prediction"]
         said = answer.to_numpy() if config.task == "regression" else label_texts(answer)
         scores = all_metrics(config.task, truth, said, None)
-        batch = BatchScore(end, scores[metric], len(rows))
+        batch = BatchScore(end, scores[metric], len(mine))
     before = [
-        BatchScore(record.window_end, record.score, record.rows)
-        for record in history
-        if record.version == champion.version and record.score is not None and record.window_end < end
+        BatchScore(record.window_end, record.score, record.labelled or record.rows)
+        for record in reign
+        if record.score is not None and record.window_end < end
     ]
-    scores_so_far = [*before[-(BATCHES - 1) :], *([batch] if batch else [])]
-    report = assess(config, baseline, scores_so_far, pending=batch is None)
-    if window is not None:
-        report = report.with_estimate(estimated(looked, window.answers, rows, end))
-    return report, batch
+    batches = [*before, *([batch] if batch else [])]
+    since = [] if drifting is None else [b for b in batches if _of_drift(config, b, drifting, end)]
+    report = assess(
+        config, _baseline(facts, metric), batches, pending=batch is None, metric=metric, since_drift=since
+    ).with_estimate(estimated(looked, window.answers, mine, end))
+    return Labelled(report, batch, rows, _harm(config, report, batches, since))
+
+
+def _of_drift(config: ModelConfig, batch: BatchScore, drifting: datetime, end: datetime) -> bool:
+    """Whether the batch's rows came after the inputs had begun to drift, and not too long ago."""
+    first: datetime = drifting + config.columns.label.delay
+    longest: timedelta = DRIFT_WINDOWS * config.monitor.window
+    return batch.window_end >= first and batch.window_end > end - longest
+
+
+def _baseline(facts: Mapping[str, Any], metric: str) -> Baseline:
+    return Baseline(
+        facts.get("metrics", {}).get(metric), int(facts.get("holdout_rows") or 0), facts.get("variance")
+    )
+
+
+def _harm(
+    config: ModelConfig,
+    report: PerformanceReport,
+    batches: Sequence[BatchScore],
+    since: Sequence[BatchScore],
+) -> Harm:
+    """Labels have the first word; before they have come, the estimate, where it does not abstain.
+
+    It sees what the shifted inputs do to the answers, not whether their meaning has shifted too. So it may
+    call for a retrain by itself, but hold one back only while labels are on their way that have borne it
+    out so far (otherwise it abstains).
+    """
+    if report.hurt:
+        return "shown"
+    if sum(batch.rows for batch in since) >= config.monitor.min_rows:
+        return "not_shown"
+    guess = report.estimate
+    if guess is None or guess.low is None or guess.high is None or guess.baseline is None:
+        return "unknown"
+    if guess.high < guess.baseline - config.gate.max_regression:
+        return "shown"
+    backed = sum(batch.rows for batch in batches) >= config.monitor.min_rows
+    return "not_shown" if backed and guess.low > guess.baseline - config.trigger.decay else "unknown"
 
 
 def _labelled(looked: Looked, start: datetime, end: datetime, known_by: datetime) -> pd.DataFrame:
     if looked.config.serve == "none":
         return score_in_batch(looked.config, looked.ports, looked.champion, start, end, label=True)
     return log.read_labelled(looked.ports.store, looked.config, start, end, known_by=known_by)
-
-
-def monitored_metric(config: ModelConfig) -> str:
-    """The gate's metric where served answers alone can give it, otherwise accuracy.
-
-    The log keeps the answer and its confidence, not every class's probability.
-    """
-    needs_probabilities = config.metric in ("roc_auc", "log_loss")
-    return "accuracy" if needs_probabilities else config.metric

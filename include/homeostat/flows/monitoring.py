@@ -10,15 +10,15 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.drift import DriftReport
-from homeostat.flows.labelled import BATCHES, performance
+from homeostat.flows.labelled import DRIFT_WINDOWS, performance
 from homeostat.flows.mirror import mirror
 from homeostat.flows.request import parse_time
+from homeostat.flows.standing import standing
 from homeostat.flows.versions import load_facts, load_reference
 from homeostat.flows.window import Looked, Window, drift_report, window_start
-from homeostat.performance import PerformanceReport
+from homeostat.performance import BATCHES, PerformanceReport
 from homeostat.ports import Notice, Ports, Store
-from homeostat.profile import Reference
-from homeostat.trigger import TriggerDecision, WindowRecord, decide
+from homeostat.trigger import MAX_BACK_OFF, TriggerDecision, WindowRecord, decide, drifting_since, reign
 
 
 def window_end_of(config: ModelConfig, asked: datetime | str) -> datetime:
@@ -51,18 +51,33 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     looked = Looked(config, ports, champion, reference)
     window = Window(looked, window_start(config, facts, window_end), window_end)
     report = drift_report(looked, window)
-    performed, batch = performance(looked, facts, window_end, history, window)
     record = WindowRecord(
         window_end=window_end,
         version=champion.version,
         rows=report.rows,
         drift=report.verdict,
         drifted_share=report.drifted_share,
+        performance="pending",
+        score=None,
+        decay=None,
+    )
+    before = reign(history, record)
+    labelled = performance(looked, facts, window_end, before, window, drifting_since(history, record))
+    performed, batch = labelled.report, labelled.batch
+    stands = standing(looked, labelled.rows, window_end)
+    record = replace(
+        record,
         performance=performed.verdict,
         score=batch.score if batch else None,
+        labelled=batch.rows if batch else 0,
         decay=performed.decay,
+        sure=performed.error is not None,
+        harm=labelled.harm,
+        gain=stands.gain,
+        recall=stands.recall,
     )
-    decision = _unless_under_way(config, ports, decide(history, record, config.trigger))
+    decided = decide(history, record, config.trigger, pace=_pace(config))
+    decision = _unless_under_way(config, ports, decided)
     record = _with(record, decision)
 
     metrics = _metrics(report, performed, record, decision)
@@ -71,7 +86,7 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
         config.name,
         record,
         metrics=metrics,
-        artifacts=_artifacts(reports, report, performed, decision, reference, window),
+        artifacts=_artifacts(reports, report, performed, decision, looked, window),
     )
     answer = _answer(
         config,
@@ -81,19 +96,24 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
         performance=performed.verdict,
         fired=decision.fire,
         reason=decision.reason,
+        recall=decision.recall,
         sentence=_sentence(config, report, performed, decision),
         url=ports.registry.url(run_id=run_id),
     )
-    _tell(config, ports, report, answer)
+    _tell(config, ports, report, answer, before)
     return answer
+
+
+def _pace(config: ModelConfig) -> timedelta:
+    """How long it takes to see what a retrain has brought: labelled steps, as many as drift must hold for."""
+    monitor, trigger = config.monitor, config.trigger
+    return max(trigger.cooldown, monitor.every * trigger.consecutive + config.columns.label.delay)
 
 
 def _lookback(config: ModelConfig) -> timedelta:
     """How much history the trigger and the mean over batches can need."""
-    monitor, trigger = config.monitor, config.trigger
-    return (
-        max(monitor.every * (BATCHES + trigger.consecutive), trigger.cooldown + monitor.every) + monitor.every
-    )
+    monitor = config.monitor
+    return max(monitor.every * BATCHES, monitor.window * DRIFT_WINDOWS, _pace(config) * 2 * MAX_BACK_OFF)
 
 
 def _unless_under_way(config: ModelConfig, ports: Ports, decision: TriggerDecision) -> TriggerDecision:
@@ -142,16 +162,20 @@ def _artifacts(
     report: DriftReport,
     performance: PerformanceReport,
     decision: TriggerDecision,
-    reference: Reference,
+    looked: Looked,
     window: Window,
 ) -> dict[str, bytes]:
+    whole = {"drift": report.to_json(), "performance": performance.to_json(), "trigger": decision.to_json()}
+    written = {"report.json": json.dumps(whole, indent=1, allow_nan=False).encode()}
+    if not looked.ports.pictures:
+        return written
     from homeostat.training import figures
 
-    whole = {"drift": report.to_json(), "performance": performance.to_json(), "trigger": decision.to_json()}
+    against = looked.reference.against(window.per_slot)
     return {
-        "report.json": json.dumps(whole, indent=1, allow_nan=False).encode(),
+        **written,
         "drift_over_time.png": figures.drift_over_time(reports),
-        "reference_against_window.png": figures.reference_vs_window(reference.profile, window.rows, report),
+        "reference_against_window.png": figures.reference_vs_window(against, window.rows, report),
     }
 
 
@@ -173,7 +197,14 @@ def _sentence(
 
 
 def _answer(config: ModelConfig, window_end: datetime, **found: Any) -> dict[str, Any]:
-    blank = {"drifted_share": None, "performance": "pending", "fired": False, "reason": "", "url": ""}
+    blank = {
+        "drifted_share": None,
+        "performance": "pending",
+        "fired": False,
+        "reason": "",
+        "recall": "",
+        "url": "",
+    }
     return {
         "model": config.name,
         "window_end": window_end.isoformat(),
@@ -183,10 +214,25 @@ def _answer(config: ModelConfig, window_end: datetime, **found: Any) -> dict[str
     }
 
 
-def _tell(config: ModelConfig, ports: Ports, report: DriftReport, answer: dict[str, Any]) -> None:
+def _tell(
+    config: ModelConfig,
+    ports: Ports,
+    report: DriftReport,
+    answer: dict[str, Any],
+    before: Sequence[WindowRecord],
+) -> None:
+    """Tell people what may keep them awake, and what lasts only once."""
+    told = before[-1].reason if before else ""
+    kind, title = "", ""
     if answer["fired"]:
-        title = f"{config.name} has gone stale and is being retrained"
-        ports.notifier.notify(config.notify, Notice("trigger_fired", config.name, title, answer["sentence"]))
+        kind, title = "trigger_fired", f"{config.name} has gone stale and is being retrained"
+        if answer["recall"]:
+            title = f"{config.name}: version {answer['recall']} fits better today and is tried again"
     elif report.verdict == "not_computable":
-        title = f"{config.name}: the drift check could not be computed"
-        ports.notifier.notify(config.notify, Notice("not_computable", config.name, title, answer["sentence"]))
+        kind, title = "not_computable", f"{config.name}: the drift check could not be computed"
+    elif answer["reason"] != told and answer["reason"] == "harmless_drift":
+        kind, title = "drift_harmless", f"{config.name}: the inputs have shifted, the answers do not suffer"
+    elif answer["reason"] != told and answer["reason"] == "backing_off":
+        kind, title = "backing_off", f"{config.name}: retraining does not help, and is tried less often"
+    if kind:
+        ports.notifier.notify(config.notify, Notice(kind, config.name, title, answer["sentence"]))

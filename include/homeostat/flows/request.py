@@ -38,7 +38,10 @@ def parse_time(text: str, name: str) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class RetrainRequest:
-    """Why and how to retrain. ``trigger_id`` names the cause: the same cause retrains once."""
+    """Why and how to retrain. ``trigger_id`` names the cause: the same cause retrains once.
+
+    ``recall`` names a version to try again: it takes every step of a retrain except for the fit.
+    """
 
     run_key: str
     trigger_id: str
@@ -49,6 +52,7 @@ class RetrainRequest:
     pipeline: str = ""
     skip_shadow: bool = False
     force: bool = False
+    recall: str = ""
 
     @classmethod
     def of(cls, *, run_key: str, dag_run: str, params: Mapping[str, Any], event: Mapping[str, Any]) -> Self:
@@ -63,6 +67,7 @@ class RetrainRequest:
             pipeline=params.get("pipeline") or "",
             skip_shadow=bool(params.get("skip_shadow")),
             force=bool(params.get("force")),
+            recall=event.get("recall") or params.get("recall") or "",
         )
 
     def end(self, now: datetime) -> datetime:

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from homeostat.config import ModelConfig
-from homeostat.config.errors import HomeostatError, PipelineError
+from homeostat.config.errors import HomeostatError, PipelineError, Refused
 from homeostat.flows.request import load_request, load_result
 from homeostat.flows.snapshots import read_snapshot
 from homeostat.flows.step import once
-from homeostat.flows.versions import put_bundle
+from homeostat.flows.versions import load_facts, load_version, put_bundle
 from homeostat.ports import Ports
 
 
 @once("train")
 def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
-    """Fit the pipeline on the snapshot and write the bundle: pipeline, reference, manifest."""
+    """Fit the pipeline on the snapshot and write the bundle: pipeline, reference, manifest.
+
+    What has seen the holdout cannot be judged on it: ``judge`` is the digest of a second bundle, of the same
+    pipeline fitted on the rows before the holdout (see :func:`homeostat.training.fit_version`).
+    """
     from homeostat import training
 
     request = load_request(ports.store, config.name, run_key)
     config = request.applied_to(config)
     data = load_result(ports.store, config.name, run_key, "assemble")
-    rows, holdout, weights = read_snapshot(ports.store, data["snapshot"])
+    if request.recall:
+        return _recalled(config, request.recall, data, ports)
+    rows, holdout, _ = read_snapshot(ports.store, data["snapshot"])
     spec = request.pipeline or config.pipeline
     environment = training.environment(config)
+    fitted = training.fit_version(config, rows, holdout, datetime.fromisoformat(data["until"]), spec)
     ports.registry.log(
         data["run_id"],
         params={
@@ -34,13 +42,14 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
             "holdout_rows": len(holdout),
             "trained_until": data["until"],
             "window": config.training.window.kind,
+            "recipe": fitted.recipe,
             **environment,
         },
+        metrics={f"recipe.{name.replace(',', '')}": value for name, value in fitted.scores.items()},
     )
-    estimator = training.fit(config, rows, weights, spec)
-    predictor = training.Predictor.of(config, estimator)
     try:
-        reference = training.make_reference(config, predictor, holdout)
+        judge = training.Predictor.of(config, fitted.judge)
+        reference = training.make_reference(config, judge, holdout)
     except HomeostatError:
         raise
     except Exception as error:  # the user's own code, on its first rows
@@ -50,17 +59,50 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "run_key": run_key,
         "snapshot": data["digest"],
         "trained_until": data["until"],
+        "recipe": fitted.recipe,
+        "refit": config.training.refit,
         "environment": environment,
     }
-    with tempfile.TemporaryDirectory(prefix="homeostat-") as temporary:
-        folder = Path(temporary) / "bundle"
-        digest = training.write_bundle(folder, config, estimator, reference, manifest)
-        put_bundle(ports.store, config.name, digest, folder)
+
+    def put(estimator: Any, role: dict[str, Any]) -> str:
+        with tempfile.TemporaryDirectory(prefix="homeostat-") as temporary:
+            folder = Path(temporary) / "bundle"
+            digest = training.write_bundle(folder, config, estimator, reference, {**manifest, **role})
+            put_bundle(ports.store, config.name, digest, folder)
+        return digest
+
+    digest = put(fitted.estimator, {})
     return {
         "run_id": data["run_id"],
         "digest": digest,
+        "judge": digest if fitted.judge is fitted.estimator else put(fitted.judge, {"judge_of": digest}),
+        "trained": True,
         "rows": len(rows),
         "environment": environment,
-        "sentence": f"fitted {spec} on {len(rows)} rows",
+        "sentence": f"fitted {spec} on {len(rows)} rows ({fitted.recipe})"
+        + (f", and again with the {len(holdout)} held out" if config.training.refit else ""),
         "url": ports.registry.url(run_id=data["run_id"]),
+    }
+
+
+def _recalled(config: ModelConfig, number: str, data: dict[str, Any], ports: Ports) -> dict[str, Any]:
+    """A former version in the place of a new one: it learnt long ago, and has not seen the holdout."""
+    version = ports.registry.version(config.name, number)
+    if version.tags.get("homeostat.gate") != "passed":
+        msg = (
+            f"version {number} of {config.name} never passed its gate and is not tried again: retrain instead"
+        )
+        raise Refused(msg)
+    manifest = load_version(ports, config, version.digest).manifest
+    rows = int(load_facts(ports.store, config.name, version.digest).get("training_rows") or data["rows"])
+    ports.registry.log(data["run_id"], params={"recall": number, "holdout_rows": data["holdout"]})
+    return {
+        "run_id": data["run_id"],
+        "digest": version.digest,
+        "judge": version.digest,
+        "trained": False,
+        "rows": rows,
+        "environment": manifest.get("environment", {}),
+        "sentence": f"nothing was fitted: version {number}, champion before, is tried again",
+        "url": ports.registry.url(model=config.name, version=number),
     }

@@ -2,58 +2,104 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.flows.request import load_result
 from homeostat.flows.snapshots import read_snapshot
 from homeostat.flows.step import once
-from homeostat.flows.versions import load_version
+from homeostat.flows.versions import load_facts, load_version
 from homeostat.ports import Ports
 
 if TYPE_CHECKING:
-    from homeostat.training import Evaluation
+    from homeostat.training import Bundle, Evaluation
+
+
+#: So much of a window, of rows that it has not learnt from, is enough to compare a champion on.
+_ENOUGH = 0.9
 
 
 @once("validate")
 def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
-    """Score candidate and champion on the same holdout, and leave pictures to compare."""
+    """Score candidate and champion on the same holdout, and leave pictures to compare.
+
+    Where the champion has learnt from the holdout's beginning, both are compared on the rest of it alone,
+    or its judge stands in for it: having seen the answers is no merit.
+    """
     from homeostat import training
     from homeostat.training import figures
 
     data = load_result(ports.store, config.name, run_key, "assemble")
     trained = load_result(ports.store, config.name, run_key, "train")
     _, holdout, _ = read_snapshot(ports.store, data["snapshot"])
-    bundle = load_version(ports, config, trained["digest"])
-    mine = training.evaluate(config, bundle.predictor, holdout)
+    judge = load_version(ports, config, trained["judge"]).predictor
+    served = load_version(ports, config, trained["digest"]).predictor
+    whole = replace(
+        training.evaluate(config, judge, holdout, latency=False),
+        p99_latency_ms=training.p99_latency(served, holdout),
+    )
     champion = ports.ledger.read(config.name).champion
-    theirs: Evaluation | None = None
+    mine, theirs, common = whole, None, holdout
     parity: list[str] = []
     if champion is not None:
-        incumbent = load_version(ports, config, champion.digest)
-        theirs = training.evaluate(config, incumbent.predictor, holdout)
+        incumbent, common = _incumbent(config, ports, champion.digest, holdout)
+        theirs = training.evaluate(config, incumbent.predictor, common, latency=False)
         parity = training.parity(incumbent.manifest.get("environment", {}), trained["environment"])
+        if len(common) < len(holdout):
+            again = training.evaluate(config, judge, common, latency=False)
+            mine = replace(again, p99_latency_ms=whole.p99_latency_ms)
     metrics = {
         **{f"candidate.{name}": value for name, value in mine.metrics.items()},
         **{f"champion.{name}": value for name, value in (theirs.metrics if theirs else {}).items()},
-        "candidate.p99_latency_ms": mine.p99_latency_ms,
+        "candidate.p99_latency_ms": whole.p99_latency_ms or 0.0,
         "candidate.nan_rate": mine.nan_rate,
+        "compared_rows": float(len(common)),
     }
     ports.registry.log(
         data["run_id"],
         metrics=metrics,
-        artifacts=figures.evaluation(config, mine, theirs),
+        artifacts=figures.evaluation(config, mine, theirs) if ports.pictures else {},
         tags={"homeostat.environment_differs": ", ".join(parity)[:4000] or "-"},
     )
     return {
         "run_id": data["run_id"],
         "candidate": _plain(mine),
+        "baseline": {"metrics": whole.metrics, "holdout_rows": whole.rows, "variance": whole.variance},
         "champion": _plain(theirs) if theirs else None,
         "champion_version": champion.version if champion else None,
+        "compared_rows": len(common),
         "parity": parity,
         "sentence": _compared(config, mine, theirs),
         "url": ports.registry.url(run_id=data["run_id"]),
     }
+
+
+def _incumbent(
+    config: ModelConfig, ports: Ports, digest: str, holdout: pd.DataFrame
+) -> tuple[Bundle, pd.DataFrame]:
+    """Who speaks for the champion, and on which rows: on those that it has not learnt from, for itself.
+
+    Where those are too few, its judge does on all of them, who has not seen this stretch either.
+    """
+    facts = load_facts(ports.store, config.name, digest)
+    known = facts.get("trained_until")
+    champion = load_version(ports, config, digest)
+    if known is None:
+        return champion, holdout
+    moments = holdout[config.columns.timestamp]
+    rest = holdout[moments >= datetime.fromisoformat(known)].reset_index(drop=True)
+    if len(rest) == len(holdout):
+        return champion, holdout
+    if len(rest) >= config.monitor.min_rows:
+        span = moments.max() - rest[config.columns.timestamp].min()
+        if span >= _ENOUGH * config.monitor.window:
+            return champion, rest
+    judge = facts.get("judge", digest)
+    return (champion if judge == digest else load_version(ports, config, judge)), holdout
 
 
 def _plain(evaluation: Evaluation) -> dict[str, Any]:

@@ -64,8 +64,13 @@ def load_version(ports: Ports, config: ModelConfig, digest: str) -> Bundle:
     """Load a bundle from the Store; Untrusted unless its bytes are those that the digest names."""
     from homeostat.training import load_bundle
 
+    if ports.loaded is not None and digest in ports.loaded:
+        return ports.loaded[digest]
     with bundle_folder(ports.store, config.name, digest) as folder:
-        return load_bundle(folder, ports.trusted_types, digest=digest, config=config)
+        bundle = load_bundle(folder, ports.trusted_types, digest=digest, config=config)
+    if ports.loaded is not None:
+        ports.loaded[digest] = bundle
+    return bundle
 
 
 def load_reference(store: Store, model: str, digest: str) -> Reference:

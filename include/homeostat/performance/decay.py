@@ -9,8 +9,8 @@ from homeostat.performance.metrics import higher_is_better
 
 #: So many of the last batches make up the current score: one bad hour is not decay.
 BATCHES = 10
-# Metrics without an upper limit: a loss of 3 instead of 2 means as much as 300 instead of 200.
-_RELATIVE = ("mae", "rmse", "log_loss")
+#: Metrics without an upper limit: a loss of 3 instead of 2 means as much as 300 instead of 200.
+RELATIVE = ("mae", "rmse", "log_loss")
 
 
 def decay(baseline: float, recent_scores: Sequence[float], metric: str) -> float | None:
@@ -26,6 +26,6 @@ def decay(baseline: float, recent_scores: Sequence[float], metric: str) -> float
     lost = baseline - math.fsum(recent) / len(recent)
     if not higher_is_better(metric):
         lost = -lost
-    if metric in _RELATIVE:
+    if metric in RELATIVE:
         lost /= max(abs(baseline), 1e-12)  # a flawless baseline: any error at all is decay
     return round(lost, 12) + 0.0  # 0.9 - 0.8 is 0.1, and a limit of 0.1 is reached

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,17 +34,22 @@ class Evaluation:
     allow is left out); ``slices`` maps ``"season=1"`` to ``{"rows": ..., "score": ...}`` in the gate's
     metric; ``distinct_predictions`` counts different outputs (probabilities where there are some): 1
     means that the model answers the same whatever it is asked. ``p99_latency_ms`` is for single rows.
+    ``variance`` is what one row adds to the uncertainty of ``served_metric``: divided by n it is the variance
+    of a score over n rows. It is the larger of what independent rows would give and of what the scores of
+    the holdout's own windows show, since a bad week makes all its rows worse together; None when neither
+    is known.
     """
 
     metrics: dict[str, float]
     nan_rate: float
-    p99_latency_ms: float
+    p99_latency_ms: float | None
     slices: dict[str, dict[str, float]]
     distinct_predictions: int
     rows: int
     truth: np.ndarray
     answers: Answers
     classes: tuple[Any, ...] | None
+    variance: float | None = None
 
     @property
     def predictions(self) -> np.ndarray:
@@ -51,8 +57,15 @@ class Evaluation:
         return self.answers.prediction
 
 
-def evaluate(config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame) -> Evaluation:
+def evaluate(
+    config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame, *, latency: bool = True
+) -> Evaluation:
     """Score a predictor on labelled rows.
+
+    Parameters
+    ----------
+    latency
+        Time single rows too, which takes a second or so; otherwise ``p99_latency_ms`` is None.
 
     Raises
     ------
@@ -66,13 +79,14 @@ def evaluate(config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame) -
     return Evaluation(
         metrics={name: value for name, value in metrics.items() if name not in ("rows", "nan_rate")},
         nan_rate=float(answers.missing.mean()),
-        p99_latency_ms=_p99_latency(predictor, holdout),
+        p99_latency_ms=p99_latency(predictor, holdout) if latency else None,
         slices=_slices(config, holdout, truth, answers, classes),
         distinct_predictions=_distinct(answers),
         rows=len(holdout),
         truth=truth,
         answers=answers,
         classes=classes,
+        variance=_variance(config, holdout, truth, answers),
     )
 
 
@@ -127,7 +141,33 @@ def _outcomes(
     return Outcomes.of(reference.frames.features["confidence"], confidence, truth == said)
 
 
-def _p99_latency(predictor: Predictor, holdout: pd.DataFrame) -> float:
+def _variance(
+    config: ModelConfig, holdout: pd.DataFrame, truth: np.ndarray, answers: Answers
+) -> float | None:
+    metric = config.served_metric
+    found: list[float] = []
+    if metric == "accuracy":
+        said, meant = (np.array(label_texts(v), object) for v in (answers.prediction, truth))
+        found.append(float((said == meant).var()))
+    elif metric == "mae":
+        error = np.abs(np.asarray(truth, np.float64) - np.asarray(answers.prediction, np.float64))
+        found.append(float(np.nanvar(error)))
+    moments = holdout[config.columns.timestamp]
+    block = ((moments - moments.min()) // config.monitor.window).to_numpy()
+    scores, rows = [], []
+    for one in np.unique(block):
+        at = np.flatnonzero(block == one)
+        if len(at) < MIN_SLICE:
+            continue
+        with suppress(DataError):
+            scores.append(score(config.task, metric, truth[at], answers.prediction[at]))
+            rows.append(len(at))
+    if len(scores) > 1:
+        found.append(float(np.var(scores, ddof=1) * np.mean(rows)))
+    return max(found, default=None)
+
+
+def p99_latency(predictor: Predictor, holdout: pd.DataFrame) -> float:
     """What single rows cost, in milliseconds: the 99th percentile over rows spread over the holdout.
 
     Each row is asked a few times and its best time counts, on one thread as in the gateway: the gate

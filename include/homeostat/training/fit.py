@@ -85,6 +85,11 @@ def weight_parameter(estimator: Any) -> str | None:
     return weight_parameter(wrapped) if wrapped is not None and passes_on else None
 
 
+def takes_weights(config: ModelConfig, spec: str | None = None) -> bool:
+    """Whether the pipeline's ``fit`` takes sample weights."""
+    return weight_parameter(_build(config, spec or config.pipeline)) is not None
+
+
 def _build(config: ModelConfig, spec: str) -> Any:
     build = load_pipeline(config, spec)
     try:
