@@ -76,7 +76,7 @@ def test_an_effect_by_chance_alone_makes_no_drift():
     ids=["empty", "too-few"],
 )
 def test_too_few_rows_are_not_computable_and_never_healthy(rows, says):
-    report = check(rows)
+    report = check(rows, min_rows=200)
     assert (report.verdict, report.drifted_share) == ("not_computable", None)
     assert says in report.reason
 
