@@ -142,8 +142,8 @@ def _parquet_footer(file: Found) -> tuple[dict[str, str], int]:
 def _parquet_batches(file: Found, columns: list[str], size: int) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    # A buffer makes the pages of a column come one by one; without it a whole row group's would.
-    with file.open() as handle, pq.ParquetFile(handle, buffer_size=2**20) as parquet:
+    # Pages come one by one through a buffer; read ahead, which is the default, the whole file would be held.
+    with file.open() as handle, pq.ParquetFile(handle, buffer_size=2**20, pre_buffer=False) as parquet:
         there = [name for name in columns if name in parquet.schema_arrow.names]
         if there:
             yield from parquet.iter_batches(batch_size=size, columns=there, use_threads=False)

@@ -23,7 +23,10 @@ _ROW = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line of a CSV file: column names, what separates them, and rows to expect, about."""
+    """The first line of a CSV file: column names, what separates them, and rows to expect, about.
+
+    ``about_rows`` is 0 when nothing follows it, and only then.
+    """
 
     names: tuple[str, ...]
     separator: str
@@ -63,7 +66,8 @@ def csv_header(file: Found) -> Header:
         raise DataError(msg)
     per_line = max(1.0, len(text) / max(1, text.count("\n")))
     size = file.size * (5 if file.path.endswith(".gz") else 1)
-    return Header(tuple(names), separator, reader.line_num, int(size / per_line))
+    alone = len(head) < _HEAD and not "".join(text.splitlines()[reader.line_num :]).strip()
+    return Header(tuple(names), separator, reader.line_num, 0 if alone else max(1, int(size / per_line)))
 
 
 def csv_batches(file: Found, header: Header, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -76,6 +80,8 @@ def csv_batches(file: Found, header: Header, columns: list[str]) -> Iterator[pa.
     """
     from pyarrow import csv as arrow
 
+    if not header.about_rows:
+        return
     there = [name for name in columns if name in header.names]
     some = there or list(header.names[:1])  # to know the number of rows at least
     read = arrow.ReadOptions(
@@ -92,10 +98,7 @@ def csv_batches(file: Found, header: Header, columns: list[str]) -> Iterator[pa.
         with file.stream() as stream, arrow.open_csv(stream, read, parse, convert) as reader:
             yield from reader
     except pa.ArrowInvalid as error:
-        said = str(error)
-        if "Empty CSV file" in said:  # a header and nothing else
-            return
-        raise DataError(_sentence(file, said)) from error
+        raise DataError(_sentence(file, str(error))) from error
 
 
 def _sentence(file: Found, said: str) -> str:

@@ -42,7 +42,8 @@ def compare_files(
     monitor = model.monitor if model else Monitor(min_rows=MIN_ROWS)
     before, now = open_table(reference), open_table(current)
     with progress("columns") as bar:
-        task = bar.add_task(f"comparing {escape(_short(now.uri))}", total=len(before.names) + len(now.names))
+        total = len(before.names) + len(now.names)
+        task = bar.add_task(f"comparing {escape(_short(now.uri))}", total=total)
         found = compare_tables(before, now, monitor, model, lambda done: bar.advance(task, done))
     if html:
         try:

@@ -15,7 +15,7 @@ from homeostat.profile.place import place_labels, place_numbers
 from homeostat.profile.values import Values
 
 #: Bytes of the reference's numbers in memory at a time, unless one column alone takes more.
-HELD_BYTES = 512 * 2**20
+HELD_BYTES = 256 * 2**20
 #: Columns of the current side at a time, where a column costs less to read than all.
 TOGETHER = 16
 
@@ -113,7 +113,7 @@ def look_at_current(columns: Sequence[Column], table: Table, tick: Tick) -> None
         column.current = counts
 
     for some in _groups(columns, TOGETHER if table.by_column else len(columns)):
-        looks = {column.name: Look() for column in some}
+        looks = {column.name: Look(likely=_date_format(column)) for column in some}
         _count(some, table, keep, looks, tick)
         for column in some:
             column.in_current = looks[column.name]
@@ -126,7 +126,7 @@ def _count(
     looks: dict[str, Look] | None = None,
     tick: Tick = lambda _: None,
 ) -> None:
-    looks = looks or {column.name: Look() for column in columns}
+    looks = looks or {column.name: Look(likely=_date_format(column)) for column in columns}
     counts = {
         column.name: Counts(column.frame, np.zeros(column.frame.size, dtype=np.int64))
         for column in columns
@@ -141,6 +141,10 @@ def _count(
     for column in columns:
         if column.name in counts:
             keep(column, counts[column.name])
+
+
+def _date_format(column: Column) -> str:
+    return (column.in_reference.date_format or "") if column.in_reference else ""
 
 
 def _groups(columns: Sequence[Column], size: int) -> list[Sequence[Column]]:

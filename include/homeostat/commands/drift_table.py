@@ -12,6 +12,11 @@ from homeostat.commands.drift_files import Comparison, Entry
 
 #: Columns of a terminal from which on the reasons stand in the table; below, they follow it.
 WIDE = 120
+# What the table shows, and how wide a terminal has to be for it.
+_COLUMNS = (
+    *(("verdict", 0), ("column", 0), ("kind", WIDE), ("effect", 0), ("p", 0)),
+    *(("PSI", 64), ("missing", 72), ("reason", WIDE)),
+)
 #: What a verdict is called, and how it is coloured.
 MARKS = {
     "alert": ("ALERT", "bold red"),
@@ -26,20 +31,21 @@ def show(found: Comparison, console: Console = out) -> None:
     wide = console.width >= WIDE
     entries = ranked(found)
     if entries:
-        console.print(_table(entries, wide=wide))
-    if not wide:
-        for entry in entries:
-            if entry.verdict != "pass" and not _only_shifted(entry):
-                mark, style = MARKS[entry.verdict]
-                line = Text.assemble((mark, style), " ", (entry.name, "bold"), ": ", entry.figures.reason)
-                console.print(line)
-    for finding in found.schema:
+        console.print(_table(entries, width=console.width))
+    findings = [item for item in found.schema if item.kind in ("missing", "new", "retyped")]
+    said = {item.column for item in findings if item.kind != "retyped"}
+    for entry in [] if wide else entries:
+        if entry.verdict != "pass" and entry.name not in said and not _only_shifted(entry):
+            mark, style = MARKS[entry.verdict]
+            console.print(Text.assemble((mark, style), " ", (entry.name, "bold"), ": ", entry.figures.reason))
+    for finding in findings:
         style = {"critical": "bold red", "warning": "yellow"}.get(finding.severity, "dim")
-        kind = finding.kind.replace("_", " ")
-        console.print(Text.assemble((kind, style), " ", (finding.column, "bold"), ": ", finding.detail))
+        console.print(
+            Text.assemble((finding.kind, style), " ", (finding.column, "bold"), ": ", finding.detail)
+        )
     mark, style = MARKS[found.verdict]
     before, now = found.rows
-    console.print(Text.assemble((mark, style), ": ", sentence(found), f" ({now:,} rows against {before:,})"))
+    console.print(Text.assemble((mark, style), ": ", sentence(found), f". {now:,} rows against {before:,}."))
 
 
 def ranked(found: Comparison) -> list[Entry]:
@@ -54,13 +60,16 @@ def ranked(found: Comparison) -> list[Entry]:
 
 
 def sentence(found: Comparison) -> str:
-    """The verdict's reason, with what it leaves out: alerts that are no drift, and columns left out."""
+    """The verdict's reason, and what does not enter into it: other alerts, and columns that are gone."""
     text = found.reason
-    others = [e.name for e in found.entries if e.verdict == "alert" and not e.figures.drifted]
-    if others:
-        text += f"; {len(others)} more with an alert of another kind ({_few(others)})"
     if found.verdict == "pass" and found.drifted_share:
-        text += f", fewer than the {found.monitor.drifted_share:.0%} from which on all are called drifted"
+        text += f", below the limit of {found.monitor.drifted_share:.0%}"
+    others = [e.name for e in found.entries if e.verdict == "alert" and not (e.counted and e.figures.drifted)]
+    if others:
+        text += f". Also alerting: {_few(others)}"
+    gone = [item.column for item in found.schema if item.kind == "missing"]
+    if gone:
+        text += f". Missing: {_few(gone)}"
     return text
 
 
@@ -89,33 +98,34 @@ def missing(entry: Entry) -> str:
     return now if before == now else f"{before} → {now}"
 
 
-def _table(entries: list[Entry], *, wide: bool) -> Table:
+def _table(entries: list[Entry], *, width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("column", overflow="fold", min_width=8)
-    if wide:
-        table.add_column("kind", no_wrap=True)
-    table.add_column("effect", justify="right", no_wrap=True)
-    for name in ("p", "PSI", "missing"):
-        table.add_column(name, justify="right", no_wrap=True)
-    if wide:
-        table.add_column("reason", ratio=1, overflow="fold")
+    shown = [name for name, least in _COLUMNS if width >= least]
+    for name in shown:
+        if name in ("column", "reason"):
+            table.add_column(name, overflow="fold", min_width=8, ratio=1 if name == "reason" else None)
+        else:
+            right = name in ("effect", "p", "PSI", "missing")
+            table.add_column(name, no_wrap=True, justify="right" if right else "left")
     for entry in entries:
-        figures = entry.figures
-        compared = figures.effect is not None
-        effect = f"{'KS' if figures.kind == 'number' else 'V'} {figures.effect:.3f}" if compared else "-"
-        cells: list[Text | str] = [
-            Text(*MARKS[entry.verdict]),
-            Text(entry.name),
-            *([Text(entry.kind or "-", "dim")] if wide else []),
-            effect,
-            chance(figures.p_adjusted),
-            number(figures.psi),
-            missing(entry),
-            *([Text(figures.reason, "" if entry.verdict != "pass" else "dim")] if wide else []),
-        ]
-        table.add_row(*cells)
+        cells = _cells(entry)
+        table.add_row(*(cells[name] for name in shown))
     return table
+
+
+def _cells(entry: Entry) -> dict[str, Text]:
+    figures = entry.figures
+    effect = f"{'KS' if figures.kind == 'number' else 'V'} {number(figures.effect)}"
+    return {
+        "verdict": Text(*MARKS[entry.verdict]),
+        "column": Text(entry.name),
+        "kind": Text(entry.kind or "-", "dim"),
+        "effect": Text("-" if figures.effect is None else effect),
+        "p": Text(chance(figures.p_adjusted)),
+        "PSI": Text(number(figures.psi)),
+        "missing": Text(missing(entry)),
+        "reason": Text(figures.reason, "dim" if entry.verdict == "pass" else ""),
+    }
 
 
 def _only_shifted(entry: Entry) -> bool:

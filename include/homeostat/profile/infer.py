@@ -44,6 +44,7 @@ class Look:
     """
 
     hold: bool = False
+    likely: str = ""  # how dates are written on the other side
     rows: int = 0
     missing: int = 0
     numbers: int = 0
@@ -71,7 +72,7 @@ class Look:
         """Look at more rows, and hand on what was read in them."""
         values = values_of(array, self.date_format or "")
         if self.date_format is None and (values.numbers.size or values.words):
-            self.date_format = "" if values.numbers.size else date_format_of(values.words)
+            self.date_format = "" if values.numbers.size else date_format_of(values.words, self.likely)
             if self.date_format:
                 values = values_of(array, self.date_format)
         self.rows += len(array)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from homeostat.profile.columns import Floats, label_of
+from homeostat.profile.columns import Floats, Ints, label_of
 
 #: Text that says that a value is missing, as CSV writers spell it.
 NOTHING = frozenset(
@@ -60,7 +60,8 @@ def values_of(array: pa.Array, date_format: str = "") -> Values:
     if is_text(kind):
         return _dates(array, date_format) if date_format else _text(array)
     if _is_number(kind):
-        return _numbers(array.cast(pa.float64(), safe=False), len(array))
+        as_floats = array if pa.types.is_float64(kind) else array.cast(pa.float64(), safe=False)
+        return _numbers(as_floats, len(array))
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return _calendar(array)
     if pa.types.is_time(kind) or pa.types.is_duration(kind):
@@ -73,12 +74,16 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def date_format_of(words: Iterable[str]) -> str:
-    """The way in which a sample of these words is written as dates; empty when they are not."""
+def date_format_of(words: Iterable[str], first: str = "") -> str:
+    """The way in which a sample of these words is written as dates; empty when they are not.
+
+    ``first`` is tried before the others: what 1/2/2026 means, only the other file may tell.
+    """
     sample = pd.Series([word for word, _ in zip(words, range(_SAMPLE), strict=False)], dtype="str")
     if not len(sample):
         return ""
-    return next((style for style in DATE_FORMATS if _instants(sample, style).notna().mean() >= _MOST), "")
+    styles = (first, *DATE_FORMATS) if first else DATE_FORMATS
+    return next((style for style in styles if _instants(sample, style).notna().mean() >= _MOST), "")
 
 
 def _instants(words: pd.Series, style: str) -> pd.Series:
@@ -93,8 +98,9 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _numbers(floats: pa.Array, rows: int) -> Values:
-    numbers = floats.drop_null().to_numpy(zero_copy_only=False)
-    numbers = numbers[~np.isnan(numbers)]
+    numbers = (floats.drop_null() if floats.null_count else floats).to_numpy(zero_copy_only=False)
+    absent = np.isnan(numbers)
+    numbers = numbers[~absent] if absent.any() else numbers
     return Values(numbers, {}, rows - numbers.size)
 
 
@@ -111,6 +117,7 @@ def _clock(array: pa.Array) -> Values:
 
 def _text(array: pa.Array) -> Values:
     try:
+        array[:_SAMPLE].cast(pa.float64())  # all at once is quick only where it works
         quick = _numbers(array.cast(pa.float64()), len(array))
     except pa.ArrowInvalid:
         return _distinct_text(array)
@@ -123,49 +130,41 @@ def _text(array: pa.Array) -> Values:
 def _distinct_text(array: pa.Array) -> Values:
     """Each distinct text is looked at once; the order of the numbers is that of the rows."""
     codes, rows_of, texts = _encoded(array)
-    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-    numbers[texts.str.match(_CODE).to_numpy(dtype=bool)] = np.nan
-    words: dict[str, int] = {}
-    missing = array.null_count
+    column = pd.Series(texts, dtype="str")
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+    numbers[column.str.match(_CODE).to_numpy(dtype=bool)] = np.nan
     for at in np.flatnonzero(np.isnan(numbers)):
-        text, rows = texts.iloc[at], int(rows_of[at])
-        if text.strip() in NOTHING:
-            missing += rows
-        elif text.casefold() in _TRUTH:
-            numbers[at] = _TRUTH[text.casefold()]
-        else:
-            _put(words, text, rows)
-    found = numbers[codes]
-    return Values(found[~np.isnan(found)], words, missing)
+        numbers[at] = _TRUTH.get(texts[at].casefold(), np.nan)
+    return _told_apart(array, codes, rows_of, texts, numbers)
 
 
 def _dates(array: pa.Array, style: str) -> Values:
     codes, rows_of, texts = _encoded(array)
-    instants = _instants(texts, style)
+    instants = _instants(pd.Series(texts, dtype="str"), style)
     there = instants.notna().to_numpy(dtype=bool)
     seconds = np.full(len(texts), np.nan)
     naive = instants[there].dt.tz_localize(None).to_numpy().astype("M8[us]")
     seconds[there] = naive.astype(np.int64) / 1e6
+    return replace(_told_apart(array, codes, rows_of, texts, seconds), dates=True)
+
+
+def _told_apart(array: pa.Array, codes: Ints, rows_of: Ints, texts: list[str], numbers: Floats) -> Values:
+    """Put a text that has no number among the words, or among what is missing."""
     words: dict[str, int] = {}
     missing = array.null_count
-    for at in np.flatnonzero(~there):
-        text, rows = texts.iloc[at], int(rows_of[at])
-        if text.strip() in NOTHING:
-            missing += rows
+    for at in np.flatnonzero(np.isnan(numbers)).tolist():
+        label = None if texts[at].strip() in NOTHING else label_of(texts[at])
+        if label is None:
+            missing += int(rows_of[at])
         else:
-            _put(words, text, rows)
-    found = seconds[codes]
-    return Values(found[~np.isnan(found)], words, missing, dates=True)
+            words[label] = words.get(label, 0) + int(rows_of[at])
+    found = numbers[codes]
+    return Values(found[~np.isnan(found)], words, missing)
 
 
-def _encoded(array: pa.Array) -> tuple[np.ndarray, np.ndarray, pd.Series]:
+def _encoded(array: pa.Array) -> tuple[Ints, Ints, list[str]]:
+    """The code of each row that has a text, the rows of each code, and the distinct texts."""
     encoded = array.drop_null().dictionary_encode()
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
-    texts = pd.Series(encoded.dictionary.to_pylist(), dtype="str")
+    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    texts = encoded.dictionary.to_pylist()
     return codes, np.bincount(codes, minlength=len(texts)), texts
-
-
-def _put(words: dict[str, int], text: str, rows: int) -> None:
-    label = label_of(text)
-    if label is not None:
-        words[label] = words.get(label, 0) + rows

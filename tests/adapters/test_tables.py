@@ -1,0 +1,302 @@
+"""Tables in files, folders and S3: the same columns, a batch at a time, and errors that say the cure."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from homeostat.adapters import tables, tables_csv
+from homeostat.adapters.tables import open_table
+from homeostat.config.errors import ConfigError, DataError, HomeostatError, Unavailable
+
+ROWS = pd.DataFrame({"x": [1.5, 2.5, None], "name": ["a, b", 'say "hi"', "c\nd"], "n": [1, 2, 3]})
+
+
+def column(table, name):
+    """The column's values as text, whatever the file keeps."""
+    values = [v for batch in table.batches([name]) for v in batch.column(name).to_pylist()]
+    return [None if value is None else str(value) for value in values]
+
+
+def write(path: Path, rows: pd.DataFrame = ROWS) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name.endswith(".parquet"):
+        rows.to_parquet(path, index=False)
+    else:
+        rows.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet", "deep/er/t 1.parquet"])
+@pytest.mark.parametrize("how", ["path", "file", "folder", "s3", "s3 folder"])
+def test_the_same_columns_wherever_they_lie(tmp_path, s3_server, name, how):
+    path = write(tmp_path / "in" / name)
+    key = f"tables/{tmp_path.name}/{name}"
+    if how.startswith("s3"):
+        boto3.client("s3").put_object(Bucket=s3_server.bucket, Key=key, Body=path.read_bytes())
+    uri = {
+        "path": str(path),
+        "file": path.as_uri(),
+        "folder": str(tmp_path / "in"),
+        "s3": f"s3://{s3_server.bucket}/{key}",
+        "s3 folder": f"s3://{s3_server.bucket}/tables/{tmp_path.name}/",
+    }[how]
+    table = open_table(uri)
+    assert table.names == ("x", "name", "n")
+    assert table.rows == (3 if "parquet" in name else None)
+    assert column(table, "x") == ["1.5", "2.5", None]
+    assert column(table, "name") == ["a, b", 'say "hi"', "c\nd"]
+    assert column(table, "n") == ["1", "2", "3"]
+
+
+def test_a_relative_path_starts_from_here(tmp_path, monkeypatch):
+    write(tmp_path / "t.csv")
+    monkeypatch.chdir(tmp_path)
+    assert column(open_table("t.csv"), "n") == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_folder_is_one_table_in_the_order_of_its_names_without_what_engines_keep_there(tmp_path, kind):
+    write(tmp_path / f"b.{kind}", pd.DataFrame({"n": [3], "late": ["z"]}))
+    write(tmp_path / f"a.{kind}", pd.DataFrame({"n": [1.5, 2]}))
+    write(tmp_path / f"_tmp/x.{kind}", pd.DataFrame({"n": [9]}))
+    write(tmp_path / f".hidden.{kind}", pd.DataFrame({"n": [9]}))
+    (tmp_path / "_SUCCESS").touch()
+    (tmp_path / "readme.txt").write_text("words")
+    table = open_table(str(tmp_path))
+    assert table.names == ("n", "late")
+    assert [float(value) for value in column(table, "n")] == [1.5, 2, 3]
+    assert column(table, "late") == [None, None, "z"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_hive_partitions_are_columns(tmp_path, kind):
+    write(tmp_path / f"day=2026-01-02/zone=a%2Fb/1.{kind}", pd.DataFrame({"n": [2]}))
+    write(tmp_path / f"day=2026-01-01/zone=__HIVE_DEFAULT_PARTITION__/1.{kind}", pd.DataFrame({"n": [1]}))
+    table = open_table(str(tmp_path))
+    assert table.names == ("n", "day", "zone")
+    assert column(table, "day") == ["2026-01-01", "2026-01-02"]
+    assert column(table, "zone") == [None, "a/b"]
+    assert column(open_table(str(tmp_path / "day=2026-01-02" / "zone=a%2Fb" / f"1.{kind}")), "n") == ["2"]
+
+
+def test_csv_of_other_habits(tmp_path):
+    path = tmp_path / "t.csv"
+    for text in ("a;b\n1,5;2\n\n3;\n", "\ufeffa;b\r\n1,5;2\r\n3;NA\r\n", 'a;"b"\n"1,5";"2"\n3;null'):
+        path.write_text(text, encoding="utf-8", newline="")
+        table = open_table(str(path))
+        assert table.names == ("a", "b")
+        assert (column(table, "a"), column(table, "b")) == (["1,5", "3"], ["2", None])
+    path.write_text("a\tb\n1\t2\n")
+    assert column(open_table(str(path)), "b") == ["2"]
+    path.write_text(",b\n0,2\n")
+    assert open_table(str(path)).names == ("Unnamed: 0", "b")
+
+
+@pytest.mark.parametrize("text", ["a,b", "a,b\n", "a,b\r\n", "\ufeffa,b\n"])
+def test_a_header_alone_is_a_table_without_rows(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8", newline="")
+    table = open_table(str(tmp_path / "t.csv"))
+    assert table.names == ("a", "b")
+    assert column(table, "a") == []
+
+
+def test_parquet_without_rows_or_with_types_of_every_kind(tmp_path):
+    write(tmp_path / "t.parquet", ROWS.head(0))
+    assert (open_table(str(tmp_path)).rows, column(open_table(str(tmp_path)), "x")) == (0, [])
+    nested = pa.table({"a.b": [1], "list": [[1, 2]], "struct": [{"b": 1}], "null": pa.nulls(1)})
+    pq.write_table(nested, tmp_path / "t.parquet")
+    table = open_table(str(tmp_path / "t.parquet"))
+    assert table.types["list"].startswith("list")
+    assert column(table, "a.b") == ["1"]
+    assert column(table, "struct") == ["{'b': 1}"]
+
+
+def test_a_column_that_no_file_has_is_null_in_every_row(tmp_path):
+    for name in ("t.csv", "t.parquet"):
+        table = open_table(str(write(tmp_path / name)))
+        assert column(table, "nobody") == [None, None, None]
+
+
+def test_about_how_many_rows_are_told_before_csv_is_read(tmp_path):
+    many = pd.DataFrame({"n": np.arange(20_000), "x": 0.25})
+    assert 15_000 < open_table(str(write(tmp_path / "t.csv", many))).about_rows < 25_000
+
+
+BROKEN = {
+    "gone.csv": (None, r"gone\.csv is not there; paths start from /"),
+    "empty.csv": (b"", r"empty\.csv is empty; .*column"),
+    "blank.csv": (b"\n \n", r"blank\.csv is empty; the first line has to name the columns"),
+    "empty.parquet": (b"", r"empty\.parquet is empty"),
+    "not.parquet": (b"a,b\n1,2\n", r"not\.parquet is not a Parquet file.*is it CSV"),
+    "short.parquet": (b"PAR1....", r"short\.parquet cannot be read as parquet"),
+    "really.csv": (b"PAR1....PAR1", r"really\.csv is a Parquet file; rename it"),
+    "binary.csv": (bytes(range(256)) * 9, r"binary\.csv is not (UTF-8 )?text"),
+    "latin.csv": ("a,b\né,2\n".encode("latin-1"), r"latin\.csv is not UTF-8 text \(byte 4\); save"),
+    "latin_late.csv": (
+        b"a,b\n" + b"1,2\n" * 40_000 + b"\xe9,2\n",
+        r"latin_late\.csv is not UTF-8 text; save it as UTF-8",
+    ),
+    "twice.csv": (b"a,b,a\n1,2,3\n", r"twice\.csv: column 'a' stands 2 times"),
+    "line.csv": (b"a,b\n1,2\n3\n", r"line\.csv, line 3: 1 fields where the first line has 2: '3'; mend"),
+    "long.csv": (b"a,b\n1,2\n3,4,5\n", r"line 3: 3 fields where the first line has 2: '3,4,5'"),
+    "gzip.csv.gz": (b"a,b\n1,2\n", r"gzip\.csv\.gz cannot be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_named_with_the_cure(tmp_path, name):
+    content, words = BROKEN[name]
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        read_all(str(tmp_path / name))
+
+
+def read_all(uri):
+    table = open_table(uri)
+    return list(table.batches(table.names))
+
+
+def test_a_quote_that_is_left_open_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables_csv, "BLOCK", 2**16)
+    (tmp_path / "t.csv").write_text('a,b\n1,"2\n' + "1,2\n" * 90_000)
+    with pytest.raises(DataError, match="is a double quote left open"):
+        read_all(str(tmp_path / "t.csv"))
+
+
+def test_a_column_that_stands_twice_in_parquet_is_named(tmp_path):
+    pq.write_table(pa.table([[1], [2]], names=["a", "a"]), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="column 'a' stands 2 times"):
+        open_table(str(tmp_path / "t.parquet"))
+
+
+def test_a_folder_without_tables_says_what_is_there_instead(tmp_path):
+    with pytest.raises(DataError, match=r"without \.csv or \.parquet files; it is empty"):
+        open_table(str(tmp_path))
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match=r"it holds notes\.txt"):
+        open_table(str(tmp_path))
+    write(tmp_path / "a.csv")
+    write(tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"holds \.csv and \.parquet files; name"):
+        open_table(str(tmp_path))
+
+
+def test_a_file_without_a_suffix_is_told_by_its_beginning(tmp_path):
+    write(tmp_path / "t.parquet").rename(tmp_path / "table")
+    assert open_table(str(tmp_path / "table")).rows == 3
+    write(tmp_path / "t.csv").rename(tmp_path / "lines")
+    assert column(open_table(str(tmp_path / "lines")), "n") == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("uri", ["ftp://host/x.csv", "https://host/x.csv", "s3://", "s3:///x"])
+def test_an_address_of_another_kind_shows_the_right_ones(uri):
+    with pytest.raises(ConfigError, match="s3://bucket/"):
+        open_table(uri)
+
+
+def test_s3_says_what_is_wrong(s3_server, monkeypatch, free_port):
+    with pytest.raises(DataError, match=r"s3://.*/none\.csv is not there"):
+        open_table(f"s3://{s3_server.bucket}/none.csv")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(Unavailable, match=r"s3://.*/x\.csv: the object store does not answer"):
+        open_table(f"s3://{s3_server.bucket}/x.csv")
+
+
+def test_s3_without_credentials_says_which_to_set(monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(ConfigError, match=r"no AWS credentials; set AWS_ACCESS_KEY_ID"):
+        open_table("s3://bucket/x.csv")
+
+
+def test_a_file_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    from homeostat.adapters import tables_files
+
+    path = write(tmp_path / "t.csv")
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tables_files, "_found", refuse)
+    with pytest.raises(ConfigError, match=r"t\.csv: this user may not read it"):
+        open_table(str(path))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_batches_are_small_however_large_the_file(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(tables, "BATCH_BYTES", 2**16)
+    monkeypatch.setattr(tables_csv, "BLOCK", 2**14)
+    rows = pd.DataFrame({"x": np.arange(50_000) / 8})
+    table = open_table(str(write(tmp_path / f"t.{kind}", rows)))
+    sizes = [batch.num_rows for batch in table.batches(["x"])]
+    assert sum(sizes) == 50_000
+    assert max(sizes) < 5_000
+
+
+def test_nothing_but_homeostats_own_errors_leaves_a_damaged_parquet_file(tmp_path):
+    whole = write(tmp_path / "t.parquet", pd.DataFrame({"x": np.arange(200.0)})).read_bytes()
+    refused = 0
+    for at in range(0, len(whole) - 1, 97):
+        (tmp_path / "d.parquet").write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        with contextlib.suppress(HomeostatError):
+            read_all(str(tmp_path / "d.parquet"))
+            continue
+        refused += 1
+    assert refused
+
+
+PEAK = """
+import sys, tracemalloc
+import pyarrow as pa
+from homeostat.adapters import tables
+from homeostat.commands.drift_files import compare_tables
+from homeostat.config.model import Monitor
+tables.BATCH_BYTES = 2**19
+before, now = tables.open_table(sys.argv[1]), tables.open_table(sys.argv[2])
+compare_tables(before, before, Monitor(), None, lambda _: None)  # whatever is made once is made
+tracemalloc.start()
+start, highest = pa.total_allocated_bytes(), [0]
+def look(_):
+    highest.append(pa.total_allocated_bytes() - start + tracemalloc.get_traced_memory()[0])
+found = compare_tables(before, now, Monitor(), None, look)
+print(found.rows[1], max(highest), tracemalloc.get_traced_memory()[1])
+"""
+
+
+def test_memory_stays_flat_as_the_current_file_grows(tmp_path):
+    rng, peaks = np.random.default_rng(1), {}
+    for name, n in (("reference", 10_000), ("short", 50_000), ("long", 800_000)):
+        rows = pd.DataFrame({f"x{i}": rng.normal(size=n) for i in range(4)})
+        rows["label"] = rng.choice(["a", "b", "c"], n)
+        rows.to_parquet(tmp_path / f"{name}.parquet", row_group_size=50_000)
+    for name in ("short", "long"):
+        files = [str(tmp_path / f"{each}.parquet") for each in ("reference", name)]
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, *files],
+            env={"PYTHONPATH": str(Path(tables.__file__).parents[2]), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        rows_read, arrow, python = map(int, done.stdout.split())
+        peaks[name] = (arrow, python)
+        assert rows_read == {"short": 50_000, "long": 800_000}[name]
+    size = (tmp_path / "long.parquet").stat().st_size
+    for short, long in zip(peaks["short"], peaks["long"], strict=True):
+        assert long < 1.5 * short
+        assert long < size / 4
