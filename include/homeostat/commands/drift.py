@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from homeostat.commands.console import print_json, progress, say
+from homeostat.commands.console import err, print_json, progress, say
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
 from homeostat.config.model import Monitor
@@ -41,7 +41,9 @@ def compare_files(
     model = _model(config) if config else None
     monitor = model.monitor if model else Monitor(min_rows=MIN_ROWS)
     before, now = open_table(reference), open_table(current)
-    with progress("columns") as bar:
+    bar = progress("columns")
+    bar.disable = not err.is_terminal
+    with bar:
         total = len(before.names) + len(now.names)
         task = bar.add_task(f"comparing {escape(_short(now.uri))}", total=total)
         found = compare_tables(before, now, monitor, model, lambda done: bar.advance(task, done))

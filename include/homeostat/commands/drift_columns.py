@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from homeostat.adapters.tables import Table
-from homeostat.profile import Counts, FeatureFrame, Kind, NumberFrame, freeze
+from homeostat.profile import CategoryFrame, Counts, FeatureFrame, Kind, NumberFrame, freeze
 from homeostat.profile.infer import MAX_WORDS, ColumnKind, Look, infer_kind, number_labels
 from homeostat.profile.place import place_labels, place_numbers
 from homeostat.profile.values import Values
@@ -82,8 +82,11 @@ class Column:
             labels = look.labels()
             codes = np.repeat(np.arange(len(labels), dtype=np.int32), list(labels.values()))
             column = pd.Categorical.from_codes(codes, pd.Index(list(labels), dtype=object))
-            self.frame = freeze(pd.DataFrame({"": column}), {"": "category"}).features[""]
-            if not look.spilt:
+            frame = freeze(pd.DataFrame({"": column}), {"": "category"}).features[""]
+            if look.spilt and isinstance(frame, CategoryFrame):
+                self.frame = replace(frame, rest=(), open=True)  # what was too rare to keep is not unseen
+            else:
+                self.frame = frame
                 self.reference = self._placed(labels, look.missing)
         look.held.clear()
 

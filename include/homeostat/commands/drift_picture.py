@@ -19,6 +19,7 @@ STEPS = 24
 BARS = 12
 WIDTH, HEIGHT = 400, 150
 _ROW = 22
+_ABSURD = 1e150
 
 #: A bar: what it stands for, and the shares of the reference and of the current rows in it.
 Bar = tuple[str, float, float]
@@ -93,11 +94,7 @@ def _rows(bars: list[Bar], name: str) -> str:
 def _steps(frame: NumberFrame, before: Counts, now: Counts, entry: Entry) -> str:
     """Both distributions in equal steps: the reference filled, the current rows as a line."""
     edges = np.asarray(frame.edges)
-    rising = np.cumsum(before.slots)
-    low, high = edges[np.searchsorted(rising, np.array([0.01, 0.99]) * before.placed) // 2 % edges.size]
-    if not low < high:
-        low, high = float(edges[0]), float(edges[-1])
-    bounds = np.linspace(low, high, STEPS + 1)
+    bounds = _bounds(edges, before)
     p, q = (_binned(edges, counts, bounds) for counts in (before, now))
     names = [_place(bound, dates=entry.dates) for bound in bounds]
     spans = [f"below {names[0]}", *map(" to ".join, pairwise(names)), f"above {names[-1]}"]
@@ -122,6 +119,18 @@ def _steps(frame: NumberFrame, before: Counts, now: Counts, entry: Entry) -> str
     )
     axis = f'<path class="axis" d="M0,{floor}H{WIDTH}"/>'
     return _svg(HEIGHT, entry.name, f'{bars}<path class="line" d="{line}"/>{axis}{text}')
+
+
+def _bounds(edges: Floats, before: Counts) -> Floats:
+    """Equal steps over what the reference has; infinities and absurd values are left to the ends."""
+    slots = np.searchsorted(np.cumsum(before.slots), np.array([0.01, 0.99]) * before.placed)
+    low, high = edges[np.minimum(slots // 2, edges.size - 1)]
+    usual = edges[np.abs(edges) < _ABSURD]
+    if usual.size:
+        low, high = np.clip([low, high], usual[0], usual[-1])
+    if not low < high:
+        low, high = (usual[0], usual[-1]) if usual.size > 1 else (low - 1, low + 1)
+    return np.linspace(low, high, STEPS + 1)
 
 
 def _bar(style: str, x: float, floor: float, width: float, tall: float) -> str:
