@@ -174,6 +174,52 @@ def drift(
 
 @app.command()
 @plainly
+def backtest(
+    model: Annotated[Path, typer.Argument(help="The model's folder, with its model.yaml.")],
+    *,
+    data: Annotated[
+        Path,
+        typer.Option(help="The model's history with labels: CSV, Parquet, or the file its loader reads."),
+    ],
+    reference_share: Annotated[
+        float, typer.Option(help="How much of the rows the first version is made of.")
+    ] = 0.3,
+    windows: Annotated[
+        str, typer.Option(help="A window's length: 168rows or 7d. Default: monitor.window.")
+    ] = "",
+    spacing: Annotated[
+        str, typer.Option(help="How far apart rows are, where the file has no times. Default: 1h.")
+    ] = "",
+    grid: Annotated[
+        bool,
+        typer.Option("--grid", help="Try other settings of the trigger, and score them on unseen windows."),
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a report with a picture to this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a model's history: what would have fired or been refused, and how good the answers were.
+
+    Example: `homeostat backtest include/models/pump_fault --data rows.csv --windows 7d --html report.html`
+
+    Homeostat with the model's own settings beside never retraining, retraining every window and every fourth,
+    and the article's policy; labels arrive one window late. Runs in memory: no server, and nothing is kept.
+    """
+    from homeostat.commands import backtest_model
+
+    backtest_model(
+        model,
+        data,
+        reference_share=reference_share,
+        windows=windows,
+        spacing=spacing,
+        grid=grid,
+        as_json=as_json,
+        html=html,
+    )
+
+
+@app.command()
+@plainly
 def retrain(
     model: Model,
     *,
