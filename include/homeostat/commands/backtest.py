@@ -89,7 +89,7 @@ def _in_memory(clock: Clock, source: Source) -> Ports:
     from homeostat.config import Settings
 
     trusted = Settings.from_env().trusted_types
-    return replace(fake_ports(clock=clock, source=source), pictures=False, trusted_types=trusted)
+    return replace(fake_ports(clock=clock, source=source), pictures=False, loaded={}, trusted_types=trusted)
 
 
 def _write(html: Path, found: Backtest) -> None:

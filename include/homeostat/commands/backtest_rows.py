@@ -100,10 +100,13 @@ def _missing(config: ModelConfig, columns: Sequence[str]) -> list[str]:
 
 
 def _lacks(config: ModelConfig, data: Path, columns: Sequence[str], missing: Sequence[str]) -> str:
+    from homeostat.adapters.source_rows import schema_columns
+
     label = config.columns.label.name
+    strangers = [name for name in columns if name not in schema_columns(config)]
     named = []
     for name in missing:
-        near = difflib.get_close_matches(name, columns, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(name, strangers, n=1, cutoff=0.6)
         role = "the label " if name == label else ""
         named.append(f"{role}'{name}'" + (f" (is it '{near[0]}' here?)" if near else ""))
     there = ", ".join(columns[:20]) + (" ..." if len(columns) > 20 else "")

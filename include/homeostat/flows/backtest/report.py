@@ -81,8 +81,8 @@ def _done(found: Backtest) -> str:
     if recalls:
         parts.append(_outcomes(recalls, "former champion", "tried again"))
     reasons = Counter(turn.reason.replace("_", " ") for turn in fired)
-    why = ", ".join(f"{count} for {reason}" for reason, count in reasons.most_common())
-    return f"Homeostat, in {windows}: {'; '.join(parts)} ({why})."
+    why = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+    return f"Homeostat, in {windows}: {'; '.join(parts)}. Reasons: {why}."
 
 
 def _outcomes(turns: list[Any], what: str, done: str = "") -> str:
@@ -115,7 +115,7 @@ def _harm(found: Backtest) -> str:
     worse = [judged for judged in promotions if judged.verdict == "worse"]
     better = sum(judged.verdict == "better" for judged in promotions)
     if not worse:
-        none = f"{better} of {len(promotions)} did good, the others made no difference"
+        none = f"{better} of {len(promotions)} did good, the others made no difference that does"
         return f"No promotion did harm that shows: {none}."
     worst = max(worse, key=lambda judged: _lost(found, judged))
     return (

@@ -99,7 +99,10 @@ def cut(frame: pd.DataFrame, timestamp: str, windows: int | timedelta, share: fl
     times = frame[timestamp].reset_index(drop=True)
     count = int(len(frame) * share)
     if not 0 < count < len(frame):
-        msg = f"{len(frame)} rows: too few to set {share:.0%} of them aside for the first version"
+        msg = (
+            f"{len(frame)} rows: too few to set {share:.0%} of them aside for the first version; "
+            "give more rows or another --reference-share"
+        )
         raise DataError(msg)
     spacing = spacing_of(times)
     begin = _moment(times.iloc[0])
@@ -164,7 +167,7 @@ def _moment(value: pd.Timestamp) -> datetime:
 def _too_few(left: int, number: int, windows: int | timedelta, count: int) -> str:
     return (
         f"after the {count} rows of the reference {left} are left: {number or 'not one'} whole window"
-        f"{'' if number == 1 else 's'} of {shown(windows)}, and {MIN_WINDOWS} are the least that shows "
+        f"{'s' if number > 1 else ''} of {shown(windows)}, and {MIN_WINDOWS} are the least that shows "
         "anything, with labels one window late: give more rows, shorter --windows or a smaller "
         "--reference-share"
     )
