@@ -103,13 +103,14 @@ def decide(
     - Decay of ``critical_decay`` fires at once, and so does decay of ``decay`` that is more than chance;
       where chance cannot be told, it must hold for ``consecutive`` windows in a row.
     - Drift of the inputs must hold for ``consecutive`` windows in a row. It fires when labels (or, before
-      they come, the estimate) show that answers suffer, when nothing is known of that, or when retraining
-      has paid lately. Drift that harms nothing is worth a notice, not a retrain.
+      they come, the estimate) show that answers suffer, or when nothing is known of that. Drift that harms
+      nothing is worth a notice, not a retrain. Where retraining has paid lately, any drift is enough.
     - A former champion that fits today better is tried again before anything is trained.
     - A window that passes ends a run; one that is pending, not computable or not there at all neither
       lengthens nor ends it.
     - Within ``cooldown`` of a window that fired, nothing fires, whichever of the two was looked at first.
-    - Retrains that were refused or brought nothing double the wait for the next, up to eight times ``pace``.
+    - The next retrain waits for ``pace``; from the second in a row that was refused or brought nothing on,
+      for twice as long every time, up to eight times ``pace``.
     - One episode fires once: after a fire it takes the end of the cooldown, a promotion or a calm
       window. Without a cooldown, one of the latter two.
     - A promotion starts afresh: windows that end by ``promoted_at`` are no evidence, nor are those of
@@ -194,7 +195,7 @@ def _held_back(
     times = refused if decayed else idle
     if decayed and not times:
         return None
-    until: datetime = fires[-1].window_end + pace * min(2**times, MAX_BACK_OFF)
+    until: datetime = fires[-1].window_end + pace * min(2 ** max(times - 1, 0), MAX_BACK_OFF)
     if current.window_end >= until:
         return None
     if not times:
@@ -274,15 +275,17 @@ def _decayed(current: WindowRecord, run: int, settings: Trigger) -> tuple[str, s
 
 
 def _drifted(current: WindowRecord, run: int, settings: Trigger) -> tuple[str, str] | None:
+    if not run:
+        return None
+    held = f"Drift has held for {run} windows in a row" if run > 1 else "The inputs have drifted"
+    if current.gain is not None and current.gain >= PAYS:
+        return "retraining_pays", f"{held}, and retraining has paid lately ({current.gain:.1f} standard errors)."
     if run < settings.consecutive:
         return None
-    held = f"Drift has held for {run} windows in a row, {settings.consecutive} are enough"
+    enough = f"{held}, {settings.consecutive} are enough"
     if current.harm == "shown":
-        return "harmful_drift", f"{held}, and the answers suffer."
-    if current.gain is not None and current.gain >= PAYS:
-        paid = f"retraining has paid lately (by {current.gain:.1f} standard errors)"
-        return "retraining_pays", f"{held}, and {paid}."
-    return ("sustained_drift", f"{held}.") if current.harm == "unknown" else None
+        return "harmful_drift", f"{enough}, and the answers suffer."
+    return ("sustained_drift", f"{enough}.") if current.harm == "unknown" else None
 
 
 def _blocked(

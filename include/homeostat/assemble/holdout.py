@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pandas as pd
 
 from homeostat.config.errors import DataError
@@ -33,3 +35,18 @@ def split_holdout(frame: pd.DataFrame, share: float, timestamp: str) -> tuple[pd
         )
         raise DataError(msg)
     return ordered.iloc[:at].reset_index(drop=True), ordered.iloc[at:].reset_index(drop=True)
+
+
+def move_split(
+    train: pd.DataFrame, holdout: pd.DataFrame, since: datetime, timestamp: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give the holdout's rows before ``since`` to the training side.
+
+    A champion has learnt from them, so that they compare nobody with it; and a candidate that may not learn
+    from what the champion has learnt from is older than what it should replace.
+    """
+    seen = holdout[timestamp] < since
+    return (
+        pd.concat([train, holdout[seen]], ignore_index=True),
+        holdout[~seen].reset_index(drop=True),
+    )

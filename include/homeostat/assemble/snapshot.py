@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,14 @@ import pandas as pd
 
 from homeostat.assemble.columns import as_time
 from homeostat.assemble.conform import REASON, conform
-from homeostat.assemble.holdout import split_holdout
+from homeostat.assemble.holdout import move_split, split_holdout
 from homeostat.assemble.quality import check_quality
 from homeostat.assemble.window import recency_weights, select_window, utc
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
+
+#: So much of a window is enough to compare two versions on.
+ENOUGH = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,9 @@ class Snapshot:
     report: dict[str, Any]
 
 
-def assemble(frame: pd.DataFrame, config: ModelConfig, end: datetime) -> Snapshot:
+def assemble(
+    frame: pd.DataFrame, config: ModelConfig, end: datetime, *, unseen_since: datetime | None = None
+) -> Snapshot:
     """Turn raw rows into what a version is trained and judged on.
 
     Parameters
@@ -46,6 +51,9 @@ def assemble(frame: pd.DataFrame, config: ModelConfig, end: datetime) -> Snapsho
     end
         The window's end, excluded. Rows younger than ``schema.label.delay`` have labels that nobody
         could know yet: whoever asks takes the delay off before, or a replay learns from its future.
+    unseen_since
+        Up to when the champion has learnt: the holdout begins no earlier, as long as nearly a window of rows
+        (and ``monitor.min_rows`` of them) is left to compare on.
 
     Raises
     ------
@@ -75,6 +83,8 @@ def assemble(frame: pd.DataFrame, config: ModelConfig, end: datetime) -> Snapsho
         )
         raise DataError(msg)
     train, holdout = split_holdout(kept, config.training.holdout, config.columns.timestamp)
+    if unseen_since is not None and _enough_unseen(holdout, config, utc(unseen_since)):
+        train, holdout = move_split(train, holdout, utc(unseen_since), config.columns.timestamp)
     quarantined = _all(unreadable, quality.quarantined)
     report = {
         "end": end.isoformat(),
@@ -88,6 +98,15 @@ def assemble(frame: pd.DataFrame, config: ModelConfig, end: datetime) -> Snapsho
         "quality": quality.to_json(),
     }
     return Snapshot(train, holdout, _weights(train, config, end), quarantined, report)
+
+
+def _enough_unseen(holdout: pd.DataFrame, config: ModelConfig, since: datetime) -> bool:
+    moments = holdout[config.columns.timestamp]
+    unseen = moments[moments >= since]
+    if len(unseen) < config.monitor.min_rows:
+        return False
+    span: timedelta = unseen.max() - unseen.min()
+    return span >= ENOUGH * config.monitor.window
 
 
 def _in_window(quarantined: pd.DataFrame, config: ModelConfig, end: datetime) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from homeostat.config.errors import HomeostatError, NotFound, StaleRevision, Sup
 from homeostat.flows.request import RetrainRequest, find_result, load_request, save_request, save_result
 from homeostat.flows.snapshots import put_snapshot, quarantine
 from homeostat.flows.step import as_json, end_in_failure
+from homeostat.flows.versions import load_facts
 from homeostat.ports import Ports
 
 #: A retrain that has not ended after this long no longer blocks the next.
@@ -53,7 +54,14 @@ def _assembled(config: ModelConfig, request: RetrainRequest, ports: Ports, run_i
     known = request.end(ports.clock.now()) - config.columns.label.delay
     window = config.training.window
     start = known - window.length if window.length else None
-    snapshot = room.assemble(ports.source.read(config, start, known), config, known)
+    champion = ports.ledger.read(config.name).champion
+    learnt = load_facts(ports.store, config.name, champion.digest).get("trained_until") if champion else None
+    snapshot = room.assemble(
+        ports.source.read(config, start, known),
+        config,
+        known,
+        unseen_since=datetime.fromisoformat(learnt) if learnt else None,
+    )
     key, digest = put_snapshot(ports.store, config.name, snapshot)
     quarantine(ports.store, config.name, snapshot.quarantined)
     for context, rows in (("training", snapshot.train), ("holdout", snapshot.holdout)):

@@ -107,7 +107,7 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
 def _pace(config: ModelConfig) -> timedelta:
     """How long it takes to see what a retrain has brought: labelled steps, as many as drift must hold for."""
     monitor, trigger = config.monitor, config.trigger
-    return max(trigger.cooldown, monitor.every * trigger.consecutive + config.columns.label.delay)
+    return max(trigger.cooldown, monitor.every * trigger.consecutive)
 
 
 def _lookback(config: ModelConfig) -> timedelta:

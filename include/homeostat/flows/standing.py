@@ -25,9 +25,11 @@ from homeostat.ports import Ports
 from homeostat.rollout import Traffic, VersionRef
 
 #: A former champion is tried again when it is so many standard errors better: many are asked, and often.
-RECALL_ERRORS = 4.0
+RECALL_ERRORS = 3.0
 #: Duels with former champions look back over so many windows.
 RECALL_WINDOWS = 3
+#: What retraining must bring to pay: this part of what the gate would let it lose.
+WORTH = 0.25
 #: So many steps are kept.
 _STEPS = 512
 _MIN_ROWS = 30
@@ -69,7 +71,7 @@ def standing(looked: Looked, labelled: pd.DataFrame, end: datetime) -> Standing:
         steps = dict(sorted(steps.items())[-_STEPS:])
         ports.store.put(_key(config.name), json.dumps({"steps": steps}).encode(), overwrite=True)
     until = {moment: pairs for moment, pairs in steps.items() if datetime.fromisoformat(moment) <= end}
-    return Standing(_gain(generations, until), _recall(looked, asked, until, end))
+    return Standing(_gain(config, generations, until), _recall(looked, asked, until, end))
 
 
 def _champions(ports: Ports, model: str) -> list[VersionRef]:
@@ -145,13 +147,15 @@ def _sum(steps: Mapping[str, Mapping[str, Any]], a: VersionRef, b: VersionRef) -
         if found := pairs.get(f"{a.version}|{b.version}"):
             total += Duel(int(found[0]), *found[1:])
         elif found := pairs.get(f"{b.version}|{a.version}"):
-            rows, gap, squares, loss = found
-            total += Duel(int(rows), -gap, squares, loss - gap)
+            rows, gap, variance, loss = found
+            total += Duel(int(rows), -gap, variance, loss - gap)
     return total
 
 
 def _gain(
-    generations: Sequence[tuple[VersionRef, VersionRef]], steps: Mapping[str, Mapping[str, Any]]
+    config: ModelConfig,
+    generations: Sequence[tuple[VersionRef, VersionRef]],
+    steps: Mapping[str, Mapping[str, Any]],
 ) -> float | None:
     """Every retrain's duel, over the steps until the next version came."""
     duels = []
@@ -163,7 +167,8 @@ def _gain(
             if following is None or not any(following in pair.split("|") for pair in pairs)
         }
         duels.append(_sum(own, before, after))
-    return gain(duels)
+    least = config.gate.max_regression * WORTH
+    return gain(duels, least=least, relative=config.task == "regression")
 
 
 def _recall(

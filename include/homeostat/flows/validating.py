@@ -19,16 +19,11 @@ if TYPE_CHECKING:
     from homeostat.training import Bundle, Evaluation
 
 
-#: So much of a window, of rows that it has not learnt from, is enough to compare a champion on.
-_ENOUGH = 0.9
-
-
 @once("validate")
 def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     """Score candidate and champion on the same holdout, and leave pictures to compare.
 
-    Where the champion has learnt from the holdout's beginning, both are compared on the rest of it alone,
-    or its judge stands in for it: having seen the answers is no merit.
+    Where the champion has learnt from a part of it, its judge stands in: having seen the answers is no merit.
     """
     from homeostat import training
     from homeostat.training import figures
@@ -38,26 +33,22 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     _, holdout, _ = read_snapshot(ports.store, data["snapshot"])
     judge = load_version(ports, config, trained["judge"]).predictor
     served = load_version(ports, config, trained["digest"]).predictor
-    whole = replace(
+    mine = replace(
         training.evaluate(config, judge, holdout, latency=False),
         p99_latency_ms=training.p99_latency(served, holdout),
     )
     champion = ports.ledger.read(config.name).champion
-    mine, theirs, common = whole, None, holdout
+    theirs = None
     parity: list[str] = []
     if champion is not None:
-        incumbent, common = _incumbent(config, ports, champion.digest, holdout)
-        theirs = training.evaluate(config, incumbent.predictor, common, latency=False)
+        incumbent = _incumbent(config, ports, champion.digest, holdout)
+        theirs = training.evaluate(config, incumbent.predictor, holdout, latency=False)
         parity = training.parity(incumbent.manifest.get("environment", {}), trained["environment"])
-        if len(common) < len(holdout):
-            again = training.evaluate(config, judge, common, latency=False)
-            mine = replace(again, p99_latency_ms=whole.p99_latency_ms)
     metrics = {
         **{f"candidate.{name}": value for name, value in mine.metrics.items()},
         **{f"champion.{name}": value for name, value in (theirs.metrics if theirs else {}).items()},
-        "candidate.p99_latency_ms": whole.p99_latency_ms or 0.0,
+        "candidate.p99_latency_ms": mine.p99_latency_ms or 0.0,
         "candidate.nan_rate": mine.nan_rate,
-        "compared_rows": float(len(common)),
     }
     ports.registry.log(
         data["run_id"],
@@ -68,38 +59,30 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     return {
         "run_id": data["run_id"],
         "candidate": _plain(mine),
-        "baseline": {"metrics": whole.metrics, "holdout_rows": whole.rows, "variance": whole.variance},
+        "baseline": {"metrics": mine.metrics, "holdout_rows": mine.rows, "variance": mine.variance},
         "champion": _plain(theirs) if theirs else None,
         "champion_version": champion.version if champion else None,
-        "compared_rows": len(common),
         "parity": parity,
         "sentence": _compared(config, mine, theirs),
         "url": ports.registry.url(run_id=data["run_id"]),
     }
 
 
-def _incumbent(
-    config: ModelConfig, ports: Ports, digest: str, holdout: pd.DataFrame
-) -> tuple[Bundle, pd.DataFrame]:
-    """Who speaks for the champion, and on which rows: on those that it has not learnt from, for itself.
+def _incumbent(config: ModelConfig, ports: Ports, digest: str, holdout: pd.DataFrame) -> Bundle:
+    """Who speaks for the champion: itself, on rows that it has not learnt from.
 
-    Where those are too few, its judge does on all of them, who has not seen this stretch either.
+    Assembling sees to it that the holdout holds no others, unless too few would be left. Then its judge does,
+    who has not seen this stretch either.
     """
     facts = load_facts(ports.store, config.name, digest)
     known = facts.get("trained_until")
     champion = load_version(ports, config, digest)
     if known is None:
-        return champion, holdout
-    moments = holdout[config.columns.timestamp]
-    rest = holdout[moments >= datetime.fromisoformat(known)].reset_index(drop=True)
-    if len(rest) == len(holdout):
-        return champion, holdout
-    if len(rest) >= config.monitor.min_rows:
-        span = moments.max() - rest[config.columns.timestamp].min()
-        if span >= _ENOUGH * config.monitor.window:
-            return champion, rest
+        return champion
+    if holdout[config.columns.timestamp].min() >= datetime.fromisoformat(known):
+        return champion
     judge = facts.get("judge", digest)
-    return (champion if judge == digest else load_version(ports, config, judge)), holdout
+    return champion if judge == digest else load_version(ports, config, judge)
 
 
 def _plain(evaluation: Evaluation) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from homeostat.performance.decay import BATCHES, decay
 from homeostat.performance.duel import Duel, gain
 from homeostat.performance.estimate import Estimate, abstain, estimate
 from homeostat.performance.metrics import METRICS, all_metrics, higher_is_better, score
+from homeostat.performance.scatter import row_variance
 
 __all__ = [
     "BATCHES",
@@ -21,5 +22,6 @@ __all__ = [
     "estimate",
     "gain",
     "higher_is_better",
+    "row_variance",
     "score",
 ]

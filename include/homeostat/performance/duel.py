@@ -9,6 +9,8 @@ from typing import Self
 
 import numpy as np
 
+from homeostat.performance.scatter import row_variance
+
 #: What an earlier retrain brought counts so much less with every one since.
 FORGET = 0.8
 
@@ -17,13 +19,16 @@ FORGET = 0.8
 class Duel:
     """Paired losses of versions a and b, as sums that add up: 0 or 1 a row, or absolute errors.
 
+    Rows come in time order; how far errors come in spells is in ``variance``, see
+    :func:`~homeostat.performance.scatter.row_variance`.
+
     Both answered the very same rows, so that an easy or a hard week tells nothing about either: what is
     left of the noise are the rows on which they differ.
     """
 
     rows: int = 0
     gap: float = 0.0  # sum of (loss of a - loss of b)
-    squares: float = 0.0  # sum of its squares
+    variance: float = 0.0  # of that sum
     loss: float = 0.0  # sum of the losses of a
 
     @classmethod
@@ -31,20 +36,15 @@ class Duel:
         """From losses of the same rows, shape (n,) each; rows where either is not finite are left out."""
         both = np.isfinite(a) & np.isfinite(b)
         gap = (a - b)[both]
-        return cls(len(gap), float(gap.sum()), float((gap**2).sum()), float(a[both].sum()))
+        return cls(len(gap), float(gap.sum()), len(gap) * row_variance(gap), float(a[both].sum()))
 
     def __add__(self, other: Duel) -> Duel:
         return Duel(
             self.rows + other.rows,
             self.gap + other.gap,
-            self.squares + other.squares,
+            self.variance + other.variance,
             self.loss + other.loss,
         )
-
-    @property
-    def variance(self) -> float:
-        """Of the sum of the gaps, were rows independent."""
-        return max(self.squares - self.gap**2 / self.rows, 0.0) if self.rows else 0.0
 
     @property
     def errors(self) -> float:
@@ -58,8 +58,11 @@ class Duel:
         return self.gap / max(self.loss, 1e-12) if relative else self.gap / self.rows
 
 
-def gain(duels: Sequence[Duel]) -> float | None:
-    """What retraining has brought lately, in standard errors; None when nothing can be told yet.
+def gain(duels: Sequence[Duel], *, least: float = 0.0, relative: bool = False) -> float | None:
+    """By how many standard errors retraining has lately brought more than ``least`` a row.
+
+    None when nothing can be told yet. ``relative``: ``least`` is a share of the losses, for errors that have
+    no scale.
 
     One duel for each retrain, oldest first, of the version before (a) against the one that it made (b), on
     labelled rows since. Sums are carried over, each retrain's weighing 0.8 times the next one's: one lucky
@@ -67,7 +70,8 @@ def gain(duels: Sequence[Duel]) -> float | None:
     """
     total = variance = 0.0
     for duel in duels:
-        total, variance = total * FORGET + duel.gap, variance * FORGET**2 + duel.variance
+        beyond = duel.gap - least * (duel.loss if relative else duel.rows)
+        total, variance = total * FORGET + beyond, variance * FORGET**2 + duel.variance
     return _errors(total, variance) if any(duel.rows for duel in duels) else None
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
 from homeostat.config.labels import label_texts
-from homeostat.performance import all_metrics, score
+from homeostat.performance import all_metrics, row_variance, score
 from homeostat.profile import Kind, Outcomes, Reference, Season
 from homeostat.training.predictor import Answers, Predictor
 
@@ -35,9 +35,9 @@ class Evaluation:
     metric; ``distinct_predictions`` counts different outputs (probabilities where there are some): 1
     means that the model answers the same whatever it is asked. ``p99_latency_ms`` is for single rows.
     ``variance`` is what one row adds to the uncertainty of ``served_metric``: divided by n it is the variance
-    of a score over n rows. It is the larger of what independent rows would give and of what the scores of
-    the holdout's own windows show, since a bad week makes all its rows worse together; None when neither
-    is known.
+    of a score over n rows. It is the larger of what rows in their order give (see
+    :func:`homeostat.performance.row_variance`) and of what the scores of the holdout's own windows show,
+    since a bad week makes all its rows worse together; None when neither is known.
     """
 
     metrics: dict[str, float]
@@ -148,10 +148,10 @@ def _variance(
     found: list[float] = []
     if metric == "accuracy":
         said, meant = (np.array(label_texts(v), object) for v in (answers.prediction, truth))
-        found.append(float((said == meant).var()))
+        found.append(row_variance(said == meant))
     elif metric == "mae":
         error = np.abs(np.asarray(truth, np.float64) - np.asarray(answers.prediction, np.float64))
-        found.append(float(np.nanvar(error)))
+        found.append(row_variance(error))
     moments = holdout[config.columns.timestamp]
     block = ((moments - moments.min()) // config.monitor.window).to_numpy()
     scores, rows = [], []
