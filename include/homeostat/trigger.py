@@ -279,7 +279,8 @@ def _drifted(current: WindowRecord, run: int, settings: Trigger) -> tuple[str, s
         return None
     held = f"Drift has held for {run} windows in a row" if run > 1 else "The inputs have drifted"
     if current.gain is not None and current.gain >= PAYS:
-        return "retraining_pays", f"{held}, and retraining has paid lately ({current.gain:.1f} standard errors)."
+        paid = f"retraining has paid lately (by {current.gain:.1f} standard errors)"
+        return "retraining_pays", f"{held}, and {paid}."
     if run < settings.consecutive:
         return None
     enough = f"{held}, {settings.consecutive} are enough"
