@@ -161,5 +161,7 @@ def test_the_grid_is_reported_with_what_chose_and_what_did_not(run, monkeypatch)
     assert set(raw["rest"]) == {"chosen", "own"}
     assert [tried["own"] for tried in raw["first_part"]] == [True, False]
     shown = run("--windows", "60rows", "--grid")
-    assert "the model's own" in shown.out
+    assert "other settings, on the first 3 windows" in shown.out
+    assert "own" in shown.out.partition("other settings")[2]
+    assert "chosen" in shown.out.partition("other settings")[2]
     assert max(map(len, shown.out.splitlines())) <= 80

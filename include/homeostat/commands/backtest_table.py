@@ -80,5 +80,5 @@ def settings(tried: Tried) -> list[str]:
 
 def mark(tried: Tried, grid: Grid) -> str:
     """What is special about a combination."""
-    words = ["the model's own"] if tried.own else []
+    words = ["own"] if tried.own else []
     return ", ".join([*words, "chosen"] if tried is grid.chosen else words)

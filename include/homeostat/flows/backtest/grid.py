@@ -97,7 +97,7 @@ def try_grid(
 ) -> Grid:
     """Replay the first 60 % of the windows with every combination; the best one goes on over the rest.
 
-    Of equal scores the one with fewer retrains is chosen, of those the model's own.
+    Of equal scores the one with fewer retrains is chosen, of those the one nearest to the model's own.
     """
     windows = bench.stream.windows
     first = max(1, int(len(windows) * FIRST_PART))
@@ -111,7 +111,12 @@ def try_grid(
         loops.append(loop)
     sign = 1 if higher_is_better(bench.score_name) else -1
     known = [at for at in range(len(tried)) if tried[at].score is not None] or [0]
-    best = max(known, key=lambda at: (sign * (tried[at].score or 0.0), -tried[at].retrains, -at))
+
+    def worth(at: int) -> tuple[float, int, int, int]:
+        changed = sum(value != tried[0].settings[name] for name, value in tried[at].settings.items())
+        return sign * (tried[at].score or 0.0), -tried[at].retrains, -changed, -at
+
+    best = max(known, key=worth)
     loop = loops[best]
     chosen = own if loop is None else loop.run(windows[first:], tick)
     rest = range(first, len(windows))
