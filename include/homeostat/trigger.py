@@ -267,7 +267,7 @@ def _decayed(current: WindowRecord, run: int, settings: Trigger) -> tuple[str, s
         if current.decay >= critical:
             return "performance_decay_critical", f"{lost} is at least the critical {critical:g}."
         if current.sure:
-            return "performance_decay", f"{lost} is at least {settings.decay:g}, and no chance."
+            return "performance_decay", f"{lost} is at least {settings.decay:g}, and more than chance gives."
     if run >= settings.consecutive:
         held = f"Decay has held for {run} windows in a row, {settings.consecutive} are enough."
         return "sustained_decay", held
