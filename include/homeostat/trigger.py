@@ -157,7 +157,8 @@ def decide(
         state, (reason, sentence) = "fired", wanted
     else:
         until, (state, reason, sentence) = None, _calm(current, drift, decay, settings)
-    recall = current.recall if reason == RECALL and state == "fired" else ""
+    named = records[current.window_end] if repeated else current
+    recall = named.recall if reason == RECALL and state == "fired" else ""
     return TriggerDecision(
         state == "fired", reason, sentence, max(drift, decay), state, until, repeated, recall
     )
@@ -200,7 +201,7 @@ def _held_back(
         return None
     if not times:
         return "too_early", f"What the last retrain brought can be told from {until:%F %R} on.", until
-    brought = "was refused" if refused else "brought nothing"
+    brought = "has made no new champion" if refused else "brought nothing"
     lately = (
         f"The last retrain {brought}" if times == 1 else f"{times} times in a row retraining brought nothing"
     )

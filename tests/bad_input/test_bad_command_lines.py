@@ -9,6 +9,7 @@ import pytest
 from bad_input.other_server import answering
 from homeostat.adapters import open_ledger
 from homeostat.adapters.clock import SystemClock
+from homeostat.cli import app
 from homeostat.config import Settings
 from homeostat.rollout import Plan, VersionRef, begin
 
@@ -17,6 +18,8 @@ COMMANDS = (
     "demo",
     "replay",
     "check",
+    "drift",
+    "backtest",
     "retrain",
     "status",
     "promote",
@@ -45,6 +48,7 @@ def test_every_command_says_what_it_does(cli, command):
 
 
 def test_the_list_of_commands_is_whole(cli):
+    assert {command.name or command.callback.__name__ for command in app.registered_commands} == set(COMMANDS)
     said = cli("--help")
     assert all(command in said.out for command in COMMANDS)
 
