@@ -141,9 +141,7 @@ class Profile:
     def from_body(cls, body: Mapping[str, Any], frames: Frames) -> Profile:
         """Read what :meth:`to_body` wrote; DataError when it does not belong to these frames."""
         try:
-            if body["frames"] != frames.digest:
-                msg = f"counted on frames {str(body['frames'])[:12]}, not on {frames.digest[:12]}"
-                raise DataError(msg)
+            _same(body["frames"], frames)
             features = {
                 name: _counts(frame, body["features"][name]) for name, frame in frames.features.items()
             }
@@ -151,20 +149,70 @@ class Profile:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             msg = f"this is not a profile on these frames: {error!r}"
             raise DataError(msg) from None
-        uneven = [name for name, counts in features.items() if counts.rows != rows]
-        if uneven:
-            msg = f"profile says {rows} rows, but {uneven[0]!r} counts {features[uneven[0]].rows}"
+        return cls._even(frames, rows, features)
+
+    def to_array(self) -> Ints:
+        """All counts in a row: the rows, then each feature's missing, unseen and slots, in the frames' order.
+
+        Arrays on the same frames add up as their profiles do. Shape: see :func:`length_of`.
+        """
+        parts = [np.array([self.rows], np.int64)]
+        for name in self.frames.features:
+            counts = self.features[name]
+            parts += [np.array([counts.missing, counts.unseen], np.int64), counts.slots]
+        return np.concatenate(parts)
+
+    @classmethod
+    def from_array(cls, array: Ints, frames: Frames) -> Profile:
+        """Read what :meth:`to_array` gave; DataError when it cannot be counts on these frames."""
+        if array.shape != (length_of(frames),) or (array < 0).any():
+            msg = f"this is not a profile on these frames: expected {length_of(frames)} counts from 0 up"
             raise DataError(msg)
+        features, at = {}, 1
+        for name, frame in frames.features.items():
+            missing, unseen = array[at : at + 2].tolist()
+            features[name] = Counts(frame, array[at + 2 : at + 2 + frame.size].copy(), missing, unseen)
+            at += 2 + frame.size
+        return cls._even(frames, int(array[0]), features)
+
+    @classmethod
+    def _even(cls, frames: Frames, rows: int, features: Mapping[str, Counts]) -> Profile:
+        """Every feature counts the same rows, or it is no profile."""
+        for name, counts in features.items():
+            if counts.rows != rows:
+                msg = f"profile says {rows} rows, but {name!r} counts {counts.rows}"
+                raise DataError(msg)
         return cls(frames, rows, features)
 
     def to_bytes(self) -> bytes:
         """Compact and versioned; the frames are not in it, only their digest."""
-        return codec.pack("profile", self.to_body())
+        return codec.pack_counts("profile", {"frames": self.frames.digest}, self.to_array())
 
     @classmethod
     def from_bytes(cls, data: bytes, frames: Frames) -> Profile:
-        """Read what :meth:`to_bytes` wrote; DataError for anything else, or for other frames."""
-        return cls.from_body(codec.unpack("profile", data), frames)
+        """Read what :meth:`to_bytes` wrote, in this release or before.
+
+        Raises
+        ------
+        DataError
+            Anything else, or a profile on other frames.
+        """
+        if codec.version_of("profile", data) == "1":
+            return cls.from_body(codec.unpack("profile", data), frames)
+        head, array = codec.unpack_counts("profile", data)
+        _same(head.get("frames"), frames)
+        return cls.from_array(array, frames)
+
+
+def length_of(frames: Frames) -> int:
+    """How many integers :meth:`Profile.to_array` gives on these frames."""
+    return 1 + sum(2 + frame.size for frame in frames.features.values())
+
+
+def _same(digest: object, frames: Frames) -> None:
+    if digest != frames.digest:
+        msg = f"counted on frames {str(digest)[:12]}, not on {frames.digest[:12]}"
+        raise DataError(msg)
 
 
 def _counts(frame: FeatureFrame, raw: list[int]) -> Counts:
