@@ -28,7 +28,8 @@ class WindowRecord:
     is more than chance gives, ``labelled`` how many rows this window's own score is over.
 
     ``harm`` is what is known of the answers since the inputs began to drift, from labels, or from the
-    estimate where labels have not come. ``gain`` is what retraining has brought lately, in standard
+    estimate where labels have not come. ``short`` says that champions of this model have been clearly better
+    than this one is now. ``gain`` is what retraining has brought lately, in standard
     errors: the last version trained against the one before it, on the same rows. ``recall`` names an
     earlier champion that fits today better than this one.
     """
@@ -46,6 +47,7 @@ class WindowRecord:
     sure: bool = False
     labelled: int = 0
     harm: Harm = "unknown"
+    short: bool = False
     gain: float | None = None
     recall: str = ""
 
@@ -105,6 +107,8 @@ def decide(
     - Drift of the inputs must hold for ``consecutive`` windows in a row. It fires when labels (or, before
       they come, the estimate) show that answers suffer, or when nothing is known of that. Drift that harms
       nothing is worth a notice, not a retrain. Where retraining has paid lately, any drift is enough.
+    - A champion that does what could be expected of it, while those before it were good for clearly more, is
+      reason enough as well: it was made in bad times.
     - A former champion that fits today better is tried again before anything is trained.
     - A window that passes ends a run; one that is pending, not computable or not there at all neither
       lengthens nor ends it.
@@ -259,7 +263,13 @@ def _wanted(
     current = evidence[-1]
     if current.recall:
         return RECALL, f"Version {current.recall}, champion before, answers the latest rows better."
-    return _decayed(current, decay, settings) or _drifted(current, drift, settings)
+    wanted = _decayed(current, decay, settings) or _drifted(current, drift, settings)
+    if wanted is None and current.short:
+        return (
+            "below_best",
+            "This version is within its own baseline, but champions before were clearly better.",
+        )
+    return wanted
 
 
 def _decayed(current: WindowRecord, run: int, settings: Trigger) -> tuple[str, str] | None:

@@ -14,14 +14,24 @@ from homeostat.config.labels import label_texts
 from homeostat.flows import log
 from homeostat.flows.batch import score_in_batch
 from homeostat.flows.estimating import estimated
+from homeostat.flows.versions import champions, load_facts
 from homeostat.flows.window import Looked, Window
-from homeostat.performance import Baseline, BatchScore, PerformanceReport, all_metrics, assess
+from homeostat.performance import (
+    Baseline,
+    BatchScore,
+    PerformanceReport,
+    all_metrics,
+    assess,
+    higher_is_better,
+)
 from homeostat.trigger import Harm, WindowRecord
 
 #: Fewer labelled rows than this say nothing about performance.
 MIN_LABELLED = 30
 #: Since the inputs began to drift, performance looks back over so many windows at the most.
 DRIFT_WINDOWS = 4
+# What a model is good for is what its last champions were good for.
+_CHAMPIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,13 @@ def performance(
     batches = [*before, *([batch] if batch else [])]
     since = [] if drifting is None else [b for b in batches if _of_drift(config, b, drifting, end)]
     report = assess(
-        config, _baseline(facts, metric), batches, pending=batch is None, metric=metric, since_drift=since
+        config,
+        _baseline(facts, metric),
+        batches,
+        pending=batch is None,
+        metric=metric,
+        since_drift=since,
+        best=_best(looked, metric),
     ).with_estimate(estimated(looked, window.answers, mine, end))
     return Labelled(report, batch, rows, _harm(config, report, batches, since))
 
@@ -97,6 +113,18 @@ def _baseline(facts: Mapping[str, Any], metric: str) -> Baseline:
     return Baseline(
         facts.get("metrics", {}).get(metric), int(facts.get("holdout_rows") or 0), facts.get("variance")
     )
+
+
+def _best(looked: Looked, metric: str) -> float | None:
+    """The best baseline of this model's last champions."""
+    found = []
+    for ref in list(dict.fromkeys(reversed(champions(looked.ports, looked.config.name))))[:_CHAMPIONS]:
+        known = load_facts(looked.ports.store, looked.config.name, ref.digest).get("metrics", {}).get(metric)
+        if known is not None:
+            found.append(float(known))
+    if not found:
+        return None
+    return max(found) if higher_is_better(metric) else min(found)
 
 
 def _harm(

@@ -73,6 +73,7 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
         decay=performed.decay,
         sure=performed.error is not None,
         harm=labelled.harm,
+        short=performed.short,
         gain=stands.gain,
         recall=stands.recall,
     )

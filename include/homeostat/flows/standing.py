@@ -18,11 +18,11 @@ import pandas as pd
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError, NotFound, Unavailable
 from homeostat.config.labels import label_texts
-from homeostat.flows.versions import load_facts, load_version
+from homeostat.flows.versions import champions, load_facts, load_version
 from homeostat.flows.window import Looked
 from homeostat.performance import Duel, gain
 from homeostat.ports import Ports
-from homeostat.rollout import Traffic, VersionRef
+from homeostat.rollout import VersionRef
 
 #: A former champion is tried again when it is so many standard errors better: many are asked, and often.
 RECALL_ERRORS = 3.0
@@ -60,12 +60,12 @@ def standing(looked: Looked, labelled: pd.DataFrame, end: datetime) -> Standing:
         The end of the window that is looked at.
     """
     config, ports = looked.config, looked.ports
-    champions = _champions(ports, config.name)
-    if len(champions) < 2:
+    served = champions(ports, config.name)
+    if len(served) < 2:
         return Standing()
-    generations = _generations(champions)
+    generations = _generations(served)
     steps = _load(ports, config.name)
-    asked = _asked(champions, looked.champion, generations[-1])
+    asked = _asked(served, looked.champion, generations[-1])
     if len(labelled) >= _MIN_ROWS:
         steps[end.isoformat()] = _duels(looked, asked, labelled)
         steps = dict(sorted(steps.items())[-_STEPS:])
@@ -74,35 +74,25 @@ def standing(looked: Looked, labelled: pd.DataFrame, end: datetime) -> Standing:
     return Standing(_gain(config, generations, until), _recall(looked, asked, until, end))
 
 
-def _champions(ports: Ports, model: str) -> list[VersionRef]:
-    """Everyone that has been champion, in the order in which they became it; one after the other."""
-    found: list[VersionRef] = []
-    for event in ports.ledger.events(model):
-        champion = Traffic.from_json(dict(event.traffic)).champion
-        if champion is not None and (not found or found[-1] != champion):
-            found.append(champion)
-    return found
-
-
-def _generations(champions: Sequence[VersionRef]) -> list[tuple[VersionRef, VersionRef]]:
+def _generations(served: Sequence[VersionRef]) -> list[tuple[VersionRef, VersionRef]]:
     """Each version that was trained, with the champion that it followed, oldest first."""
-    pairs, seen = [], {champions[0]}
-    for before, after in pairwise(champions):
+    pairs, seen = [], {served[0]}
+    for before, after in pairwise(served):
         if after not in seen:
             pairs.append((before, after))
             seen.add(after)
-    return pairs or [(champions[0], champions[-1])]
+    return pairs or [(served[0], served[-1])]
 
 
 def _asked(
-    champions: Sequence[VersionRef], champion: VersionRef, newest: tuple[VersionRef, VersionRef]
+    served: Sequence[VersionRef], champion: VersionRef, newest: tuple[VersionRef, VersionRef]
 ) -> list[VersionRef]:
     """Champion, the newest and its predecessor, and former ones: the last, and ever fewer of those before.
 
     What was right once may be so again, but of a hundred versions only a handful can be asked every hour:
     the 1st, 2nd, 4th, 8th, ... from the end, and the very first.
     """
-    former = [ref for ref in dict.fromkeys(reversed(champions)) if ref != champion]
+    former = [ref for ref in dict.fromkeys(reversed(served)) if ref != champion]
     spread = [former[at] for at in (2**n - 1 for n in range(20)) if at < len(former)]
     return list(dict.fromkeys([champion, *reversed(newest), *spread, *former[-1:]]))
 

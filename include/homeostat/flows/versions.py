@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError, NotFound
 from homeostat.ports import Ports, Store
+from homeostat.rollout import Traffic, VersionRef
 
 if TYPE_CHECKING:
     from homeostat.profile import Reference
@@ -95,4 +96,14 @@ def load_facts(store: Store, model: str, digest: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(store.get(f"versions/{model}/{digest}.json"))
     except NotFound:
         return {}
+    return found
+
+
+def champions(ports: Ports, model: str) -> list[VersionRef]:
+    """Everyone that has been champion, in the order in which they became it; one after the other."""
+    found: list[VersionRef] = []
+    for event in ports.ledger.events(model):
+        champion = Traffic.from_json(dict(event.traffic)).champion
+        if champion is not None and (not found or found[-1] != champion):
+            found.append(champion)
     return found

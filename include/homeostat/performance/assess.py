@@ -47,7 +47,9 @@ class PerformanceReport:
 
     ``error`` is the standard error of ``decay``, None where the holdout could not tell how scores scatter.
     ``hurt`` says that rows since the inputs began to drift are answered worse than the baseline, beyond doubt
-    and by more than ``gate.max_regression``, whether or not that is ``decay`` yet.
+    and by more than ``gate.max_regression``, whether or not that is ``decay`` yet. ``short`` says that the
+    last batches lie ``trigger.decay`` below the best that a champion of this model was good for, more than
+    chance gives: a version that was made in bad times has a baseline that hides it.
 
     ``estimate`` is what the confidence of the window's own answers says, whose labels may be long in coming;
     it changes no verdict: pending stays pending.
@@ -64,6 +66,7 @@ class PerformanceReport:
     rows: int = 0
     error: float | None = None
     hurt: bool = False
+    short: bool = False
     estimate: Estimate | None = None
 
     def with_estimate(self, estimate: Estimate | None) -> PerformanceReport:
@@ -90,6 +93,7 @@ def assess(
     *,
     metric: str | None = None,
     since_drift: Sequence[BatchScore] = (),
+    best: float | None = None,
 ) -> PerformanceReport:
     """Hold the last batches against the version's own baseline.
 
@@ -109,12 +113,14 @@ def assess(
         The one that was scored, where it is not ``config.metric``.
     since_drift
         Batches of rows from the inputs' first drifted window on; see ``hurt``.
+    best
+        The best baseline of this model's champions; see ``short``.
     """
     metric = metric or config.metric
     known = baseline if isinstance(baseline, Baseline) else Baseline(baseline)
     span = max(1, min(BATCHES, 2 * (config.monitor.window // config.monitor.every)))
     last = sorted(scores, key=lambda batch: batch.window_end)[-span:]
-    rows = sum(batch.rows for batch in last)
+    rows = _rows(last)
     mean = _mean(last)
     lost = _lost(known, last, metric)
     error = _error(known, last, metric)
@@ -140,14 +146,27 @@ def assess(
     return PerformanceReport(
         verdict, reason, metric, mean, known.score, shown, critical, len(last), rows, error,
         _hurt(config, known, since_drift, metric),
+        _short(config, known, best, last, metric),
     )  # fmt: skip
 
 
 def _hurt(config: ModelConfig, baseline: Baseline, batches: Sequence[BatchScore], metric: str) -> bool:
     lost, error = _lost(baseline, batches, metric), _error(baseline, batches, metric)
-    if lost is None or error is None or sum(batch.rows for batch in batches) < config.monitor.min_rows:
+    if lost is None or error is None or _rows(batches) < config.monitor.min_rows:
         return False
     return lost > config.gate.max_regression and lost >= BEYOND_DOUBT * error
+
+
+def _short(
+    config: ModelConfig, own: Baseline, best: float | None, batches: Sequence[BatchScore], metric: str
+) -> bool:
+    if best is None:
+        return False
+    wanted = Baseline(best, own.rows, own.variance)
+    lost, error = _lost(wanted, batches, metric), _error(wanted, batches, metric)
+    if lost is None or error is None or _rows(batches) < config.monitor.min_rows:
+        return False
+    return lost >= config.trigger.decay and lost >= SURE * error
 
 
 def _lost(baseline: Baseline, batches: Sequence[BatchScore], metric: str) -> float | None:
@@ -157,7 +176,7 @@ def _lost(baseline: Baseline, batches: Sequence[BatchScore], metric: str) -> flo
 
 
 def _error(baseline: Baseline, batches: Sequence[BatchScore], metric: str) -> float | None:
-    rows = sum(batch.rows for batch in batches if math.isfinite(batch.score))
+    rows = _rows(batches)
     if baseline.variance is None or baseline.score is None or not rows or not baseline.rows:
         return None
     error = math.sqrt(baseline.variance * (1 / rows + 1 / baseline.rows))
@@ -174,6 +193,11 @@ def _lacking(
     if mean is None:
         return f"none of {len(last)} scores is a finite number"
     return f"only {rows} labelled rows, monitor.min_rows asks for {config.monitor.min_rows}"
+
+
+def _rows(batches: Sequence[BatchScore]) -> int:
+    """Rows that a score is over; one that is no number is over none."""
+    return sum(batch.rows for batch in batches if math.isfinite(batch.score))
 
 
 def _mean(batches: Sequence[BatchScore]) -> float | None:

@@ -13,6 +13,8 @@ from homeostat.performance.scatter import row_variance
 
 #: What an earlier retrain brought counts so much less with every one since.
 FORGET = 0.8
+# So many standard errors are as good as any: answers may differ on every row, or on none.
+_SURE = 99.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ def gain(duels: Sequence[Duel], *, least: float = 0.0, relative: bool = False) -
 
 
 def _errors(total: float, variance: float) -> float:
-    if variance > 0:
-        return total / math.sqrt(variance)
-    return 0.0 if total == 0 else math.copysign(math.inf, total)
+    if total == 0:
+        return 0.0
+    if variance <= 0:
+        return math.copysign(_SURE, total)
+    return min(max(total / math.sqrt(variance), -_SURE), _SURE)
