@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ import pandas as pd
 
 from homeostat.assemble import recency_weights
 from homeostat.config import ModelConfig
-from homeostat.config.errors import DataError, SingleClass
+from homeostat.config.errors import DataError, PipelineError
 from homeostat.config.model import Window
 from homeostat.performance import higher_is_better, score
 from homeostat.training.fit import fit, takes_weights
@@ -83,11 +84,13 @@ def fit_version(
         try:
             rows = _recent(train, recipe, config, until)
             judges[recipe.name] = fit(config, rows, _weights(rows, recipe, config, until), spec)
-            if len(recipes) > 1:
-                scores[recipe.name] = _score(config, judges[recipe.name], holdout)
-        except (SingleClass, DataError):
+        except (DataError, PipelineError):  # a pipeline may ask for more rows than a part of the window has
             if recipe is recipes[0]:
                 raise
+            continue
+        if len(recipes) > 1:
+            with suppress(DataError):  # no metric for these rows: the gate will say so
+                scores[recipe.name] = _score(config, judges[recipe.name], holdout)
     best = recipes[0]
     if scores:
         sign = 1 if higher_is_better(config.metric) else -1
