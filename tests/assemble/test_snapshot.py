@@ -4,10 +4,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from homeostat.assemble import assemble
+from homeostat.assemble.holdout import move_split, split_holdout
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
+from homeostat.config.model import Monitor
 
 END = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -39,9 +43,10 @@ def hourly(count=200, **columns):
     return pd.DataFrame(base | columns)
 
 
-def test_a_window_becomes_training_and_holdout_in_the_order_of_time():
-    snapshot = assemble(hourly().sample(frac=1, random_state=0), config(), END)
-    assert (len(snapshot.train), len(snapshot.holdout)) == (80, 20)
+@pytest.mark.parametrize(("more", "holdout"), [({}, 12), ({"holdout": 0.2}, 20)])
+def test_a_window_becomes_training_and_holdout_in_the_order_of_time(more, holdout):
+    snapshot = assemble(hourly().sample(frac=1, random_state=0), config(**more), END)
+    assert (len(snapshot.train), len(snapshot.holdout)) == (100 - holdout, holdout)
     assert snapshot.train.timestamp.is_monotonic_increasing
     assert snapshot.train.timestamp.max() < snapshot.holdout.timestamp.min()
     assert snapshot.weights is None
@@ -103,3 +108,84 @@ def test_weights_that_all_vanish_are_refused():
 
 def test_the_report_is_plain_json():
     json.dumps(assemble(hourly(), config(), END).report, allow_nan=False)
+
+
+# The holdout begins where the champion's knowledge ends
+
+
+def monitored(every_window="24h", min_rows=10, **training):
+    monitor = Monitor(every="1h", window=every_window, min_rows=min_rows)
+    return config(holdout=0.4, **training).model_copy(update={"monitor": monitor})
+
+
+def since(hours):
+    return END - timedelta(hours=hours)
+
+
+def test_rows_that_the_champion_has_learnt_from_are_learnt_from_too():
+    snapshot = assemble(hourly(), monitored(), END, unseen_since=since(30))
+    assert (len(snapshot.train), len(snapshot.holdout)) == (70, 30)
+    assert snapshot.holdout.timestamp.min() == since(30)
+    assert snapshot.train.timestamp.max() == since(31)
+    assert snapshot.train.timestamp.is_monotonic_increasing
+    assert snapshot.report["holdout"] == {
+        "rows": 30,
+        "from": since(30).isoformat(),
+        "to": since(1).isoformat(),
+    }
+    assert snapshot.report["train"]["rows"] == 70
+
+
+@pytest.mark.parametrize("known", [since(40), since(60), since(1000), None])
+def test_a_champion_that_has_seen_none_of_it_moves_nothing(known):
+    snapshot = assemble(hourly(), monitored(), END, unseen_since=known)
+    assert (len(snapshot.train), len(snapshot.holdout)) == (60, 40)
+
+
+@pytest.mark.parametrize(
+    ("hours", "window", "min_rows", "moved"),
+    [
+        (23, "24h", 10, True),  # 22 of 24 hours from the first row to the last
+        (22, "24h", 10, False),
+        (3, "24h", 1, False),
+        (30, "24h", 30, True),
+        (30, "24h", 31, False),
+        (0, "24h", 1, False),
+        (-5, "24h", 1, False),
+    ],
+)
+def test_too_little_that_is_new_leaves_the_split_as_it_was(hours, window, min_rows, moved):
+    snapshot = assemble(hourly(), monitored(window, min_rows), END, unseen_since=since(hours))
+    assert len(snapshot.holdout) == (hours if moved else 40)
+
+
+def test_recency_weights_belong_to_the_rows_that_were_moved_too():
+    recency = {"kind": "recency", "half_life": "24h", "length": "100h"}
+    snapshot = assemble(hourly(), monitored(window=recency), END, unseen_since=since(30))
+    assert snapshot.weights.shape == (70,)
+    assert snapshot.weights[-1] == 0.5 ** (31 / 24)
+
+
+def test_a_time_without_a_zone_is_utc():
+    snapshot = assemble(hourly(), monitored(), END, unseen_since=since(30).replace(tzinfo=None))
+    assert len(snapshot.holdout) == 30
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    hours=st.lists(st.integers(0, 20), min_size=2, max_size=30),
+    share=st.floats(0.05, 0.95),
+    known=st.integers(-5, 25),
+)
+def test_moving_the_split_loses_no_row_and_mixes_no_times(hours, share, known):
+    rows = pd.DataFrame({"at": [END + timedelta(hours=h) for h in hours], "row": range(len(hours))})
+    if rows["at"].nunique() < 2:
+        return
+    train, holdout = split_holdout(rows, share, "at")
+    at = END + timedelta(hours=known)
+    more, rest = move_split(train, holdout, at, "at")
+    assert sorted([*more["row"], *rest["row"]]) == list(range(len(hours)))
+    assert (rest["at"] >= at).all()
+    assert len(more) >= len(train)
+    assert more["at"].is_monotonic_increasing
+    assert rest.empty or more["at"].max() < rest["at"].min()
