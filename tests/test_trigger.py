@@ -198,6 +198,15 @@ def test_where_retraining_pays_any_drift_is_enough_but_not_before_its_outcome_ca
     assert fires("P" * 14, gain=[9.0] * 14) == []
 
 
+def test_a_champion_made_in_bad_times_is_replaced_although_it_keeps_its_word():
+    found = run("PPPP", short=[False, True, True, True], performance="PPPP", decay=[0.0] * 4)
+    assert [hour for hour, decision in found.items() if decision.fire] == [1]
+    assert found[1].reason == "below_best"
+    both = {"performance": "A", "decay": [0.5]}
+    assert run("P", short=[True], **both)[0].reason == "performance_decay_critical"
+    assert run("P", short=[True], recall=["3"], **both)[0].reason == RECALL
+
+
 def test_a_former_champion_that_fits_goes_before_a_retrain():
     found = run("P", performance="A", decay=[0.5], recall=["4"])[0]
     assert (found.fire, found.reason, found.recall) == (True, RECALL, "4")
@@ -312,12 +321,15 @@ def test_drift_under_another_champion_is_not_where_this_ones_began():
 
 
 def test_records_survive_json_and_older_ones_are_read():
-    whole = record(3, "A", "A", 0.2, fired=True, sure=True, labelled=60, harm="shown", gain=-1.5, recall="2")
+    whole = record(
+        3, "A", "A", 0.2, fired=True, sure=True, labelled=60, harm="shown", short=True, gain=-1.5, recall="2"
+    )
     raw = json.loads(json.dumps(whole.to_json(), allow_nan=False))
     assert WindowRecord.from_json(raw | {"unknown": 1}) == whole
-    old = {name: raw[name] for name in raw if name not in ("sure", "labelled", "harm", "gain", "recall")}
+    new = ("sure", "labelled", "harm", "short", "gain", "recall")
+    old = {name: raw[name] for name in raw if name not in new}
     read = WindowRecord.from_json(old)
-    assert (read.sure, read.labelled, read.harm, read.gain, read.recall) == (False, 0, "unknown", None, "")
+    assert [getattr(read, name) for name in new] == [False, 0, "unknown", False, None, ""]
 
 
 # Whatever happens
@@ -331,6 +343,7 @@ WINDOWS = st.lists(
             "sure": st.booleans(),
             "harm": st.sampled_from(["unknown", "shown", "not_shown"]),
             "gain": st.sampled_from([None, -2.0, 0.5, PAYS, 9.0]),
+            "short": st.sampled_from([False, False, True]),
             "recall": st.sampled_from(["", "", "", "7"]),
             "version": st.sampled_from(["1", "1", "1", "2"]),
         }
@@ -384,7 +397,7 @@ def test_never_inside_the_cooldown_in_whatever_order_windows_arrive(drawn, setti
 @given(drawn=WINDOWS, setting=TRIGGERS, pace=PACES)
 def test_drift_never_fires_before_the_last_retrains_outcome_can_be_told(drawn, setting, pace):
     for earlier, later in pairwise(fired_in(arrive(windows(drawn), setting, pace))):
-        if later.reason in ("sustained_drift", "harmful_drift", "retraining_pays"):
+        if later.reason in ("sustained_drift", "harmful_drift", "retraining_pays", "below_best"):
             assert later.window_end - earlier.window_end >= pace
 
 
@@ -436,13 +449,13 @@ def test_late_windows_may_come_in_any_order(drawn, setting, pace, data):
 @given(drawn=WINDOWS, setting=TRIGGERS, pace=PACES)
 def test_gaps_and_windows_that_could_not_be_computed_are_no_evidence(drawn, setting, pace):
     order = [
-        found if seen(found) else replace(found, gain=None, recall="")
+        found if seen(found) else replace(found, gain=None, short=False, recall="")
         for found in windows(drawn, version="1")
     ]
     with_them = arrive(order, setting, pace)
     assert fired_in(with_them) == fired_in(arrive(filter(seen, order), setting, pace))
     for found in fired_in(with_them):
-        assert found.reason == RECALL or "alert" in (found.drift, found.performance)
+        assert found.reason in (RECALL, "below_best") or "alert" in (found.drift, found.performance)
 
 
 @settings(max_examples=100, deadline=None)
@@ -459,7 +472,7 @@ def test_another_reign_of_the_same_version_is_no_evidence(before, drawn, setting
 def test_drift_that_harms_nothing_never_fires(drawn, setting, pace, gain):
     order = [
         replace(found, performance="pass" if found.performance == "alert" else found.performance)
-        for found in windows(drawn, harm="not_shown", gain=gain, recall="")
+        for found in windows(drawn, harm="not_shown", gain=gain, short=False, recall="")
     ]
     assert fired_in(arrive(order, setting, pace)) == []
 
@@ -495,6 +508,8 @@ def test_a_fire_has_the_evidence_that_it_names(drawn, setting, pace):
             )
         elif found.reason == "retraining_pays":
             assert (found.drift, found.gain >= PAYS) == ("alert", True)
+        elif found.reason == "below_best":
+            assert found.short
         elif found.reason == "performance_decay":
             assert (found.performance, found.sure) == ("alert", True)
         else:

@@ -132,12 +132,39 @@ def test_harm_takes_rows_enough_and_does_not_wait_for_this_windows_labels():
     assert hurt(batches(0.1, rows=100), pending=True)
 
 
+def short(scores, best, baseline=RIGHT, **more):
+    return assess(config(**more), baseline, scores, pending=False, best=best).short
+
+
+def test_a_version_made_in_bad_times_is_held_to_what_others_were_good_for():
+    bad_times = Baseline(0.75, 1000, 0.1)
+    found = assess(config(), bad_times, batches(0.74, rows=1000), pending=False, best=0.9)
+    assert (found.verdict, found.short) == ("pass", True)
+    assert not short(batches(0.81, rows=1000), 0.9, bad_times), "within trigger.decay"
+    assert not short(batches(0.74, rows=1000), 0.75, bad_times)
+    assert not short(batches(0.74, rows=1000), None, bad_times)
+
+
+def test_falling_short_is_more_than_chance_gives():
+    noisy = Baseline(0.75, 1000, 2.0)
+    assert not short(batches(0.75, rows=100), 0.9, noisy)
+    assert short(batches(0.75, rows=100_000), 0.9, noisy)
+    assert not short(batches(0.1, rows=1000), 0.9, Baseline(0.75)), "nobody knows what chance gives"
+    assert not short(batches(0.1, rows=99), 0.9)
+
+
+def test_the_best_error_is_the_lowest():
+    usual = Baseline(13.0, 4000, 36.0)
+    assert short(batches(13.0, rows=4000), 10.0, usual, task="regression")
+    assert not short(batches(13.0, rows=4000), 12.5, usual, task="regression")
+
+
 def test_a_report_survives_json():
     found = assess(config(), RIGHT, batches(0.7, rows=300), pending=False, since_drift=batches(0.7, rows=300))
     raw = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert found.hurt
     assert PerformanceReport.from_json(raw) == found
-    old = {name: value for name, value in raw.items() if name not in ("error", "hurt", "estimate")}
+    old = {name: value for name, value in raw.items() if name not in ("error", "hurt", "short", "estimate")}
     assert PerformanceReport.from_json(old).error is None
 
 
