@@ -14,6 +14,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -137,17 +138,32 @@ def _write(
     return keys
 
 
-def files_between(store: Store, model: str, kind: str, start: datetime, end: datetime) -> tuple[str, ...]:
-    """The keys of every file whose hour touches ``[start, end)``."""
+def files_by_hour(
+    store: Store, model: str, kind: str, start: datetime, end: datetime
+) -> dict[datetime, tuple[str, ...]]:
+    """The keys of every file whose hour touches ``[start, end)``, by hour; each day is listed once."""
     days = sorted({_hour(start + timedelta(hours=h)).date() for h in range(_span_hours(start, end))})
     first, last = _hour(start), end
-    found: list[str] = []
+    found: dict[datetime, list[str]] = {}
     for day in days:
-        for key in store.list(f"log/{model}/{kind}/date={day.isoformat()}/"):
-            hour = _hour_of(key)
+        keys = store.list(f"log/{model}/{kind}/date={day.isoformat()}/")
+        for folder, inside in groupby(keys, key=lambda key: key.rpartition("/")[0]):
+            hour = _hour_of(folder)
             if hour is not None and first <= hour < last:
-                found.append(key)
-    return tuple(sorted(found))
+                found.setdefault(hour, []).extend(inside)
+    return {hour: tuple(sorted(keys)) for hour, keys in sorted(found.items())}
+
+
+def files_between(store: Store, model: str, kind: str, start: datetime, end: datetime) -> tuple[str, ...]:
+    """The keys of every file whose hour touches ``[start, end)``, in order."""
+    return files_of(files_by_hour(store, model, kind, start, end), start, end)
+
+
+def files_of(hours: Mapping[datetime, tuple[str, ...]], start: datetime, end: datetime) -> tuple[str, ...]:
+    """Those of :func:`files_by_hour` whose hour touches ``[start, end)``, in order."""
+    first = _hour(start)
+    touched = (first + timedelta(hours=h) for h in range(_span_hours(start, end)))
+    return tuple(key for hour in touched if hour < end for key in hours.get(hour, ()))
 
 
 def read_predictions(

@@ -1,28 +1,30 @@
-"""The window of a drift check, added up from profiles of its steps.
+"""The window of a drift check, added up from counts of its steps.
 
-Each step is counted once and its profile kept in the Store, so that a check costs what its new rows cost,
-however long the window is.
+Each step is counted once, and what it counts kept in the Store with the sum of them all, so that a check
+costs what its new rows cost, however long the window is.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from homeostat.config import ModelConfig
-from homeostat.config.errors import NotFound
 from homeostat.drift import DriftReport, SchemaFinding, compare, schema_check
 from homeostat.flows import log
 from homeostat.flows.batch import score_in_batch
+from homeostat.flows.sums import Noted, Shelf, Step, Sum, add_up
 from homeostat.ports import Ports
 from homeostat.profile import Profile, Reference, Season, count, tally
+from homeostat.profile.columns import Ints
+from homeostat.profile.counts import length_of
 from homeostat.rollout import VersionRef
 
 
@@ -43,9 +45,6 @@ class Part:
     profile: Profile
     per_slot: np.ndarray
 
-    def __add__(self, other: Part) -> Part:
-        return Part(self.profile + other.profile, self.per_slot + other.per_slot)
-
 
 class Window:
     """The window's profiles: over all served rows, and over the champion's answers only.
@@ -55,21 +54,18 @@ class Window:
     """
 
     def __init__(self, looked: Looked, start: datetime, end: datetime) -> None:
-        season = season_of(looked)
-        slots = 0 if season is None else len(season.rows)
-        nothing = Part(Profile.empty(looked.reference.frames), np.zeros(slots, np.int64))
-        self._rows = self._answers = nothing
-        self.strange = 0
-        self.findings: dict[tuple[str, str], SchemaFinding] = {}
-        self.torn: list[str] = []
         if looked.config.serve == "none":
-            self._add_batch(looked, start, end)
-            return
-        step_end = end
-        while step_end > start:
-            step = max(start, step_end - looked.config.monitor.every)
-            self._add_served(looked, step, step_end)
-            step_end = step
+            # Rows that no gateway has seen: out of the source, answered by the champion here and now.
+            rows = score_in_batch(looked.config, looked.ports, looked.champion, start, end, label=False)
+            self._rows, self._answers, self.strange = _count(looked, rows)
+            noted = [Noted(tuple(_findings(looked.config, rows)))]
+        else:
+            total = _served(looked, start, end)
+            self._rows, self._answers, self.strange = _from_counts(looked, total.counts)
+            noted = [total.steps[key][1] for key in sorted(total.steps, reverse=True)]
+        found = [SchemaFinding(**raw) for one in noted for raw in one.findings]
+        self.findings = {(finding.column, finding.kind): finding for finding in found}
+        self.torn = [key for one in noted for key in one.torn]
 
     @property
     def rows(self) -> Profile:
@@ -91,55 +87,54 @@ class Window:
         """Those that the champion answered, by slot of the season."""
         return self._answers.per_slot
 
-    def _add_batch(self, looked: Looked, start: datetime, end: datetime) -> None:
-        """Rows that no gateway has seen: out of the source, answered by the champion here and now."""
-        rows = score_in_batch(looked.config, looked.ports, looked.champion, start, end, label=False)
-        self._sum(*_count(looked, rows), _findings(looked.config, rows))
 
-    def _add_served(self, looked: Looked, start: datetime, end: datetime) -> None:
-        """Add one step's counts; they are kept under the names of the files that they come from."""
-        model, store, frames = looked.config.name, looked.ports.store, looked.reference.frames
-        files = log.files_between(store, model, "predictions", start, end)
-        if not files:
-            return
-        season = season_of(looked)
-        named = (
-            looked.champion.version,
-            end.isoformat(),
-            *files,
-            *([] if season is None else [_mark(season)]),
-        )
-        source = hashlib.sha256("\n".join(named).encode()).hexdigest()[:16]
-        name = f"profiles/{model}/{frames.digest[:16]}/{start:%Y-%m-%dT%H%M%S}-{source}"
-        try:
-            notes = json.loads(store.get(f"{name}.json"))
-            rows, answers = (
-                Part(
-                    Profile.from_bytes(store.get(f"{name}-{part}.bin"), frames),
-                    np.array(notes.get("per_slot", {}).get(part, []), np.int64),
-                )
-                for part in ("rows", "answers")
-            )
-            strange = notes.get("strange", 0)
-        except NotFound:
-            read = log.read_predictions(store, looked.config, start, end, files=files)
-            rows, answers, strange = _count(looked, read.rows)
-            notes = {"findings": _findings(looked.config, read.rows), "torn": list(read.torn)}
-            if season is not None:
-                by_part = {"rows": rows.per_slot.tolist(), "answers": answers.per_slot.tolist()}
-                notes |= {"per_slot": by_part, "strange": strange}
-            store.put(f"{name}-rows.bin", rows.profile.to_bytes(), overwrite=True)
-            store.put(f"{name}-answers.bin", answers.profile.to_bytes(), overwrite=True)
-            store.put(f"{name}.json", json.dumps(notes).encode(), overwrite=True)
-        self._sum(rows, answers, strange, notes["findings"])
-        self.torn += notes["torn"]
+def _served(looked: Looked, start: datetime, end: datetime) -> Sum:
+    """What gateways have answered, step by step back from the end; steps without files are none."""
+    config, store, frames = looked.config, looked.ports.store, looked.reference.frames
+    every, folder = config.monitor.every, f"profiles/{config.name}/{frames.digest[:16]}"
+    counted = _mark(looked)
+    hours = log.files_by_hour(store, config.name, "predictions", start, end)
+    steps: dict[str, Callable[[], Step]] = {}
+    step_end = end
+    while step_end > start:
+        step = max(start, step_end - every)
+        files = log.files_of(hours, step, step_end)
+        if files:
+            source = _hash(counted, step.isoformat(), step_end.isoformat(), *files)
+            key = f"{folder}/{step:%Y-%m-%dT%H%M%S}-{source}.step"
+            steps[key] = partial(_step, looked, step, step_end, files)
+        step_end = step
+    # Windows whose steps begin at other times of the hour share no step, and so no sum either.
+    grid = (end - datetime(1970, 1, 1, tzinfo=UTC)) % every
+    size = 2 * (length_of(frames) + _slots(looked)) + 1
+    return add_up(Shelf(store, frames.digest, size), f"{folder}/{_hash(counted, every, grid)}.sum", steps)
 
-    def _sum(self, rows: Part, answers: Part, strange: int, findings: Iterable[Mapping[str, Any]]) -> None:
-        self._rows += rows
-        self._answers += answers
-        self.strange += strange
-        for finding in (SchemaFinding(**found) for found in findings):
-            self.findings[finding.column, finding.kind] = finding
+
+def _step(looked: Looked, start: datetime, end: datetime, files: Sequence[str]) -> Step:
+    """Read and count one step's rows."""
+    read = log.read_predictions(looked.ports.store, looked.config, start, end, files=files)
+    noted = Noted(tuple(_findings(looked.config, read.rows)), read.torn)
+    return Step(_to_counts(*_count(looked, read.rows)), noted)
+
+
+def _to_counts(rows: Part, answers: Part, strange: int) -> Ints:
+    """One row of integers, so that steps add up at once."""
+    each = [array for part in (rows, answers) for array in (part.profile.to_array(), part.per_slot)]
+    return np.concatenate([*each, np.array([strange], np.int64)])
+
+
+def _from_counts(looked: Looked, counts: Ints) -> tuple[Part, Part, int]:
+    """Read what :func:`_to_counts` gave, or the sum of several."""
+    frames, slots = looked.reference.frames, _slots(looked)
+    rows, answers = (
+        Part(Profile.from_array(half[: len(half) - slots], frames), half[len(half) - slots :])
+        for half in np.split(counts[:-1], 2)
+    )
+    return rows, answers, int(counts[-1])
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
 def season_of(looked: Looked) -> Season | None:
@@ -147,10 +142,19 @@ def season_of(looked: Looked) -> Season | None:
     return None if looked.config.monitor.season == "none" else looked.reference.season
 
 
-def _mark(season: Season) -> str:
-    """What a step's counts depend on besides its rows: the slots, and which of them were ever seen."""
-    seen = season.seen(np.arange(len(season.rows)))
-    return f"{season.kind} {season.width} {np.packbits(seen).tobytes().hex()}"
+def _slots(looked: Looked) -> int:
+    season = season_of(looked)
+    return 0 if season is None else len(season.rows)
+
+
+def _mark(looked: Looked) -> str:
+    """What counts depend on besides the rows: whose answers, the contract, the slots and which were seen."""
+    season = season_of(looked)
+    slots = ""
+    if season is not None:
+        seen = season.seen(np.arange(len(season.rows)))
+        slots = f"{season.kind} {season.width} {np.packbits(seen).tobytes().hex()}"
+    return _hash(looked.champion.version, looked.config.columns.model_dump_json(), slots)
 
 
 def _count(looked: Looked, rows: pd.DataFrame) -> tuple[Part, Part, int]:
