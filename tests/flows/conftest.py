@@ -1,5 +1,6 @@
 """A small model on a real folder, and the whole world as fakes."""
 
+import importlib
 from datetime import timedelta
 
 import pytest
@@ -36,3 +37,11 @@ def ask():
         return RetrainRequest(run_key=run_key("toy", name), trigger_id=more.pop("trigger_id", name), **more)
 
     return make
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Without the three hundred timed answers, which take most of a retrain's time."""
+    evaluating = importlib.import_module("homeostat.training.evaluate")
+    monkeypatch.setattr(evaluating, "p99_latency", lambda *_: 1.0)
+    monkeypatch.setattr("homeostat.training.p99_latency", lambda *_: 1.0)

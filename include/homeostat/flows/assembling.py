@@ -33,6 +33,10 @@ def assemble(
     now = ports.clock.now()
     request.end(now)  # a form that was filled in wrongly is refused before anything is begun
     request.applied_to(config)
+    champion = ports.ledger.read(config.name).champion
+    if request.recall and champion is not None and champion.version == request.recall:
+        msg = f"version {request.recall} of {config.name} is champion already: there is nothing to try again"
+        raise Superseded(msg)
     claim = ports.ledger.claim(config.name, request.trigger_id, request.run_key, now, lease)
     if not claim.granted:
         raise Superseded(claim.reason)

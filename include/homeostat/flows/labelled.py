@@ -82,7 +82,8 @@ def performance(
         answer = mine["_prediction"]
         said = answer.to_numpy() if config.task == "regression" else label_texts(answer)
         scores = all_metrics(config.task, truth, said, None)
-        batch = BatchScore(end, scores[metric], len(mine))
+        if metric in scores:  # f1 of a step without a positive row, for instance, is no score
+            batch = BatchScore(end, scores[metric], len(mine))
     before = [
         BatchScore(record.window_end, record.score, record.labelled or record.rows)
         for record in reign
@@ -94,7 +95,7 @@ def performance(
         config,
         _baseline(facts, metric),
         batches,
-        pending=batch is None,
+        pending=len(mine) < MIN_LABELLED,
         metric=metric,
         since_drift=since,
         best=_best(looked, metric),

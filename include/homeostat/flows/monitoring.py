@@ -79,7 +79,7 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     )
     decided = decide(history, record, config.trigger, pace=_pace(config))
     decision = _unless_under_way(config, ports, decided)
-    record = _with(record, decision)
+    record = _with(record, decision, history)
 
     metrics = _metrics(report, performed, record, decision)
     reports = _remember(config, ports.store, window_end, report)
@@ -123,11 +123,18 @@ def _unless_under_way(config: ModelConfig, ports: Ports, decision: TriggerDecisi
     if holder is None or decision.repeated:
         return decision
     sentence = f"Retrain {holder} is under way already. Without it: {decision.sentence}"
-    return replace(decision, fire=False, reason="retrain_under_way", state="building", sentence=sentence)
+    return replace(
+        decision, fire=False, reason="retrain_under_way", state="building", sentence=sentence, recall=""
+    )
 
 
-def _with(record: WindowRecord, decision: TriggerDecision) -> WindowRecord:
-    return replace(record, fired=decision.fire, reason=decision.reason)
+def _with(record: WindowRecord, decision: TriggerDecision, history: Sequence[WindowRecord]) -> WindowRecord:
+    """The record with its decision. A window that fired did so under the champion of then, not of today."""
+    record = replace(record, fired=decision.fire, reason=decision.reason)
+    if not decision.repeated:
+        return record
+    version = next(r.version for r in history if r.fired and r.window_end == record.window_end)
+    return replace(record, version=version, recall=decision.recall)
 
 
 def _metrics(

@@ -173,9 +173,15 @@ def _recall(
             continue
         duel = _sum(recent, looked.champion, ref)
         found = duel.lead(relative=config.task == "regression")
-        if duel.rows >= config.monitor.min_rows and found > lead and duel.errors > RECALL_ERRORS:
+        clearly = duel.rows >= config.monitor.min_rows and duel.errors > RECALL_ERRORS
+        if clearly and found > lead and _passed(looked, ref):
             best, lead = ref.version, found
     return best
+
+
+def _passed(looked: Looked, ref: VersionRef) -> bool:
+    """Whether its gate let it pass; a version that was forced is not tried again by itself."""
+    return load_facts(looked.ports.store, looked.config.name, ref.digest).get("gate", "passed") == "passed"
 
 
 def _load(ports: Ports, model: str) -> dict[str, dict[str, Any]]:
