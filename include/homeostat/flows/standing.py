@@ -181,7 +181,8 @@ def _recall(
 
 def _passed(looked: Looked, ref: VersionRef) -> bool:
     """Whether its gate let it pass; a version that was forced is not tried again by itself."""
-    return load_facts(looked.ports.store, looked.config.name, ref.digest).get("gate", "passed") == "passed"
+    facts = load_facts(looked.ports.store, looked.config.name, ref.digest)
+    return bool(facts.get("gate", "passed") == "passed")
 
 
 def _load(ports: Ports, model: str) -> dict[str, dict[str, Any]]:
