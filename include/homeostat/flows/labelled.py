@@ -24,6 +24,7 @@ from homeostat.performance import (
     assess,
     higher_is_better,
 )
+from homeostat.profile import CategoryFrame
 from homeostat.trigger import Harm, WindowRecord
 
 #: Fewer labelled rows than this say nothing about performance.
@@ -81,7 +82,7 @@ def performance(
         truth = label.to_numpy() if config.task == "regression" else label_texts(label)
         answer = mine["_prediction"]
         said = answer.to_numpy() if config.task == "regression" else label_texts(answer)
-        scores = all_metrics(config.task, truth, said, None)
+        scores = all_metrics(config.task, truth, said, None, classes=_two_classes(looked))
         if metric in scores:  # f1 of a step without a positive row, for instance, is no score
             batch = BatchScore(end, scores[metric], len(mine))
     before = [
@@ -101,6 +102,12 @@ def performance(
         best=_best(looked, metric),
     ).with_estimate(estimated(looked, window.answers, mine, end))
     return Labelled(report, batch, rows, _harm(config, report, batches, since))
+
+
+def _two_classes(looked: Looked) -> Sequence[str] | None:
+    """The classes of a model that has two: where one is lacking, the other is not the positive one for it."""
+    found = looked.reference.frames.features["prediction"]
+    return found.labels if isinstance(found, CategoryFrame) and len(found.labels) == 2 else None
 
 
 def _of_drift(config: ModelConfig, batch: BatchScore, drifting: datetime, end: datetime) -> bool:
