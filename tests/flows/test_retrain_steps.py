@@ -1,16 +1,25 @@
 """From a request to a champion, over fakes: once per run key, whatever is retried or refused."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from homeostat import flows
+from homeostat.adapters import fake_ports
 from homeostat.config import load_model
 from homeostat.config.errors import DataError, EmptyWindow, SingleClass, Superseded, Untrusted
 from homeostat.flows.versions import load_facts, load_version
 from homeostat.rollout import Phase
 from toy import T0, follow_to_the_end, notices, retrain, rows_between
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture
+def ports():
+    return fake_ports(start=T0, pictures=False)
 
 
 def test_the_first_version_becomes_champion_without_shadow_or_canary(config, ports, ask):
@@ -77,6 +86,29 @@ def test_candidate_and_champion_are_scored_on_the_same_holdout(config, ports, as
     scores = flows.validate(config, request.run_key, ports)
     assert scores["champion_version"] == "1"
     assert scores["candidate"]["metrics"] == scores["champion"]["metrics"], "the same data, the same model"
+
+
+def test_the_recipes_that_competed_are_on_record(folder, ports, ask):
+    path = folder / "model.yaml"
+    path.write_text(path.read_text().replace("kind: sliding", "kind: auto", 1))
+    config, request = load_model(folder), ask()
+    flows.assemble(config, request, ports)
+    trained = flows.train(config, request.run_key, ports)
+    run = ports.registry.runs[trained["run_id"]]
+    assert run.params["recipe"] in trained["sentence"]
+    scores = {name: value for name, value in run.metrics.items() if name.startswith("recipe.")}
+    assert set(scores) == {"recipe.whole window recent rows weigh more", "recipe.last third"}
+    manifest = load_version(ports, config, trained["digest"]).manifest
+    assert (manifest["recipe"], manifest["refit"]) == (run.params["recipe"], True)
+
+
+def test_pictures_are_drawn_where_somebody_looks(config, ports, ask):
+    ports = replace(ports, pictures=True)
+    retrain(config, ports, ask())
+    (run,) = ports.registry.runs.values()
+    drawn = [data for name, data in run.artifacts.items() if name.endswith(".png")]
+    assert drawn
+    assert all(data.startswith(b"\x89PNG") for data in drawn)
 
 
 def test_a_refused_candidate_is_recorded_told_and_goes_no_further(config, ports, ask):
