@@ -11,6 +11,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13")
+OWN = ["requirements.txt", "requirements-dev.txt"]
+PEERS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "benchmarks/peers").glob("*.txt"))
 
 
 def requirements(name: str) -> list[Requirement]:
@@ -36,7 +38,7 @@ def applying(found: list[Requirement], python: str) -> dict[str, list[str]]:
     return pins
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("lock", OWN + PEERS)
 def test_every_line_of_the_lock_is_one_exact_version(lock):
     loose = [str(each) for each in requirements(lock) if not re.fullmatch(r"==[^*,]+", str(each.specifier))]
     assert loose == []
@@ -55,6 +57,12 @@ def test_every_direct_dependency_has_one_pin_that_suits_it(stem, python):
         ):
             wrong.append(f"{name}{asked[0]}: {found or 'not in the lock'}; run 'make lock'")
     assert wrong == []
+
+
+def test_every_peer_that_is_asked_for_is_locked():
+    asked = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "benchmarks/peers").glob("*.in"))
+    assert asked
+    assert [name.removesuffix(".in") + ".txt" for name in asked] == PEERS
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -83,7 +91,7 @@ def test_whatever_a_locked_package_needs_is_locked():
     assert missing == []
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("lock", OWN + PEERS)
 def test_the_lock_names_no_registry_and_no_folder(lock):
     text = (ROOT / lock).read_text()
     assert not re.search(

@@ -58,7 +58,10 @@ def count_parquet(
             raise ValueError(msg)
         kind = schema.field(name).type
         as_codes = [name] if shape.kind == "category" and is_text(kind) else None
-        with pq.ParquetFile(path, filesystem=filesystem, metadata=metadata, read_dictionary=as_codes) as one:
+        # Without a buffer ahead: that would hold the column's pages of the whole file at once.
+        with pq.ParquetFile(
+            path, filesystem=filesystem, metadata=metadata, read_dictionary=as_codes, pre_buffer=False
+        ) as one:
             size = CHUNK if shape.kind == "number" else LABELS
             batches = one.iter_batches(batch_size=size, columns=[name], use_threads=False)
             return _count(shape, kind, (batch.column(0) for batch in batches))
