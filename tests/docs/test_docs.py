@@ -1,0 +1,110 @@
+"""What the pages say is there, and what is there stands on the pages."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from homeostat.cli import app
+from homeostat.config.model import Canary, Gate, ModelConfig, Monitor, Rollback, Shadow, Training, Trigger
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / "include" / "homeostat"
+DECIDES = ROOT / "docs" / "how-homeostat-decides.md"
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "benchmarks").glob("*.md")),
+]
+SECTIONS = {
+    "monitor": Monitor,
+    "trigger": Trigger,
+    "training": Training,
+    "gate": Gate,
+    "shadow": Shadow,
+    "canary": Canary,
+    "rollback": Rollback,
+}
+
+
+def name(page):
+    return str(page.relative_to(ROOT))
+
+
+def anchors(page):
+    """GitHub's anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page):
+    lines = page.read_text(encoding="utf-8").splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("    "))  # formulas have brackets too
+    found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    for link in found:
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def documented():
+    """Every row of the tables of model-yaml.md, as dotted key and the cell of its default."""
+    rows, section = {}, ""
+    for line in (ROOT / "docs" / "model-yaml.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            section = line[3:] if line[3:] in SECTIONS else ""
+        elif found := re.match(r"\| `([\w.<>]+)` \| ([^|]+?) \|", line):
+            key, default = found.groups()
+            rows[f"{section}.{key}" if section and "." not in key else key] = default
+    return rows
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_setting_stands_in_the_docs_with_its_default(section):
+    kind, rows = SECTIONS[section], documented()
+    for key in kind.model_fields:
+        said, default = rows[f"{section}.{key}"], getattr(kind(), key)
+        if said.startswith("`"):
+            assert getattr(kind(**{key: yaml.safe_load(said.strip("`"))}), key) == default, key
+        else:  # told in words
+            assert default in (None, ()), key
+
+
+def test_no_setting_stands_in_the_docs_that_is_not_there():
+    own = {f"{section}.{key}" for section, kind in SECTIONS.items() for key in kind.model_fields}
+    top = {field.alias or key for key, field in ModelConfig.model_fields.items()}
+    for key in documented():
+        assert key in own or key.split(".")[0] in {*top - set(SECTIONS), "features"}, key
+
+
+def reasons():
+    """The words that trigger.py gives as reasons: its literals with an underscore, without other words."""
+    tree = ast.parse((LIBRARY / "trigger.py").read_text(encoding="utf-8"))
+    literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    words = {text for text in literals if isinstance(text, str) and re.fullmatch(r"[a-z]+(_[a-z]+)+", text)}
+    return words - {"not_computable", "not_shown", "cooldown_until", "window_end"} | {"building"}
+
+
+@pytest.mark.parametrize("reason", sorted({*reasons(), "retrain_under_way"}))
+def test_every_reason_of_the_trigger_is_explained(reason):
+    assert f"| `{reason}` |" in DECIDES.read_text(encoding="utf-8")
+
+
+def test_every_file_that_the_decisions_page_names_is_there():
+    for path in re.findall(r"`((?:\w+/)*\w+\.py)`", DECIDES.read_text(encoding="utf-8")):
+        known = [(LIBRARY / path).exists(), (ROOT / path).exists(), (LIBRARY / "drift" / path).exists()]
+        assert any(known), path
+
+
+def test_every_command_stands_in_the_readme():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert len(commands) > 10
+    missing = [command for command in commands if f"`homeostat {command.replace('_', '-')}" not in text]
+    assert missing == []
