@@ -139,8 +139,8 @@ def _by_itself(data: Path) -> list[str]:
         f"| ... times pyarrow's reading | {times:.2f} |",
         f"| check of 100,000 rows, reference of 200,000 rows, ms | {1e3 * length['200k']:.0f} |",
         f"| check of 100,000 rows, reference of 2,000,000 rows, ms | {1e3 * length['2M']:.0f} |",
-        f"| ... and 23 stored hours added up (window of 1 day), ms | {1e3 * length['1 day']:.0f} |",
-        f"| ... and 167 stored hours added up (window of 7 days), ms | {1e3 * length['7 days']:.0f} |",
+        f"| hourly check out of the prediction log, window of 1 day, ms | {1e3 * length['1 day']:.0f} |",
+        f"| hourly check out of the prediction log, window of 7 days, ms | {1e3 * length['7 days']:.0f} |",
         f"| reference profile, bytes a feature | {size['mean']:,.0f} |",
         f"| ... of the feature that needs most | {size['largest']:,.0f} |",
         *(

@@ -6,10 +6,16 @@ drift.py runs it, one process for each of ``read``, ``length``, ``memory`` and `
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count as count_from
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +23,21 @@ import pandas as pd
 import pyarrow.parquet as pq
 from drift_data import block, write_long
 
+from homeostat.adapters import fake_ports
+from homeostat.adapters.store_file import FileStore
+from homeostat.config import ModelConfig
 from homeostat.config.model import Monitor
 from homeostat.drift import compare
-from homeostat.profile import Profile, Reference, count, count_parquet
+from homeostat.flows import log
+from homeostat.flows.window import Looked, Window, drift_report
+from homeostat.profile import Reference, count, count_parquet
+from homeostat.rollout import VersionRef
 
 REPEATS = 9
-HOURS = {"1 day": 24, "7 days": 168}
+T0, HOUR = datetime(2026, 1, 5, tzinfo=UTC), timedelta(hours=1)
+LONG = {"1 day": timedelta(days=1), "7 days": timedelta(days=7)}
+#: Rows and files of the log an hour.
+PER_HOUR, FILES = 4000, 4
 
 
 def reference_of(folder: Path) -> Reference:
@@ -59,31 +74,74 @@ def read(folder: Path) -> dict[str, float]:
 
 
 def length(folder: Path) -> dict[str, float]:
-    """The hourly check of 100,000 new rows, against a longer reference and in a longer window.
-
-    The window's other hours were counted when they were new: their profiles are unpacked and added up.
-    """
-    rng = np.random.default_rng(7)
+    """100,000 rows against a longer reference, and the hourly check of a longer window."""
     rows = pd.read_parquet(folder / "same.parquet")
-    usual, long = reference_of(folder), _of(block(rng, 2_000_000))
-    hours = [rows.iloc[at * 500 : at * 500 + 4000] for at in range(max(HOURS.values()))]
-    packed = [count(usual.frames, hour).to_bytes() for hour in hours]
+    usual, long = reference_of(folder), _of(block(np.random.default_rng(7), 2_000_000))
 
     def against(reference: Reference) -> Callable[[], object]:
         return lambda: compare(reference.profile, count(reference.frames, rows), Monitor())
 
-    def over(steps: int) -> Callable[[], object]:
-        def check() -> None:
-            window = count(usual.frames, rows)
-            for one in packed[: steps - 1]:
-                window += Profile.from_bytes(one, usual.frames)
-            compare(usual.profile, window, Monitor())
+    return {**alternately({"200k": against(usual), "2M": against(long)}), **hour_after_hour(usual, rows)}
 
-        return check
 
-    return alternately(
-        {"200k": against(usual), "2M": against(long), **{name: over(steps) for name, steps in HOURS.items()}}
+def hour_after_hour(reference: Reference, rows: pd.DataFrame) -> dict[str, float]:
+    """What every hour's check does on a log in files: list it, read and count the new hour, add up, compare.
+
+    Both windows end with the same hours, one after the other, each in a store of its own; what is written
+    for the next hour is in the time. The first check, which counts the window's every hour, is not.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        first, others = (Path(temporary) / name for name in ("0", "others"))
+        end = T0 + max(LONG.values())
+        looked = {name: _looked(reference, rows, first, window) for name, window in LONG.items()}
+        one = next(iter(looked.values()))
+        for hour in range((end - T0) // HOUR + REPEATS + 1):
+            _serve(one, rows.iloc[hour * 500 : hour * 500 + PER_HOUR], T0 + hour * HOUR)
+        for at, name in enumerate(LONG):
+            root = others / str(at)
+            shutil.copytree(first, root)
+            looked[name] = replace(looked[name], ports=replace(one.ports, store=FileStore(root)))
+        hours = {name: count_from(0) for name in LONG}
+
+        def check(name: str) -> None:
+            now = end + next(hours[name]) * HOUR
+            drift_report(looked[name], Window(looked[name], now - LONG[name], now))
+
+        return alternately({name: partial(check, name) for name in LONG})
+
+
+def _looked(reference: Reference, rows: pd.DataFrame, root: Path, window: timedelta) -> Looked:
+    kinds = {name: shape.kind for name, shape in reference.frames.features.items()}
+    config = ModelConfig.model_validate(
+        {
+            "name": "bench",
+            "task": "regression",
+            "pipeline": "pipeline.py:build",
+            "source": {"kind": "predictions"},
+            "schema": {
+                "label": {"name": "label", "delay": "1d"},
+                "features": {name: {"type": kinds[name]} for name in rows},
+            },
+            "monitor": {"every": "1h", "window": f"{window // HOUR}h"},
+        }
     )
+    ports = replace(fake_ports(start=T0), store=FileStore(root))
+    return Looked(config, ports, VersionRef("1", "0" * 64), reference)
+
+
+def _serve(looked: Looked, rows: pd.DataFrame, hour: datetime) -> None:
+    """Answers to these rows, all of one hour, spread over FILES files of the prediction log."""
+    columns: dict[str, list[object]] = {
+        "prediction_id": [f"{hour:%d%H}-{at}" for at in range(len(rows))],
+        "at": [hour + HOUR * at / len(rows) for at in range(len(rows))],
+        "version": ["1"] * len(rows),
+        "variant": ["champion"] * len(rows),
+        "prediction": [0.0] * len(rows),
+        **{f"{log.FEATURE}{name}": rows[name].tolist() for name in rows},
+    }
+    for file in range(FILES):
+        part = {name: values[file::FILES] for name, values in columns.items()}
+        log.write_predictions(looked.ports.store, looked.config, f"g{file}", int(hour.timestamp()), part)
 
 
 def memory(folder: Path, rows: int) -> dict[str, float]:
