@@ -34,8 +34,10 @@ def ports():
 @pytest.fixture
 def config(folder):
     """Learns from the last twelve hours and serves at once."""
-    path = folder / "model.yaml"
-    path.write_text(MODEL.replace("length: 10d", "length: 12h") + "serve: none\n")
+    text = MODEL.replace("length: 10d", "length: 12h").replace(
+        "min_rows: 200}", "min_rows: 200, refit: false}", 1
+    )
+    (folder / "model.yaml").write_text(text + "serve: none\n")
     parts = [rows_between(T0 - timedelta(days=1), T0), rows_between(T0, T0 + 30 * HOUR, flip=True)]
     pd.concat(parts).to_csv(folder / "rows.csv", index=False)
     return load_model(folder)
