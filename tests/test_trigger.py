@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from homeostat.config.model import Trigger
@@ -274,10 +274,21 @@ def test_decay_does_not_wait_for_the_outcome_of_a_retrain_that_was_promoted():
 
 
 def test_a_recall_does_not_back_off_and_counts_against_retraining():
-    assert retrained(4, 3, promoted=False, recall="9") == [0, 1, 2, 3]
+    assert retrained(4, 3, promoted=True, recall="9") == [0, 1, 2, 3]
     given_way = [record(hour, "A", fired=True, reason=RECALL, version=str(hour)) for hour in (0, 1, 2)]
     waits = decide(given_way, record(8, "A", version="3", harm="shown"), EAGER, pace=3 * HOUR)
     assert (waits.reason, waits.cooldown_until) == ("backing_off", START + (2 + 12) * HOUR)
+
+
+def test_a_refused_recall_gives_way_to_training_and_is_tried_again_at_the_pace():
+    tried = record(0, fired=True, reason=RECALL, recall="9")
+    wants = record(1, performance="A", decay=0.5, recall="9")
+    assert decide([tried], wants, EAGER, pace=3 * HOUR).reason == "performance_decay_critical"
+    assert retrained(8, 3, promoted=False, recall="9", reason="performance_decay")[:2] == [0, 1]
+    calm = [decide([tried], record(hour, recall="9"), EAGER, pace=3 * HOUR) for hour in (1, 2, 3)]
+    assert [found.reason for found in calm] == ["too_early", "too_early", RECALL]
+    unread = decide([tried], record(1, version="8", recall="9"), EAGER, pace=3 * HOUR)
+    assert (unread.fire, unread.recall) == (True, "9"), "another version is champion: it was not refused"
 
 
 def test_one_promotion_that_pays_ends_the_back_off():
@@ -479,8 +490,9 @@ def test_drift_that_harms_nothing_never_fires(drawn, setting, pace, gain):
 
 @settings(max_examples=100, deadline=None)
 @given(drawn=WINDOWS, setting=TRIGGERS, pace=PACES)
-def test_nothing_but_a_cooldown_holds_a_recall_back(drawn, setting, pace):
+def test_nothing_but_a_cooldown_or_its_own_refusal_holds_a_recall_back(drawn, setting, pace):
     history = arrive(windows(drawn), setting, pace)
+    assume(all(found.reason != RECALL for found in history.values()))
     decision = decide(history.values(), record(len(drawn), "A", "A", 0.5, recall="7"), setting, pace=pace)
     if decision.fire:
         assert (decision.reason, decision.recall) == (RECALL, "7")

@@ -109,7 +109,8 @@ def decide(
       nothing is worth a notice, not a retrain. Where retraining has paid lately, any drift is enough.
     - A champion that does what could be expected of it, while those before it were good for clearly more, is
       reason enough as well: it was made in bad times.
-    - A former champion that fits today better is tried again before anything is trained.
+    - A former champion that fits today better is tried again before anything is trained. Refused, it gives
+      way to training, and without need of that is tried again after ``pace``.
     - A window that passes ends a run; one that is pending, not computable or not there at all neither
       lengthens nor ends it.
     - Within ``cooldown`` of a window that fired, nothing fires, whichever of the two was looked at first.
@@ -141,7 +142,7 @@ def decide(
     )
     drift = _run([record.drift for record in evidence])
     decay = _run([record.performance for record in evidence])
-    wanted = _wanted(evidence, drift, decay, settings)
+    wanted = _wanted(evidence, drift, decay, settings, recall_first=not _refused_recall(past, current))
     state: State
     until: datetime | None = current.window_end + settings.cooldown
     repeated = current.window_end in records and records[current.window_end].fired
@@ -193,14 +194,19 @@ def _held_back(
 ) -> tuple[str, str, datetime] | None:
     """Why it is too early to retrain again after what the last retrains have brought."""
     fires = [record for record in past if record.fired]
-    if not fires or not pace or reason == RECALL:
+    if not fires or not pace:
         return None
+    until = fires[-1].window_end + pace
+    if reason == RECALL:
+        held = f"It was refused a short while ago: the next try is from {until:%F %R} on."
+        early = current.window_end < until and _refused_recall(past, current)
+        return ("too_early", held, until) if early else None
     refused, idle = _in_vain(fires, past, current)
     decayed = reason.startswith(("performance_decay", "sustained_decay"))
     times = refused if decayed else idle
     if decayed and not times:
         return None
-    until: datetime = fires[-1].window_end + pace * min(2 ** max(times - 1, 0), MAX_BACK_OFF)
+    until = fires[-1].window_end + pace * min(2 ** max(times - 1, 0), MAX_BACK_OFF)
     if current.window_end >= until:
         return None
     if not times:
@@ -222,10 +228,11 @@ def _in_vain(
         after = [r for r in (*past, current) if fire.window_end < r.window_end <= end]
         if not after:
             continue
+        stayed = all(record.version == fire.version for record in after)
         if fire.reason == RECALL:
-            idle += 1  # what was trained last had to give way to an older one
+            idle += not stayed  # what was trained last had to give way to an older one
             continue
-        if all(record.version == fire.version for record in after):
+        if stayed:
             refused, idle = refused + 1, idle + 1
             continue
         refused = 0
@@ -254,22 +261,33 @@ def _run(verdicts: Sequence[Verdict]) -> int:
     return next((n for n, verdict in enumerate(reversed(counted)) if verdict == "pass"), len(counted))
 
 
+def _refused_recall(past: Sequence[WindowRecord], current: WindowRecord) -> bool:
+    """Whether the last try was a recall and its version has not become champion."""
+    fires = [record for record in past if record.fired]
+    if not fires or fires[-1].reason != RECALL:
+        return False
+    after = [record for record in past if record.window_end > fires[-1].window_end]
+    return all(record.version == fires[-1].version for record in (*after, current))
+
+
 def _wanted(
-    evidence: Sequence[WindowRecord], drift: int, decay: int, settings: Trigger
+    evidence: Sequence[WindowRecord], drift: int, decay: int, settings: Trigger, *, recall_first: bool
 ) -> tuple[str, str] | None:
     """Reason and sentence of the fire that the evidence alone asks for."""
     if not evidence:
         return None
     current = evidence[-1]
-    if current.recall:
-        return RECALL, f"Version {current.recall}, champion before, answers the latest rows better."
-    wanted = _decayed(current, decay, settings) or _drifted(current, drift, settings)
-    if wanted is None and current.short:
+    recall = (RECALL, f"Version {current.recall}, champion before, answers the latest rows better.")
+    if current.recall and recall_first:
+        return recall
+    if wanted := _decayed(current, decay, settings) or _drifted(current, drift, settings):
+        return wanted
+    if current.short:
         return (
             "below_best",
             "This version is within its own baseline, but champions before were clearly better.",
         )
-    return wanted
+    return recall if current.recall else None
 
 
 def _decayed(current: WindowRecord, run: int, settings: Trigger) -> tuple[str, str] | None:

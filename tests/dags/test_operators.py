@@ -196,6 +196,7 @@ def test_checks_pass_fire_once_and_can_be_asked_about_the_past(served, receiver)
         "trigger_id": f"{served.name}/{second.isoformat()}",
         "window_end": second.isoformat(),
         "reason": "sustained_drift",
+        "recall": "",
     }
     assert fired["events"] == [event]
     assert fired["xcoms"]["trigger_retrain"] == event

@@ -44,7 +44,8 @@ def test_the_loop_closes_by_itself_and_a_bad_version_is_taken_back(tmp_path):
     stages = {stage["name"]: stage for stage in report["stages"]}
     assert list(stages) == ["platform", "first_version", "quiet", "drift", "retrain", "after", "rollback"]
     assert len(report["triggers"]) == 1, "nothing before the drift, one retrain after it"
-    assert report["triggers"][0]["reason"] == "sustained_drift"
+    reason = report["triggers"][0]["reason"]
+    assert reason in ("harmful_drift", "sustained_drift"), "whether labels have shown the harm by then"
     assert stages["drift"]["detail"]["windows"] >= 3
     assert report["requests"]["sent"] > 1000
     assert report["requests"]["failed"] == 0
@@ -57,7 +58,7 @@ def test_the_loop_closes_by_itself_and_a_bad_version_is_taken_back(tmp_path):
     assert sorted(versions) == ["1", "2", "3"]
     assert [versions[v]["homeostat.gate"] for v in "123"] == ["passed", "passed", "forced"]
     assert versions["2"]["homeostat.phase"] == "champion"
-    assert versions["2"]["homeostat.reason"] == "sustained_drift"
+    assert versions["2"]["homeostat.reason"] == reason
     assert versions["3"]["homeostat.phase"] == "rolled_back"
     assert sum(stage["seconds"] for stage in report["stages"]) < 600
 

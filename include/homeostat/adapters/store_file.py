@@ -57,15 +57,9 @@ class FileStore:
 
     def list(self, prefix: str) -> list[str]:
         """See :meth:`homeostat.ports.Store.list`."""
-        folder = self.root / folder_of(prefix)
-        found = []
-        with _outage(f"cannot list {folder}"):
-            for where, folders, files in os.walk(folder, onerror=_raise_unless_gone):
-                folders[:] = [name for name in folders if not name.startswith(".")]
-                below = Path(where).relative_to(self.root).as_posix()
-                start = "" if below == "." else f"{below}/"
-                found += [f"{start}{name}" for name in files if not name.startswith(".")]
-        return sorted(found)
+        below = folder_of(prefix)
+        with _outage(f"cannot list {self.root / below}"):
+            return sorted(_files(str(self.root / below), below))
 
     def delete(self, key: str) -> None:
         """See :meth:`homeostat.ports.Store.delete`."""
@@ -96,6 +90,24 @@ class FileStore:
         return Path(name)
 
 
+def _files(folder: str, below: str) -> Iterator[str]:
+    """Keys of the files in a folder, hidden ones left out.
+
+    Strings and scandir, since a log has thousands of parts and is listed at every check.
+    """
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(entry.path, f"{below}{entry.name}/")
+        elif entry.is_file():
+            yield f"{below}{entry.name}"
+
+
 def _publish_once(partial: Path, target: Path, data: bytes) -> None:
     try:
         os.link(partial, target)
@@ -116,11 +128,6 @@ def _same_or_refused(target: Path, data: bytes) -> None:
     if target.read_bytes() != data:
         msg = f"{target} already holds other bytes, and is written once"
         raise AlreadyExists(msg)
-
-
-def _raise_unless_gone(error: OSError) -> None:
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        raise error
 
 
 @contextmanager

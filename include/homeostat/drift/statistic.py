@@ -71,4 +71,5 @@ def _why(counts: Counts) -> str:
     if not counts.unseen:
         return f": all {counts.rows} rows are missing"
     kind = "never seen in the reference" if counts.kind == "category" else "no numbers"
-    return f" that can be placed: {counts.unseen} of {counts.rows} rows are {kind}, the others missing"
+    others = ", the others missing" if counts.unseen < counts.rows else ""
+    return f" that can be placed: {counts.unseen} of {counts.rows} rows are {kind}{others}"

@@ -14,16 +14,17 @@ from homeostat.flows.step import as_json, end_in_failure
 from homeostat.flows.versions import load_facts
 from homeostat.ports import Ports
 
-#: A retrain that has not ended after this long no longer blocks the next.
-LEASE = timedelta(hours=12)
+#: A retrain that has not ended this long after the time its rollout takes no longer blocks the next.
+SLACK = timedelta(hours=12)
 
 
 def assemble(
-    config: ModelConfig, request: RetrainRequest, ports: Ports, *, lease: timedelta = LEASE
+    config: ModelConfig, request: RetrainRequest, ports: Ports, *, lease: timedelta | None = None
 ) -> dict[str, Any]:
     """Take the right of way, read the rows, hold them to their contract, write the snapshot.
 
-    ``lease`` is for how long the right of way is taken. Raises Superseded when this cause was dealt with
+    ``lease`` is for how long the right of way is taken; without it, for as long as shadow and canary can
+    take and some hours more. Raises Superseded when this cause was dealt with
     already or another retrain is under way, and DataError (EmptyWindow, QualityRefused) when the data
     cannot be learnt from.
     """
@@ -37,7 +38,7 @@ def assemble(
     if request.recall and champion is not None and champion.version == request.recall:
         msg = f"version {request.recall} of {config.name} is champion already: there is nothing to try again"
         raise Superseded(msg)
-    claim = ports.ledger.claim(config.name, request.trigger_id, request.run_key, now, lease)
+    claim = ports.ledger.claim(config.name, request.trigger_id, request.run_key, now, lease or _lease(config))
     if not claim.granted:
         raise Superseded(claim.reason)
     request = _begun(ports, config.name, request, now)
@@ -50,6 +51,11 @@ def assemble(
     except HomeostatError as error:
         end_in_failure(config, ports, request.run_key, run_id, error)
         raise
+
+
+def _lease(config: ModelConfig) -> timedelta:
+    rollout = config.shadow.duration + config.canary.step_duration * len(config.canary.steps)
+    return SLACK + 2 * rollout  # twice, since a phase may be extended once
 
 
 def _assembled(config: ModelConfig, request: RetrainRequest, ports: Ports, run_id: str) -> dict[str, Any]:

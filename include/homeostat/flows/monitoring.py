@@ -114,13 +114,15 @@ def _pace(config: ModelConfig) -> timedelta:
 def _lookback(config: ModelConfig) -> timedelta:
     """How much history the trigger and the mean over batches can need."""
     monitor = config.monitor
-    return max(monitor.every * BATCHES, monitor.window * DRIFT_WINDOWS, _pace(config) * 2 * MAX_BACK_OFF)
+    return max(monitor.every * BATCHES, monitor.window * DRIFT_WINDOWS, _pace(config) * 4 * MAX_BACK_OFF)
 
 
 def _unless_under_way(config: ModelConfig, ports: Ports, decision: TriggerDecision) -> TriggerDecision:
     """Hold back while a retrain is on its way: the cure for this drift may be in the canary already."""
-    holder = ports.ledger.holder(config.name, ports.clock.now()) if decision.fire else None
-    if holder is None or decision.repeated:
+    if decision.repeated or not (decision.fire or decision.reason == "backing_off"):
+        return decision
+    holder = ports.ledger.holder(config.name, ports.clock.now())
+    if holder is None:
         return decision
     sentence = f"Retrain {holder} is under way already. Without it: {decision.sentence}"
     return replace(
