@@ -109,6 +109,12 @@ class Backstage:
         """Requests so far that were not answered well."""
         return self.world.traffic.failed if self.world else 0
 
+    def every_request_answered(self) -> None:
+        """Raise StoryError when a client's request failed."""
+        if self.world and self.failed:
+            msg = f"{self.failed} client requests failed: {self.world.traffic.problem}"
+            raise StoryError(msg)
+
     def _first_until(self) -> datetime:
         if self.story.first_until is not None:
             return self.story.first_until.astimezone(UTC)

@@ -20,11 +20,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Traffic:
-    """Every answer so far, in the order of sending."""
+    """Every answer so far, in the order of sending; ``problem`` is what came of the last that failed."""
 
     answers: list[Answer] = field(default_factory=list)
     sent: int = 0
     failed: int = 0
+    problem: str = ""
 
 
 class World(threading.Thread):
@@ -142,4 +143,6 @@ class World(threading.Thread):
     def _note(self, answer: Answer) -> None:
         self.traffic.answers.append(answer)
         self.traffic.sent += 1
-        self.traffic.failed += not answer.ok
+        if not answer.ok:
+            self.traffic.failed += 1
+            self.traffic.problem = answer.problem
