@@ -59,7 +59,7 @@ def make(tmp_path):
 
 
 def reference_of(config, ports):
-    return load_reference(ports.store, "toy", ports.ledger.read("toy").champion.digest)
+    return load_reference(ports, "toy", ports.ledger.read("toy").champion.digest)
 
 
 def report_of(ports, end):

@@ -63,7 +63,7 @@ def two(learn):
 
 def look(config, ports):
     champion = ports.ledger.read("toy").champion
-    return Looked(config, ports, champion, load_reference(ports.store, "toy", champion.digest))
+    return Looked(config, ports, champion, load_reference(ports, "toy", champion.digest))
 
 
 def stand(config, ports, hours, *, flip=True, rows=1, per_hour=60, seed=0):
@@ -162,6 +162,7 @@ def test_whose_bundle_is_gone_is_passed_over_and_the_others_are_compared(config,
     champions = [ports.registry.version("toy", number) for number in ("1", "2", "3")]
     for key in ports.store.list(f"bundles/toy/{champions[0].digest}/"):
         ports.store.delete(key)
+    ports.registry.delete("toy", "1")  # otherwise it would be fetched from there
     assert stand(config, ports, 30, flip=False).recall == ""
     assert set(steps(ports)[(T0 + 30 * HOUR).isoformat()]) == {"3|2"}
 

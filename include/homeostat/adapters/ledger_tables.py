@@ -72,8 +72,14 @@ def make_engine(url: str) -> sa.Engine:
     """Make an engine that gives up within seconds when its database is away; nothing is connected yet."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        timeout = {"connect_timeout": 3} if parsed.get_backend_name() == "postgresql" else {}
-        return sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=10, connect_args=timeout)
+        limits: dict[str, Any] = {}
+        if parsed.get_backend_name() == "postgresql":
+            limits["connect_timeout"] = 3
+        if parsed.drivername in ("postgresql", "postgresql+psycopg2"):
+            from homeostat.adapters.ledger_deadline import Deadlined
+
+            limits["connection_factory"] = Deadlined
+        return sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=5, connect_args=limits)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed, connect_args={"timeout": _BUSY_MS / 1000})

@@ -73,7 +73,7 @@ def register(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         version = ports.registry.version(config.name, request.recall)
         ports.registry.tag(config.name, version.version, {"homeostat.recalled_by": request.run_key})
     else:
-        with bundle_folder(ports.store, config.name, trained["digest"]) as folder:
+        with bundle_folder(ports, config.name, trained["digest"]) as folder:
             version = ports.registry.register(
                 config.name, run_key, trained["run_id"], folder, trained["digest"], tags
             )

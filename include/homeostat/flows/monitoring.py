@@ -44,7 +44,7 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
         sentence = f"{config.name} has no champion yet: start retrain__{config.name} to make the first one"
         return _answer(config, window_end, verdict="not_computable", sentence=sentence)
     champion = traffic.champion
-    reference = load_reference(ports.store, config.name, champion.digest)
+    reference = load_reference(ports, config.name, champion.digest)
     history = ports.history.windows(config.name, since=window_end - _lookback(config))
 
     facts = load_facts(ports.store, config.name, champion.digest)

@@ -7,6 +7,8 @@ versions/<model>/<digest>.json
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,13 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config import ModelConfig
-from homeostat.config.errors import HomeostatError, NotFound
+from homeostat.config.errors import HomeostatError, NotFound, Untrusted
 from homeostat.ports import Ports, Store
 from homeostat.rollout import Traffic, VersionRef
 
 if TYPE_CHECKING:
     from homeostat.profile import Reference
     from homeostat.training import Bundle
+
+logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 
@@ -44,41 +48,95 @@ def put_bundle(store: Store, model: str, digest: str, folder: Path) -> None:
         raise
 
 
-@contextmanager
-def bundle_folder(store: Store, model: str, digest: str) -> Iterator[Path]:
-    """A local copy of a bundle, for as long as the block lasts; NotFound when there is none."""
-    prefix = f"bundles/{model}/{digest}/"
-    keys = store.list(prefix)
-    if not keys:
+def fetch_bundle(store: Store, model: str, digest: str, folder: Path) -> None:
+    """Copy a bundle's files from the Store into a new folder.
+
+    Raises
+    ------
+    NotFound
+        The Store has no such bundle, or not all of it.
+    Untrusted
+        The bytes are not those that the digest names: nothing is left behind.
+    """
+    from homeostat.training.bundle import FILES, tree_digest
+
+    prefix = f"bundles/{model}/{digest.removeprefix('sha256:')}/"
+    if not {prefix + name for name in FILES} <= set(store.list(prefix)):
         msg = f"no bundle {digest[:12]} of {model} in the store: retrain to make a new one"
         raise NotFound(msg)
+    folder.mkdir(parents=True)
+    try:
+        for name in FILES:  # and nothing else that may lie there
+            (folder / name).write_bytes(store.get(prefix + name))
+        found = tree_digest(folder)
+        if found != digest.removeprefix("sha256:"):
+            msg = (
+                f"{store.uri(prefix + MANIFEST)}: the bundle's files have digest {found[:12]}, "
+                f"not {digest[:12]}: they were changed since, and are not loaded"
+            )
+            raise Untrusted(msg)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def bundle_folder(ports: Ports, model: str, digest: str) -> Iterator[Path]:
+    """A local copy of a bundle, for as long as the block lasts.
+
+    What is missing from the Store is taken from the registry and put back.
+
+    Raises
+    ------
+    NotFound
+        Neither has it.
+    Untrusted
+        The bytes are not those that the digest names.
+    """
     with tempfile.TemporaryDirectory(prefix="homeostat-") as temporary:
-        folder = Path(temporary)
-        for key in keys:
-            path = folder / key.removeprefix(prefix)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(store.get(key))
+        folder = Path(temporary) / "bundle"
+        try:
+            fetch_bundle(ports.store, model, digest, folder)
+        except NotFound as lost:
+            registered = [each for each in ports.registry.versions(model) if each.digest == digest]
+            if not registered:
+                raise
+            logger.warning("%s; taken from the registry", lost)
+            ports.registry.fetch(registered[0], folder)
+            _put_back(ports.store, model, digest, folder)
         yield folder
 
 
+def _put_back(store: Store, model: str, digest: str, folder: Path) -> None:
+    for path in folder.iterdir():
+        key = f"bundles/{model}/{digest}/{path.name}"
+        store.put(
+            key, path.read_bytes(), overwrite=True
+        )  # only the digest says which bytes are the right ones
+
+
 def load_version(ports: Ports, config: ModelConfig, digest: str) -> Bundle:
-    """Load a bundle from the Store; Untrusted unless its bytes are those that the digest names."""
+    """Load a bundle; Untrusted unless its bytes are those that the digest names."""
     from homeostat.training import load_bundle
 
     if ports.loaded is not None and digest in ports.loaded:
         return ports.loaded[digest]
-    with bundle_folder(ports.store, config.name, digest) as folder:
+    with bundle_folder(ports, config.name, digest) as folder:
         bundle = load_bundle(folder, ports.trusted_types, digest=digest, config=config)
     if ports.loaded is not None:
         ports.loaded[digest] = bundle
     return bundle
 
 
-def load_reference(store: Store, model: str, digest: str) -> Reference:
-    """The reference profile of a version; NotFound when its bundle is gone."""
+def load_reference(ports: Ports, model: str, digest: str) -> Reference:
+    """The reference profile of a version; NotFound when its bundle is nowhere to be had."""
     from homeostat.profile import Reference
 
-    return Reference.from_bytes(store.get(f"bundles/{model}/{digest}/reference.bin"))
+    try:
+        return Reference.from_bytes(ports.store.get(f"bundles/{model}/{digest}/reference.bin"))
+    except NotFound:
+        with bundle_folder(ports, model, digest) as folder:
+            return Reference.from_bytes((folder / "reference.bin").read_bytes())
 
 
 def put_facts(store: Store, model: str, digest: str, facts: Mapping[str, Any]) -> None:

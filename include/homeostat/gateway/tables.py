@@ -1,0 +1,194 @@
+"""From the ledger's traffic to the routing table in force, as far as its versions are loaded."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+from homeostat.config.errors import HomeostatError
+from homeostat.gateway.batcher import Batcher
+from homeostat.gateway.handover import Handover
+from homeostat.gateway.judging import watched
+from homeostat.gateway.loader import Loaded, Loader, passing
+from homeostat.gateway.metrics import Metrics
+from homeostat.gateway.options import Options
+from homeostat.gateway.routing import Leg, ModelState, Table
+from homeostat.gateway.shadowing import Shadowing
+from homeostat.rollout.evidence import CANDIDATE, CHAMPION, CONTROL
+from homeostat.rollout.phases import Phase, Traffic, VersionRef
+
+logger = logging.getLogger(__name__)
+
+_RETRY_LOAD = 2.0
+
+Versions = Mapping[VersionRef, Loaded | None]
+
+
+class Tables:
+    """Builds tables and swaps them in; loads what they name in threads of its own.
+
+    Parameters
+    ----------
+    loaded
+        Called when a version was loaded, or could not be.
+    """
+
+    def __init__(
+        self,
+        states: Mapping[str, ModelState],
+        loader: Loader,
+        metrics: Metrics,
+        options: Options,
+        *,
+        pool: Executor,
+        handover: Handover,
+        shadowing: Shadowing,
+        loaded: Callable[[], None],
+    ) -> None:
+        self._states = states
+        self._loader = loader
+        self._metrics = metrics
+        self._options = options
+        self._pool = pool
+        self._handover = handover
+        self._shadowing = shadowing
+        self._done = loaded
+        self._loads = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._stop = threading.Event()
+
+    def recall(self) -> None:
+        """Bring up the routing that was last in force here, ledger or no ledger."""
+        for state in self._states.values():
+            kept = self._loader.recall(state.config.name)
+            if kept is not None:
+                self.apply(state, kept)
+
+    def stop(self) -> None:
+        """Load nothing more, and stop the shadows."""
+        self._stop.set()
+        self._loads.shutdown(wait=False, cancel_futures=True)
+        for state in self._states.values():
+            if state.table.shadow is not None:
+                state.table.shadow.stop()
+
+    def apply(self, state: ModelState, traffic: Traffic) -> None:
+        """Swap in the table of this traffic, as far as its versions are loaded; load the others."""
+        old = state.table
+        table = self._build(state, traffic)
+        if table == old:
+            return
+        state.table = table
+        if old.shadow is not None and old.shadow is not table.shadow:
+            self._loads.submit(old.shadow.stop)
+        if old.traffic != traffic:
+            self._metrics.show_traffic(traffic)
+            if traffic.active is None:
+                state.checks = state.checks if traffic.rollout and old.traffic.active else ()
+            self._loader.remember(traffic)
+        in_use = set(_wanted(traffic)) | ({table.champion.ref} if table.champion else set())
+        self._loader.keep(state.config.name, in_use)
+        for key in [key for key in state.batchers if key[0] not in in_use]:
+            del state.batchers[key]
+
+    def _build(self, state: ModelState, traffic: Traffic) -> Table:
+        old = state.table
+        active = traffic.active
+        previous = None if _taken_back(traffic) else traffic.previous
+        loaded: Versions = {ref: self._ready(state, ref) for ref in _wanted(traffic)}
+        champion = self._leg(state, traffic.champion, loaded, CHAMPION)
+        fallback = self._leg(state, previous, loaded, CHAMPION)
+        stand_in = ""
+        if champion is None and traffic.champion is not None:
+            # The last good copy serves while the new one is being loaded, or cannot be.
+            champion = old.champion if old.champion is not None else fallback
+            if champion is not None and champion.ref != traffic.champion:
+                stand_in = champion.ref.version
+        share = active.share if active else 0.0
+        candidate = self._leg(state, active.candidate, loaded, CANDIDATE) if active and share > 0 else None
+        shadow = None
+        if champion is not None and active is not None and not self._stop.is_set():
+            shadow = self._shadowing.of(state, old, active, loaded.get(active.candidate))
+        return Table(
+            traffic=traffic,
+            champion=champion,
+            candidate=candidate if champion is not None else None,
+            control=self._leg(state, traffic.champion, loaded, CONTROL) if candidate is not None else None,
+            previous=fallback if fallback is not champion else None,
+            rollout=traffic.rollout.id if traffic.rollout is not None else "",
+            stage=traffic.rollout.stage if traffic.rollout is not None else "",
+            share=share,
+            shadow=shadow,
+            counted=active is not None or watched(traffic),
+            stand_in=stand_in,
+        )
+
+    def _leg(self, state: ModelState, ref: VersionRef | None, loaded: Versions, role: str) -> Leg | None:
+        ready = loaded.get(ref) if ref is not None else None
+        if ref is None or ready is None:
+            return None
+        name = state.config.name
+        key = (ref, CONTROL if role == CONTROL else "")
+        batcher = state.batchers.get(key)
+        if batcher is None:
+            batcher = state.batchers[key] = Batcher(
+                ready.scorer,
+                self._pool,
+                max_batch_rows=self._options.max_batch_rows,
+                max_waiting_rows=self._options.max_waiting_rows,
+                on_batch=self._metrics.batch.labels(name).observe,
+            )
+        return Leg(ref, batcher, self._metrics.leg(name, ref.version, role))
+
+    def _ready(self, state: ModelState, ref: VersionRef) -> Loaded | None:
+        """The version when it is in memory; otherwise have it loaded."""
+        loaded = self._loader.get(state.config.name, ref)
+        if loaded is not None:
+            self._handover.know(state.config.name, ref, loaded.bundle)
+            return loaded
+        if ref in state.loading or self._stop.is_set():
+            return None
+        failure = state.failures.get(ref)
+        if failure is not None and time.monotonic() < failure[1]:
+            return None
+        state.loading.add(ref)
+        self._loads.submit(self._load, state, ref)
+        return None
+
+    def _load(self, state: ModelState, ref: VersionRef) -> None:
+        name = state.config.name
+        try:
+            self._loader.load(state.config, ref)
+            state.failures.pop(ref, None)
+            self._loader.prune({ref, *self._named()})
+        except Exception as error:  # noqa: BLE001  # whatever a bundle does, the gateway lives
+            self._metrics.load_errors.labels(name).inc()
+            again = passing(error)
+            said = str(error) if isinstance(error, (HomeostatError, OSError)) else repr(error)
+            logger.warning("%s version %s is not loaded: %s", name, ref.version, said)
+            # What can pass is tried again soon; what cannot, now and then: a person may have mended it.
+            state.failures[ref] = (said, time.monotonic() + (_RETRY_LOAD if again else 60.0))
+            if not again:
+                state.shadow_failed[ref] = f"version {ref.version} could not be loaded: {said}"
+        finally:
+            state.loading.discard(ref)
+            self._done()
+
+    def _named(self) -> set[VersionRef]:
+        """Every version that some model's routing names."""
+        traffics = [state.table.traffic for state in self._states.values()]
+        named = {ref for t in traffics for ref in (t.champion, t.previous) if ref is not None}
+        return named | {t.rollout.candidate for t in traffics if t.rollout is not None}
+
+
+def _wanted(traffic: Traffic) -> list[VersionRef]:
+    """The versions that have to be in memory."""
+    candidate = traffic.active.candidate if traffic.active is not None else None
+    return [ref for ref in (traffic.champion, traffic.previous, candidate) if ref is not None]
+
+
+def _taken_back(traffic: Traffic) -> bool:
+    last = traffic.rollout
+    return last is not None and last.phase is Phase.ROLLED_BACK and last.candidate == traffic.previous
