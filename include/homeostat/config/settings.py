@@ -24,6 +24,10 @@ def _running(state: Path) -> dict[str, str]:
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
+def _listed(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The platform's own settings; every one has a default that works on one machine.
@@ -40,6 +44,10 @@ class Settings:
     HOMEOSTAT_CACHE              the gateway's digest-addressed cache (``$STATE/cache``)
     HOMEOSTAT_GATEWAY            the gateway's URL, for clients (``http://127.0.0.1:8080``)
     HOMEOSTAT_CONTROL_TOKEN      bearer token of the gateway's control side (none: control is off)
+    HOMEOSTAT_TOKENS_FILE        named tokens with scopes, see docs/gateway.md (none)
+    HOMEOSTAT_TOKENS             the same list in the variable itself, as JSON (none)
+    HOMEOSTAT_REQUIRE_TOKEN      calls that need a token too, comma-separated: ``predict``, ``label``,
+                                 ``read`` (none; ``label`` as soon as there are named tokens)
     HOMEOSTAT_OVERRIDES          YAML laid over every model.yaml: ``{"*": {...}, name: {...}}``
     HOMEOSTAT_TRUSTED_TYPES      more skops types to trust, comma-separated
     MLFLOW_TRACKING_URI          the MLflow server (``http://127.0.0.1:5000``)
@@ -57,6 +65,9 @@ class Settings:
     overrides: str
     trusted_types: tuple[str, ...]
     tracking_uri: str
+    tokens_file: str = ""
+    tokens: str = ""
+    require_token: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -75,10 +86,11 @@ class Settings:
             gateway=(env.get("HOMEOSTAT_GATEWAY") or "http://127.0.0.1:8080").rstrip("/"),
             control_token=env.get("HOMEOSTAT_CONTROL_TOKEN", ""),
             overrides=env.get("HOMEOSTAT_OVERRIDES", ""),
-            trusted_types=tuple(
-                t.strip() for t in env.get("HOMEOSTAT_TRUSTED_TYPES", "").split(",") if t.strip()
-            ),
+            trusted_types=_listed(env, "HOMEOSTAT_TRUSTED_TYPES"),
             tracking_uri=(env.get("MLFLOW_TRACKING_URI") or "http://127.0.0.1:5000").rstrip("/"),
+            tokens_file=env.get("HOMEOSTAT_TOKENS_FILE", ""),
+            tokens=env.get("HOMEOSTAT_TOKENS", ""),
+            require_token=_listed(env, "HOMEOSTAT_REQUIRE_TOKEN"),
         )
 
     def announce(self) -> None:

@@ -40,6 +40,8 @@ class Gateway:
         self.runtime = runtime
         self.control = control.build(runtime)
         self._max_body = runtime.options.max_body_bytes
+        self._held = 0  # bytes of bodies that came in parts and are not whole yet
+        self._guarded = runtime.door.guards_scoring
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection's request (ASGI 3)."""
@@ -88,6 +90,8 @@ class Gateway:
         request_id = _request_id(headers)
         name, status = "", 200
         try:
+            if self._guarded:
+                self.runtime.door.admit(scope, headers, action)
             state = self._state(model, headers)
             name = state.config.name
             if action == "invocations":
@@ -192,20 +196,32 @@ class Gateway:
             raise _Gone
         body: bytes = message.get("body", b"")
         if message.get("more_body"):
-            chunks = [body]
-            size = len(body)
-            while message.get("more_body"):
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise _Gone
-                chunks.append(message.get("body", b""))
-                size += len(chunks[-1])
-                if size > self._max_body:
-                    raise self._too_large()
-            body = b"".join(chunks)
+            body = await self._whole(body, receive)
         if len(body) > self._max_body:
             raise self._too_large()
         return body
+
+    async def _whole(self, first: bytes, receive: Receive) -> bytes:
+        """The body that began so; what all bodies of this kind hold at a time is bounded."""
+        chunks, size, more = [first], len(first), True
+        self._held += size
+        try:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _Gone
+                chunk: bytes = message.get("body", b"")
+                more = bool(message.get("more_body"))
+                chunks.append(chunk)
+                size += len(chunk)
+                self._held += len(chunk)
+                if size > self._max_body:
+                    raise self._too_large()
+                if self._held > self.runtime.options.max_held_bytes:
+                    raise BadRequest("Too many large requests are being received: try again.", 503)
+        finally:
+            self._held -= size
+        return b"".join(chunks)
 
     def _too_large(self) -> BadRequest:
         return BadRequest(f"The body is larger than {self._max_body} bytes: send fewer rows at a time.", 413)
@@ -277,6 +293,7 @@ def _request_id(headers: Headers) -> str:
 
 async def _refuse(send: Send, error: BadRequest, request_id: str = "") -> None:
     headers = [(b"x-request-id", request_id.encode())] if request_id else []
+    headers.extend(getattr(error, "headers", ()))  # Denied brings its own
     if error.status == 503:
         headers.append((b"retry-after", b"1"))
     body = encode.error(error.sentence, encode.CODES.get(error.status, "ERROR"))

@@ -1,17 +1,15 @@
 """The control side: health, state, metrics, and what a person may order with a token."""
 
-import hmac
-import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, Field
+from fastapi.security import HTTPBearer
+from pydantic import AfterValidator, BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from homeostat.config.errors import (
@@ -24,27 +22,35 @@ from homeostat.config.errors import (
     Untrusted,
 )
 from homeostat.gateway import encode
+from homeostat.gateway.door import WHO, guard
+from homeostat.gateway.public import cleaned
 from homeostat.gateway.state import describe, events_of, health_of
 
 if TYPE_CHECKING:
     from homeostat.gateway.runtime import Runtime
 
-audit = logging.getLogger("homeostat.audit")
-
 Name = str
+
+
+def _one_line(text: str) -> str:
+    """What a person wrote, without what would end a line or steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_one_line)]
 
 
 class RollbackOrder(BaseModel):
     """Why a version is taken back."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=500)] = "by hand"
+    reason: Text = "by hand"
 
 
 class PromoteOrder(BaseModel):
     """Which registered version becomes champion."""
 
     version: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
-    reason: Annotated[str, Field(min_length=1, max_length=500)] = "promoted by hand"
+    reason: Text = "promoted by hand"
 
 
 class Sentence(BaseModel):
@@ -55,32 +61,15 @@ class Sentence(BaseModel):
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """Every control call, refused ones too: one JSON line each in ``audit.jsonl`` and in the log."""
-
-    path: Path
-
-    def write(self, entry: dict[str, Any]) -> None:
-        """Append one line; a full disk does not stop a rollback."""
-        line = json.dumps(entry, default=str)
-        audit.info("%s", line)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError as error:
-            audit.warning("the audit file cannot be written: %s", error)
-
-
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Sentence, "description": text}
     for status, text in {
         400: "The request is wrong; the sentence says how.",
         401: "No token, or not the right form of one.",
-        403: "A wrong token, or none is configured.",
+        403: "A wrong token, one without the scope, or none is configured.",
         404: "No such model or version.",
         409: "It cannot be done now, and why.",
+        413: "More than an order may bring.",
         503: "A service does not answer; try again.",
     }.items()
 }
@@ -115,25 +104,40 @@ def build(runtime: "Runtime") -> FastAPI:
         description="Serves models by the ledger's routing, and takes bad versions back.",
         docs_url=None,  # its page comes from a CDN; /openapi.json does not
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would repeat whatever host the client named
     )
+    app.add_middleware(guard, door=runtime.door)
     app.include_router(_reading(runtime))
+    app.include_router(_page(runtime))
     app.include_router(_ordering(runtime))
     app.include_router(_documented())
 
+    def noted(request: Request, status: int, sentence: str) -> None:
+        """Put an order on record that came to nothing before it was understood."""
+        path = request.url.path
+        if path.startswith("/control/"):
+            who = request.scope.get(WHO, "unknown")
+            runtime.audit.write(
+                {"at": runtime.now(), "by": who, "path": path[:200], "status": status, "said": sentence}
+            )
+
     @app.exception_handler(HomeostatError)
     async def _known(_: Request, error: HomeostatError) -> Response:
-        return failure(status_of(error), str(error))
+        return failure(status_of(error), runtime.clean(str(error)))
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> Response:
+    async def _http(request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers) if error.headers else None
+        noted(request, error.status_code, str(error.detail))
         return failure(error.status_code, str(error.detail), headers)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_: Request, error: RequestValidationError) -> Response:
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return failure(400, f"{where}: {first['msg']}.")
+        sentence = f"{where}: {first['msg']}."
+        noted(request, 400, sentence)
+        return failure(400, sentence)
 
     @app.exception_handler(Exception)
     async def _unknown(_: Request, error: Exception) -> Response:
@@ -151,8 +155,12 @@ def _reading(runtime: "Runtime") -> APIRouter:
         return {"status": "ok"}
 
     @router.get("/health", summary="Whether every served model can answer", responses={503: _ERRORS[503]})
-    async def health() -> Response:
-        body = health_of(runtime)
+    async def health(request: Request) -> Response:
+        body = cleaned(health_of(runtime), runtime.clean)
+        if runtime.door.keyring.trouble:
+            body["troubles"].append(runtime.door.keyring.trouble)
+        if not runtime.door.may_read(request.headers):
+            body = {"status": body["status"]}
         return JSONResponse(body, 200 if body["status"] != "down" else 503)
 
     @router.get("/version", summary="The gateway's own version")
@@ -165,25 +173,34 @@ def _reading(runtime: "Runtime") -> APIRouter:
 
     @router.get("/models", summary="Every served model and where it stands")
     async def models() -> dict[str, Any]:
-        return {"models": [describe(runtime, state) for state in runtime.states.values()]}
+        shown = [describe(runtime, state) for state in runtime.states.values()]
+        return {"models": cleaned(shown, runtime.clean)}
 
     @router.get("/models/{model}", summary="One model: traffic, phase, checks, counters", responses=_READS)
     def model(model: Name) -> dict[str, Any]:
         state = runtime.state(model)
-        return describe(runtime, state) | {"events": events_of(runtime, model, 50)}
+        shown = describe(runtime, state) | {"events": events_of(runtime, model, 50)}
+        return dict(cleaned(shown, runtime.clean))
 
-    @router.get("/", include_in_schema=False)
+    return router
+
+
+def _page(runtime: "Runtime") -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
     def page() -> HTMLResponse:
         html = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
         return HTMLResponse(html, headers={"Content-Security-Policy": _CSP, "Cache-Control": "no-store"})
 
-    @router.get("/overview.json", include_in_schema=False)
+    @router.get("/overview.json")
     def overview() -> dict[str, Any]:
         shown = [
             describe(runtime, state) | {"events": events_of(runtime, name, 8)}
             for name, state in runtime.states.items()
         ]
-        return {"health": health_of(runtime), "version": runtime.version, "models": shown}
+        whole = {"health": health_of(runtime), "version": runtime.version, "models": shown}
+        return dict(cleaned(whole, runtime.clean))
 
     return router
 
@@ -195,20 +212,14 @@ _CSP = (
 
 
 def _ordering(runtime: "Runtime") -> APIRouter:
-    async def allowed(request: Request) -> str:
-        """Let the holder of the token through; put every attempt on record."""
-        who = f"operator@{request.client.host if request.client else 'unknown'}"
-        status, sentence = check_token(request.headers.get("authorization"), runtime.settings.control_token)
-        if status != 200:
-            runtime.audit.write(
-                {"at": runtime.now(), "by": who, "path": request.url.path, "status": status, "said": sentence}
-            )
-            headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-            raise HTTPException(status, sentence, headers)
-        return who
+    async def caller(request: Request) -> str:
+        """Whom the door let in."""
+        return str(request.scope[WHO])
 
-    Operator = Annotated[str, Depends(allowed)]  # noqa: N806  # it is a type
-    router = APIRouter(prefix="/control", tags=["control"], responses=_ERRORS)
+    Operator = Annotated[str, Depends(caller)]  # noqa: N806  # it is a type
+    # The door has asked for the token already; this only puts it into the API's description.
+    described = Security(HTTPBearer(auto_error=False, description="A token with scope control."))
+    router = APIRouter(prefix="/control", tags=["control"], responses=_ERRORS, dependencies=[described])
 
     def ordered(
         who: str, path: str, asked: dict[str, Any], do: Callable[[], dict[str, Any]]
@@ -243,21 +254,6 @@ def _ordering(runtime: "Runtime") -> APIRouter:
         return ordered(who, "/control/flush", {}, runtime.flush)
 
     return router
-
-
-def check_token(header: str | None, token: str) -> tuple[int, str]:
-    """200 for the right bearer token; else the status and the sentence. Compared in constant time."""
-    if not token:
-        return 403, (
-            "Control calls are off: no token is configured. "
-            "Set HOMEOSTAT_CONTROL_TOKEN and start the gateway again."
-        )
-    scheme, _, given = (header or "").partition(" ")
-    if scheme.lower() != "bearer" or not given:
-        return 401, "A control call needs the header 'Authorization: Bearer <HOMEOSTAT_CONTROL_TOKEN>'."
-    if not hmac.compare_digest(given.strip().encode(), token.encode()):
-        return 403, "The token is not the one that this gateway was started with."
-    return 200, ""
 
 
 def _documented() -> APIRouter:

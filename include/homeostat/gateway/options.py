@@ -25,6 +25,18 @@ class Options:
     ----------
     max_body_bytes, max_rows
         What one request may bring; more is answered with 413.
+    max_held_bytes
+        Bodies in parts that are being received, in all; more are answered with 503 and Retry-After.
+    max_header_bytes
+        What a request's headers may take; more is answered with 431.
+    receive_seconds
+        Seconds within which a request must be here whole; a slower one is answered with 408, and a
+        client that never reads its answer is cut off.
+    max_connections
+        Open connections; those beyond it are answered with 503, or dropped when there are twice as many.
+    rate_per_client, rate_burst
+        Requests a second of one client (its token, or else its address), and how many at once; more are
+        answered with 429 and Retry-After. 0, the default, is no limit. Each worker process counts for itself.
     max_waiting_rows
         Rows that may wait for one version; more are answered with 503 and Retry-After.
     max_batch_rows
@@ -51,6 +63,12 @@ class Options:
 
     max_body_bytes: int = 8 * 1024 * 1024
     max_rows: int = 10_000
+    max_held_bytes: int = 256 * 1024 * 1024
+    max_header_bytes: int = 64 * 1024
+    receive_seconds: float = 20.0
+    max_connections: int = 1_000
+    rate_per_client: float = 0.0
+    rate_burst: int = 100
     max_waiting_rows: int = 20_000
     max_batch_rows: int = 4096
     threads: int = 4

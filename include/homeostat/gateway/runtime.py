@@ -17,8 +17,9 @@ from typing import Any
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import NotFound, Refused, Unavailable
 from homeostat.gateway import labels, predictionlog
-from homeostat.gateway.control import Audit
+from homeostat.gateway.audit import Audit
 from homeostat.gateway.controller import Controller, Step
+from homeostat.gateway.door import Door
 from homeostat.gateway.engine import Engine
 from homeostat.gateway.labels import KnownLabels, Label
 from homeostat.gateway.loader import Loader
@@ -26,6 +27,7 @@ from homeostat.gateway.metrics import Metrics
 from homeostat.gateway.options import Options
 from homeostat.gateway.predictionlog import Served
 from homeostat.gateway.protocol import InputSpec
+from homeostat.gateway.public import cleaner
 from homeostat.gateway.routing import ModelState, Table
 from homeostat.gateway.shadow_process import named
 from homeostat.gateway.spool import Flushed, Spool
@@ -69,7 +71,9 @@ class Runtime:
         self.options = options
         self.version = _version()
         self.metrics = Metrics()
+        self.clean = cleaner(settings)
         self.audit = Audit(settings.state / "audit.jsonl")
+        self.door = Door(settings, options, self.audit, ports.clock.now)
         served = {name: config for name, config in models.items() if config.serve == "gateway"}
         self.states = {
             name: ModelState(

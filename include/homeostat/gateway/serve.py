@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from homeostat.gateway.options import Options
+from homeostat.gateway.stderr import log_to_stderr
 
 if TYPE_CHECKING:
     from homeostat.config import ModelConfig, Settings
@@ -29,22 +30,26 @@ def run(settings: Settings, host: str = "0.0.0.0", port: int = 8080) -> None:  #
     """
     # One thread per predict call: the pool already keeps the cores busy, and small batches gain nothing.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
 
     import uvicorn
 
     from homeostat.adapters import build_ports
     from homeostat.gateway.app import create_app
+    from homeostat.gateway.connection import limited
 
-    app = create_app(readable_models(settings), build_ports(settings), settings, Options.from_env())
+    options = Options.from_env()
+    app = create_app(readable_models(settings), build_ports(settings), settings, options)
     uvicorn.run(
         app,
         host=host,
         port=port,
         loop="auto",
-        http="httptools",
+        http=limited(options),  # type: ignore[arg-type]  # uvicorn only calls it
+        ws="none",
         lifespan="on",
         access_log=False,
+        log_config=None,
         log_level="info",
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,

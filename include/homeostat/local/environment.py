@@ -63,6 +63,9 @@ def settings_env(settings: Settings) -> dict[str, str]:
         "HOMEOSTAT_OVERRIDES": settings.overrides,
         "HOMEOSTAT_TRUSTED_TYPES": ",".join(settings.trusted_types),
         "MLFLOW_TRACKING_URI": settings.tracking_uri,
+        "HOMEOSTAT_TOKENS_FILE": settings.tokens_file,
+        "HOMEOSTAT_TOKENS": settings.tokens,
+        "HOMEOSTAT_REQUIRE_TOKEN": ",".join(settings.require_token),
     }
 
 
