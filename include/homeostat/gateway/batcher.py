@@ -59,6 +59,15 @@ class Batcher:
             self._start()
         return future
 
+    def apart(self) -> Batcher:
+        """A collector of the same version for requests that must not lengthen this one's batches."""
+        return Batcher(
+            self.scorer,
+            self._pool,
+            max_batch_rows=self._max_batch_rows,
+            max_waiting_rows=self._max_waiting_rows,
+        )
+
     @property
     def waiting_rows(self) -> int:
         """Rows that wait for the call that runs now."""

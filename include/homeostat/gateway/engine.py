@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from homeostat.gateway.batcher import Busy
+from homeostat.gateway.batcher import Batcher, Busy
 from homeostat.gateway.metrics import Metrics
 from homeostat.gateway.options import Options
 from homeostat.gateway.predictionlog import Served, prediction_ids
@@ -28,6 +29,11 @@ class Answer:
     version: str
     variant: str
     fell_back_from: str = ""
+    confidence: Sequence[float | None] | None = None
+
+
+#: The variant of an answer that its client asked one version for: served and logged, evidence for nothing.
+PINNED = "pinned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class Engine:
         self._metrics = metrics
         self._log = log
         self._trip = trip
+        self._apart: WeakKeyDictionary[Batcher, Batcher] = WeakKeyDictionary()
 
     async def answer(
         self, state: ModelState, rows: Rows, request_id: str, key: str | None, received_at: datetime
@@ -71,8 +78,8 @@ class Engine:
         Raises
         ------
         BadRequest
-            503 while nothing is loaded, 500 when no version could answer, 504 when none did in time,
-            400 for rows from the future.
+            503 while nothing is loaded or a ``log: sync`` cannot be written, 500 when no version could
+            answer, 504 when none did in time, 400 for rows from the future.
         """
         table = state.table
         if table.champion is None:
@@ -83,22 +90,69 @@ class Engine:
         cohorts = table.cohorts(rows, key, request_id)
         if isinstance(cohorts, str):
             part = await self._answer(state, table, cohorts, rows)
-            self._record(state, table, part, rows, _Asked(request_id, ids, received_at))
-            return Answer(part.scored.predictions, part.leg.ref.version, part.variant, part.fell_back_from)
+            waiting = self._record(state, table, part, rows, _Asked(request_id, ids, received_at))
+            if waiting is not None:
+                await self._on_disk([waiting])
+            scored = part.scored
+            return Answer(
+                scored.predictions, part.leg.ref.version, part.variant, part.fell_back_from, scored.confidence
+            )
         pieces = [(variant, picked, rows.take(picked)) for variant, picked in cohorts.items()]
         parts = await asyncio.gather(
             *(self._answer(state, table, variant, piece) for variant, _, piece in pieces)
         )
         merged: list[Any] = [None] * rows.count
+        sure: list[float | None] = [None] * rows.count
+        held = []
         for (_, picked, piece), part in zip(pieces, parts, strict=True):
             for position, value in zip(picked, part.scored.predictions, strict=True):
                 merged[position] = value
+            for position, value in zip(picked, part.scored.confidence or (), strict=False):
+                sure[position] = value
             asked = _Asked(request_id, [ids[i] for i in picked], received_at)
-            self._record(state, table, part, piece, asked)
+            held.append(self._record(state, table, part, piece, asked))
+        await self._on_disk([waiting for waiting in held if waiting is not None])
         versions = dict.fromkeys(part.leg.ref.version for part in parts)
         variants = dict.fromkeys(part.variant for part in parts)
         fell_back = dict.fromkeys(part.fell_back_from for part in parts if part.fell_back_from)
-        return Answer(merged, ",".join(versions), ",".join(variants), ",".join(fell_back))
+        told = any(part.scored.confidence is not None for part in parts)
+        return Answer(
+            merged, ",".join(versions), ",".join(variants), ",".join(fell_back), sure if told else None
+        )
+
+    async def answer_pinned(
+        self, state: ModelState, rows: Rows, request_id: str, version: str, received_at: datetime
+    ) -> Answer:
+        """Answer with one loaded version, wherever the traffic goes; no other version steps in for it.
+
+        What it answers, or that it fails, is evidence for nothing: it is not what the routing sends there.
+
+        Raises
+        ------
+        BadRequest
+            404 when this version is not loaded; the rest as :meth:`answer`.
+        """
+        table = state.table
+        leg = table.named(version)
+        if leg is None:
+            raise BadRequest(
+                "That version is not loaded: only the champion, the candidate and the previous version are.",
+                404,
+            )
+        self._refuse_future(state, rows, received_at)
+        self._count_columns(state, rows)
+        batcher = self._apart.get(leg.batcher)
+        if batcher is None:
+            batcher = self._apart[leg.batcher] = leg.batcher.apart()
+        result = await self._ask(replace(leg, batcher=batcher), rows, self._options.champion_timeout)
+        if not isinstance(result, Scored):
+            raise BadRequest(*_refusal(result))
+        part = _Part(leg, PINNED, result, "" if result.good else _what(result))
+        asked = _Asked(request_id, prediction_ids(request_id, rows.count), received_at)
+        waiting = self._record(state, replace(table, rollout="", shadow=None), part, rows, asked)
+        if waiting is not None:
+            await self._on_disk([waiting])
+        return Answer(result.predictions, version, PINNED, confidence=result.confidence)
 
     async def _answer(self, state: ModelState, table: Table, variant: str, rows: Rows) -> _Part:
         leg, champion = table.leg(variant), table.champion
@@ -200,7 +254,7 @@ class Engine:
         part: _Part,
         rows: Rows,
         asked: _Asked,
-    ) -> None:
+    ) -> asyncio.Future[bool] | None:
         served = Served(
             asked.request_id,
             asked.ids,
@@ -215,9 +269,28 @@ class Engine:
             part.note,
         )
         part.leg.metrics.rows.inc(rows.count)
-        self._log.add(state.config.name, served, rows.count)
+        waiting = None
+        if state.config.log == "sync":
+            waiting = self._log.keep(state.config.name, served, rows.count)
+        else:
+            self._log.add(state.config.name, served, rows.count)
         if table.shadow is not None and table.stage == Phase.SHADOW:
             table.shadow.offer(served)
+        return waiting
+
+    async def _on_disk(self, waiting: list[asyncio.Future[bool]]) -> None:
+        """Hold an answer back until its rows are on the disk; 503 when they are not."""
+        try:
+            async with asyncio.timeout(self._options.champion_timeout):
+                kept = [await each for each in waiting]
+        except TimeoutError:
+            kept = [False]
+        if not all(kept):
+            raise BadRequest(
+                "The prediction log cannot be written, and this model answers nothing that is not logged. "
+                "Try again shortly.",
+                503,
+            )
 
     def _refuse_future(self, state: ModelState, rows: Rows, now: datetime) -> None:
         if rows.times is None:

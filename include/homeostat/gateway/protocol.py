@@ -130,10 +130,17 @@ def parse(body: bytes, spec: InputSpec, *, max_rows: int = 10_000) -> Rows:
     if count > max_rows:
         msg = f"{given[0]} holds {count} rows, more than the {max_rows} that one request may bring."
         raise BadRequest(msg, 413)
-    return _typed(columns, count, spec)
+    return typed_rows(columns, count, spec)
 
 
-def _typed(columns: Mapping[str, list[Any]], count: int, spec: InputSpec) -> Rows:
+def typed_rows(columns: Mapping[str, list[Any]], count: int, spec: InputSpec) -> Rows:
+    """Check and type columns of JSON values by model.yaml; every protocol's rows come by here.
+
+    Raises
+    ------
+    BadRequest
+        A required feature is missing, or a value is not of its column's type.
+    """
     typed: list[list[Any]] = []
     unknown: dict[str, int] = {}
     for name, numeric, categories in zip(spec.names, spec.numeric, spec.categories, strict=True):

@@ -96,6 +96,11 @@ class Table:
             picked.setdefault(variant, []).append(position)
         return next(iter(picked)) if len(picked) == 1 else picked
 
+    def named(self, version: str) -> Leg | None:
+        """The champion, candidate or previous version of this number, when it is loaded."""
+        legs = (self.champion, self.candidate, self.previous)
+        return next((leg for leg in legs if leg is not None and leg.ref.version == version), None)
+
     def leg(self, variant: str) -> Leg | None:
         """The version that answers this cohort."""
         own = {CANDIDATE: self.candidate, CONTROL: self.control}.get(variant)
