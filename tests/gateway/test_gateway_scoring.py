@@ -64,7 +64,8 @@ def test_every_form_of_mlflows_protocol_gives_the_same_answer(served, body):
             400,
             "Row 0, feature 'a': expected a number or null, found text",
         ),
-        ("/models/pump/invocations", b"a,b\n1,2", {"content-type": "text/csv"}, 415, "JSON"),
+        ("/models/pump/invocations", b"a,b\n1,2", {"content-type": "text/csv"}, 400, "'colour' is missing"),
+        ("/models/pump/invocations", b"a,b\n1,2", {"content-type": "text/plain"}, 415, "text/csv"),
         ("/models/nobody/invocations", b"{}", {}, 404, "pump"),
         ("/models/..%2fpump/invocations", b"{}", {}, 400, "no model's name"),
         ("/models/%2e%2e/invocations", b"{}", {}, 400, "no model's name"),
@@ -187,9 +188,11 @@ def test_without_a_champion_it_says_so_and_picks_up_the_first_promotion_by_itsel
         answer = client.score()
         assert answer.status_code == 503
         assert "no champion yet" in answer.json()["message"]
-        assert client.http.get("/ping").status_code == 200
+        assert client.http.get("/ping").status_code == 503
+        assert client.http.get("/v2/health/live").status_code == 200
         world.begin(world.version())
         until(lambda: client.score().status_code == 200, "the first version serves")
+        assert client.http.get("/ping").status_code == 200
 
 
 def test_models_that_are_scored_in_batch_are_not_served(world):

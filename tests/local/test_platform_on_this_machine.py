@@ -57,7 +57,7 @@ def test_it_starts_runs_a_dag_by_hand_and_by_asset_and_leaves_nothing_behind(pro
             *("api-server", "scheduler", "dag-processor", "triggerer"),
         }
         assert httpx.get(f"{platform.mlflow_url}/version", trust_env=False).is_success
-        assert httpx.get(f"{platform.gateway_url}/ping", trust_env=False).is_success
+        assert httpx.get(f"{platform.gateway_url}/v2/health/live", trust_env=False).is_success
 
         airflow = platform.airflow
         airflow.wait_for_dag("tiny")

@@ -62,7 +62,7 @@ def replay_rows(
 def _answers(gateway: str) -> None:
     """Raise Unavailable unless a gateway answers: better said once than for every row of the file."""
     try:
-        there = httpx.get(f"{gateway}/ping", timeout=10, trust_env=False).is_success
+        there = httpx.get(f"{gateway}/v2/health/live", timeout=10, trust_env=False).is_success
         why = "something else answers there"
     except httpx.HTTPError as error:
         there, why = False, re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__

@@ -12,7 +12,8 @@ from urllib.parse import unquote_to_bytes
 
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import HomeostatError
-from homeostat.gateway import control, encode
+from homeostat.gateway import control, encode, protocols
+from homeostat.gateway.engine import Answer
 from homeostat.gateway.labels import parse_labels
 from homeostat.gateway.options import Options
 from homeostat.gateway.protocol import BadRequest, parse
@@ -69,7 +70,7 @@ class Gateway:
                 return
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("raw_path") or scope["path"].encode()
+        path = _path(scope)
         try:
             model, action = _target(path)
         except BadRequest as error:
@@ -96,6 +97,8 @@ class Gateway:
             name = state.config.name
             if action == "invocations":
                 body, extra = await self._invocations(state, headers, receive, request_id)
+            elif action == "infer":
+                body, extra, request_id = await self._infer(scope, state, headers, receive, request_id)
             else:
                 body, extra = await self._labels(state, headers, receive)
         except BadRequest as error:
@@ -111,15 +114,17 @@ class Gateway:
             )
         else:
             await _send(send, 200, body, [*extra, (b"x-request-id", request_id.encode())])
-        if action == "invocations":
+        if action != "labels":
             self.runtime.metrics.requests.labels(name, str(status)).inc()
             self.runtime.metrics.seconds.labels(name).observe(time.perf_counter() - begun)
 
     async def _invocations(
         self, state: ModelState, headers: Headers, receive: Receive, request_id: str
     ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        kind = headers.get(b"content-type", b"")
+        parser = parse if kind in _JSON else protocols.rows_parser(kind)
         body = await self._body(headers, receive)
-        rows = parse(body, state.spec, max_rows=self.runtime.options.max_rows)
+        rows = parser(body, state.spec, max_rows=self.runtime.options.max_rows)
         key = headers.get(b"x-homeostat-key")
         answer = await self.runtime.engine.answer(
             state,
@@ -128,30 +133,52 @@ class Gateway:
             key.decode("latin-1") if key else None,
             self.runtime.ports.clock.now(),
         )
-        return encode.predictions(answer.predictions), [
-            (b"x-homeostat-version", answer.version.encode()),
-            (b"x-homeostat-variant", answer.variant.encode()),
-            *(
-                [(b"x-homeostat-fell-back-from", answer.fell_back_from.encode())]
-                if answer.fell_back_from
-                else []
+        return encode.predictions(answer.predictions), _about(answer)
+
+    async def _infer(
+        self, scope: Scope, state: ModelState, headers: Headers, receive: Receive, request_id: str
+    ) -> tuple[bytes, list[tuple[bytes, bytes]], str]:
+        """Open Inference Protocol: the body's id serves as the request's id where no header gives one."""
+        version = protocols.version_in(_path(scope))
+        protocols.json_only(headers.get(b"content-type", b""))
+        body = await self._body(headers, receive)
+        asked = protocols.parse_infer(body, state.spec, max_rows=self.runtime.options.max_rows)
+        own = asked.id.encode("utf-8", "replace") if asked.id else b""
+        if _ID.fullmatch(own) and not (b"x-request-id" in headers or b"ce-id" in headers):
+            request_id = own.decode("ascii")
+        engine, now = self.runtime.engine, self.runtime.ports.clock.now()
+        if version is None:
+            key = headers.get(b"x-homeostat-key")
+            answer = await engine.answer(
+                state, asked.rows, request_id, key.decode("latin-1") if key else None, now
+            )
+        else:
+            answer = await engine.answer_pinned(state, asked.rows, request_id, version, now)
+        return (
+            protocols.encode_infer(
+                asked, state.config.name, answer.version, answer.predictions, answer.confidence
             ),
-        ]
+            _about(answer),
+            request_id,
+        )
 
     async def _labels(
         self, state: ModelState, headers: Headers, receive: Receive
     ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         runtime = self.runtime
+        protocols.json_only(headers.get(b"content-type", b""))
         body = await self._body(headers, receive)
         parsed = parse_labels(
             body, state.config, runtime.ports.clock.now(), max_rows=runtime.options.max_rows
         )
         taken = state.known_labels.take(parsed)
         name = state.config.name
-        if taken.kept and not runtime.label_log.add(name, taken.kept, len(taken.kept)):
+        if taken.kept and not await runtime.label_log.keep(name, taken.kept, len(taken.kept)):
             state.known_labels.forget(taken.kept)
             raise BadRequest(
-                "The store does not answer and no more labels can be kept. Send them again later.", 503
+                "Labels cannot be kept at the moment: the disk or the store does not take them. "
+                "Send them again later.",
+                503,
             )
         if taken.conflicting:
             runtime.quarantine.add(name, taken.conflicting, len(taken.conflicting))
@@ -185,9 +212,6 @@ class Gateway:
             raise BadRequest(str(error), 404) from None
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        kind = headers.get(b"content-type", b"application/json")
-        if kind not in _JSON and kind.split(b";")[0].strip().lower() not in (b"application/json", b""):
-            raise BadRequest("Send JSON, with the header 'Content-Type: application/json'.", 415)
         length = headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > self._max_body:
             raise self._too_large()
@@ -269,13 +293,29 @@ def _target(path: bytes) -> tuple[str | None, str | None]:
                 raise BadRequest(_BAD_NAME)
             if prefix == b"/models/" and action in (b"invocations", b"labels") and name:
                 return text, action.decode()
-    return None, None
+    return protocols.target(path)
 
 
 _BAD_NAME = (
     "That is no model's name: names are lower-case letters, digits, '-' and '_', "
     "without slashes, dots or escapes."
 )
+
+
+def _path(scope: Scope) -> bytes:
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return path
+
+
+def _about(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """Who answered, as response headers: the same ones in every protocol."""
+    headers = [
+        (b"x-homeostat-version", answer.version.encode()),
+        (b"x-homeostat-variant", answer.variant.encode()),
+    ]
+    if answer.fell_back_from:
+        headers.append((b"x-homeostat-fell-back-from", answer.fell_back_from.encode()))
+    return headers
 
 
 def _checked_name(text: str) -> str:

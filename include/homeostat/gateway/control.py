@@ -23,6 +23,7 @@ from homeostat.config.errors import (
 )
 from homeostat.gateway import encode
 from homeostat.gateway.door import WHO, guard
+from homeostat.gateway.protocols import reading
 from homeostat.gateway.public import cleaned
 from homeostat.gateway.state import describe, events_of, health_of
 
@@ -59,6 +60,7 @@ class Sentence(BaseModel):
     error_code: str
     message: str
     detail: str
+    error: str
 
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -110,6 +112,7 @@ def build(runtime: "Runtime") -> FastAPI:
     app.include_router(_reading(runtime))
     app.include_router(_page(runtime))
     app.include_router(_ordering(runtime))
+    app.include_router(reading.router(runtime))
     app.include_router(_documented())
 
     def noted(request: Request, status: int, sentence: str) -> None:
@@ -150,9 +153,10 @@ def build(runtime: "Runtime") -> FastAPI:
 def _reading(runtime: "Runtime") -> APIRouter:
     router = APIRouter(tags=["state"])
 
-    @router.get("/ping", summary="Whether the process answers")
-    async def ping() -> dict[str, str]:
-        return {"status": "ok"}
+    @router.get("/ping", summary="Whether the models can answer (SageMaker's)", responses={503: _ERRORS[503]})
+    async def ping() -> Response:
+        why = reading.waiting_for(runtime)
+        return failure(503, why, {"Retry-After": "1"}) if why else JSONResponse({"status": "ok"})
 
     @router.get("/health", summary="Whether every served model can answer", responses={503: _ERRORS[503]})
     async def health(request: Request) -> Response:

@@ -13,8 +13,8 @@ def predictions(values: list[Any]) -> bytes:
 
 
 def error(sentence: str, code: str = "BAD_REQUEST") -> bytes:
-    """An error in the form of MLflow's own REST errors, which its clients show to their users."""
-    return orjson.dumps({"error_code": code, "message": sentence, "detail": sentence})
+    """An error under the names by which MLflow's, FastAPI's and Open Inference's clients look for it."""
+    return orjson.dumps({"error_code": code, "message": sentence, "detail": sentence, "error": sentence})
 
 
 CODES = {

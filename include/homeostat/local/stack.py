@@ -170,7 +170,7 @@ class Platform:
             "airflow": (airflow, self._airflow_ready),
         }
         if gateway is not None:
-            waiting["gateway"] = ([gateway], lambda: _answers(f"{self.gateway_url}/ping"))
+            waiting["gateway"] = ([gateway], lambda: _answers(f"{self.gateway_url}/v2/health/live"))
         while waiting:
             for name, (services, ready) in list(waiting.items()):
                 for service in services:
