@@ -1,7 +1,6 @@
-"""The parts on their own: batching, the spool, labels, options."""
+"""The parts on their own: batching, labels, options."""
 
 import asyncio
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -9,16 +8,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from homeostat.config.errors import ConfigError, Unavailable
+from homeostat.config.errors import ConfigError
 from homeostat.gateway.batcher import Batcher, Busy
 from homeostat.gateway.labels import KnownLabels, Label
 from homeostat.gateway.options import Options
 from homeostat.gateway.protocol import Rows
 from homeostat.gateway.scoring import PredictFailed, Scorer
-from homeostat.gateway.spool import Spool
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -91,70 +87,6 @@ def test_requests_whose_client_left_are_not_predicted():
         assert log == [[1], [1]]
 
     asyncio.run(story())
-
-
-@given(
-    st.lists(
-        st.one_of(st.tuples(st.just("add"), st.integers(1, 5)), st.sampled_from(["flush", "away", "back"]))
-    ),
-    st.integers(5, 20),
-)
-@settings(max_examples=80, deadline=None)
-def test_every_row_is_written_once_or_kept_or_counted_as_lost(steps, room):
-    written, away, taken, serial = [], [False], [], 0
-
-    def write(model, sequence, entries):
-        if away[0]:
-            raise Unavailable("away")
-        written.append((sequence, [row for entry in entries for row in entry]))
-
-    spool = Spool("log", write, room)
-    for step in steps:
-        if step == "flush":
-            spool.flush()
-        elif isinstance(step, str):
-            away[0] = step == "away"
-        else:
-            entry = list(range(serial, serial + step[1]))
-            serial += step[1]
-            if spool.add("m", entry, step[1]):
-                taken += entry
-        assert spool.kept <= room
-        assert spool.written + spool.kept + spool.lost == serial
-    away[0] = False
-    spool.flush()
-    assert [row for _, batch in written for row in batch] == taken
-    assert len({sequence for sequence, _ in written}) == len(written)
-    assert spool.lost == serial - len(taken)
-
-
-def test_a_chunk_that_can_never_be_written_is_lost_and_holds_up_no_other():
-    done = []
-
-    def write(model, sequence, entries):
-        if "bad" in entries:
-            raise ValueError("no such column")
-        done.append(entries)
-
-    spool = Spool("log", write, 100)
-    spool.add("m", "bad", 3)
-    spool.flush()
-    spool.add("m", "good", 2)
-    flushed = spool.flush()
-    assert (flushed.written, flushed.kept, flushed.lost, done) == (2, 0, 3, [("good",)])
-
-
-def test_rows_added_from_many_threads_are_all_there():
-    out = []
-    spool = Spool("log", lambda model, sequence, entries: out.extend(entries), 10**6)
-    threads = [threading.Thread(target=lambda: [spool.add("m", i, 1) for i in range(500)]) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads):
-        spool.flush()
-    spool.flush()
-    assert len(out) == 2000
-    assert spool.written == 2000
 
 
 def test_the_memory_of_labels_is_bounded_and_the_first_of_an_id_is_kept():

@@ -254,6 +254,7 @@ class ModelConfig(Section):
     rollback: Rollback = Rollback()
     serve: Literal["gateway", "none"] = "gateway"
     approval: Literal["none", "required"] = "none"
+    log: Literal["async", "sync"] = "async"
     notify: tuple[str, ...] = ()
     _folder: Path = PrivateAttr(default=Path())
 

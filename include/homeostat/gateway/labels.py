@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ import orjson
 from homeostat.config import ModelConfig
 from homeostat.config.labels import label_text
 from homeostat.flows.log import write_labels
+from homeostat.gateway.chunks import Kind, served_here
 from homeostat.gateway.protocol import BadRequest
 from homeostat.ports import Store
 
@@ -118,36 +119,44 @@ def _value(value: Any, index: int, config: ModelConfig) -> str | float:
     return text
 
 
-def writer(
-    store: Store, models: Mapping[str, ModelConfig], gateway: str
-) -> Callable[[str, int, Sequence[tuple[Label, ...]]], object]:
-    """What the label log's spool calls with each chunk."""
+def pack(_: str, entries: Sequence[tuple[Label, ...]]) -> dict[str, Any]:
+    """Labels as columns for the journal."""
+    labels = [label for entry in entries for label in entry]
+    return {
+        "id": [label.id for label in labels],
+        "label": [label.value for label in labels],
+        "at": [label.at for label in labels],
+        "received_at": [label.received_at for label in labels],
+    }
 
-    def write(model: str, sequence: int, entries: Sequence[tuple[Label, ...]]) -> object:
-        labels = [label for entry in entries for label in entry]
+
+def kind(store: Store, models: Mapping[str, ModelConfig]) -> Kind[tuple[Label, ...]]:
+    """The label log, for a spool."""
+
+    def write(gateway: str, model: str, sequence: int, parts: Sequence[Mapping[str, Any]]) -> object:
+        found = _joined(parts)
         columns: dict[str, Sequence[Any]] = {
-            "prediction_id": [label.id for label in labels],
-            "label": [label.value for label in labels],
-            "at": [label.at for label in labels],
-            "received_at": [label.received_at for label in labels],
+            "prediction_id": found["id"],
+            "label": found["label"],
+            "at": [datetime.fromisoformat(at) for at in found["at"]],
+            "received_at": [datetime.fromisoformat(at) for at in found["received_at"]],
         }
-        return write_labels(store, models[model], gateway, sequence, columns)
+        return write_labels(store, served_here(models, model), gateway, sequence, columns)
 
-    return write
+    return Kind("label log", "labels", pack, write)
 
 
-def quarantine_writer(
-    store: Store, gateway: str
-) -> Callable[[str, int, Sequence[tuple[Label, ...]]], object]:
-    """What the spool of conflicting labels calls: one JSON file per chunk, for a person to look at."""
+def quarantine_kind(store: Store) -> Kind[tuple[Label, ...]]:
+    """Labels that say something else than the first of their id: JSON, for a person to look at."""
 
-    def write(model: str, sequence: int, entries: Sequence[tuple[Label, ...]]) -> None:
-        found = [
-            {"id": label.id, "label": label.value, "at": label.at, "received_at": label.received_at}
-            for entry in entries
-            for label in entry
-        ]
-        body = {"reason": "another label for this id came first", "labels": found}
+    def write(gateway: str, model: str, sequence: int, parts: Sequence[Mapping[str, Any]]) -> None:
+        found = _joined(parts)
+        rows = [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
+        body = {"reason": "another label for this id came first", "labels": rows}
         store.put(f"quarantine/{model}/labels/{gateway}-{sequence:08d}.json", orjson.dumps(body))
 
-    return write
+    return Kind("label quarantine", "quarantine", pack, write)
+
+
+def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [value for part in parts for value in part[name]] for name in parts[0]}

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, fields
 from homeostat.config.errors import ConfigError
 
 
-def gateway_id() -> str:
+def gateway_id(name: str = "") -> str:
     """A name that no other gateway, and no earlier run of this one, has: file names are built on it."""
     host = "".join(c for c in socket.gethostname().lower() if c.isalnum() or c == "-")[:24] or "gateway"
-    return f"{host}-{uuid.uuid4().hex[:8]}"
+    return f"{name or host}-{uuid.uuid4().hex[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,19 @@ class Options:
     flush_seconds, flush_rows, keep_rows
         When the prediction log is written, and how many rows are kept while the store is away;
         rows beyond that are served all the same, and counted as lost.
+    journal_seconds
+        How often served rows are handed to the local journal; kill -9 loses what came since, counted.
     shadow_rows
         Rows that may wait for the shadow process; more are dropped and counted.
     known_labels
         How many recent label ids are remembered per model to see doubles.
     max_future_seconds
         How far ahead of the clock a row's timestamp may lie.
+    workers
+        Processes that share the address; each is a whole gateway.
+    gateway
+        ``HOMEOSTAT_GATEWAY_NAME``: what the gateway calls itself in the ledger and in file names, by
+        default after its host; a part that is new with every start is put behind it.
     """
 
     max_body_bytes: int = 8 * 1024 * 1024
@@ -79,9 +86,11 @@ class Options:
     flush_seconds: float = 5.0
     flush_rows: int = 5_000
     keep_rows: int = 200_000
+    journal_seconds: float = 0.05
     shadow_rows: int = 5_000
     known_labels: int = 1_000_000
     max_future_seconds: float = 300.0
+    workers: int = 1
     gateway: str = field(default_factory=gateway_id)
 
     @classmethod
@@ -105,5 +114,5 @@ class Options:
                 msg = f"{key}: found {text!r}, expected more than 0"
                 raise ConfigError(msg)
         if "gateway" in values:  # a fixed name still needs a part that is new with every start
-            values["gateway"] = f"{values['gateway']}-{uuid.uuid4().hex[:8]}"
+            values["gateway"] = gateway_id(str(values["gateway"]))
         return cls(**values)  # type: ignore[arg-type]  # each was converted by its field's type

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.metadata
 import logging
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import NotFound, Refused, Unavailable
-from homeostat.gateway import labels, predictionlog
 from homeostat.gateway.audit import Audit
 from homeostat.gateway.controller import Controller, Step
 from homeostat.gateway.door import Door
 from homeostat.gateway.engine import Engine
-from homeostat.gateway.labels import KnownLabels, Label
+from homeostat.gateway.labels import KnownLabels
 from homeostat.gateway.loader import Loader
 from homeostat.gateway.metrics import Metrics
 from homeostat.gateway.options import Options
-from homeostat.gateway.predictionlog import Served
+from homeostat.gateway.pool import Pool
 from homeostat.gateway.protocol import InputSpec
 from homeostat.gateway.public import cleaner
+from homeostat.gateway.recording import Logs
 from homeostat.gateway.routing import ModelState, Table
 from homeostat.gateway.shadow_process import named
-from homeostat.gateway.spool import Flushed, Spool
+from homeostat.gateway.siblings import Siblings
 from homeostat.ports import Notice, Ports
 from homeostat.rollout import approve, promote, roll_back
 from homeostat.rollout.phases import Traffic, VersionRef
@@ -81,17 +79,13 @@ class Runtime:
             )
             for name, config in served.items()
         }
-        self.log: Spool[Served] = Spool(
-            "prediction log", predictionlog.writer(ports.store, served, options.gateway), options.keep_rows
+        self.logs = Logs(served, ports.store, settings.state, options, self.metrics)
+        self.log, self.label_log = self.logs.predictions, self.logs.labels
+        self.quarantine = self.logs.quarantine
+        self.pool = Pool(options.threads, "predict", patience=options.champion_timeout)
+        self.loader = Loader(
+            settings.cache, ports.registry, settings.trusted_types, named(load), store=ports.store
         )
-        self.label_log: Spool[tuple[Label, ...]] = Spool(
-            "label log", labels.writer(ports.store, served, options.gateway), options.keep_rows
-        )
-        self.quarantine: Spool[tuple[Label, ...]] = Spool(
-            "label quarantine", labels.quarantine_writer(ports.store, options.gateway), options.keep_rows
-        )
-        self.pool = ThreadPoolExecutor(options.threads, thread_name_prefix="predict")
-        self.loader = Loader(settings.cache, ports.registry, settings.trusted_types, named(load))
         self.controller = Controller(
             self.states,
             ports,
@@ -104,30 +98,16 @@ class Runtime:
             trusted_types=settings.trusted_types,
         )
         self.engine = Engine(options, self.metrics, self.log, self.controller.trip)
-        self.log_error = ""
         self.in_flight = 0
-        self._stop = threading.Event()
-        self._flusher = threading.Thread(target=self._flush_now_and_then, name="flush", daemon=True)
-        for spool, series in ((self.log, "log"), (self.label_log, "label_log")):
-            self._gauges(spool, series)
-
-    def _gauges(self, spool: Spool[Any], series: str) -> None:
-        self.metrics.gauge(
-            f"homeostat_{series}_written_rows", f"Rows that the {spool.name} wrote.", lambda: spool.written
-        )
-        self.metrics.gauge(
-            f"homeostat_{series}_kept_rows", f"Rows that wait for the {spool.name}.", lambda: spool.kept
-        )
-        self.metrics.gauge(
-            f"homeostat_{series}_lost_rows", f"Rows that the {spool.name} lost.", lambda: spool.lost
-        )
+        #: The other workers of this gateway, when there are several.
+        self.siblings: Siblings | None = None
 
     # Life
 
     def start(self) -> None:
         """Start the background work; answers begin as soon as a champion is loaded."""
         self.controller.start()
-        self._flusher.start()
+        self.logs.start()
 
     async def stop(self, *, drain_seconds: float = 20.0) -> None:
         """Let requests in flight end, write the logs, stop everything."""
@@ -139,38 +119,19 @@ class Runtime:
 
     def _stop_background(self) -> None:
         self.controller.stop()
-        self._stop.set()
-        if self._flusher.is_alive():
-            self._flusher.join(5.0)
-        with contextlib.suppress(Unavailable):
-            self.flush()
+        self.logs.stop()
         self.pool.shutdown(wait=False, cancel_futures=True)
-        for spool in (self.log, self.label_log):
-            if spool.kept:
-                logger.error("%s: %d rows could not be written before the end", spool.name, spool.kept)
-
-    def _flush_now_and_then(self) -> None:
-        due = time.monotonic() + self.options.flush_seconds
-        while not self._stop.wait(0.1):
-            full = max(self.log.kept, self.label_log.kept) >= self.options.flush_rows
-            if not (time.monotonic() >= due or (full and not self.log_error)):
-                continue
-            due = time.monotonic() + self.options.flush_seconds
-            try:
-                self._write_all()
-            except Exception:  # the thread must live as long as the gateway
-                logger.exception("a flush failed; rows are kept")
-
-    def _write_all(self) -> dict[str, Flushed]:
-        done = {spool.name: spool.flush() for spool in (self.log, self.label_log, self.quarantine)}
-        self.log_error = "; ".join(each.error for each in done.values() if each.error)
-        return done
 
     # What operators and clients ask
 
     def now(self) -> datetime:
         """The clock's time."""
         return self.ports.clock.now()
+
+    @property
+    def log_error(self) -> str:
+        """Why the logs are not written; "" while they are."""
+        return self.logs.error
 
     def state(self, model: str) -> ModelState:
         """A served model; NotFound names those that there are."""
@@ -198,7 +159,7 @@ class Runtime:
             out[name] = sum(
                 s.value for s in samples if s.labels.get("model") == model and s.name.endswith("_total")
             )
-        return out
+        return out | self.logs.lost(model)
 
     def roll_back(self, model: str, reason: str, by: str) -> dict[str, Any]:
         """Take back the candidate, or else the champion; NoPrevious when there is nothing to go back to."""
@@ -247,7 +208,7 @@ class Runtime:
 
     def flush(self) -> dict[str, Any]:
         """Write all buffers now; Unavailable when the store does not answer (the rows are kept)."""
-        done = self._write_all()
+        done = self.logs.flush()
         if self.log_error:
             raise Unavailable(self.log_error)
         return {name.replace(" ", "_"): asdict(flushed) for name, flushed in done.items()}

@@ -1,31 +1,41 @@
-"""Rows on their way to the store: buffered, written in numbered chunks, each once, or counted as lost.
+"""Rows on their way to the store: counted, journaled, written in numbered chunks, each once, or lost.
 
-A chunk keeps its number and its content until it is written, so that a write that was done although it
-seemed to fail is repeated onto the same keys with the same bytes.
+A chunk is one segment of the journal: it keeps its number and its content until it is written, so that a
+write that was done although it seemed to fail is repeated onto the same keys with the same bytes, by this
+process or by the next one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Generic
 
-from homeostat.config.errors import AlreadyExists, Unavailable
+from homeostat.config.errors import Unavailable
+from homeostat.gateway.chunks import Entry, Kind, ship
+from homeostat.gateway.journal import Journal, packed
+from homeostat.gateway.odometer import Odometer
 
 logger = logging.getLogger(__name__)
 
-Entry = TypeVar("Entry")
+#: Rows that are held in memory while the journal cannot be written; more are lost.
+HELD_ROWS = 20_000
+#: A log that lost rows counts as losing for so long.
+LOSING_SECONDS = 10.0
 
+#: A disk that refused is asked again after so long.
+RETRY_SECONDS = 1.0
 
-@dataclass(frozen=True, slots=True)
-class _Chunk(Generic[Entry]):
-    model: str
-    sequence: int
-    entries: tuple[Entry, ...]
-    rows: int
+_Waiting = asyncio.Future[bool]
+#: A model, what was taken in for it, how many rows that is, and who waits until it is on the disk.
+_Taken = tuple[str, Entry, int, _Waiting | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,82 +49,242 @@ class Flushed:
 
 
 class Spool(Generic[Entry]):
-    """A bounded buffer in front of the store, fed from any thread.
+    """Takes rows in from any thread, and keeps them until the store has them.
 
     Parameters
     ----------
-    write
-        ``write(model, sequence, entries)``; Unavailable or OSError mean "try again", anything else
-        means that these entries can never be written.
+    home
+        Gives this process's folder for the journal; OSError while there is none.
     keep_rows
         How many rows are kept while the store is away.
+    asked
+        Set when somebody waits for :meth:`sync`.
     """
 
     def __init__(
-        self, name: str, write: Callable[[str, int, Sequence[Entry]], object], keep_rows: int
+        self,
+        kind: Kind[Entry],
+        home: Callable[[], Path],
+        counts: Odometer,
+        models: Iterable[str],
+        keep_rows: int,
+        *,
+        asked: threading.Event | None = None,
     ) -> None:
-        self.name = name
-        self._write = write
-        self._keep_rows = keep_rows
-        self._open: dict[str, list[Entry]] = {}
-        self._open_rows: dict[str, int] = {}
-        self._sealed: deque[_Chunk[Entry]] = deque()
-        self._sequence = 0
-        self._lock = threading.Lock()
+        self.kind = kind
+        self.name = kind.name
+        self._counts = counts
+        self._lock = counts.lock
+        self._place = {model: counts.place(f"{kind.folder}/{model}/counted") for model in models}
+        self._keep_rows = self._room = keep_rows
+        self._asked = asked or threading.Event()
+        self._journal = Journal(home, kind.folder)
+        self._pending: list[_Taken[Entry]] = []
+        self._unsynced: list[_Waiting] = []
+        self._journaling = threading.Lock()
+        self._syncing = threading.Lock()
         self._flushing = threading.Lock()
+        self._taken_at = time.monotonic()
+        self._retry_at = self._lost_at = float("-inf")
         self.kept = 0
         self.written = 0
-        self.lost = 0
+        self.lost_by: Counter[str] = Counter()
+        self.journal_error = ""
+        self.longest_wait = 0.0
+
+    # Taking in
 
     def add(self, model: str, entry: Entry, rows: int) -> bool:
-        """Take rows in; False when there was no room, and they are lost."""
+        """Count rows and take them in; False when there was no room, and they are lost.
+
+        The journal has them after the next :meth:`commit`.
+        """
         with self._lock:
-            if self.kept + rows > self._keep_rows:
-                self.lost += rows
+            self._counts.add(self._place[model], rows)
+            if self.kept + rows > self._room:
+                self._lose(model, rows)
                 return False
-            self._open.setdefault(model, []).append(entry)
-            self._open_rows[model] = self._open_rows.get(model, 0) + rows
+            self._pending.append((model, entry, rows, None))
             self.kept += rows
         return True
+
+    def keep(self, model: str, entry: Entry, rows: int) -> _Waiting:
+        """Take rows in that must be on the disk before anyone is told; to be awaited on an event loop.
+
+        True when they are there, False when they were refused: then they are not counted either.
+        """
+        done: _Waiting = asyncio.get_running_loop().create_future()
+        with self._lock:
+            if self.kept + rows > self._room:
+                done.set_result(False)
+                return done
+            self._counts.add(self._place[model], rows)
+            self._pending.append((model, entry, rows, done))
+            self.kept += rows
+        self._asked.set()
+        return done
+
+    @property
+    def lost(self) -> int:
+        """Rows lost since the start."""
+        return sum(self.lost_by.values())
+
+    @property
+    def losing(self) -> bool:
+        """Whether rows are not being recorded right now: what happens meanwhile is no evidence."""
+        return bool(self.journal_error) or time.monotonic() - self._lost_at < LOSING_SECONDS
+
+    def _lose(self, model: str, rows: int) -> None:
+        self.lost_by[model] += rows
+        self._lost_at = time.monotonic()
+
+    # To the journal
+
+    def commit(self) -> None:
+        """Hand what was taken in to the journal. Never raises: async rows are held, others refused."""
+        with self._journaling:
+            begun = time.monotonic()
+            with self._lock:
+                taken, self._pending = self._pending, []
+            if taken:
+                self._append(taken, begun)
+                self.longest_wait = max(self.longest_wait, time.monotonic() - self._taken_at)
+            self._taken_at = begun
+
+    def sync(self) -> None:
+        """Commit, wait for the disk once for all that wait, and tell them."""
+        with self._syncing:
+            self.commit()
+            with self._journaling:
+                waiting, self._unsynced = self._unsynced, []
+            if waiting:
+                _tell(waiting, answer=self._on_disk())
+
+    def _on_disk(self) -> bool:
+        try:
+            self._journal.sync()
+        except OSError as error:
+            self._fails(error)
+            return False
+        return True
+
+    def _append(self, taken: list[_Taken[Entry]], now: float) -> None:
+        bad: list[_Taken[Entry]] = []
+        if now >= self._retry_at:
+            try:
+                records = [each for part in _by_model(taken) for each in self._records(part, bad)]
+                if records:
+                    self._journal.append(records)
+            except OSError as error:
+                self._fails(error)
+            else:
+                self._mended()
+                self._unsynced += [each[3] for each in taken if each[3] is not None and each not in bad]
+                self._refuse(bad)
+                return
+        with self._lock:
+            self._pending = [each for each in taken if each[3] is None] + self._pending
+            self._room = min(self._room, self.kept + HELD_ROWS)
+        self._refuse([each for each in taken if each[3] is not None])
+
+    def _records(self, part: list[_Taken[Entry]], bad: list[_Taken[Entry]]) -> list[tuple[str, int, bytes]]:
+        model, rows = part[0][0], sum(each[2] for each in part)
+        try:
+            return [(model, rows, packed(model, rows, self.kind.pack(model, [each[1] for each in part])))]
+        except Exception as error:  # noqa: BLE001  # whatever an entry is made of
+            if len(part) > 1:  # one bad entry must not take its neighbours along
+                return [record for each in part for record in self._records([each], bad)]
+            logger.error("%s: %d rows of %s cannot be written: %r", self.name, rows, model, error)  # noqa: TRY400  # no rows in a log
+            bad += part
+            return []
+
+    def _refuse(self, taken: Sequence[_Taken[Entry]]) -> None:
+        """Whoever waits hears no, and counts as not served; nobody waits for the others, which are lost."""
+        with self._lock:
+            for model, _, rows, done in taken:
+                self.kept -= rows
+                if done is None:
+                    self._lose(model, rows)
+                else:
+                    self._counts.add(self._place[model], -rows)
+        _tell([done for *_, done in taken if done is not None], answer=False)
+
+    def _fails(self, error: OSError) -> None:
+        if not self.journal_error:
+            logger.error("%s: the journal cannot be written: %s", self.name, error)
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self.journal_error = (
+            f"{self.name}: the journal cannot be written ({error.strerror or error}); "
+            "free the disk below the state folder"
+        )
+
+    def _mended(self) -> None:
+        if self.journal_error:
+            logger.warning("%s: the journal is written again", self.name)
+            self.journal_error = ""
+            self._room = self._keep_rows
+
+    # To the store
 
     def flush(self) -> Flushed:
         """Write everything taken in so far. Never raises: what fails is kept, or counted as lost."""
         with self._flushing:
             self._seal()
-            written = 0
-            error = ""
-            while self._sealed and not error:
-                chunk = self._sealed[0]
+            written, error = 0, self.journal_error
+            while self._journal.sealed:
+                path, rows = self._journal.sealed[0]
                 try:
-                    self._write(chunk.model, chunk.sequence, chunk.entries)
+                    lost = ship(path, self.kind, self._counts, rows)
                 except (Unavailable, OSError) as failure:
                     error = (
                         f"{self.name}: the store does not answer ({type(failure).__name__}); rows are kept"
                     )
                     logger.warning("%s: %s", error, failure)
                     break
-                except AlreadyExists as failure:
-                    self._give_up(chunk, failure)
-                except Exception as failure:  # noqa: BLE001  # one bad chunk must not hold up all others
-                    self._give_up(chunk, failure)
-                else:
-                    written += chunk.rows
-                    with self._lock:
-                        self.written += chunk.rows
-                self._sealed.popleft()
+                self._journal.sealed.popleft()
+                done = sum(rows.values()) - sum(lost.values())
+                written += done
                 with self._lock:
-                    self.kept -= chunk.rows
+                    for model, count in lost.items():
+                        self._lose(model, count)
+                    self.written += done
+                    self.kept -= sum(rows.values())
             return Flushed(written, self.kept, self.lost, error)
 
     def _seal(self) -> None:
-        with self._lock:
-            taken, self._open = self._open, {}
-            rows, self._open_rows = self._open_rows, {}
-        for model, entries in taken.items():
-            self._sequence += 1
-            self._sealed.append(_Chunk(model, self._sequence, tuple(entries), rows[model]))
+        self.commit()
+        with self._syncing, self._journaling:
+            waiting, self._unsynced = self._unsynced, []
+            if waiting:
+                _tell(waiting, answer=self._on_disk())
+            self._journal.cut()
 
-    def _give_up(self, chunk: _Chunk[Entry], failure: Exception) -> None:
-        logger.error("%s: %d rows of %s cannot be written: %r", self.name, chunk.rows, chunk.model, failure)
+    def end(self) -> None:
+        """Nothing comes any more: rows that no journal would take are lost."""
         with self._lock:
-            self.lost += chunk.rows
+            for model, _, rows, _ in self._pending:
+                self._lose(model, rows)
+                self.kept -= rows
+            self._pending.clear()
+
+
+def _by_model(taken: Sequence[_Taken[Entry]]) -> Iterable[list[_Taken[Entry]]]:
+    found: dict[str, list[_Taken[Entry]]] = {}
+    for each in taken:
+        found.setdefault(each[0], []).append(each)
+    return found.values()
+
+
+def _tell(waiting: Sequence[_Waiting], *, answer: bool) -> None:
+    loops: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+    for done in waiting:
+        loops.setdefault(done.get_loop(), []).append(done)
+    for loop, group in loops.items():
+        with suppress(RuntimeError):  # the loop has ended, and its requests with it
+            loop.call_soon_threadsafe(_resolve, group, answer)
+
+
+def _resolve(waiting: Sequence[_Waiting], answer: bool) -> None:  # noqa: FBT001  # called by the loop
+    for done in waiting:
+        if not done.done():  # the request may have been given up
+            done.set_result(answer)

@@ -72,6 +72,7 @@ def describe(runtime: Runtime, state: ModelState) -> dict[str, Any]:
         else {"waiting_rows": table.shadow.waiting_rows, "ready": table.shadow.ready.is_set()},
         "load_errors": {ref.version: said for ref, (said, _) in dict(state.failures).items()},
         "counters": runtime.counters(name),
+        "log": runtime.logs.of_model(name),
     }
 
 
