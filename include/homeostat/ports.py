@@ -97,9 +97,20 @@ class Ledger(Protocol):
         """Events with a revision above ``since``, oldest first."""
 
     def add_evidence(
-        self, model: str, rollout: str, gateway: str, at: datetime, tallies: Mapping[tuple[str, str], Tally]
+        self,
+        model: str,
+        rollout: str,
+        gateway: str,
+        at: datetime,
+        tallies: Mapping[tuple[str, str], Tally],
+        *,
+        batch: int = 0,
     ) -> None:
-        """Add counts per (stage, variant) to those of this second; gateways never overwrite each other."""
+        """Add counts per (stage, variant) to those of this second; gateways never overwrite each other.
+
+        A ``batch`` above 0 that is not higher than one that this gateway has added to the rollout before is
+        passed over: what was written although its answer was lost may be sent again.
+        """
 
     def evidence(self, model: str, rollout: str, since: datetime | None = None) -> Evidence:
         """The sum over all gateways (of the seconds from ``since`` on), per (stage, variant)."""

@@ -15,7 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from homeostat.adapters.ledger_tables import EVIDENCE
+from homeostat.adapters.ledger_tables import BATCHES, EVIDENCE
 from homeostat.rollout.evidence import Evidence, Tally
 
 MINUTE, HOUR = 60, 3600
@@ -29,6 +29,14 @@ def insert_if_absent(db: sa.Connection, table: sa.Table) -> Any:
     """An INSERT that does nothing when the primary key is taken, in the dialect's own words."""
     dialect = postgresql if db.dialect.name == "postgresql" else sqlite
     return dialect.insert(table).on_conflict_do_nothing()
+
+
+def is_new(db: sa.Connection, owner: Owner, batch: int) -> bool:
+    """Whether the owner has not added this batch yet; from now on it has."""
+    key = dict(zip(("model", "rollout", "gateway"), owner, strict=True))
+    db.execute(insert_if_absent(db, BATCHES).values(**key, batch=0))
+    here = sa.and_(*(BATCHES.c[name] == value for name, value in key.items()), BATCHES.c.batch < batch)
+    return bool(db.execute(sa.update(BATCHES).where(here).values(batch=batch)).rowcount)
 
 
 def add(db: sa.Connection, owner: Owner, second: int, tallies: Mapping[tuple[str, str], Tally]) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import psycopg2
-import psycopg2.extensions as pg
+import psycopg2  # type: ignore[import-untyped]
+import psycopg2.extensions as pg  # type: ignore[import-untyped]
 
 #: The server gives up a statement, or the wait for a lock, before the client gives up the server.
 LOCK_SECONDS, STATEMENT_SECONDS, CALL_SECONDS = 2.0, 4.0, 5.0
@@ -66,13 +66,13 @@ class _Watch:
 _WATCH = _Watch()
 
 
-class _Cursor(pg.cursor):
+class _Cursor(pg.cursor):  # type: ignore[misc]  # it comes without types
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's own name
-        with _WATCH.over(self.connection):  # type: ignore[arg-type]  # made by it
+        with _WATCH.over(self.connection):
             super().execute(query, vars)
 
 
-class Deadlined(pg.connection):
+class Deadlined(pg.connection):  # type: ignore[misc]  # the same
     """A psycopg2 connection each of whose calls ends within :data:`CALL_SECONDS`.
 
     A call that took too long ends as one whose server closed the connection.

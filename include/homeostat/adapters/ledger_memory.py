@@ -23,6 +23,7 @@ class MemoryLedger:
         self._traffic: dict[str, Traffic] = {}
         self._events: dict[str, list[Event]] = {}
         self._evidence: dict[tuple[str, str], list[tuple[int, str, str, Tally]]] = {}
+        self._batches: dict[tuple[str, str, str], int] = {}
         self._owners: dict[tuple[str, str], str] = {}
         self._leases: dict[str, Lease] = {}
         self._lock = threading.RLock()
@@ -63,13 +64,23 @@ class MemoryLedger:
             return [event for event in self._events.get(model, []) if event.revision > since]
 
     def add_evidence(
-        self, model: str, rollout: str, gateway: str, at: datetime, tallies: Mapping[tuple[str, str], Tally]
+        self,
+        model: str,
+        rollout: str,
+        gateway: str,
+        at: datetime,
+        tallies: Mapping[tuple[str, str], Tally],
+        *,
+        batch: int = 0,
     ) -> None:
         """See :meth:`homeostat.ports.Ledger.add_evidence`."""
         self._answer()
-        del gateway  # nothing is ever overwritten here
         rows = [(int(at.timestamp()), stage, variant, tally) for (stage, variant), tally in tallies.items()]
+        owner = (model, rollout, gateway)
         with self._lock:
+            if batch and batch <= self._batches.get(owner, 0):
+                return
+            self._batches[owner] = max(batch, self._batches.get(owner, 0))
             self._evidence.setdefault((model, rollout), []).extend(rows)
 
     def evidence(self, model: str, rollout: str, since: datetime | None = None) -> Evidence:

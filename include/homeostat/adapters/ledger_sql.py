@@ -120,7 +120,14 @@ class SqlLedger:
         ]
 
     def add_evidence(
-        self, model: str, rollout: str, gateway: str, at: datetime, tallies: Mapping[tuple[str, str], Tally]
+        self,
+        model: str,
+        rollout: str,
+        gateway: str,
+        at: datetime,
+        tallies: Mapping[tuple[str, str], Tally],
+        *,
+        batch: int = 0,
     ) -> None:
         """See :meth:`homeostat.ports.Ledger.add_evidence`.
 
@@ -129,6 +136,8 @@ class SqlLedger:
         owner = (model, rollout, gateway)
         second = int(at.timestamp())
         with self._connect(self._engine) as db:
+            if batch and not evidence_sql.is_new(db, owner, batch):
+                return
             evidence_sql.add(db, owner, second, tallies)
             if second - self._tidied.get(owner, 0) >= evidence_sql.MINUTE:
                 evidence_sql.fold(db, owner, second)

@@ -45,6 +45,16 @@ EVIDENCE = sa.Table(
     sa.Column("tally", sa.Text, nullable=False),
 )
 
+#: The last batch of counts that a gateway added to a rollout, so that none is counted twice.
+BATCHES = sa.Table(
+    "homeostat_batches",
+    METADATA,
+    sa.Column("model", sa.String(64), primary_key=True),
+    sa.Column("rollout", sa.String(255), primary_key=True),
+    sa.Column("gateway", sa.String(255), primary_key=True),
+    sa.Column("batch", sa.BigInteger, nullable=False),
+)
+
 #: Which holder a trigger was granted to; never deleted, so that no trigger is answered twice.
 CLAIMS = sa.Table(
     "homeostat_claims",

@@ -1,7 +1,8 @@
 """What happens beside the answers: evidence to the ledger, decisions from it, the routing that follows.
 
-One thread ticks for all models. Whatever it waits for, answers are given by the table in force; a
-swap is one assignment. The ledger is written by compare-and-swap before anything takes effect.
+A few threads look at all models in turn, and one that waits holds up no other model. Whatever they wait
+for, answers are given by the table in force; a swap is one assignment. The ledger is written by
+compare-and-swap before anything takes effect.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Executor
+from concurrent.futures import wait
 
 from homeostat.config.errors import Unavailable
 from homeostat.flows.swap import Decided, swap
@@ -19,6 +20,7 @@ from homeostat.gateway.judging import Judge, Step
 from homeostat.gateway.loader import Loader
 from homeostat.gateway.metrics import Metrics
 from homeostat.gateway.options import Options
+from homeostat.gateway.pool import Pool
 from homeostat.gateway.predictionlog import Served
 from homeostat.gateway.routing import ModelState
 from homeostat.gateway.shadowing import Shadowing
@@ -27,12 +29,16 @@ from homeostat.gateway.tables import Tables
 from homeostat.ports import Ports
 from homeostat.rollout import evidence_json
 from homeostat.rollout.evidence import Tally
-from homeostat.rollout.phases import Traffic
+from homeostat.rollout.phases import Traffic, VersionRef
 from homeostat.rollout.transitions import Transition
 
 __all__ = ["Controller", "Step"]
 
 logger = logging.getLogger(__name__)
+
+_LOOKING = 4  # models that are looked at side by side
+_PATIENCE = 0.25  # seconds without any of them getting done, after which the others' next turn begins
+_PAUSE = 0.3  # seconds that a model whose look failed is left alone
 
 
 class Controller:
@@ -46,7 +52,7 @@ class Controller:
         metrics: Metrics,
         options: Options,
         *,
-        pool: Executor,
+        pool: Pool,
         log: Spool[Served],
         load_name: str,
         trusted_types: tuple[str, ...],
@@ -58,8 +64,11 @@ class Controller:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
+        self._looks = Pool(min(_LOOKING, len(states) or 1), "look", patience=float("inf"))
+        self._busy: set[str] = set()
         self._next: dict[str, float] = {}
-        self.ledger_error = ""
+        self._paused: dict[str, float] = {}
+        self._troubles: dict[str, str] = {}
         self._handover = Handover(states, ports.ledger, ports.clock, options.gateway)
         shadowing = Shadowing(
             metrics,
@@ -86,18 +95,30 @@ class Controller:
         self._tables.recall()
         self._thread.start()
 
+    @property
+    def ledger_error(self) -> str:
+        """What the ledger's absence looks like; "" while it answers."""
+        return next(iter(dict(self._troubles).values()), "")
+
     def stop(self) -> None:
-        """Stop ticking and stop the shadows; what was counted goes to the ledger."""
+        """Stop ticking and stop the shadows; what was counted goes to the ledger, if it answers."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(5.0)
+        self._looks.shutdown(wait=False, cancel_futures=True)
         self._tables.stop()
         for state in self._states.values():
+            if self.ledger_error or not state.lock.acquire(timeout=1.0):
+                logger.warning("%s: the last counts were not kept", state.config.name)
+                continue
             try:
                 self._handover.hand_over(state)
             except Exception as error:  # noqa: BLE001  # evidence that is lost at the end decides nothing
+                self._troubles[state.config.name] = str(error)
                 logger.warning("%s: the last counts were not kept: %s", state.config.name, error)
+            finally:
+                state.lock.release()
 
     def trip(self, state: ModelState) -> None:
         """A version that takes traffic failed: look now. Called from any thread, never blocks."""
@@ -111,29 +132,53 @@ class Controller:
             self._wake.wait(max(self._options.poll_seconds, spent))
             self._wake.clear()
             begun = time.monotonic()
-            for name, state in self._states.items():
-                if self._stop.is_set():
-                    return
-                try:
-                    self.step(state)
-                    self.ledger_error = ""
-                except Unavailable as error:
-                    self._metrics.ledger_errors.inc()
-                    if not self.ledger_error:
-                        logger.warning("%s: the last known routing stays: %s", name, error)
-                    self.ledger_error = str(error)
-                    self._stop.wait(0.2)
-                except Exception:
-                    logger.exception("%s: the controller's step failed; the routing stays", name)
-                    self._stop.wait(0.2)
+            try:
+                self._round()
+            except Exception:
+                logger.exception("a round of the controller failed; the routing stays")
+                self._stop.wait(_PAUSE)
             spent = time.monotonic() - begun
+
+    def _round(self) -> None:
+        """Look at every model that is not being looked at already, and at the calls that hang."""
+        for state, ref, hanging in self._tables.write_off():
+            self._looks.submit(self._give_up, state, ref, hanging)
+        now = time.monotonic()
+        due = [name for name in self._states if name not in self._busy and now >= self._paused.get(name, 0.0)]
+        self._busy.update(due)
+        left = {self._looks.submit(self._look, name, self._states[name]) for name in due}
+        while left and not self._stop.is_set():
+            done, left = wait(left, timeout=_PATIENCE)
+            if not done:
+                return
+
+    def _look(self, name: str, state: ModelState) -> None:
+        try:
+            self.step(state)
+            self._troubles.pop(name, None)
+        except Unavailable as error:
+            self._metrics.ledger_errors.inc()
+            if not self._troubles:
+                logger.warning("%s: the last known routing stays: %s", name, error)
+            self._troubles[name] = str(error)
+            self._paused[name] = time.monotonic() + _PAUSE
+        except Exception:
+            logger.exception("%s: the controller's step failed; the routing stays", name)
+            self._paused[name] = time.monotonic() + _PAUSE
+        finally:
+            self._busy.discard(name)
+
+    def _give_up(self, state: ModelState, ref: VersionRef, hanging: int) -> None:
+        try:
+            self._judge.give_up(state, ref, hanging)
+        except Exception as error:  # noqa: BLE001  # what hangs is found again, and rates judge it too
+            logger.warning("%s version %s hangs and stays: %s", state.config.name, ref.version, error)
 
     def step(self, state: ModelState) -> None:
         """Read the ledger, follow it, and judge when it is time (or at once after a hard failure)."""
         with state.lock:
             self._handover.count(state)
-            # What was loaded meanwhile serves, ledger or no ledger.
-            self._tables.apply(state, state.table.traffic)
+            self._tables.refresh(state)
             traffic = self._ports.ledger.read(state.config.name)
             state.ledger_seen = self._ports.clock.now()
             self._tables.apply(state, traffic)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from homeostat.gateway.counting import Counts
+from homeostat.gateway.counting import Counts, Tallies
 from homeostat.gateway.routing import ModelState
 from homeostat.ports import Clock, Ledger
 from homeostat.rollout.phases import VersionRef
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    number: int
+    at: datetime
+    tallies: Tallies
 
 
 class Handover:
@@ -25,6 +35,8 @@ class Handover:
         self._clock = clock
         self._gateway = gateway
         self._counts = {name: Counts(state.config) for name, state in states.items()}
+        self._pending: dict[str, dict[str, _Batch]] = {name: {} for name in states}
+        self._serial = itertools.count(1)
 
     def know(self, model: str, ref: VersionRef, bundle: Any) -> None:
         """A version was loaded: its edges and its range are known from now on."""
@@ -41,14 +53,20 @@ class Handover:
                 return
 
     def hand_over(self, state: ModelState) -> None:
-        """Add everything counted to the ledger; Unavailable when it does not answer, and all is kept."""
+        """Add everything counted to the ledger; Unavailable when it does not answer, and all is kept.
+
+        A batch whose answer was lost is sent again as it was, under its number: the ledger counts it once.
+        """
         self.count(state)
-        counts = self._counts[state.config.name]
+        name = state.config.name
+        counts, pending = self._counts[name], self._pending[name]
         for rollout, tallies in counts.drain().items():
-            try:
-                self._ledger.add_evidence(
-                    state.config.name, rollout, self._gateway, self._clock.now(), tallies
-                )
-            except BaseException:
+            if rollout in pending:
                 counts.put_back(rollout, tallies)
-                raise
+            else:
+                pending[rollout] = _Batch(next(self._serial), self._clock.now(), tallies)
+        for rollout, batch in list(pending.items()):
+            self._ledger.add_evidence(
+                name, rollout, self._gateway, batch.at, batch.tallies, batch=batch.number
+            )
+            del pending[rollout]

@@ -12,7 +12,8 @@ from homeostat.gateway.routing import ModelState
 from homeostat.ports import Notice, Ports
 from homeostat.rollout import decide, roll_back, watch
 from homeostat.rollout.evidence import CHAMPION, Tally
-from homeostat.rollout.phases import Phase, Rollout, Traffic
+from homeostat.rollout.health.trip import TRIP
+from homeostat.rollout.phases import Phase, Rollout, Traffic, VersionRef
 from homeostat.rollout.transitions import Transition
 
 #: A champion is judged by what it did lately: a long good record must not hide that it went bad.
@@ -58,6 +59,29 @@ class Judge:
             self._candidate(state, traffic.active)
         elif watched(traffic):
             self._champion(state, traffic)
+
+    def give_up(self, state: ModelState, ref: VersionRef, hanging: int) -> None:
+        """Take back a version whose predict calls do not return.
+
+        A candidate, or a champion still in the first ``step_duration`` of its reign, at the first of them; an
+        older champion at the third: one row that nobody has met before must not undo it.
+        """
+        reason = f"version {ref.version} hangs: {hanging} predict calls have not returned"
+
+        def step(traffic: Traffic) -> Transition | None:
+            now, active = self._ports.clock.now(), traffic.active
+            if active is not None:
+                return roll_back(traffic, reason, now) if active.candidate == ref else None
+            rollout = traffic.rollout
+            if rollout is None or traffic.champion != ref or not watched(traffic):
+                return None
+            fresh = now - rollout.entered_at <= rollout.plan.step_duration
+            return roll_back(traffic, reason, now) if fresh or hanging >= TRIP else None
+
+        champion = state.table.traffic.active is None
+        done = self._change(state, step, self._by)
+        if done is not None and done.kind == "rolled_back" and champion:
+            self._tell(state, done.reason)
 
     def _candidate(self, state: ModelState, rollout: Rollout) -> None:
         if rollout.phase is Phase.REGISTERED and not self._warm(state, rollout):

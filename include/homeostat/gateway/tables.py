@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
 
 from homeostat.config.errors import HomeostatError
 from homeostat.gateway.batcher import Batcher
@@ -15,7 +15,9 @@ from homeostat.gateway.judging import watched
 from homeostat.gateway.loader import Loaded, Loader, passing
 from homeostat.gateway.metrics import Metrics
 from homeostat.gateway.options import Options
+from homeostat.gateway.pool import Call, Pool
 from homeostat.gateway.routing import Leg, ModelState, Table
+from homeostat.gateway.scoring import Scorer
 from homeostat.gateway.shadowing import Shadowing
 from homeostat.rollout.evidence import CANDIDATE, CHAMPION, CONTROL
 from homeostat.rollout.phases import Phase, Traffic, VersionRef
@@ -23,6 +25,10 @@ from homeostat.rollout.phases import Phase, Traffic, VersionRef
 logger = logging.getLogger(__name__)
 
 _RETRY_LOAD = 2.0
+#: Seconds that a version may take to load, and to be fetched as well.
+LOAD_SECONDS, FETCH_SECONDS = 120.0, 300.0
+#: Predict calls of one version that may hang at a time; then it gets no more of the threads.
+MOST_HUNG = 4
 
 Versions = Mapping[VersionRef, Loaded | None]
 
@@ -43,7 +49,7 @@ class Tables:
         metrics: Metrics,
         options: Options,
         *,
-        pool: Executor,
+        pool: Pool,
         handover: Handover,
         shadowing: Shadowing,
         loaded: Callable[[], None],
@@ -56,7 +62,10 @@ class Tables:
         self._handover = handover
         self._shadowing = shadowing
         self._done = loaded
-        self._loads = ThreadPoolExecutor(1, thread_name_prefix="load")
+        # What is in the cache never waits for what has to be fetched.
+        self._loads = Pool(2, "load", patience=LOAD_SECONDS)
+        self._fetches = Pool(4, "fetch", patience=FETCH_SECONDS)
+        self._locks = {name: threading.RLock() for name in states}
         self._stop = threading.Event()
 
     def recall(self) -> None:
@@ -69,20 +78,69 @@ class Tables:
     def stop(self) -> None:
         """Load nothing more, and stop the shadows."""
         self._stop.set()
-        self._loads.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._loads, self._fetches):
+            pool.shutdown(wait=False, cancel_futures=True)
         for state in self._states.values():
             if state.table.shadow is not None:
                 state.table.shadow.stop()
 
+    def refresh(self, state: ModelState) -> None:
+        """Build the table in force anew: what was loaded meanwhile serves, ledger or no ledger."""
+        with self._locks[state.config.name]:
+            self._apply(state, state.table.traffic)
+
     def apply(self, state: ModelState, traffic: Traffic) -> None:
         """Swap in the table of this traffic, as far as its versions are loaded; load the others."""
+        with self._locks[state.config.name]:
+            self._apply(state, traffic)
+
+    def write_off(self) -> list[tuple[ModelState, VersionRef, int]]:
+        """Versions whose predict call was just found to hang, and how many of theirs do.
+
+        Their requests go on through new collectors. A version that does not get loaded is given up.
+        """
+        for call in (*self._loads.write_off(), *self._fetches.write_off()):
+            if call.function == self._load:
+                state, ref = call.args
+                said = "loading it does not come to an end"
+                state.failures[ref] = (said, time.monotonic())
+                state.shadow_failed[ref] = f"version {ref.version} could not be loaded: {said}"
+        found = []
+        for owner in map(self._owner, self._pool.write_off()):
+            if owner is None:
+                continue
+            state, ref = owner
+            count = self._hanging(state, ref)
+            logger.error("%s version %s: %d predict calls hang", state.config.name, ref.version, count)
+            with self._locks[state.config.name]:
+                for key in [key for key in state.batchers if key[0] == ref]:
+                    del state.batchers[key]
+                self._apply(state, state.table.traffic)
+            found.append((state, ref, count))
+        return found
+
+    def _owner(self, call: Call) -> tuple[ModelState, VersionRef] | None:
+        scorer = next((arg for arg in call.args if isinstance(arg, Scorer)), None)
+        if scorer is None:
+            return None
+        ref = VersionRef(scorer.version, scorer.digest)
+        for state in self._states.values():
+            loaded = self._loader.get(state.config.name, ref)
+            if loaded is not None and loaded.scorer is scorer:
+                return state, ref
+        return None
+
+    def _hanging(self, state: ModelState, ref: VersionRef) -> int:
+        return sum(self._owner(call) == (state, ref) for call in self._pool.hanging())
+
+    def _apply(self, state: ModelState, traffic: Traffic) -> None:
         old = state.table
         table = self._build(state, traffic)
         if table == old:
             return
         state.table = table
         if old.shadow is not None and old.shadow is not table.shadow:
-            self._loads.submit(old.shadow.stop)
+            threading.Thread(target=old.shadow.stop, name="stop-shadow", daemon=True).start()
         if old.traffic != traffic:
             self._metrics.show_traffic(traffic)
             if traffic.active is None:
@@ -132,6 +190,8 @@ class Tables:
         name = state.config.name
         key = (ref, CONTROL if role == CONTROL else "")
         batcher = state.batchers.get(key)
+        if batcher is None and self._hanging(state, ref) >= MOST_HUNG:
+            return None
         if batcher is None:
             batcher = state.batchers[key] = Batcher(
                 ready.scorer,
@@ -154,7 +214,8 @@ class Tables:
         if failure is not None and time.monotonic() < failure[1]:
             return None
         state.loading.add(ref)
-        self._loads.submit(self._load, state, ref)
+        pool = self._loads if self._loader.cached(ref) else self._fetches
+        pool.submit(self._load, state, ref)
         return None
 
     def _load(self, state: ModelState, ref: VersionRef) -> None:
@@ -174,6 +235,8 @@ class Tables:
                 state.shadow_failed[ref] = f"version {ref.version} could not be loaded: {said}"
         finally:
             state.loading.discard(ref)
+            with contextlib.suppress(Exception):  # the controller builds it too, and says what is wrong
+                self.refresh(state)
             self._done()
 
     def _named(self) -> set[VersionRef]:
