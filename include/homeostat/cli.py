@@ -299,11 +299,25 @@ def gateway(
     port: Annotated[
         int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)
     ] = 8080,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that answer. Default: HOMEOSTAT_GATEWAY_WORKERS, or 1.",
+            min=1,
+            max=64,
+        ),
+    ] = None,
 ) -> None:
-    """Run a gateway: serves every model's champion, and canaries by the ledger."""
+    """Run a gateway: serves every model's champion, and canaries by the ledger.
+
+    Example: `homeostat gateway --host 0.0.0.0 --workers 4`
+
+    What it must not take in, how long it waits and what it keeps is set by HOMEOSTAT_GATEWAY_ variables;
+    docs/gateway.md lists them.
+    """
     from homeostat.commands import serve_gateway
 
-    serve_gateway(Settings.from_env(), host, port)
+    serve_gateway(Settings.from_env(), host, port, workers)
 
 
 @app.command()

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import socket
+from dataclasses import replace
 
 from homeostat.commands.console import print_json, say
 from homeostat.config import Settings
-from homeostat.config.errors import Unavailable
 
 
-def serve_gateway(settings: Settings, host: str, port: int) -> None:
+def serve_gateway(settings: Settings, host: str, port: int, workers: int | None) -> None:
     """Serve until told to stop; Unavailable when the address cannot be listened on."""
+    from homeostat.gateway.options import Options
     from homeostat.gateway.serve import run
 
-    try:
-        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
-            pass
-    except OSError as error:
-        why = str(error.strerror or error).partition(" (while")[0]
-        msg = f"cannot listen on {host}, port {port}: {why}; choose another with --port (0 takes a free one)"
-        raise Unavailable(msg) from None
-    run(settings, host, port)
+    options = Options.from_env()
+    run(settings, host, port, replace(options, workers=workers) if workers else options)
 
 
 def write_new(settings: Settings, model: str, *, as_json: bool) -> None:

@@ -21,11 +21,11 @@ from homeostat.config.errors import (
     Unavailable,
     Untrusted,
 )
-from homeostat.gateway import encode
+from homeostat.gateway import encode, whole
 from homeostat.gateway.door import WHO, guard
-from homeostat.gateway.protocols import reading
+from homeostat.gateway.protocols import openapi, reading
 from homeostat.gateway.public import cleaned
-from homeostat.gateway.state import describe, events_of, health_of
+from homeostat.gateway.state import events_of
 
 if TYPE_CHECKING:
     from homeostat.gateway.runtime import Runtime
@@ -113,7 +113,8 @@ def build(runtime: "Runtime") -> FastAPI:
     app.include_router(_page(runtime))
     app.include_router(_ordering(runtime))
     app.include_router(reading.router(runtime))
-    app.include_router(_documented())
+    app.include_router(openapi.stubs())
+    openapi.describe(app, runtime)
 
     def noted(request: Request, status: int, sentence: str) -> None:
         """Put an order on record that came to nothing before it was understood."""
@@ -159,8 +160,8 @@ def _reading(runtime: "Runtime") -> APIRouter:
         return failure(503, why, {"Retry-After": "1"}) if why else JSONResponse({"status": "ok"})
 
     @router.get("/health", summary="Whether every served model can answer", responses={503: _ERRORS[503]})
-    async def health(request: Request) -> Response:
-        body = cleaned(health_of(runtime), runtime.clean)
+    def health(request: Request) -> Response:
+        body = cleaned(whole.health(runtime), runtime.clean)
         if runtime.door.keyring.trouble:
             body["troubles"].append(runtime.door.keyring.trouble)
         if not runtime.door.may_read(request.headers):
@@ -173,17 +174,16 @@ def _reading(runtime: "Runtime") -> APIRouter:
 
     @router.get("/metrics", summary="For Prometheus", response_class=Response)
     def metrics() -> Response:
-        return Response(runtime.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(whole.metrics(runtime), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @router.get("/models", summary="Every served model and where it stands")
-    async def models() -> dict[str, Any]:
-        shown = [describe(runtime, state) for state in runtime.states.values()]
-        return {"models": cleaned(shown, runtime.clean)}
+    def models() -> dict[str, Any]:
+        return {"models": cleaned(whole.models(runtime), runtime.clean)}
 
     @router.get("/models/{model}", summary="One model: traffic, phase, checks, counters", responses=_READS)
     def model(model: Name) -> dict[str, Any]:
-        state = runtime.state(model)
-        shown = describe(runtime, state) | {"events": events_of(runtime, model, 50)}
+        runtime.state(model)  # NotFound says which there are
+        shown = whole.models(runtime, model)[0] | {"events": events_of(runtime, model, 50)}
         return dict(cleaned(shown, runtime.clean))
 
     return router
@@ -199,12 +199,9 @@ def _page(runtime: "Runtime") -> APIRouter:
 
     @router.get("/overview.json")
     def overview() -> dict[str, Any]:
-        shown = [
-            describe(runtime, state) | {"events": events_of(runtime, name, 8)}
-            for name, state in runtime.states.items()
-        ]
-        whole = {"health": health_of(runtime), "version": runtime.version, "models": shown}
-        return dict(cleaned(whole, runtime.clean))
+        shown = [model | {"events": events_of(runtime, model["name"], 8)} for model in whole.models(runtime)]
+        said = {"health": whole.health(runtime), "version": runtime.version, "models": shown}
+        return dict(cleaned(said, runtime.clean))
 
     return router
 
@@ -255,65 +252,6 @@ def _ordering(runtime: "Runtime") -> APIRouter:
 
     @router.post("/flush", summary="Write the prediction log's buffers to the store now")
     def flush(who: Operator) -> dict[str, Any]:
-        return ordered(who, "/control/flush", {}, runtime.flush)
+        return ordered(who, "/control/flush", {}, lambda: whole.flush(runtime))
 
-    return router
-
-
-def _documented() -> APIRouter:
-    """The hot path, for OpenAPI only: the app answers these before FastAPI sees them."""
-    router = APIRouter(tags=["scoring"])
-    body = {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {"type": "object"},
-                    "examples": {
-                        "records": {"value": {"dataframe_records": [{"temp": 0.3, "season": "1"}]}},
-                        "split": {"value": {"dataframe_split": {"columns": ["temp"], "data": [[0.3]]}}},
-                    },
-                }
-            },
-        }
-    }
-    labels = {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {"type": "object"},
-                    "examples": {"one": {"value": {"labels": [{"id": "prediction id", "label": 1}]}}},
-                }
-            },
-        }
-    }
-    wrong = {status: {"model": Sentence} for status in (400, 404, 413, 415, 500, 503, 504)}
-
-    async def never() -> dict[str, Any]:
-        raise HTTPException(405, "Use POST.")
-
-    for path, summary, extra in (
-        ("/invocations", "Score rows with the only served model (MLflow's protocol)", body),
-        ("/models/{model}/invocations", "Score rows with this model (MLflow's protocol)", body),
-        ("/models/{model}/labels", "Hand in the truth about earlier predictions", labels),
-    ):
-        if "{model}" in path:
-
-            async def named(model: Name) -> dict[str, Any]:
-                del model
-                return await never()
-
-            handler: Callable[..., Any] = named
-        else:
-            handler = never
-        router.add_api_route(
-            path,
-            handler,
-            methods=["POST"],
-            summary=summary,
-            openapi_extra=extra,
-            responses=wrong,  # type: ignore[arg-type]
-            operation_id=path.strip("/").replace("/", "_").replace("{model}", "model"),
-        )
     return router

@@ -2,48 +2,112 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
 import logging
 import os
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from homeostat.gateway.options import Options
+from homeostat.config.errors import Unavailable
+from homeostat.gateway.options import Options, gateway_id
 from homeostat.gateway.stderr import log_to_stderr
 
 if TYPE_CHECKING:
     from homeostat.config import ModelConfig, Settings
+    from homeostat.gateway.app import Gateway, Message, Receive, Scope, Send
+    from homeostat.gateway.runtime import Runtime
+    from homeostat.gateway.siblings import Place
+
+    App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
 #: Requests in flight get this long to end after SIGTERM; SageMaker and Kubernetes kill after 30 s.
 DRAIN_SECONDS = 20
+#: How long a worker that starts may load its versions before it takes connections all the same.
+WARM_UP_SECONDS = 10.0
+_BACKLOG = 2048
 
 
-def run(settings: Settings, host: str = "0.0.0.0", port: int = 8080) -> None:  # noqa: S104  # a server in a container
+def run(
+    settings: Settings,
+    host: str = "0.0.0.0",  # noqa: S104  # a server in a container
+    port: int = 8080,
+    options: Options | None = None,
+    *,
+    load: str = "",
+) -> None:
     """Serve until SIGTERM or Ctrl-C, then let requests in flight end and write the logs.
 
     A model whose model.yaml cannot be read is left out, and the log says why.
+
+    Parameters
+    ----------
+    load
+        The function that loads bundles, as ``module:name``, instead of ours; a seam for tests.
 
     Raises
     ------
     ConfigError
         A setting is wrong.
+    Unavailable
+        The address cannot be listened on.
     """
+    _prepare()
+    options = options or Options.from_env()
+    listening = listen(host, port)
+    where = f"[{host}]" if ":" in host else host
+    logger.info("listening on http://%s:%d", where, listening.getsockname()[1])
+    if options.workers == 1:
+        _serve(_application(settings, options, load), options, listening)
+        return
+    from homeostat.gateway.workers import Supervisor
+
+    work = functools.partial(_work, settings, options, load)
+    code = Supervisor(work, listening, options.workers, settings.state).run()
+    if code:
+        sys.exit(code)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the address; Unavailable when it cannot be, with what to do."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        why = str(error.strerror or error).partition(" (while")[0]
+        msg = f"cannot listen on {host}, port {port}: {why}; choose another with --port (0 takes a free one)"
+        raise Unavailable(msg) from None
+
+
+def _prepare() -> None:
     # One thread per predict call: the pool already keeps the cores busy, and small batches gain nothing.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     log_to_stderr()
 
-    import uvicorn
 
+def _application(settings: Settings, options: Options, load: str) -> Gateway:
     from homeostat.adapters import build_ports
     from homeostat.gateway.app import create_app
+    from homeostat.gateway.runtime import LOAD_BUNDLE
+
+    ports = build_ports(settings)
+    return create_app(readable_models(settings), ports, settings, options, load=load or LOAD_BUNDLE)
+
+
+def _serve(app: App, options: Options, listening: socket.socket) -> None:
+    import uvicorn
+
     from homeostat.gateway.connection import limited
 
-    options = Options.from_env()
-    app = create_app(readable_models(settings), build_ports(settings), settings, options)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         loop="auto",
         http=limited(options),  # type: ignore[arg-type]  # uvicorn only calls it
         ws="none",
@@ -53,7 +117,55 @@ def run(settings: Settings, host: str = "0.0.0.0", port: int = 8080) -> None:  #
         log_level="info",
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
-        backlog=2048,
+        backlog=_BACKLOG,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run([listening])
+
+
+def _work(settings: Settings, options: Options, load: str, listening: socket.socket, place: Place) -> None:
+    """One worker: a whole gateway with a name and evidence of its own, that knows its siblings."""
+    _prepare()
+    from homeostat.gateway.siblings import Siblings
+
+    name = options.gateway.rpartition("-")[0]
+    options = replace(options, gateway=gateway_id(f"{name}-w{place.index}"))
+    app = _application(settings, options, load)
+    app.runtime.siblings = Siblings(place)
+    _serve(warmed_up(app), options, listening)
+
+
+def warmed_up(app: Gateway) -> App:
+    """The application, which takes connections only once its versions are loaded: its siblings have time."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+
+        async def held(message: Message) -> None:
+            siblings = app.runtime.siblings
+            if message["type"] == "lifespan.startup.complete" and siblings is not None:
+                from homeostat.gateway.whole import answers
+
+                end = time.monotonic() + WARM_UP_SECONDS
+                while not _settled(app.runtime) and time.monotonic() < end:  # noqa: ASYNC110  # once, at the start
+                    await asyncio.sleep(0.02)
+                siblings.listen(asyncio.get_running_loop(), answers(app.runtime))
+            await send(message)
+
+        await app(scope, receive, held)
+
+    return wrapped
+
+
+def _settled(runtime: Runtime) -> bool:
+    """Whether every model answers, or the ledger says that it has no champion, or why it cannot be loaded."""
+    return all(
+        state.table.champion is not None
+        or (state.ledger_seen is not None and state.table.traffic.champion is None)
+        or state.table.traffic.champion in state.failures
+        for state in runtime.states.values()
     )
 
 

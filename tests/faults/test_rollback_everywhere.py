@@ -1,0 +1,77 @@
+"""A version that is taken back by hand answers nobody any more within a second, in any worker."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from faults.gateway_processes import NOBODY, ROOT, Load, ask, installation, until
+
+NAMES = ("gateway-a", "gateway-b")
+CLI = "from homeostat.cli import main; main()"
+
+
+@pytest.fixture(scope="module")
+def two_gateways(tmp_path_factory):
+    with installation(tmp_path_factory.mktemp("two")) as made:
+        made.begin(made.version(NAMES))
+        for name in NAMES:
+            made.start(name, 2)
+        for gateway in made.gateways:
+            gateway.ready(2)
+        yield made
+
+
+def by_http(made):
+    order = {"reason": "it answers nonsense"}
+    status, _, body = ask(made.gateways[0].port, "POST", "/control/models/pump/rollback", order)
+    assert status == 200, body
+
+
+def by_command_line(gateway_url):
+    def order(made):
+        env = made.env(
+            "gateway-a", HOMEOSTAT_GATEWAY=gateway_url or f"http://127.0.0.1:{made.gateways[1].port}"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", CLI, "rollback", "pump", "--reason", "it answers nonsense"],
+            env={**os.environ, **env, "PYTHONPATH": str(ROOT / "include")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    return order
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "order",
+    [by_http, by_command_line(""), by_command_line(NOBODY)],
+    ids=["http", "command line", "command line, no gateway reached"],
+)
+def test_taken_back_by_hand_it_answers_nobody_after_a_second_and_no_request_fails(two_gateways, order):
+    made = two_gateways
+    bad = made.version(NAMES)  # only a person knows what is wrong with it
+    ports = [gateway.port for gateway in made.gateways]
+    with Load(ports, 6, pause=0.005) as load:
+        made.begin(bad)
+        until(lambda: load.seen(bad.version), "the candidate answers")
+        time.sleep(0.5)
+        order(made)
+        decided = made.ledger.events("pump")[-1]
+        assert (decided.kind, decided.reason) == ("rolled_back", "it answers nonsense")
+        # The ledger's time is the decision; both clocks are this machine's.
+        moment = decided.at.timestamp() - time.time() + time.monotonic()
+        time.sleep(1.5)
+    assert load.failed == []
+    last = max(answer.at for answer in load.answers if answer.version == bad.version)
+    assert last - moment <= 1.0
+    asked_before = sum(answer.version == bad.version for answer in load.answers if answer.at < moment)
+    assert asked_before > 20
+    assert sum(answer.sent > moment + 1.0 for answer in load.answers) > 20
