@@ -27,6 +27,8 @@ from homeostat.rollout import Plan, VersionRef, begin
 
 TOKEN = "a-token-for-tests"
 LOAD = "gateway.gateway_harness:load"
+#: Set, it ends the predict calls that hang.
+RELEASED = threading.Event()
 FAST = Options(flush_seconds=0.3, tick_seconds=0.1, poll_seconds=0.03, candidate_timeout=0.5)
 
 
@@ -62,6 +64,8 @@ class FakePredictor:
     def predict(self, frame: pd.DataFrame) -> Any:
         self.calls += 1
         time.sleep(self.manifest.get("slow", 0.0))
+        if (frame["a"] == self.manifest.get("hangs_on")).any():
+            RELEASED.wait(60)
         if self.manifest.get("raises") or (frame["a"] == -666).any():
             raise ValueError("a message that quotes row 4711")
         a, b = frame["a"].to_numpy(), frame["b"].to_numpy()

@@ -137,7 +137,7 @@ def _connect() -> S3Client:
     elsewhere = bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
     config = Config(
         connect_timeout=3,
-        read_timeout=30,
+        read_timeout=10,
         retries={"mode": "standard", "total_max_attempts": 3},
         max_pool_connections=16,
         # Servers other than Amazon's often know buckets by path only, and no checksum trailers.

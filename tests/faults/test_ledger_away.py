@@ -1,0 +1,185 @@
+"""The ledger cut off, slow, swallowing everything or resetting connections, while the gateway serves."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from faults.fault_proxy import FaultProxy
+from gateway.gateway_harness import make_world, model_config, serving, until
+from homeostat.adapters import open_ledger
+from homeostat.adapters.ledger_deadline import CALL_SECONDS
+from homeostat.adapters.ledger_memory import MemoryLedger
+from homeostat.config.errors import Unavailable
+from homeostat.rollout import Phase
+from homeostat.rollout.evidence import Tally
+
+ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def proxy(postgres_url):
+    url = sa.make_url(postgres_url)
+    with FaultProxy(url.host, url.port, delay=0.4) as made:
+        yield made
+
+
+@pytest.fixture
+def through(proxy, postgres_url):
+    url = sa.make_url(postgres_url).set(port=proxy.port)
+    ledger = open_ledger(url.render_as_string(hide_password=False))
+    yield ledger
+    proxy.switch("pass")
+    ledger.close()
+
+
+@pytest.fixture
+def direct(postgres_url):
+    ledger = open_ledger(postgres_url)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def world(tmp_path, through):
+    """A world of a name of its own, since the database is everybody's; canary steps take no time."""
+    name = f"pump-{uuid.uuid4().hex[:6]}"
+    config = model_config(name, canary={"steps": [0.5], "step_duration": "1s", "min_samples": 1000})
+    return make_world(tmp_path, config, ledger=through)
+
+
+def answers_of(direct, name):
+    return sum(tally.answers for tally in direct.evidence(name, "rollout-2").values())
+
+
+@pytest.mark.parametrize("fault", ["refuse", "blackhole", "reset", "slow"])
+def test_answers_go_on_evidence_is_kept_and_nothing_advances_while_the_ledger_is(world, direct, proxy, fault):
+    name = world.config.name
+    world.begin(world.version())
+    with serving(world) as client:
+        client.ready(name)
+        world.begin(world.version(), skip_shadow=True)
+        until(lambda: client.runtime.states[name].table.candidate is not None, "the canary began")
+        client.score(model=name)
+        before = direct.read(name)
+        with proxy.having(fault):
+            spent = []
+            end = time.monotonic() + 1.5
+            sent = 1
+            while time.monotonic() < end:
+                begun = time.perf_counter()
+                answer = client.score(ROW | {"unit": sent}, model=name)
+                spent.append(time.perf_counter() - begun)
+                assert answer.status_code == 200
+                sent += 1
+                time.sleep(0.02)
+            if fault != "slow":  # slowly is how the rollout may go on
+                assert direct.read(name).rollout.phase is before.rollout.phase
+        spent.sort()
+        assert spent[int(len(spent) * 0.99)] < 0.3, "no answer waits for the ledger, whose calls take longer"
+        until(lambda: answers_of(direct, name) == sent, "every answer is counted, and once", 20)
+        time.sleep(0.3)
+        assert answers_of(direct, name) == sent
+        until(lambda: client.http.get("/health").json()["status"] == "ok", "health is good again", 20)
+        assert direct.read(name).champion.version == "1", "too little evidence promotes nobody"
+
+
+def test_a_call_into_a_black_hole_ends_within_seconds_and_the_next_one_works(through, proxy, monkeypatch):
+    monkeypatch.setattr("homeostat.adapters.ledger_deadline.CALL_SECONDS", 1.0)
+    through.read("pump")
+    with proxy.having("blackhole"):
+        begun = time.monotonic()
+        with pytest.raises(Unavailable, match="does not answer"):  # the open connection, then a new one
+            through.read("pump")
+        assert time.monotonic() - begun < 8
+    assert through.read("pump").revision == 0
+
+
+def test_a_lock_that_nobody_releases_ends_a_write_within_seconds(through, postgres_url):
+    name = f"pump-{uuid.uuid4().hex[:6]}"
+    through.add_evidence(name, "r", "g", NOW, {("shadow", "shadow"): Tally(1)}, batch=1)
+    engine = sa.create_engine(postgres_url)
+    with engine.begin() as other:
+        other.execute(sa.text("SELECT * FROM homeostat_batches WHERE model = :m FOR UPDATE"), {"m": name})
+        begun = time.monotonic()
+        with pytest.raises(Unavailable, match="lock timeout"):
+            through.add_evidence(name, "r", "g", NOW, {("shadow", "shadow"): Tally(1)}, batch=2)
+        assert time.monotonic() - begun < CALL_SECONDS
+    engine.dispose()
+    through.add_evidence(name, "r", "g", NOW, {("shadow", "shadow"): Tally(1)}, batch=2)
+    assert through.evidence(name, "r")["shadow", "shadow"].answers == 2
+
+
+class StuckFor(MemoryLedger):
+    """A ledger that keeps one model waiting."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.go_on = model, threading.Event()
+        self.go_on.set()
+
+    def read(self, model):
+        if model == self.model:
+            self.go_on.wait(20)
+        return super().read(model)
+
+
+def test_one_model_that_waits_for_the_ledger_holds_up_no_other(tmp_path):
+    ledger = StuckFor("stuck")
+    stuck = make_world(tmp_path, model_config("stuck"), ledger=ledger)
+    free = replace(stuck, config=model_config("free"), serial=10)
+    for world in (stuck, free):
+        world.begin(world.version())
+    with serving(stuck, models={w.config.name: w.config for w in (stuck, free)}) as client:
+        client.ready("stuck")
+        client.ready("free")
+        ledger.go_on.clear()
+        time.sleep(0.3)
+        try:
+            free.begin(free.version(raises=True), skip_shadow=True)
+            state = client.runtime.states["free"]
+            until(lambda: state.table.candidate is not None, "the other model's canary began", 3)
+            for unit in range(20):
+                assert client.score(ROW | {"unit": unit}, model="free").status_code == 200
+            until(lambda: free.traffic().rollout.phase is Phase.ROLLED_BACK, "it was taken back", 3)
+            assert client.score(model="stuck").status_code == 200
+        finally:
+            ledger.go_on.set()
+
+
+class NoEvidence(MemoryLedger):
+    """A ledger that answers, but takes no counts."""
+
+    away = False
+
+    def add_evidence(self, *args, **more):
+        if self.away:
+            super().add_evidence(*args, **more)  # written, and the answer is lost
+            raise Unavailable("the evidence is away")
+        super().add_evidence(*args, **more)
+
+
+def test_evidence_whose_answer_was_lost_is_counted_once(tmp_path):
+    ledger = NoEvidence()
+    world = make_world(tmp_path, ledger=ledger)
+    world.begin(world.version())
+    with serving(world) as client:
+        client.ready()
+        world.begin(world.version(), skip_shadow=True)
+        until(lambda: client.runtime.states["pump"].table.candidate is not None, "the canary began")
+        ledger.away = True
+        for unit in range(30):
+            assert client.score(ROW | {"unit": unit}).status_code == 200
+            time.sleep(0.02)
+        assert world.traffic().rollout.phase is Phase.CANARY
+        ledger.away = False
+        until(lambda: answers_of(ledger, "pump") >= 30, "the counts are there")
+        time.sleep(0.5)
+        assert answers_of(ledger, "pump") == 30
