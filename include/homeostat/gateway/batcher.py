@@ -1,7 +1,8 @@
 """Requests that wait together are predicted together; one alone never waits.
 
-While a version's predict call runs in a worker thread, arrivals queue up; when it is done, the whole
-queue goes as one batch. There is no timer: an idle version answers at once, a busy one in larger batches.
+There is no timer. What the event loop finds to read in one go is one batch, predicted in a worker thread.
+For a version that answers fast the loop stands aside (see :mod:`homeostat.gateway.pace`); one that takes
+longer is left to its thread, arrivals queue up meanwhile, and the whole queue goes as the next batch.
 """
 
 from __future__ import annotations
@@ -9,12 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor, Future
 
+from homeostat.gateway.pace import ASIDE, Pace
 from homeostat.gateway.protocol import Rows
 from homeostat.gateway.scoring import PredictFailed, Scored, Scorer, score
 
-Waiting = tuple[Rows, "asyncio.Future[Scored]"]
+#: A request's rows, what they wait for, and when that is given up (on the loop's clock).
+Waiting = tuple[Rows, "asyncio.Future[Scored]", float]
+Results = list["Scored | PredictFailed"]
+
+#: Passes of the event loop for which more requests are gathered, while each pass brings some.
+_PASSES = 8
 
 
 class Busy(Exception):
@@ -34,6 +41,7 @@ class Batcher:
         on_batch: Callable[[int], None] | None = None,
     ) -> None:
         self.scorer = scorer
+        self.pace = Pace(max_batch_rows)
         self._pool = pool
         self._max_batch_rows = max_batch_rows
         self._max_waiting_rows = max_waiting_rows
@@ -41,9 +49,13 @@ class Batcher:
         self._waiting: deque[Waiting] = deque()
         self._waiting_rows = 0
         self._running = False
+        self._due = False
 
-    def submit(self, rows: Rows) -> asyncio.Future[Scored]:
-        """Queue one request's rows; the future ends with :class:`Scored` or :class:`PredictFailed`.
+    def submit(self, rows: Rows, seconds: float = 3600.0) -> asyncio.Future[Scored]:
+        """Queue one request's rows.
+
+        The future ends with :class:`Scored`, or with :class:`PredictFailed`, or with TimeoutError when
+        ``seconds`` are over.
 
         Raises
         ------
@@ -52,11 +64,16 @@ class Batcher:
         """
         if self._waiting_rows and self._waiting_rows + rows.count > self._max_waiting_rows:
             raise Busy
-        future: asyncio.Future[Scored] = asyncio.get_running_loop().create_future()
-        self._waiting.append((rows, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Scored] = loop.create_future()
+        end = loop.time() + seconds
+        self._waiting.append((rows, future, end))
         self._waiting_rows += rows.count
-        if not self._running:
-            self._start()
+        if self._running:
+            _give_up_at(loop, end, future)
+        elif not self._due:
+            self._due = True
+            loop.call_soon(self._gather, 0, _PASSES)
         return future
 
     def apart(self) -> Batcher:
@@ -73,34 +90,85 @@ class Batcher:
         """Rows that wait for the call that runs now."""
         return self._waiting_rows
 
+    def _gather(self, seen: int, passes: int) -> None:
+        """Predict as soon as a pass of the event loop brings nothing more."""
+        rows = self._waiting_rows
+        if rows == seen or rows >= self._max_batch_rows or not passes:
+            self._start()
+        else:
+            asyncio.get_running_loop().call_soon(self._gather, rows, passes - 1)
+
     def _start(self) -> None:
+        self._due = False
+        batch, size = self._take()
+        self._running = bool(batch)
+        if not batch:
+            return
+        if self._on_batch is not None:
+            self._on_batch(size)
+        try:
+            work = self._pool.submit(score, self.scorer, [rows for rows, _, _ in batch])
+        except RuntimeError:  # the pool takes no more work
+            self._deliver(batch, [PredictFailed("the gateway is stopping")] * len(batch))
+            return
+        loop = asyncio.get_running_loop()
+        if self.pace.quick(size):
+            if _ended(work, ASIDE):
+                self.pace.in_time(size)
+                self._done(batch, work)
+                return
+            self.pace.late(size)
+        for _, future, end in batch:
+            _give_up_at(loop, end, future)
+        asyncio.wrap_future(work, loop=loop).add_done_callback(lambda done: self._done(batch, done))
+
+    def _take(self) -> tuple[list[Waiting], int]:
         batch: list[Waiting] = []
         size = 0
         while self._waiting and (not batch or size + self._waiting[0][0].count <= self._max_batch_rows):
-            rows, future = self._waiting.popleft()
-            self._waiting_rows -= rows.count
-            if future.cancelled():  # its client left, or its deadline passed
+            waiting = self._waiting.popleft()
+            self._waiting_rows -= waiting[0].count
+            if waiting[1].done():  # its client left, or its time is over
                 continue
-            batch.append((rows, future))
-            size += rows.count
-        if not batch:
-            self._running = False
-            return
-        self._running = True
-        if self._on_batch is not None:
-            self._on_batch(size)
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._pool, score, self.scorer, [rows for rows, _ in batch])
-        work.add_done_callback(lambda done: self._done(batch, done))
+            batch.append(waiting)
+            size += waiting[0].count
+        return batch, size
 
-    def _done(self, batch: Sequence[Waiting], done: asyncio.Future[list[Scored | PredictFailed]]) -> None:
+    def _done(self, batch: Sequence[Waiting], done: Future[Results] | asyncio.Future[Results]) -> None:
         error = PredictFailed("the gateway is stopping") if done.cancelled() else done.exception()
-        results = [error] * len(batch) if error is not None else done.result()
-        for (_, future), result in zip(batch, results, strict=True):
+        self._deliver(batch, [error] * len(batch) if error is not None else done.result())
+
+    def _deliver(self, batch: Sequence[Waiting], results: Sequence[Scored | BaseException]) -> None:
+        for (_, future, _), result in zip(batch, results, strict=True):
             if future.done():
                 continue
             if isinstance(result, BaseException):
                 future.set_exception(result)
             else:
                 future.set_result(result)
-        self._start()
+        self._running = False
+        if self._waiting:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._gather, 0, _PASSES)
+
+
+def _ended(work: Future[Results], seconds: float) -> bool:
+    """Wait for a call; False when it takes longer."""
+    try:
+        work.exception(seconds)
+    except TimeoutError:
+        return False
+    except CancelledError:
+        return True
+    return True
+
+
+def _give_up_at(loop: asyncio.AbstractEventLoop, end: float, future: asyncio.Future[Scored]) -> None:
+    """End a future with TimeoutError at that time."""
+
+    def over() -> None:
+        if not future.done():
+            future.set_exception(TimeoutError())
+
+    handle = loop.call_at(end, over)
+    future.add_done_callback(lambda _: handle.cancel())

@@ -159,6 +159,8 @@ class Engine:
         assert leg is not None  # noqa: S101  # answer() looked
         assert champion is not None  # noqa: S101  # the same
         if leg is table.candidate:
+            if table.control is not None:  # timed alike: either both are waited for, or none
+                leg.batcher.pace = table.control.batcher.pace
             return await self._candidate(state, table, leg, champion, rows)
         return await self._champion(state, table, leg, variant, rows)
 
@@ -214,7 +216,7 @@ class Engine:
 
     async def _ask(self, leg: Leg, rows: Rows, seconds: float) -> Scored | PredictFailed:
         try:
-            return await asyncio.wait_for(leg.batcher.submit(rows), seconds)
+            return await leg.batcher.submit(rows, seconds)
         except PredictFailed as error:
             return error
         except TimeoutError:
