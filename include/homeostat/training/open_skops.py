@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,10 @@ def _own(strangers: set[str], model: str, config: ModelConfig | None) -> set[str
 
         register_folder(config)
         for module in sorted({name.rpartition(".")[0] for name in named}):
-            if (config.folder / Path(*module.split(".")[2:])).with_suffix(".py").is_file():
+            inner = module.split(".")[2:]
+            if not all(part.isidentifier() for part in inner):
+                continue  # a name out of the file must not become a path
+            if (config.folder / Path(*inner)).with_suffix(".py").is_file():
                 importlib.import_module(module)
     return {name for name in named if defined_in_model(name, model)}
 
@@ -74,19 +78,42 @@ def _unknown(path: Path, unknown: list[str], model: str) -> str:
     return f"{path}: holds types that are not trusted: {', '.join(unknown)}; nothing was loaded; {cure}"
 
 
+_BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, OSError, NotImplementedError, RuntimeError, EOFError)
+
+
 def _check_zip(data: bytes, path: Path) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError) as error:
+            _check_size(data, path, entries, 0)
+            # Only now is anything unpacked: sparse matrices lie in the file as zip files of their own.
+            _check_size(data, path, entries, sum(_inner_size(archive, entry) for entry in entries))
+    except _BROKEN as error:
         msg = f"{path}: is not a skops file ({error}): not loaded"
         raise Untrusted(msg) from error
-    whole = sum(entry.file_size for entry in entries)
+    _check_names(path, entries)
+
+
+def _check_size(data: bytes, path: Path, entries: list[zipfile.ZipInfo], inner: int) -> None:
+    whole = sum(entry.file_size for entry in entries) + inner
     schema = sum(entry.file_size for entry in entries if entry.filename == "schema.json")
     small = whole <= MAX_UNPACKED and schema <= MAX_SCHEMA and len(entries) <= MAX_ENTRIES
     if not small or whole > max(MAX_RATIO * len(data), 1024**2):
         msg = f"{path}: {len(data)} bytes would unpack to {whole} in {len(entries)} entries: not loaded"
         raise Untrusted(msg)
+
+
+def _inner_size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
+    """What an entry unpacks to if it is a zip file itself, by the bytes from which numpy tells."""
+    with archive.open(entry) as file:
+        if file.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
+            return 0
+    with zipfile.ZipFile(io.BytesIO(archive.read(entry))) as inner:
+        return sum(each.file_size for each in inner.infolist())
+
+
+def _check_names(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+    schema = any(entry.filename == "schema.json" and entry.file_size for entry in entries)
     strange = [e.filename for e in entries if "/" in e.filename or "\\" in e.filename or ".." in e.filename]
     if strange or not schema:
         why = f"an entry named {strange[0]!r}" if strange else "no schema.json"

@@ -1,0 +1,283 @@
+"""How often, how much, how slowly: what one client can take from the others."""
+
+import contextlib
+import socket
+import threading
+import time
+from dataclasses import replace
+
+import httpx
+import pytest
+import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.gateway_harness import LOAD, Client, make_world, serving, until
+from homeostat.gateway import create_app
+from homeostat.gateway.connection import limited
+from homeostat.gateway.rate import Bucket, Rates
+
+HEAD = b"POST /models/pump/invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+BODY = b'{"dataframe_records": [{"a": 1, "b": 0, "colour": "red"}]}'
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.floats(0.1, 1000),
+    st.integers(1, 50),
+    st.lists(st.floats(0, 2), min_size=1, max_size=200),
+)
+def test_no_more_is_let_in_than_burst_and_rate_allow_and_a_refusal_says_when(rate, burst, gaps):
+    bucket, now, taken = Bucket(rate, burst), 0.0, 0
+    for gap in gaps:
+        now += gap
+        wait = bucket.take(now)
+        if wait == 0:
+            taken += 1
+        else:
+            assert 0 < wait <= 1 / rate * (1 + 1e-9)
+            assert bucket.take(now + wait * (1 + 1e-6) + 1e-9) == 0
+            now += wait * (1 + 1e-6) + 1e-9
+            taken += 1
+    assert taken <= burst + now * rate + 1e-3
+
+
+def test_clients_have_a_rate_each_in_bounded_memory():
+    rates = Rates(1.0, 2, remembered=100)
+    assert [rates.take("a", 0.0), rates.take("a", 0.0)] == [0, 0]
+    assert rates.take("a", 0.0) == 1.0
+    assert rates.take("b", 0.0) == 0
+    for number in range(10_000):
+        rates.take(f"client {number}", 0.0)
+    assert len(rates._buckets) == 100
+
+
+def test_beyond_its_rate_a_client_gets_429_and_when_to_come_back(tmp_path):
+    world = make_world(tmp_path)
+    world.begin(world.version())
+    with serving(world, rate_per_client=0.2, rate_burst=3) as client:
+        client.ready()
+        answers = [client.score() for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+        assert answers[3].json()["error_code"] == "TOO_MANY_REQUESTS"
+        assert 4 <= int(answers[3].headers["retry-after"]) <= 6
+        assert client.labels({"id": "x", "label": 1}).status_code == 429
+        # A person who takes a version back is not held up by traffic.
+        assert all(client.order("flush").status_code == 200 for _ in range(10))
+        assert 'homeostat_requests_total{model="",status="429"} 2.0' in client.http.get("/metrics").text
+
+
+def test_large_bodies_in_parts_may_hold_so_much_memory_and_no_more(tmp_path):
+    world = make_world(tmp_path)
+    world.begin(world.version())
+    with serving(world, max_held_bytes=300_000, max_body_bytes=1_000_000) as client:
+        client.ready()
+        with connected(client) as first:
+            first.sendall(HEAD + b"Content-Length: 900000\r\n\r\n" + b" " * 200_000)
+            until(lambda: client.app._held >= 200_000, "the first body is being received")
+            with connected(client) as second:
+                second.sendall(HEAD + b"Content-Length: 900000\r\n\r\n" + b" " * 200_000)
+                assert b" 503 " in second.recv(1000).split(b"\r\n")[0]
+            assert client.score().status_code == 200
+        until(lambda: client.app._held == 0, "what the client that left held is free")
+
+
+# Connections, with the protocol that the real server uses
+
+
+@contextlib.contextmanager
+def guarded(world, **changes):
+    options = replace(world.options, **changes)
+    app = create_app({world.config.name: world.config}, world.ports, world.settings, options, load=LOAD)
+    config = uvicorn.Config(
+        app, port=0, log_level="warning", lifespan="on", access_log=False, http=limited(options), ws="none"
+    )
+    config.timeout_graceful_shutdown = 1
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until(lambda: server.started, "the server has started")
+    client = Client(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", app)
+    try:
+        client.ready()
+        yield client
+    finally:
+        client.http.close()
+        server.should_exit = True
+        thread.join(10.0)
+
+
+def connected(client):
+    host, port = client.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def to_the_end(sock):
+    """Everything that still comes, and how long until the other side closed."""
+    begun, got = time.monotonic(), b""
+    with contextlib.suppress(ConnectionError):
+        while chunk := sock.recv(65536):
+            got += chunk
+    return got, time.monotonic() - begun
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory):
+    world = make_world(tmp_path_factory.mktemp("impatient"))
+    world.begin(world.version())
+    with guarded(world, receive_seconds=0.6, max_header_bytes=20_000, max_body_bytes=100_000) as client:
+        yield client
+
+
+def trickle(sock, start, piece, seconds=6.0):
+    """Send a start, then a piece every 50 ms until the other side has had enough; how long that took."""
+    begun = time.monotonic()
+    sock.sendall(start)
+    sock.settimeout(0.05)
+    got = b""
+    while time.monotonic() < begun + seconds:
+        try:
+            chunk = sock.recv(65536)
+        except TimeoutError:
+            try:
+                sock.sendall(piece)
+            except ConnectionError:
+                break
+            continue
+        except ConnectionError:
+            break
+        if not chunk:
+            break
+        got += chunk
+    else:
+        pytest.fail(f"the connection was held for {seconds} s")
+    return got, time.monotonic() - begun
+
+
+@pytest.mark.parametrize(
+    ("start", "piece", "status"),
+    [
+        (b"", b"", b""),
+        (b"", b"\r\n", b""),
+        (b"POST /invocations HTT", b"", b"408"),
+        (HEAD, b"X-a: b\r\n", b"408"),
+        (HEAD + b"X-a: ", b"b", b"408"),
+        (HEAD + b"Content-Length: 90000\r\n\r\n", b" ", b"408"),
+        (HEAD + b"Content-Length: 90000\r\n\r\n", b"", b"408"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", b"408"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n", b"X-trailer: 1\r\n", b"408"),
+        (b"POST /control/flush HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", b"", b"401"),
+        (
+            b"POST /models/nobody/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n",
+            b" ",
+            b"404",
+        ),
+    ],
+    ids=str,
+)
+def test_whoever_sends_byte_by_byte_is_cut_off_in_a_bounded_time(impatient, start, piece, status):
+    with connected(impatient) as sock:
+        got, took = trickle(sock, start, piece)
+    assert took < 3.0  # 0.6 s and two looks, on a busy machine
+    assert got.split(b"\r\n")[0].split(b" ")[1:2] == ([status] if status else [])
+    assert impatient.score().status_code == 200
+
+
+def test_many_slow_clients_at_once_hold_nobody_up(impatient):
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(connected(impatient)) for _ in range(100)]
+        for sock in slow:
+            sock.sendall(HEAD + b"Content-Length: 90000\r\n\r\n {")
+        assert all(impatient.score().status_code == 200 for _ in range(20))
+        assert all(b" 408 " in to_the_end(sock)[0] for sock in slow)
+    crowd_is_gone(impatient)
+    assert impatient.runtime.in_flight == 0
+
+
+def crowd_is_gone(client):
+    until(lambda: client.runtime.in_flight == 0, "nothing is in flight")
+
+
+def test_headers_without_end_are_refused_before_they_fill_the_memory(impatient):
+    for endless in (b"X-a: " + b"b" * 40_000, b"X-a: b\r\n" * 5_000):
+        with connected(impatient) as sock, contextlib.suppress(ConnectionError):
+            sock.sendall(HEAD + endless)
+            assert b" 431 " in to_the_end(sock)[0].split(b"\r\n")[0]
+
+
+def test_a_body_without_end_is_not_taken_in_for_ever(impatient):
+    with connected(impatient) as sock:
+        sock.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        chunk = b"2000\r\n" + b" " * 0x2000 + b"\r\n"
+        sent = 0
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            for _ in range(10_000):
+                sock.sendall(chunk)
+                sent += len(chunk)
+        assert sent < 40_000_000  # what the kernels on both sides hold, and not 80 MB
+    assert impatient.score().status_code == 200
+
+
+def test_whoever_never_reads_its_answers_is_cut_off(impatient):
+    with connected(impatient) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+        begun = time.monotonic()
+        sock.settimeout(0.2)
+        while time.monotonic() < begun + 15:
+            try:
+                sock.sendall(request * 50)
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("a client that reads nothing was never cut off")
+
+
+def test_one_request_after_another_on_one_connection_and_a_pause_between_are_fine(impatient):
+    with httpx.Client(base_url=impatient.url, timeout=10, trust_env=False) as http:
+        for pause in (0, 0, 1.5, 0):
+            time.sleep(pause)
+            answer = http.post("/invocations", content=BODY, headers={"content-type": "application/json"})
+            assert answer.status_code == 200
+    with connected(impatient) as sock:  # an answer that came before the body was whole, then a good request
+        wrong = b"POST /models/nobody/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n"
+        sock.sendall(wrong + b" " * 10)
+        assert b" 404 " in sock.recv(4096)
+        length = b"Content-Length: %d\r\n\r\n" % len(BODY)
+        sock.sendall(b" " * 10 + HEAD + length + BODY)
+        assert b" 200 " in sock.recv(4096)
+
+
+def test_requests_sent_ahead_are_answered_in_order(impatient):
+    length = b"Content-Length: %d\r\n" % len(BODY)
+    with connected(impatient) as sock:
+        sock.sendall(
+            b"".join(HEAD + length + b"X-Request-Id: n%d\r\n\r\n" % number + BODY for number in range(20))
+        )
+        got = b""
+        while got.count(b"predictions") < 20:
+            got += sock.recv(65536)
+    assert [int(part.split(b"\r\n")[0]) for part in got.split(b"x-request-id: n")[1:]] == list(range(20))
+
+
+def test_beyond_its_connections_a_gateway_says_so_and_comes_back(tmp_path):
+    world = make_world(tmp_path)
+    world.begin(world.version())
+    with guarded(world, max_connections=10, receive_seconds=5.0) as client, contextlib.ExitStack() as stack:
+        client.http.close()
+        idle = [stack.enter_context(connected(client)) for _ in range(10)]
+        with connected(client) as late:
+            late.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            got, _ = to_the_end(late)
+            assert b" 503 " in got.split(b"\r\n")[0]
+            assert b"retry-after: 1" in got.lower()
+        for sock in idle:
+            sock.close()
+        answer = None
+        end = time.monotonic() + 5
+        while time.monotonic() < end and (answer is None or answer.status_code != 200):
+            answer = httpx.get(f"{client.url}/ping", trust_env=False)
+        assert answer.status_code == 200
