@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from faults.gateway_processes import NOBODY, ROOT, Load, ask, installation, until
+from faults.gateway_processes import NOBODY, ROOT, Load, ask, installation, now, until
+from homeostat.commands import traffic
+from homeostat.config import Settings
+from homeostat.flows import roll_back_in_ledger
 
 NAMES = ("gateway-a", "gateway-b")
 CLI = "from homeostat.cli import main; main()"
@@ -75,3 +81,46 @@ def test_taken_back_by_hand_it_answers_nobody_after_a_second_and_no_request_fail
     asked_before = sum(answer.version == bad.version for answer in load.answers if answer.at < moment)
     assert asked_before > 20
     assert sum(answer.sent > moment + 1.0 for answer in load.answers) > 20
+
+
+@contextlib.contextmanager
+def silent_gateway(on_order):
+    """Something that takes an order, carries it out if told to, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def listen():
+            with contextlib.suppress(OSError):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65536)
+                    on_order()
+                    connection.recv(65536)  # until the client gives up
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_an_order_that_a_gateway_never_answered_is_carried_out_once(tmp_path, monkeypatch, carried_out):
+    with installation(tmp_path) as made:
+        first, second, bad = (made.version(()) for _ in range(3))
+        made.begin(first)
+        made.begin(second)
+        made.promote(second)
+        made.begin(bad)
+
+        def on_order():
+            if carried_out:
+                roll_back_in_ledger("pump", made.ledger, reason="bad", by="the gateway", at=now())
+
+        monkeypatch.setattr(traffic, "PATIENCE", 0.5)
+        with silent_gateway(on_order) as url:
+            settings = Settings.from_env(made.env("gateway-a", HOMEOSTAT_GATEWAY=url))
+            traffic.rollback_now(settings, "pump", "bad", as_json=True)
+        left = made.ledger.read("pump")
+        assert left.active is None
+        # Carried out twice, it would have taken the champion back as well.
+        assert left.champion == second
+        assert made.ledger.events("pump")[-1].by == ("the gateway" if carried_out else "command line")

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from rich.markup import escape
 from rich.table import Table
 
-from homeostat import flows
-from homeostat.adapters import build_ports
 from homeostat.commands.console import BY, err, out, print_json, say
 from homeostat.config import Settings
 from homeostat.config.errors import Refused, Unavailable
-from homeostat.rollout import SENTENCES, Traffic
+
+if TYPE_CHECKING:
+    from homeostat.ports import Ledger
+    from homeostat.rollout import Traffic
+
+#: A gateway that has not answered by then is passed over: the ledger is written here.
+PATIENCE = httpx.Timeout(5.0, connect=2.0)
+#: How far the gateway's clock may be behind ours.
+_SKEW = timedelta(minutes=1)
 
 
 def show_status(settings: Settings, model: str | None, *, as_json: bool) -> None:
@@ -45,6 +52,8 @@ def show_status(settings: Settings, model: str | None, *, as_json: bool) -> None
 
 
 def _print_status(name: str, traffic: Traffic, events: list[Any]) -> None:
+    from homeostat.rollout import SENTENCES
+
     out.print(f"[bold]{name}[/]")
     if traffic.champion is None:
         out.print(
@@ -74,13 +83,26 @@ def _control(settings: Settings, model: str, verb: str, body: Mapping[str, Any])
 
     That is so when nothing answers, when what answers is no gateway of ours, when the gateway does not
     serve this model (``serve: none``) and when it cannot reach the ledger itself. A refusal stands.
+
+    Raises
+    ------
+    Refused
+        What the gateway says.
+    httpx.HTTPError
+        The order was sent and not answered: nobody knows whether it was carried out.
     """
     headers = {"Authorization": f"Bearer {settings.control_token}"}
     url = f"{settings.gateway}/control/models/{model}/{verb}"
     try:
-        answer = httpx.post(url, json=dict(body), headers=headers, timeout=10, trust_env=False)
+        answer = httpx.post(url, json=dict(body), headers=headers, timeout=PATIENCE, trust_env=False)
         found = answer.json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+    except (
+        httpx.ConnectError,
+        httpx.ConnectTimeout,
+        httpx.UnsupportedProtocol,
+        httpx.InvalidURL,
+        ValueError,
+    ):
         return None
     if not isinstance(found, dict) or answer.status_code == 404 or answer.status_code >= 500:
         return None
@@ -96,17 +118,35 @@ def _control(settings: Settings, model: str, verb: str, body: Mapping[str, Any])
 def rollback_now(settings: Settings, model: str, reason: str, *, as_json: bool) -> None:
     """Through the gateway, or straight into the ledger that every gateway follows."""
     settings.known(model)  # and no more: a model.yaml that someone broke must not hold a rollback up
-    if not settings.control_token or _control(settings, model, "rollback", {"reason": reason}) is None:
+    begun = datetime.now(UTC)
+    unsure = False
+    try:
+        done = _control(settings, model, "rollback", {"reason": reason}) if settings.control_token else None
+    except httpx.HTTPError:
+        done, unsure = None, True
+    if done is None:
+        from homeostat import flows
         from homeostat.adapters import open_ledger
-        from homeostat.adapters.clock import SystemClock
 
         ledger = open_ledger(settings.ledger)
-        flows.roll_back_in_ledger(model, ledger, reason=reason, by=BY, at=SystemClock().now())
+        if not (unsure and _done_since(ledger, model, begun, reason)):
+            flows.roll_back_in_ledger(model, ledger, reason=reason, by=BY, at=datetime.now(UTC))
     show_status(settings, model, as_json=as_json)
+
+
+def _done_since(ledger: Ledger, model: str, begun: datetime, reason: str) -> bool:
+    """Whether a gateway did it without a word: rolled back once more, the champion would go as well."""
+    soonest = begun - _SKEW
+    return any(
+        e.kind == "rolled_back" and e.at >= soonest and e.reason == reason for e in ledger.events(model)
+    )
 
 
 def promote_now(settings: Settings, model: str, version: str | None, reason: str, *, as_json: bool) -> None:
     """Approve the waiting candidate, or promote a version that passed its gate."""
+    from homeostat import flows
+    from homeostat.adapters import build_ports
+
     config = settings.load_model(model)
     ports = build_ports(settings)
     if version is None:
