@@ -218,7 +218,7 @@ def _key(value: Any, row: int, name: str) -> str | None:
 
 
 def _time(value: Any, row: int, name: str) -> datetime | None:
-    if value is None:
+    if value is None or value == "":
         return None
     try:
         if not isinstance(value, str):

@@ -17,7 +17,7 @@ import orjson
 
 from homeostat.config.labels import label_texts
 from homeostat.gateway.protocol import BadRequest, InputSpec, Rows, typed_rows
-from homeostat.gateway.protocols.tensors import Tensor, read_tensor
+from homeostat.gateway.protocols.tensors import Tensor, check_parameters, read_tensor
 
 #: What an answer holds; ``confidence`` only where the model tells it.
 OUTPUTS = ("predict", "confidence")
@@ -56,8 +56,7 @@ def parse_infer(body: bytes, spec: InputSpec, *, max_rows: int = 10_000) -> Infe
     if request_id is not None and not (isinstance(request_id, str) and len(request_id) <= MAX_ID):
         msg = f"'id' must be text of at most {MAX_ID} characters."
         raise BadRequest(msg)
-    if not isinstance(raw.get("parameters") or {}, dict):
-        raise BadRequest("'parameters' must be an object.")
+    check_parameters(raw, "The request")
     outputs = _outputs(raw.get("outputs"))
     tensors = [read_tensor(each, index, max_rows) for index, each in enumerate(raw["inputs"])]
     count = tensors[0].shape[0]
@@ -82,6 +81,7 @@ def _outputs(raw: Any) -> tuple[str, ...] | None:
         if name not in OUTPUTS:
             msg = f"outputs[{index}]: expected an object whose 'name' is one of {', '.join(OUTPUTS)}."
             raise BadRequest(msg)
+        check_parameters(raw[index], f"outputs[{index}]")
     return tuple(dict.fromkeys(str(name) for name in names))
 
 
@@ -103,7 +103,7 @@ def _columns(tensors: Sequence[Tensor], spec: InputSpec) -> dict[str, list[Any]]
                 f"features in the order {', '.join(spec.names)}."
             )
             raise BadRequest(msg)
-        elif tensor.name in columns:
+        elif tensor.name in columns and tensor.name in spec.known:
             msg = f"inputs[{index}]: a second tensor of the same name: send one."
             raise BadRequest(msg)
         else:

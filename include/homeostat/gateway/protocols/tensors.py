@@ -10,7 +10,6 @@ from typing import Any
 from homeostat.gateway.protocol import BadRequest
 
 _FLOAT: frozenset[type] = frozenset({float, int, type(None)})
-_INT: frozenset[type] = frozenset({int, type(None)})
 _FLOATS = {"FP16": 65504.0, "FP32": (2 - 2**-23) * 2.0**127, "FP64": math.inf}
 _INTEGERS = {f"INT{n}": (-(2 ** (n - 1)), 2 ** (n - 1) - 1) for n in (8, 16, 32, 64)} | {
     f"UINT{n}": (0, 2**n - 1) for n in (8, 16, 32, 64)
@@ -55,9 +54,17 @@ def read_tensor(raw: Any, index: int, max_rows: int) -> Tensor:
         binary = "" if data is not None else "; binary tensor data is not read here, send JSON"
         msg = f"{where}: 'data' must be a list, flat in row-major order or nested as 'shape' says{binary}."
         raise BadRequest(msg)
+    check_parameters(raw, where)
     values = _flat(data, shape, where)
     _check(values, datatype, where)
     return Tensor(name, shape, datatype, values)
+
+
+def check_parameters(raw: dict[str, Any], where: str) -> None:
+    """Raise BadRequest unless ``parameters``, which nothing here uses, are an object where they are given."""
+    if not isinstance(raw.get("parameters"), (dict, type(None))):
+        msg = f"{where}: 'parameters' must be an object."
+        raise BadRequest(msg)
 
 
 def _shape(raw: Any, where: str) -> tuple[int, ...]:
@@ -105,10 +112,19 @@ def _check(values: Sequence[Any], datatype: str, where: str) -> None:
         if largest < math.inf:
             _check_range(values, -largest, largest, datatype, where)
     else:
-        if not kinds <= _INT:
-            raise _mistyped(values, tuple(_INT), where, f"whole numbers or null ({datatype})")
+        whole = f"whole numbers or null ({datatype})"
+        if not kinds <= _FLOAT:
+            raise _mistyped(values, tuple(_FLOAT), where, whole)
         low, high = _INTEGERS[datatype]
+        # A whole number of more than 64 bits arrives as a float, rounded to where the range may begin.
+        if float in kinds and not all(_is_whole(value, low, high) for value in values):
+            msg = f"{where}: expected {whole}; one value has a fraction or is too large."
+            raise BadRequest(msg)
         _check_range(values, low, high, datatype, where)
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    return type(value) is not float or (low <= value <= high and abs(value) < 2**63 and value == int(value))
 
 
 def _check_range(values: Sequence[Any], low: float, high: float, datatype: str, where: str) -> None:
