@@ -96,7 +96,7 @@ def _label(item: Any, index: int, config: ModelConfig, now: datetime) -> Label:
         raise BadRequest(msg)
     value = _value(item.get("label"), index, config)
     at = now
-    if item.get("at") is not None:
+    if item.get("at") not in (None, ""):
         try:
             at = datetime.fromisoformat(item["at"])
             at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
