@@ -86,6 +86,11 @@ class FaultProxy:
             except OSError:
                 return
             self.accepted += 1
+            if self.mode == "blackhole":  # it need not even lead anywhere
+                with self._lock:
+                    self._pairs.append((client, client))
+                threading.Thread(target=self._pump, args=(client, client, False), daemon=True).start()
+                continue
             try:
                 server = socket.create_connection(self.target, timeout=5)
             except OSError:

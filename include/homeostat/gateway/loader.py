@@ -48,6 +48,10 @@ class Loaded:
     folder: Path
 
 
+class NotCached(Exception):
+    """The version has to be fetched first."""
+
+
 class Loader:
     """Loads versions by digest and keeps the ones that routing names. Blocking: call it from a thread.
 
@@ -75,15 +79,13 @@ class Loader:
         """The version, when it is in memory."""
         return self._loaded.get((model, ref))
 
-    def cached(self, ref: VersionRef) -> bool:
-        """Whether the cache has bytes of this name; what they are worth shows when they are loaded."""
-        return bool(_DIGEST.fullmatch(ref.digest)) and self.folder(ref.digest).is_dir()
-
-    def load(self, config: ModelConfig, ref: VersionRef) -> Loaded:
+    def load(self, config: ModelConfig, ref: VersionRef, *, fetch: bool = True) -> Loaded:
         """Load a version from the cache, or fetch it first.
 
         Raises
         ------
+        NotCached
+            The cache has no good copy, and ``fetch`` is False.
         Untrusted
             The bytes are not what ``ref.digest`` promises, or hold a type that is not trusted.
         Unavailable
@@ -97,11 +99,11 @@ class Loader:
             msg = f"{config.name} {ref.version} has been loading for {_LOAD_SECONDS:g} s and is not done"
             raise Unavailable(msg)
         try:
-            return self.get(config.name, ref) or self._load_now(config, ref)
+            return self.get(config.name, ref) or self._load_now(config, ref, fetch=fetch)
         finally:
             lock.release()
 
-    def _load_now(self, config: ModelConfig, ref: VersionRef) -> Loaded:
+    def _load_now(self, config: ModelConfig, ref: VersionRef, *, fetch: bool) -> Loaded:
         folder = self.folder(ref.digest)
         bundle = None
         if folder.is_dir():
@@ -110,6 +112,8 @@ class Loader:
             except Untrusted as error:
                 logger.warning("the cached copy of %s %s is set aside: %s", config.name, ref.version, error)
                 shutil.rmtree(folder, ignore_errors=True)
+        if bundle is None and not fetch:
+            raise NotCached
         if bundle is None:
             self._fetch(config, ref, folder)
             bundle = self._open(config, folder, ref)

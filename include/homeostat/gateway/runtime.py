@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 #: The function that loads a bundle, by name: the shadow process looks it up for itself.
 LOAD_BUNDLE = "homeostat.training:load_bundle"
+#: How long the store may take for the last rows: orchestrators kill 30 s after SIGTERM.
+STOP_SECONDS = 6.0
 
 
 def _version() -> str:
@@ -119,7 +121,13 @@ class Runtime:
 
     def _stop_background(self) -> None:
         self.controller.stop()
-        self.logs.stop()
+        for spool in self.logs.spools:
+            spool.commit()  # on this machine's disk, whatever becomes of the store
+        ending = threading.Thread(target=self.logs.stop, name="stop-logs", daemon=True)
+        ending.start()
+        ending.join(STOP_SECONDS)
+        if ending.is_alive():
+            logger.error("the store does not answer: the rows wait in the journal for the next start")
         self.pool.shutdown(wait=False, cancel_futures=True)
 
     # What operators and clients ask

@@ -12,7 +12,7 @@ from homeostat.config.errors import HomeostatError
 from homeostat.gateway.batcher import Batcher
 from homeostat.gateway.handover import Handover
 from homeostat.gateway.judging import watched
-from homeostat.gateway.loader import Loaded, Loader, passing
+from homeostat.gateway.loader import Loaded, Loader, NotCached, passing
 from homeostat.gateway.metrics import Metrics
 from homeostat.gateway.options import Options
 from homeostat.gateway.pool import Call, Pool
@@ -214,16 +214,18 @@ class Tables:
         if failure is not None and time.monotonic() < failure[1]:
             return None
         state.loading.add(ref)
-        pool = self._loads if self._loader.cached(ref) else self._fetches
-        pool.submit(self._load, state, ref)
+        self._loads.submit(self._load, state, ref)
         return None
 
-    def _load(self, state: ModelState, ref: VersionRef) -> None:
+    def _load(self, state: ModelState, ref: VersionRef, *, fetch: bool = False) -> None:
         name = state.config.name
         try:
-            self._loader.load(state.config, ref)
+            self._loader.load(state.config, ref, fetch=fetch)
             state.failures.pop(ref, None)
             self._loader.prune({ref, *self._named()})
+        except NotCached:
+            self._fetches.submit(self._load, state, ref, fetch=True)
+            return
         except Exception as error:  # noqa: BLE001  # whatever a bundle does, the gateway lives
             self._metrics.load_errors.labels(name).inc()
             again = passing(error)
@@ -233,11 +235,10 @@ class Tables:
             state.failures[ref] = (said, time.monotonic() + (_RETRY_LOAD if again else 60.0))
             if not again:
                 state.shadow_failed[ref] = f"version {ref.version} could not be loaded: {said}"
-        finally:
-            state.loading.discard(ref)
-            with contextlib.suppress(Exception):  # the controller builds it too, and says what is wrong
-                self.refresh(state)
-            self._done()
+        state.loading.discard(ref)
+        with contextlib.suppress(Exception):  # the controller builds it too, and says what is wrong
+            self.refresh(state)
+        self._done()
 
     def _named(self) -> set[VersionRef]:
         """Every version that some model's routing names."""

@@ -1,0 +1,94 @@
+"""The gateway starts from its own cache with MLflow, the store and the ledger all away, without a word."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from faults.fault_proxy import FaultProxy
+from gateway.gateway_harness import make_world, serving, until
+from homeostat.adapters import open_ledger, open_store
+from homeostat.adapters.registry_mlflow import MlflowRegistry
+
+
+@pytest.fixture
+def nowhere():
+    """An address that takes every connection and never says anything."""
+    with FaultProxy("127.0.0.1", 9) as proxy:
+        proxy.switch("blackhole")
+        yield proxy.address
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Two versions have served here, the second is champion; the cache holds both."""
+    world = make_world(tmp_path)
+    world.begin(world.version(invert=True))
+    second = world.version()
+    with serving(world) as client:
+        client.ready()
+        assert client.order("models/pump/promote", {"version": second.version}).status_code == 200
+        until(lambda: client.runtime.states["pump"].table.previous is not None, "both are loaded")
+    return world
+
+
+@pytest.fixture
+def alone(world, nowhere, monkeypatch):
+    """The same gateway, with real adapters of services that say nothing."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{nowhere}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setattr("homeostat.gateway.runtime.STOP_SECONDS", 1.0)
+    ledger = open_ledger(f"postgresql+psycopg2://x@{nowhere}/homeostat")
+    ports = replace(
+        world.ports,
+        ledger=ledger,
+        store=open_store("s3://nowhere/x"),
+        registry=MlflowRegistry(f"http://{nowhere}"),
+    )
+    yield replace(world, ports=ports)
+    ledger.close()
+
+
+def test_the_last_known_routing_serves_within_seconds_of_a_start_with_everything_away(alone):
+    begun = time.monotonic()
+    with serving(alone) as client:
+        client.ready()
+        assert time.monotonic() - begun < 4, "no TCP timeout is waited for"
+        answer = client.score()
+        assert (answer.status_code, answer.json()) == (200, {"predictions": [1.0]})
+        assert answer.headers["x-homeostat-version"] == "2"
+        until(lambda: client.http.get("/health").json()["status"] == "degraded", "health says so", 20)
+        for _ in range(20):
+            begun = time.perf_counter()
+            assert client.score().status_code == 200
+            assert time.perf_counter() - begun < 0.5
+        leaving = time.monotonic()
+    assert time.monotonic() - leaving < 8, "it also ends, without waiting for any of them"
+
+
+def test_a_champion_whose_cached_copy_is_damaged_is_stood_in_for_by_the_version_before(alone):
+    champion = next(
+        folder
+        for folder in (alone.settings.cache / "bundles").iterdir()
+        if '"invert"' not in (folder / "manifest.json").read_text()
+    )
+    (champion / "model.skops").write_bytes(b"")
+    with serving(alone) as client:
+        client.ready()
+        answer = client.score()
+        assert (answer.status_code, answer.headers["x-homeostat-version"]) == (200, "1")
+        body = client.http.get("/health").json()
+        assert body["status"] == "degraded"
+        assert any("version 1 serves in place of 2" in trouble for trouble in body["troubles"])
+
+
+def test_a_kept_routing_that_was_torn_is_passed_over(world):
+    (kept,) = (world.settings.cache / "routing").glob("pump.json")
+    kept.write_bytes(kept.read_bytes()[:40])
+    with serving(world) as client:
+        client.ready()
+        assert client.score().headers["x-homeostat-version"] == "2"
+        until(lambda: b'"rollout"' in kept.read_bytes(), "it is written anew")

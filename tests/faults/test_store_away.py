@@ -1,0 +1,72 @@
+"""S3 cut off, slow, swallowing everything or resetting connections, while the gateway serves and logs."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import pytest
+
+from faults.fault_proxy import FaultProxy
+from gateway.gateway_harness import make_world, serving, until
+from homeostat.adapters import open_store
+from homeostat.config.errors import Unavailable
+from homeostat.flows.log import read_predictions
+
+
+@pytest.fixture
+def proxy(s3_server):
+    parts = urlsplit(s3_server.endpoint)
+    with FaultProxy(parts.hostname, parts.port, delay=0.3) as made:
+        yield made
+
+
+@pytest.fixture
+def url(s3_server):
+    return f"s3://{s3_server.bucket}/{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def through(proxy, url, monkeypatch):
+    direct = open_store(url)
+    direct.list("")  # its client is made while the environment still names S3 itself
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{proxy.address}")
+    store = open_store(url)
+    store.list("")
+    return store, direct
+
+
+@pytest.mark.parametrize("fault", ["refuse", "blackhole", "reset", "slow"])
+def test_answers_go_on_and_every_row_is_in_the_log_afterwards_while_s3_is(tmp_path, through, proxy, fault):
+    store, direct = through
+    world = make_world(tmp_path, store=store)
+    world.begin(world.version())
+    begun = datetime.now(UTC)
+    with serving(world) as client:
+        client.ready()
+        with proxy.having(fault):
+            spent = []
+            for i in range(60):
+                at = time.perf_counter()
+                assert client.score(**{"X-Request-Id": f"r{i}"}).status_code == 200
+                spent.append(time.perf_counter() - at)
+                time.sleep(0.02)
+        assert sorted(spent)[-2] < 0.3, "no answer waits for S3"
+
+        def logged():
+            read = read_predictions(direct, world.config, begun, datetime.now(UTC) + timedelta(minutes=1))
+            return sorted(read.rows["_prediction_id"])
+
+        until(lambda: logged() == sorted(f"r{i}" for i in range(60)), "every row is there, once", 30)
+        until(lambda: client.http.get("/health").json()["status"] == "ok", "health is good again", 20)
+
+
+def test_no_call_waits_longer_than_seconds_for_s3(through, proxy):
+    store, _ = through
+    limits = store._client.meta.config
+    assert limits.connect_timeout <= 3
+    assert limits.read_timeout <= 10
+    with proxy.having("reset"), pytest.raises(Unavailable, match="does not answer"):
+        store.get("k")
