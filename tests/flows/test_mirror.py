@@ -57,3 +57,26 @@ def test_a_champion_that_a_gateway_took_back_is_told_once_and_marked(config, por
     (notice,) = [notice for _, notice in ports.notifier.sent[told:]]
     assert (notice.kind, notice.title) == ("rolled_back", "toy: version 2 rolled back, version 1 is champion")
     assert notice.body == "errors failed"
+
+
+def waiting(config, ports, ask):
+    retrain(config, ports, ask("run 1"))
+    careful = config.model_copy(update={"serve": "none", "approval": "required"})
+    retrain(careful, ports, ask("run 2"))
+    return careful
+
+
+def test_a_version_that_waits_for_approval_is_told_of_once(config, ports, ask):
+    careful = waiting(config, ports, ask)
+    for _ in range(2):
+        flows.mirror(careful, ports)
+    (notice,) = [notice for _, notice in ports.notifier.sent if notice.kind == "waiting"]
+    assert notice.title == "toy: version 2 waits for approval"
+    assert "homeostat promote toy" in notice.body
+
+
+def test_the_retrain_that_follows_its_rollout_tells_who_waits(config, ports, ask):
+    careful = waiting(config, ports, ask)
+    request = ask("run 2")
+    flows.look(careful, request.run_key, ports)
+    assert [notice.kind for _, notice in ports.notifier.sent].count("waiting") == 1

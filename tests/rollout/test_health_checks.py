@@ -133,10 +133,10 @@ def test_confidence_is_held_against_its_own_shadow_and_else_against_the_control(
 
 
 def test_p99_over_the_limit_fails_though_the_control_is_as_slow():
-    slow = latencies([50.0, 500.0], [180, 20])
+    slow = latencies([50.0, 500.0], [170, 30])
     found = p99_latency(case(C0, {(C0, "candidate"): slow, (C0, "control"): slow}))
     assert found.verdict is Verdict.FAIL
-    assert "20 of 200 requests took more than 200 ms" in found.reason
+    assert "30 of 200 requests took more than 200 ms" in found.reason
 
 
 def test_a_slower_candidate_fails_and_one_that_nobody_can_feel_does_not():
@@ -152,10 +152,34 @@ def test_one_slow_request_of_two_hundred_proves_nothing():
     assert p99_latency(case(C0, {(C0, "candidate"): own, (C0, "control"): other})).verdict is not Verdict.FAIL
 
 
-def test_the_champion_stands_in_where_no_control_fits():
+def test_a_difference_needs_a_window_of_requests_before_it_is_one():
+    for rows, verdict in ((90, Verdict.CONTINUE), (200, Verdict.FAIL)):
+        own, other = latencies([80.0], [rows]), latencies([20.0], [rows])
+        assert p99_latency(case(C0, {(C0, "candidate"): own, (C0, "control"): other})).verdict is verdict
+
+
+def test_a_control_of_another_size_does_as_well():
+    slow, usual = latencies([32.0], [3600]), latencies([20.0], [400])
+    assert p99_latency(case(C0, {(C0, "candidate"): slow, (C0, "control"): usual})).verdict is Verdict.FAIL
+    same = latencies([20.0], [3600])
+    assert p99_latency(case(C0, {(C0, "candidate"): same, (C0, "control"): usual})).verdict is Verdict.PASS
+
+
+def test_the_champion_stands_in_where_no_control_was_counted():
     own, other = latencies([32.0], [600]), latencies([20.0], [600])
     assert p99_latency(case(C0, {(C0, "candidate"): own, (C0, "champion"): other})).verdict is Verdict.FAIL
-    assert p99_latency(case(C0, {(C0, "candidate"): own})).verdict is Verdict.INCONCLUSIVE
+
+
+def test_at_a_share_of_one_the_checks_say_that_nobody_answers_beside_it():
+    alone = {(C0, "candidate"): latencies([20.0], [600])}
+    for check in (p99_latency, errors, output_range):
+        found = check(case(C0, alone, steps=(1.0,)))
+        assert found.verdict is Verdict.INCONCLUSIVE
+        assert "to compare with" in found.reason
+    bad = {(C0, "candidate"): replace(latencies([20.0], [600]), nan=60)}
+    assert errors(case(C0, bad, steps=(1.0,))).verdict is Verdict.FAIL
+    late = {(C0, "candidate"): latencies([500.0], [600])}
+    assert p99_latency(case(C0, late, steps=(1.0,))).verdict is Verdict.FAIL
 
 
 def test_quantiles_lie_in_their_slot():

@@ -33,7 +33,7 @@ def test_every_key_has_a_place_even_a_broken_one(key, salt):
     assert choose(key, salt, 1) == "candidate"
 
 
-@pytest.mark.parametrize(("share", "control"), [(0.1, 0.1), (0.5, 0.5), (0.6, 0.0)])
+@pytest.mark.parametrize(("share", "control"), [(0.1, 0.1), (0.5, 0.5), (0.6, 0.4), (0.9, 0.1), (1.0, 0.0)])
 def test_cohorts_are_as_large_as_they_should_be(share, control):
     n = 20_000
     found = Counter(choose(str(i), "rollout-7", share) for i in range(n))

@@ -8,6 +8,7 @@ from homeostat.flows.request import RetrainRequest, run_key
 from homeostat.flows.rollouts import (
     approve_by_hand,
     begin_rollout,
+    champion_evidence,
     look,
     promote_by_hand,
     roll_back_in_ledger,
@@ -22,6 +23,7 @@ __all__ = [
     "approve_by_hand",
     "assemble",
     "begin_rollout",
+    "champion_evidence",
     "check_drift",
     "judge",
     "look",

@@ -8,6 +8,7 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound, StaleRevision
+from homeostat.flows.waiting import tell_who_waits
 from homeostat.ports import Notice, Ports
 from homeostat.rollout import Phase, Traffic, VersionRef, promote
 
@@ -43,6 +44,7 @@ def mirror(config: ModelConfig, ports: Ports) -> dict[str, Any]:
             done[alias] = version
     if _taken_back_since(traffic, last):
         _tell_taken_back(config, ports, traffic)
+    tell_who_waits(config, ports, traffic)
     ports.store.put(_key(config), json.dumps({"champion": wanted["champion"]}).encode(), overwrite=True)
     return done
 

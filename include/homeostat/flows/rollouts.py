@@ -7,7 +7,6 @@ gateways follow the ledger. Losing the race means reading again and deciding aga
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +15,8 @@ from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound, Refused, StaleRevision
 from homeostat.flows.mirror import mirror
 from homeostat.flows.request import find_result, load_request, load_result, save_result
+from homeostat.flows.swap import Decided, swap
+from homeostat.flows.waiting import tell_who_waits
 from homeostat.ports import Ledger, Notice, Ports
 from homeostat.rollout import (
     SENTENCES,
@@ -28,51 +29,22 @@ from homeostat.rollout import (
     approve,
     begin,
     decide,
+    epochs,
+    evidence_json,
     promote,
     roll_back,
 )
+from homeostat.rollout.evidence import CHAMPION, Evidence, Tally
 
-#: Two processes that write at the same moment both get through within a few tries.
-_TRIES = 20
 #: How long the gateways have for loading a candidate before time goes on without them.
 WARM_UP = timedelta(minutes=2)
-
-
-#: The next state with its evidence, or None to leave everything as it is.
-Decided = tuple[Transition, Mapping[str, Any]] | None
-
-
-def _swap(
-    model: str, ledger: Ledger, decision: Callable[[Traffic], Decided], *, by: str, at: datetime
-) -> Traffic:
-    """Decide on the state as it is and write the outcome; on a stale revision, read and decide again.
-
-    A decision of None, or one that says ``unchanged``, leaves everything as it is.
-    """
-    for _ in range(_TRIES):
-        traffic = ledger.read(model)
-        decided = decision(traffic)
-        if decided is None or decided[0].kind == "unchanged":
-            return traffic
-        transition, evidence = decided
-        with suppress(StaleRevision):
-            return ledger.write(
-                transition.traffic,
-                kind=transition.kind,
-                reason=transition.reason,
-                by=by,
-                at=at,
-                evidence=evidence,
-            )
-    msg = f"{model}: the ledger changed {_TRIES} times while one change was decided; try again"
-    raise StaleRevision(msg)
 
 
 def change(
     model: str, ledger: Ledger, decision: Callable[[Traffic], Transition], *, by: str, at: datetime
 ) -> Traffic:
     """Make a change that was asked for; raises StaleRevision when others keep getting in between."""
-    return _swap(model, ledger, lambda traffic: (decision(traffic), {}), by=by, at=at)
+    return swap(model, ledger, lambda traffic: (decision(traffic), {}), by=by, now=lambda: at).traffic
 
 
 def begin_rollout(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
@@ -99,8 +71,13 @@ def begin_rollout(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, 
 
 
 def look(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
-    """Where this retrain's rollout stands, in one sentence and in plain JSON."""
-    rollout = ports.ledger.read(config.name).rollout
+    """Where this retrain's rollout stands, in one sentence and in plain JSON.
+
+    A version that waits for approval is told of the first time that it is seen.
+    """
+    traffic = ports.ledger.read(config.name)
+    tell_who_waits(config, ports, traffic)
+    rollout = traffic.rollout
     if rollout is None or rollout.id != run_key:
         rollout = _last_known(config.name, run_key, ports.ledger)
     name = f"{config.name} version {rollout.candidate.version}"
@@ -140,15 +117,28 @@ def tick(model: str, ledger: Ledger, *, by: str, now: datetime | None = None) ->
         rollout = traffic.active
         if rollout is None or (rollout.phase is Phase.REGISTERED and at - rollout.entered_at < WARM_UP):
             return None
-        decided = decide(traffic, ledger.evidence(model, rollout.id), at)
+        tallies = ledger.evidence(model, rollout.id)
+        decided = decide(traffic, tallies, at)
         if decided.transition is None:
             return None
-        return decided.transition, {"checks": [check.to_json() for check in decided.checks]}
+        checks = [check.to_json() for check in decided.checks]
+        return decided.transition, {"checks": checks, "tallies": evidence_json(tallies)}
 
     try:
-        return _swap(model, ledger, decision, by=by, at=at)
+        return swap(model, ledger, decision, by=by, now=lambda: at).traffic
     except StaleRevision:
         return ledger.read(model)  # whoever got in between has ticked as well
+
+
+def champion_evidence(model: str, ledger: Ledger, traffic: Traffic, now: datetime) -> Evidence:
+    """What the champion did in this hour and this day, as :func:`homeostat.rollout.watch` wants to see it."""
+    if traffic.rollout is None:
+        return {}
+    kept, own = traffic.rollout.id, (str(Phase.CHAMPION), CHAMPION)
+    return {
+        (name, CHAMPION): ledger.evidence(model, kept, since).get(own, Tally())
+        for name, since in epochs(traffic, now).items()
+    }
 
 
 def settle(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:

@@ -7,17 +7,16 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Protocol
 
+from homeostat.flows import champion_evidence
 from homeostat.gateway.loader import Loader
 from homeostat.gateway.routing import ModelState
 from homeostat.ports import Notice, Ports
 from homeostat.rollout import decide, roll_back, watch
-from homeostat.rollout.evidence import CHAMPION, Tally
+from homeostat.rollout.evidence import Tally
 from homeostat.rollout.health.trip import TRIP
 from homeostat.rollout.phases import Phase, Rollout, Traffic, VersionRef
 from homeostat.rollout.transitions import Transition
 
-#: A champion is judged by what it did lately: a long good record must not hide that it went bad.
-RECENT = timedelta(hours=1)
 #: How long a registered candidate may take to load before its shadow or canary begins all the same.
 WARM_UP = timedelta(minutes=2)
 
@@ -111,14 +110,12 @@ class Judge:
         if rollout is None or traffic.previous is None or traffic.promoted_at is None:
             return
         now = self._ports.clock.now()
-        since = max(traffic.promoted_at, now - RECENT)
-        evidence = self._ports.ledger.evidence(state.config.name, rollout.id, since)
-        recent = evidence.get((rollout.stage, CHAMPION), Tally())
+        evidence = champion_evidence(state.config.name, self._ports.ledger, traffic, now)
 
         def step(now_traffic: Traffic) -> Transition | None:
             if now_traffic.active is not None or now_traffic.rollout != rollout:
                 return None
-            decision = watch(now_traffic, recent, now)
+            decision = watch(now_traffic, evidence, now)
             state.checks = tuple(check.to_json() for check in decision.checks)
             return decision.transition
 

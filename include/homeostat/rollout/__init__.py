@@ -4,10 +4,11 @@ from homeostat.rollout.decide import Decision, decide, evidence_from_json, evide
 from homeostat.rollout.evidence import CANDIDATE, CHAMPION, CONTROL, SHADOW, Evidence, Tally
 from homeostat.rollout.health import HealthCheck, HealthResult, Verdict
 from homeostat.rollout.phases import SENTENCES, Phase, Plan, Rollout, Traffic, VersionRef
+from homeostat.rollout.recompute import Recomputed, recompute, recompute_all
 from homeostat.rollout.route import choose, weights
 from homeostat.rollout.tally import CategorySlots, NumberSlots, Recorder
 from homeostat.rollout.transitions import Transition, approve, begin, promote, roll_back
-from homeostat.rollout.watch import watch
+from homeostat.rollout.watch import epochs, watch
 
 __all__ = [
     "CANDIDATE",
@@ -23,6 +24,7 @@ __all__ = [
     "NumberSlots",
     "Phase",
     "Plan",
+    "Recomputed",
     "Recorder",
     "Rollout",
     "Tally",
@@ -34,9 +36,12 @@ __all__ = [
     "begin",
     "choose",
     "decide",
+    "epochs",
     "evidence_from_json",
     "evidence_json",
     "promote",
+    "recompute",
+    "recompute_all",
     "roll_back",
     "watch",
     "weights",

@@ -26,20 +26,21 @@ def position(key: str, salt: str) -> float:
 def choose(key: str, salt: str, share: float) -> Variant:
     """The variant that answers this key while the candidate holds ``share`` of the traffic.
 
-    Candidate for positions below the share, control for those just above it (as many, when they fit),
-    champion for the rest. Raising the share keeps every key that the candidate already answers. Control
-    and champion are the same version; control is the concurrent cohort that the canary is held against.
+    Candidate for positions below the share, control for those just above it (as many, or all that are left
+    above a half), champion for the rest. Raising the share keeps every key that the candidate already
+    answers. Control and champion are the same version; control is the concurrent cohort that the canary is
+    held against. At a share of 1 there is none.
     """
     if share <= 0.0:
         return "champion"
     at = position(key, salt)
     if at < share:
         return "candidate"
-    return "control" if at < 2.0 * share <= 1.0 else "champion"
+    return "control" if at < 2.0 * share else "champion"
 
 
 def weights(traffic: Traffic) -> dict[Variant, float]:
     """The share of each variant; they add to 1. A rollout that is not in its canary has none."""
     share = traffic.active.share if traffic.active else 0.0
-    control = share if 2.0 * share <= 1.0 else 0.0
-    return {"candidate": share, "control": control, "champion": 1.0 - share - control}
+    control = min(share, 1.0 - share)
+    return {"candidate": share, "control": control, "champion": max(0.0, 1.0 - share - control)}

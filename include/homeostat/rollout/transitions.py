@@ -68,17 +68,17 @@ def begin(
         plan, approval=plan.approval or forced, shadow=timedelta(0) if skip_shadow else plan.shadow
     )
     rollout = Rollout(run_key, candidate, Phase.REGISTERED, 0, now, plan, forced=forced)
-    gave_way = _gave_way(traffic)
+    yields = gave_way(traffic)
     traffic = _forget_taken_back(traffic)
     if serve and traffic.champion is not None:
-        entered = f"version {candidate.version} registered for rollout{gave_way}"
+        entered = f"version {candidate.version} registered for rollout{yields}"
         return Transition(replace(traffic, rollout=replace(rollout, reason=entered)), "begun", entered)
     why = "no gateway serves this model" if traffic.champion else "first version: nothing to compare with"
     if not plan.approval:
-        return _crown(traffic, rollout, now, why + gave_way)
+        return _crown(traffic, rollout, now, why + yields)
     # Nothing answers beside it, so waiting must not mean taking a share.
     rollout = replace(rollout, plan=replace(plan, steps=(0.0,)))
-    return enter(traffic, rollout, Phase.WAITING, now, f"{why}; waits for a person to approve{gave_way}")
+    return enter(traffic, rollout, Phase.WAITING, now, f"{why}; waits for a person to approve{yields}")
 
 
 def approve(traffic: Traffic, now: datetime) -> Transition:
@@ -166,7 +166,7 @@ def promote(traffic: Traffic, ref: VersionRef, now: datetime, reason: str) -> Tr
     if active is not None and _same(active.candidate, ref):
         return _crown(traffic, replace(active, approved=True), now, reason)
     rollout = _by_hand(traffic, ref, Phase.REGISTERED, now, reason)
-    return _crown(traffic, rollout, now, reason + _gave_way(traffic))
+    return _crown(traffic, rollout, now, reason + gave_way(traffic))
 
 
 def enter(
@@ -188,7 +188,8 @@ def _crown(traffic: Traffic, rollout: Rollout, now: datetime, reason: str) -> Tr
     return Transition(crowned, "promoted", reason)
 
 
-def _gave_way(traffic: Traffic) -> str:
+def gave_way(traffic: Traffic) -> str:
+    """What a reason ends with when a rollout under way gives way; '' when none does."""
     active = traffic.active
     if active is None:
         return ""

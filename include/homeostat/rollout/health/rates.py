@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import log
 
 from homeostat.rollout.evidence import CHAMPION, CONTROL, Tally
-from homeostat.rollout.health.result import DOUBT, Case, HealthResult, conclude, total
+from homeostat.rollout.health.result import DOUBT, Case, HealthResult, conclude, incomparable, total
 from homeostat.rollout.health.sequential import excess, rate_interval, surely_more_often
 from homeostat.rollout.health.trip import TRIP, tripped
 
@@ -18,7 +18,8 @@ def judge(case: Case, name: str, what: str, bad: Callable[[Tally], int]) -> Heal
     in the champion's version over all stages, by :func:`~homeostat.rollout.health.sequential.excess`; a rate
     surely above the plan's ``error_rate``, from the plan's ``window`` of answers on. The two tests take half
     of alpha each. CONTINUE while there are too few answers, or while the candidate seems to have more
-    than the champion, but not surely so.
+    than the champion, but not surely so. INCONCLUSIVE at a share of 1, where nobody answers beside it and
+    only the trip and the limit hold.
 
     Parameters
     ----------
@@ -56,6 +57,8 @@ def judge(case: Case, name: str, what: str, bad: Callable[[Tally], int]) -> Heal
         fail = "surely more than the champion's"
     elif over >= enough + log(case.tests + 1):  # afresh in shadow and in every step
         fail = f"surely above the limit of {case.plan.error_rate:.3g}"
+    if not fail and not beside.answers and wealth < DOUBT:
+        return incomparable(case, name, f"{seen}; nobody answers beside it to compare with", figures)
     return conclude(
         case,
         name,

@@ -22,15 +22,17 @@ from scipy.special import betaincc, betaln, logsumexp, xlog1py, xlogy
 Floats = NDArray[np.float64]
 
 
-def surely_more_often(count: int, rows: int, limit: float) -> float:
+def surely_more_often(count: float, rows: float, limit: float) -> float:
     """Log e-value against "the rate is at most ``limit``", from ``count`` events in ``rows``.
 
-    0 while the observed rate is not above the limit. Jeffreys' prior mixes the alternatives.
+    0 while the observed rate is not above the limit. Jeffreys' prior, cut off at the limit, mixes the
+    alternatives: all bets are on more, so that a rate that comes and goes below the limit wins nothing.
     """
     if rows <= 0 or limit >= 1.0 or count <= limit * rows:
         return 0.0
     limit = max(limit, 1e-9)
-    return float(_mixture(count, rows, 0.5, 0.5) - _likelihood(count, rows, limit))
+    above = log(float(betaincc(count + 0.5, rows - count + 0.5, limit)) / float(betaincc(0.5, 0.5, limit)))
+    return float(_mixture(count, rows, 0.5, 0.5) - _likelihood(count, rows, limit)) + above
 
 
 def excess(pairs: Sequence[tuple[int, int, int, int]]) -> float:
@@ -87,7 +89,9 @@ def shifted(reference: Sequence[int], current: Sequence[int], *, frozen: bool) -
     return float(logsumexp(evidence, b=weight / weight.sum()))
 
 
-def slower(control: Sequence[int], candidate: Sequence[int], slots: int, where: Sequence[int] = ()) -> float:
+def slower(
+    control: Sequence[float], candidate: Sequence[float], slots: int, where: Sequence[int] = ()
+) -> float:
     """Log e-value against "the candidate's latencies are at most ``slots`` slots above the control's".
 
     At every threshold: is a candidate's answer likelier to be slower than the threshold moved up by
@@ -184,13 +188,13 @@ def _edge(refuted: Callable[[float], bool], outer: float, inner: float) -> float
     """Where refuted rates begin between ``inner`` (never refuted) and ``outer``, by halving."""
     if not refuted(outer):
         return outer
-    for _ in range(40):
+    for _ in range(24):
         middle = (outer + inner) / 2
         outer, inner = (middle, inner) if refuted(middle) else (outer, middle)
     return outer
 
 
-def _aligned(a: Sequence[int], b: Sequence[int]) -> tuple[Floats, Floats]:
+def _aligned(a: Sequence[float], b: Sequence[float]) -> tuple[Floats, Floats]:
     size = max(len(a), len(b))
     first, second = np.zeros(size), np.zeros(size)
     first[: len(a)], second[: len(b)] = a, b

@@ -1,0 +1,169 @@
+"""Whole rollouts, simulated: who is promoted, who is taken back, and after how many answers.
+
+    PYTHONPATH=include python benchmarks/rollout.py [--write] [--rollouts 1000] [--workers N]
+
+Shadow, canary steps and deadlines go through the library's own `decide`, which looks at every tick. Beside
+it, on the same streams, two rules that look as often: the plain Kolmogorov-Smirnov test of the canary's last
+100 predictions against production's last 100 at p < 0.05, and thresholds as progressive-delivery tools have
+them (per interval: 99 % of the answers good, p99 under the limit; five failed intervals end the rollout).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rollout_world import CASES, PLAN, RATE, TICK, Outcome, Streams, play
+from scipy.stats import ks_2samp
+
+HERE = Path(__file__).resolve().parent
+ENOUGH = 400
+#: The rules' own settings.
+WINDOW, P_VALUE, GOOD, FAILED_CHECKS = 100, 0.05, 0.99, 5
+#: Rollouts that a worker plays before it says so.
+BATCH = 25
+
+
+@dataclass(frozen=True)
+class Found:
+    """One rollout, as three rules ended it."""
+
+    homeostat: Outcome
+    plain_ks: bool
+    thresholds: bool
+
+
+def plain_ks(streams: Streams) -> bool:
+    """Whether the plain test promotes: no look at the last predictions of both sides gives p < 0.05."""
+    own, production = np.empty(0), np.empty(0)
+    for step in range(len(PLAN.steps)):
+        for tick in range(PLAN.step_duration // TICK):
+            draws = streams.stage(f"canary:{step}").tick(tick)
+            own = np.concatenate([own, draws["candidate"].predictions])[-WINDOW:]
+            rest = np.concatenate([draws["control"].predictions, draws["champion"].predictions])
+            production = np.concatenate([production, rest])[-WINDOW:]
+            full = min(own.size, production.size) >= WINDOW
+            if full and ks_2samp(own, production, method="asymp").pvalue < P_VALUE:
+                return False
+    return True
+
+
+def thresholds(streams: Streams) -> bool:
+    """Whether thresholds promote: fewer than five intervals of the canary fail."""
+    failed = 0
+    for step in range(len(PLAN.steps)):
+        for tick in range(PLAN.step_duration // TICK):
+            draw = streams.stage(f"canary:{step}").tick(tick)["candidate"]
+            rows = draw.predictions.size + draw.failed
+            slow = rows > 0 and float(np.quantile(draw.latency_ms, 0.99)) > PLAN.p99_latency_ms
+            failed += rows > 0 and (draw.failed > (1 - GOOD) * rows or slow)
+    return failed < FAILED_CHECKS
+
+
+def run(name: str, seeds: range) -> list[Found]:
+    """Rollouts of one case; the same seed is the same traffic for every rule."""
+    case, _ = CASES[name]
+    number = list(CASES).index(name)
+    found = []
+    for seed in seeds:
+        streams = Streams(case, 1_000_000 * (number + 1) + seed)
+        found.append(Found(play(streams), plain_ks(streams), thresholds(streams)))
+    return found
+
+
+def simulate(rollouts: int, workers: int) -> dict[str, list[Found]]:
+    """All cases, in parallel, with a line of progress."""
+    found: dict[str, list[Found]] = {name: [] for name in CASES}
+    begun, total = time.monotonic(), rollouts * len(CASES)
+    with ProcessPoolExecutor(workers) as pool:
+        waiting = {
+            pool.submit(run, name, range(first, min(first + BATCH, rollouts))): name
+            for name in CASES
+            for first in range(0, rollouts, BATCH)
+        }
+        for future in as_completed(waiting):
+            found[waiting[future]] += future.result()
+            done = sum(map(len, found.values()))
+            spent = time.monotonic() - begun
+            print(f"\r{done:,} of {total:,} rollouts, {spent:.0f} s", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return found
+
+
+def share(hits: int, of: int) -> str:
+    """A share in per cent with its standard error; that of one hit where there is none, or one miss."""
+    seen = min(max(hits, 1), of - 1) / of if of > 1 else 0.5
+    return f"{hits / of:.1%} ± {np.sqrt(seen * (1 - seen) / of):.1%}"
+
+
+def table(found: dict[str, list[Found]]) -> str:
+    """The outcomes as Markdown."""
+    lines = [
+        "| candidate | should be | Homeostat | plain KS test | thresholds |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for name, outcomes in found.items():
+        good = CASES[name][1]
+        verdicts = np.array([(o.homeostat.promoted, o.plain_ks, o.thresholds) for o in outcomes])
+        right = " | ".join(share(int(hits), len(outcomes)) for hits in (verdicts == good).sum(axis=0))
+        lines.append(f"| {name} | {'promoted' if good else 'taken back'} | {right} |")
+    lines += [
+        "",
+        "Homeostat's rollouts again; how soon is counted in canary answers:",
+        "",
+        "| candidate | taken back after, median | 99 % | within 400 | extended | usual reason |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for name, outcomes in found.items():
+        back = [o.homeostat for o in outcomes if not o.homeostat.promoted]
+        answers = [o.canary_answers for o in back]
+        reasons = [o.reason.split(" ")[0].rstrip(":") for o in back]
+        usual = max(set(reasons), key=reasons.count) if reasons else ""
+        middle = f"{np.median(answers):.0f} | {np.quantile(answers, 0.99):.0f}" if answers else "- | -"
+        soon = sum(count <= ENOUGH for count in answers)
+        extended = sum(o.homeostat.extended for o in outcomes)
+        lines.append(
+            f"| {name} | {middle} | {soon / len(outcomes):.1%} | {extended / len(outcomes):.1%} | {usual} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def about() -> str:
+    """What was simulated, from the settings themselves."""
+    steps = ", ".join(f"{step:.0%}" for step in PLAN.steps)
+    return (
+        f"Shadow of {PLAN.shadow}, then canary steps of {steps} for {PLAN.step_duration} each;"
+        f" {RATE} requests a tick of {TICK.total_seconds():.0f} s and a look at every tick;"
+        f" at least {PLAN.min_samples} canary answers a step. Limits: `max_divergence` {PLAN.max_divergence},"
+        f" `error_rate` {PLAN.error_rate}, `p99_latency_ms` {PLAN.p99_latency_ms:g}. Both versions answer in"
+        " about 10 ms, with the shared load, batches and pauses that `rollout_world.py` describes. Shares of"
+        " right outcomes with their standard error."
+    )
+
+
+def main() -> None:
+    """Print the tables; keep them with ``--write``."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--rollouts", type=int, default=1000, help="of each kind (1000)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
+    parser.add_argument("--write", action="store_true", help="into benchmarks/rollout.md")
+    args = parser.parse_args()
+    tables = table(simulate(args.rollouts, args.workers))
+    print(tables)
+    if args.write:
+        command = f"PYTHONPATH=include python benchmarks/rollout.py --write --rollouts {args.rollouts}"
+        rules = (__doc__ or "").split("\n\n", maxsplit=2)[2]
+        (HERE / "rollout.md").write_text(
+            f"# Simulated rollouts\n\nMade by `{command}`.\n\n{rules}\n{about()}\n\n{tables}",
+            encoding="utf-8",
+        )
+
+
+if __name__ == "__main__":
+    main()
