@@ -257,12 +257,20 @@ def retrain(
 def status(
     model: Annotated[str | None, typer.Argument(help="One model; all of them when not given.")] = None,
     *,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute",
+            help="Decide every recorded step again from its record; status 1 unless all come out the same.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show which version serves what, where its rollout stands, and what happened last."""
-    from homeostat.commands import show_status
+    from homeostat.commands import recompute_history, show_status
 
-    show_status(Settings.from_env(), model, as_json=as_json)
+    show = recompute_history if recompute else show_status
+    show(Settings.from_env(), model, as_json=as_json)
 
 
 @app.command()

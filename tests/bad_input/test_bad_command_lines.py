@@ -291,3 +291,13 @@ def test_a_file_that_cannot_be_replayed_is_named(cli, tmp_path, name, content, w
     if content is not None:
         path.write_bytes(content)
     cli("replay", "toy", str(path)).refused("ConfigError", str(path), *words)
+
+
+def test_the_history_is_decided_again_and_a_forged_step_is_found_out(cli, config):
+    put_champions(config, "1", "2")
+    assert "2 of 2 steps come out the same" in cli("status", "toy", "--recompute").out
+    ledger, now = open_ledger(Settings.from_env().ledger), SystemClock().now()
+    ledger.write(ledger.read("toy"), kind="canary", reason="it looked good", by="nobody", at=now)
+    found = cli("status", "toy", "--recompute", "--json")
+    assert found.status == 1
+    assert [step["agrees"] for step in json.loads(found.out)["toy"]] == [True, True, False]

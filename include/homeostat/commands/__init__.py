@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from homeostat.commands.backtest import backtest_model
     from homeostat.commands.drift import compare_files
+    from homeostat.commands.history import recompute_history
     from homeostat.commands.loop import check_now, retrain_now
     from homeostat.commands.rows import replay_rows
     from homeostat.commands.run import serve_gateway, write_new
@@ -18,6 +19,7 @@ __all__ = [
     "check_now",
     "compare_files",
     "promote_now",
+    "recompute_history",
     "replay_rows",
     "retrain_now",
     "rollback_now",
@@ -31,6 +33,7 @@ _WHERE = {
     "check_now": "loop",
     "compare_files": "drift",
     "promote_now": "traffic",
+    "recompute_history": "history",
     "replay_rows": "rows",
     "retrain_now": "loop",
     "rollback_now": "traffic",
