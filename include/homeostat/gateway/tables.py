@@ -161,7 +161,7 @@ class Tables:
         stand_in = ""
         if champion is None and traffic.champion is not None:
             # The last good copy serves while the new one is being loaded, or cannot be.
-            champion = old.champion if old.champion is not None else fallback
+            champion = old.champion if _alive(state, old.champion) else fallback
             if champion is not None and champion.ref != traffic.champion:
                 stand_in = champion.ref.version
         share = active.share if active else 0.0
@@ -190,9 +190,11 @@ class Tables:
         name = state.config.name
         key = (ref, CONTROL if role == CONTROL else "")
         batcher = state.batchers.get(key)
-        if batcher is None and self._hanging(state, ref) >= MOST_HUNG:
+        if batcher is None and (count := self._hanging(state, ref)) >= MOST_HUNG:
+            state.failures[ref] = (f"{count} of its predict calls hang", 0.0)
             return None
         if batcher is None:
+            state.failures.pop(ref, None)
             batcher = state.batchers[key] = Batcher(
                 ready.scorer,
                 self._pool,
@@ -245,6 +247,11 @@ class Tables:
         traffics = [state.table.traffic for state in self._states.values()]
         named = {ref for t in traffics for ref in (t.champion, t.previous) if ref is not None}
         return named | {t.rollout.candidate for t in traffics if t.rollout is not None}
+
+
+def _alive(state: ModelState, leg: Leg | None) -> bool:
+    """Whether the leg's collector was not dropped because its calls hang."""
+    return leg is not None and state.batchers.get((leg.ref, "")) is leg.batcher
 
 
 def _wanted(traffic: Traffic) -> list[VersionRef]:
