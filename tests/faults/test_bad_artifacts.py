@@ -1,0 +1,157 @@
+"""Bytes that were truncated, overwritten or lost after a promotion: the last good copy serves."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+
+import pytest
+
+from gateway.gateway_harness import serving, until
+from homeostat.adapters import fake_ports
+from homeostat.config import load_model
+from homeostat.config.errors import NotFound, Untrusted
+from homeostat.flows import versions
+from homeostat.rollout import Phase, VersionRef
+from toy import MODEL, PIPELINE, T0, rows_between
+
+FILES = ("manifest.json", "model.skops", "reference.bin")
+
+
+def put_in_store(world, ref):
+    for name, data in world.ports.registry.files[world.config.name, ref.version].items():
+        world.ports.store.put(f"bundles/{world.config.name}/{ref.digest}/{name}", data)
+
+
+def forget_cache(world):
+    shutil.rmtree(world.settings.cache / "bundles")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_truncated_cached_file_is_never_loaded_and_fetched_anew(world, name):
+    ref = world.version()
+    world.begin(ref)
+    with serving(world) as client:
+        client.ready()
+    path = world.settings.cache / "bundles" / ref.digest / name
+    good = path.read_bytes()
+    path.write_bytes(good[: len(good) // 2])
+    with serving(world) as client:
+        client.ready()
+        assert client.score().json() == {"predictions": [1.0]}
+    assert path.read_bytes() == good
+
+
+def test_an_artifact_overwritten_in_mlflow_after_its_promotion_is_not_what_a_new_gateway_serves(world):
+    ref = world.version()
+    world.begin(ref)
+    put_in_store(world, ref)
+    world.ports.registry.files["pump", ref.version]["model.skops"] = b"something else"
+    with serving(world) as client:
+        client.ready()
+        assert client.score().headers["x-homeostat-version"] == ref.version, "the store has the good copy"
+
+
+def test_bytes_overwritten_everywhere_are_refused_and_reported_and_the_version_before_serves(world):
+    world.begin(world.version())
+    bad = world.version()
+    with serving(world) as client:
+        client.ready()
+        assert client.order("models/pump/promote", {"version": bad.version}).status_code == 200
+    forget_cache(world)
+    put_in_store(world, bad)
+    files = world.ports.registry.files["pump", bad.version]
+    files["manifest.json"] = files["manifest.json"].replace(b"serial", b"cereal")
+    world.ports.store.put(f"bundles/pump/{bad.digest}/model.skops", b"other", overwrite=True)
+    with serving(world) as client:
+        client.ready()
+        assert client.score().headers["x-homeostat-version"] == "1"
+        until(lambda: client.http.get("/health").json()["status"] == "degraded", "it is reported")
+        troubles = " ".join(client.http.get("/health").json()["troubles"])
+        assert "version 1 serves in place of 2" in troubles
+        assert "version 2 is not loaded" in troubles
+        assert "digest" in troubles
+
+
+def test_while_it_serves_no_overwriting_of_any_copy_changes_an_answer(world):
+    ref = world.version()
+    world.begin(ref)
+    with serving(world) as client:
+        client.ready()
+        put_in_store(world, ref)
+        for name in FILES:
+            world.ports.registry.files["pump", ref.version][name] = b"x"
+            world.ports.store.put(f"bundles/pump/{ref.digest}/{name}", b"x", overwrite=True)
+            (world.settings.cache / "bundles" / ref.digest / name).write_bytes(b"x")
+        assert client.score().json() == {"predictions": [1.0]}
+
+
+def test_a_deleted_version_that_is_aliased_goes_on_from_the_cache_and_through_a_restart(world):
+    world.begin(world.version())
+    world.ports.registry.set_alias("pump", "champion", "1")
+    with serving(world) as client:
+        client.ready()
+        world.ports.registry.delete("pump", "1")
+        assert client.score().status_code == 200
+    with serving(world) as client:
+        client.ready()
+        assert client.score().headers["x-homeostat-version"] == "1"
+
+
+def test_a_candidate_that_was_deleted_before_anybody_fetched_it_is_taken_back(world):
+    world.begin(world.version())
+    with serving(world) as client:
+        client.ready()
+        ref = world.version()
+        world.ports.registry.delete("pump", ref.version)
+        world.begin(ref, skip_shadow=True)
+        until(lambda: world.traffic().rollout.phase is Phase.ROLLED_BACK, "it was taken back")
+        assert "could not be loaded" in world.traffic().rollout.reason
+        assert client.score().headers["x-homeostat-version"] == "1"
+
+
+class TestFlows:
+    """What the hourly check and the next retrain do without the champion's bundle in the store."""
+
+    @pytest.fixture
+    def lost(self, tmp_path):
+        from homeostat.training import Predictor, fit, make_reference, write_bundle
+
+        home = tmp_path / "toy"
+        home.mkdir()
+        (home / "model.yaml").write_text(MODEL)
+        (home / "pipeline.py").write_text(PIPELINE)
+        config = load_model(home)
+        ports = fake_ports(start=T0)
+        rows = rows_between(T0 - timedelta(days=1), T0)
+        estimator = fit(config, rows, None)
+        reference = make_reference(config, Predictor.of(config, estimator), rows)
+        digest = write_bundle(tmp_path / "bundle", config, estimator, reference, {})
+        run = ports.registry.start_run("toy", "run", name="train", tags={})
+        found = ports.registry.register("toy", "run", run, tmp_path / "bundle", digest, {})
+        return config, ports, VersionRef(found.version, digest)
+
+    def test_a_bundle_missing_from_the_store_is_fetched_from_mlflow_and_put_back(self, lost):
+        config, ports, champion = lost
+        bundle = versions.load_version(ports, config, champion.digest)
+        assert len(bundle.predictor.predict(rows_between(T0, T0.replace(hour=1))).prediction) == 60
+        assert len(ports.store.list(f"bundles/toy/{champion.digest}/")) == 3
+        ports.registry.down = True
+        assert versions.load_version(ports, config, champion.digest).digest == champion.digest
+
+    def test_so_is_a_reference_alone(self, lost):
+        _, ports, champion = lost
+        assert "a" in versions.load_reference(ports, "toy", champion.digest).frames.features
+
+    def test_one_that_is_nowhere_is_said_to_be_gone(self, lost):
+        config, ports, champion = lost
+        ports.registry.delete("toy", champion.version)
+        with pytest.raises(NotFound, match="no bundle"):
+            versions.load_version(ports, config, champion.digest)
+
+    def test_one_that_was_changed_in_mlflow_as_well_is_refused(self, lost):
+        config, ports, champion = lost
+        ports.registry.files["toy", champion.version]["model.skops"] = b"something else"
+        with pytest.raises(Untrusted, match="changed after registration"):
+            versions.load_version(ports, config, champion.digest)
+        assert ports.store.list(f"bundles/toy/{champion.digest}/") == []
