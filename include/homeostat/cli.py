@@ -14,6 +14,7 @@ from rich.text import Text
 
 from homeostat.config import Settings
 from homeostat.config.errors import HomeostatError
+from homeostat.config.masking import masker
 
 app = typer.Typer(
     name="homeostat",
@@ -41,7 +42,8 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except HomeostatError as error:
-            err.print(Text.assemble((type(error).__name__, "bold red"), f": {error}"), soft_wrap=True)
+            said = masker()(str(error))
+            err.print(Text.assemble((type(error).__name__, "bold red"), f": {said}"), soft_wrap=True)
             raise typer.Exit(1) from None
 
     return run
@@ -326,6 +328,25 @@ def gateway(
     from homeostat.commands import serve_gateway
 
     serve_gateway(Settings.from_env(), host, port, workers)
+
+
+@app.command()
+@plainly
+def token(
+    name: Annotated[str, typer.Argument(help="Who will hold it; it stands in the audit trail.")],
+    *,
+    scope: Annotated[
+        list[str], typer.Option(help="predict, label, read or control; may be given several times.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Make a token for the gateway, and the entry for HOMEOSTAT_TOKENS_FILE. The token is shown only here.
+
+    Example: `homeostat token labels-job --scope label --scope read`
+    """
+    from homeostat.commands.token_entry import make_token
+
+    make_token(name, scope, as_json=as_json)
 
 
 @app.command()

@@ -25,6 +25,7 @@ COMMANDS = (
     "promote",
     "rollback",
     "gateway",
+    "token",
     "new",
 )
 

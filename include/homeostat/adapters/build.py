@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from homeostat.config.errors import ConfigError
+from homeostat.config.masking import without_userinfo
 from homeostat.ports import Clock, Ledger, Notifier, Ports, Store
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def open_store(url: str) -> Store:
         from homeostat.adapters.store_memory import MemoryStore
 
         return MemoryStore()
-    msg = f"HOMEOSTAT_STORE is {url!r}: write file:///absolute/folder or s3://bucket/prefix"
+    shown = without_userinfo(url)
+    msg = f"HOMEOSTAT_STORE is {shown!r}: write file:///absolute/folder or s3://bucket/prefix"
     raise ConfigError(msg)
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import ConfigError, HomeostatError, NotFound, Refused, Unavailable
+from homeostat.config.masking import without_userinfo
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -67,7 +68,8 @@ class MlflowConnection:
                         raise MlflowException("no scheme")
                     self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
                 except MlflowException as error:
-                    msg = f"MLFLOW_TRACKING_URI is {self.uri!r}: write MLflow's address, such as http://127.0.0.1:5000"
+                    shown = without_userinfo(self.uri).rpartition("@")[2]
+                    msg = f"MLFLOW_TRACKING_URI is {shown!r}: write MLflow's address, such as http://127.0.0.1:5000"
                     raise ConfigError(msg) from error
         return self._client
 
@@ -138,18 +140,17 @@ class MlflowConnection:
         return str(found.experiment_id)
 
     def _translated(self, what: str, code: str, message: str) -> Exception:
-        said = message.strip().partition("\n")[0][:300]
+        said = without_userinfo(message.strip().partition("\n")[0])[:300]
+        where = without_userinfo(self.uri)  # which may hold a user and a password
         if code in _GONE or _MISSING.search(message):
             return NotFound(f"cannot {what}: {said}")
         if code in _DENIED:
-            return ConfigError(
-                f"cannot {what}: MLflow at {self.uri} denies it ({said}); check its credentials"
-            )
+            return ConfigError(f"cannot {what}: MLflow at {where} denies it ({said}); check its credentials")
         if code in _REFUSED:
             return Refused(f"cannot {what}: MLflow refused: {said}")
         cause = _CAUSE.search(message)
         return Unavailable(
-            f"cannot {what}: MLflow at {self.uri} does not answer ({cause[1] if cause else said}); "
+            f"cannot {what}: MLflow at {where} does not answer ({cause[1] if cause else said}); "
             "is it running? Set MLFLOW_TRACKING_URI to where it is"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +58,15 @@ class Settings:
     models: Path
     state: Path
     store: str
-    ledger: str
+    ledger: str = field(repr=False)  # it may hold a password, as others below
     cache: Path
     gateway: str
-    control_token: str
+    control_token: str = field(repr=False)
     overrides: str
     trusted_types: tuple[str, ...]
-    tracking_uri: str
+    tracking_uri: str = field(repr=False)
     tokens_file: str = ""
-    tokens: str = ""
+    tokens: str = field(default="", repr=False)
     require_token: tuple[str, ...] = ()
 
     @classmethod

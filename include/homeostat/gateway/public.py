@@ -22,7 +22,8 @@ def cleaner(settings: Settings, env: Mapping[str, str] | None = None) -> Clean:
     Paths of the API, such as ``/models/NAME/invocations``, are none of them and stay.
     """
     mask = masker(env)
-    pattern = re.compile("|".join(re.escape(root) for root in _roots(settings)) + r"(?=[/\s'\":,;.)]|$)")
+    roots = "|".join(re.escape(root) for root in _roots(settings))
+    pattern = re.compile(rf"(?:{roots})(?=[/\s'\":,;.)]|$)")
     return lambda text: mask(pattern.sub("…", text))
 
 
