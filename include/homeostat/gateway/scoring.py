@@ -80,10 +80,14 @@ class PredictFailed(Exception):
 def frame_of(batch: Sequence[Rows], spec: InputSpec) -> pd.DataFrame:
     """The rows of a batch as the frame that pipelines are fitted on: float64 and str columns."""
     data = {
-        name: pd.Series(_joined(batch, i), dtype="float64" if numeric else "str")
+        name: np.array(_joined(batch, i), dtype=np.float64) if numeric else _texts(_joined(batch, i))
         for i, (name, numeric) in enumerate(zip(spec.names, spec.numeric, strict=True))
     }
     return pd.DataFrame(data, copy=False)
+
+
+def _texts(values: list[str | None]) -> Any:
+    return pd.array(values, dtype="str")
 
 
 def matrix_of(batch: Sequence[Rows]) -> np.ndarray:
@@ -103,7 +107,8 @@ def predictor_call(predictor: Any, spec: InputSpec) -> Callable[[Sequence[Rows]]
     """Choose the cheapest way to ask this predictor: a bare matrix where it needs no column names."""
     if spec.all_numeric and callable(getattr(predictor, "predict_matrix", None)):
         return lambda batch: predictor.predict_matrix(matrix_of(batch))
-    return lambda batch: predictor.predict(frame_of(batch, spec))
+    ask = getattr(predictor, "predict_typed", predictor.predict)
+    return lambda batch: ask(frame_of(batch, spec))
 
 
 def score(scorer: Scorer, batch: Sequence[Rows]) -> list[Scored | PredictFailed]:

@@ -87,6 +87,10 @@ class Predictor:
         """
         return self._ask(typed_inputs(frame, dict(self.kinds), as_matrix=self.as_matrix))
 
+    def predict_typed(self, frame: pd.DataFrame) -> Answers:
+        """As :meth:`predict`, for a frame of exactly the features, in order, float64 and ``str`` columns."""
+        return self._ask(frame.to_numpy(dtype=np.float64) if self.as_matrix else frame)
+
     def predict_matrix(self, matrix: np.ndarray) -> Answers:
         """Answer rows given as a float64 matrix, columns in the order of the features.
 
