@@ -295,7 +295,13 @@ def promote(
 @app.command()
 @plainly
 def rollback(model: Model, *, reason: Reason = "by hand", as_json: AsJson = False) -> None:
-    """Take the candidate back, or else put the previous version back. Needs neither MLflow nor Airflow."""
+    """Take the candidate back, or else put the previous version back; in every gateway within a second.
+
+    Example: `homeostat rollback pump_fault --reason "alarms without cause since 03:10"`
+
+    Needs neither MLflow nor Airflow, and no gateway either: when none answers, the ledger is written here, and
+    all gateways follow it. Pressed twice, it does not bring back a version that was itself taken back.
+    """
     from homeostat.commands import rollback_now
 
     rollback_now(Settings.from_env(), model, reason, as_json=as_json)
