@@ -299,8 +299,8 @@ def rollback(model: Model, *, reason: Reason = "by hand", as_json: AsJson = Fals
 
     Example: `homeostat rollback pump_fault --reason "alarms without cause since 03:10"`
 
-    Needs neither MLflow nor Airflow, and no gateway either: when none answers, the ledger is written here, and
-    all gateways follow it. Pressed twice, it does not bring back a version that was itself taken back.
+    Needs neither MLflow nor Airflow, and no gateway either: when none answers, the ledger is written here,
+    and all gateways follow it. Pressed twice, it does not bring back a version that was itself taken back.
     """
     from homeostat.commands import rollback_now
 
