@@ -1,4 +1,4 @@
-"""What schemathesis is told about the API beyond its description; loaded by name, see test_protocols_openapi."""
+"""What schemathesis is told beyond the API's description; loaded by name, see test_protocols_openapi."""
 
 from datetime import UTC, datetime
 

@@ -47,7 +47,7 @@ def test_every_form_of_mlflows_protocol_gives_the_same_answer(served, body):
     ("path", "body", "headers", "status", "said"),
     [
         ("/models/pump/invocations", b"{", {}, 400, "not JSON"),
-        ("/models/pump/invocations", b'{"instances": [{"a": NaN}]}', {}, 400, "write null"),
+        ("/models/pump/invocations", b'{"instances": [{"a": Infinity}]}', {}, 400, "write null"),
         ("/models/pump/invocations", b"[]", {}, 400, "JSON object"),
         ("/models/pump/invocations", b'{"inputs": {}}', {}, 400, "no rows"),
         (

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import string
+import time
 
 import orjson
 import pytest
@@ -225,6 +226,33 @@ def test_any_json_as_an_infer_request_is_parsed_or_refused(value):
         assert (error.status in (400, 413), error.sentence[-1]) == (True, ".")  # noqa: PT017  # one of two right answers
     else:
         assert parsed.rows.count >= 1
+
+
+@given(texts, st.sampled_from(["NaN", "null"]), st.sampled_from([parse, parse_infer]))
+@settings(max_examples=60, deadline=None)
+def test_a_bare_nan_is_a_missing_value_and_one_within_a_text_stays(text, missing, ask):
+    word = orjson.dumps(f'{text}NaN"').decode()
+    rows = f'{{"instances": [[{missing}, 1, {word}, {missing}]]}}'
+    cells = ((missing, "FP64"), ("1", "INT8"), (word, "BYTES"), (missing, "FP64"))
+    tensors = ",".join(
+        f'{{"name": "{name}", "shape": [1], "datatype": "{kind}", "data": [{cell}]}}'
+        for name, (cell, kind) in zip(NAMES, cells, strict=True)
+    )
+    body = rows if ask is parse else f'{{"inputs": [{tensors}]}}'
+    found = ask(body.encode(), SPEC)
+    found = found if ask is parse else found.rows
+    assert [_gone(column[0]) for column in found.columns] == [True, False, False, True]
+    assert found.columns[2] == [f'{text}NaN"']
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"instances": [[-NaN]]}', b"NaN", b'{"a": "NaN', b"[NaNNaN]", b'\\"NaN' * 50_000]
+)
+def test_what_is_no_json_but_for_its_nan_is_refused_and_soon(body):
+    begun = time.perf_counter()
+    with pytest.raises(BadRequest):
+        parse(body, SPEC)
+    assert time.perf_counter() - begun < 2.0
 
 
 def test_more_rows_than_allowed_are_refused_before_they_are_read():

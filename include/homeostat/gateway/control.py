@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,6 +77,10 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 _READS: dict[int | str, dict[str, Any]] = {404: _ERRORS[404], 400: _ERRORS[400]}
+_LOST = {
+    404: "There is nothing at this path; /openapi.json describes what there is.",
+    405: "This path answers another method: {allowed}.",
+}
 _STATUS = (
     (NoPrevious, 409),
     (Untrusted, 409),
@@ -132,8 +137,11 @@ def build(runtime: "Runtime") -> FastAPI:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers) if error.headers else None
-        noted(request, error.status_code, str(error.detail))
-        return failure(error.status_code, str(error.detail), headers)
+        sentence = str(error.detail)
+        if sentence == HTTPStatus(error.status_code).phrase:  # nobody said more than that
+            sentence = _LOST.get(error.status_code, sentence).format(allowed=(headers or {}).get("Allow", ""))
+        noted(request, error.status_code, sentence)
+        return failure(error.status_code, sentence, headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from homeostat.config.labels import label_texts
-from homeostat.gateway.protocol import BadRequest, InputSpec, Rows, typed_rows
+from homeostat.gateway.protocol import BadRequest, InputSpec, Rows, read_json, typed_rows
 from homeostat.gateway.protocols.tensors import Tensor, check_parameters, read_tensor
 
 #: What an answer holds; ``confidence`` only where the model tells it.
@@ -42,11 +42,7 @@ def parse_infer(body: bytes, spec: InputSpec, *, max_rows: int = 10_000) -> Infe
     BadRequest
         With a sentence that names positions, datatypes and columns of model.yaml, and no value.
     """
-    try:
-        raw = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        msg = f"The body is not JSON (line {error.lineno}, column {error.colno}); a missing value is null."
-        raise BadRequest(msg) from None
+    raw = read_json(body)
     if not isinstance(raw, dict) or not isinstance(raw.get("inputs"), list) or not raw["inputs"]:
         msg = f"Expected an object with a list of 'inputs', such as {_EXAMPLE}."
         raise BadRequest(msg)
