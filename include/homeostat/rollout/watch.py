@@ -44,7 +44,9 @@ def epochs(traffic: Traffic, now: datetime) -> dict[str, datetime]:
     rollout = traffic.rollout
     if rollout is None or rollout.phase is not Phase.CHAMPION or rollout.candidate != traffic.champion:
         return {}
-    return {name: max(rollout.entered_at, now - (now - _EPOCH) % span) for name, span in SPANS.items()}
+    # Promoted in the future: a clock was set back, and what is counted from now on lies before the promotion.
+    entered = rollout.entered_at if rollout.entered_at <= now else _EPOCH
+    return {name: max(entered, now - (now - _EPOCH) % span) for name, span in SPANS.items()}
 
 
 def watch(traffic: Traffic, evidence: Evidence, now: datetime) -> Decision:

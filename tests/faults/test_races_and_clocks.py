@@ -1,0 +1,263 @@
+"""Several hands on one model at once, and a clock that is set back."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from gateway.gateway_harness import TOKEN, make_world, model_config, serving, until
+from homeostat.adapters import open_ledger
+from homeostat.adapters.ledger_memory import MemoryLedger
+from homeostat.flows.rollouts import change
+from homeostat.rollout import Phase, Plan, Traffic, begin, roll_back, weights
+
+ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
+
+
+class ShiftedClock:
+    """The time, and what somebody makes of it."""
+
+    def __init__(self):
+        self.offset = timedelta(0)
+
+    def now(self):
+        return datetime.now(UTC) + self.offset
+
+
+def kinds(world):
+    return [event.kind for event in world.ports.ledger.events(world.config.name)]
+
+
+def candidate_serves(client):
+    return client.runtime.states["pump"].table.candidate is not None
+
+
+def test_two_gateways_and_two_operators_that_start_rollouts_at_once_leave_one_under_way(tmp_path):
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    world = make_world(tmp_path, ledger=ledger)
+    world.begin(world.version())
+    other = replace(world, settings=replace(world.settings, cache=tmp_path / "other"))
+    refs = [world.version() for _ in range(4)]
+    plan = Plan.of(world.config)
+    with serving(world, gateway="one") as one, serving(other, gateway="two") as two:
+        one.ready()
+        two.ready()
+        go = threading.Barrier(4)
+
+        def enter(ref):
+            now = world.ports.clock.now()
+            go.wait()
+
+            def step(traffic):
+                return begin(traffic, ref, f"run-{ref.version}", plan, now, skip_shadow=True)
+
+            change("pump", ledger, step, by=f"operator {ref.version}", at=now)
+
+        with ThreadPoolExecutor(4) as operators:
+            list(operators.map(enter, refs))
+        last = ledger.read("pump").rollout
+        begun = [event for event in ledger.events("pump") if event.kind == "begun"]
+        assert len(begun) == 4
+        assert sum("supersedes" in event.reason for event in begun) == 3
+        for client in (one, two):
+            until(
+                lambda c=client: (
+                    candidate_serves(c) and c.runtime.states["pump"].table.candidate.ref == last.candidate
+                ),
+                "both serve the one that is under way",
+            )
+        revisions = [event.revision for event in ledger.events("pump")]
+        assert revisions == list(range(1, len(revisions) + 1))
+        assert kinds(world).count("canary") == 1, "two gateways took one step"
+    ledger.close()
+
+
+def test_orders_to_two_gateways_at_once_are_each_done_or_refused_and_both_serve_the_same(tmp_path):
+    world = make_world(tmp_path)
+    world.begin(world.version())
+    refs = [world.version() for _ in range(2)]
+    other = replace(world, settings=replace(world.settings, cache=tmp_path / "other"))
+    with serving(world, gateway="one") as one, serving(other, gateway="two") as two:
+        one.ready()
+        two.ready()
+
+        def order(task):
+            client, path, body = task
+            with httpx.Client(base_url=client.url, trust_env=False, timeout=20) as http:
+                headers = {"Authorization": f"Bearer {TOKEN}"}
+                return http.post(f"/control/models/pump/{path}", json=body, headers=headers).status_code
+
+        tasks = [
+            (client, path, body)
+            for _ in range(3)
+            for client, ref in zip((one, two), refs, strict=True)
+            for path, body in (("promote", {"version": ref.version}), ("rollback", {"reason": "no"}))
+        ]
+        with ThreadPoolExecutor(4) as operators:
+            answers = list(operators.map(order, tasks))
+        assert set(answers) <= {200, 409}
+        traffic = world.traffic()
+        for client in (one, two):
+            until(
+                lambda c=client: c.score().headers["x-homeostat-version"] == traffic.champion.version,
+                "it serves what the ledger says",
+            )
+        events = world.ports.ledger.events("pump")
+        assert Traffic.from_json(dict(events[-1].traffic)) == traffic
+        assert sum(weights(traffic).values()) == pytest.approx(1)
+
+
+class Raced(MemoryLedger):
+    """Somebody else writes just before the first write of a kind."""
+
+    def __init__(self):
+        super().__init__()
+        self.before = {}
+
+    def write(self, traffic, **more):
+        first = self.before.pop(more["kind"], None)
+        if first is not None:
+            first()
+        return super().write(traffic, **more)
+
+
+def test_an_abort_that_comes_during_the_promotion_wins(tmp_path):
+    ledger = Raced()
+    config = model_config(canary={"steps": [0.5], "step_duration": "1s", "min_samples": 10})
+    world = make_world(tmp_path, config, ledger=ledger)
+    world.begin(world.version())
+
+    def abort():
+        done = roll_back(ledger.read("pump"), "looks odd", world.ports.clock.now())
+        ledger.write(done.traffic, kind=done.kind, reason=done.reason, by="op", at=world.ports.clock.now())
+
+    with serving(world) as client:
+        client.ready()
+        world.begin(world.version(), skip_shadow=True)
+        until(lambda: candidate_serves(client), "the canary began")
+        ledger.before["promoted"] = abort
+        unit = 0
+        while world.traffic().active is not None:
+            assert client.score(*[ROW | {"unit": unit + i} for i in range(20)]).status_code == 200
+            unit += 20
+            assert unit < 20_000
+        traffic = world.traffic()
+        assert (traffic.champion.version, traffic.rollout.phase) == ("1", Phase.ROLLED_BACK)
+        assert traffic.rollout.reason == "looks odd"
+        assert weights(traffic) == {"candidate": 0.0, "control": 0.0, "champion": 1.0}
+        until(lambda: not candidate_serves(client), "it serves nobody any more")
+        assert "promoted" not in kinds(world)[1:]
+
+
+def test_whoever_loses_the_race_reads_again_and_decides_again(tmp_path):
+    ledger = Raced()
+    world = make_world(tmp_path, ledger=ledger)
+    world.begin(world.version())
+    with serving(world) as client:
+        client.ready()
+        world.begin(world.version(), skip_shadow=True)
+        until(lambda: candidate_serves(client), "the canary began")
+
+        ledger.before["rolled_back"] = lambda: client.runtime.approve("pump", "another")
+        answer = client.order("models/pump/rollback", {"reason": "no"})
+        assert answer.status_code == 200
+        assert kinds(world)[-2:] == ["approved", "rolled_back"]
+        assert world.traffic().rollout.approved
+
+
+def test_a_canary_without_traffic_is_extended_once_and_taken_back_as_no_regression(tmp_path):
+    config = model_config(canary={"steps": [0.5], "step_duration": "1s", "min_samples": 10})
+    world = make_world(tmp_path, config)
+    world.begin(world.version())
+    with serving(world) as client:
+        client.ready()
+        world.begin(world.version(), skip_shadow=True)
+        until(lambda: world.traffic().rollout.phase is Phase.ROLLED_BACK, "it was taken back")
+        assert "inconclusive" in world.traffic().rollout.reason
+        assert "not a regression" in world.traffic().rollout.reason
+        assert kinds(world)[-2:] == ["extended", "rolled_back"]
+
+
+def test_a_rollback_of_the_first_version_is_refused_with_what_to_do(world):
+    world.begin(world.version())
+    with serving(world) as client:
+        client.ready()
+        answer = client.order("models/pump/rollback", {"reason": "no"})
+        assert answer.status_code == 409
+        assert "no previous version to roll back to" in answer.json()["message"]
+        assert "homeostat promote" in answer.json()["message"]
+        assert client.score().status_code == 200
+
+
+def test_poison_rows_take_back_neither_a_candidate_nor_a_fresh_champion(world):
+    world.begin(world.version())
+    poison = ROW | {"a": -666.0}
+    with serving(world) as client:
+        client.ready()
+        second = world.version()
+        assert client.order("models/pump/promote", {"version": second.version}).status_code == 200
+        for unit in range(20):
+            assert client.score(poison | {"unit": unit}).status_code == 500
+        world.begin(world.version(), skip_shadow=True)
+        until(lambda: candidate_serves(client), "the canary began")
+        for unit in range(20):
+            assert client.score(poison | {"unit": unit}).status_code == 500
+            assert client.score(ROW | {"unit": unit}).status_code == 200
+        assert world.traffic().champion == second
+        assert world.traffic().rollout.phase is Phase.CANARY
+
+
+@pytest.mark.parametrize("back", [timedelta(seconds=20), timedelta(hours=2)])
+def test_a_clock_set_back_during_the_canary_neither_stops_it_nor_hurries_it(tmp_path, back):
+    clock = ShiftedClock()
+    config = model_config(canary={"steps": [0.5], "step_duration": "30s", "min_samples": 10})
+    world = make_world(tmp_path, config)
+    world.ports = replace(world.ports, clock=clock)
+    world.begin(world.version())
+    with serving(world) as client:
+        client.ready()
+        world.begin(world.version(), skip_shadow=True)
+        until(lambda: candidate_serves(client), "the canary began")
+        clock.offset = -back
+        for unit in range(100):
+            assert client.score(ROW | {"unit": unit}).status_code == 200
+        assert world.traffic().rollout.phase is Phase.CANARY
+        if back > timedelta(minutes=1):
+            until(lambda: "clock" in kinds(world), "the phase is timed from the new time on")
+        clock.offset += timedelta(seconds=31) + (back if back < timedelta(minutes=1) else timedelta(0))
+        until(lambda: world.traffic().champion.version == "2", "it was promoted when its time was over", 20)
+
+
+def test_a_clock_set_back_during_the_shadow_does_not_end_it(tmp_path):
+    clock = ShiftedClock()
+    world = make_world(tmp_path)
+    world.ports = replace(world.ports, clock=clock)
+    world.begin(world.version())
+    with serving(world) as client:
+        client.ready()
+        world.begin(world.version())
+        until(lambda: world.traffic().rollout.phase is Phase.SHADOW, "the shadow began", 30)
+        clock.offset = -timedelta(days=1)
+        until(lambda: "clock" in kinds(world), "the phase is timed from the new time on")
+        assert world.traffic().rollout.phase is Phase.SHADOW
+        assert abs(world.traffic().rollout.entered_at - clock.now()) < timedelta(seconds=10)
+
+
+def test_a_fresh_champion_is_watched_although_the_clock_was_set_back(tmp_path):
+    clock = ShiftedClock()
+    world = make_world(tmp_path)
+    world.ports = replace(world.ports, clock=clock)
+    world.begin(world.version())
+    with serving(world) as client:
+        client.ready()
+        bad = world.version(raises=True)
+        assert client.order("models/pump/promote", {"version": bad.version}).status_code == 200
+        clock.offset = -timedelta(hours=3)
+        for _ in range(6):
+            assert client.score().status_code == 200
+        until(lambda: world.traffic().champion.version == "1", "it was taken back", 5)
