@@ -88,7 +88,9 @@ class Controller:
             shadowing=shadowing,
             loaded=self._wake.set,
         )
-        self._judge = Judge(ports, loader, self.change, f"gateway:{options.gateway}")
+        self._judge = Judge(
+            ports, loader, self.change, f"gateway:{options.gateway}", losing=lambda: log.losing
+        )
 
     def start(self) -> None:
         """Bring up the last known routing, then follow the ledger."""

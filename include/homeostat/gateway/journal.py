@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +125,9 @@ class Journal:
         self._path = Path()
         self._size = 0
         self._named = False
-        self._sequence = 0
+        self._numbers = count(1)
+        self._opening = threading.Lock()
+        self._spare: tuple[Path, int] | None = None
         self._before: Counter[str] = Counter()
         self._rows: Counter[str] = Counter()
         #: Segments that are complete, oldest first, with their rows by model.
@@ -169,13 +173,34 @@ class Journal:
         self._before += self._rows
         self._rows = Counter()
 
-    def _begin(self, data: bytes) -> None:
+    def prepare(self) -> None:
+        """Open the file of the segment after this one: a busy file system can take long over a new name.
+
+        Called beside :meth:`append`, by one thread.
+        """
+        with self._opening, suppress(OSError):  # it will be said when it is needed
+            if self._spare is None:
+                self._spare = self._open()
+
+    def close(self) -> None:
+        """Let go of every file."""
+        self.cut()
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            os.close(spare[1])
+
+    def _open(self) -> tuple[Path, int]:
         folder = self._home() / self._kind
         folder.mkdir(exist_ok=True)
-        self._sequence += 1
-        path = folder / f"{self._sequence:08d}{SUFFIX}"
+        path = folder / f"{next(self._numbers):08d}{SUFFIX}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        return path, os.open(path, flags, 0o640)
+
+    def _begin(self, data: bytes) -> None:
+        with self._opening:  # numbers follow one another in the order of use
+            spare, self._spare = self._spare, None
+            path, handle = spare or self._open()
         head = _framed(orjson.dumps({"kind": self._kind, "before": self._before}))
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
             write_all(handle, head + data)
         except OSError:

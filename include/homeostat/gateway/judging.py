@@ -20,6 +20,9 @@ from homeostat.rollout.transitions import Transition
 #: How long a registered candidate may take to load before its shadow or canary begins all the same.
 WARM_UP = timedelta(minutes=2)
 
+#: Steps that are not taken while the log loses rows: what is not on record proves nothing later.
+ONWARD = ("shadow", "canary", "waiting", "promoted")
+
 #: From the state that was just read to what should follow; None: nothing.
 Step = Callable[[Traffic], Transition | None]
 
@@ -41,11 +44,14 @@ class Change(Protocol):
 class Judge:
     """Asks the pure rules, with the evidence of all gateways, and has their answer written."""
 
-    def __init__(self, ports: Ports, loader: Loader, change: Change, by: str) -> None:
+    def __init__(
+        self, ports: Ports, loader: Loader, change: Change, by: str, losing: Callable[[], bool]
+    ) -> None:
         self._ports = ports
         self._loader = loader
         self._change = change
         self._by = by
+        self._losing = losing
 
     def judge(self, state: ModelState) -> None:
         """Decide once on this model's candidate, or on its champion when no rollout is under way."""
@@ -92,7 +98,8 @@ class Judge:
                 return None
             decision = decide(traffic, evidence, self._ports.clock.now())
             state.checks = tuple(check.to_json() for check in decision.checks)
-            return decision.transition
+            found = decision.transition
+            return None if found is not None and found.kind in ONWARD and self._losing() else found
 
         self._change(state, step, self._by, tallies=evidence)
 

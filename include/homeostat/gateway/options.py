@@ -86,7 +86,7 @@ class Options:
     flush_seconds: float = 5.0
     flush_rows: int = 5_000
     keep_rows: int = 200_000
-    journal_seconds: float = 0.05
+    journal_seconds: float = 0.03
     shadow_rows: int = 5_000
     known_labels: int = 1_000_000
     max_future_seconds: float = 300.0

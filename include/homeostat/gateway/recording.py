@@ -55,8 +55,7 @@ class Logs:
             quarantine, self.home, counts, models, rows, asked=self._asked
         )
         self._left = _kinds(cast("Store", _Once(store)), models)
-        self.error = ""
-        self._left_error = ""
+        self._flush_error = self._left_error = ""
         self._left_lost: Counter[str] = Counter()
         self._torn = 0
         self._stop = threading.Event()
@@ -80,12 +79,22 @@ class Logs:
         """Whether predictions are not being recorded right now."""
         return self.predictions.losing
 
+    @property
+    def error(self) -> str:
+        """Why rows do not get to the store; "" while they do."""
+        journals = [spool.journal_error for spool in self.spools]
+        found = [*journals, *self._flush_error.split("; "), self._left_error]
+        if self.losing:
+            found.append("the prediction log loses rows: rollouts wait where they are")
+        return "; ".join(dict.fromkeys(each for each in found if each))
+
     # Life
 
     def start(self) -> None:
         """Take the folder and start the threads; a disk that refuses is said, and asked again."""
         try:
             self.home()
+            self.predictions.prepare()
         except OSError as error:
             logger.error("no journal below %s: %s", self.home.root, error)  # noqa: TRY400  # one line says it
         for thread in self._threads:
@@ -123,7 +132,7 @@ class Logs:
         due = 0.0
         while not self._stop.is_set():
             full = max(spool.kept for spool in self.spools) >= self._options.flush_rows
-            if time.monotonic() >= due or (full and not self.error):
+            if time.monotonic() >= due or (full and not self._flush_error):
                 due = time.monotonic() + self._options.flush_seconds
                 try:
                     self.flush()
@@ -135,7 +144,7 @@ class Logs:
     def flush(self) -> dict[str, Flushed]:
         """Write all buffers to the store now; ``error`` says what went wrong."""
         done = {spool.name: spool.flush() for spool in self.spools}
-        self.error = "; ".join(each.error for each in done.values() if each.error)
+        self._flush_error = "; ".join(each.error for each in done.values() if each.error)
         return done
 
     def clear_up(self) -> None:

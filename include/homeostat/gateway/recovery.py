@@ -151,7 +151,6 @@ def settle(folder: Path, kinds: Sequence[Kind[Any]], store: Store) -> list[Loss]
         losses += _losses(folder, kind, counts, torn)
     for loss in losses:
         _report(folder.parent, store, loss)
-    counts_path.unlink()
     shutil.rmtree(folder)
     return losses
 

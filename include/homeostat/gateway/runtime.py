@@ -217,6 +217,7 @@ class Runtime:
     def flush(self) -> dict[str, Any]:
         """Write all buffers now; Unavailable when the store does not answer (the rows are kept)."""
         done = self.logs.flush()
-        if self.log_error:
-            raise Unavailable(self.log_error)
+        errors = [flushed.error for flushed in done.values() if flushed.error]
+        if errors:
+            raise Unavailable("; ".join(errors))
         return {name.replace(" ", "_"): asdict(flushed) for name, flushed in done.items()}

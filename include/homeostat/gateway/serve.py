@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -106,6 +108,10 @@ def _serve(app: App, options: Options, listening: socket.socket) -> None:
 
     from homeostat.gateway.connection import limited
 
+    # What was imported stays: a full collection that walks it all holds every answer up, and the journal
+    # beyond its tenth of a second.
+    gc.collect()
+    gc.freeze()
     config = uvicorn.Config(
         app,
         loop="auto",
@@ -119,6 +125,8 @@ def _serve(app: App, options: Options, listening: socket.socket) -> None:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=_BACKLOG,
     )
+    # uvicorn raises the signal again when everything is drained: asked to end, and ended well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run([listening])
 

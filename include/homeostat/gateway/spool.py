@@ -30,6 +30,8 @@ HELD_ROWS = 20_000
 #: A log that lost rows counts as losing for so long.
 LOSING_SECONDS = 10.0
 
+#: Rows that wait longer than this for the journal are handed over by whoever brings the next one.
+LATE_SECONDS = 0.06
 #: A disk that refused is asked again after so long.
 RETRY_SECONDS = 1.0
 
@@ -84,7 +86,7 @@ class Spool(Generic[Entry]):
         self._journaling = threading.Lock()
         self._syncing = threading.Lock()
         self._flushing = threading.Lock()
-        self._taken_at = time.monotonic()
+        self._since = 0.0
         self._retry_at = self._lost_at = float("-inf")
         self.kept = 0
         self.written = 0
@@ -97,15 +99,24 @@ class Spool(Generic[Entry]):
     def add(self, model: str, entry: Entry, rows: int) -> bool:
         """Count rows and take them in; False when there was no room, and they are lost.
 
-        The journal has them after the next :meth:`commit`.
+        The journal has them after the next :meth:`commit`. When whoever commits is late, as a thread can
+        be beside busy ones, the caller does it: the promise holds for as long as answers are given.
         """
+        now = time.monotonic()
         with self._lock:
             self._counts.add(self._place[model], rows)
             if self.kept + rows > self._room:
                 self._lose(model, rows)
                 return False
+            if not self._pending:
+                self._since = now
             self._pending.append((model, entry, rows, None))
             self.kept += rows
+        if now - self._since > LATE_SECONDS and self._journaling.acquire(blocking=False):
+            try:
+                self._commit()
+            finally:
+                self._journaling.release()
         return True
 
     def keep(self, model: str, entry: Entry, rows: int) -> _Waiting:
@@ -119,6 +130,8 @@ class Spool(Generic[Entry]):
                 done.set_result(False)
                 return done
             self._counts.add(self._place[model], rows)
+            if not self._pending:
+                self._since = time.monotonic()
             self._pending.append((model, entry, rows, done))
             self.kept += rows
         self._asked.set()
@@ -143,13 +156,15 @@ class Spool(Generic[Entry]):
     def commit(self) -> None:
         """Hand what was taken in to the journal. Never raises: async rows are held, others refused."""
         with self._journaling:
-            begun = time.monotonic()
-            with self._lock:
-                taken, self._pending = self._pending, []
-            if taken:
-                self._append(taken, begun)
-                self.longest_wait = max(self.longest_wait, time.monotonic() - self._taken_at)
-            self._taken_at = begun
+            self._commit()
+
+    def _commit(self) -> None:
+        with self._lock:
+            since, taken = self._since, self._pending
+            self._pending = []
+        if taken:
+            self._append(taken, time.monotonic())
+            self.longest_wait = max(self.longest_wait, time.monotonic() - since)
 
     def sync(self) -> None:
         """Commit, wait for the disk once for all that wait, and tell them."""
@@ -183,6 +198,7 @@ class Spool(Generic[Entry]):
                 self._refuse(bad)
                 return
         with self._lock:
+            self._since = time.monotonic()  # what a full disk holds is not late: it is lost to kill -9
             self._pending = [each for each in taken if each[3] is None] + self._pending
             self._room = min(self._room, self.kept + HELD_ROWS)
         self._refuse([each for each in taken if each[3] is not None])
@@ -230,6 +246,8 @@ class Spool(Generic[Entry]):
         """Write everything taken in so far. Never raises: what fails is kept, or counted as lost."""
         with self._flushing:
             self._seal()
+            if self._journal.sealed:
+                self._journal.prepare()
             written, error = 0, self.journal_error
             while self._journal.sealed:
                 path, rows = self._journal.sealed[0]
@@ -259,8 +277,15 @@ class Spool(Generic[Entry]):
                 _tell(waiting, answer=self._on_disk())
             self._journal.cut()
 
+    def prepare(self) -> None:
+        """Make the first rows' way short."""
+        with self._flushing:
+            self._journal.prepare()
+
     def end(self) -> None:
         """Nothing comes any more: rows that no journal would take are lost."""
+        with self._flushing, self._journaling:
+            self._journal.close()
         with self._lock:
             for model, _, rows, _ in self._pending:
                 self._lose(model, rows)

@@ -1,0 +1,127 @@
+"""A disk without room: async answers and counts, sync answers 503, and no canary goes on unrecorded."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+
+import pytest
+
+from faults.crashing import Clients, Crashing, metric
+from faults.gateway_processes import ROW, ask, installation, until
+from gateway.gateway_harness import make_world, model_config, serving
+from gateway.gateway_harness import until as soon
+from homeostat.gateway import journal
+from homeostat.rollout import Phase
+
+BODY = {"dataframe_records": [ROW]}
+
+
+@pytest.fixture
+def made(tmp_path):
+    with installation(tmp_path) as made:
+        yield made
+
+
+def disk(gateway, room):
+    """Let the process write files of so many bytes, and no more; -1: as many as it likes."""
+    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+
+
+def score(gateway, name="r"):
+    path = "/models/pump/invocations"
+    return ask(gateway.port, "POST", path, BODY, {"X-Request-Id": name})[0]
+
+
+def test_async_answers_go_on_and_what_the_disk_never_took_is_counted(made):
+    crashing = Crashing(made)
+    gateway = crashing.start()
+    gateway.ready(1)
+    for i in range(5):
+        assert score(gateway, f"before-{i}") == 200
+    assert ask(gateway.port, "POST", "/control/flush")[0] == 200
+    disk(gateway, 0)
+    with Clients(gateway.port, 2) as clients:
+        until(lambda: len(clients.sent.statuses) > 50, "answers go on")
+        health = gateway.get("/health")[1]
+    assert set(clients.sent.statuses) == {200}
+    assert health["status"] == "degraded"
+    assert any("journal cannot be written" in trouble for trouble in health["troubles"])
+    assert gateway.get("/models/pump")[1]["log"]["losing"] is True
+    gateway.process.send_signal(signal.SIGKILL)
+    gateway.process.wait(10)
+    served = crashing.counted()
+    assert served >= 5 + len(clients.sent.acknowledged), "the count is in a page that is there already"
+    shown, _ = crashing.recovered()
+    assert shown["lost_rows_before"] == served - 5
+    assert sorted(crashing.logged()) == [f"before-{i}" for i in range(5)]
+
+
+def test_async_rows_held_while_the_disk_was_full_are_logged_once_there_is_room(made):
+    crashing = Crashing(made)
+    gateway = crashing.start()
+    gateway.ready(1)
+    disk(gateway, 0)
+    names = [f"r{i}" for i in range(20)]
+    assert [score(gateway, name) for name in names] == [200] * 20
+    until(lambda: gateway.get("/models/pump")[1]["log"]["losing"], "it says so")
+    disk(gateway, -1)
+    until(lambda: len(crashing.logged()) == 20, "they arrive")
+    assert sorted(crashing.logged()) == sorted(names)
+    assert metric(gateway.get("/metrics")[1], "homeostat_log_lost_rows") == 0
+    until(lambda: gateway.get("/health")[1]["status"] == "ok", "all is well again")
+
+
+def test_sync_answers_503_rather_than_unlogged_and_goes_on_when_there_is_room(made):
+    crashing = Crashing(made, sync=True)
+    gateway = crashing.start()
+    gateway.ready(1)
+    assert score(gateway, "before") == 200
+    disk(gateway, 0)
+    status, headers, body = ask(gateway.port, "POST", "/models/pump/invocations", BODY)
+    assert status == 503
+    assert b"answers nothing that is not logged" in body
+    assert headers["retry-after"]
+    assert {score(gateway) for _ in range(10)} == {503}
+    labels = {"labels": [{"id": "before", "label": 1}]}
+    assert ask(gateway.port, "POST", "/models/pump/labels", labels)[0] == 503
+    disk(gateway, -1)
+    until(lambda: score(gateway, "after") == 200, "it answers again", 5)
+    sent = ask(gateway.port, "POST", "/models/pump/labels", labels)
+    assert (sent[0], b'"accepted":1' in sent[2].replace(b" ", b"")) == (200, True), "refused is not known"
+    gateway.process.send_signal(signal.SIGKILL)
+    gateway.process.wait(10)
+    served = crashing.counted()
+    shown, _ = crashing.recovered()
+    assert sorted(crashing.logged()) == ["after", "before"]
+    assert (served, shown["lost_rows_before"]) == (2, 0), "what was refused was not served"
+
+
+def test_a_canary_waits_while_its_rows_are_not_recorded_and_can_still_be_taken_back(tmp_path, monkeypatch):
+    real, full = journal.write_all, [False]
+
+    def write_all(handle, data):
+        if full[0]:
+            raise OSError(28, os.strerror(28))
+        real(handle, data)
+
+    monkeypatch.setattr(journal, "write_all", write_all)
+    canary = {"steps": [0.5], "step_duration": "1h", "min_samples": 5}
+    world = make_world(tmp_path, model_config(canary=canary))
+    world.begin(world.version())
+    with serving(world) as client:
+        client.ready()
+        full[0] = True
+        client.score()
+        soon(lambda: client.runtime.logs.losing, "rows are not recorded")
+        world.begin(world.version(), skip_shadow=True)
+        time.sleep(1.0)
+        assert world.traffic().rollout.phase is Phase.REGISTERED
+        health = client.http.get("/health").json()
+        assert any("wait" in trouble for trouble in health["troubles"]), health
+        assert client.order("models/pump/rollback").status_code == 200
+        world.begin(world.version(), skip_shadow=True)
+        full[0] = False
+        soon(lambda: world.traffic().rollout.phase is Phase.CANARY, "it goes on", 20)

@@ -1,0 +1,47 @@
+"""kill -9 of one worker, then of the whole gateway: nothing is logged twice, and what is lost is known."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+
+import pytest
+
+from faults.crashing import Clients, Crashing
+from faults.gateway_processes import installation, until
+
+
+@pytest.mark.slow
+def test_a_worker_and_then_all_are_killed_and_every_row_is_logged_once_or_lost(tmp_path):
+    with installation(tmp_path) as made:
+        crashing = Crashing(made)
+        gateway = made.start("crash", 2, HOMEOSTAT_GATEWAY_FLUSH_SECONDS="0.3")
+        gateway.ready(2)
+        first = {worker["pid"] for worker in gateway.workers()}
+        with Clients(gateway.port, 8, prefix="a-") as clients:
+            time.sleep(1.0)
+            one = min(first)
+            os.kill(one, signal.SIGKILL)
+            until(crashing.dead, "it is dead")
+            served = crashing.counted()
+            until(lambda: not crashing.dead(), "its sibling clears up after it")
+            until(lambda: all(w["answers"] for w in gateway.workers()), "it is started again", 60)
+        with Clients(gateway.port, 8, prefix="b-") as more:
+            time.sleep(1.0)
+            pids = [worker["pid"] for worker in gateway.workers()]
+            for pid in [gateway.process.pid, *pids]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            gateway.process.wait(10)
+        until(lambda: len(crashing.dead()) == 2, "both are dead")
+        served += crashing.counted()
+        shown, _ = crashing.recovered()
+        logged, lost = crashing.logged(), shown["lost_rows_before"]
+        acknowledged = {**clients.sent.acknowledged, **more.sent.acknowledged}
+        assert len(acknowledged) > 100
+        assert len(set(logged)) == len(logged)
+        assert set(logged) <= {*clients.sent.asked, *more.sent.asked}
+        assert len(logged) + lost == served
+        assert len(set(acknowledged) - set(logged)) <= lost

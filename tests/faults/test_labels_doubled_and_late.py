@@ -1,0 +1,43 @@
+"""Labels that come late, twice, in any order, and across a restart: each prediction has its first one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from gateway.gateway_harness import make_world, serving
+from homeostat.flows.log import read_labelled, read_labels
+
+ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
+
+
+def test_doubles_before_and_after_a_restart_join_once_with_the_first(tmp_path):
+    world = make_world(tmp_path)
+    world.begin(world.version())
+    begun = datetime.now(UTC)
+    names = [f"r{i}" for i in range(20)]
+    with serving(world, gateway="one") as client:
+        client.ready()
+        # A label may be there before the row that it belongs to.
+        assert client.labels({"id": "r0", "label": 1}).json()["accepted"] == 1
+        for name in names:
+            client.score(ROW, **{"X-Request-Id": name})
+        for name in (*names[7:10], *names[:7]):
+            client.labels({"id": name, "label": 1})
+        again = client.labels(*({"id": name, "label": 1} for name in names[:10])).json()
+        assert again == {"accepted": 0, "duplicates": 10, "conflicts": 0}
+        assert client.labels({"id": "r1", "label": 0}).json()["conflicts"] == 1
+    with serving(world, gateway="two") as client:
+        client.ready()
+        late = [{"id": name, "label": 1} for name in reversed(names)]
+        assert client.labels(*late).json()["accepted"] == 20, "what came before the restart is not remembered"
+        assert client.labels({"id": "r2", "label": 0}).json()["conflicts"] == 1
+    with serving(world, gateway="three") as client:
+        client.ready()
+        client.labels({"id": "r3", "label": 0})  # says otherwise, to a gateway that does not know
+    end = datetime.now(UTC) + timedelta(minutes=1)
+    store, config = world.ports.store, world.config
+    assert read_labels(store, config, begun, end)["prediction_id"].is_unique
+    joined = read_labelled(store, config, begun, end)
+    assert sorted(joined["_prediction_id"]) == sorted(names)
+    assert set(joined["y"].astype(str)) == {"1"}
+    assert len(store.list("quarantine/pump/labels/")) == 2
