@@ -28,5 +28,8 @@ COPY plugins plugins
 COPY dags dags
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
 
+# SageMaker runs the image with the argument "serve".
+COPY infra/image/serve /usr/local/bin/serve
+
 USER homeostat
 CMD ["homeostat", "--help"]
