@@ -161,7 +161,7 @@ class Traffic:
             if inner is None
             else Rollout(
                 id=inner["id"],
-                candidate=VersionRef(**inner["candidate"]),
+                candidate=VersionRef(inner["candidate"]["version"], inner["candidate"]["digest"]),
                 phase=Phase(inner["phase"]),
                 step=int(inner["step"]),
                 entered_at=datetime.fromisoformat(inner["entered_at"]),
@@ -179,7 +179,7 @@ class Traffic:
 
 
 def _ref(raw: dict[str, str] | None) -> VersionRef | None:
-    return None if raw is None else VersionRef(**raw)
+    return None if raw is None else VersionRef(raw["version"], raw["digest"])
 
 
 def _ref_json(ref: VersionRef | None) -> dict[str, str] | None:

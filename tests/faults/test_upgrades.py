@@ -1,0 +1,129 @@
+"""An upgrade in the middle of a rollout: what an earlier form has written is read and decided the same.
+
+``recorded/`` holds a whole story per form, as that form wrote it: never rewritten, only added to.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import sqlalchemy as sa
+
+from homeostat.adapters import open_ledger
+from homeostat.rollout import Phase, Traffic, decide, recompute_all
+from homeostat.rollout.decide import evidence_from_json
+
+FORMS = sorted((Path(__file__).parent / "recorded").glob("ledger-form-*.json"))
+
+
+@pytest.fixture(params=FORMS, ids=lambda path: path.stem)
+def recorded(request):
+    return json.loads(request.param.read_text())
+
+
+def within(old, new):
+    """Whether everything that the old form says is said by the new one, which may say more."""
+    if isinstance(old, dict):
+        return isinstance(new, dict) and all(k in new and within(v, new[k]) for k, v in old.items())
+    if isinstance(old, list):
+        return len(old) == len(new) and all(within(a, b) for a, b in zip(old, new, strict=True))
+    return old == new
+
+
+def test_every_state_on_record_is_read_whole(recorded):
+    assert {"promoted", "begun", "shadow", "extended", "canary", "rolled_back"} <= {
+        event["kind"] for event in recorded["events"]
+    }
+    for event in recorded["events"]:
+        assert within(event["traffic"], Traffic.from_json(event["traffic"]).to_json())
+
+
+def test_every_decision_on_record_is_decided_the_same(recorded):
+    events = [
+        SimpleNamespace(**event | {"at": datetime.fromisoformat(event["at"])}) for event in recorded["events"]
+    ]
+    found = recompute_all("pump", events)
+    assert [each.difference for each in found] == [""] * len(found)
+    assert sum(each.decided for each in found) >= 5
+
+
+def test_the_rollout_under_way_goes_on_where_it_was(recorded):
+    traffic = Traffic.from_json(recorded["events"][-1]["traffic"])
+    assert traffic.active is not None
+    now = datetime.fromisoformat(recorded["now"])
+    step = decide(traffic, evidence_from_json(recorded["evidence"]), now).transition
+    assert step.kind == recorded["next"]["kind"]
+    assert within(recorded["next"]["traffic"], step.traffic.to_json())
+
+
+def test_a_ledger_of_the_earlier_form_is_opened_and_written_on(recorded, tmp_path):
+    """As it lies on disk: the tables that the first form had, and no others."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    engine = sa.create_engine(url)
+    with engine.begin() as db:
+        db.execute(
+            sa.text(
+                "CREATE TABLE homeostat_traffic (model VARCHAR(64) PRIMARY KEY, revision BIGINT NOT NULL,"
+                " state TEXT NOT NULL)"
+            )
+        )
+        db.execute(
+            sa.text(
+                "CREATE TABLE homeostat_events (model VARCHAR(64), revision BIGINT, at VARCHAR(40) NOT NULL,"
+                " kind VARCHAR(64) NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL, traffic TEXT NOT NULL,"
+                " evidence TEXT NOT NULL, PRIMARY KEY (model, revision))"
+            )
+        )
+        for event in recorded["events"]:
+            row = {name: event[name] for name in ("revision", "at", "kind", "reason", "by")}
+            row |= {name: json.dumps(event[name]) for name in ("traffic", "evidence")}
+            db.execute(
+                sa.text(
+                    "INSERT INTO homeostat_events VALUES ('pump', :revision, :at, :kind, :reason, :by,"
+                    " :traffic, :evidence)"
+                ),
+                row,
+            )
+        last = recorded["events"][-1]
+        db.execute(
+            sa.text("INSERT INTO homeostat_traffic VALUES ('pump', :revision, :state)"),
+            {"revision": last["revision"], "state": json.dumps(last["traffic"])},
+        )
+    engine.dispose()
+    ledger = open_ledger(url)
+    traffic = ledger.read("pump")
+    assert traffic == Traffic.from_json(last["traffic"])
+    now = datetime.fromisoformat(recorded["now"])
+    ledger.add_evidence(
+        "pump", traffic.rollout.id, "g", now, evidence_from_json(recorded["evidence"]), batch=1
+    )
+    step = decide(traffic, ledger.evidence("pump", traffic.rollout.id), now).transition
+    written = ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="g", at=now)
+    assert written.revision == last["revision"] + 1
+    assert len(ledger.events("pump")) == len(recorded["events"]) + 1
+    ledger.close()
+
+
+def test_a_state_written_before_some_keys_existed_is_read_with_their_defaults(recorded):
+    raw = json.loads(json.dumps(recorded["events"][-1]["traffic"]))
+    for name in ("extended", "approved", "forced", "reason", "share"):
+        raw["rollout"].pop(name)
+    raw["rollout"]["plan"].pop("approval")
+    raw.pop("promoted_at")
+    traffic = Traffic.from_json(raw)
+    assert (traffic.rollout.extended, traffic.rollout.plan.approval) == (False, False)
+    assert traffic.rollout.phase is Phase.CANARY
+
+
+def test_a_state_of_a_later_form_is_read_without_what_it_adds(recorded):
+    raw = json.loads(json.dumps(recorded["events"][-1]["traffic"]))
+    known = Traffic.from_json(raw)
+    raw["region"] = raw["rollout"]["mood"] = raw["rollout"]["plan"]["patience"] = 7
+    raw["champion"]["colour"] = "red"
+    assert Traffic.from_json(raw) == known
+    later = {key: value | {"smiles": 3} for key, value in recorded["evidence"].items()}
+    assert evidence_from_json(later) == evidence_from_json(recorded["evidence"])
