@@ -1,0 +1,265 @@
+"""How soon a version that is taken back by hand answers nobody any more, and whether swapping costs anything.
+
+    python benchmarks/rollback.py --quick      20 rollbacks and 200 swaps: a minute
+    python benchmarks/rollback.py --write      1,000 rollbacks and 10,000 swaps, into rollback.md
+
+Two gateways of two workers each on one ledger; MLflow and Airflow do not run. Real processes throughout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rollback_world import HERE, MODEL, Gateway, Load, World, database, monotonic_of, rss, until
+
+from homeostat.adapters import open_ledger
+from homeostat.config import Settings
+from homeostat.config.errors import StaleRevision
+from homeostat.ports import Ledger
+from homeostat.rollout import Plan, VersionRef, begin, promote
+
+NAMES = ["gateway-a", "gateway-b"]
+WORKERS = 2
+CONNECTIONS = 16
+BETWEEN = 0.03  # seconds between an answer and the next request of a connection
+SWAP_SECONDS = 0.02
+#: A version counts as serving everywhere once so many connections had an answer of it.
+SEEN_BY = 12
+_BY_COMMAND_EVERY = 50
+
+
+@dataclass
+class Memory:
+    """The workers' resident memory over time, by how much was done: (done, MB of each worker)."""
+
+    pids: list[int]
+    taken: list[tuple[int, list[float]]] = field(default_factory=list)
+
+    def take(self, done: int) -> None:
+        """Take a sample."""
+        self.taken.append((done, [rss(pid) for pid in self.pids]))
+
+    def row(self, what: str, count: int) -> str:
+        """Start, warm (after a tenth), end and the slope after that, of the worker that grew most."""
+        warm = [each for each in self.taken if each[0] >= count / 10]
+        slopes = [_slope([(done, mb[i]) for done, mb in warm]) for i in range(len(self.pids))]
+        worst = max(range(len(slopes)), key=slopes.__getitem__)
+        return (
+            f"| {what} | {self.taken[0][1][worst]:.0f} MB | {warm[0][1][worst]:.0f} MB "
+            f"| {self.taken[-1][1][worst]:.0f} MB | {1000 * slopes[worst]:+.2f} MB |"
+        )
+
+
+def _slope(points: list[tuple[int, float]]) -> float:
+    """Least squares."""
+    if len(points) < 3:
+        return float("nan")
+    return statistics.linear_regression(*zip(*points, strict=True)).slope
+
+
+@dataclass
+class Rollbacks:
+    """What the rollbacks gave: seconds from decision to the last bad answer, and how long each order took."""
+
+    last_answer: list[float] = field(default_factory=list)
+    order: list[float] = field(default_factory=list)
+    command: list[float] = field(default_factory=list)
+    by_itself: int = 0
+    answers: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+def roll_back_often(
+    world: World, gateways: list[Gateway], ledger: Ledger, digest: str, count: int
+) -> tuple[Rollbacks, Memory]:
+    """Begin a canary at 50 %, wait until it answers on nearly every connection, take it back; again."""
+    out = Rollbacks()
+    memory = Memory([pid for each in gateways for pid in each.pids()])
+    plan = Plan.of(Settings.from_env(world.env(NAMES[0])).load_model(MODEL))
+    numbers = itertools.count(2)
+    with _load_on_every_worker(gateways) as load:
+        memory.take(0)
+        while len(out.last_answer) < count:
+            bad = VersionRef(str(next(numbers)), digest)
+            now = datetime.now(UTC)
+            step = begin(ledger.read(MODEL), bad, f"rollout-{bad.version}", plan, now, skip_shadow=True)
+            ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="benchmark", at=now)
+            until(
+                lambda bad=bad: len(load.seen.get(bad.version, ((), 0))[0]) >= SEEN_BY,
+                "the canary answers everywhere",
+            )  # type: ignore[misc]
+            if ledger.read(MODEL).active is None:  # its health checks were sooner than the person
+                out.by_itself += 1
+                continue
+            begun = time.monotonic()
+            if (len(out.last_answer) + 1) % _BY_COMMAND_EVERY:
+                gateways[len(out.last_answer) % 2].roll_back("benchmark")
+                out.order.append(time.monotonic() - begun)
+            else:
+                _by_command(world)
+                out.command.append(time.monotonic() - begun)
+            decided = next(
+                e
+                for e in reversed(ledger.events(MODEL, ledger.read(MODEL).revision - 3))
+                if e.kind == "rolled_back"
+            )
+            moment = monotonic_of(decided.at)
+            time.sleep(0.25)
+            while load.seen[bad.version][1] > time.monotonic() - 0.2:  # until nothing came for 0.2 s
+                time.sleep(0.02)
+            out.last_answer.append(max(0.0, load.seen[bad.version][1] - moment))
+            if len(out.last_answer) % max(1, count // 50) == 0:
+                memory.take(len(out.last_answer))
+        out.answers, out.failed = load.answers, load.failed
+    return out, memory
+
+
+def _by_command(world: World) -> None:
+    """``homeostat rollback``, which reaches no gateway and so writes the ledger itself."""
+    command = [sys.executable, "-c", "from homeostat.cli import main; main()", "rollback", MODEL]
+    done = subprocess.run(command, env=world.env(NAMES[0]), capture_output=True, text=True, check=False)  # noqa: S603  # ours
+    if done.returncode:
+        sys.exit(done.stderr)
+
+
+def swap_often(gateways: list[Gateway], ledger: Ledger, digest: str, count: int) -> Swaps:
+    """Swap champion and previous version in the ledger, every 20 ms; the gateways look as often."""
+    memory = Memory([pid for each in gateways for pid in each.pids()])
+    pair = [VersionRef("1000001", digest), VersionRef("1000002", digest)]
+    with _load_on_every_worker(gateways) as load:
+        memory.take(0)
+        begun = due = time.monotonic()
+        done = 0
+        while done < count:
+            now = datetime.now(UTC)
+            step = promote(ledger.read(MODEL), pair[done % 2], now, "benchmark")
+            try:
+                ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="benchmark", at=now)
+            except StaleRevision:  # a gateway wrote in between
+                continue
+            done += 1
+            due += SWAP_SECONDS
+            time.sleep(max(0.0, due - time.monotonic()))
+            if done % max(1, count // 50) == 0:
+                memory.take(done)
+        return Swaps(load, memory, time.monotonic() - begun, count)
+
+
+def _load_on_every_worker(gateways: list[Gateway]) -> Load:
+    """Load whose connections reach every worker: who accepts one is up to the kernel."""
+
+    class Spread(Load):
+        def __enter__(self) -> Load:
+            super().__enter__()
+            until(lambda: self.answers > 20 * CONNECTIONS, "requests are answered")
+            return self
+
+    return Spread([each.port for each in gateways], CONNECTIONS, BETWEEN)
+
+
+@dataclass(frozen=True)
+class Swaps:
+    """What the swaps gave."""
+
+    load: Load
+    memory: Memory
+    seconds: float
+    count: int
+
+
+def page_of(rollbacks: Rollbacks, memory: Memory, swaps: Swaps, ledger: str, reached: int) -> str:
+    """The page, as rollback.md holds it."""
+    count, load = len(rollbacks.last_answer), swaps.load
+    ms, total, spent = 1000 * SWAP_SECONDS, WORKERS * len(NAMES), swaps.seconds
+    by_command = f"`homeostat rollback`, no gateway in reach, start to end ({len(rollbacks.command)})"
+    return f"""# Rollback
+
+    python benchmarks/rollback.py --write
+
+Two gateways of {WORKERS} workers each, the ledger in {ledger}, {os.cpu_count()} cores for everything:
+gateways, database, load and this script. Nobody answers at MLflow's address, and Airflow does not run.
+{CONNECTIONS} connections ask for single rows all the time; they reached {reached} of the {total} workers.
+
+Each rollback: a version is registered with a canary at 50 %; when at least {SEEN_BY} connections had an
+answer of it, a person orders it back. The decision is the event's time in the ledger. The last bad
+answer is the last one, on any connection, whose `X-Homeostat-Version` names the version.
+
+| {count:,} rollbacks by hand | p50 | p90 | p99 | longest |
+|---|---|---|---|---|
+| decision to the last answer of the bad version | {_quantiles(rollbacks.last_answer)} |
+| the order over HTTP, from sent to answered ({len(rollbacks.order)}) | {_quantiles(rollbacks.order)} |
+| {by_command} | {_quantiles(rollbacks.command)} |
+
+| | answered | failed |
+|---|---|---|
+| during {count:,} rollbacks | {rollbacks.answers:,} | {len(rollbacks.failed)} |
+| during {swaps.count:,} swaps of the champion in {spent:.0f} s | {load.answers:,} | {len(load.failed)} |
+
+The swaps go through the ledger too, each by compare-and-swap, one every {ms:.0f} ms. The gateways read it
+as often (`HOMEOSTAT_GATEWAY_POLL_SECONDS={SWAP_SECONDS}`, the default is 0.1); the connections saw the
+version change {load.changes:,} times. {rollbacks.by_itself} more canaries were taken back by their own health
+checks before the order came.
+
+| memory of the worker that grew most | at the start | after a tenth | at the end | per 1,000 after it |
+|---|---|---|---|---|
+{memory.row(f"{count:,} rollbacks", count)}
+{swaps.memory.row(f"{swaps.count:,} swaps", swaps.count)}
+
+Resident memory. The last column is a least squares line through the samples after the first tenth. Every
+rollback brings a version number that was never seen before, which each worker has to load, and which has
+series of its own in `/metrics`.
+"""
+
+
+def _quantiles(seconds: list[float]) -> str:
+    if not seconds:
+        return "| | |"
+    ms = sorted(1000 * each for each in seconds)
+    picked = [ms[min(len(ms) - 1, int(share * len(ms)))] for share in (0.5, 0.9, 0.99)]
+    return " | ".join(f"{each:.0f} ms" for each in [*picked, ms[-1]])
+
+
+def main() -> None:
+    """Measure, and print or write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="20 rollbacks and 200 swaps")
+    parser.add_argument("--write", action="store_true", help="write benchmarks/rollback.md")
+    asked = parser.parse_args()
+    rollbacks_wanted, swaps_wanted = (20, 200) if asked.quick else (1_000, 10_000)
+    with (
+        tempfile.TemporaryDirectory(prefix="homeostat-bench-") as scratch,
+        database(Path(scratch)) as (url, what),
+    ):
+        world = World(Path(scratch), url)
+        digest = world.make_version(NAMES)
+        ledger = open_ledger(url)
+        first = VersionRef("1", digest)
+        plan = Plan.of(Settings.from_env(world.env(NAMES[0])).load_model(MODEL))
+        now = datetime.now(UTC)
+        step = begin(ledger.read(MODEL), first, "first", plan, now)
+        ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="benchmark", at=now)
+        with world.running(NAMES, WORKERS) as gateways:
+            rollbacks, memory = roll_back_often(world, gateways, ledger, digest, rollbacks_wanted)
+            reached = sum(each.serving_workers() for each in gateways)
+        with world.running(NAMES, WORKERS, HOMEOSTAT_GATEWAY_POLL_SECONDS=str(SWAP_SECONDS)) as gateways:
+            swaps = swap_often(gateways, ledger, digest, swaps_wanted)
+        page = page_of(rollbacks, memory, swaps, what, reached)
+        print(page)
+        for line in [*rollbacks.failed, *swaps.load.failed][:20]:
+            print("failed:", line, file=sys.stderr)
+        if asked.write:
+            (HERE / "rollback.md").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

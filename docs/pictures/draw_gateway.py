@@ -1,0 +1,88 @@
+"""Draws a request's way through a gateway, and what happens beside it.
+
+python docs/pictures/draw_gateway.py
+"""  # noqa: INP001  # a script that stands alone
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+WIDTH, HEIGHT = 1180, 470
+BESIDE = "Beside it: nothing that an answer waits for (but, with log: sync, for the journal)"
+#: Left, top, width, height, fill, title, lines.
+BOXES = (
+    (20, 60, 120, 84, "#f1f3f5", "client", ("rows, a key,", "X-Request-Id")),
+    (190, 60, 150, 84, "#fff9db", "door", ("token, rate,", "size, deadline")),
+    (390, 60, 150, 84, "#e7f5ff", "protocol", ("checked against", "model.yaml")),
+    (590, 60, 150, 84, "#e7f5ff", "routing table", ("a hash of the key", "picks the cohort")),
+    (790, 20, 170, 60, "#ebfbee", "champion", ("rows that wait together",)),
+    (790, 92, 170, 60, "#fff4e6", "candidate", ("else the champion answers",)),
+    (1010, 60, 150, 84, "#f1f3f5", "answer", ("version, variant,", "request id in headers")),
+    (590, 270, 150, 84, "#e7f5ff", "controller", ("10 times a second;", "swaps the table")),
+    (790, 208, 170, 60, "#f3f0ff", "journal, log", ("each row once, or counted",)),
+    (790, 280, 170, 60, "#f3f0ff", "counts", ("evidence, per second",)),
+    (790, 352, 170, 60, "#fff4e6", "shadow", ("a process of its own",)),
+    (1010, 208, 150, 60, "#f1f3f5", "store", ("Parquet, written once",)),
+    (590, 390, 150, 60, "#f1f3f5", "ledger", ("SQL: the truth",)),
+    (390, 270, 150, 84, "#f1f3f5", "cache", ("versions by digest,", "last known routing")),
+    (190, 270, 150, 84, "#f1f3f5", "store, MLflow", ("only for versions", "not seen before")),
+)
+#: Points; dashed: not before the answer leaves.
+ARROWS = (
+    (((140, 102), (190, 102)), False),
+    (((340, 102), (390, 102)), False),
+    (((540, 102), (590, 102)), False),
+    (((740, 90), (790, 60)), False),
+    (((740, 114), (790, 122)), False),
+    (((960, 50), (1010, 90)), False),
+    (((960, 122), (1010, 114)), False),
+    (((1085, 144), (1085, 176), (875, 176), (875, 208)), True),
+    (((875, 176), (770, 176), (770, 310), (790, 310)), True),
+    (((770, 310), (770, 382), (790, 382)), True),
+    (((960, 238), (1010, 238)), True),
+    (((665, 270), (665, 144)), True),
+    (((690, 354), (690, 390)), True),
+    (((640, 390), (640, 354)), True),
+    (((540, 312), (590, 312)), True),
+    (((340, 312), (390, 312)), True),
+    (((790, 320), (740, 320)), True),
+)
+
+
+def svg() -> str:
+    """The whole picture."""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
+        '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7"',
+        'orient="auto"><path d="M0,0 L10,5 L0,10 z" fill="#495057"/></marker></defs>',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        _text(20, 26, "The way of a request: memory only", size=14, weight="bold"),
+        _text(
+            20,
+            246,
+            "Beside it: nothing that an answer waits for (but, with log: sync, for the journal)",
+            size=14,
+            weight="bold",
+        ),
+    ]
+    for points, beside in ARROWS:
+        path = " L".join(f"{x},{y}" for x, y in points)
+        dash = ' stroke-dasharray="5 4"' if beside else ""
+        parts.append(f'<path d="M{path}" fill="none" stroke="#495057"{dash} marker-end="url(#tip)"/>')
+    for x, y, width, height, fill, title, lines in BOXES:
+        parts.append(
+            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8" fill="{fill}" stroke="#868e96"/>'
+        )
+        parts.append(_text(x + 12, y + 24, title, size=15, weight="bold"))
+        parts += [_text(x + 12, y + 45 + 17 * i, line, size=12) for i, line in enumerate(lines)]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _text(x: int, y: int, words: str, *, size: int, weight: str = "") -> str:
+    bold = f' font-weight="{weight}"' if weight else ""
+    return f'<text x="{x}" y="{y}" font-size="{size}" fill="#212529"{bold}>{escape(words)}</text>'
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("gateway.svg").write_text(svg(), encoding="utf-8")
