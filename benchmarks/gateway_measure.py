@@ -1,0 +1,185 @@
+"""Loads in turn, medians, ratios: what benchmarks/gateway.py makes its tables of."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gateway_world import HERE, INCLUDE, Server, World
+
+from homeostat.rollout import VersionRef
+
+_TRIES = 5
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What was asked for, and what was found."""
+
+    text: str
+    sign: str
+    limit: float
+    found: float
+
+    def row(self) -> str:
+        """A row of Markdown."""
+        met = self.found >= self.limit if self.sign == ">=" else self.found <= self.limit
+        return (
+            f"| {self.text} | {self.sign} {self.limit:g} | {self.found:.3g} | {'met' if met else 'not met'} |"
+        )
+
+
+@dataclass
+class Canary:
+    """A gateway that is measured in the middle of a rollout."""
+
+    world: World
+    home: str
+    server: Server
+    candidate: VersionRef
+    phase: str
+    begun: datetime = field(default_factory=lambda: datetime.now(UTC))
+    answered: int = 0
+    again: int = 0
+
+    def under_way(self) -> bool:
+        """Whether the rollout is where it should be; otherwise begin it anew, which is counted."""
+        if self.server.phases() == {"bench": self.phase}:
+            return True
+        self.again += 1
+        self.world.enter(self.home, "bench", self.candidate, skip_shadow=self.phase == "canary")
+        while self.server.phases() != {"bench": self.phase}:
+            time.sleep(0.1)
+        return False
+
+    def until_shadow_is_idle(self) -> None:
+        """Wait until the shadow has answered what waits for it."""
+        last = -1.0
+        while (now := self.server.counted("homeostat_log_written_rows")) != last:
+            last = now
+            time.sleep(1.0)
+
+    def kept(self) -> str:
+        """How many of the rows that were answered are in the log."""
+        deadline = time.monotonic() + 30
+        while (rows := self.world.logged(self.home, "bench", self.begun)) < self.answered:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(1.0)
+        if rows != self.answered:
+            sys.exit(f"{self.home}: {self.answered} rows were answered, {rows} are in the log")
+        noise = f" ({self.phase} begun anew {self.again} times)" if self.again else ""
+        return f"{rows:,} of {self.answered:,} rows of the {self.phase} are in the log{noise}"
+
+
+class Rounds:
+    """Measurements by what was measured, server and round."""
+
+    def __init__(self, bodies: Path, servers: Mapping[str, Server | Canary]) -> None:
+        self._bodies = bodies
+        self._servers = dict(servers)
+        self._found: dict[Hashable, dict[str, list[Found]]] = {}
+        self._answers: dict[str, Found] = {}
+
+    def each(
+        self,
+        what: Hashable,
+        connections: int,
+        seconds: float,
+        rate: float = 0.0,
+        names: Sequence[str] | None = None,
+        *,
+        bodies: Path | None = None,
+        model: str = "",
+    ) -> None:
+        """Load one server after the other."""
+        path = f"/models/{model}/invocations" if model else "/invocations"
+        arguments = [path, str(bodies or self._bodies), "--connections", str(connections)]
+        arguments += ["--seconds", str(seconds), "--rate", str(rate)]
+        for name in names or self._servers:
+            found = self._load(self._servers[name], arguments)
+            if bodies is None:
+                self._answers.setdefault(name, {}).update(found["answers"])
+            self._found.setdefault(what, {}).setdefault(name, []).append(found)
+
+    def _load(self, server: Server | Canary, arguments: list[str]) -> Found:
+        for _ in range(_TRIES):
+            if isinstance(server, Canary):
+                server.under_way()
+            port = server.server.port if isinstance(server, Canary) else server.port
+            command = [sys.executable, str(HERE / "gateway_load.py"), str(port), *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own script
+            if done.returncode:
+                sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+            found: Found = json.loads(done.stdout)
+            if found["failed"] or found["changed"]:
+                sys.exit(f"{found['failed']} requests failed, {found['changed']} answers changed: {command}")
+            if not isinstance(server, Canary):
+                return found
+            server.answered += found["requests"]
+            if server.under_way():
+                return found
+        sys.exit(f"the rollout was taken back {_TRIES} times in a row")
+
+    def check_equal(self) -> None:
+        """Every server gave the same answers to the same rows."""
+        first = next(iter(self._answers.values()))
+        for name, answers in self._answers.items():
+            shared = first.keys() & answers.keys()
+            if not shared or any(first[body] != answers[body] for body in shared):
+                sys.exit(f"{name} answers otherwise")
+
+    def names(self, what: Hashable) -> list[str]:
+        """Which servers were measured."""
+        return list(self._found[what])
+
+    def median(self, what: Hashable, key: str, name: str) -> float:
+        """Over the rounds."""
+        return statistics.median(found[key] for found in self._found[what][name])
+
+    def ratio(self, what: Hashable, key: str, name: str, base: str) -> float:
+        """Median over the rounds of one server's figure by another's of the same round."""
+        pairs = zip(self._found[what][name], self._found[what][base], strict=True)
+        return statistics.median(one[key] / other[key] for one, other in pairs)
+
+    def less(self, what: Hashable, key: str, name: str, others: Sequence[float]) -> float:
+        """Median over the rounds of a figure less another one."""
+        return statistics.median(
+            found[key] - other for found, other in zip(self._found[what][name], others, strict=True)
+        )
+
+    @staticmethod
+    def slope(found: Mapping[int, float]) -> float:
+        """The power with which the cost above the smallest size grows: least squares on logarithms.
+
+        The second smallest is left out, since its cost above the smallest is mostly noise.
+        """
+        (smallest, base), _, *rest = found.items()
+        points = [(math.log(n - smallest), math.log(max(cost - base, 1e-9))) for n, cost in rest]
+        return statistics.linear_regression(*zip(*points, strict=True)).slope
+
+
+def time_model(bundle: Path, bodies: Path) -> float:
+    """Median milliseconds of the pipeline's own ``predict`` on one row, in a process of its own."""
+    command = [sys.executable, str(HERE / "gateway_world.py"), "time", str(bundle), str(bodies)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(INCLUDE)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)  # noqa: S603  # our own script
+    return 1e3 * float(done.stdout)
+
+
+def up_to(count: int, what: str) -> Iterator[int]:
+    """Count rounds, and say so."""
+    for i in range(count):
+        print(f"{what}: round {i + 1} of {count}", file=sys.stderr, flush=True)
+        yield i

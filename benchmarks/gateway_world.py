@@ -1,0 +1,267 @@
+"""What the gateway's benchmark serves: models registered in an MLflow store, and the servers on top of it.
+
+python benchmarks/gateway_world.py time BUNDLE BODIES      times the model's own predict call, by itself
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from homeostat.config import Settings
+from homeostat.rollout import Plan, VersionRef, begin
+
+HERE = Path(__file__).resolve().parent
+INCLUDE = HERE.parent / "include"
+TREES, SLOW_TREES = 100, 1000
+ROWS = 8_000  # below the 10,000 from which scikit-learn stops early by itself: every tree is grown
+_DIFFERENT_ROWS = 100
+_START_SECONDS = 180.0
+
+_MODEL = """
+name: {name}
+task: classification
+pipeline: pipeline.py:build
+source: {{kind: predictions}}
+schema:
+  label: {{name: y}}
+  features: {{{features}}}
+shadow: {{duration: 24h, min_samples: 1000000}}
+canary: {{steps: [0.1], step_duration: 24h, min_samples: 1000000}}
+"""
+_PIPELINE = """
+def build():
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(HistGradientBoostingClassifier(max_iter={trees}))
+"""
+
+
+@dataclass
+class World:
+    """A folder with an MLflow store in it, and the gateways' homes, each with its own ledger and log."""
+
+    folder: Path
+    fitted: dict[tuple[int, int], tuple[Any, pd.DataFrame]] = field(default_factory=dict)
+    serial: int = 0
+
+    def env(self, home: str) -> dict[str, str]:
+        """The environment of one gateway."""
+        return {
+            "HOMEOSTAT_HOME": str(self.folder / home),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+
+    def settings(self, home: str) -> Settings:
+        """The settings of one gateway."""
+        return Settings.from_env(self.env(home))
+
+    def model(self, home: str, name: str, features: int) -> None:
+        """Write a model's folder."""
+        folder = self.settings(home).models / name
+        folder.mkdir(parents=True)
+        listed = ", ".join(f"f{i}: {{type: number}}" for i in range(features))
+        (folder / "model.yaml").write_text(_MODEL.format(name=name, features=listed))
+        (folder / "pipeline.py").write_text(_PIPELINE.format(trees=TREES))
+
+    def register(self, home: str, name: str, *, trees: int = TREES) -> tuple[VersionRef, Path]:
+        """Train a version and register it in MLflow; the same trees on the same rows are fitted once."""
+        from homeostat.adapters import build_ports
+        from homeostat.training import Predictor, make_reference, write_bundle
+
+        settings = self.settings(home)
+        config = settings.load_model(name)
+        estimator, frame = self._fit(config, trees)
+        reference = make_reference(config, Predictor.of(config, estimator), frame)
+        self.serial += 1
+        bundle = self.folder / f"bundle-{self.serial}"
+        digest = write_bundle(bundle, config, estimator, reference, {"serial": self.serial})
+        registry = build_ports(settings).registry
+        with contextlib.chdir(self.folder):  # a local store keeps its artifacts below the current folder
+            run = registry.start_run(name, f"bench-{self.serial}", name="train", tags={})
+            tags = {"homeostat.gate": "passed"}
+            version = registry.register(name, f"bench-{self.serial}", run, bundle, digest, tags)
+            registry.end_run(run)
+        return VersionRef(version.version, digest), bundle
+
+    def _fit(self, config: Any, trees: int) -> tuple[Any, pd.DataFrame]:
+        from homeostat.training import fit
+
+        features = len(config.feature_names)
+        if (features, trees) not in self.fitted:
+            rng = np.random.default_rng(features)
+            values = rng.normal(size=(ROWS if features <= 10 else 2_000, features))
+            frame = pd.DataFrame(values, columns=list(config.feature_names))
+            noise = rng.normal(scale=0.5, size=len(frame))
+            frame["y"] = (values[:, 0] + values[:, 1] * values[:, 2] + noise > 0).astype(int)
+            frame["timestamp"] = pd.date_range("2026-01-01", periods=len(frame), freq="min", tz="UTC")
+            (config.folder / "pipeline.py").write_text(_PIPELINE.format(trees=trees))
+            self.fitted[features, trees] = fit(config, frame, None), frame
+        return self.fitted[features, trees]
+
+    def enter(self, home: str, name: str, ref: VersionRef, **more: Any) -> None:
+        """Enter a version into a gateway's ledger: the first is champion, the next goes its way."""
+        from homeostat.adapters import build_ports
+
+        settings = self.settings(home)
+        settings.state.mkdir(parents=True, exist_ok=True)
+        ledger, now = build_ports(settings).ledger, datetime.now(UTC)
+        config = settings.load_model(name)
+        rollout = f"rollout-{ref.version}-{now:%H%M%S%f}"
+        step = begin(ledger.read(name), ref, rollout, Plan.of(config), now, **more)
+        ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="benchmark", at=now)
+
+    def bodies(self, features: int, rows: int) -> Path:
+        """A file of request bodies, ``dataframe_split``; different rows, the same every time."""
+        path = self.folder / f"bodies-{features}-{rows}.json"
+        if not path.exists():
+            rng = np.random.default_rng(7)
+            names = [f"f{i}" for i in range(features)]
+            count = _DIFFERENT_ROWS if rows * features <= 1_000 else 2
+            data = [rng.normal(size=(rows, features)).round(4).tolist() for _ in range(count)]
+            texts = [json.dumps({"dataframe_split": {"columns": names, "data": each}}) for each in data]
+            path.write_text(json.dumps(texts))
+        return path
+
+    def logged(self, home: str, name: str, since: datetime) -> int:
+        """How many rows that clients were answered are in the prediction log."""
+        from homeostat.adapters import build_ports
+        from homeostat.flows.log import read_predictions
+
+        settings = self.settings(home)
+        end = datetime.now(UTC) + timedelta(minutes=1)
+        found = read_predictions(build_ports(settings).store, settings.load_model(name), since, end)
+        return len(found.rows)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is up."""
+
+    port: int
+    log: Path
+
+    def get(self, path: str) -> bytes:
+        """Ask it something; b"" while it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return bytes(answer.read())
+        except (urllib.error.URLError, OSError):
+            return b""
+
+    def phases(self) -> dict[str, str]:
+        """Of each model of a gateway: the phase that its newest version is in, once that is loaded."""
+        body = self.get("/models")
+        models = json.loads(body)["models"] if body else []
+        return {
+            model["name"]: model["phase"]
+            for model in models
+            if model["ready"] and (model["phase"] != "canary" or "candidate" in model["loaded"])
+        }
+
+    def counted(self, series: str) -> float:
+        """The sum of one series of ``/metrics``."""
+        lines = self.get("/metrics").decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{series}[ {{]", line))
+
+
+@contextlib.contextmanager
+def gateway(world: World, home: str, phases: Mapping[str, str]) -> Iterator[Server]:
+    """``homeostat gateway``, once each of these models is in the phase that is wanted, all of it loaded."""
+    port = _free_port()
+    command = [sys.executable, "-c", "from homeostat.cli import app; app()", "gateway", "--port", str(port)]
+    env = {**os.environ, **world.env(home), "PYTHONPATH": os.environ.get("PYTHONPATH") or str(INCLUDE)}
+
+    def ready(server: Server) -> bool:
+        return server.phases() == phases
+
+    with _running(command, env, port, world.folder, ready) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def mlflow(world: World, name: str, version: str, *more: str, **env: str) -> Iterator[Server]:
+    """``mlflow models serve`` for a registered version, with the defaults of this MLflow."""
+    port = _free_port()
+    uri = f"models:/{name}/{version}"
+    command = [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "-m", uri]
+    command += ["-p", str(port), "--env-manager", "local", *more]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {**os.environ, **world.env("mlflow"), "PATH": path, **env}
+    env.pop("PYTHONPATH", None)
+    with _running(command, env, port, world.folder, lambda server: server.get("/ping") != b"") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _running(
+    command: list[str], env: dict[str, str], port: int, folder: Path, ready: Callable[[Server], bool]
+) -> Iterator[Server]:
+    log = folder / f"server-{port}.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(  # noqa: S603  # our own servers
+            command, env=env, cwd=folder, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    server = Server(port, log)
+    try:
+        end = time.monotonic() + _START_SECONDS
+        while not ready(server):
+            if process.poll() is not None or time.monotonic() > end:
+                sys.exit(f"{' '.join(command)} does not serve:\n{log.read_text()[-4000:]}")
+            time.sleep(0.2)
+        yield server
+    finally:
+        # Its own session: MLflow's server is a child of what was started.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def time_model(bundle: Path, bodies: Path) -> float:
+    """Median seconds of the pipeline's own ``predict`` on one row that is a NumPy matrix already."""
+    from homeostat.training import load_bundle
+
+    estimator = load_bundle(bundle).predictor.estimator
+    rows = [json.loads(text)["dataframe_split"]["data"] for text in json.loads(bodies.read_text())]
+    matrices = [np.array(row, dtype=np.float64) for row in rows]
+    spent = []
+    for i in range(2_000):
+        matrix = matrices[i % len(matrices)]
+        begun = time.perf_counter()
+        estimator.predict(matrix)
+        spent.append(time.perf_counter() - begun)
+    return statistics.median(spent[200:])
+
+
+if __name__ == "__main__":
+    print(json.dumps(time_model(Path(sys.argv[2]), Path(sys.argv[3]))))
