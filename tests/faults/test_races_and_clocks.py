@@ -15,6 +15,7 @@ from homeostat.adapters import open_ledger
 from homeostat.adapters.ledger_memory import MemoryLedger
 from homeostat.flows.rollouts import change
 from homeostat.rollout import Phase, Plan, Traffic, begin, roll_back, weights
+from homeostat.rollout.transitions import enter
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
 
@@ -241,7 +242,9 @@ def test_a_clock_set_back_during_the_shadow_does_not_end_it(tmp_path):
     with serving(world) as client:
         client.ready()
         world.begin(world.version())
-        until(lambda: world.traffic().rollout.phase is Phase.SHADOW, "the shadow began", 30)
+        traffic = world.traffic()
+        step = enter(traffic, traffic.rollout, Phase.SHADOW, clock.now(), "begun")
+        world.ports.ledger.write(step.traffic, kind=step.kind, reason="", by="test", at=clock.now())
         clock.offset = -timedelta(days=1)
         until(lambda: "clock" in kinds(world), "the phase is timed from the new time on")
         assert world.traffic().rollout.phase is Phase.SHADOW

@@ -1,0 +1,141 @@
+"""A real MLflow cut off, slow, silent or resetting connections; and what people do in its pages."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pytest
+
+from faults.fault_proxy import FaultProxy
+from gateway.gateway_harness import make_world, model_config, serving, until
+from homeostat import flows
+from homeostat.adapters.registry_mlflow import MlflowRegistry
+from homeostat.rollout import Phase
+
+pytestmark = pytest.mark.slow
+
+ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
+FEATURES = {"features": [{"name": "a", "type": "number"}]}
+
+
+@pytest.fixture
+def proxy(mlflow_server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    parts = urlsplit(mlflow_server)
+    with FaultProxy(parts.hostname, parts.port, delay=0.2) as made:
+        yield made
+
+
+@pytest.fixture
+def world(tmp_path, proxy, mlflow_server):
+    """A world whose versions are registered in MLflow and fetched from it through the proxy."""
+    made = make_world(tmp_path, model_config(f"pump-{uuid.uuid4().hex[:6]}"))
+    made.ports = replace(made.ports, registry=MlflowRegistry(mlflow_server))
+    return made
+
+
+def through(world, proxy):
+    """The same world, whose gateway reaches MLflow through the proxy."""
+    return replace(world, ports=replace(world.ports, registry=MlflowRegistry(f"http://{proxy.address}")))
+
+
+@pytest.mark.parametrize("fault", ["refuse", "blackhole", "reset", "slow"])
+def test_answers_go_on_and_a_candidate_waits_for_its_bytes_while_mlflow_is(world, proxy, fault):
+    name = world.config.name
+    world.begin(world.version(**FEATURES))
+    with serving(through(world, proxy)) as client:
+        client.ready(name)
+        ref = world.version(**FEATURES)
+        with proxy.having(fault):
+            world.begin(ref, skip_shadow=True)
+            spent = []
+            for unit in range(50):
+                begun = time.perf_counter()
+                answer = client.score(ROW | {"unit": unit}, model=name)
+                spent.append(time.perf_counter() - begun)
+                assert (answer.status_code, answer.headers["x-homeostat-version"]) == (200, "1")
+                time.sleep(0.02)
+            assert sorted(spent)[-2] < 0.5, "no answer waits for MLflow"
+            if fault != "slow":
+                assert world.traffic().rollout.phase is Phase.REGISTERED, "its time does not run yet"
+        until(lambda: world.traffic().rollout.phase is Phase.CANARY, "it was fetched and began", 40)
+
+
+def test_a_rollback_by_hand_needs_no_mlflow(world, proxy):
+    name = world.config.name
+    world.begin(world.version(**FEATURES))
+    with serving(through(world, proxy)) as client:
+        client.ready(name)
+        world.begin(world.version(**FEATURES), skip_shadow=True)
+        until(lambda: client.runtime.states[name].table.candidate is not None, "the canary began", 30)
+        with proxy.having("blackhole"):
+            begun = time.monotonic()
+            assert client.order(f"models/{name}/rollback", {"reason": "no"}).status_code == 200
+            assert time.monotonic() - begun < 1
+
+
+def test_the_aliased_version_deleted_in_mlflow_serves_on_and_people_are_told(world, proxy):
+    name, registry = world.config.name, world.ports.registry
+    world.begin(world.version(**FEATURES))
+    flows.mirror(world.config, world.ports)
+    assert registry.aliases(name) == {"champion": "1"}
+    with serving(through(world, proxy)) as client:
+        client.ready(name)
+        registry._mlflow.client.delete_model_version(name, "1")
+        assert registry.aliases(name) == {}
+        done = flows.mirror(world.config, world.ports)
+        assert "deleted in MLflow" in done["champion"]
+        assert "gone from MLflow" in world.ports.notifier.sent[-1][1].title
+        assert client.score(model=name).status_code == 200
+    with serving(through(world, proxy)) as client:
+        client.ready(name)
+        assert client.score(model=name).headers["x-homeostat-version"] == "1"
+
+
+def test_champion_moved_by_hand_is_honoured_for_a_version_that_passed_and_put_back_for_one_that_did_not(
+    world, proxy
+):
+    name, registry = world.config.name, world.ports.registry
+    world.begin(world.version(**FEATURES))
+    good, bad = world.version(**FEATURES), world.version(**FEATURES, gate="refused")
+    flows.mirror(world.config, world.ports)
+    with serving(through(world, proxy)) as client:
+        client.ready(name)
+        registry._mlflow.client.set_registered_model_alias(name, "champion", bad.version)
+        done = flows.mirror(world.config, world.ports)
+        assert "never passed its gate" in done["by_hand"]
+        assert registry.aliases(name)["champion"] == "1"
+        assert world.traffic().champion.version == "1"
+        assert "put back" in world.ports.notifier.sent[-1][1].title
+        registry._mlflow.client.set_registered_model_alias(name, "champion", good.version)
+        done = flows.mirror(world.config, world.ports)
+        assert "promoted" in done["by_hand"]
+        assert registry.aliases(name) == {"champion": good.version, "previous": "1"}
+        until(
+            lambda: client.score(model=name).headers["x-homeostat-version"] == good.version,
+            "the gateway serves it",
+            30,
+        )
+
+
+def test_an_artifact_overwritten_in_mlflow_is_refused_by_a_gateway_without_a_copy(world, proxy):
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    name, registry = world.config.name, world.ports.registry
+    world.begin(world.version(**FEATURES))
+    with serving(through(world, proxy)) as client:
+        client.ready(name)
+        ref = world.version(**FEATURES)
+        path = world.folder / "model.skops"
+        path.write_bytes(b"something else")
+        uri = registry._mlflow.uri
+        source = registry._mlflow.client.get_model_version_download_uri(name, ref.version)
+        get_artifact_repository(source, uri, uri).log_artifact(str(path))
+        world.begin(ref, skip_shadow=True)
+        until(lambda: world.traffic().rollout.phase is Phase.ROLLED_BACK, "it was taken back", 30)
+        assert "changed after registration" in world.traffic().rollout.reason
+        assert client.score(model=name).headers["x-homeostat-version"] == "1"
