@@ -294,17 +294,25 @@ def promote(
 
 @app.command()
 @plainly
-def rollback(model: Model, *, reason: Reason = "by hand", as_json: AsJson = False) -> None:
+def rollback(
+    model: Model,
+    *,
+    version: Annotated[
+        str, typer.Option(help="Take back this version or none: its health checks may have been sooner.")
+    ] = "",
+    reason: Reason = "by hand",
+    as_json: AsJson = False,
+) -> None:
     """Take the candidate back, or else put the previous version back; in every gateway within a second.
 
-    Example: `homeostat rollback pump_fault --reason "alarms without cause since 03:10"`
+    Example: `homeostat rollback pump_fault --version 7 --reason "alarms without cause since 03:10"`
 
     Needs neither MLflow nor Airflow, and no gateway either: when none answers, the ledger is written here,
     and all gateways follow it. Pressed twice, it does not bring back a version that was itself taken back.
     """
     from homeostat.commands import rollback_now
 
-    rollback_now(Settings.from_env(), model, reason, as_json=as_json)
+    rollback_now(Settings.from_env(), model, reason, version, as_json=as_json)
 
 
 @app.command()

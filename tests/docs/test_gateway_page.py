@@ -19,6 +19,10 @@ ROWS = dict(
 )
 
 
+def part(heading):
+    return PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
 def variable(field):
     return "HOMEOSTAT_GATEWAY_" + ("NAME" if field.name == "gateway" else field.name.upper())
 
@@ -44,10 +48,10 @@ def test_every_series_of_metrics_stands_on_the_page_and_none_that_is_not_there(t
     families = list(app.runtime.metrics.registry.collect())
     there = {family.name + ("_total" if family.type == "counter" else "") for family in families}
     there |= {"homeostat_worker_up", "homeostat_worker_restarts_total"}
-    section = PAGE.partition("\n## Metrics and alerts\n")[2].partition("\n## ")[0]
+    section = part("Metrics and alerts")
     table = "\n".join(line for line in section.splitlines() if line.startswith("| "))
     assert set(re.findall(r"homeostat_\w+", table)) == there
-    for name in re.findall(r"homeostat_\w+", PAGE):
+    for name in re.findall(r"homeostat_\w+", section + part("Workers") + part("What happens when")):
         assert name.removesuffix("_bucket") in there, name
 
 

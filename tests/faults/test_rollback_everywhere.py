@@ -13,9 +13,12 @@ import time
 import pytest
 
 from faults.gateway_processes import NOBODY, ROOT, Load, ask, installation, now, until
+from homeostat.adapters import build_ports
 from homeostat.commands import traffic
 from homeostat.config import Settings
+from homeostat.config.errors import Refused
 from homeostat.flows import roll_back_in_ledger
+from homeostat.gateway import create_app
 
 NAMES = ("gateway-a", "gateway-b")
 CLI = "from homeostat.cli import main; main()"
@@ -124,3 +127,35 @@ def test_an_order_that_a_gateway_never_answered_is_carried_out_once(tmp_path, mo
         # Carried out twice, it would have taken the champion back as well.
         assert left.champion == second
         assert made.ledger.events("pump")[-1].by == ("the gateway" if carried_out else "command line")
+
+
+@pytest.mark.parametrize("way", ["gateway", "ledger"])
+def test_a_candidate_that_its_checks_took_back_first_does_not_cost_the_champion(tmp_path, way):
+    with installation(tmp_path) as made:
+        first, second, bad = (made.version(()) for _ in range(3))
+        for step, ref in (
+            (made.begin, first),
+            (made.begin, second),
+            (made.promote, second),
+            (made.begin, bad),
+        ):
+            step(ref)
+        settings = Settings.from_env(made.env("gateway-a", HOMEOSTAT_GATEWAY=NOBODY))
+
+        def order(version):
+            if way == "ledger":
+                traffic.rollback_now(settings, "pump", "bad", version, as_json=True)
+            else:
+                runtime = create_app({"pump": made.config}, build_ports(settings), settings).runtime
+                runtime.roll_back("pump", "bad", "a person", version)
+
+        with pytest.raises(Refused, match="not version 2: version 3 would be taken back; nothing was done"):
+            order(second.version)
+        roll_back_in_ledger("pump", made.ledger, reason="12 % errors", by="its checks", at=now())
+        with pytest.raises(
+            Refused, match=r"rolled back already \(12 % errors\), and version 2 would be taken"
+        ):
+            order(bad.version)
+        assert made.ledger.read("pump").champion == second
+        order(second.version)
+        assert made.ledger.read("pump").champion == first

@@ -115,21 +115,24 @@ def _control(settings: Settings, model: str, verb: str, body: Mapping[str, Any])
     raise Refused(msg)
 
 
-def rollback_now(settings: Settings, model: str, reason: str, *, as_json: bool) -> None:
+def rollback_now(settings: Settings, model: str, reason: str, version: str = "", *, as_json: bool) -> None:
     """Through the gateway, or straight into the ledger that every gateway follows."""
     settings.known(model)  # and no more: a model.yaml that someone broke must not hold a rollback up
     begun = datetime.now(UTC)
     unsure = False
     try:
-        done = _control(settings, model, "rollback", {"reason": reason}) if settings.control_token else None
+        order = {"reason": reason, "version": version} if version else {"reason": reason}
+        done = _control(settings, model, "rollback", order) if settings.control_token else None
     except httpx.HTTPError:
         done, unsure = None, True
     if done is None:
         from homeostat import flows
         from homeostat.adapters import open_ledger
+        from homeostat.flows.taking_back import check_goes
 
         ledger = open_ledger(settings.ledger)
         if not (unsure and _done_since(ledger, model, begun, reason)):
+            check_goes(ledger.read(model), version)
             flows.roll_back_in_ledger(model, ledger, reason=reason, by=BY, at=datetime.now(UTC))
     show_status(settings, model, as_json=as_json)
 

@@ -43,9 +43,10 @@ Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_one_l
 
 
 class RollbackOrder(BaseModel):
-    """Why a version is taken back."""
+    """Why a version is taken back, and which: that one or none; left out, whichever is on trial or serves."""
 
     reason: Text = "by hand"
+    version: Annotated[str, Field(pattern=r"^[0-9]{0,18}$")] = ""
 
 
 class PromoteOrder(BaseModel):
@@ -244,9 +245,11 @@ def _ordering(runtime: "Runtime") -> APIRouter:
 
     @router.post("/models/{model}/rollback", summary="Take the candidate back, or else the champion")
     def rollback(model: Name, who: Operator, order: RollbackOrder | None = None) -> dict[str, Any]:
-        reason = (order or RollbackOrder()).reason
+        asked = order or RollbackOrder()
         path = f"/control/models/{model}/rollback"
-        return ordered(who, path, {"reason": reason}, lambda: runtime.roll_back(model, reason, who))
+        return ordered(
+            who, path, asked.model_dump(), lambda: runtime.roll_back(model, asked.reason, who, asked.version)
+        )
 
     @router.post("/models/{model}/approve", summary="Say yes to the candidate that waits")
     def approve(model: Name, who: Operator) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import NotFound, Refused, Unavailable
+from homeostat.flows.taking_back import check_goes
 from homeostat.gateway.audit import Audit
 from homeostat.gateway.controller import Controller, Step
 from homeostat.gateway.door import Door
@@ -30,7 +31,7 @@ from homeostat.gateway.routing import ModelState, Table
 from homeostat.gateway.shadow_process import named
 from homeostat.gateway.siblings import Siblings
 from homeostat.ports import Notice, Ports
-from homeostat.rollout import approve, promote, roll_back
+from homeostat.rollout import Transition, approve, promote, roll_back
 from homeostat.rollout.phases import Traffic, VersionRef
 
 logger = logging.getLogger(__name__)
@@ -169,9 +170,17 @@ class Runtime:
             )
         return out | self.logs.lost(model)
 
-    def roll_back(self, model: str, reason: str, by: str) -> dict[str, Any]:
-        """Take back the candidate, or else the champion; NoPrevious when there is nothing to go back to."""
-        done = self._change(model, lambda traffic: roll_back(traffic, reason, self.now()), by)
+    def roll_back(self, model: str, reason: str, by: str, version: str = "") -> dict[str, Any]:
+        """Take back the candidate, or else the champion; NoPrevious when there is nothing to go back to.
+
+        With a ``version``, that one or none: Refused when another would go.
+        """
+
+        def step(traffic: Traffic) -> Transition:
+            check_goes(traffic, version)
+            return roll_back(traffic, reason, self.now())
+
+        done = self._change(model, step, by)
         config = self.states[model].config
         body = f"by {by}: {reason}"
         notice = Notice("rolled_back", model, f"{model}: rolled back by hand", body)
