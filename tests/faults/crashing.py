@@ -187,6 +187,10 @@ class Crashing:
                 found.append(path)
         return found
 
+    def cleared(self, living: int = 1) -> bool:
+        """Whether there are folders of the living only; one that is being cleared up is neither."""
+        return len(list(self.journals.glob("crash-*"))) == living
+
     def counted(self, log: str = "predictions") -> int:
         """Rows that dead processes counted as served."""
         return sum(Odometer.open(path / "counts").get(f"{log}/pump/counted") for path in self.dead())
@@ -201,7 +205,7 @@ class Crashing:
         """Start once more, without a fault; what it says of the log, and its metrics."""
         gateway = self.start()
         gateway.ready(1)
-        until(lambda: not self.dead(), f"the dead are cleared up: {gateway.said()}")
+        until(self.cleared, f"the dead are cleared up: {gateway.said()}")
         shown, metrics = gateway.get("/models/pump")[1]["log"], gateway.get("/metrics")[1]
         gateway.process.send_signal(signal.SIGTERM)
         gateway.process.wait(20)

@@ -79,7 +79,7 @@ def test_killed_from_outside_again_and_again_every_row_is_logged_once_or_lost(ma
     for turn in range(3):
         gateway = crashing.start()
         gateway.ready(1)
-        until(lambda: not crashing.dead(), "the one before is cleared up")
+        until(crashing.cleared, "the one before is cleared up")
         with Clients(gateway.port, prefix=f"{turn}-") as clients:
             time.sleep(0.5 + 0.17 * turn)
             killed = time.monotonic()
