@@ -23,6 +23,7 @@ from rollout_world import CASES, PLAN, RATE, TICK, Outcome, Streams, play
 from scipy.stats import ks_2samp
 
 HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs/rollouts.md"
 ENOUGH = 400
 #: The rules' own settings.
 WINDOW, P_VALUE, GOOD, FAILED_CHECKS = 100, 0.05, 0.99, 5
@@ -157,12 +158,17 @@ def main() -> None:
     tables = table(simulate(args.rollouts, args.workers))
     print(tables)
     if args.write:
-        command = f"PYTHONPATH=include python benchmarks/rollout.py --write --rollouts {args.rollouts}"
-        rules = (__doc__ or "").split("\n\n", maxsplit=2)[2]
-        (HERE / "rollout.md").write_text(
-            f"# Simulated rollouts\n\nMade by `{command}`.\n\n{rules}\n{about()}\n\n{tables}",
-            encoding="utf-8",
-        )
+        keep(tables, f"PYTHONPATH=include python benchmarks/rollout.py --write --rollouts {args.rollouts}")
+
+
+def keep(tables: str, command: str) -> None:
+    """Write the tables into rollout.md, and between the marks of the page on rollouts."""
+    rules = (__doc__ or "").split("\n\n", maxsplit=2)[2]
+    text = f"Made by `{command}`.\n\n{rules}\n{about()}\n\n{tables}"
+    (HERE / "rollout.md").write_text(f"# Simulated rollouts\n\n{text}", encoding="utf-8")
+    before, begin, rest = PAGE.read_text(encoding="utf-8").partition("<!-- simulated -->\n")
+    _, end, after = rest.partition("<!-- until here -->")
+    PAGE.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""Draws the phases of a rollout, with the sentences that the code itself has for them.
+
+PYTHONPATH=include python docs/pictures/draw_rollout.py
+"""  # noqa: INP001  # a script that stands alone
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from textwrap import wrap
+
+from homeostat.rollout import SENTENCES, Phase
+
+WIDTH, HEIGHT, BOX_W, BOX_H = 1180, 440, 196, 96
+#: Phase, left edge, top edge, fill.
+BOXES = (
+    (Phase.REGISTERED, 20, 40, "#f1f3f5"),
+    (Phase.SHADOW, 256, 40, "#e7f5ff"),
+    (Phase.CANARY, 492, 40, "#e7f5ff"),
+    (Phase.WAITING, 728, 40, "#fff9db"),
+    (Phase.CHAMPION, 964, 40, "#ebfbee"),
+    (Phase.ROLLED_BACK, 492, 310, "#fff5f5"),
+    (Phase.SUPERSEDED, 20, 310, "#f1f3f5"),
+)
+#: Points, label, where the label stands.
+ARROWS = (
+    (((216, 88), (256, 88)), "loaded", (236, 30)),
+    (((452, 88), (492, 88)), "time and rows, no doubt", (472, 30)),
+    (((688, 88), (728, 88)), "approval asked for", (708, 30)),
+    (((924, 88), (964, 88)), "approved", (944, 30)),
+    (((590, 40), (590, 12), (1062, 12), (1062, 40)), "last step passed", (826, 8)),
+    (((670, 136), (670, 162), (620, 162), (620, 136)), "next step", (706, 158)),
+    (((354, 136), (354, 240), (540, 240), (540, 310)), "a check fails, or inconclusive", (450, 232)),
+    (((590, 136), (590, 310)), "", (0, 0)),
+    (((826, 136), (826, 240), (640, 240), (640, 310)), "a check fails, or declined", (738, 232)),
+    (((1062, 136), (1062, 358), (688, 358)), "its epochs fail, or by hand", (980, 378)),
+    (((118, 136), (118, 310)), "a newer candidate, from any of these four", (244, 296)),
+)
+
+
+def svg() -> str:
+    """The whole picture."""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
+        '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7"',
+        'orient="auto"><path d="M0,0 L10,5 L0,10 z" fill="#495057"/></marker></defs>',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+    ]
+    for points, label, (x, y) in ARROWS:
+        path = " L".join(f"{px},{py}" for px, py in points)
+        parts.append(f'<path d="M{path}" fill="none" stroke="#495057" marker-end="url(#tip)"/>')
+        if label:
+            parts.append(_text(x, y, label, size=12, fill="#495057", anchor="middle"))
+    for phase, x, y, fill in BOXES:
+        parts.append(
+            f'<rect x="{x}" y="{y}" width="{BOX_W}" height="{BOX_H}" rx="8" fill="{fill}" stroke="#868e96"/>'
+        )
+        parts.append(_text(x + 10, y + 22, str(phase).replace("_", " "), size=15, weight="bold"))
+        for line, words in enumerate(wrap(SENTENCES[phase], 30)):
+            parts.append(_text(x + 10, y + 44 + 16 * line, words, size=12))
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _text(
+    x: int, y: int, words: str, *, size: int, fill: str = "#212529", anchor: str = "start", weight: str = ""
+) -> str:
+    bold = f' font-weight="{weight}"' if weight else ""
+    at = f'x="{x}" y="{y}" font-size="{size}" fill="{fill}" text-anchor="{anchor}"{bold}'
+    return f"<text {at}>{escape(words)}</text>"
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("rollout.svg").write_text(svg(), encoding="utf-8")
