@@ -141,6 +141,15 @@ def test_of_two_writers_at_once_one_is_told_to_read_again(ledger, model, before)
     assert len(ledger.events(model)) == before + 1
 
 
+def test_a_batch_of_evidence_that_is_sent_again_is_counted_once(ledger, model):
+    tally = {("shadow", "shadow"): Tally(answers=2)}
+    for gateway, batch in (("a", 1), ("a", 1), ("b", 1), ("a", 3), ("a", 2)):
+        ledger.add_evidence(model, "r", gateway, NOW, tally, batch=batch)
+    assert ledger.evidence(model, "r")["shadow", "shadow"].answers == 6
+    ledger.add_evidence(model, "other", "a", NOW, tally, batch=1)
+    assert ledger.evidence(model, "other")["shadow", "shadow"].answers == 2
+
+
 def test_evidence_of_all_gateways_adds_up(ledger, model):
     tally = Tally(answers=2, errors=1, predictions=(1, 0, 1), latency=(0, 2))
     for gateway in ("a", "b"):

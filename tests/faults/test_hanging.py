@@ -82,6 +82,18 @@ def test_a_version_all_of_whose_calls_hang_gets_no_more_threads_until_they_retur
         until(lambda: client.score().status_code == 200, "it answers again once they have returned", 5)
 
 
+def test_a_version_that_never_gets_loaded_is_taken_back_and_others_load_meanwhile(world, monkeypatch):
+    monkeypatch.setattr("homeostat.gateway.loading.FETCH_SECONDS", 0.5)
+    world.begin(world.version())
+    with serving(world) as client:
+        client.ready()
+        world.begin(world.version(hangs_on=0.0), skip_shadow=True)  # as the warm-up asks
+        until(lambda: world.traffic().rollout.phase is Phase.ROLLED_BACK, "it was taken back", 10)
+        assert "does not come to an end" in world.traffic().rollout.reason
+        world.begin(world.version(), skip_shadow=True)
+        until(lambda: client.runtime.states["pump"].table.candidate is not None, "the next one is loaded")
+
+
 def test_a_pool_replaces_what_hangs_and_its_threads_end():
     pool, go_on = Pool(2, "test", patience=0.1), threading.Event()
     before = threading.active_count()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 
-from homeostat.config.errors import HomeostatError
 from homeostat.gateway.batcher import Batcher
 from homeostat.gateway.handover import Handover
 from homeostat.gateway.judging import watched
-from homeostat.gateway.loader import Loaded, Loader, NotCached, passing
+from homeostat.gateway.loader import Loaded, Loader
+from homeostat.gateway.loading import Loading
 from homeostat.gateway.metrics import Metrics
 from homeostat.gateway.options import Options
 from homeostat.gateway.pool import Call, Pool
@@ -24,9 +23,6 @@ from homeostat.rollout.phases import Phase, Traffic, VersionRef
 
 logger = logging.getLogger(__name__)
 
-_RETRY_LOAD = 2.0
-#: Seconds that a version may take to load, and to be fetched as well.
-LOAD_SECONDS, FETCH_SECONDS = 120.0, 300.0
 #: Predict calls of one version that may hang at a time; then it gets no more of the threads.
 MOST_HUNG = 4
 
@@ -34,7 +30,7 @@ Versions = Mapping[VersionRef, Loaded | None]
 
 
 class Tables:
-    """Builds tables and swaps them in; loads what they name in threads of its own.
+    """Builds tables and swaps them in; has what they name loaded.
 
     Parameters
     ----------
@@ -61,10 +57,8 @@ class Tables:
         self._pool = pool
         self._handover = handover
         self._shadowing = shadowing
+        self._loading = Loading(states, loader, metrics, self._loaded)
         self._done = loaded
-        # What is in the cache never waits for what has to be fetched.
-        self._loads = Pool(2, "load", patience=LOAD_SECONDS)
-        self._fetches = Pool(4, "fetch", patience=FETCH_SECONDS)
         self._locks = {name: threading.RLock() for name in states}
         self._stop = threading.Event()
 
@@ -78,8 +72,7 @@ class Tables:
     def stop(self) -> None:
         """Load nothing more, and stop the shadows."""
         self._stop.set()
-        for pool in (self._loads, self._fetches):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._loading.stop()
         for state in self._states.values():
             if state.table.shadow is not None:
                 state.table.shadow.stop()
@@ -99,12 +92,7 @@ class Tables:
 
         Their requests go on through new collectors. A version that does not get loaded is given up.
         """
-        for call in (*self._loads.write_off(), *self._fetches.write_off()):
-            if call.function == self._load:
-                state, ref = call.args
-                said = "loading it does not come to an end"
-                state.failures[ref] = (said, time.monotonic())
-                state.shadow_failed[ref] = f"version {ref.version} could not be loaded: {said}"
+        self._loading.write_off()
         found = []
         for owner in map(self._owner, self._pool.write_off()):
             if owner is None:
@@ -146,7 +134,7 @@ class Tables:
             if traffic.active is None:
                 state.checks = state.checks if traffic.rollout and old.traffic.active else ()
             self._loader.remember(traffic)
-        in_use = set(_wanted(traffic)) | ({table.champion.ref} if table.champion else set())
+        in_use = set(wanted(traffic)) | ({table.champion.ref} if table.champion else set())
         self._loader.keep(state.config.name, in_use)
         for key in [key for key in state.batchers if key[0] not in in_use]:
             del state.batchers[key]
@@ -155,7 +143,7 @@ class Tables:
         old = state.table
         active = traffic.active
         previous = None if _taken_back(traffic) else traffic.previous
-        loaded: Versions = {ref: self._ready(state, ref) for ref in _wanted(traffic)}
+        loaded: Versions = {ref: self._ready(state, ref) for ref in wanted(traffic)}
         champion = self._leg(state, traffic.champion, loaded, CHAMPION)
         fallback = self._leg(state, previous, loaded, CHAMPION)
         stand_in = ""
@@ -205,48 +193,15 @@ class Tables:
         return Leg(ref, batcher, self._metrics.leg(name, ref.version, role))
 
     def _ready(self, state: ModelState, ref: VersionRef) -> Loaded | None:
-        """The version when it is in memory; otherwise have it loaded."""
-        loaded = self._loader.get(state.config.name, ref)
+        loaded = self._loading.ready(state, ref)
         if loaded is not None:
             self._handover.know(state.config.name, ref, loaded.bundle)
-            return loaded
-        if ref in state.loading or self._stop.is_set():
-            return None
-        failure = state.failures.get(ref)
-        if failure is not None and time.monotonic() < failure[1]:
-            return None
-        state.loading.add(ref)
-        self._loads.submit(self._load, state, ref)
-        return None
+        return loaded
 
-    def _load(self, state: ModelState, ref: VersionRef, *, fetch: bool = False) -> None:
-        name = state.config.name
-        try:
-            self._loader.load(state.config, ref, fetch=fetch)
-            state.failures.pop(ref, None)
-            self._loader.prune({ref, *self._named()})
-        except NotCached:
-            self._fetches.submit(self._load, state, ref, fetch=True)
-            return
-        except Exception as error:  # noqa: BLE001  # whatever a bundle does, the gateway lives
-            self._metrics.load_errors.labels(name).inc()
-            again = passing(error)
-            said = str(error) if isinstance(error, (HomeostatError, OSError)) else repr(error)
-            logger.warning("%s version %s is not loaded: %s", name, ref.version, said)
-            # What can pass is tried again soon; what cannot, now and then: a person may have mended it.
-            state.failures[ref] = (said, time.monotonic() + (_RETRY_LOAD if again else 60.0))
-            if not again:
-                state.shadow_failed[ref] = f"version {ref.version} could not be loaded: {said}"
-        state.loading.discard(ref)
+    def _loaded(self, state: ModelState) -> None:
         with contextlib.suppress(Exception):  # the controller builds it too, and says what is wrong
             self.refresh(state)
         self._done()
-
-    def _named(self) -> set[VersionRef]:
-        """Every version that some model's routing names."""
-        traffics = [state.table.traffic for state in self._states.values()]
-        named = {ref for t in traffics for ref in (t.champion, t.previous) if ref is not None}
-        return named | {t.rollout.candidate for t in traffics if t.rollout is not None}
 
 
 def _alive(state: ModelState, leg: Leg | None) -> bool:
@@ -254,7 +209,7 @@ def _alive(state: ModelState, leg: Leg | None) -> bool:
     return leg is not None and state.batchers.get((leg.ref, "")) is leg.batcher
 
 
-def _wanted(traffic: Traffic) -> list[VersionRef]:
+def wanted(traffic: Traffic) -> list[VersionRef]:
     """The versions that have to be in memory."""
     candidate = traffic.active.candidate if traffic.active is not None else None
     return [ref for ref in (traffic.champion, traffic.previous, candidate) if ref is not None]
