@@ -10,7 +10,7 @@ import pytest
 
 from gateway.gateway_harness import TOKEN, make_world, serving
 
-EXAMPLES = 15
+EXAMPLES = 10
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 HERE = Path(__file__).parent
 CONFIG = """
