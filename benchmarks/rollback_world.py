@@ -29,7 +29,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 INCLUDE = HERE.parent / "include"
-TOKEN = "benchmark"  # noqa: S105  # for two gateways on loopback that end with the benchmark
+TOKEN = "for-the-benchmark-only"  # noqa: S105  # two gateways on loopback that end with it
 NOBODY = "http://127.0.0.1:9"
 MODEL = "pump"
 _MODEL = """
@@ -224,10 +224,15 @@ class Gateway:
         found = [each["pid"] for each in json.loads(self.get("/health")).get("workers", [])]
         return found or [self.process.pid]
 
-    def serving_workers(self) -> int:
-        """How many workers have answered rows."""
-        found = re.findall(r'homeostat_rows_total\{(?:worker="(\d+)")?', self.get("/metrics").decode())
-        return len(set(found))
+    def rows_by_worker(self) -> dict[str, float]:
+        """How many rows each worker has answered; those that answered none are left out."""
+        found = re.findall(
+            r'^homeostat_rows_total\{worker="(\d+)".*\} (\S+)$', self.get("/metrics").decode(), re.MULTILINE
+        )
+        rows: dict[str, float] = {}
+        for worker, count in found:
+            rows[worker] = rows.get(worker, 0.0) + float(count)
+        return {worker: count for worker, count in rows.items() if count}
 
 
 class Load:

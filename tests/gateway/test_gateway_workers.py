@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import threading
 import time
 
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.parser import text_string_to_metric_families
 
 from homeostat.config.errors import ConfigError, Unavailable
+from homeostat.gateway.metrics import MAX_VERSIONS, Metrics
 from homeostat.gateway.options import Options
 from homeostat.gateway.serve import listen
 from homeostat.gateway.siblings import Place, Siblings, ask, make_folder
@@ -114,3 +116,17 @@ def test_the_number_of_workers_comes_from_the_environment():
     assert Options.from_env({"HOMEOSTAT_GATEWAY_WORKERS": "4"}).workers == 4
     with pytest.raises(ConfigError, match="HOMEOSTAT_GATEWAY_WORKERS: found '0'"):
         Options.from_env({"HOMEOSTAT_GATEWAY_WORKERS": "0"})
+
+
+def test_series_of_versions_long_gone_are_dropped_and_those_in_use_stay():
+    metrics = Metrics()
+    champion = metrics.leg("pump", "1", "champion")
+    champion.rows.inc(5)
+    for number in range(2, 500):
+        metrics.leg("pump", "1", "champion")
+        metrics.leg("pump", str(number), "candidate").rows.inc()
+    text = metrics.render().decode()
+    assert 'homeostat_rows_total{model="pump",variant="champion",version="1"} 5.0' in text
+    assert 'version="499"' in text
+    versions = set(re.findall(r'version="(\d+)"', text))
+    assert len(versions) == MAX_VERSIONS

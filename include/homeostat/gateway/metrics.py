@@ -13,6 +13,8 @@ _LATENCY = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 _LEG = ("model", "version", "variant")
 MAX_EXTRA_NAMES = 50
+#: Versions of one model that keep series of their own; those not in use for longest give way.
+MAX_VERSIONS = 20
 
 
 class LegMetrics(NamedTuple):
@@ -134,6 +136,7 @@ class Metrics:
             "homeostat_rollbacks", "Versions taken back by this gateway.", ("model",), registry=self.registry
         )
         self._extra_names: dict[str, set[str]] = {}
+        self._versions: dict[str, dict[str, None]] = {}
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A gauge that is read when it is scraped."""
@@ -142,6 +145,14 @@ class Metrics:
     def leg(self, model: str, version: str, variant: str) -> LegMetrics:
         """The series of one version in one role."""
         families = (self.rows, self.latency, self.errors, self.nan, self.out_of_range, self.fallbacks)
+        known = self._versions.setdefault(model, {})
+        known.pop(version, None)
+        known[version] = None
+        while len(known) > MAX_VERSIONS:
+            oldest = next(iter(known))
+            del known[oldest]
+            for family in families:
+                family.remove_by_labels({"model": model, "version": oldest})
         return LegMetrics(*(family.labels(model, version, variant) for family in families))  # type: ignore[arg-type]
 
     def count_extra(self, model: str, names: tuple[str, ...], rows: int) -> None:
