@@ -28,10 +28,7 @@ def test_the_drain_ends_before_sagemaker_kills():
 
 @pytest.mark.slow
 def test_a_request_in_flight_at_sigterm_is_answered_and_logged_and_the_process_ends_well(tmp_path):
-    folder = tmp_path / "include" / "models" / "tiny"
-    folder.mkdir(parents=True)
-    (folder / "model.yaml").write_text(MODEL)
-    (folder / "pipeline.py").write_text(PIPELINE)
+    write_home(tmp_path)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -42,9 +39,6 @@ def test_a_request_in_flight_at_sigterm_is_answered_and_logged_and_the_process_e
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "include"),
     }
-    command = tmp_path / "homeostat"  # as it is installed, whether it is installed here or not
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from homeostat.cli import main; main()" "$@"\n')
-    command.chmod(0o755)
     settings = Settings.from_env(env)
     settings.state.mkdir(parents=True)
     config = settings.load_model("tiny")
@@ -89,6 +83,17 @@ def test_a_request_in_flight_at_sigterm_is_answered_and_logged_and_the_process_e
         log.close()
     rows = read_predictions(ports.store, config, begun, datetime.now(UTC) + timedelta(minutes=1)).rows
     assert len(rows) == 20
+
+
+def write_home(home):
+    """A model, and the command as it is installed, whether it is installed here or not."""
+    folder = home / "include" / "models" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "model.yaml").write_text(MODEL)
+    (folder / "pipeline.py").write_text(PIPELINE)
+    command = home / "homeostat"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from homeostat.cli import main; main()" "$@"\n')
+    command.chmod(0o755)
 
 
 def wait_for_answer(ask, process, home):

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from homeostat.gateway.access import CONTROL, LABEL, PREDICT
 from homeostat.gateway.door import scope_of
-from homeostat.gateway.protocols import schemas
+from homeostat.gateway.protocols import answers, schemas
 from homeostat.gateway.protocols.schemas import Schema
 
 if TYPE_CHECKING:
@@ -21,124 +21,6 @@ if TYPE_CHECKING:
     from homeostat.gateway.runtime import Runtime
 
 BEARER = "HTTPBearer"
-_SENTENCE: Schema = {
-    "type": "object",
-    "description": "An error: one sentence, under the names by which each protocol's clients look for it.",
-    "required": ["error_code", "message", "detail", "error"],
-    "properties": {name: {"type": "string"} for name in ("error_code", "message", "detail", "error")},
-}
-_WHY = {
-    400: "The request is wrong; the sentence says how.",
-    401: "No token, and one is needed.",
-    403: "A wrong token, or one without the scope.",
-    404: "No such model or version.",
-    405: "Another method is meant.",
-    408: "The request was not here whole in time.",
-    409: "It cannot be done now, and why.",
-    413: "More bytes or rows than one request may bring.",
-    415: "Another Content-Type is meant.",
-    429: "More requests than one client may send.",
-    431: "The headers are too large.",
-    500: "The model failed on these rows; no version could answer.",
-    503: "Not now; try again.",
-    504: "The model did not answer in time.",
-}
-_DOOR = (401, 403, 405, 408, 413, 429, 431, 503)
-_HEADERS = {
-    "X-Request-Id": "The request's own id, or the one that was made for it; prediction ids are built on it.",
-    "X-Homeostat-Version": "The version that answered; several when the rows fell into both cohorts.",
-    "X-Homeostat-Variant": "champion, control, candidate or pinned.",
-}
-_PREDICTIONS: Schema = {
-    "type": "object",
-    "required": ["predictions"],
-    "properties": {"predictions": {"type": "array"}},
-}
-_OUTPUT: Schema = {
-    "type": "object",
-    "required": ["name", "datatype", "shape", "data"],
-    "properties": {
-        "name": {"enum": ["predict", "confidence"]},
-        "datatype": {"enum": ["BOOL", "INT64", "FP64", "BYTES"]},
-        "shape": {"type": "array", "items": {"type": "integer"}},
-        "data": {"type": "array"},
-    },
-}
-_INFERRED: Schema = {
-    "type": "object",
-    "required": ["model_name", "model_version", "outputs"],
-    "properties": {
-        "model_name": {"type": "string"},
-        "model_version": {"type": "string"},
-        "id": {"type": "string"},
-        "outputs": {"type": "array", "items": _OUTPUT},
-    },
-}
-_METADATA: Schema = {
-    "type": "object",
-    "required": ["name", "versions", "platform", "inputs", "outputs"],
-    "properties": {
-        "name": {"type": "string"},
-        "versions": {"type": "array", "items": {"type": "string"}},
-        "platform": {"type": "string"},
-        **{
-            side: {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["name", "datatype", "shape"],
-                    "properties": {
-                        "name": {"type": "string"},
-                        "datatype": {"type": "string"},
-                        "shape": {"type": "array", "items": {"type": "integer"}},
-                    },
-                },
-            }
-            for side in ("inputs", "outputs")
-        },
-    },
-}
-_COUNTS: Schema = {
-    "type": "object",
-    "required": ["accepted", "duplicates", "conflicts"],
-    "properties": {name: {"type": "integer"} for name in ("accepted", "duplicates", "conflicts")},
-}
-
-
-def _object(**properties: Schema) -> Schema:
-    return {"type": "object", "required": list(properties), "properties": properties}
-
-
-_TEXT: Schema = {"type": "string"}
-_TRUE: Schema = {"type": "boolean"}
-_READY = _object(name=_TEXT, ready=_TRUE)
-_ENDPOINT = _object(name=_TEXT, endpoint_type=_TEXT, endpoint_url=_TEXT)
-_MODEL = _object(name=_TEXT, task=_TEXT, sentence=_TEXT, ready=_TRUE, loaded={"type": "object"})
-_CHANGED = _object(kind=_TEXT, reason=_TEXT, traffic={"type": "object"})
-#: What a good answer of the control side holds at least.
-_ANSWERS: dict[str, Schema] = {
-    "/ping": _object(status=_TEXT),
-    "/health": _object(status={"enum": ["ok", "degraded", "down"]}),
-    "/version": _object(version=_TEXT, gateway=_TEXT),
-    "/metrics": _TEXT,
-    "/models": _object(models={"type": "array", "items": _MODEL}),
-    "/models/{model}": _MODEL,
-    "/v2": _object(name=_TEXT, version=_TEXT, extensions={"type": "array", "items": _TEXT}),
-    "/v2/health/live": _object(live=_TRUE),
-    "/v2/health/ready": _object(live=_TRUE, ready=_TRUE),
-    "/v2/models/{model}": _METADATA,
-    "/v2/models/{model}/ready": _READY,
-    "/v2/models/{model}/versions/{version}": _METADATA,
-    "/v2/models/{model}/versions/{version}/ready": _READY,
-    "/api/2.0/endpoints/": _object(endpoints={"type": "array", "items": _ENDPOINT}),
-    "/api/2.0/endpoints/{model}": _ENDPOINT,
-    "/control/models/{model}/rollback": _CHANGED,
-    "/control/models/{model}/approve": _CHANGED,
-    "/control/models/{model}/promote": _CHANGED,
-    "/control/flush": {"type": "object"},
-}
-#: Where 503 is an answer of the same kind, and not an error's sentence.
-_SAYS_503 = frozenset(path for path in _ANSWERS if path.startswith("/v2") and path.endswith("/ready"))
 
 
 def stubs() -> APIRouter:
@@ -176,7 +58,7 @@ def _whole(app: FastAPI, runtime: "Runtime") -> dict[str, Any]:
     known = components.setdefault("schemas", {})
     for left_over in ("HTTPValidationError", "ValidationError", "Sentence"):
         known.pop(left_over, None)
-    known["Sentence"] = _SENTENCE
+    known["Sentence"] = answers.SENTENCE
     components.setdefault("securitySchemes", {})[BEARER] = {
         "type": "http",
         "scheme": "bearer",
@@ -220,22 +102,22 @@ def _scoring_paths(specs: "Iterable[InputSpec]") -> dict[str, dict[str, Any]]:
             ),
             "text/csv": _content(specs, "csv", _csv_example),
         },
-        _PREDICTIONS,
-        _HEADERS,
+        answers.PREDICTIONS,
+        answers.HEADERS,
     )
     infer = _operation(
         "open inference",
         "Infer (Open Inference Protocol v2)",
         {"application/json": _content(specs, "infer", schemas.infer_example)},
-        _INFERRED,
-        _HEADERS,
+        answers.INFERRED,
+        answers.HEADERS,
     )
     label = _operation(
         "scoring",
         "Hand in the truth about earlier predictions",
         {"application/json": _content(specs, "labels", lambda _: {"labels": [{"id": "42", "label": 1}]})},
-        _COUNTS,
-        {"X-Request-Id": _HEADERS["X-Request-Id"]},
+        answers.COUNTS,
+        {"X-Request-Id": answers.HEADERS["X-Request-Id"]},
     )
     only = score | {
         "summary": "Score rows with the only served model, or with the one that X-Homeostat-Model names"
@@ -298,17 +180,17 @@ def _complete(operation: dict[str, Any], path: str, method: str, names: list[str
         operation["parameters"] = parameters
     responses = operation["responses"]
     responses.pop("422", None)
-    if path in _ANSWERS:
+    if path in answers.ANSWERS:
         kind = "text/plain" if path == "/metrics" else "application/json"
-        answer = {kind: {"schema": _ANSWERS[path]}}
+        answer = {kind: {"schema": answers.ANSWERS[path]}}
         responses["200"] = {"description": "The answer.", "content": answer}
     named = (400, 404) if "{" in path else ()
     invalid = (400,) if method == "post" else ()
-    for status in (*named, *invalid, *_DOOR):
+    for status in (*named, *invalid, *answers.DOOR):
         responses[str(status)] = _error(status) | {
             key: value for key, value in responses.get(str(status), {}).items() if key == "description"
         }
-    if path in _SAYS_503:
+    if path in answers.SAYS_503:
         responses["503"] = {"description": "Not yet.", "content": responses["200"]["content"]}
 
 
@@ -318,7 +200,7 @@ def _parameter(name: str, schema: Schema) -> dict[str, Any]:
 
 def _error(status: int) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Sentence"}
-    return {"description": _WHY[status], "content": {"application/json": {"schema": schema}}}
+    return {"description": answers.WHY[status], "content": {"application/json": {"schema": schema}}}
 
 
 def _scope(path: str, method: str) -> str:
