@@ -56,6 +56,7 @@ class Gateway:
         self.requests: list[tuple[str, dict]] = []
         self.labels: list[dict] = []
         self.ports: set[int] = set()
+        self.asked: set[str | None] = set()
         self.fault = lambda _number: None
         routes = [
             Route("/models/toy/invocations", self.invocations, methods=["POST"]),
@@ -73,6 +74,7 @@ class Gateway:
         number = len(self.requests)
         self.requests.append((request.headers["x-request-id"], body))
         self.ports.add(request.client.port)
+        self.asked.add(request.headers.get("authorization"))
         answer = self.fault(number)
         if isinstance(answer, float):
             await asyncio.sleep(answer)
@@ -85,6 +87,7 @@ class Gateway:
         return JSONResponse({"predictions": found}, headers=headers)
 
     async def take_labels(self, request: Request):
+        self.asked.add(request.headers.get("authorization"))
         self.labels.append(await request.json())
         return JSONResponse({"accepted": 1, "duplicates": 0, "conflicts": 0})
 
@@ -124,6 +127,12 @@ def test_a_request_has_time_and_key_but_never_the_label(gateway):
         "columns": ["timestamp", "unit", "x", "c"],
         "data": [[START.isoformat(), "u0", 0.0, "a"]],
     }
+
+
+@pytest.mark.parametrize(("token", "header"), [("t0ken", "Bearer t0ken"), ("", None)])
+def test_a_token_goes_with_rows_and_labels(gateway, token, header):
+    assert replay(make_rows(3), CONFIG, gateway.url, token=token).labels == 3
+    assert gateway.asked == {header}
 
 
 def test_labels_name_their_prediction_and_the_time_at_which_they_are_known(gateway):

@@ -49,6 +49,7 @@ def replay_rows(
             settings.gateway,
             rate=rate,
             concurrency=concurrency,
+            token=settings.control_token,
             on_progress=lambda done: bar.update(task, completed=done),
         )
     if as_json:

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 #: Requests in flight get this long to end after SIGTERM; SageMaker and Kubernetes kill after 30 s.
 DRAIN_SECONDS = 20
+#: An idle connection stays open for longer than load balancers keep theirs (60 s is usual): whoever closes
+#: first must not be the side that the next request is on its way to.
+KEEP_ALIVE_SECONDS = 75
 #: How long a worker that starts may load its versions before it takes connections all the same.
 WARM_UP_SECONDS = 10.0
 _BACKLOG = 2048
@@ -61,9 +64,9 @@ def run(
     Unavailable
         The address cannot be listened on.
     """
-    _prepare()
     options = options or Options.from_env()
     listening = listen(host, port)
+    _prepare()
     where = f"[{host}]" if ":" in host else host
     logger.info("listening on http://%s:%d", where, listening.getsockname()[1])
     if options.workers == 1:
@@ -123,6 +126,7 @@ def _serve(app: App, options: Options, listening: socket.socket) -> None:
         log_level="info",
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         backlog=_BACKLOG,
     )
     # uvicorn raises the signal again when everything is drained: asked to end, and ended well.

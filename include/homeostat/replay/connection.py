@@ -15,7 +15,7 @@ IDLE_SECONDS = 2.0  # servers close idle connections, often after 5 s: an older 
 
 
 class Connection:
-    """One kept-alive connection to ``http://host:port/prefix`` or ``https://``.
+    """One kept-alive connection to ``http://host:port/prefix`` or ``https://``, with a bearer token if given.
 
     Raises
     ------
@@ -23,7 +23,7 @@ class Connection:
         The URL is not one.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, token: str = "") -> None:
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -35,6 +35,9 @@ class Connection:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._http = kind(parts.hostname, port, timeout=timeout)
         self._prefix = parts.path.rstrip("/")
+        self._headers = {"Content-Type": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
         self._used = 0.0
 
     def post(
@@ -44,9 +47,7 @@ class Connection:
         if time.monotonic() - self._used > IDLE_SECONDS:
             self._http.close()
         try:
-            self._http.request(
-                "POST", self._prefix + path, body, {"Content-Type": "application/json", **headers}
-            )
+            self._http.request("POST", self._prefix + path, body, {**self._headers, **headers})
             response = self._http.getresponse()
             content = response.read()
         except BaseException:

@@ -7,6 +7,7 @@ failed, and is counted so.
 
 from __future__ import annotations
 
+import functools
 import http.client
 import queue
 import threading
@@ -40,6 +41,7 @@ def replay(  # noqa: PLR0913  # one knob each, and all of them by name
     label_delay: timedelta | None = None,
     timeout: float = 10.0,
     run: str = "",
+    token: str = "",
     on_progress: Callable[[int], None] | None = None,
     on_answer: Callable[[Answer], None] | None = None,
     stop: threading.Event | None = None,
@@ -64,6 +66,8 @@ def replay(  # noqa: PLR0913  # one knob each, and all of them by name
     run
         Salt of the request ids. They are made from the row itself, so that a replay of the same rows is
         recognised as such; another ``run`` makes them new ones.
+    token
+        For gateways that ask for one: it must open ``predict`` and ``label``.
     on_progress, on_answer
         Called in the calling thread: with the rows done so far, and with each answer.
     stop
@@ -79,22 +83,21 @@ def replay(  # noqa: PLR0913  # one knob each, and all of them by name
     if concurrency < 1 or batch < 1 or (rate is not None and not rate > 0):
         msg = f"replay: rate {rate}, concurrency {concurrency}, batch {batch}: each must be above 0"
         raise ConfigError(msg)
-    Connection(gateway, timeout)  # a wrong URL is said before anything is sent
+    connect = functools.partial(Connection, gateway, timeout, token)
+    connect()  # a wrong URL is said before anything is sent
     stop = stop or threading.Event()
     source = _Source(messages(rows, config, batch, run), rate, stop)
     done: _Done = queue.SimpleQueue()
     path, classes = f"/models/{quote(config.name)}/invocations", config.task == "classification"
     workers = [
-        threading.Thread(
-            target=_work, args=(source, Connection(gateway, timeout), path, classes, done), daemon=True
-        )
+        threading.Thread(target=_work, args=(source, connect(), path, classes, done), daemon=True)
         for _ in range(concurrency)
     ]
     began = time.monotonic()
     for worker in workers:
         worker.start()
     delay = config.columns.label.delay if label_delay is None else label_delay
-    labels = LabelPost(Connection(gateway, timeout), f"/models/{quote(config.name)}/labels", delay)
+    labels = LabelPost(connect(), f"/models/{quote(config.name)}/labels", delay)
     answers: list[Answer] = []
     try:
         for some in _collect(done, len(workers)):
