@@ -98,7 +98,7 @@ class Gateway:
             if action == "invocations":
                 body, extra = await self._invocations(state, headers, receive, request_id)
             elif action == "infer":
-                body, extra, request_id = await self._infer(scope, state, headers, receive, request_id)
+                body, extra = await self._infer(scope, state, headers, receive, request_id)
             else:
                 body, extra = await self._labels(state, headers, receive)
         except BadRequest as error:
@@ -137,15 +137,12 @@ class Gateway:
 
     async def _infer(
         self, scope: Scope, state: ModelState, headers: Headers, receive: Receive, request_id: str
-    ) -> tuple[bytes, list[tuple[bytes, bytes]], str]:
-        """Open Inference Protocol: the body's id serves as the request's id where no header gives one."""
+    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """Open Inference Protocol. The body's id is only echoed: clients send one that never changes."""
         version = protocols.version_in(_path(scope))
         protocols.json_only(headers.get(b"content-type", b""))
         body = await self._body(headers, receive)
         asked = protocols.parse_infer(body, state.spec, max_rows=self.runtime.options.max_rows)
-        own = asked.id.encode("utf-8", "replace") if asked.id else b""
-        if _ID.fullmatch(own) and not (b"x-request-id" in headers or b"ce-id" in headers):
-            request_id = own.decode("ascii")
         engine, now = self.runtime.engine, self.runtime.ports.clock.now()
         if version is None:
             key = headers.get(b"x-homeostat-key")
@@ -159,7 +156,6 @@ class Gateway:
                 asked, state.config.name, answer.version, answer.predictions, answer.confidence
             ),
             _about(answer),
-            request_id,
         )
 
     async def _labels(
