@@ -59,7 +59,7 @@ env: ## write the secrets that docker-compose.yml needs into .env; keeps those t
 
 .PHONY: bench
 bench: $(RUNTIME) $(PEERS:%=.venv-bench/%/.made) ## measure drift checks beside their peers (ARGS=--write updates benchmarks/*.md)
-	@for script in drift calibration rollout gateway; do \
+	@for script in drift calibration rollout gateway rollback; do \
 		test ! -f benchmarks/$$script.py || $(PYTHON) benchmarks/$$script.py $(ARGS) || exit 1; \
 	done
 
