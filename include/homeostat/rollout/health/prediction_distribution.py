@@ -40,7 +40,7 @@ def prediction_distribution(case: Case) -> HealthResult:
     if not sum(own.predictions):
         reason = "shadow was skipped or gave no answers: nothing of its own to compare with"
         return HealthResult(NAME, Verdict.INCONCLUSIVE, reason, figures)
-    moved, natural = distance(own.predictions, canary.predictions), _natural(then, case.champion_now)
+    moved, natural = distance(own.predictions, canary.predictions), _natural(then, case.champion_now, n)
     wealth, enough = shifted(own.predictions, canary.predictions, frozen=True), -log(alpha)
     figures |= {"ks": moved, "ks_champion": natural, "log_evidence": wealth, "log_evidence_needed": enough}
     matters = moved - natural > MIN_EFFECT
@@ -72,13 +72,14 @@ def _outside_guardrail(
     return f"KS distance {apart:.3f} to the control cohort: surely beyond the guardrail of {limit:.2f}"
 
 
-def _natural(then: Tally, now: Tally) -> float:
+def _natural(then: Tally, now: Tally, answers: int) -> float:
     """How far the champion's answers may have moved since shadow; 0 unless they seem to have moved at all.
 
     Chance alone moves the observed distance of a few hundred answers; taking that off the candidate's own
-    would excuse what should be caught. Once the champion has seemingly moved, chance is added instead.
+    would excuse what should be caught. Once the champion has seemingly moved, chance is added instead: its
+    own, and that of the candidate's ``answers``, few of which lie farther off than the truth.
     """
     m, n = sum(then.predictions), sum(now.predictions)
     if not m or not n or shifted(then.predictions, now.predictions, frozen=True) < DOUBT:
         return 0.0
-    return distance(then.predictions, now.predictions) + sqrt(1 / m + 1 / n)
+    return distance(then.predictions, now.predictions) + sqrt(1 / m + 1 / n) + sqrt(1 / answers)
