@@ -190,7 +190,7 @@ def gateway(world: World, home: str, phases: Mapping[str, str]) -> Iterator[Serv
     """``homeostat gateway``, once each of these models is in the phase that is wanted, all of it loaded."""
     port = _free_port()
     command = [sys.executable, "-c", "from homeostat.cli import app; app()", "gateway", "--port", str(port)]
-    env = {**os.environ, **world.env(home), "PYTHONPATH": os.environ.get("PYTHONPATH") or str(INCLUDE)}
+    env = {**os.environ, **world.env(home), "PYTHONPATH": str(INCLUDE)}
 
     def ready(server: Server) -> bool:
         return server.phases() == phases
