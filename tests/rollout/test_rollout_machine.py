@@ -252,7 +252,7 @@ def _did(rows, ill):
     )
 
 
-#: A hundred thousand steps by night: an example runs 46 of its 50 on average, since Hypothesis ends some early.
+#: A hundred thousand steps by night: an example runs 46 of 50 on average: Hypothesis ends some early.
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 Rollouts.TestCase.settings = settings(
     max_examples=2_300 if NIGHTLY else 50,
