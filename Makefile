@@ -34,6 +34,11 @@ test: $(TOOLS) ## run the tests (ARGS="-k gate" runs some, ARGS="-m 'not slow'" 
 	@infra/setup/optional.sh
 	$(PYTHON) -m pytest $(ARGS)
 
+.PHONY: nightly
+nightly: $(TOOLS) ## a hundred thousand random steps of rollouts, and then the tests
+	HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest tests/rollout/test_rollout_machine.py
+	$(PYTHON) -m pytest $(ARGS)
+
 .PHONY: lint
 lint: $(TOOLS) ## ruff, mypy strict, and who may import whom
 	$(VENV)/bin/ruff check .
@@ -58,7 +63,7 @@ env: ## write the secrets that docker-compose.yml needs into .env; keeps those t
 	@python3 infra/compose/make_env.py .env
 
 .PHONY: bench
-bench: $(RUNTIME) $(PEERS:%=.venv-bench/%/.made) ## measure drift checks beside their peers (ARGS=--write updates benchmarks/*.md)
+bench: $(RUNTIME) $(PEERS:%=.venv-bench/%/.made) ## measure checks, rollouts and the gateway, peers beside them (ARGS=--write updates benchmarks/*.md)
 	@for script in drift calibration rollout gateway rollback; do \
 		test ! -f benchmarks/$$script.py || $(PYTHON) benchmarks/$$script.py $(ARGS) || exit 1; \
 	done
