@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 #: Seconds that the event loop stands aside for a predict call.
-ASIDE = 0.003
+ASIDE = 0.005
 
-# Late once is an accident, late again within a few calls is not.
-_LATE, _TOO_LATE = 8, 12
+# Late once or twice is an accident (another thread was at work), three times within a few calls is not.
+_LATE, _TOO_LATE = 8, 18
 _REST, _LONGEST_REST = 32, 4096
 
 

@@ -115,6 +115,10 @@ def _serve(app: App, options: Options, listening: socket.socket) -> None:
     # beyond its tenth of a second.
     gc.collect()
     gc.freeze()
+    # What answers leave behind is counted off, not collected: cycles are few, and looking for them can wait.
+    gc.set_threshold(20_000, 20, 50)
+    # A predict call that wants Python's lock waits this long for a thread that is at work in the background.
+    sys.setswitchinterval(0.0005)
     config = uvicorn.Config(
         app,
         loop="auto",
