@@ -60,7 +60,7 @@ def test_two_models_of_one_name_are_refused_by_name_and_the_first_goes_on(cli, f
 
 def test_a_gateway_leaves_out_a_model_file_that_is_wrong_and_serves_the_others(home, monkeypatch, caplog):
     from homeostat.config import Settings
-    from homeostat.gateway.serve import readable_models
+    from homeostat.gateway.processes.serve import readable_models
 
     other = home / "models" / "broken"
     other.mkdir()

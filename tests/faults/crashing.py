@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 
 from faults.gateway_processes import ROW, Gateway, Installation, until
 from homeostat.adapters import open_store
-from homeostat.gateway.odometer import Odometer
-from homeostat.gateway.recovery import _locked
+from homeostat.gateway.log.odometer import Odometer
+from homeostat.gateway.log.recovery import _locked
 
 #: name -> (what is replaced, at which call it strikes). The numbers are those of the docs.
 POINTS = {
@@ -46,9 +46,9 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
     [
         "homeostat.gateway.app",
-        "homeostat.gateway.connection",
-        "homeostat.gateway.serve",
-        "homeostat.gateway.whole",
+        "homeostat.gateway.processes.connection",
+        "homeostat.gateway.processes.serve",
+        "homeostat.gateway.processes.whole",
         "homeostat.adapters.history_mlflow",
         "homeostat.adapters.registry_mlflow",
         "homeostat.adapters.source",
@@ -83,8 +83,8 @@ def strike(owner: Any, name: str, call: int, last_act: Callable[..., None] | Non
 
 def arm(point: int, *, sync: bool) -> None:
     """Make this process die at a point."""
-    from homeostat.gateway import journal, recovery, spool
-    from homeostat.gateway.odometer import Odometer
+    from homeostat.gateway.log import journal, recovery, spool
+    from homeostat.gateway.log.odometer import Odometer
 
     served = "keep" if sync else "add"
 
@@ -118,7 +118,7 @@ def serve_until_death(log: str, env: dict[str, str], point: int, sync: bool) -> 
     sys.stdin = io.StringIO()
     os.environ.update(env)
     from homeostat.config import Settings
-    from homeostat.gateway.serve import run
+    from homeostat.gateway.processes.serve import run
 
     arm(point, sync=sync)
     run(Settings.from_env(), "127.0.0.1", 0, load="gateway.gateway_harness:load")

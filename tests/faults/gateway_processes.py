@@ -175,7 +175,7 @@ class Installation:
         state.mkdir(exist_ok=True)
         log = state / "gateway.log"
         code = (
-            "from homeostat.config import Settings\nfrom homeostat.gateway.serve import run\n"
+            "from homeostat.config import Settings\nfrom homeostat.gateway.processes.serve import run\n"
             "run(Settings.from_env(), '127.0.0.1', 0, load='gateway.gateway_harness:load')"
         )
         path = os.pathsep.join([str(ROOT / "include"), str(ROOT / "tests")])

@@ -13,7 +13,7 @@ from faults.crashing import Clients, Crashing, metric
 from faults.gateway_processes import ROW, ask, installation, until
 from gateway.gateway_harness import make_world, model_config, serving
 from gateway.gateway_harness import until as soon
-from homeostat.gateway import journal
+from homeostat.gateway.log import journal
 from homeostat.rollout import Phase
 
 BODY = {"dataframe_records": [ROW]}

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 import pytest
 
 from gateway.gateway_harness import RELEASED, serving, until
-from homeostat.gateway.pool import Pool
+from homeostat.gateway.answers.pool import Pool
 from homeostat.rollout import Phase
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
@@ -67,7 +67,7 @@ def test_rows_that_hang_a_champion_without_a_version_before_use_up_no_thread_of_
 
 
 def test_a_version_all_of_whose_calls_hang_gets_no_more_threads_until_they_return(world):
-    from homeostat.gateway.tables import MOST_HUNG
+    from homeostat.gateway.rollouts.tables import MOST_HUNG
 
     world.begin(world.version(**HANGS))
     with serving(world, champion_timeout=0.2, threads=2) as client:
@@ -83,7 +83,7 @@ def test_a_version_all_of_whose_calls_hang_gets_no_more_threads_until_they_retur
 
 
 def test_a_version_that_never_gets_loaded_is_taken_back_and_others_load_meanwhile(world, monkeypatch):
-    monkeypatch.setattr("homeostat.gateway.loading.FETCH_SECONDS", 0.5)
+    monkeypatch.setattr("homeostat.gateway.rollouts.loading.FETCH_SECONDS", 0.5)
     world.begin(world.version())
     with serving(world) as client:
         client.ready()

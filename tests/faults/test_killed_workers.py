@@ -11,7 +11,7 @@ import pytest
 
 from faults.crashing import Clients, Crashing
 from faults.gateway_processes import installation, until
-from homeostat.gateway.odometer import Odometer
+from homeostat.gateway.log.odometer import Odometer
 
 
 @pytest.mark.slow

@@ -221,7 +221,7 @@ def test_a_candidate_made_to_harm_is_taken_back_and_the_champion_answers_through
     ],
 )
 def test_a_digest_that_is_a_path_is_none(tmp_path, digest):
-    from homeostat.gateway.loader import Loader
+    from homeostat.gateway.rollouts.loader import Loader
 
     loader = Loader(tmp_path, None, (), load_bundle)
     with pytest.raises(Untrusted, match="no digest"):

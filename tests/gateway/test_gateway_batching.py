@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from homeostat.gateway.batcher import Batcher, Busy
-from homeostat.gateway.pace import ASIDE, Pace
-from homeostat.gateway.protocol import Rows
-from homeostat.gateway.scoring import PredictFailed, Scorer
+from homeostat.gateway.answers.batcher import Batcher, Busy
+from homeostat.gateway.answers.pace import ASIDE, Pace
+from homeostat.gateway.answers.rows import Rows
+from homeostat.gateway.answers.scoring import PredictFailed, Scorer
 
 
 def rows(*values):

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from homeostat.config import ModelConfig
-from homeostat.gateway import encode
-from homeostat.gateway.protocol import InputSpec, parse
-from homeostat.gateway.scoring import Scored, score, scorer_of
+from homeostat.gateway.answers import encode
+from homeostat.gateway.answers.rows import InputSpec, parse
+from homeostat.gateway.answers.scoring import Scored, score, scorer_of
 from homeostat.training import TRUSTED_TYPES, Predictor
 from homeostat.training.inputs import typed_inputs
 

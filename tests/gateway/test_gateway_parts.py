@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from homeostat.config.errors import ConfigError
-from homeostat.gateway.labels import KnownLabels, Label
+from homeostat.gateway.log.labels import KnownLabels, Label
 from homeostat.gateway.options import Options
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)

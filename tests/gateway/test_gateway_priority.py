@@ -5,11 +5,11 @@ import os
 import subprocess
 import sys
 
-from homeostat.gateway.shadow_process import NICENESS
+from homeostat.gateway.rollouts.shadow_process import NICENESS
 
 STEP_BACK = """
 import json, os
-from homeostat.gateway.shadow_process import _step_back
+from homeostat.gateway.rollouts.shadow_process import _step_back
 _step_back()
 group = "/proc/self/autogroup"
 shares = open(group).read() if os.path.exists(group) else None

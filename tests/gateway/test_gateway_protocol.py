@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.gateway_harness import model_config
 from homeostat.config.labels import label_text
-from homeostat.gateway.protocol import BadRequest, InputSpec, parse
-from homeostat.gateway.scoring import frame_of, matrix_of
+from homeostat.gateway.answers.rows import BadRequest, InputSpec, parse
+from homeostat.gateway.answers.scoring import frame_of, matrix_of
 
 SPEC = InputSpec.of(model_config())
 NAMES = list(SPEC.names)

@@ -97,7 +97,7 @@ def test_from_its_cache_alone_it_serves_shadows_logs_and_drains(home):
 
     include = str(Path(homeostat.__file__).parents[1])
     code = (
-        "from homeostat.config import Settings\nfrom homeostat.gateway.serve import run\n"
+        "from homeostat.config import Settings\nfrom homeostat.gateway.processes.serve import run\n"
         f"run(Settings.from_env(), '127.0.0.1', {port})"
     )
     log = (home / "gateway.log").open("wb")

@@ -17,14 +17,14 @@ from gateway.gateway_harness import model_config
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config.errors import Unavailable
 from homeostat.flows.log import read_predictions
-from homeostat.gateway import journal, predictionlog, spool
-from homeostat.gateway.chunks import Kind
-from homeostat.gateway.journal import read_segment
-from homeostat.gateway.odometer import Odometer
-from homeostat.gateway.predictionlog import Served, pack, unpack
-from homeostat.gateway.protocol import Rows
-from homeostat.gateway.recovery import Home, clear_up, known_losses
-from homeostat.gateway.spool import Spool
+from homeostat.gateway.answers.rows import Rows
+from homeostat.gateway.log import journal, predictionlog, spool
+from homeostat.gateway.log.chunks import Kind
+from homeostat.gateway.log.journal import read_segment
+from homeostat.gateway.log.odometer import Odometer
+from homeostat.gateway.log.predictionlog import Served, pack, unpack
+from homeostat.gateway.log.recovery import Home, clear_up, known_losses
+from homeostat.gateway.log.spool import Spool
 
 NOW = datetime(2026, 1, 5, 7, 59, 59, 900_000, tzinfo=UTC)
 

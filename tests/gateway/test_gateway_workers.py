@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from homeostat.config.errors import ConfigError, Unavailable
 from homeostat.gateway.metrics import MAX_VERSIONS, Metrics
 from homeostat.gateway.options import Options
-from homeostat.gateway.serve import listen
-from homeostat.gateway.siblings import Place, Siblings, ask, make_folder
-from homeostat.gateway.whole import add_up
+from homeostat.gateway.processes.serve import listen
+from homeostat.gateway.processes.siblings import Place, Siblings, ask, make_folder
+from homeostat.gateway.processes.whole import add_up
 
 
 def exposition(rows):

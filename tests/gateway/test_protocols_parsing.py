@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.gateway_harness import model_config
-from homeostat.gateway.protocol import BadRequest, InputSpec, parse
+from homeostat.gateway.answers.rows import BadRequest, InputSpec, parse
 from homeostat.gateway.protocols import encode_infer, parse_csv, parse_infer, rows_parser
 from homeostat.gateway.protocols.tensors import DATATYPES
 

@@ -17,7 +17,7 @@ import pytest
 from gateway.test_gateway_real import MODEL, PIPELINE, cached_version, enter, wait_for
 from homeostat.config import Settings
 from homeostat.flows.log import read_predictions
-from homeostat.gateway.serve import DRAIN_SECONDS
+from homeostat.gateway.processes.serve import DRAIN_SECONDS
 
 ROOT = Path(__file__).parents[2]
 

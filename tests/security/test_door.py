@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.gateway_harness import TOKEN, make_world, serving
-from homeostat.gateway.access import Token
-from homeostat.gateway.audit import REFUSED_BURST, Audit
-from homeostat.gateway.door import MAX_ORDER_BYTES
+from homeostat.gateway.access.audit import REFUSED_BURST, Audit
+from homeostat.gateway.access.door import MAX_ORDER_BYTES
+from homeostat.gateway.access.tokens import Token
 
 SCOPES = ("predict", "label", "read", "control")
 SECRET = {scope: f"secret-of-the-{scope}-token" for scope in SCOPES}

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from gateway.gateway_harness import LOAD, Client, make_world, serving, until
 from homeostat.gateway import create_app
-from homeostat.gateway.connection import limited
-from homeostat.gateway.rate import Bucket, Rates
+from homeostat.gateway.access.rate import Bucket, Rates
+from homeostat.gateway.processes.connection import limited
 
 HEAD = b"POST /models/pump/invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 BODY = b'{"dataframe_records": [{"a": 1, "b": 0, "colour": "red"}]}'

@@ -18,9 +18,9 @@ from homeostat.adapters import build_ports
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
 from homeostat.config.masking import masker, secrets_of, without_userinfo
-from homeostat.gateway.access import Token
-from homeostat.gateway.keyring import Keyring
-from homeostat.gateway.stderr import OneLine
+from homeostat.gateway.access.keyring import Keyring
+from homeostat.gateway.access.tokens import Token
+from homeostat.gateway.processes.stderr import OneLine
 
 INCLUDE = Path(sys.modules["homeostat"].__file__).parents[1]
 SECRETS = {

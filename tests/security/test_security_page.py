@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from homeostat.cli import app
 from homeostat.config import Settings
 from homeostat.gateway import Options
-from homeostat.gateway.access import SCOPES, check, parse_tokens
-from homeostat.gateway.keyring import Keyring
+from homeostat.gateway.access.keyring import Keyring
+from homeostat.gateway.access.tokens import SCOPES, check, parse_tokens
 
 ROOT = Path(__file__).resolve().parents[2]
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")

@@ -7,9 +7,9 @@ import pytest
 
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
-from homeostat.gateway import access
-from homeostat.gateway.access import CONTROL, LABEL, PREDICT, READ, Token, check, parse_tokens
-from homeostat.gateway.keyring import LOOK_SECONDS, Keyring
+from homeostat.gateway.access import tokens as access
+from homeostat.gateway.access.keyring import LOOK_SECONDS, Keyring
+from homeostat.gateway.access.tokens import CONTROL, LABEL, PREDICT, READ, Token, check, parse_tokens
 
 TOKENS = tuple(Token.of(f"{scope}er", f"the-token-for-{scope}", [scope]) for scope in access.SCOPES)
 

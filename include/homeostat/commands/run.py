@@ -11,7 +11,7 @@ from homeostat.config import Settings
 def serve_gateway(settings: Settings, host: str, port: int, workers: int | None) -> None:
     """Serve until told to stop; Unavailable when the address cannot be listened on."""
     from homeostat.gateway.options import Options
-    from homeostat.gateway.serve import run
+    from homeostat.gateway.processes.serve import run
 
     options = Options.from_env()
     run(settings, host, port, replace(options, workers=workers) if workers else options)

@@ -6,7 +6,7 @@ import json
 
 from homeostat.commands.console import print_json, say
 from homeostat.config.errors import ConfigError
-from homeostat.gateway.access import Token, new_secret, parse_scopes, parse_tokens
+from homeostat.gateway.access.tokens import Token, new_secret, parse_scopes, parse_tokens
 
 
 def make_token(name: str, scopes: list[str], *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from homeostat.gateway.app import create_app
     from homeostat.gateway.options import Options
-    from homeostat.gateway.serve import run
+    from homeostat.gateway.processes.serve import run
 
 __all__ = ["Options", "create_app", "run"]
 

@@ -12,12 +12,13 @@ from urllib.parse import unquote_to_bytes
 
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import HomeostatError
-from homeostat.gateway import control, encode, protocols
-from homeostat.gateway.engine import Answer
-from homeostat.gateway.labels import parse_labels
+from homeostat.gateway import control, protocols
+from homeostat.gateway.answers import encode
+from homeostat.gateway.answers.engine import Answer
+from homeostat.gateway.answers.routing import ModelState
+from homeostat.gateway.answers.rows import BadRequest, parse
+from homeostat.gateway.log.labels import parse_labels
 from homeostat.gateway.options import Options
-from homeostat.gateway.protocol import BadRequest, parse
-from homeostat.gateway.routing import ModelState
 from homeostat.gateway.runtime import LOAD_BUNDLE, Runtime
 from homeostat.ports import Ports
 

@@ -22,8 +22,9 @@ from homeostat.config.errors import (
     Unavailable,
     Untrusted,
 )
-from homeostat.gateway import encode, whole
-from homeostat.gateway.door import WHO, guard
+from homeostat.gateway.access.door import WHO, guard
+from homeostat.gateway.answers import encode
+from homeostat.gateway.processes import whole
 from homeostat.gateway.protocols import openapi, reading
 from homeostat.gateway.public import cleaned
 from homeostat.gateway.state import events_of

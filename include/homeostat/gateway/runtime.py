@@ -15,21 +15,21 @@ from typing import Any
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import NotFound, Refused, Unavailable
 from homeostat.flows.taking_back import check_goes
-from homeostat.gateway.audit import Audit
-from homeostat.gateway.controller import Controller, Step
-from homeostat.gateway.door import Door
-from homeostat.gateway.engine import Engine
-from homeostat.gateway.labels import KnownLabels
-from homeostat.gateway.loader import Loader
+from homeostat.gateway.access.audit import Audit
+from homeostat.gateway.access.door import Door
+from homeostat.gateway.answers.engine import Engine
+from homeostat.gateway.answers.pool import Pool
+from homeostat.gateway.answers.routing import ModelState, Table
+from homeostat.gateway.answers.rows import InputSpec
+from homeostat.gateway.log.labels import KnownLabels
+from homeostat.gateway.log.recording import Logs
 from homeostat.gateway.metrics import Metrics
 from homeostat.gateway.options import Options
-from homeostat.gateway.pool import Pool
-from homeostat.gateway.protocol import InputSpec
+from homeostat.gateway.processes.siblings import Siblings
 from homeostat.gateway.public import cleaner
-from homeostat.gateway.recording import Logs
-from homeostat.gateway.routing import ModelState, Table
-from homeostat.gateway.shadow_process import named
-from homeostat.gateway.siblings import Siblings
+from homeostat.gateway.rollouts.controller import Controller, Step
+from homeostat.gateway.rollouts.loader import Loader
+from homeostat.gateway.rollouts.shadow_process import named
 from homeostat.ports import Notice, Ports
 from homeostat.rollout import Transition, approve, promote, roll_back
 from homeostat.rollout.phases import Traffic, VersionRef

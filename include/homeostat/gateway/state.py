@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import HomeostatError
-from homeostat.gateway.engine import nothing_loaded
+from homeostat.gateway.answers.engine import nothing_loaded
 from homeostat.rollout.phases import SENTENCES
 
 if TYPE_CHECKING:
-    from homeostat.gateway.routing import ModelState
+    from homeostat.gateway.answers.routing import ModelState
     from homeostat.gateway.runtime import Runtime
 
 

@@ -257,7 +257,7 @@ def _mlflow_command(state: Path, port: int) -> list[str]:
 def _gateway_command(port: int) -> list[str]:
     code = (
         "from homeostat.config.settings import Settings\n"
-        "from homeostat.gateway.serve import run\n"
+        "from homeostat.gateway.processes.serve import run\n"
         f"run(Settings.from_env(), {HOST!r}, {port})"
     )
     return [sys.executable, "-c", code]

@@ -1,6 +1,6 @@
 """The protocols that existing clients speak: MLflow's csv and deployments, Open Inference v2, SageMaker.
 
-MLflow's JSON forms, which most requests use, are in :mod:`homeostat.gateway.protocol`.
+MLflow's JSON forms, which most requests use, are in :mod:`homeostat.gateway.answers.rows`.
 """
 
 from homeostat.gateway.protocols.content import json_only, rows_parser

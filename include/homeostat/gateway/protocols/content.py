@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache, partial
 
-from homeostat.gateway.protocol import BadRequest, Rows, parse
+from homeostat.gateway.answers.rows import BadRequest, Rows, parse
 from homeostat.gateway.protocols.csv_rows import parse_csv
 
 #: ``parser(body, spec, max_rows=...)`` -> rows.

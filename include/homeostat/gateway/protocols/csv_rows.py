@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from homeostat.gateway.protocol import BadRequest, InputSpec, Rows, typed_rows
+from homeostat.gateway.answers.rows import BadRequest, InputSpec, Rows, typed_rows
 
 #: A cell longer than this is no feature; csv's own limit is a process-wide setting, so it is held here.
 MAX_CELL = 65_536

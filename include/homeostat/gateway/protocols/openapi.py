@@ -11,13 +11,13 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
-from homeostat.gateway.access import CONTROL, LABEL, PREDICT
-from homeostat.gateway.door import scope_of
+from homeostat.gateway.access.door import scope_of
+from homeostat.gateway.access.tokens import CONTROL, LABEL, PREDICT
 from homeostat.gateway.protocols import answers, schemas
 from homeostat.gateway.protocols.schemas import Schema
 
 if TYPE_CHECKING:
-    from homeostat.gateway.protocol import InputSpec
+    from homeostat.gateway.answers.rows import InputSpec
     from homeostat.gateway.runtime import Runtime
 
 BEARER = "HTTPBearer"

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from homeostat.config.labels import label_texts
-from homeostat.gateway.protocol import BadRequest, InputSpec, Rows, read_json, typed_rows
+from homeostat.gateway.answers.rows import BadRequest, InputSpec, Rows, read_json, typed_rows
 from homeostat.gateway.protocols.tensors import Tensor, check_parameters, read_tensor
 
 #: What an answer holds; ``confidence`` only where the model tells it.

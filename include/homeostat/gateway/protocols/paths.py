@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
-from homeostat.gateway.protocol import BadRequest
+from homeostat.gateway.answers.rows import BadRequest
 
 #: Everything of the Open Inference Protocol lies under this.
 PREFIX = b"/v2"

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from homeostat.gateway.routing import ModelState, Table
+from homeostat.gateway.answers.routing import ModelState, Table
 
 if TYPE_CHECKING:
     from homeostat.gateway.runtime import Runtime

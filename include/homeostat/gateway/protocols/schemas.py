@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from homeostat.gateway.protocol import InputSpec
+from homeostat.gateway.answers.rows import InputSpec
 from homeostat.gateway.protocols.openinference import MAX_ID, OUTPUTS
 from homeostat.gateway.protocols.tensors import DATATYPES
 

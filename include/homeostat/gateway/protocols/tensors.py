@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from homeostat.gateway.protocol import BadRequest
+from homeostat.gateway.answers.rows import BadRequest
 
 _FLOAT: frozenset[type] = frozenset({float, int, type(None)})
 _FLOATS = {"FP16": 65504.0, "FP32": (2 - 2**-23) * 2.0**127, "FP64": math.inf}

@@ -1,0 +1,1 @@
+"""From the rows of a request to its answer: cohort, batch, predict call, record."""

@@ -1,0 +1,73 @@
+"""The other side of the shadow: a process of low priority that loads one bundle and answers batches."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from homeostat.config import ModelConfig
+from homeostat.config.errors import HomeostatError
+
+NICENESS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowJob:
+    """Which bundle a shadow process serves. ``load`` names the function that loads it, ``module:name``."""
+
+    config: ModelConfig
+    folder: Path
+    version: str
+    digest: str
+    trusted_types: tuple[str, ...]
+    load: str
+
+
+def named(name: str) -> Any:
+    """The object that ``module:name`` names."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _step_back() -> None:
+    """Take a low priority, also against the gateway itself.
+
+    Where Linux groups processes by session (autogroup), each session has one share of the processor and
+    ``nice`` counts only within it: the shadow's work would be the gateway's debt to everybody else. So it
+    gets a session of its own, with a low priority for the whole of it.
+    """
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    with contextlib.suppress(OSError, AttributeError):
+        os.setsid()
+        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
+
+
+def main(connection: Connection, job: ShadowJob) -> None:
+    """Load the bundle, say ``ready`` or ``failed``, then answer batches until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it closes the pipe
+    os.environ["OMP_NUM_THREADS"] = "1"
+    _step_back()
+    from homeostat.gateway.answers.rows import InputSpec
+    from homeostat.gateway.answers.scoring import PredictFailed, score, scorer_of
+
+    try:
+        bundle = named(job.load)(job.folder, job.trusted_types, digest=job.digest, config=job.config)
+        spec = InputSpec.of(job.config)
+        scorer = scorer_of(job.version, job.digest, bundle.predictor, bundle.manifest, spec)
+    except Exception as error:  # noqa: BLE001  # whatever stops it from loading is the answer
+        what = str(error) if isinstance(error, HomeostatError) else type(error).__name__
+        connection.send(("failed", what))
+        return
+    connection.send(("ready", ""))
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            batch = connection.recv()
+            results = score(scorer, batch)
+            connection.send([(str(r), r.latency_ms) if isinstance(r, PredictFailed) else r for r in results])
