@@ -75,7 +75,6 @@ class Load:
         self.failed = 0
         self.first: dict[int, bytes] = {}
         self.changed = 0
-        self.late: list[float] = []
 
     def send(self, connection: Connection, begun: float) -> None:
         """Send the next request."""
@@ -124,9 +123,7 @@ class Load:
                 due += 1
             while waiting and idle:
                 connection = idle.pop()
-                at = waiting.popleft()
-                self.late.append(time.perf_counter() - at)
-                self.send(connection, at)
+                self.send(connection, waiting.popleft())
                 busy.add(connection)
             pause = max(0.0, begun + due / rate - time.perf_counter()) if due < total else _TIMEOUT
             for connection in select.select(list(busy), [], [], pause)[0]:
@@ -176,7 +173,6 @@ def _found(load: Load, seconds: float) -> dict[str, Any]:
         "rate": len(ordered) / seconds,
         "p50": quantile(0.5),
         "p99": quantile(0.99),
-        "sent_late": 1e3 * sorted(load.late)[int(0.99 * len(load.late))] if load.late else 0.0,
         "failed": load.failed,
         "changed": load.changed,
         "answers": {str(i): json.loads(body)["predictions"] for i, body in sorted(load.first.items())},

@@ -220,7 +220,7 @@ def _running(
     log = folder / f"server-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603  # our own servers
-            command, env=env, cwd=folder, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            command, env=env, cwd=folder, stdout=out, stderr=subprocess.STDOUT, process_group=0
         )
     server = Server(port, log)
     try:
@@ -231,7 +231,7 @@ def _running(
             time.sleep(0.2)
         yield server
     finally:
-        # Its own session: MLflow's server is a child of what was started.
+        # Its own process group: MLflow's server is a child of what was started.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         try:

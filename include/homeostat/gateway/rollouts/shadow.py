@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeostat.gateway.answers.scoring import Scored
@@ -32,6 +33,8 @@ _BATCH_ROWS = 256
 _GATHER_SECONDS = 0.05
 _LOAD_SECONDS = 120.0
 _ANSWER_SECONDS = 30.0
+#: How much longer a process may take that waits for its turn: it gets what others leave of the processor.
+_STARVED_SECONDS = 300.0
 _PAUSES = (0.2, 0.5, 2.0, 5.0)
 _MAX_LOSSES = 5  # in a row, without a single answer
 
@@ -180,12 +183,21 @@ class Shadow:
             while not connection.poll(0.25):
                 if self._stopping:
                     raise _Lost("stopping")
-                if time.monotonic() > end:
+                late = time.monotonic() - end
+                if late > _STARVED_SECONDS or (late > 0 and not self._wants_to_run()):
                     msg = f"no answer within {seconds:g} s"
                     raise _Lost(msg)
             return connection.recv()
         except (EOFError, OSError) as error:
             raise _Lost("the process ended") from error
+
+    def _wants_to_run(self) -> bool:
+        """Whether the process is at work, or would be if the machine had time for it."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return False
+        return stat.rpartition(") ")[2].startswith("R")
 
     def _take(self) -> list[Served]:
         with self._wake:

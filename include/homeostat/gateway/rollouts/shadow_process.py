@@ -36,17 +36,15 @@ def named(name: str) -> Any:
 
 
 def _step_back() -> None:
-    """Take a low priority, also against the gateway itself.
+    """Take the lowest priority there is: the gateway runs at once when it has something to do.
 
-    Where Linux groups processes by session (autogroup), each session has one share of the processor and
-    ``nice`` counts only within it: the shadow's work would be the gateway's debt to everybody else. So it
-    gets a session of its own, with a low priority for the whole of it.
+    A higher ``nice`` is not enough on Linux: whoever runs keeps the processor for its slice, some
+    milliseconds. Only a process of the idle class gives way the moment another wakes up.
     """
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     with contextlib.suppress(OSError, AttributeError):
-        os.setsid()
-        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def main(connection: Connection, job: ShadowJob) -> None:
