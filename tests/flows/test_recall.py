@@ -144,13 +144,20 @@ def test_nothing_recalls_whoever_has_just_been_recalled(config, ports, turned):
     assert [(a["fired"], a["recall"]) for a in answers] == [(False, "")] * 3
 
 
-def test_a_former_champion_whose_bundle_is_gone_is_passed_over(config, ports, turned):
+@pytest.mark.parametrize("registered", [True, False])
+def test_a_former_champion_whose_bundle_is_gone_comes_from_the_registry_or_is_passed_over(
+    config, ports, turned, registered
+):
     digest = ports.registry.version("toy", "1").digest
     for key in ports.store.list(f"bundles/toy/{digest}/"):
         ports.store.delete(key)
+    if not registered:
+        files = ports.registry.files["toy", "1"]
+        ports.registry.files["toy", "1"] = {name: data + b"?" for name, data in files.items()}
     answer = check(config, ports, 26)
-    assert answer["recall"] == ""
-    assert (answer["fired"], answer["reason"][:17]) == (True, "performance_decay"), "then by a new one"
+    assert answer["recall"] == ("1" if registered else "")
+    if not registered:
+        assert (answer["fired"], answer["reason"][:17]) == (True, "performance_decay"), "then by a new one"
 
 
 def test_a_former_champion_that_was_forced_is_not_tried_again_by_itself(config, ports, turned):

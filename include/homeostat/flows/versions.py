@@ -109,10 +109,8 @@ def bundle_folder(ports: Ports, model: str, digest: str) -> Iterator[Path]:
 
 def _put_back(store: Store, model: str, digest: str, folder: Path) -> None:
     for path in folder.iterdir():
-        key = f"bundles/{model}/{digest}/{path.name}"
-        store.put(
-            key, path.read_bytes(), overwrite=True
-        )  # only the digest says which bytes are the right ones
+        # Whatever lies there is not whole; these bytes have been held against the digest.
+        store.put(f"bundles/{model}/{digest}/{path.name}", path.read_bytes(), overwrite=True)
 
 
 def load_version(ports: Ports, config: ModelConfig, digest: str) -> Bundle:
