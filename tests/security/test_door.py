@@ -158,7 +158,7 @@ def test_every_order_and_every_refusal_stands_in_the_trail_with_names_and_withou
     assert all(line["by"].endswith("@127.0.0.1") and line["at"] for line in found)
     text = (world.settings.state / "audit.jsonl").read_text()
     assert not any(secret in text for secret in (*SECRET.values(), TOKEN, "nobody's"))
-    assert found[2]["asked"] == {"reason": "one two [31m"}
+    assert found[2]["asked"] == {"reason": "one two [31m", "version": ""}
     assert (world.settings.state / "audit.jsonl").stat().st_mode & 0o077 == 0
 
 
