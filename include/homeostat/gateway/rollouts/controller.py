@@ -29,7 +29,7 @@ from homeostat.gateway.rollouts.tables import Tables
 from homeostat.ports import Ports
 from homeostat.rollout import evidence_json
 from homeostat.rollout.evidence import Tally
-from homeostat.rollout.phases import Traffic, VersionRef
+from homeostat.rollout.phases import Phase, Traffic, VersionRef
 from homeostat.rollout.transitions import Transition
 
 __all__ = ["Controller", "Step"]
@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 _LOOKING = 4  # models that are looked at side by side
 _PATIENCE = 0.25  # seconds without any of them getting done, after which the others' next turn begins
+_SHADOW_TICKS = 4  # nobody gets a shadow's answers: it is judged that much less often, but for hard failures
 _PAUSE = 0.3  # seconds that a model whose look failed is left alone
 
 
@@ -195,7 +196,10 @@ class Controller:
             finally:
                 # Judging may take a tenth of the time at most, however large the evidence has grown.
                 spent = time.monotonic() - begun
-                self._next[name] = begun + max(self._options.tick_seconds, 10 * spent)
+                active = traffic.active
+                shadowed = active is not None and active.phase is Phase.SHADOW
+                pause = self._options.tick_seconds * (_SHADOW_TICKS if shadowed else 1)
+                self._next[name] = begun + max(pause, 10 * spent)
 
     def change(
         self,
