@@ -279,7 +279,7 @@ def growth(world: World, options: argparse.Namespace) -> Part:
             lines.append(f"| {n:,} | {cost[n]:.2f} | {above} | {rounds.median((what, n), 'p50', ''):.2f} |")
         lines += [
             "",
-            f"From {sizes[-1] // 10:,} on, the cost above the smallest grows with power {slope:.2f}.",
+            f"From {sizes[2]:,} to {sizes[-1]:,}, the cost above the smallest grows with power {slope:.2f}.",
         ]
         targets.append(Target(f"power with which the cost grows with {what}", "<=", 1.1, slope))
     return Part(

@@ -161,13 +161,12 @@ class Rounds:
 
     @staticmethod
     def slope(found: Mapping[int, float]) -> float:
-        """The power with which the cost above the smallest grows over the last decade of sizes.
+        """The power with which the cost above the smallest size grows: least squares on logarithms.
 
-        Least squares on logarithms. Below that decade the cost above the smallest is mostly noise.
+        The second smallest is left out, since its cost above the smallest is mostly noise.
         """
-        smallest, base = next(iter(found.items()))
-        last = {n: cost for n, cost in found.items() if 10 * n >= max(found)}
-        points = [(math.log(n - smallest), math.log(max(cost - base, 1e-9))) for n, cost in last.items()]
+        (smallest, base), _, *rest = found.items()
+        points = [(math.log(n - smallest), math.log(max(cost - base, 1e-9))) for n, cost in rest]
         return statistics.linear_regression(*zip(*points, strict=True)).slope
 
 
