@@ -241,12 +241,49 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TriggerMessage:
+    """A check that fired, as it travels to whoever retrains. ``trigger_id`` is unique per cause."""
+
+    model: str
+    trigger_id: str
+    window_end: str
+    reason: str
+    recall: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as it was received: its text, the receipt that deletes it, and how often it was delivered."""
+
+    body: str
+    receipt: str
+    attempt: int = 1
+
+
+class Triggers(Protocol):
+    """A queue of retrain triggers (SQS). What is received stays on it, unseen for a while, until deleted."""
+
+    def send(self, message: TriggerMessage) -> None:
+        """Put it on the queue; one with the same ``trigger_id`` within five minutes counts once."""
+
+    def receive(self, limit: int = 10) -> list[Delivery]:
+        """Take what is there, at most ``limit``; [] when nothing is."""
+
+    def delete(self, receipt: str) -> None:
+        """Done with it; one that is gone already is fine."""
+
+    def give_back(self, receipt: str) -> None:
+        """Have it delivered again at once; after too many deliveries it becomes a dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """All of the world that a flow may touch.
 
     ``trusted_types`` are the operator's own additions to the skops types that a bundle may hold. ``pictures``
-    is False where nobody will look at any, and ``loaded`` keeps bundles by their digest for a process that
-    asks for the same ones over and over: both for a backtest.
+    is False where nobody will look at any, ``loads_models`` where no bundle can be opened for want of
+    scikit-learn, and ``loaded`` keeps bundles by their digest for a process that asks for the same ones over
+    and over.
     """
 
     store: Store
@@ -258,4 +295,5 @@ class Ports:
     clock: Clock
     trusted_types: tuple[str, ...] = ()
     pictures: bool = True
+    loads_models: bool = True
     loaded: dict[str, Bundle] | None = None

@@ -166,7 +166,12 @@ def test_a_check_whose_every_call_fails_once_is_one_check(config, ask, service, 
     methods = {"store": ("put",)}.get(service)
     ports = replace(real, **{service: Flaky(getattr(real, service), after=after, methods=methods)})
     ends = [T0 + hours * HOUR for hours in (4, 5, 6)]
-    answers = [insist(lambda end=end: flows.check_drift(config, ports, end)) for end in ends]
+
+    def look(end):
+        flows.mirror(config, ports)
+        return flows.check_drift(config, ports, end)
+
+    answers = [insist(functools.partial(look, end)) for end in ends]
     assert getattr(ports, service).failed
     assert [answer["fired"] for answer in answers] == [False, True, False]
     assert [record.window_end for record in real.history.windows("toy")] == ends

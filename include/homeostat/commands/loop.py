@@ -29,6 +29,7 @@ def check_now(settings: Settings, model: str, window_end: str, *, as_json: bool)
     ports = build_ports(settings)
     end = flows.window_end_of(config, window_end or ports.clock.now())
     with err.status(f"checking {model} up to {end:%Y-%m-%d %H:%M} UTC"):
+        flows.mirror(config, ports)
         answer = flows.check_drift(config, ports, end)
     if as_json:
         print_json(answer)

@@ -103,7 +103,10 @@ class Columns(Section):
 
 
 class Monitor(Section):
-    """How often to look, at how much, and from when on it is called drift."""
+    """How often to look, at how much, and from when on it is called drift.
+
+    ``runs_on: lambda`` has a function in AWS do it, see docs/aws.md; Airflow hears of its triggers.
+    """
 
     every: PositiveDuration = timedelta(hours=1)
     window: PositiveDuration = timedelta(hours=24)
@@ -114,6 +117,7 @@ class Monitor(Section):
     max_missing: Share = 0.1
     max_unseen: Share = 0.05
     season: Literal["none", "hour_of_day", "hour_of_week"] = "none"
+    runs_on: Literal["airflow", "lambda"] = "airflow"
 
     @model_validator(mode="after")
     def _window_holds_whole_steps(self) -> Self:
@@ -180,7 +184,11 @@ class Window(Section):
 
 
 class Training(Section):
-    """What to fit on, what to hold out, and what makes data too bad to use."""
+    """What to fit on, what to hold out, what makes data too bad to use, and where to fit.
+
+    ``parity`` is what comes of an environment (lock file, image) that is not the champion's: ``told`` in the
+    gate's report, or ``required``: the run stops before the fit.
+    """
 
     window: Window = Window(kind="auto", length=timedelta(days=180))
     bad_periods: tuple[BadPeriod, ...] = ()
@@ -189,6 +197,8 @@ class Training(Section):
     refit: bool = True
     max_quarantined: Share = 0.1
     expectations: tuple[dict[str, Any], ...] = ()
+    runs_on: Literal["airflow", "ecs"] = "airflow"
+    parity: Literal["told", "required"] = "told"
 
 
 class Gate(Section):
@@ -287,6 +297,9 @@ class ModelConfig(Section):
         if self.gate.metric and (self.gate.metric in classification) != (self.task == "classification"):
             fits = classification if self.task == "classification" else ("mae", "rmse", "r2")
             msg = f"gate.metric {self.gate.metric} does not fit task {self.task}: choose {', '.join(fits)}"
+            raise ValueError(msg)
+        if self.monitor.runs_on == "lambda" and self.serve == "none":
+            msg = "monitor.runs_on: lambda reads a gateway's log and loads no model: it needs serve: gateway"
             raise ValueError(msg)
         strangers = [name for name in self.gate.slices if name not in self.columns.features]
         if strangers:

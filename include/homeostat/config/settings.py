@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from homeostat.config.errors import ConfigError, HomeostatError
+from homeostat.config.fargate import Fargate
 from homeostat.config.load import load_model, load_models, load_overrides
 from homeostat.config.model import ModelConfig
 
@@ -50,6 +51,9 @@ class Settings:
                                  ``read`` (none; ``label`` as soon as there are named tokens)
     HOMEOSTAT_OVERRIDES          YAML laid over every model.yaml: ``{"*": {...}, name: {...}}``
     HOMEOSTAT_TRUSTED_TYPES      more skops types to trust, comma-separated
+    HOMEOSTAT_PROJECT            what names in AWS begin with, as in Terraform (``homeostat``)
+    HOMEOSTAT_TRIGGERS           URL of the SQS queue of retrain triggers (none: Airflow checks by itself)
+    HOMEOSTAT_ECS                where Fargate trains, as JSON, see :mod:`homeostat.config.fargate` (none)
     MLFLOW_TRACKING_URI          the MLflow server (``http://127.0.0.1:5000``)
     ============================ ===========================================================
     """
@@ -68,6 +72,9 @@ class Settings:
     tokens_file: str = ""
     tokens: str = field(default="", repr=False)
     require_token: tuple[str, ...] = ()
+    project: str = "homeostat"
+    triggers: str = ""
+    ecs: Fargate | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -91,6 +98,9 @@ class Settings:
             tokens_file=env.get("HOMEOSTAT_TOKENS_FILE", ""),
             tokens=env.get("HOMEOSTAT_TOKENS", ""),
             require_token=_listed(env, "HOMEOSTAT_REQUIRE_TOKEN"),
+            project=env.get("HOMEOSTAT_PROJECT") or "homeostat",
+            triggers=env.get("HOMEOSTAT_TRIGGERS", ""),
+            ecs=Fargate.from_json(env["HOMEOSTAT_ECS"]) if env.get("HOMEOSTAT_ECS") else None,
         )
 
     def announce(self) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.drift import DriftReport
 from homeostat.flows.labelled import DRIFT_WINDOWS, performance
-from homeostat.flows.mirror import mirror
 from homeostat.flows.request import parse_time
 from homeostat.flows.standing import standing
 from homeostat.flows.versions import load_facts, load_reference
@@ -35,10 +34,12 @@ def window_end_of(config: ModelConfig, asked: datetime | str) -> datetime:
 def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict[str, Any]:
     """Check the window that ends at ``window_end``; a second check of it replaces the first.
 
+    MLflow need not be in reach but for the history; whoever has it mirrors the ledger first, see
+    :func:`homeostat.flows.mirror`.
+
     Returns small, plain JSON: ``verdict``, ``drifted_share``, ``performance``, ``fired``, ``reason``,
     ``trigger_id``, ``window_end``, ``sentence`` and ``url``.
     """
-    mirror(config, ports)
     traffic = ports.ledger.read(config.name)
     if traffic.champion is None:
         sentence = f"{config.name} has no champion yet: start retrain__{config.name} to make the first one"

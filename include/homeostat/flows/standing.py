@@ -50,7 +50,8 @@ class Standing:
 def standing(looked: Looked, labelled: pd.DataFrame, end: datetime) -> Standing:
     """Let the champions of this model answer the newest labelled rows, and add the outcome up.
 
-    Every step is scored once; a second look at it replaces the first.
+    Every step is scored once; a second look at it replaces the first. Where no models may be loaded, what
+    others have added up is all there is.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def standing(looked: Looked, labelled: pd.DataFrame, end: datetime) -> Standing:
     generations = _generations(served)
     steps = _load(ports, config.name)
     asked = _asked(served, looked.champion, generations[-1])
-    if len(labelled) >= _MIN_ROWS:
+    if ports.loads_models and len(labelled) >= _MIN_ROWS:
         steps[end.isoformat()] = _duels(looked, asked, labelled)
         steps = dict(sorted(steps.items())[-_STEPS:])
         ports.store.put(_key(config.name), json.dumps({"steps": steps}).encode(), overwrite=True)
