@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
@@ -14,6 +14,7 @@ import pandas as pd
 from homeostat.adapters.source_rows import expand, schema_columns, text_columns, where_written
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, NotFound
+from homeostat.config.times import utc
 
 
 def read_files(config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
@@ -71,12 +72,8 @@ def _touches(parquet: Any, group: int, time: str, start: datetime | None, end: d
     statistics = column.statistics if column is not None else None
     if statistics is None or not statistics.has_min_max:
         return True
-    first, last = _utc(statistics.min), _utc(statistics.max)
+    first, last = utc(statistics.min), utc(statistics.max)
     return (start is None or last >= start) and (end is None or first < end)
-
-
-def _utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
 
 
 def _files(config: ModelConfig, where: str) -> Iterator[tuple[str, IO[bytes]]]:

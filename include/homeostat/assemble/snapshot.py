@@ -13,9 +13,10 @@ from homeostat.assemble.columns import as_time
 from homeostat.assemble.conform import REASON, conform
 from homeostat.assemble.holdout import move_split, split_holdout
 from homeostat.assemble.quality import check_quality
-from homeostat.assemble.window import recency_weights, select_window, utc
+from homeostat.assemble.window import recency_weights, select_window
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
+from homeostat.config.times import utc
 
 #: So much of a window is enough to compare two versions on.
 ENOUGH = 0.9

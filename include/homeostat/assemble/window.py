@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
 from homeostat.config.model import Training
+from homeostat.config.times import utc
 
 
 def select_window(frame: pd.DataFrame, training: Training, end: datetime, timestamp: str) -> pd.DataFrame:
@@ -57,8 +58,3 @@ def recency_weights(timestamps: pd.Series, end: datetime, half_life: timedelta) 
         raise ValueError(msg)
     weights: np.ndarray = np.power(0.5, ages)
     return weights
-
-
-def utc(moment: datetime) -> datetime:
-    """Give a time without a zone the one that everything here is in."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

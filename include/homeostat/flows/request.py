@@ -12,12 +12,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
 from homeostat.config import ModelConfig, parse_duration
 from homeostat.config.errors import ConfigError, NotFound
 from homeostat.config.model import Window
+from homeostat.config.times import parse_utc
 from homeostat.ports import Store
 
 
@@ -29,11 +30,10 @@ def run_key(model: str, run_id: str) -> str:
 def parse_time(text: str, name: str) -> datetime:
     """An ISO time as people write it; without an offset it is UTC. Raises ConfigError naming ``name``."""
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
+        return parse_utc(text)
+    except (ValueError, OverflowError):
         msg = f"{name} {text!r} is not a time: write it like 2026-01-05T07:00Z"
         raise ConfigError(msg) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

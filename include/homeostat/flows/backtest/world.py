@@ -7,6 +7,7 @@ from datetime import datetime
 import pandas as pd
 
 from homeostat.config import ModelConfig
+from homeostat.config.times import utc
 from homeostat.flows.backtest.windows import Stream
 
 
@@ -72,7 +73,7 @@ def replay_config(config: ModelConfig, stream: Stream) -> ModelConfig:
     )
     periods = tuple(
         period.model_copy(
-            update={"start": stream.replayed(_utc(period.start)), "end": stream.replayed(_utc(period.end))}
+            update={"start": stream.replayed(utc(period.start)), "end": stream.replayed(utc(period.end))}
         )
         for period in config.training.bad_periods
     )
@@ -97,9 +98,3 @@ def usual_rows(stream: Stream) -> int:
         pd.DatetimeIndex([s.start for s in stream.windows] + [stream.windows[-1].end])
     )
     return int(pd.Series(bounds).diff().dropna().median())
-
-
-def _utc(moment: datetime) -> datetime:
-    from homeostat.assemble.window import utc
-
-    return utc(moment)

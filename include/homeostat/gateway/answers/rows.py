@@ -12,13 +12,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from homeostat.config import ModelConfig
 from homeostat.config.labels import label_text
+from homeostat.config.times import parse_utc
 
 MAX_EXTRA, MAX_NAME = 50, 64
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -242,8 +243,7 @@ def _time(value: Any, row: int, name: str) -> datetime | None:
     try:
         if not isinstance(value, str):
             raise ValueError  # noqa: TRY004  # one sentence for every way of being no timestamp
-        at = datetime.fromisoformat(value)
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        return parse_utc(value)
     except (ValueError, OverflowError):
         found = "text of another form" if isinstance(value, str) else _kind(value)
         msg = (

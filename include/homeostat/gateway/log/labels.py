@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from homeostat.config import ModelConfig
 from homeostat.config.labels import label_text
+from homeostat.config.times import parse_utc
 from homeostat.flows.log import write_labels
 from homeostat.gateway.answers.rows import BadRequest
 from homeostat.gateway.log.chunks import Kind, served_here
@@ -98,8 +99,7 @@ def _label(item: Any, index: int, config: ModelConfig, now: datetime) -> Label:
     at = now
     if item.get("at") not in (None, ""):
         try:
-            at = datetime.fromisoformat(item["at"])
-            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+            at = parse_utc(item["at"])
         except (TypeError, ValueError, OverflowError):
             msg = f"Label {index}: 'at' must be ISO 8601 text such as 2026-01-05T07:50:00Z."
             raise BadRequest(msg) from None
