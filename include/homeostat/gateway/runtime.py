@@ -30,7 +30,8 @@ from homeostat.gateway.public import cleaner
 from homeostat.gateway.rollouts.controller import Controller, Step
 from homeostat.gateway.rollouts.loader import Loader
 from homeostat.gateway.rollouts.shadow_process import named
-from homeostat.ports import Notice, Ports
+from homeostat.gateway.rollouts.telling import tell_rolled_back
+from homeostat.ports import Ports
 from homeostat.rollout import Transition, approve, promote, roll_back
 from homeostat.rollout.phases import Traffic, VersionRef
 
@@ -182,9 +183,7 @@ class Runtime:
 
         done = self._change(model, step, by)
         config = self.states[model].config
-        body = f"by {by}: {reason}"
-        notice = Notice("rolled_back", model, f"{model}: rolled back by hand", body)
-        threading.Thread(target=self.ports.notifier.notify, args=(config.notify, notice), daemon=True).start()
+        tell_rolled_back(self.ports.notifier, config, "rolled back by hand", f"by {by}: {reason}")
         return done
 
     def approve(self, model: str, by: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Protocol
@@ -10,7 +9,8 @@ from typing import Protocol
 from homeostat.flows import champion_evidence
 from homeostat.gateway.answers.routing import ModelState
 from homeostat.gateway.rollouts.loader import Loader
-from homeostat.ports import Notice, Ports
+from homeostat.gateway.rollouts.telling import tell_rolled_back
+from homeostat.ports import Ports
 from homeostat.rollout import decide, roll_back, watch
 from homeostat.rollout.evidence import Tally
 from homeostat.rollout.health.trip import TRIP
@@ -132,11 +132,7 @@ class Judge:
 
     def _tell(self, state: ModelState, reason: str) -> None:
         """A champion taken back by night is news; no retrain is waiting that would tell it."""
-        name = state.config.name
-        notice = Notice("rolled_back", name, f"{name}: the champion was taken back", reason)
-        threading.Thread(
-            target=self._ports.notifier.notify, args=(state.config.notify, notice), daemon=True
-        ).start()
+        tell_rolled_back(self._ports.notifier, state.config, "the champion was taken back", reason)
 
 
 def watched(traffic: Traffic) -> bool:
