@@ -181,8 +181,11 @@ class Controller:
         """Read the ledger, follow it, and judge when it is time (or at once after a hard failure)."""
         with state.lock:
             self._handover.count(state)
-            self._tables.refresh(state)
-            traffic = self._ports.ledger.read(state.config.name)
+            try:
+                traffic = self._ports.ledger.read(state.config.name)
+            except Unavailable:
+                self._tables.refresh(state)  # what was loaded meanwhile serves all the same
+                raise
             state.ledger_seen = self._ports.clock.now()
             self._tables.apply(state, traffic)
             name = state.config.name
