@@ -5,10 +5,12 @@ python docs/pictures/draw_gateway.py
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 
+from drawing import arrow, box, sheet, text
+
 WIDTH, HEIGHT = 1180, 470
+WAY = "The way of a request: memory only"
 BESIDE = "Beside it: nothing that an answer waits for (but, with log: sync, for the journal)"
 #: Left, top, width, height, fill, title, lines.
 BOXES = (
@@ -52,36 +54,13 @@ ARROWS = (
 
 def svg() -> str:
     """The whole picture."""
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
-        '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7"',
-        'orient="auto"><path d="M0,0 L10,5 L0,10 z" fill="#495057"/></marker></defs>',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(20, 26, "The way of a request: memory only", size=14, weight="bold"),
-        _text(
-            20,
-            246,
-            "Beside it: nothing that an answer waits for (but, with log: sync, for the journal)",
-            size=14,
-            weight="bold",
-        ),
-    ]
-    for points, beside in ARROWS:
-        path = " L".join(f"{x},{y}" for x, y in points)
-        dash = ' stroke-dasharray="5 4"' if beside else ""
-        parts.append(f'<path d="M{path}" fill="none" stroke="#495057"{dash} marker-end="url(#tip)"/>')
+    parts = [text(20, 26, WAY, size=14, weight="bold"), text(20, 246, BESIDE, size=14, weight="bold")]
+    parts += [arrow(points, dashed=beside) for points, beside in ARROWS]
     for x, y, width, height, fill, title, lines in BOXES:
-        parts.append(
-            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8" fill="{fill}" stroke="#868e96"/>'
-        )
-        parts.append(_text(x + 12, y + 24, title, size=15, weight="bold"))
-        parts += [_text(x + 12, y + 45 + 17 * i, line, size=12) for i, line in enumerate(lines)]
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def _text(x: int, y: int, words: str, *, size: int, weight: str = "") -> str:
-    bold = f' font-weight="{weight}"' if weight else ""
-    return f'<text x="{x}" y="{y}" font-size="{size}" fill="#212529"{bold}>{escape(words)}</text>'
+        parts.append(box(x, y, width, height, fill))
+        parts.append(text(x + 12, y + 24, title, size=15, weight="bold"))
+        parts += [text(x + 12, y + 45 + 17 * i, line, size=12) for i, line in enumerate(lines)]
+    return sheet(WIDTH, HEIGHT, parts)
 
 
 if __name__ == "__main__":

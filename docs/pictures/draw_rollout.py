@@ -5,9 +5,10 @@ PYTHONPATH=include python docs/pictures/draw_rollout.py
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from textwrap import wrap
+
+from drawing import arrow, box, sheet, text
 
 from homeostat.rollout import SENTENCES, Phase
 
@@ -40,33 +41,18 @@ ARROWS = (
 
 def svg() -> str:
     """The whole picture."""
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
-        '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7"',
-        'orient="auto"><path d="M0,0 L10,5 L0,10 z" fill="#495057"/></marker></defs>',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-    ]
+    parts = []
     for points, label, (x, y) in ARROWS:
-        path = " L".join(f"{px},{py}" for px, py in points)
-        parts.append(f'<path d="M{path}" fill="none" stroke="#495057" marker-end="url(#tip)"/>')
+        parts.append(arrow(points))
         if label:
-            parts.append(_text(x, y, label, size=12, fill="#495057", anchor="middle"))
+            parts.append(text(x, y, label, size=12, fill="#495057", anchor="middle"))
     for phase, x, y, fill in BOXES:
-        parts.append(
-            f'<rect x="{x}" y="{y}" width="{BOX_W}" height="{BOX_H}" rx="8" fill="{fill}" stroke="#868e96"/>'
-        )
-        parts.append(_text(x + 10, y + 22, str(phase).replace("_", " "), size=15, weight="bold"))
+        title = str(phase).replace("_", " ")
+        parts.append(box(x, y, BOX_W, BOX_H, fill))
+        parts.append(text(x + 10, y + 22, title, size=15, anchor="start", weight="bold"))
         for line, words in enumerate(wrap(SENTENCES[phase], 30)):
-            parts.append(_text(x + 10, y + 44 + 16 * line, words, size=12))
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def _text(
-    x: int, y: int, words: str, *, size: int, fill: str = "#212529", anchor: str = "start", weight: str = ""
-) -> str:
-    bold = f' font-weight="{weight}"' if weight else ""
-    at = f'x="{x}" y="{y}" font-size="{size}" fill="{fill}" text-anchor="{anchor}"{bold}'
-    return f"<text {at}>{escape(words)}</text>"
+            parts.append(text(x + 10, y + 44 + 16 * line, words, size=12, anchor="start"))
+    return sheet(WIDTH, HEIGHT, parts)
 
 
 if __name__ == "__main__":
