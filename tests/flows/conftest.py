@@ -8,7 +8,7 @@ import pytest
 from homeostat.adapters import fake_ports
 from homeostat.config import load_model
 from homeostat.flows import RetrainRequest, run_key
-from toy import MODEL, PIPELINE, T0, rows_between
+from toy import MODEL, PIPELINE, T0, retrain, rows_between
 
 
 @pytest.fixture
@@ -28,7 +28,15 @@ def config(folder):
 
 @pytest.fixture
 def ports():
-    return fake_ports(start=T0)
+    """Without pictures, which take most of a check's time; a test that looks at them asks for them."""
+    return fake_ports(start=T0, pictures=False)
+
+
+@pytest.fixture
+def champion(config, ports, ask):
+    """A first version, which is champion, and of which everybody has been told."""
+    retrain(config, ports, ask())
+    ports.notifier.sent.clear()
 
 
 @pytest.fixture

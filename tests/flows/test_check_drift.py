@@ -8,24 +8,12 @@ import pandas as pd
 import pytest
 
 from homeostat import flows
-from homeostat.adapters import fake_ports
 from homeostat.config import load_model
 from homeostat.trigger import WindowRecord
 from toy import T0, notices, retrain, rows_between, serve
 
 pytestmark = pytest.mark.usefixtures("quick")
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def ports():
-    return fake_ports(start=T0, pictures=False)
-
-
-@pytest.fixture
-def champion(config, ports, ask):
-    retrain(config, ports, ask())
-    ports.notifier.sent.clear()
 
 
 def check(config, ports, hours):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from homeostat import flows
-from homeostat.adapters import fake_ports
 from homeostat.config import load_model
 from homeostat.flows.labelled import _harm
 from homeostat.performance import BatchScore, Estimate, PerformanceReport
@@ -17,17 +16,6 @@ from toy import T0, notices, retrain, rows_between, serve
 
 pytestmark = pytest.mark.usefixtures("quick")
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def ports():
-    return fake_ports(start=T0, pictures=False)
-
-
-@pytest.fixture
-def champion(config, ports, ask):
-    retrain(config, ports, ask())
-    ports.notifier.sent.clear()
 
 
 def shifted(hours, *, wrong=0.0, start=0):

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from homeostat import flows
-from homeostat.adapters import fake_ports
 from homeostat.config import load_model
 from homeostat.config.errors import NotFound, Refused, Superseded
 from homeostat.flows.snapshots import read_snapshot
@@ -31,11 +30,6 @@ def by_heart():
     columns = make_column_transformer(("passthrough", ["a", "b"]))
     return make_pipeline(columns, DecisionTreeClassifier(random_state=0))
 """
-
-
-@pytest.fixture
-def ports():
-    return fake_ports(start=T0, pictures=False)
 
 
 @pytest.fixture

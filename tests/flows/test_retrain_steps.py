@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from homeostat import flows
-from homeostat.adapters import fake_ports
 from homeostat.config import load_model
 from homeostat.config.errors import DataError, EmptyWindow, SingleClass, Superseded, Untrusted
 from homeostat.flows.versions import load_facts, load_version
@@ -15,11 +14,6 @@ from homeostat.rollout import Phase
 from toy import T0, follow_to_the_end, notices, retrain, rows_between
 
 pytestmark = pytest.mark.usefixtures("quick")
-
-
-@pytest.fixture
-def ports():
-    return fake_ports(start=T0, pictures=False)
 
 
 def test_the_first_version_becomes_champion_without_shadow_or_canary(config, ports, ask):

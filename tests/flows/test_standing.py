@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from homeostat.adapters import fake_ports
 from homeostat.config import load_model
 from homeostat.config.errors import Unavailable
 from homeostat.flows.standing import Standing, _asked, _generations, _losses, standing
@@ -24,11 +23,6 @@ KEY = "standing/toy.json"
 
 def ref(number):
     return VersionRef(str(number), str(number) * 64)
-
-
-@pytest.fixture
-def ports():
-    return fake_ports(start=T0, pictures=False)
 
 
 @pytest.fixture
