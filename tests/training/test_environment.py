@@ -1,7 +1,7 @@
 import hashlib
 import subprocess
 
-from homeostat.training import environment, parity
+from homeostat.training import environment, parity, parity_required
 from homeostat.training.environment import git_revision
 
 
@@ -56,3 +56,29 @@ def test_parity_names_every_difference_and_only_those():
 
 def test_an_unknown_environment_is_not_called_the_same():
     assert parity({}, {"numpy": "2"}) == ["the champion's environment is not known"]
+
+
+def test_the_image_is_what_its_starter_says_it_is(tmp_path, monkeypatch):
+    monkeypatch.delenv("HOMEOSTAT_IMAGE_DIGEST", raising=False)
+    assert environment(home=tmp_path)["image_digest"] == "none"
+    monkeypatch.setenv("HOMEOSTAT_IMAGE_DIGEST", "sha256:" + "a" * 64)
+    assert environment(home=tmp_path)["image_digest"] == "sha256:" + "a" * 64
+
+
+SAME = {"lock_digest": "1" * 64, "image_digest": "sha256:" + "a" * 64, "git_revision": "abc", "numpy": "2.4"}
+
+
+def test_required_parity_is_lock_file_and_image_and_nothing_else():
+    assert parity_required(SAME, {**SAME, "git_revision": "def", "numpy": "2.5"}) == []
+    assert parity_required(SAME, {**SAME, "image_digest": "none", "lock_digest": "2" * 64}) == [
+        "lock_digest 111111111111 there, 222222222222 here",
+        "image_digest sha256:aaaaaaaaaaaa there, none here",
+    ]
+
+
+def test_what_nobody_knows_is_not_taken_for_the_same():
+    unknown = {**SAME, "lock_digest": "unknown"}
+    assert parity_required(unknown, unknown) == ["lock_digest unknown there, unknown here"]
+    older = {name: value for name, value in SAME.items() if name != "image_digest"}
+    assert parity_required(older, SAME) == ["image_digest unknown there, sha256:aaaaaaaaaaaa here"]
+    assert parity_required({}, SAME) == ["its environment is not known"]

@@ -66,6 +66,7 @@ def register(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "homeostat.data_digest": data["digest"],
         "homeostat.git_revision": str(trained["environment"].get("git_revision", "unknown")),
         "homeostat.lock_digest": str(trained["environment"].get("lock_digest", "unknown")),
+        "homeostat.image_digest": str(trained["environment"].get("image_digest", "unknown")),
         "homeostat.digest": trained["digest"],
         "homeostat.phase": "registered",
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError, PipelineError, Refused
+from homeostat.flows.parity import hold_against_champion
 from homeostat.flows.request import load_request, load_result
 from homeostat.flows.snapshots import read_snapshot
 from homeostat.flows.step import once
@@ -22,6 +23,16 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
 
     What has seen the holdout cannot be judged on it: ``judge`` is the digest of a second bundle, of the same
     pipeline fitted on the rows before the holdout (see :func:`homeostat.training.fit_version`).
+
+    Raises
+    ------
+    NotFound
+        No retrain of this key has been assembled.
+    Refused
+        ``training.parity`` is ``required``, and this is not the environment that the champion was trained in;
+        nothing was fitted. Not where the request forces it, and never of a recall, which fits nothing.
+    SingleClass, PipelineError
+        The rows, or the pipeline, cannot be fitted.
     """
     from homeostat import training
 
@@ -30,9 +41,10 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     data = load_result(ports.store, config.name, run_key, "assemble")
     if request.recall:
         return _recalled(config, request.recall, data, ports)
+    environment = training.environment(config)
+    parity = hold_against_champion(config, request, environment, ports)
     rows, holdout, _ = read_snapshot(ports.store, data["snapshot"])
     spec = request.pipeline or config.pipeline
-    environment = training.environment(config)
     fitted = training.fit_version(config, rows, holdout, datetime.fromisoformat(data["until"]), spec)
     ports.registry.log(
         data["run_id"],
@@ -79,8 +91,10 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "trained": True,
         "rows": len(rows),
         "environment": environment,
+        "parity_forced": parity.forced,
         "sentence": f"fitted {spec} on {len(rows)} rows ({fitted.recipe})"
-        + (f", and again with the {len(holdout)} held out" if config.training.refit else ""),
+        + (f", and again with the {len(holdout)} held out" if config.training.refit else "")
+        + parity.sentence,
         "url": ports.registry.url(run_id=data["run_id"]),
     }
 

@@ -44,6 +44,8 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         incumbent = _incumbent(config, ports, champion.digest, holdout)
         theirs = training.evaluate(config, incumbent.predictor, holdout, latency=False)
         parity = training.parity(incumbent.manifest.get("environment", {}), trained["environment"])
+    if trained.get("parity_forced"):
+        parity.append(trained["parity_forced"])
     metrics = {
         **{f"candidate.{name}": value for name, value in mine.metrics.items()},
         **{f"champion.{name}": value for name, value in (theirs.metrics if theirs else {}).items()},

@@ -1,7 +1,7 @@
 """Fit a pipeline, write its bundle, load it again by digest, and score it on a holdout."""
 
 from homeostat.training.bundle import Bundle, load_bundle, tree_digest, write_bundle
-from homeostat.training.environment import environment, parity
+from homeostat.training.environment import environment, parity, parity_required
 from homeostat.training.evaluate import Evaluation, evaluate, make_reference, p99_latency
 from homeostat.training.fit import fit
 from homeostat.training.pipeline import load_pipeline
@@ -25,6 +25,7 @@ __all__ = [
     "make_reference",
     "p99_latency",
     "parity",
+    "parity_required",
     "tree_digest",
     "write_bundle",
 ]
