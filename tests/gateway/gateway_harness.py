@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +54,15 @@ def model_config(name="pump", task="classification", **more) -> ModelConfig:
         "canary": {"steps": [0.5], "step_duration": "1h", "min_samples": 20},
     }
     return ModelConfig.model_validate(raw | more)
+
+
+class ClockAhead(SystemClock):
+    """The machine's clock, set ahead when a test says so."""
+
+    ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
 
 
 class FakePredictor:
@@ -137,11 +147,12 @@ class World:
 class Client:
     """What a test says to a gateway."""
 
-    def __init__(self, url: str, app: Any) -> None:
+    def __init__(self, url: str, app: Any, thread: threading.Thread | None = None) -> None:
         self.url = url
+        self.thread = thread
         self.app = app
         self.runtime = app.runtime
-        self.http = httpx.Client(base_url=url, timeout=10.0, trust_env=False)
+        self.http = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
 
     def score(self, *rows: dict[str, Any], model="pump", **headers) -> httpx.Response:
         rows = rows or ({"a": 1.0, "b": 0.0, "colour": "red"},)
@@ -182,20 +193,20 @@ def serving(world: World, *, models=None, **changes):
     try:
         until(lambda: server.started or not thread.is_alive(), "the server has started")
         port = server.servers[0].sockets[0].getsockname()[1]
-        client = Client(f"http://127.0.0.1:{port}", app)
+        client = Client(f"http://127.0.0.1:{port}", app, thread)
         try:
             yield client
         finally:
             client.http.close()
     finally:
         server.should_exit = True
-        thread.join(10.0)
+        thread.join(30.0)
 
 
 def make_world(tmp_path: Path, config: ModelConfig | None = None, **ports) -> World:
     env = {"HOMEOSTAT_HOME": str(tmp_path), "HOMEOSTAT_CONTROL_TOKEN": TOKEN}
     settings = Settings.from_env(env)
-    made = fake_ports(clock=SystemClock(), **ports)
+    made = fake_ports(clock=ClockAhead(), **ports)
     folder = tmp_path / "bundles"
     folder.mkdir(exist_ok=True)
     return World(made, settings, config or model_config(), folder)

@@ -1,13 +1,15 @@
 """Requests that wait together are predicted together; one alone never waits; a slow call stops nobody."""
 
 import asyncio
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from homeostat.gateway.answers import batcher as room
 from homeostat.gateway.answers.batcher import Batcher, Busy
 from homeostat.gateway.answers.pace import ASIDE, Pace
 from homeostat.gateway.answers.rows import Rows
@@ -18,10 +20,12 @@ def rows(*values):
     return Rows(len(values), ([float(v) for v in values],))
 
 
-def scorer(log, *, wait=0.0):
+def scorer(log, *, wait=0.0, gate=None):
     def predict(batch):
         log.append([r.count for r in batch])
         time.sleep(wait)
+        if gate is not None:
+            gate.wait(60)
         values = np.array([v for r in batch for v in r.columns[0]])
         if (values < 0).any():
             raise ValueError("bad row")
@@ -30,14 +34,22 @@ def scorer(log, *, wait=0.0):
     return Scorer("1", "d", predict)
 
 
-def told(story, **options):
-    """Run a story with a batcher over one worker thread."""
+class AtOnce(Executor):
+    """A pool whose threads are never late: the work is done when it has been handed over."""
+
+    def submit(self, fn, /, *args, **more):
+        done = Future()
+        done.set_result(fn(*args, **more))
+        return done
+
+
+def told(story, *, wait=0.0, gate=None, pool=None, **options):
+    """Run a story with a batcher over one worker thread, whose calls wait for the gate."""
     log = []
-    wait = options.pop("wait", 0.0)
 
     async def run():
-        with ThreadPoolExecutor(1) as pool:
-            await story(Batcher(scorer(log, wait=wait), pool, **options))
+        with pool or ThreadPoolExecutor(1) as threads:
+            await story(Batcher(scorer(log, wait=wait, gate=gate), threads, **options))
 
     asyncio.run(run())
     return log
@@ -58,15 +70,18 @@ def test_requests_of_one_pass_of_the_loop_are_one_call():
 
 
 def test_requests_that_wait_for_a_call_go_together_and_the_loop_goes_on_meanwhile():
+    gate = threading.Event()
+
     async def story(batcher):
         first = batcher.submit(rows(0))
         await begun_on(batcher)
         others = [batcher.submit(rows(i)) for i in range(1, 6)]
         assert not first.done(), "the loop is free while the call runs"
+        gate.set()
         answers = await asyncio.gather(first, *others)
         assert [a.predictions for a in answers] == [[2.0 * i] for i in range(6)]
 
-    assert told(story, wait=0.05) == [[1], [1] * 5]
+    assert told(story, gate=gate) == [[1], [1] * 5]
 
 
 def test_one_alone_is_answered_without_a_timer(monkeypatch):
@@ -84,7 +99,7 @@ def test_one_alone_is_answered_without_a_timer(monkeypatch):
             await asyncio.sleep(0)
         assert passes <= 3
 
-    assert told(story) == [[1]]
+    assert told(story, pool=AtOnce()) == [[1]]
 
 
 def test_a_bad_request_in_a_batch_fails_alone():
@@ -119,32 +134,38 @@ def test_requests_whose_client_left_are_not_predicted():
 
 
 def test_a_version_that_hangs_is_given_up_in_time_and_so_is_whoever_waits_behind_it():
+    gate = threading.Event()
+
     async def story(batcher):
-        begun = time.monotonic()
         first = batcher.submit(rows(1), 0.05)
         await begun_on(batcher)
         second = batcher.submit(rows(2), 0.05)
         done = await asyncio.gather(first, second, return_exceptions=True)
         assert [type(d) for d in done] == [TimeoutError, TimeoutError]
-        assert time.monotonic() - begun < 0.3
+        gate.set()  # neither waited for the call
+        assert (await batcher.submit(rows(3))).predictions == [6.0]
 
-    assert told(story, wait=0.4) == [[1]], "and the one whose time was over is not predicted any more"
+    assert told(story, gate=gate) == [[1], [1]], "whose time was over is not predicted any more"
 
 
-def test_the_loop_stands_aside_for_a_slow_version_three_times_and_then_leaves_it_to_its_thread():
-    stalls = []
+def test_the_loop_stands_aside_for_a_slow_version_three_times_and_then_leaves_it_to_its_thread(
+    monkeypatch,
+):
+    ended, stood = room._ended, []
+
+    def stand_aside(work, seconds):
+        begun = time.monotonic()
+        found = ended(work, seconds)
+        stood.append((seconds, found, time.monotonic() - begun >= seconds))
+        return found
 
     async def story(batcher):
         for _ in range(6):
-            begun = time.monotonic()
-            future = batcher.submit(rows(1))
-            await begun_on(batcher)
-            stalls.append(time.monotonic() - begun)
-            await future
+            await batcher.submit(rows(1))
 
+    monkeypatch.setattr(room, "_ended", stand_aside)
     told(story, wait=0.03)
-    assert all(stall >= ASIDE for stall in stalls[:3])
-    assert min(stalls[3:]) < ASIDE
+    assert stood == [(ASIDE, False, True)] * 3
 
 
 def tried(pace, rows, most):

@@ -126,19 +126,19 @@ def in_shadow(world, client, **faults):
     client.ready()
     world.begin(world.version(**faults))
     state = client.runtime.states["pump"]
-    until(lambda: state.table.stage == "shadow" and state.table.shadow, "the shadow is up", 30)
+    until(lambda: state.table.stage == "shadow" and state.table.shadow, "the shadow is up", 90)
     return state.table.shadow
 
 
 def test_a_slow_shadow_never_holds_an_answer_up_and_its_drops_are_counted(world):
     world.begin(world.version())
     with serving(world, shadow_rows=20) as client:
-        in_shadow(world, client, slow=0.5)
-        begun = time.monotonic()
+        in_shadow(world, client, hangs_on=ROW["a"])  # a process of its own, in which nobody releases it
         for unit in range(60):
             assert client.score(ROW | {"unit": unit}).headers["x-homeostat-variant"] == "champion"
-        assert time.monotonic() - begun < 5, "60 answers of half a second each would take 30"
-        assert counter(client, "homeostat_shadow_dropped_total") > 0
+        tallies = world.ports.ledger.evidence("pump", "rollout-2")
+        assert ("shadow", "shadow") not in tallies or not tallies["shadow", "shadow"].compared
+        until(lambda: counter(client, "homeostat_shadow_dropped_total") > 0, "drops are counted")
         until(
             lambda: sum(t.dropped for t in world.ports.ledger.evidence("pump", "rollout-2").values()) > 0,
             "the ledger knows of the drops",
@@ -153,14 +153,14 @@ def test_a_shadow_that_is_killed_touches_no_answer_and_is_started_again(world):
         os.kill(first, signal.SIGKILL)
         for unit in range(10):
             assert client.score(ROW | {"unit": unit}).status_code == 200
-        until(lambda: shadow.pid not in (None, first) and shadow.ready.is_set(), "it is up again", 30)
+        until(lambda: shadow.pid not in (None, first) and shadow.ready.is_set(), "it is up again", 90)
 
         def compared():
             client.score()
             tallies = world.ports.ledger.evidence("pump", "rollout-2")
             return tallies.get(("shadow", "shadow")) and tallies["shadow", "shadow"].compared > 3
 
-        until(compared, "it answers again")
+        until(compared, "it answers again", 90)
         assert world.traffic().rollout.phase is Phase.SHADOW, "being killed says nothing about the version"
         client.order("models/pump/rollback", {"reason": "enough"})
         until(lambda: shadow.pid is None, "the process is gone with its rollout")
@@ -171,7 +171,7 @@ def test_a_shadow_that_answers_otherwise_is_taken_back_unseen(world):
     with serving(world) as client:
         in_shadow(world, client, invert=True)
         unit = 0
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         while world.traffic().rollout.phase is Phase.SHADOW:
             assert time.monotonic() < end
             assert client.score(ROW | {"unit": unit}).json() == {"predictions": [1.0]}

@@ -253,9 +253,12 @@ def test_who_waits_for_the_disk_hears_when_it_has_the_row_and_together_with_othe
     calls = []
     real = os.fdatasync
 
+    entered, go_on = threading.Event(), threading.Event()
+
     def slow(handle):
         calls.append(handle)
-        time.sleep(0.05)
+        entered.set()
+        go_on.wait(60)
         real(handle)
 
     monkeypatch.setattr(journal.os, "fdatasync", slow)
@@ -271,8 +274,9 @@ def test_who_waits_for_the_disk_hears_when_it_has_the_row_and_together_with_othe
             first = here.keep("m", 0, 1)
             assert asked.is_set()
             syncing = loop.run_in_executor(pool, here.sync)
-            await asyncio.sleep(0.02)
+            await asyncio.to_thread(entered.wait, 60)
             others = [here.keep("m", i, 1) for i in range(1, 30)]
+            go_on.set()
             assert await first
             assert not any(other.done() for other in others), "their turn comes after the first"
             await syncing

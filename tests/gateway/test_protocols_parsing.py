@@ -249,10 +249,10 @@ def test_a_bare_nan_is_a_missing_value_and_one_within_a_text_stays(text, missing
     "body", [b'{"instances": [[-NaN]]}', b"NaN", b'{"a": "NaN', b"[NaNNaN]", b'\\"NaN' * 50_000]
 )
 def test_what_is_no_json_but_for_its_nan_is_refused_and_soon(body):
-    begun = time.perf_counter()
+    begun = time.thread_time()  # what others make this thread wait does not count
     with pytest.raises(BadRequest):
         parse(body, SPEC)
-    assert time.perf_counter() - begun < 2.0
+    assert time.thread_time() - begun < 2.0
 
 
 def test_more_rows_than_allowed_are_refused_before_they_are_read():

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.gateway_harness import until
 from gateway.test_gateway_real import MODEL, PIPELINE, cached_version, enter, wait_for
 from homeostat.config import Settings
 from homeostat.flows.log import read_predictions
@@ -58,24 +59,21 @@ def test_a_request_in_flight_at_sigterm_is_answered_and_logged_and_the_process_e
             enter(ports.ledger, config, champion, begun)
             wait_for(lambda: asked.get("/ping"), process, tmp_path)
         body = json.dumps({"instances": frame[["a", "b"]].to_numpy()[:20].tolist()}).encode()
-        halfway = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        halfway = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         halfway.putrequest("POST", "/invocations")
         halfway.putheader("Content-Type", "application/json")
         halfway.putheader("Content-Length", str(len(body)))
+        halfway.putheader("Expect", "100-continue")
         halfway.endheaders(body[:100])
-        time.sleep(0.3)
+        assert b"100 Continue" in halfway.sock.recv(1024), "the request is being read"
         process.send_signal(signal.SIGTERM)
-        told = time.monotonic()
-        time.sleep(0.7)
-        with pytest.raises(OSError, match="refused"):
-            socket.create_connection(("127.0.0.1", port), 5)
+        until(lambda: refused(port), "no new connection is taken")
         halfway.send(body[100:])
         answer = halfway.getresponse()
         assert answer.status == 200
         expected = estimator.predict(frame[["a", "b"]].to_numpy()[:20]).tolist()
         assert json.loads(answer.read())["predictions"] == expected
-        assert process.wait(25) == 0, (tmp_path / "gateway.log").read_text()
-        assert time.monotonic() - told < 30
+        assert process.wait(60) == 0, (tmp_path / "gateway.log").read_text()
     finally:
         if process.poll() is None:
             process.kill()
@@ -83,6 +81,14 @@ def test_a_request_in_flight_at_sigterm_is_answered_and_logged_and_the_process_e
         log.close()
     rows = read_predictions(ports.store, config, begun, datetime.now(UTC) + timedelta(minutes=1)).rows
     assert len(rows) == 20
+
+
+def refused(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except ConnectionError:
+        return True
+    return False
 
 
 def write_home(home):
@@ -98,7 +104,7 @@ def write_home(home):
 
 def wait_for_answer(ask, process, home):
     """The first answer of any status."""
-    end = time.monotonic() + 40
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         assert process.poll() is None, (home / "gateway.log").read_text()
         try:
