@@ -425,3 +425,37 @@ def test_memory_that_is_not_there_is_a_refusal_and_not_a_crash(bundle, monkeypat
     monkeypatch.setattr(skops.io, "loads", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(Untrusted, match="memory"):
         opening.open_skops((folder / "model.skops").read_bytes(), folder, "toy", ())
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "make_pipeline(StandardScaler(), RandomForestClassifier(5, random_state=0, n_jobs=2))",
+        "HistGradientBoostingClassifier(max_iter=5, random_state=0)",
+        "make_pipeline(SelectKBest(k=1), SVC(random_state=0))",  # bytes have names of their own
+    ],
+)
+def test_the_same_fit_is_the_same_bytes_whenever_and_wherever_it_is_written(model, rows, expression):
+    config, data = model(IMPORTS + f"def build():\n    return {expression}"), rows(missing=False)
+    keep = [fit(config, data, None)]
+    first = room._dump(config, keep[0])
+    clutter = [object() for _ in range(1000)]  # so that nothing comes to lie where it lay
+    keep.append(fit(config, data, None))
+    assert room._dump(config, keep[1]) == first
+    assert room._dump(config, keep[0]) == first
+    assert len(clutter) == 1000
+    with zipfile.ZipFile(io.BytesIO(first)) as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_an_estimator_that_is_used_twice_is_still_one_after_loading(model, rows):
+    from skops.io import dumps, loads
+
+    from homeostat.training.canonical import canonical
+
+    shared = np.arange(3.0)
+    whole = {"one": shared, "again": [shared, b"bytes", {"__id__": 7, "file": "1.npy"}], "other": shared + 1}
+    found = loads(canonical(dumps(whole)))
+    assert found["one"] is found["again"][0]
+    assert found["again"][1:] == [b"bytes", {"__id__": 7, "file": "1.npy"}]
+    assert found["other"].tolist() == [1, 2, 3]

@@ -15,6 +15,7 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.config.errors import AlreadyExists, DataError, PipelineError, Untrusted
 from homeostat.profile import Reference
+from homeostat.training.canonical import canonical
 from homeostat.training.open_skops import open_skops
 from homeostat.training.predictor import Predictor
 
@@ -178,7 +179,7 @@ def _dump(config: ModelConfig, estimator: Any) -> bytes:
     cure = "use named functions of pipeline.py instead of lambdas, and scikit-learn's own parts"
     where = config.folder / config.pipeline
     try:
-        data = bytes(dumps(estimator))
+        data = canonical(dumps(estimator))
         nameless = [name for name in get_untrusted_types(data=data) if "<" in name]
     except (TypeError, AttributeError, ValueError) as error:
         msg = f"{where}: the fitted pipeline cannot be stored: {error}; {cure}"
