@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -208,7 +209,7 @@ class Crashing:
         until(self.cleared, f"the dead are cleared up: {gateway.said()}")
         shown, metrics = gateway.get("/models/pump")[1]["log"], gateway.get("/metrics")[1]
         gateway.process.send_signal(signal.SIGTERM)
-        gateway.process.wait(20)
+        gateway.process.wait(60)
         assert not list(self.journals.glob("crash-*")), "a gateway that ends in peace leaves nothing"
         return shown, metrics
 
@@ -220,6 +221,11 @@ class Sent:
     asked: list[str] = field(default_factory=list)
     acknowledged: dict[str, float] = field(default_factory=dict)
     statuses: list[int] = field(default_factory=list)
+
+    def slowest(self) -> float:
+        """The longest time in which nobody had an answer: how long the machine stalled, at most."""
+        at = sorted(self.acknowledged.values())
+        return max((later - earlier for earlier, later in pairwise(at)), default=0.0)
 
 
 class Clients:
@@ -241,10 +247,10 @@ class Clients:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(15)
+            thread.join(45)
 
     def _ask(self, port: int, client: str, path: str) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         serial = 0
         with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
             while not self._stop.is_set():
@@ -265,7 +271,7 @@ class Clients:
                     self.sent.acknowledged[name] = time.monotonic()
 
 
-def load_until_death(gateway: Gateway, *, path: str = "invocations", seconds: float = 20.0) -> Sent:
+def load_until_death(gateway: Gateway, *, path: str = "invocations", seconds: float = 90.0) -> Sent:
     """Load the gateway until it has killed itself."""
     with Clients(gateway.port, path=path) as clients:
         until(lambda: gateway.process.poll() is not None, f"it dies: {gateway.said()}", seconds)

@@ -49,7 +49,7 @@ canary: {steps: [0.5], step_duration: 1h, min_samples: 100000}
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
 
 
-def until(condition, what: str, seconds: float = 30.0) -> Any:
+def until(condition, what: str, seconds: float = 60.0) -> Any:
     """What the condition gave when it held."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -90,14 +90,14 @@ class Gateway:
                 return len(there) == workers and self.get("/models")[1]["models"][0]["ready"]
             return False
 
-        until(up, "every worker answers", 60)
+        until(up, "every worker answers", 120)
 
 
 def ask(
     port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, str], bytes]:
     """One request on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         sent = None if body is None else json.dumps(body)
         head = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}", **(headers or {})}
@@ -202,7 +202,7 @@ class Installation:
                 gateway.process.send_signal(signal.SIGTERM)
         for gateway in self.gateways:
             try:
-                gateway.process.wait(30)
+                gateway.process.wait(60)
             except subprocess.TimeoutExpired:
                 gateway.process.kill()
                 gateway.process.wait()
@@ -224,12 +224,13 @@ def installation(folder: Path, ledger_url: str = "") -> Iterator[Installation]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request: when it was answered (monotonic), by which version, and with which status (0: broken)."""
+    """One client's request: when it was answered (monotonic), by whom, with which status (0: broken)."""
 
     sent: float
     at: float
     version: str
     status: int
+    client: int
 
 
 class Load:
@@ -252,10 +253,13 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(15)
+            thread.join(45)
 
-    def seen(self, version: str) -> bool:
-        return any(answer.version == version for answer in list(self.answers))
+    def times_seen(self, version: str) -> int:
+        return sum(answer.version == version for answer in list(self.answers))
+
+    def sent_after(self, moment: float) -> int:
+        return sum(answer.sent > moment for answer in list(self.answers))
 
     @property
     def failed(self) -> list[Answer]:
@@ -270,7 +274,7 @@ class Load:
             sent = time.monotonic()
             try:
                 if connection is None:
-                    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+                    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
                 connection.request("POST", "/models/pump/invocations", body, headers)
                 answer = connection.getresponse()
                 answer.read()
@@ -280,7 +284,7 @@ class Load:
                 if connection is not None:
                     connection.close()
                 connection = None
-            self.answers.append(Answer(sent, time.monotonic(), version, status))
+            self.answers.append(Answer(sent, time.monotonic(), version, status, number))
             if self._pause:
                 time.sleep(self._pause)
         if connection is not None:

@@ -22,6 +22,7 @@ def test_a_worker_and_then_all_are_killed_and_every_row_is_logged_once_or_lost(t
         gateway.ready(2)
         first = {worker["pid"] for worker in gateway.workers()}
         with Clients(gateway.port, 8, prefix="a-") as clients:
+            until(lambda: len(clients.sent.acknowledged) > 60, "rows are served")
             time.sleep(1.0)
             one = min(first)
             counts = {path: Odometer.open(path / "counts") for path in crashing.journals.glob("crash-*")}
@@ -30,15 +31,16 @@ def test_a_worker_and_then_all_are_killed_and_every_row_is_logged_once_or_lost(t
             served = sum(  # the mapped page is there still
                 each.get("predictions/pump/counted") for path, each in counts.items() if not path.exists()
             )
-            until(lambda: crashing.cleared(2), "it is started again", 60)
-            until(lambda: all(w["answers"] for w in gateway.workers()), "it answers", 60)
+            until(lambda: crashing.cleared(2), "it is started again", 120)
+            until(lambda: all(w["answers"] for w in gateway.workers()), "it answers", 120)
         with Clients(gateway.port, 8, prefix="b-") as more:
+            until(lambda: len(more.sent.acknowledged) > 60, "rows are served again")
             time.sleep(1.0)
             pids = [worker["pid"] for worker in gateway.workers()]
             for pid in [gateway.process.pid, *pids]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            gateway.process.wait(10)
+            gateway.process.wait(60)
         until(lambda: len(crashing.dead()) == 2, "both are dead")
         served += crashing.counted()
         shown, _ = crashing.recovered()

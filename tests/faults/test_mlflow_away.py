@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from faults.fault_proxy import FaultProxy
+from faults.held import Held
 from gateway.gateway_harness import make_world, model_config, serving, until
 from homeostat import flows
 from homeostat.adapters.registry_mlflow import MlflowRegistry
@@ -52,17 +53,13 @@ def test_answers_go_on_and_a_candidate_waits_for_its_bytes_while_mlflow_is(world
         ref = world.version(**FEATURES)
         with proxy.having(fault):
             world.begin(ref, skip_shadow=True)
-            spent = []
             for unit in range(50):
-                begun = time.perf_counter()
                 answer = client.score(ROW | {"unit": unit}, model=name)
-                spent.append(time.perf_counter() - begun)
                 assert (answer.status_code, answer.headers["x-homeostat-version"]) == (200, "1")
                 time.sleep(0.02)
-            assert sorted(spent)[-2] < 0.5, "no answer waits for MLflow"
             if fault != "slow":
                 assert world.traffic().rollout.phase is Phase.REGISTERED, "its time does not run yet"
-        until(lambda: world.traffic().rollout.phase is Phase.CANARY, "it was fetched and began", 40)
+        until(lambda: world.traffic().rollout.phase is Phase.CANARY, "it was fetched and began", 90)
 
 
 def test_a_rollback_by_hand_needs_no_mlflow(world, proxy):
@@ -71,11 +68,31 @@ def test_a_rollback_by_hand_needs_no_mlflow(world, proxy):
     with serving(through(world, proxy)) as client:
         client.ready(name)
         world.begin(world.version(**FEATURES), skip_shadow=True)
-        until(lambda: client.runtime.states[name].table.candidate is not None, "the canary began", 30)
+        until(lambda: client.runtime.states[name].table.candidate is not None, "the canary began", 90)
         with proxy.having("blackhole"):
-            begun = time.monotonic()
             assert client.order(f"models/{name}/rollback", {"reason": "no"}).status_code == 200
-            assert time.monotonic() - begun < 1
+
+
+def test_neither_an_answer_nor_a_rollback_waits_for_a_version_that_is_being_fetched(tmp_path):
+    world = make_world(tmp_path)
+    world.begin(world.version())
+    held = Held(world.ports.registry)
+    with serving(replace(world, ports=replace(world.ports, registry=held))) as client:
+        client.ready()
+        ref = world.version()
+        held.shut()
+        try:
+            world.begin(ref, skip_shadow=True)
+            until(lambda: held.waiting, "the registry is asked for the candidate")
+            for unit in range(50):
+                answer = client.score(ROW | {"unit": unit})
+                assert (answer.status_code, answer.headers["x-homeostat-version"]) == (200, "1")
+            assert world.traffic().rollout.phase is Phase.REGISTERED, "its time does not run yet"
+            assert client.order("models/pump/rollback", {"reason": "no"}).status_code == 200
+            assert world.traffic().rollout.phase is Phase.ROLLED_BACK
+            assert held.waiting, "the registry has not answered yet"
+        finally:
+            held.open()
 
 
 def test_the_aliased_version_deleted_in_mlflow_serves_on_and_people_are_told(world, proxy):
@@ -136,6 +153,6 @@ def test_an_artifact_overwritten_in_mlflow_is_refused_by_a_gateway_without_a_cop
         source = registry._mlflow.client.get_model_version_download_uri(name, ref.version)
         get_artifact_repository(source, uri, uri).log_artifact(str(path))
         world.begin(ref, skip_shadow=True)
-        until(lambda: world.traffic().rollout.phase is Phase.ROLLED_BACK, "it was taken back", 30)
+        until(lambda: world.traffic().rollout.phase is Phase.ROLLED_BACK, "it was taken back", 90)
         assert "changed after registration" in world.traffic().rollout.reason
         assert client.score(model=name).headers["x-homeostat-version"] == "1"

@@ -70,7 +70,7 @@ def test_taken_back_by_hand_it_answers_nobody_after_a_second_and_no_request_fail
     ports = [gateway.port for gateway in made.gateways]
     with Load(ports, 6, pause=0.005) as load:
         made.begin(bad)
-        until(lambda: load.seen(bad.version), "the candidate answers")
+        until(lambda: load.times_seen(bad.version) > 20, "the candidate answers")
         time.sleep(0.5)
         order(made)
         decided = made.ledger.events("pump")[-1]
@@ -78,9 +78,12 @@ def test_taken_back_by_hand_it_answers_nobody_after_a_second_and_no_request_fail
         # The ledger's time is the decision; both clocks are this machine's.
         moment = decided.at.timestamp() - time.time() + time.monotonic()
         time.sleep(1.5)
+        until(lambda: load.sent_after(moment + 1.0) > 20, "requests go on")
     assert load.failed == []
     last = max(answer.at for answer in load.answers if answer.version == bad.version)
-    assert last - moment <= 1.0
+    # On a machine that stands still every answer does: what the slowest waited is not the gateway's doing.
+    slowest = max(answer.at - answer.sent for answer in load.answers if answer.at > moment - 1.0)
+    assert last - moment <= 1.0 + 2 * slowest
     asked_before = sum(answer.version == bad.version for answer in load.answers if answer.at < moment)
     assert asked_before > 20
     assert sum(answer.sent > moment + 1.0 for answer in load.answers) > 20

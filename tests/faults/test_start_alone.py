@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
 
 from faults.fault_proxy import FaultProxy
+from faults.held import Held
 from gateway.gateway_harness import make_world, serving, until
 from homeostat.adapters import open_ledger, open_store
 from homeostat.adapters.registry_mlflow import MlflowRegistry
@@ -52,21 +52,36 @@ def alone(world, nowhere, monkeypatch):
     ledger.close()
 
 
-def test_the_last_known_routing_serves_within_seconds_of_a_start_with_everything_away(alone):
-    begun = time.monotonic()
+def test_the_last_known_routing_serves_after_a_start_with_everything_away(alone):
     with serving(alone) as client:
         client.ready()
-        assert time.monotonic() - begun < 4, "no TCP timeout is waited for"
         answer = client.score()
         assert (answer.status_code, answer.json()) == (200, {"predictions": [1.0]})
         assert answer.headers["x-homeostat-version"] == "2"
-        until(lambda: client.http.get("/health").json()["status"] == "degraded", "health says so", 20)
+        until(lambda: client.http.get("/health").json()["status"] == "degraded", "health says so", 60)
         for _ in range(20):
-            begun = time.perf_counter()
             assert client.score().status_code == 200
-            assert time.perf_counter() - begun < 0.5
-        leaving = time.monotonic()
-    assert time.monotonic() - leaving < 8, "it also ends, without waiting for any of them"
+
+
+def test_neither_the_start_nor_the_end_waits_for_a_service_that_says_nothing(world, monkeypatch):
+    monkeypatch.setattr("homeostat.gateway.runtime.STOP_SECONDS", 1.0)
+    services = [Held(each) for each in (world.ports.ledger, world.ports.store, world.ports.registry)]
+    ledger, store, registry = services
+    for each in services:
+        each.shut()
+    silent = replace(world, ports=replace(world.ports, ledger=ledger, store=store, registry=registry))
+    try:
+        with serving(silent) as client:
+            client.ready()
+            for _ in range(20):
+                answer = client.score()
+                assert (answer.status_code, answer.headers["x-homeostat-version"]) == (200, "2")
+            until(lambda: all((ledger.waiting, store.waiting)), "both were asked")
+        assert not client.thread.is_alive(), "the gateway has ended"
+        assert all((ledger.waiting, store.waiting)), "and neither has said a word to it"
+    finally:
+        for each in services:
+            each.open()
 
 
 def test_a_champion_whose_cached_copy_is_damaged_is_stood_in_for_by_the_version_before(alone):

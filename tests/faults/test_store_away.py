@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from faults.fault_proxy import FaultProxy
+from faults.held import Held
 from gateway.gateway_harness import make_world, serving, until
 from homeostat.adapters import open_store
+from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config.errors import Unavailable
 from homeostat.flows.log import read_predictions
 
@@ -47,20 +49,37 @@ def test_answers_go_on_and_every_row_is_in_the_log_afterwards_while_s3_is(tmp_pa
     with serving(world) as client:
         client.ready()
         with proxy.having(fault):
-            spent = []
             for i in range(60):
-                at = time.perf_counter()
                 assert client.score(**{"X-Request-Id": f"r{i}"}).status_code == 200
-                spent.append(time.perf_counter() - at)
                 time.sleep(0.02)
-        assert sorted(spent)[-2] < 0.3, "no answer waits for S3"
 
         def logged():
             read = read_predictions(direct, world.config, begun, datetime.now(UTC) + timedelta(minutes=1))
             return sorted(read.rows["_prediction_id"])
 
-        until(lambda: logged() == sorted(f"r{i}" for i in range(60)), "every row is there, once", 30)
-        until(lambda: client.http.get("/health").json()["status"] == "ok", "health is good again", 20)
+        until(lambda: logged() == sorted(f"r{i}" for i in range(60)), "every row is there, once", 90)
+        until(lambda: client.http.get("/health").json()["status"] == "ok", "health is good again", 60)
+
+
+def test_no_answer_waits_for_the_log_to_be_written_however_long_that_takes(tmp_path):
+    held = Held(MemoryStore(), "put")
+    world = make_world(tmp_path, store=held)
+    world.begin(world.version())
+    begun = datetime.now(UTC)
+    with serving(world) as client:
+        client.ready()
+        held.shut()
+        try:
+            assert client.score(**{"X-Request-Id": "r0"}).status_code == 200
+            until(lambda: held.waiting, "the log is being written")
+            for i in range(1, 60):
+                assert client.score(**{"X-Request-Id": f"r{i}"}).status_code == 200
+            assert held.waiting, "it is still being written"
+        finally:
+            held.open()
+        assert client.order("flush").status_code == 200
+    read = read_predictions(world.ports.store, world.config, begun, datetime.now(UTC) + timedelta(minutes=1))
+    assert sorted(read.rows["_prediction_id"]) == sorted(f"r{i}" for i in range(60))
 
 
 def test_no_call_waits_longer_than_seconds_for_s3(through, proxy):
