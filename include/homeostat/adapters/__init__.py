@@ -1,9 +1,44 @@
-"""The only rooms that know MLflow, SQL and S3; a fake beside each.
+"""The only rooms that know MLflow, SQL, S3 and SQS; a fake beside each.
 
 Nothing heavy is imported before it is used: MLflow, boto3 and SQLAlchemy come with the first port that
-needs them.
+needs them, and what rests on the flows comes when it is asked for.
 """
 
-from homeostat.adapters.build import build_ports, fake_ports, open_ledger, open_store
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["build_ports", "fake_ports", "open_ledger", "open_store"]
+from homeostat.adapters.build import (
+    build_ports,
+    detector_history,
+    fake_ports,
+    open_ledger,
+    open_store,
+    open_triggers,
+)
+
+if TYPE_CHECKING:
+    from homeostat.adapters.ledger_published import PublishedLedger
+    from homeostat.adapters.triggers_memory import MemoryTriggers
+
+__all__ = [
+    "MemoryTriggers",
+    "PublishedLedger",
+    "build_ports",
+    "detector_history",
+    "fake_ports",
+    "open_ledger",
+    "open_store",
+    "open_triggers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "PublishedLedger":
+        from homeostat.adapters.ledger_published import PublishedLedger
+
+        return PublishedLedger
+    if name == "MemoryTriggers":
+        from homeostat.adapters.triggers_memory import MemoryTriggers
+
+        return MemoryTriggers
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

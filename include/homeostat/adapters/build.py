@@ -9,9 +9,10 @@ from urllib.parse import unquote, urlsplit
 
 from homeostat.config.errors import ConfigError
 from homeostat.config.masking import without_userinfo
-from homeostat.ports import Clock, Ledger, Notifier, Ports, Store
+from homeostat.ports import Clock, Ledger, Notifier, Ports, Store, Triggers
 
 if TYPE_CHECKING:
+    from homeostat.adapters.history_store import StoreHistory
     from homeostat.config import Settings
 
 
@@ -109,3 +110,24 @@ def open_ledger(url: str) -> Ledger:
     from homeostat.adapters.ledger_sql import SqlLedger
 
     return SqlLedger(url)
+
+
+def open_triggers(url: str) -> Triggers:
+    """Open the queue of retrain triggers at this URL, as Terraform's output names it."""
+    parts = urlsplit(url)
+    if parts.scheme in ("https", "http") and parts.netloc and parts.path.strip("/"):
+        from homeostat.adapters.triggers_sqs import SqsTriggers
+
+        return SqsTriggers(url)
+    msg = (
+        f"HOMEOSTAT_TRIGGERS is {without_userinfo(url)!r}: write the URL of an SQS queue, such as "
+        "https://sqs.eu-central-1.amazonaws.com/123456789012/homeostat-triggers.fifo"
+    )
+    raise ConfigError(msg)
+
+
+def detector_history(store: Store) -> StoreHistory:
+    """The history that the drift detector writes into the store, where MLflow is out of its reach."""
+    from homeostat.adapters.history_store import StoreHistory
+
+    return StoreHistory(store)

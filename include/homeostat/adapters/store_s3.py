@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from homeostat.adapters.aws_errors import asking, code_of
 from homeostat.adapters.keys import check_key, folder_of
-from homeostat.config.errors import AlreadyExists, ConfigError, NotFound, Unavailable
+from homeostat.config.errors import AlreadyExists, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 _GONE = {"404", "NoSuchKey", "NotFound"}
 _TAKEN = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
-_REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket"}
+#: A HEAD has no body, and so no code that would say more.
+_SPEECHLESS = {"400", "403"}
 
 
 class S3Store:
@@ -59,9 +61,18 @@ class S3Store:
 
     def exists(self, key: str) -> bool:
         """See :meth:`homeostat.ports.Store.exists`."""
+        from botocore.exceptions import ClientError
+
+        name = self._name(key)
         try:
             with self._asking(key):
-                self._client.head_object(Bucket=self.bucket, Key=self._name(key))
+                try:
+                    self._client.head_object(Bucket=self.bucket, Key=name)
+                except ClientError as error:
+                    if code_of(error) not in _SPEECHLESS:
+                        raise
+                    # Asked once more in a way that S3 answers with its reason: expired, denied, no bucket.
+                    self._client.get_object(Bucket=self.bucket, Key=name, Range="bytes=0-0")
         except NotFound:
             return False
         return True
@@ -99,34 +110,21 @@ class S3Store:
 
     @contextmanager
     def _asking(self, key: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+        from botocore.exceptions import ClientError
 
         where = f"s3://{self.bucket}/{self._prefix}{key}"
-        try:
-            yield
-        except NoCredentialsError as error:
-            msg = (
-                f"{where}: no AWS credentials; set AWS_ACCESS_KEY_ID and its secret, or give the task a role"
-            )
-            raise ConfigError(msg) from error
-        except BotoCoreError as error:
-            msg = f"{where}: the object store does not answer: {error}"
-            raise Unavailable(msg) from error
-        except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in _GONE:
-                msg = f"{where} is not there"
-                raise NotFound(msg) from None
-            if code in _TAKEN:
-                msg = f"{where} was written by another at the same moment"
-                raise AlreadyExists(msg) from None
-            if code in _REFUSED:
-                msg = (
-                    f"{where}: the object store refuses ({error}); check HOMEOSTAT_STORE and the credentials"
-                )
-                raise ConfigError(msg) from error
-            msg = f"{where}: the object store answered {error}"
-            raise Unavailable(msg) from error
+        with asking(where):
+            try:
+                yield
+            except ClientError as error:
+                code = code_of(error)
+                if code in _GONE:
+                    msg = f"{where} is not there"
+                    raise NotFound(msg) from None
+                if code in _TAKEN:
+                    msg = f"{where} was written by another at the same moment"
+                    raise AlreadyExists(msg) from None
+                raise
 
 
 def _connect() -> S3Client:

@@ -1,9 +1,12 @@
 """The story in order, over ports."""
 
 from homeostat.flows.assembling import assemble
+from homeostat.flows.collecting import collect
 from homeostat.flows.gating import judge, register
+from homeostat.flows.messages import body_of, message_of
 from homeostat.flows.mirror import mirror
 from homeostat.flows.monitoring import check_drift, window_end_of
+from homeostat.flows.publishing import publish
 from homeostat.flows.request import RetrainRequest, run_key
 from homeostat.flows.rollouts import (
     approve_by_hand,
@@ -15,6 +18,7 @@ from homeostat.flows.rollouts import (
     settle,
     tick,
 )
+from homeostat.flows.sending import send_fired
 from homeostat.flows.training_step import train
 from homeostat.flows.validating import validate
 
@@ -23,15 +27,20 @@ __all__ = [
     "approve_by_hand",
     "assemble",
     "begin_rollout",
+    "body_of",
     "champion_evidence",
     "check_drift",
+    "collect",
     "judge",
     "look",
+    "message_of",
     "mirror",
     "promote_by_hand",
+    "publish",
     "register",
     "roll_back_in_ledger",
     "run_key",
+    "send_fired",
     "settle",
     "tick",
     "train",

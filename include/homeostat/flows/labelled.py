@@ -73,8 +73,7 @@ def performance(
     """
     config, champion = looked.config, looked.champion
     metric = config.served_metric
-    known = end - config.columns.label.delay
-    rows = _labelled(looked, known - config.monitor.every, known, end)
+    rows = newest_labelled(looked, end)
     mine = rows[rows["_version"] == champion.version]
     batch = None
     if len(mine) >= MIN_LABELLED:
@@ -158,6 +157,12 @@ def _harm(
         return "shown"
     backed = sum(batch.rows for batch in batches) >= config.monitor.min_rows
     return "not_shown" if backed and guess.low > guess.baseline - config.trigger.decay else "unknown"
+
+
+def newest_labelled(looked: Looked, end: datetime) -> pd.DataFrame:
+    """Rows of the newest step whose labels should be there by ``end``, those that have theirs."""
+    known = end - looked.config.columns.label.delay
+    return _labelled(looked, known - looked.config.monitor.every, known, end)
 
 
 def _labelled(looked: Looked, start: datetime, end: datetime, known_by: datetime) -> pd.DataFrame:

@@ -17,7 +17,11 @@ from homeostat.flows.versions import load_facts, load_reference
 from homeostat.flows.window import Looked, Window, drift_report, window_start
 from homeostat.performance import BATCHES, PerformanceReport
 from homeostat.ports import Notice, Ports, Store
+from homeostat.rollout import VersionRef
 from homeostat.trigger import MAX_BACK_OFF, TriggerDecision, WindowRecord, decide, drifting_since, reign
+
+#: The picture of drift over time, by its name among a run's artifacts.
+OVER_TIME = "drift_over_time.png"
 
 
 def window_end_of(config: ModelConfig, asked: datetime | str) -> datetime:
@@ -37,19 +41,18 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     MLflow need not be in reach but for the history; whoever has it mirrors the ledger first, see
     :func:`homeostat.flows.mirror`.
 
-    Returns small, plain JSON: ``verdict``, ``drifted_share``, ``performance``, ``fired``, ``reason``,
-    ``trigger_id``, ``window_end``, ``sentence`` and ``url``.
+    Returns small, plain JSON: ``verdict``, ``rows``, ``drifted_share``, ``performance``, ``fired``,
+    ``reason``, ``trigger_id``, ``window_end``, ``sentence`` and ``url``.
     """
     traffic = ports.ledger.read(config.name)
     if traffic.champion is None:
         sentence = f"{config.name} has no champion yet: start retrain__{config.name} to make the first one"
         return _answer(config, window_end, verdict="not_computable", sentence=sentence)
     champion = traffic.champion
-    reference = load_reference(ports, config.name, champion.digest)
-    history = ports.history.windows(config.name, since=window_end - _lookback(config))
+    looked = look_at(config, ports, champion)
+    history = ports.history.windows(config.name, since=window_end - lookback(config))
 
     facts = load_facts(ports.store, config.name, champion.digest)
-    looked = Looked(config, ports, champion, reference)
     window = Window(looked, window_start(config, facts, window_end), window_end)
     report = drift_report(looked, window)
     record = WindowRecord(
@@ -83,17 +86,18 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     record = _with(record, decision, history)
 
     metrics = _metrics(report, performed, record, decision)
-    reports = _remember(config, ports.store, window_end, report)
+    _remember(config, ports.store, window_end, report)
     run_id = ports.history.record(
         config.name,
         record,
         metrics=metrics,
-        artifacts=_artifacts(reports, report, performed, decision, looked, window),
+        artifacts=_artifacts(report, performed, decision, looked, window, window_end),
     )
     answer = _answer(
         config,
         window_end,
         verdict=report.verdict,
+        rows=report.rows,
         drifted_share=report.drifted_share,
         performance=performed.verdict,
         fired=decision.fire,
@@ -106,13 +110,23 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     return answer
 
 
+def look_at(config: ModelConfig, ports: Ports, champion: VersionRef) -> Looked:
+    """What windows are held against: this version's reference."""
+    return Looked(config, ports, champion, load_reference(ports, config.name, champion.digest))
+
+
+def trigger_id_of(config: ModelConfig, window_end: datetime) -> str:
+    """The cause of a retrain, by its name: the same window is the same one, however often it is looked at."""
+    return f"{config.name}/{window_end.isoformat()}"
+
+
 def _pace(config: ModelConfig) -> timedelta:
     """How long it takes to see what a retrain has brought: labelled steps, as many as drift must hold for."""
     monitor, trigger = config.monitor, config.trigger
     return max(trigger.cooldown, monitor.every * trigger.consecutive)
 
 
-def _lookback(config: ModelConfig) -> timedelta:
+def lookback(config: ModelConfig) -> timedelta:
     """How much history the trigger and the mean over batches can need."""
     monitor = config.monitor
     return max(monitor.every * BATCHES, monitor.window * DRIFT_WINDOWS, _pace(config) * 4 * MAX_BACK_OFF)
@@ -158,23 +172,32 @@ def _metrics(
     return {name: float(value) for name, value in metrics.items() if value is not None}
 
 
-def _remember(config: ModelConfig, store: Store, end: datetime, report: DriftReport) -> list[dict[str, Any]]:
-    """Keep the report beside those of the windows before; returns the last of them, this one included."""
-    folder = f"reports/{config.name}/"
-    key = f"{folder}{end:%Y-%m-%dT%H%M%S}.json"
+def _remember(config: ModelConfig, store: Store, end: datetime, report: DriftReport) -> None:
+    """Keep the report beside those of the windows before."""
     text = json.dumps({"window_end": end.isoformat(), **report.to_json()}, allow_nan=False)
-    store.put(key, text.encode(), overwrite=True)
-    keys = [name for name in store.list(folder) if name <= key]
-    return [json.loads(store.get(name)) for name in keys[-48:]]
+    store.put(_report_key(config, end), text.encode(), overwrite=True)
+
+
+def drift_over_time(config: ModelConfig, store: Store, end: datetime) -> bytes:
+    """The picture of the last reports up to the window that ends here, as PNG."""
+    from homeostat.training import figures
+
+    last = _report_key(config, end)
+    keys = [key for key in store.list(f"reports/{config.name}/") if key <= last]
+    return figures.drift_over_time([json.loads(store.get(key)) for key in keys[-48:]])
+
+
+def _report_key(config: ModelConfig, end: datetime) -> str:
+    return f"reports/{config.name}/{end:%Y-%m-%dT%H%M%S}.json"
 
 
 def _artifacts(
-    reports: Sequence[dict[str, Any]],
     report: DriftReport,
     performance: PerformanceReport,
     decision: TriggerDecision,
     looked: Looked,
     window: Window,
+    end: datetime,
 ) -> dict[str, bytes]:
     whole = {"drift": report.to_json(), "performance": performance.to_json(), "trigger": decision.to_json()}
     written = {"report.json": json.dumps(whole, indent=1, allow_nan=False).encode()}
@@ -185,7 +208,7 @@ def _artifacts(
     against = looked.reference.against(window.per_slot)
     return {
         **written,
-        "drift_over_time.png": figures.drift_over_time(reports),
+        OVER_TIME: drift_over_time(looked.config, looked.ports.store, end),
         "reference_against_window.png": figures.reference_vs_window(against, window.rows, report),
     }
 
@@ -209,6 +232,7 @@ def _sentence(
 
 def _answer(config: ModelConfig, window_end: datetime, **found: Any) -> dict[str, Any]:
     blank = {
+        "rows": 0,
         "drifted_share": None,
         "performance": "pending",
         "fired": False,
@@ -219,7 +243,7 @@ def _answer(config: ModelConfig, window_end: datetime, **found: Any) -> dict[str
     return {
         "model": config.name,
         "window_end": window_end.isoformat(),
-        "trigger_id": f"{config.name}/{window_end.isoformat()}",
+        "trigger_id": trigger_id_of(config, window_end),
         **blank,
         **found,
     }

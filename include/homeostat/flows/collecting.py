@@ -1,0 +1,162 @@
+"""What Airflow's hourly run does for a model whose windows the detector checks."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from homeostat.config import ModelConfig, format_duration
+from homeostat.config.errors import NotFound
+from homeostat.flows.labelled import newest_labelled
+from homeostat.flows.mirror import mirror
+from homeostat.flows.monitoring import OVER_TIME, drift_over_time, look_at, lookback
+from homeostat.flows.publishing import publish
+from homeostat.flows.standing import standing
+from homeostat.flows.versions import champions
+from homeostat.ports import History, Notice, Ports
+from homeostat.trigger import WindowRecord
+
+logger = logging.getLogger(__name__)
+
+#: So many periods without a check are told.
+SILENT_AFTER = 3
+#: Once in so long, everything that the detector ever recorded is held against MLflow.
+_WHOLE = timedelta(days=1)
+
+
+class Seen(History, Protocol):
+    """A history that can be copied: :class:`homeostat.adapters.history_store.StoreHistory`."""
+
+    def entries(self, model: str, since: datetime | None = None) -> Sequence[Any]:
+        """As ``windows``, in a form that ``read`` takes; each with its ``record``."""
+
+    def read(self, entry: Any) -> tuple[Mapping[str, float], Mapping[str, bytes]]:
+        """Metrics and artifacts of a record."""
+
+
+def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
+    """Mirror and publish the ledger, and take over what the detector has left.
+
+    Its records go into MLflow: those that MLflow lacks or has differently, oldest first, once. For each
+    the champions of this model answer the newest labelled rows, as the detector loads no models. Its notices
+    are told and removed. Everything may be done again: a second run finds nothing to do.
+
+    Parameters
+    ----------
+    seen
+        The history that the detector writes, see :func:`homeostat.adapters.detector_history`.
+
+    Returns
+    -------
+    Small, plain JSON: ``window_end`` (of the newest check, "" without one), ``collected`` (how many records),
+    ``notices``, ``silent`` (the newest check is more than three periods old), ``fired`` (False: a trigger
+    comes by the queue), ``sentence``, and ``mirrored`` as :func:`homeostat.flows.mirror` says it.
+    """
+    mirrored = mirror(config, ports)
+    publish(config, ports)
+    now, mark = ports.clock.now(), _mark(ports, config)
+    whole = mark is None or now - mark["whole_at"] >= _WHOLE
+    since = None if whole else now - lookback(config)
+    entries = seen.entries(config.name, since)
+    copied = _copy(config, ports, seen, entries, since)
+    told = _tell(config, ports)
+    first = now if mark is None else mark["since"]
+    if whole:
+        _put_mark(ports, config, whole_at=now, since=first)
+    newest = entries[-1].record.window_end if entries else None
+    silent = _silent(config, ports, newest or first, now)
+    return {
+        "model": config.name,
+        "window_end": newest.isoformat() if newest else "",
+        "collected": len(copied),
+        "notices": told,
+        "silent": silent,
+        "fired": False,
+        "mirrored": mirrored,
+        "sentence": _sentence(config, copied, newest, silent=silent),
+    }
+
+
+def _copy(
+    config: ModelConfig, ports: Ports, seen: Seen, entries: Sequence[Any], since: datetime | None
+) -> list[WindowRecord]:
+    """Copy what MLflow lacks or has differently, each once its duels are scored."""
+    known = {record.window_end: record for record in ports.history.windows(config.name, since=since)}
+    news = [entry for entry in entries if known.get(entry.record.window_end) != entry.record]
+    for entry in news:
+        _score(config, ports, entry.record.window_end)
+        metrics, artifacts = seen.read(entry)
+        if ports.pictures:
+            picture = drift_over_time(config, ports.store, entry.record.window_end)
+            artifacts = {**artifacts, OVER_TIME: picture}
+        ports.history.record(config.name, entry.record, metrics=metrics, artifacts=artifacts)
+    return [entry.record for entry in news]
+
+
+def _score(config: ModelConfig, ports: Ports, end: datetime) -> None:
+    """Let former champions answer the newest labelled rows of this window; the next check adds them up."""
+    champion = ports.ledger.read(config.name).champion
+    if champion is None or len(champions(ports, config.name)) < 2:
+        return
+    looked = look_at(config, ports, champion)
+    standing(looked, newest_labelled(looked, end), end)
+
+
+def _tell(config: ModelConfig, ports: Ports) -> int:
+    """Tell what the detector left, and remove it: told, and not yet removed, it is told again."""
+    keys = ports.store.list(f"notices/{config.name}")
+    for key in keys:
+        try:
+            raw = json.loads(ports.store.get(key))
+            targets, notice = [str(target) for target in raw["targets"]], Notice(**raw["notice"])
+        except NotFound:
+            continue  # somebody else collects at the same moment
+        except (ValueError, KeyError, TypeError) as error:
+            logger.warning("%s is no notice and is removed: %s", key, error)
+        else:
+            ports.notifier.notify(targets, notice)
+        ports.store.delete(key)
+    return len(keys)
+
+
+def _silent(config: ModelConfig, ports: Ports, last: datetime, now: datetime) -> bool:
+    """Whether checks have stopped; without a champion there is nothing that could be checked."""
+    if ports.ledger.read(config.name).champion is None:
+        return False
+    return now - last > SILENT_AFTER * config.monitor.every
+
+
+def _sentence(
+    config: ModelConfig, copied: Sequence[WindowRecord], newest: datetime | None, *, silent: bool
+) -> str:
+    last = f"the last one ended at {newest:%Y-%m-%d %H:%M}" if newest else "there has been none yet"
+    if silent:
+        every = format_duration(config.monitor.every)
+        return (
+            f"{config.name}: SILENT: no drift check for more than {SILENT_AFTER} periods of {every} "
+            f"({last}): look at the detector's log and at its schedule"
+        )
+    fired = [record for record in copied if record.fired]
+    more = f", of which {len(fired)} fired" if fired else ""
+    return f"{config.name}: {len(copied)} new drift checks copied into MLflow{more}; {last}"
+
+
+def _mark(ports: Ports, config: ModelConfig) -> dict[str, datetime] | None:
+    """When everything was compared last, and since when this model is collected; None when that is lost."""
+    try:
+        raw = json.loads(ports.store.get(_mark_key(config)))
+        return {name: datetime.fromisoformat(raw[name]) for name in ("whole_at", "since")}
+    except (NotFound, ValueError, KeyError, TypeError):
+        return None
+
+
+def _put_mark(ports: Ports, config: ModelConfig, **at: datetime) -> None:
+    text = json.dumps({name: moment.isoformat() for name, moment in at.items()})
+    ports.store.put(_mark_key(config), text.encode(), overwrite=True)
+
+
+def _mark_key(config: ModelConfig) -> str:
+    return f"collected/{config.name}.json"

@@ -1,0 +1,53 @@
+"""Triggers on their way to whoever retrains: fired windows in the history are what is to be sent.
+
+A trigger that was sent leaves a receipt, triggers/<model>/<window_end>.json. Whoever dies between recording
+a fired window and writing its receipt leaves the rest to the next check; what is sent twice that way counts
+once, by the queue within five minutes and by the run id of its retrain for ever.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from homeostat.config import ModelConfig
+from homeostat.flows.monitoring import lookback, trigger_id_of
+from homeostat.ports import Ports, TriggerMessage, Triggers
+from homeostat.trigger import RECALL, WindowRecord
+
+
+def send_fired(config: ModelConfig, ports: Ports, triggers: Triggers) -> list[str]:
+    """Send the trigger of every window that has fired lately and was not sent yet; returns their ids.
+
+    Lately is as far as a check looks back: what is older than that nobody would retrain for today.
+    """
+    now = ports.clock.now()
+    history = ports.history.windows(config.name, since=now - lookback(config))
+    fired = [record for record in history if record.fired]
+    there = set(ports.store.list(f"triggers/{config.name}")) if fired else set()
+    sent = []
+    for record in fired:
+        receipt = _receipt(config, record.window_end)
+        if receipt in there:
+            continue
+        message = message_for(config, record)
+        triggers.send(message)
+        text = json.dumps({"trigger_id": message.trigger_id, "sent_at": ports.clock.now().isoformat()})
+        ports.store.put(receipt, text.encode(), overwrite=True)
+        sent.append(message.trigger_id)
+    return sent
+
+
+def message_for(config: ModelConfig, record: WindowRecord) -> TriggerMessage:
+    """What a window that has fired says to whoever retrains; the same as where Airflow checks by itself."""
+    return TriggerMessage(
+        model=config.name,
+        trigger_id=trigger_id_of(config, record.window_end),
+        window_end=record.window_end.isoformat(),
+        reason=record.reason,
+        recall=record.recall if record.reason == RECALL else "",
+    )
+
+
+def _receipt(config: ModelConfig, end: datetime) -> str:
+    return f"triggers/{config.name}/{end.astimezone(UTC):%Y-%m-%dT%H%M%S.%f}.json"
