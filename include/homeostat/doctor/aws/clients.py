@@ -1,0 +1,148 @@
+"""boto3's clients, told to give up within seconds, and its errors as what they mean for a check."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from homeostat.config.errors import ConfigError, NotFound, Unavailable
+from homeostat.doctor.check import NotAllowed
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+    from mypy_boto3_ecs.client import ECSClient
+    from mypy_boto3_lambda.client import LambdaClient
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_scheduler.client import EventBridgeSchedulerClient
+    from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_sts.client import STSClient
+
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
+_UNKNOWN = {
+    *("InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "InvalidToken"),
+    *("SignatureDoesNotMatch", "InvalidSignatureException", "AuthFailure", "IncompleteSignature"),
+}
+_LATE = {"RequestTimeTooSkewed", "RequestExpired"}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"}
+_GONE = {
+    *("404", "NoSuchBucket", "NoSuchKey", "NotFound", "ResourceNotFoundException", "QueueDoesNotExist"),
+    *("AWS.SimpleQueueService.NonExistentQueue", "ClusterNotFoundException"),
+}
+NEW_ONES = (
+    "log in again (`aws sso login`), renew the keys, or let the machine's role be found: AWS_PROFILE, "
+    "AWS_ACCESS_KEY_ID"
+)
+
+
+def elsewhere(service: str = "") -> str:
+    """The server that stands in for Amazon's own, if one does."""
+    named = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}", "") if service else ""
+    return named or os.environ.get("AWS_ENDPOINT_URL", "")
+
+
+def s3() -> S3Client:
+    """S3 as :mod:`homeostat.adapters.store_s3` speaks it."""
+    import boto3
+    from botocore.config import Config
+
+    other = bool(elsewhere("s3"))
+    style = Config(
+        s3={"addressing_style": "path" if other else "auto"},
+        request_checksum_calculation="when_required" if other else "when_supported",
+        response_checksum_validation="when_required" if other else "when_supported",
+    )
+    return boto3.Session().client("s3", config=_patience().merge(style), region_name=_region())
+
+
+def sqs() -> SQSClient:
+    """Queues."""
+    import boto3
+
+    return boto3.Session().client("sqs", config=_patience(), region_name=_region())
+
+
+def sts() -> STSClient:
+    """Who we are."""
+    import boto3
+
+    return boto3.Session().client("sts", config=_patience(), region_name=_region())
+
+
+def functions() -> LambdaClient:
+    """Lambda."""
+    import boto3
+
+    return boto3.Session().client("lambda", config=_patience(), region_name=_region())
+
+
+def schedules() -> EventBridgeSchedulerClient:
+    """EventBridge Scheduler."""
+    import boto3
+
+    return boto3.Session().client("scheduler", config=_patience(), region_name=_region())
+
+
+def ecs() -> ECSClient:
+    """Fargate."""
+    import boto3
+
+    return boto3.Session().client("ecs", config=_patience(), region_name=_region())
+
+
+def _patience() -> Config:
+    from botocore.config import Config
+
+    return Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
+
+
+def _region() -> str:
+    import boto3
+
+    return boto3.Session().region_name or "us-east-1"
+
+
+@contextmanager
+def asking(action: str) -> Iterator[None]:
+    """Turn boto's errors into ours; ``action`` is what IAM calls what is asked.
+
+    Raises
+    ------
+    NotAllowed
+        The credentials do not allow it.
+    NotFound
+        What was asked about is not there.
+    ConfigError
+        There are no credentials, or AWS does not take them.
+    Unavailable
+        Anything else.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, TokenRetrievalError
+
+    try:
+        yield
+    except (NoCredentialsError, TokenRetrievalError) as error:
+        msg = "no AWS credentials were found"
+        raise ConfigError(msg) from error
+    except BotoCoreError as error:
+        msg = f"{action}: no answer: {error}"
+        raise Unavailable(msg) from error
+    except ClientError as error:
+        raise _meant(action, error.response) from error
+
+
+def _meant(action: str, response: object) -> Exception:
+    found = response.get("Error", {}) if isinstance(response, dict) else {}
+    code, said = str(found.get("Code", "")), str(found.get("Message", ""))
+    if code in _EXPIRED:
+        return ConfigError(f"the AWS credentials have expired ({code})")
+    if code in _UNKNOWN:
+        return ConfigError(f"AWS does not know these credentials ({code})")
+    if code in _LATE:
+        return ConfigError(f"this machine's clock is too far off for AWS ({code}): it allows 15 minutes")
+    if code in _DENIED:
+        return NotAllowed(action)
+    if code in _GONE or code.endswith("NonExistentQueue"):
+        return NotFound(said or code)
+    return Unavailable(f"{action}: {code}: {said}")
