@@ -1,12 +1,40 @@
-"""drift_check__<model>: is this model still right about the world? Asked hourly, or as model.yaml says."""
+"""drift_check__<model>: is this model still right about the world? Asked hourly, or as model.yaml says.
+
+Where model.yaml says `monitor: {runs_on: lambda}`, a function in AWS asks; its answers are collected here.
+"""
 
 from airflow.sdk import DAG, Param
 
 from homeostat.config import Settings
-from homeostat_airflow.operators import CheckDriftOperator, TriggerRetrainOperator
+from homeostat_airflow.operators import CheckDriftOperator, CollectOperator, TriggerRetrainOperator
 from homeostat_airflow.wiring import RETRIES, START, broken, schedule
 
-for model in Settings.from_env().each_model():
+TITLE = "Window end"
+HERE = Param(
+    None,
+    type=["null", "string"],
+    title=TITLE,
+    description="Re-check the past: the end of the window, such as 2026-01-05T07:00Z. "
+    "Empty: the run's own hour.",
+)
+
+settings = Settings.from_env()
+
+
+def in_aws(name: str) -> Param:
+    """A field that takes nothing, and says where a window of this model is checked again."""
+    event = f'{{"model": "{name}", "window_end": "2026-01-05T07:00:00Z"}}'
+    return Param(
+        None,
+        type="null",
+        title=TITLE,
+        description="A function in AWS checks this model. Re-check the past by invoking it: "
+        f"aws lambda invoke --function-name {settings.project}-detector "
+        f"--cli-binary-format raw-in-base64-out --payload '{event}' answer.json",
+    )
+
+
+for model in settings.each_model():
     if isinstance(model, tuple):
         dag = broken("drift_check", *model)
     else:
@@ -21,16 +49,11 @@ for model in Settings.from_env().each_model():
             default_args=RETRIES,
             tags=["homeostat", model.name],
             is_paused_upon_creation=False,
-            params={
-                "window_end": Param(
-                    None,
-                    type=["null", "string"],
-                    title="Window end",
-                    description="Re-check the past: the end of the window, such as 2026-01-05T07:00Z. "
-                    "Empty: the run's own hour.",
-                )
-            },
+            params={"window_end": HERE if model.monitor.runs_on == "airflow" else in_aws(model.name)},
         ) as dag:
-            check = CheckDriftOperator(task_id="check", model=model.name)
-            check >> TriggerRetrainOperator(task_id="trigger_retrain", model=model.name)
+            if model.monitor.runs_on == "airflow":
+                check = CheckDriftOperator(task_id="check", model=model.name)
+                check >> TriggerRetrainOperator(task_id="trigger_retrain", model=model.name)
+            else:
+                CollectOperator(task_id="collect", model=model.name)
     globals()[dag.dag_id] = dag

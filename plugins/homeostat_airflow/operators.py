@@ -6,13 +6,14 @@ What can pass (a service that does not answer) is raised as it is, and Airflow r
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from homeostat.config.errors import HomeostatError, StaleRevision, Superseded, Unavailable
+from homeostat.config.errors import ConfigError, HomeostatError, StaleRevision, Superseded, Unavailable
 from homeostat_airflow.links import MLflowLink
 from homeostat_airflow.triggers import RolloutTrigger
 
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     from homeostat.config import ModelConfig
     from homeostat.ports import Ports
 
+logger = logging.getLogger(__name__)
 
 #: What a person may answer about a version that waits for approval.
 APPROVE, DECLINE = "Approve", "Decline"
+#: What a check that fired tells the retrain.
+EVENT = ("trigger_id", "window_end", "reason", "recall")
 
 
 def drift_asset(model: str) -> Asset:
@@ -59,16 +63,20 @@ class FlowOperator(BaseOperator):
 
         try:
             settings = Settings.from_env()
-            config = settings.load_model(self.model)
-            result = flow(config, build_ports(settings, notifier=AirflowNotifier()), context)
+            config, ports = settings.load_model(self.model), build_ports(settings, notifier=AirflowNotifier())
+            result = flow(config, ports, context)
         except Superseded as error:
-            raise _skipped(context, str(error)) from error
+            raise skipped(context, str(error)) from error
         except (Unavailable, StaleRevision):
             raise
         except HomeostatError as error:
             raise AirflowFailException(str(error)) from error
         self.log.info("%s", result.get("sentence", result))
+        self.after(config, ports)
         return result
+
+    def after(self, config: ModelConfig, ports: Ports) -> None:
+        """What follows a flow that went well; nothing, unless a kind of step says so."""
 
 
 class CheckDriftOperator(FlowOperator):
@@ -96,14 +104,38 @@ class TriggerRetrainOperator(FlowOperator):
         """Pass the check's reason on to the retrain."""
         check = context["ti"].xcom_pull(task_ids="check")
         if not check["fired"]:
-            raise _skipped(context, check["sentence"])
-        event = {name: check[name] for name in ("trigger_id", "window_end", "reason", "recall")}
+            raise skipped(context, check["sentence"])
+        event = {name: check[name] for name in EVENT}
         context["outlet_events"][drift_asset(self.model)].extra = event
         return event
 
 
+class CollectOperator(FlowOperator):
+    """For a model that a function in AWS watches: tell it who serves, and take over what it has seen."""
+
+    def flow(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:  # noqa: ARG002  # no window
+        """Collect; raises ConfigError when nobody here hears the function's triggers."""
+        from homeostat.adapters import detector_history
+        from homeostat.config import Settings
+        from homeostat.flows import collect
+
+        result = collect(config, ports, detector_history(ports.store))
+        if not Settings.from_env().triggers:
+            msg = (
+                f"{config.name}: model.yaml says monitor.runs_on: lambda, but HOMEOSTAT_TRIGGERS is not set: "
+                "nobody hears its triggers. Set it to the queue's URL for every process of Airflow "
+                "(`terraform output -raw trigger_queue_url`), or write runs_on: airflow"
+            )
+            raise ConfigError(msg)
+        return result
+
+
 class RetrainOperator(FlowOperator):
     """A step of one retrain; the DAG run's id is the key that makes every step idempotent."""
+
+    def after(self, config: ModelConfig, ports: Ports) -> None:
+        """Any step may have changed who serves or who retrains: the function in AWS is told at once."""
+        tell_detector(config, ports)
 
     def step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         """Call the one flow that this operator stands for."""
@@ -299,22 +331,39 @@ class PromoteOperator(RetrainOperator):
 
 def release_claim(context: Context) -> None:
     """Give the right of way back when a retrain fails; for ``on_failure_callback``."""
-    from homeostat.adapters import open_ledger
+    from homeostat.adapters import build_ports, open_ledger
     from homeostat.config import Settings
     from homeostat.flows import run_key
 
     # Airflow promises these two alone to a DAG's callback; "dag_run" is missing from some contexts.
     model = context["dag"].dag_id.removeprefix("retrain__")
-    open_ledger(Settings.from_env().ledger).release(model, run_key(model, context["run_id"]))
+    settings = Settings.from_env()
+    open_ledger(settings.ledger).release(model, run_key(model, context["run_id"]))
+    tell_detector(settings.load_model(model), build_ports(settings))
 
 
-def _skipped(context: Context, sentence: str) -> AirflowSkipException:
+def tell_detector(config: ModelConfig, ports: Ports) -> None:
+    """Publish the state of a model that a function in AWS watches; a failure is made up for in an hour."""
+    if config.monitor.runs_on != "lambda":
+        return
+    from homeostat.flows import publish
+
+    try:
+        publish(config, ports)
+    except HomeostatError as error:
+        logger.warning("the drift detector of %s hears of this within the hour: %s", config.name, error)
+
+
+def skipped(context: Context, sentence: str) -> AirflowSkipException:
     """Leave the reason where a person looks: a skipped task shows its XComs, but no exception."""
     context["ti"].xcom_push(key="skipped", value=sentence)
     return AirflowSkipException(sentence)
 
 
 def _event(context: Context) -> dict[str, Any]:
-    """The newest drift event that started this run; {} when a person did."""
+    """What the check that fired said, in the newest drift event or the run's conf; {} when there was none."""
     events = [event for group in (context.get("triggering_asset_events") or {}).values() for event in group]
-    return dict(max(events, key=lambda event: event.timestamp).extra) if events else {}
+    if events:
+        return dict(max(events, key=lambda event: event.timestamp).extra)
+    conf = context["dag_run"].conf or {}
+    return {name: conf.get(name, "") for name in EVENT} if conf.get("trigger_id") else {}

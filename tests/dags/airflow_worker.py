@@ -10,10 +10,12 @@ import os
 import sys
 import time
 import traceback
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from airflow.dag_processing.dagbag import DagBag
-from airflow.models.asset import AssetEvent
+from airflow.models import dagrun
+from airflow.models.asset import AssetEvent, AssetModel
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
@@ -24,8 +26,11 @@ from sqlalchemy import select
 PATIENCE = 50
 
 
-def run(dag, conf=None, at=None, logical=None, retries=0, mark_success=None):
-    """Run a DAG once; ``at`` makes the run id, so that the same ``at`` is the same run."""
+def run(dag, conf=None, at=None, logical=None, retries=0, mark_success=None, *, payloads=()):
+    """Run a DAG once; ``at`` makes the run id, so that the same ``at`` is the same run.
+
+    ``payloads`` are what the trigger of a watched asset has fired with: events for this run to consume.
+    """
     found = DagBag().dags[dag]
     told, backoff = [], {task.retry_exponential_backoff for task in found.tasks}
     for task in found.tasks:
@@ -33,12 +38,13 @@ def run(dag, conf=None, at=None, logical=None, retries=0, mark_success=None):
         for kind in ("failure", "retry"):
             setattr(task, f"on_{kind}_callback", [_note(told, task.task_id, kind)])
     run_after = datetime.fromisoformat(at) if at else datetime.now(UTC)
-    done = found.test(
-        run_after=run_after,
-        logical_date=datetime.fromisoformat(logical) if logical else run_after,
-        run_conf=conf or {},
-        mark_success_pattern=mark_success,
-    )
+    with _consuming(payloads):
+        done = found.test(
+            run_after=run_after,
+            logical_date=datetime.fromisoformat(logical) if logical else run_after,
+            run_conf=conf or {},
+            mark_success_pattern=mark_success,
+        )
     with create_session() as session:
         mine = {"dag_id": dag, "run_id": done.run_id}
         tasks = session.scalars(select(TaskInstance).filter_by(**mine)).all()
@@ -48,15 +54,74 @@ def run(dag, conf=None, at=None, logical=None, retries=0, mark_success=None):
         return {
             "run_id": done.run_id,
             "state": str(done.state),
-            "tasks": {ti.task_id: str(ti.state) for ti in tasks},
-            "tries": {ti.task_id: ti.try_number for ti in tasks},
-            "xcoms": {row.task_id: row.value for row in xcoms if row.key == "return_value"},
-            "skipped": {row.task_id: row.value for row in xcoms if row.key == "skipped"},
+            "tasks": {_name(ti): str(ti.state) for ti in tasks},
+            "tries": {_name(ti): ti.try_number for ti in tasks},
+            "xcoms": {_name(row): row.value for row in xcoms if row.key == "return_value"},
+            "skipped": {_name(row): row.value for row in xcoms if row.key == "skipped"},
             "events": [event.extra for event in events],
             "questions": [{"subject": q.subject, "options": q.options, "body": q.body} for q in questions],
             "told": told,
             "backoff": sorted(backoff),
         }
+
+
+def _name(row):
+    """The task's name, with the number of its copy when it is mapped."""
+    return row.task_id if row.map_index < 0 else f"{row.task_id}[{row.map_index}]"
+
+
+@contextmanager
+def _consuming(payloads):
+    """Let the next run be one that the events of its watched asset have started."""
+    made = dagrun.get_or_create_dagrun
+
+    def with_events(*, session, **arguments):
+        created = made(session=session, **arguments)
+        asset = arguments["dag"].timetable.asset_condition.objects[0]
+        row = session.scalars(select(AssetModel).filter_by(name=asset.name, uri=asset.uri)).one()
+        for payload in payloads:
+            extra = {"from_trigger": True, "payload": payload}
+            created.consumed_asset_events.append(AssetEvent(asset_id=row.id, extra=extra))
+        session.commit()
+        return created
+
+    if payloads:
+        dagrun.get_or_create_dagrun = with_events
+    try:
+        yield
+    finally:
+        dagrun.get_or_create_dagrun = made
+
+
+def runs(dag):
+    """The runs of a DAG that something has asked for, oldest first."""
+    with create_session() as session:
+        found = session.scalars(select(dagrun.DagRun).filter_by(dag_id=dag).order_by(dagrun.DagRun.id))
+        return [{"run_id": each.run_id, "conf": each.conf, "state": str(each.state)} for each in found]
+
+
+def receive(pause):
+    """What the queue's trigger fires with next; it was stored and rebuilt as Airflow does it."""
+    import asyncio
+
+    from airflow.sdk._shared.module_loading import import_string
+
+    from homeostat_airflow import hearing
+
+    dag = DagBag().dags["hear_triggers"]
+    ((path, arguments),) = [
+        watcher.trigger.serialize()
+        for asset in dag.timetable.asset_condition.objects
+        for watcher in asset.watchers
+    ]
+    rebuilt = import_string(path)(**json.loads(json.dumps(arguments)))
+
+    hearing.PAUSE_WHILE_AWAY = pause
+
+    async def first():
+        return await anext(rebuilt.run())
+
+    return asyncio.run(first()).payload
 
 
 def _note(told, task_id, kind):
@@ -139,7 +204,7 @@ def main():
     lines = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever Airflow prints goes to the log
     base = dict(os.environ)
-    known = {function.__name__: function for function in (run, answer, trigger, notify)}
+    known = {function.__name__: function for function in (run, answer, trigger, notify, runs, receive)}
     for line in sys.stdin:
         order = json.loads(line)
         os.environ.clear()

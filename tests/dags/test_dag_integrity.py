@@ -16,7 +16,8 @@ banned = ("mlflow", "sklearn", "great_expectations", "pandas", "scipy", "matplot
 heavy = [m for m in banned if m in sys.modules]
 dags = {d.dag_id: {"tasks": [t.task_id for t in d.topological_sort()], "tags": sorted(d.tags),
         "paused": d.is_paused_upon_creation, "active": d.max_active_runs, "catchup": d.catchup,
-        "params": sorted(d.params), "doc": d.doc_md} for d in bag.dags.values()}
+        "params": sorted(d.params), "doc": d.doc_md, "fields": {k: v.description for k, v in
+        ((k, d.params.get_param(k)) for k in d.params)}} for d in bag.dags.values()}
 print(json.dumps({"errors": bag.import_errors, "seconds": seconds, "heavy": heavy, "dags": dags}))
 """
 
@@ -86,3 +87,45 @@ def test_one_bad_model_yaml_leaves_the_others_alone_and_says_what_is_wrong(parse
     assert found["dags"]["drift_check__bad"]["tags"] == ["broken", "homeostat"]
     assert "did you mean 'every'" in found["dags"]["drift_check__bad"]["doc"]
     assert "they must be the same" in found["dags"]["retrain__twin"]["doc"]
+
+
+QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/homeostat-triggers.fifo"
+WATCHERS = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+dag = DagBag().dags["hear_triggers"]
+watchers = [watcher for asset in dag.timetable.asset_condition.objects for watcher in asset.watchers]
+print(json.dumps([watcher.trigger.serialize() for watcher in watchers]))
+"""
+
+
+def test_a_queue_of_triggers_adds_a_dag_that_hears_it_and_nothing_heavy(parse, tmp_path):
+    write_model(tmp_path, "good")
+    assert "hear_triggers" not in parse(HOMEOSTAT_MODELS=str(tmp_path))["dags"]
+    found = parse(HOMEOSTAT_MODELS=str(tmp_path), HOMEOSTAT_TRIGGERS=QUEUE)
+    assert (found["errors"], found["heavy"]) == ({}, [])
+    dag = found["dags"]["hear_triggers"]
+    assert dag["tasks"] == ["read", "message.start", "message.done"]
+    assert not dag["paused"], "a paused consumer loses asset events"
+
+
+def test_the_queue_is_waited_on_without_deleting_what_comes(run_in_airflow, tmp_path):
+    env = {"HOMEOSTAT_MODELS": str(tmp_path), "HOMEOSTAT_TRIGGERS": QUEUE}
+    ((path, how),) = json.loads(run_in_airflow(WATCHERS, **env))
+    assert path == "homeostat_airflow.hearing.QueueTrigger", "where the triggerer can import it from"
+    assert how["sqs_queue"] == QUEUE
+    assert how["region_name"] == "eu-central-1", "as the queue's URL says, whatever the environment does"
+    assert how["delete_message_on_reception"] is False
+    assert how["visibility_timeout"] is None, "the queue's own"
+    assert (how["wait_time_seconds"], how["max_messages"]) == (20, 10)
+
+
+def test_what_a_function_in_aws_watches_is_collected_and_the_form_says_how_to_check_again(parse, tmp_path):
+    write_model(tmp_path, "far")
+    path = tmp_path / "far" / "model.yaml"
+    path.write_text(path.read_text() + "monitor: {runs_on: lambda}\n")
+    found = parse(HOMEOSTAT_MODELS=str(tmp_path), HOMEOSTAT_PROJECT="acme")
+    assert found["errors"] == {}
+    check = found["dags"]["drift_check__far"]
+    assert check["tasks"] == ["collect"]
+    assert "aws lambda invoke --function-name acme-detector" in check["fields"]["window_end"]
