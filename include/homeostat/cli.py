@@ -254,6 +254,30 @@ def retrain(
     retrain_now(Settings.from_env(), model, asked, as_json=as_json)
 
 
+@app.command("train-step")
+@plainly
+def train_step(
+    model: Model,
+    *,
+    run_key: Annotated[
+        str, typer.Option(help="The retrain's key: the tag homeostat.run_key of its MLflow run.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Do the train step of a retrain that another process has assembled; Airflow runs this on Fargate.
+
+    Example: `homeostat train-step pump_fault --run-key 3f9c2a7b10de`
+
+    It needs HOMEOSTAT_STORE and MLFLOW_TRACKING_URI as Airflow has them. Done twice, it is done once.
+
+    Ends with status 0 when it is done; 1 when it failed for good, and why stands on standard error and in the
+    store; 75 when a service did not answer, and trying again may help; 70 after a fault that nobody foresaw.
+    """
+    from homeostat.commands.train_step import train_here
+
+    train_here(Settings.from_env(), model, run_key, as_json=as_json)
+
+
 @app.command()
 @plainly
 def status(
@@ -273,6 +297,27 @@ def status(
 
     show = recompute_history if recompute else show_status
     show(Settings.from_env(), model, as_json=as_json)
+
+
+@app.command()
+@plainly
+def doctor(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="These models; all when none is given.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Examine the deployment, here and in AWS: what works, what does not, and what helps.
+
+    Example: `homeostat doctor pump_fault`
+
+    Changes nothing, but for one object that is put into the store and removed again. A service that says
+    nothing is given up after 10 seconds. Ends with status 0 when nothing is broken, and 1 otherwise.
+    """
+    from homeostat.commands.doctor import examine
+
+    examine(models or [], as_json=as_json)
 
 
 @app.command()
