@@ -4,6 +4,7 @@ VENV    := .venv
 PYTHON  := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime-is-set-up
 TOOLS   := $(VENV)/.tools-are-set-up
+CHECKOV := .venv-checkov/.made
 ARGS    ?=
 # What the benchmarks measure us against; none imports beside our own packages, so each has an environment.
 PEERS   := evidently nannyml alibi_detect
@@ -30,21 +31,27 @@ up: $(RUNTIME) ## MLflow, Airflow and the gateway on this machine until Ctrl-C
 	@$(VENV)/bin/homeostat up $(ARGS)
 
 .PHONY: test
-test: $(TOOLS) ## run the tests (ARGS="-k gate" runs some, ARGS="-m 'not slow'" the quick ones)
+test: $(TOOLS) $(CHECKOV) ## run the tests (ARGS="-k gate" runs some, ARGS="-m 'not slow'" the quick ones)
 	@infra/setup/optional.sh
 	$(PYTHON) -m pytest $(ARGS)
 
+.PHONY: test-aws
+test-aws: $(TOOLS) $(CHECKOV) ## of the tests those of the AWS half: Terraform applied, the loop end to end
+	@infra/setup/optional.sh
+	$(PYTHON) -m pytest tests/aws $(ARGS)
+
 .PHONY: nightly
-nightly: $(TOOLS) ## a hundred thousand random steps of rollouts, and then the tests
+nightly: $(TOOLS) $(CHECKOV) ## a hundred thousand random steps of rollouts, and then the tests
 	HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest tests/rollout/test_rollout_machine.py
 	$(PYTHON) -m pytest $(ARGS)
 
 .PHONY: lint
-lint: $(TOOLS) ## ruff, mypy strict, and who may import whom
+lint: $(TOOLS) ## ruff, mypy strict, who may import whom, and terraform fmt where terraform is
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	! command -v terraform >/dev/null || terraform fmt -check -diff -recursive infra/terraform
 
 .PHONY: lock
 lock: ## compile every .in into its lock (ARGS=--upgrade for newer versions)
@@ -53,6 +60,10 @@ lock: ## compile every .in into its lock (ARGS=--upgrade for newer versions)
 		--quiet $(ARGS) requirements.in -o requirements.txt
 	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--quiet $(ARGS) requirements-dev.in -o requirements-dev.txt
+	.venv-lock/bin/uv pip compile --python-version 3.12 --python-platform x86_64-manylinux_2_28 --no-header \
+		--no-emit-index-url --quiet $(ARGS) -c requirements.txt infra/detector/requirements.in -o infra/detector/requirements.txt
+	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
+		--quiet $(ARGS) infra/terraform/checkov.in -o infra/terraform/checkov.txt
 	for peer in $(PEERS); do \
 		.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
 			--quiet $(ARGS) benchmarks/peers/$$peer.in -o benchmarks/peers/$$peer.txt || exit 1; \
@@ -70,7 +81,7 @@ bench: $(RUNTIME) $(PEERS:%=.venv-bench/%/.made) ## measure checks, rollouts and
 
 .PHONY: clean
 clean: ## remove the virtualenvs, caches and local state (.homeostat); not .env
-	rm -rf $(VENV) .venv-lock .venv-bench .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-lock .venv-bench .venv-checkov .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A set-up that was interrupted leaves .unfinished behind and is then done anew from nothing.
@@ -106,6 +117,14 @@ $(RUNTIME): $(VENV)/.made requirements.txt pyproject.toml
 	rm -rf .venv-bench/$* && "$$python" -m venv .venv-bench/$*
 	.venv-bench/$*/bin/python -m pip install --no-deps --quiet -r $<
 	.venv-bench/$*/bin/python -m pip check
+	@touch $@
+
+# What checks infra/terraform pins other versions than Airflow does.
+$(CHECKOV): infra/terraform/checkov.txt | $(VENV)/.made
+	@echo "Making .venv-checkov: half a minute the first time"
+	@rm -rf .venv-checkov && $(PYTHON) -m venv .venv-checkov
+	.venv-checkov/bin/python -m pip install --no-deps --quiet -r $<
+	.venv-checkov/bin/python -m pip check
 	@touch $@
 
 $(TOOLS): $(RUNTIME) requirements-dev.txt

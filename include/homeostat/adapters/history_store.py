@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import math
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,8 @@ Asked = TypeVar("Asked")
 Given = TypeVar("Given")
 
 _READERS = 8
+_RECORD = re.compile(r"\d{8}T\d{12}-[0-9a-f]{12}\.json")
+_STAMP = "%Y%m%dT%H%M%S%f"
 #: So many records are read each by itself before the cache is written anew.
 _FEW = 8
 #: The cache and a warm process remember no more than that per model: two months of hours and some.
@@ -46,6 +49,12 @@ class Entry:
 
     key: str
     record: WindowRecord
+
+    @property
+    def recorded_at(self) -> datetime:
+        """When the check was made."""
+        stamp = self.key.rpartition("/")[2].partition("-")[0]
+        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
 
 
 class StoreHistory:
@@ -71,7 +80,7 @@ class StoreHistory:
         raw = {"record": record.to_json(), "metrics": finite, "artifacts": sorted(artifacts)}
         text = json.dumps(raw, indent=1, allow_nan=False).encode()
         folder = folder_of_window(model, record.window_end)
-        stem = f"{folder}/{self._stamp():%Y%m%dT%H%M%S%f}-{hashlib.sha256(text).hexdigest()[:12]}"
+        stem = f"{folder}/{self._stamp():{_STAMP}}-{hashlib.sha256(text).hexdigest()[:12]}"
         for name, data in artifacts.items():
             self._store.put(f"{stem}/{name}", data)
         self._store.put(f"{stem}.json", text)
@@ -185,7 +194,7 @@ def folder_of_window(model: str, end: datetime) -> str:
 def _window_of(key: str) -> datetime | None:
     """The window end of a record's key; None for anything else that lies there."""
     parts = key.split("/")
-    if len(parts) != 5 or not parts[4].endswith(".json"):
+    if len(parts) != 5 or not _RECORD.fullmatch(parts[4]):
         return None
     form = "%Y-%m-%dT%H%M%S.%f" if "." in parts[3] else "%Y-%m-%dT%H%M%S"
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -31,7 +32,7 @@ class Seen(History, Protocol):
     """A history that can be copied: :class:`homeostat.adapters.history_store.StoreHistory`."""
 
     def entries(self, model: str, since: datetime | None = None) -> Sequence[Any]:
-        """As ``windows``, in a form that ``read`` takes; each with its ``record``."""
+        """As ``windows``, in a form that ``read`` takes; each with its ``record`` and its ``recorded_at``."""
 
     def read(self, entry: Any) -> tuple[Mapping[str, float], Mapping[str, bytes]]:
         """Metrics and artifacts of a record."""
@@ -52,22 +53,22 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
     Returns
     -------
     Small, plain JSON: ``window_end`` (of the newest check, "" without one), ``collected`` (how many records),
-    ``notices``, ``silent`` (the newest check is more than three periods old), ``fired`` (False: a trigger
-    comes by the queue), ``sentence``, and ``mirrored`` as :func:`homeostat.flows.mirror` says it.
+    ``notices``, ``silent`` (the last check was made more than three periods ago), ``fired`` (False: a
+    trigger comes by the queue), ``sentence``, and ``mirrored`` as :func:`homeostat.flows.mirror` says it.
     """
     mirrored = mirror(config, ports)
     publish(config, ports)
-    now, mark = ports.clock.now(), _mark(ports, config)
-    whole = mark is None or now - mark["whole_at"] >= _WHOLE
-    since = None if whole else now - lookback(config)
+    now = ports.clock.now()
+    mark = _mark(ports, config) or _Mark(since=now)
+    due = mark.whole_at is None or mark.newest is None or now - mark.whole_at >= _WHOLE
+    since = None if due or mark.newest is None else mark.newest - lookback(config)
     entries = seen.entries(config.name, since)
     copied = _copy(config, ports, seen, entries, since)
     told = _tell(config, ports)
-    first = now if mark is None else mark["since"]
-    if whole:
-        _put_mark(ports, config, whole_at=now, since=first)
     newest = entries[-1].record.window_end if entries else None
-    silent = _silent(config, ports, newest or first, now)
+    whole_at = now if since is None else mark.whole_at
+    _put_mark(ports, config, _Mark(mark.since, whole_at, min(now, newest) if newest else None))
+    silent = _silent(config, ports, [mark.since, *(entry.recorded_at for entry in entries)], now)
     return {
         "model": config.name,
         "window_end": newest.isoformat() if newest else "",
@@ -122,10 +123,12 @@ def _tell(config: ModelConfig, ports: Ports) -> int:
     return len(keys)
 
 
-def _silent(config: ModelConfig, ports: Ports, last: datetime, now: datetime) -> bool:
-    """Whether checks have stopped; without a champion there is nothing that could be checked."""
-    if ports.ledger.read(config.name).champion is None:
+def _silent(config: ModelConfig, ports: Ports, checked: Sequence[datetime], now: datetime) -> bool:
+    """Whether checks have stopped, or have not begun since there is something to check and somebody looks."""
+    traffic = ports.ledger.read(config.name)
+    if traffic.champion is None:
         return False
+    last = max([*checked, *([traffic.promoted_at] if traffic.promoted_at else [])])
     return now - last > SILENT_AFTER * config.monitor.every
 
 
@@ -144,17 +147,29 @@ def _sentence(
     return f"{config.name}: {len(copied)} new drift checks copied into MLflow{more}; {last}"
 
 
-def _mark(ports: Ports, config: ModelConfig) -> dict[str, datetime] | None:
-    """When everything was compared last, and since when this model is collected; None when that is lost."""
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Since when this model is collected, when everything was compared last, and the newest window then."""
+
+    since: datetime
+    whole_at: datetime | None = None
+    newest: datetime | None = None
+
+
+def _mark(ports: Ports, config: ModelConfig) -> _Mark | None:
+    """What the last run left; None before the first, or when that is lost."""
     try:
         raw = json.loads(ports.store.get(_mark_key(config)))
-        return {name: datetime.fromisoformat(raw[name]) for name in ("whole_at", "since")}
-    except (NotFound, ValueError, KeyError, TypeError):
+        at = {
+            name: raw[name] and datetime.fromisoformat(raw[name]) for name in ("since", "whole_at", "newest")
+        }
+        return _Mark(**at)
+    except (NotFound, ValueError, TypeError, AttributeError):
         return None
 
 
-def _put_mark(ports: Ports, config: ModelConfig, **at: datetime) -> None:
-    text = json.dumps({name: moment.isoformat() for name, moment in at.items()})
+def _put_mark(ports: Ports, config: ModelConfig, mark: _Mark) -> None:
+    text = json.dumps({name: at and at.isoformat() for name, at in asdict(mark).items()})
     ports.store.put(_mark_key(config), text.encode(), overwrite=True)
 
 

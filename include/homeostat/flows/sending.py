@@ -16,13 +16,17 @@ from homeostat.ports import Ports, TriggerMessage, Triggers
 from homeostat.trigger import RECALL, WindowRecord
 
 
-def send_fired(config: ModelConfig, ports: Ports, triggers: Triggers) -> list[str]:
+def send_fired(
+    config: ModelConfig, ports: Ports, triggers: Triggers, *, window_end: datetime | None = None
+) -> list[str]:
     """Send the trigger of every window that has fired lately and was not sent yet; returns their ids.
 
-    Lately is as far as a check looks back: what is older than that nobody would retrain for today.
+    Lately is as far as a check looks back from now, or from ``window_end``, the window that has just been
+    checked, where that is longer ago: what is older nobody would retrain for today.
     """
     now = ports.clock.now()
-    history = ports.history.windows(config.name, since=now - lookback(config))
+    start = min(now, window_end or now) - lookback(config)
+    history = ports.history.windows(config.name, since=start)
     fired = [record for record in history if record.fired]
     there = set(ports.store.list(f"triggers/{config.name}")) if fired else set()
     sent = []
