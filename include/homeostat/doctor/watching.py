@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from homeostat.config.errors import Refused
 from homeostat.doctor.check import Finding, broken, ok, skipped, span
 from homeostat.doctor.ledger import books_of
 
 if TYPE_CHECKING:
     from homeostat.config import ModelConfig
     from homeostat.doctor.deployment import Deployment
-    from homeostat.ports import History
+    from homeostat.ports import History, Store
     from homeostat.trigger import WindowRecord
 
 SILENCE = 3
@@ -33,10 +34,27 @@ def _history(deployment: Deployment, model: ModelConfig) -> History:
     if model.monitor.runs_on == "lambda":
         from homeostat.adapters import detector_history
 
-        return detector_history(deployment.store.needed().store)
+        return detector_history(_ReadOnly(deployment.store.needed().store))
     from homeostat.adapters.history_mlflow import MlflowHistory
 
     return MlflowHistory(deployment.mlflow.needed().connection)
+
+
+class _ReadOnly:
+    """A store that takes nothing: the history would keep a cache in it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.get, self.exists, self.list, self.uri = store.get, store.exists, store.list, store.uri
+
+    def put(self, key: str, data: bytes, *, overwrite: bool = False) -> None:  # noqa: ARG002  # the port's signature
+        """Refused."""
+        msg = f"{key}: the doctor only reads"
+        raise Refused(msg)
+
+    def delete(self, key: str) -> None:
+        """Refused."""
+        self.put(key, b"")
 
 
 def look(deployment: Deployment, model: ModelConfig) -> Finding:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from homeostat.config.errors import ConfigError
 from homeostat.doctor.aws import clients
-from homeostat.doctor.check import Finding, broken, ok
+from homeostat.doctor.check import Finding, broken, ok, warning
 
 if TYPE_CHECKING:
     from homeostat.doctor.deployment import Deployment
@@ -15,17 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account, and the user or role in it."""
+    """The user or role that we are, with its account, and the region that is asked."""
 
-    number: str
     who: str
+    region: str
 
 
 def reach() -> Account:
     """Ask sts; ConfigError without valid credentials, Unavailable when nothing answers."""
+    import boto3
+
     with clients.asking("sts:GetCallerIdentity"):
         found = clients.sts().get_caller_identity()
-    return Account(found["Account"], found["Arn"])
+    return Account(found["Arn"], boto3.Session().region_name or "")
 
 
 def look(deployment: Deployment) -> Finding:
@@ -34,7 +36,12 @@ def look(deployment: Deployment) -> Finding:
         account = deployment.aws.get()
     except ConfigError as error:
         return broken(str(error), clients.NEW_ONES)
-    return ok(f"{account.who}, account {account.number}")
+    if not account.region:
+        return warning(
+            f"{account.who}; no region is set, and {clients.DEFAULT_REGION} is asked",
+            "set AWS_DEFAULT_REGION, as `terraform output -json airflow_environment` has it",
+        )
+    return ok(f"{account.who} in {account.region}")
 
 
 def needed_by(deployment: Deployment) -> str:

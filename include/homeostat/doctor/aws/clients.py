@@ -30,6 +30,7 @@ _GONE = {
     *("404", "NoSuchBucket", "NoSuchKey", "NotFound", "ResourceNotFoundException", "QueueDoesNotExist"),
     *("AWS.SimpleQueueService.NonExistentQueue", "ClusterNotFoundException"),
 }
+DEFAULT_REGION = "us-east-1"
 NEW_ONES = (
     "log in again (`aws sso login`), renew the keys, or let the machine's role be found: AWS_PROFILE, "
     "AWS_ACCESS_KEY_ID"
@@ -53,42 +54,44 @@ def s3() -> S3Client:
         request_checksum_calculation="when_required" if other else "when_supported",
         response_checksum_validation="when_required" if other else "when_supported",
     )
-    return boto3.Session().client("s3", config=_patience().merge(style), region_name=_region())
+    return boto3.Session().client("s3", config=_patience().merge(style), region_name=region())
 
 
-def sqs() -> SQSClient:
-    """Queues."""
+def sqs(url: str) -> SQSClient:
+    """Queues, in the region of this one."""
     import boto3
 
-    return boto3.Session().client("sqs", config=_patience(), region_name=_region())
+    from homeostat.adapters.triggers_sqs import region_of
+
+    return boto3.Session().client("sqs", config=_patience(), region_name=region_of(url) or region())
 
 
 def sts() -> STSClient:
     """Who we are."""
     import boto3
 
-    return boto3.Session().client("sts", config=_patience(), region_name=_region())
+    return boto3.Session().client("sts", config=_patience(), region_name=region())
 
 
 def functions() -> LambdaClient:
     """Lambda."""
     import boto3
 
-    return boto3.Session().client("lambda", config=_patience(), region_name=_region())
+    return boto3.Session().client("lambda", config=_patience(), region_name=region())
 
 
 def schedules() -> EventBridgeSchedulerClient:
     """EventBridge Scheduler."""
     import boto3
 
-    return boto3.Session().client("scheduler", config=_patience(), region_name=_region())
+    return boto3.Session().client("scheduler", config=_patience(), region_name=region())
 
 
 def ecs() -> ECSClient:
     """Fargate."""
     import boto3
 
-    return boto3.Session().client("ecs", config=_patience(), region_name=_region())
+    return boto3.Session().client("ecs", config=_patience(), region_name=region())
 
 
 def _patience() -> Config:
@@ -97,10 +100,11 @@ def _patience() -> Config:
     return Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
 
 
-def _region() -> str:
+def region() -> str:
+    """The region that is asked; where none is set, the one that S3 would be asked in."""
     import boto3
 
-    return boto3.Session().region_name or "us-east-1"
+    return boto3.Session().region_name or DEFAULT_REGION
 
 
 @contextmanager

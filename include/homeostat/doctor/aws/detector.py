@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import NotFound
 from homeostat.doctor.aws import clients
 from homeostat.doctor.aws.rhythm import longest_gap
-from homeostat.doctor.check import Finding, broken, ok, skipped, span, warning
+from homeostat.doctor.check import Finding, broken, ok, span, warning
 from homeostat.doctor.watching import SILENCE
 
 if TYPE_CHECKING:
@@ -107,22 +107,21 @@ def _event(text: str) -> dict[str, Any]:
 
 
 def look_at_published(deployment: Deployment, model: ModelConfig) -> Finding:
-    """What the detector is told of the model is there, and of late."""
-    deployment.aws.needed()
-    from homeostat.adapters.store_s3 import S3Store
+    """What the detector is told of the model is there, can be read, and is of late."""
+    from homeostat.flows.publishing import load_published
 
-    store = deployment.store.needed().store
-    if not isinstance(store, S3Store):
-        return skipped("the store is not in S3")
-    key = f"published/{model.name}.json"
-    name = store.uri(key).removeprefix(f"s3://{store.bucket}/")
-    dag = f"drift_check__{model.name} in Airflow publishes it: see whether it is paused or fails"
+    store, dag = deployment.store.needed().store, f"drift_check__{model.name} in Airflow publishes it"
     try:
-        with clients.asking("s3:GetObject"):
-            at = clients.s3().head_object(Bucket=store.bucket, Key=name)["LastModified"].astimezone(UTC)
+        published = load_published(store, model.name)
     except NotFound:
-        return broken(f"{key} is not there: the detector knows nothing of this model", dag)
-    age = max(deployment.now() - at, timedelta(0))
+        what = f"published/{model.name}.json is not there: the detector knows nothing of this model"
+        return broken(what, f"{dag}: see whether it is paused or fails")
+    age = max(deployment.now() - published.at, timedelta(0))
     if age > SILENCE * model.monitor.every:
-        return broken(f"{key} is {span(age)} old: the detector works by what was true then", dag)
-    return ok(f"written {span(age)} ago")
+        return broken(
+            f"published {span(age)} ago: the detector works by what was true then",
+            f"{dag}: see whether it is paused or fails",
+        )
+    if published.config.monitor.runs_on != "lambda":
+        return warning("published as a model that Airflow checks: the detector refuses it", f"{dag} anew")
+    return ok(f"published {span(age)} ago")

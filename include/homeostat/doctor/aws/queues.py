@@ -78,7 +78,7 @@ def _empty(deployment: Deployment, name: str, noun: tuple[str, str], what: str, 
     deployment.aws.needed()
     try:
         with clients.asking("sqs:GetQueueUrl"):
-            url = clients.sqs().get_queue_url(QueueName=name)["QueueUrl"]
+            url = clients.sqs(deployment.settings.triggers).get_queue_url(QueueName=name)["QueueUrl"]
         found = _attributes(deployment, url)
     except NotFound:
         return broken(f"there is no queue {name}", "`terraform apply` in infra/terraform makes it")
@@ -94,7 +94,10 @@ def _empty(deployment: Deployment, name: str, noun: tuple[str, str], what: str, 
 def _attributes(deployment: Deployment, url: str) -> dict[str, str]:
     deployment.aws.needed()
     with clients.asking(_ALL):
-        return dict(clients.sqs().get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"])  # type: ignore[arg-type]  # its keys are names of attributes
+        found = clients.sqs(deployment.settings.triggers).get_queue_attributes(
+            QueueUrl=url, AttributeNames=["All"]
+        )
+    return {str(name): value for name, value in found["Attributes"].items()}
 
 
 def _many(count: int, one: str, several: str) -> str:
