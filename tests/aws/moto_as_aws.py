@@ -1,0 +1,52 @@
+"""moto's server, with answers as AWS gives them: Terraform would take two of moto's for a change, and one
+keeps everybody out of a bucket that wants TLS.
+
+Run as a program; takes the arguments of ``moto_server``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from moto.awslambda.models import LambdaFunction
+from moto.iam.access_control import IAMPolicyStatement, PermissionResult
+from moto.server import main
+from moto.sqs.models import Queue
+
+_attributes = Queue.attributes.fget  # type: ignore[attr-defined]
+_configuration = LambdaFunction.get_configuration
+_permitted = IAMPolicyStatement.is_action_permitted
+_permitted = IAMPolicyStatement.is_action_permitted
+
+
+def _compact(queue: Queue) -> dict[str, Any]:
+    """AWS gives a redrive policy without spaces."""
+    found = _attributes(queue)
+    if found.get("RedrivePolicy"):
+        found["RedrivePolicy"] = json.dumps(json.loads(found["RedrivePolicy"]), separators=(",", ":"))
+    return found
+
+
+def _only_what_was_set(function: LambdaFunction, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """AWS leaves out what a function takes from its image."""
+    found = _configuration(function, *args, **kwargs)
+    if not any(found.get("ImageConfigResponse", {}).get("ImageConfig", {}).values()):
+        found.pop("ImageConfigResponse", None)
+    return found
+
+
+def _unless_only_without_tls(statement: IAMPolicyStatement, *args: Any, **kwargs: Any) -> PermissionResult:
+    """AWS passes over a statement whose condition does not hold, where moto denies; loopback counts as TLS."""
+    condition = statement._statement.get("Condition", {})
+    if condition.get("Bool", {}).get("aws:SecureTransport") == "false":
+        return PermissionResult.NEUTRAL
+    return _permitted(statement, *args, **kwargs)
+
+
+Queue.attributes = property(_compact)  # type: ignore[assignment,method-assign]
+LambdaFunction.get_configuration = _only_what_was_set  # type: ignore[method-assign]
+IAMPolicyStatement.is_action_permitted = _unless_only_without_tls  # type: ignore[method-assign]
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""What a policy allows, as far as ours go: actions and resources with wildcards, conditions met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+
+def allows(policy: Mapping[str, Any], action: str, resource: str) -> bool:
+    """Whether a statement of this policy allows the action on the resource; none of ours denies."""
+    return any(
+        each["Effect"] == "Allow"
+        and _matches(each["Action"], action)
+        and _matches(each["Resource"], resource)
+        for each in policy["Statement"]
+    )
+
+
+def statements(policy: Mapping[str, Any]) -> Iterable[tuple[str, list[str], list[str]]]:
+    """Sid, actions and resources of every statement."""
+    for each in policy["Statement"]:
+        yield each.get("Sid", ""), _listed(each["Action"]), _listed(each["Resource"])
+
+
+def _matches(patterns: str | list[str], text: str) -> bool:
+    return any(fnmatchcase(text, pattern) for pattern in _listed(patterns))
+
+
+def _listed(found: str | list[str]) -> list[str]:
+    return [found] if isinstance(found, str) else found

@@ -1,0 +1,279 @@
+"""infra/terraform, applied for real: what stands there is what was asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from aws.aws_stack import DIGESTS, MODELS, MODULE, Terraform, copy_module, variables
+from homeostat.config.fargate import Fargate
+from homeostat.detector import metrics
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PROJECT = "homeostat-test"
+
+
+def test_the_code_is_formatted():
+    if not shutil.which("terraform"):
+        pytest.skip("terraform is not on PATH, so its format is not checked")
+    done = subprocess.run(
+        ["terraform", "fmt", "-check", "-recursive", "-diff", MODULE],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", [MODULE, MODULE / "images"], ids=["root", "images"])
+def test_the_code_is_valid_and_its_lock_holds(module, mirror, aws_endpoint, tmp_path):
+    folder = copy_module(tmp_path / "module", aws_endpoint, module)
+    locked = (folder / ".terraform.lock.hcl").read_text()
+    terraform = Terraform(folder, mirror)
+    terraform("init", "-lockfile=readonly")
+    found = json.loads(terraform("validate", "-json").stdout)
+    assert found["valid"]
+    assert found["diagnostics"] == []
+    assert (folder / ".terraform.lock.hcl").read_text() == locked
+
+
+def test_every_variable_and_output_is_described():
+    for kind in ("variable", "output"):
+        blocks = [
+            (path.name, block)
+            for path in MODULE.rglob(f"{kind}s.tf")
+            for block in re.findall(rf'^{kind} "\w+" \{{.*?^\}}', path.read_text(), re.MULTILINE | re.DOTALL)
+        ]
+        assert len(blocks) > 3
+        assert [block for block in blocks if "description" not in block[1]] == []
+
+
+def test_wrong_values_are_refused_with_what_would_be_right(mirror, aws_endpoint, tmp_path):
+    folder = copy_module(tmp_path / "module", aws_endpoint)
+    wrong = variables(
+        aws_endpoint,
+        project="My Project",
+        models={"bike demand": {}, "pump_fault": {"every": "7m"}},
+        detector_image="123456789012.dkr.ecr.eu-central-1.amazonaws.com/homeostat-detector:latest",
+        artifact_lock_days=-1,
+        detector_concurrency=0,
+    )
+    (folder / "test.auto.tfvars.json").write_text(json.dumps(wrong))
+    terraform = Terraform(folder, mirror)
+    terraform("init")
+    said = " ".join(terraform("plan", "-no-color", expect=(1,)).stderr.replace("│", " ").split())
+    for part in (
+        "3 to 26 lower-case letters",
+        'such as "bike_demand"',
+        "every must fit into a day without rest: 10m, 12h, 15m",
+        "A tag may move, a digest cannot",
+        "a whole number of days, 0 for no lock",
+        "with 0 no check would ever run",
+    ):
+        assert part in said
+
+
+def test_a_second_apply_changes_nothing(aws_stack):
+    planned = aws_stack.terraform("plan", "-detailed-exitcode", "-no-color", expect=(0, 2))
+    assert planned.returncode == 0, planned.stdout
+
+
+def test_a_model_more_is_a_schedule_and_an_alarm_more(aws_stack):
+    more = {**MODELS, "churn": {"every": "24h"}}
+    planned = aws_stack.terraform(
+        "plan", "-no-color", "-detailed-exitcode", f"-var=models={json.dumps(more)}", expect=(2,)
+    ).stdout
+    created = re.findall(r"# (\S+) will be created", planned)
+    assert created == [
+        'aws_cloudwatch_metric_alarm.silence["churn"]',
+        'aws_scheduler_schedule.check["churn"]',
+    ]
+    assert re.findall(r"# (\S+) will be destroyed", planned) == []
+
+
+def test_buckets_are_versioned_encrypted_private_and_cleared_up(aws_stack):
+    s3 = aws_stack.client("s3")
+    keys = set()
+    for name in ("data_bucket", "artifact_bucket"):
+        bucket = aws_stack.outputs[name]
+        assert bucket.startswith(f"{PROJECT}-")
+        assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+        found = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"][0]
+        assert found["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+        keys.add(found["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"])
+        assert found["BucketKeyEnabled"]
+        assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
+        denied = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
+        assert [(each["Effect"], each["Condition"]) for each in denied] == [
+            ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+        ]
+    kms = aws_stack.client("kms")
+    assert [kms.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"] for key in keys] == [True]
+
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=aws_stack.outputs["data_bucket"])["Rules"]
+    logs = {each["ID"]: each for each in rules}["old-prediction-logs"]
+    assert (logs["Filter"]["Prefix"], logs["Expiration"]["Days"]) == ("store/log/", 400)
+
+
+def test_artifacts_lie_under_object_lock_where_that_is_asked_for(aws_stack):
+    s3 = aws_stack.client("s3")
+    found = s3.get_object_lock_configuration(Bucket=aws_stack.outputs["artifact_bucket"])
+    rule = found["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+    assert (rule["Mode"], rule["Days"]) == ("GOVERNANCE", 30)
+    planned = aws_stack.terraform("plan", "-no-color", "-var=artifact_lock_days=0").stdout
+    changed = re.findall(r"# (\S+) (?:will|must) be (\w+)", planned)
+    assert changed == [("aws_s3_bucket_object_lock_configuration.artifacts[0]", "destroyed")]  # no bucket is
+
+
+def test_triggers_wait_an_hour_live_a_day_and_die_where_it_is_seen(aws_stack):
+    sqs = aws_stack.client("sqs")
+
+    def attributes(output):
+        return sqs.get_queue_attributes(QueueUrl=aws_stack.outputs[output], AttributeNames=["All"])[
+            "Attributes"
+        ]
+
+    triggers, dead = attributes("trigger_queue_url"), attributes("dead_trigger_queue_url")
+    assert triggers["QueueArn"].endswith(f":{PROJECT}-triggers.fifo")
+    assert (triggers["VisibilityTimeout"], triggers["MessageRetentionPeriod"]) == ("3600", "86400")
+    assert triggers["FifoQueue"] == dead["FifoQueue"] == "true"
+    assert json.loads(triggers["RedrivePolicy"]) == {
+        "deadLetterTargetArn": dead["QueueArn"],
+        "maxReceiveCount": 3,
+    }
+    for each in (triggers, dead, attributes("detector_failures_queue_url")):
+        assert each["KmsMasterKeyId"]
+
+
+def test_the_detector_is_an_image_by_digest_that_knows_its_store_and_queue(aws_stack):
+    functions = aws_stack.client("lambda")
+    name = aws_stack.outputs["detector_function"]
+    found = functions.get_function(FunctionName=name)
+    settings = found["Configuration"]
+    assert found["Code"]["ImageUri"].endswith(f"{PROJECT}-detector@{DIGESTS['detector']}")
+    assert (settings["PackageType"], settings["MemorySize"], settings["Timeout"]) == ("Image", 1024, 300)
+    assert settings["Environment"]["Variables"] == {
+        "HOMEOSTAT_PROJECT": PROJECT,
+        "HOMEOSTAT_STORE": aws_stack.outputs["store"],
+        "HOMEOSTAT_TRIGGERS": aws_stack.outputs["trigger_queue_url"],
+        "HOMEOSTAT_IMAGE_DIGEST": DIGESTS["detector"],
+    }
+    invoked = functions.get_function_event_invoke_config(FunctionName=name)
+    assert invoked["MaximumRetryAttempts"] == 2
+    assert invoked["DestinationConfig"]["OnFailure"]["Destination"].endswith(f":{PROJECT}-detector-failures")
+
+
+def test_every_model_has_a_schedule_that_says_which_window_is_meant(aws_stack):
+    scheduler = aws_stack.client("scheduler")
+    group = aws_stack.outputs["schedule_group"]
+    listed = scheduler.list_schedules(GroupName=group)["Schedules"]
+    assert sorted(each["Name"] for each in listed) == sorted(MODELS)
+    found = {name: scheduler.get_schedule(GroupName=group, Name=name) for name in MODELS}
+    assert found["bike_demand"]["ScheduleExpression"] == "cron(0 * * * ? *)"
+    assert found["pump_fault"]["ScheduleExpression"] == "cron(0/15 * * * ? *)"
+    for name, each in found.items():
+        assert each["State"] == "ENABLED"
+        # EventBridge looks for these characters, and JSON would allow others for them.
+        assert (
+            each["Target"]["Input"] == f'{{"model":"{name}","window_end":"<aws.scheduler.scheduled-time>"}}'
+        )
+        assert each["Target"]["DeadLetterConfig"]["Arn"].endswith(f":{PROJECT}-detector-failures")
+        assert each["Target"]["Arn"].endswith(f":function:{PROJECT}-detector")
+
+
+def test_training_is_a_fargate_task_by_digest_whose_names_airflow_is_told(aws_stack):
+    told = aws_stack.outputs["airflow_environment"]
+    ecs = Fargate.from_json(told["HOMEOSTAT_ECS"])
+    task = aws_stack.client("ecs").describe_task_definition(taskDefinition=ecs.task_definition)[
+        "taskDefinition"
+    ]
+    assert (task["cpu"], task["memory"], task["networkMode"]) == ("4096", "16384", "awsvpc")
+    assert task["requiresCompatibilities"] == ["FARGATE"]
+    (container,) = task["containerDefinitions"]
+    assert container["name"] == ecs.container
+    assert container["memory"] == 16384
+    assert container["image"].endswith(f"{PROJECT}-platform@{DIGESTS['platform']}")
+    assert container["logConfiguration"]["options"]["awslogs-group"] == ecs.log_group
+    environment = {each["name"]: each["value"] for each in container["environment"]}
+    assert environment["HOMEOSTAT_STORE"] == told["HOMEOSTAT_STORE"]
+    assert environment["HOMEOSTAT_IMAGE_DIGEST"] == DIGESTS["platform"]
+    (group,) = aws_stack.client("ec2").describe_security_groups(GroupIds=list(ecs.security_groups))[
+        "SecurityGroups"
+    ]
+    assert group["IpPermissions"] == []  # nobody connects to a task
+    assert [each["FromPort"] for each in group["IpPermissionsEgress"]] == [443]
+
+
+def test_a_task_starts_in_the_network_that_airflow_is_told(aws_stack):
+    ecs = Fargate.from_json(aws_stack.outputs["airflow_environment"]["HOMEOSTAT_ECS"])
+    network = {"subnets": list(ecs.subnets), "securityGroups": list(ecs.security_groups)}
+    client = aws_stack.client("ecs")
+    started = client.run_task(
+        cluster=ecs.cluster,
+        taskDefinition=ecs.task_definition,
+        launchType="FARGATE",
+        networkConfiguration={"awsvpcConfiguration": network},
+    )
+    assert started["failures"] == []
+    client.stop_task(cluster=ecs.cluster, task=started["tasks"][0]["taskArn"])
+
+
+def test_errors_dead_letters_old_triggers_and_silence_raise_alarms(aws_stack):
+    watch = aws_stack.client("cloudwatch")
+    alarms = {each["AlarmName"]: each for each in watch.describe_alarms()["MetricAlarms"]}
+    assert sorted(alarms) == [
+        f"{PROJECT}-{name}"
+        for name in (
+            "detector-errors",
+            "detector-failures",
+            "oldest-trigger",
+            "silence-bike_demand",
+            "silence-pump_fault",
+            "triggers-dead",
+        )
+    ]
+    for name, seconds in (("bike_demand", 3600), ("pump_fault", 900)):
+        silence = alarms[f"{PROJECT}-silence-{name}"]
+        assert (silence["Period"], silence["EvaluationPeriods"]) == (seconds, 3)
+        assert (silence["Threshold"], silence["ComparisonOperator"]) == (1, "LessThanThreshold")
+        assert silence["TreatMissingData"] == "breaching"
+        # The very metric that the detector's line is.
+        assert silence["Namespace"] == metrics.NAMESPACE
+        assert silence["MetricName"] in metrics.UNITS
+        assert {each["Name"] for each in silence["Dimensions"]} == set(metrics.DIMENSIONS)
+
+
+def test_logs_are_kept_for_a_time_and_encrypted(aws_stack):
+    logs = aws_stack.client("logs")
+    groups = {each["logGroupName"]: each for each in logs.describe_log_groups()["logGroups"]}
+    for name in aws_stack.outputs["log_groups"].values():
+        assert groups[name]["retentionInDays"] == 90
+        assert groups[name]["kmsKeyId"]
+
+
+def test_the_dashboard_shows_every_model(aws_stack):
+    watch = aws_stack.client("cloudwatch")
+    body = watch.get_dashboard(DashboardName=aws_stack.outputs["dashboard"])["DashboardBody"]
+    widgets = json.loads(body)["widgets"]
+    assert len({(each["x"], each["y"]) for each in widgets}) == len(widgets)
+    assert {model for model in MODELS if f'"{model}"' in body} == set(MODELS)
+
+
+def test_destroy_leaves_nothing(aws_stack):
+    """Runs after every other test of the session: see conftest.py."""
+    data, artifacts = aws_stack.outputs["data_bucket"], aws_stack.outputs["artifact_bucket"]
+    s3 = aws_stack.client("s3")
+    for bucket in (data, artifacts):  # the second's objects are locked
+        s3.put_object(Bucket=bucket, Key="store/log/left.parquet", Body=b"left", ChecksumAlgorithm="SHA256")
+    aws_stack.terraform("destroy", "-auto-approve", "-parallelism=30")
+    assert aws_stack.terraform.state() == []
+    left = {each["Name"] for each in s3.list_buckets()["Buckets"]}
+    left |= set(aws_stack.client("sqs").list_queues().get("QueueUrls", []))
+    left |= {each["RoleName"] for each in aws_stack.client("iam").list_roles()["Roles"]}
+    left |= {each["FunctionName"] for each in aws_stack.client("lambda").list_functions()["Functions"]}
+    assert {name for name in left if PROJECT in name} == set()
