@@ -313,7 +313,7 @@ def doctor(
     Example: `homeostat doctor pump_fault`
 
     Changes nothing, but for one object that is put into the store and removed again. A service that says
-    nothing is given up after 10 seconds. Ends with status 0 when nothing is broken, and 1 otherwise.
+    nothing is given up within 10 seconds. Ends with status 0 when nothing is broken, and 1 otherwise.
     """
     from homeostat.commands.doctor import examine
 

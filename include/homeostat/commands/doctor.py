@@ -88,7 +88,13 @@ def _watched(probes: Sequence[Probe], run: Any) -> list[Check]:
 
 def _load() -> None:
     """Import what is slow to import before any clock runs: that is this machine's work, not a service's."""
-    for name in ("boto3", "mlflow.tracking.client", "sqlalchemy", "homeostat.training"):
+    for name in (
+        "boto3",
+        "mlflow.tracking.client",
+        "sqlalchemy",
+        "homeostat.training",
+        "homeostat.flows.publishing",
+    ):
         importlib.import_module(name)
 
 

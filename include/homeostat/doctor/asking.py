@@ -11,9 +11,8 @@ import httpx
 
 from homeostat.config.errors import ConfigError, Unavailable
 from homeostat.config.masking import without_userinfo
+from homeostat.doctor import check
 from homeostat.doctor.clocks import ahead_by_header
-
-_PATIENCE = httpx.Timeout(5.0, connect=2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +36,10 @@ def get(url: str, what: str, variable: str, headers: Mapping[str, str] | None = 
         The address cannot be read.
     """
     shown = without_userinfo(url)
+    patience = httpx.Timeout(check.ANSWER_SECONDS, connect=check.CONNECT_SECONDS)
     asked = datetime.now(UTC)
     try:
-        response = httpx.get(url, timeout=_PATIENCE, headers=dict(headers or {}), trust_env=False)
+        response = httpx.get(url, timeout=patience, headers=dict(headers or {}), trust_env=False)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         msg = f"{variable}: {shown} is no address of a server ({error}); write http://host:port"
         raise ConfigError(msg) from error

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 State = Literal["ok", "warning", "broken", "skipped"]
 
-#: After so many seconds a check that has not come back is told as one that nothing answered.
-LIMIT = 10.0
+#: A service has so many seconds to take a connection, and to answer.
+CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 5.0
+#: A check that has not come back by then is given up, whatever it waits for: a busy machine is slow as well.
+LIMIT = 20.0
 _WORST: tuple[State, ...] = ("broken", "warning", "ok")
 
 

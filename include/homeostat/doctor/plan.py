@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from homeostat.config.masking import without_userinfo
 from homeostat.doctor import airflow, clocks, gateway, ledger, machine, store, tracking, watching
 from homeostat.doctor.aws import account, bucket, detector, fargate, queues
-from homeostat.doctor.check import Finding, Probe, broken, skipped
+from homeostat.doctor.check import LIMIT, Finding, Probe, broken, skipped
 
 if TYPE_CHECKING:
     from homeostat.config import ModelConfig
@@ -109,17 +109,17 @@ _Look = Callable[["Deployment", "ModelConfig"], Finding]
 
 def _model(deployment: Deployment, model: ModelConfig) -> Iterator[Probe]:
     looks: tuple[tuple[str, _Look, float], ...] = (
-        ("champion", tracking.look_at_champion, 10.0),
+        ("champion", tracking.look_at_champion, LIMIT),
         ("bundle", tracking.look_at_bundle, _BUNDLE_LIMIT),
-        ("serving", gateway.look_at_version, 10.0),
-        ("last check", watching.look, 10.0),
-        ("retrain", ledger.look_at_lease, 10.0),
+        ("serving", gateway.look_at_version, LIMIT),
+        ("last check", watching.look, LIMIT),
+        ("retrain", ledger.look_at_lease, LIMIT),
     )
     for name, look, limit in looks:
         yield _about(deployment, model, name, look, limit)
 
 
-def _about(deployment: Deployment, model: ModelConfig, name: str, look: _Look, limit: float = 10.0) -> Probe:
+def _about(deployment: Deployment, model: ModelConfig, name: str, look: _Look, limit: float = LIMIT) -> Probe:
     return Probe(name, model.name, lambda: look(deployment, model), limit=limit)
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from homeostat.config.errors import ConfigError, NotFound, Unavailable
+from homeostat.doctor import check
 from homeostat.doctor.check import NotAllowed
 
 if TYPE_CHECKING:
@@ -97,7 +98,11 @@ def ecs() -> ECSClient:
 def _patience() -> Config:
     from botocore.config import Config
 
-    return Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
+    return Config(
+        connect_timeout=check.CONNECT_SECONDS,
+        read_timeout=check.ANSWER_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": 1},
+    )
 
 
 def region() -> str:

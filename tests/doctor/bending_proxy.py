@@ -1,0 +1,98 @@
+"""An HTTP proxy that bends what passes: an answer's Date, a request's headers, or the whole answer."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime, parsedate_to_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+_HOPS = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-length"}
+
+
+@dataclass
+class Bend:
+    """``shift`` moves Date, ``drop`` takes request headers away, ``instead`` may answer for the server.
+
+    ``instead`` gets method, path, headers and body, and returns status, content type and body, or None.
+    """
+
+    shift: timedelta = timedelta(0)
+    drop: tuple[str, ...] = ()
+    instead: Callable[[str, str, Mapping[str, str], bytes], tuple[int, str, bytes] | None] | None = None
+    seen: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def bending(url: str, bend: Bend) -> Iterator[str]:
+    """The address under which the server at ``url`` answers bent."""
+    target = urlsplit(url)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            bend.seen.append(f"{self.command} {self.path}")
+            answer = bend.instead(self.command, self.path, self.headers, body) if bend.instead else None
+            if answer is not None:
+                status, kind, text = answer
+                self._say(status, [("Content-Type", kind)], text)
+                return
+            dropped = {"host", *(name.lower() for name in bend.drop)}
+            headers = {n: v for n, v in self.headers.items() if n.lower() not in dropped}
+            asked = http.client.HTTPConnection(target.hostname or "", target.port, timeout=30)
+            with contextlib.closing(asked):
+                asked.request(self.command, self.path, body, {**headers, "Host": target.netloc})
+                got = asked.getresponse()
+                self._say(got.status, got.getheaders(), got.read())
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass  # noqa: N815  # http.server's names
+
+        def _say(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+            self.send_response_only(status)
+            for name, value in headers:
+                if name.lower() in _HOPS:
+                    continue
+                if name.lower() == "date":
+                    there = parsedate_to_datetime(value) + bend.shift
+                    self.send_header("Date", format_datetime(there, usegmt=True))
+                else:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[str]:
+    """``host:port`` of a server that takes connections and never says a word."""
+    import socket
+
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(64)
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.close()

@@ -1,0 +1,114 @@
+"""A deployment whose parts are all real: MLflow, a gateway over HTTP, a ledger and a store."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.gateway_harness import TOKEN, make_world, model_config, serving
+from homeostat.adapters import open_ledger, open_store
+from homeostat.adapters.history_mlflow import MlflowHistory
+from homeostat.adapters.registry_mlflow import MlflowRegistry
+from homeostat.config import ModelConfig, Settings
+from homeostat.doctor import Check, Deployment, Probe, check, plan, run
+from homeostat.flows.versions import put_bundle
+from homeostat.ports import Ports
+from homeostat.rollout import VersionRef
+from homeostat.trigger import WindowRecord
+
+
+def record(ago: timedelta, version: str = "1") -> WindowRecord:
+    return WindowRecord(
+        window_end=datetime.now(UTC) - ago,
+        version=version,
+        rows=500,
+        drift="pass",
+        drifted_share=0.0,
+        performance="pending",
+        score=None,
+        decay=None,
+    )
+
+
+def on_disk(folder: Path, config: ModelConfig) -> ModelConfig:
+    """The configuration, as read from a folder that holds its pipeline."""
+    home = folder / config.name
+    home.mkdir(parents=True)
+    (home / "pipeline.py").write_text("def build(): ...\n")
+    (home / "model.yaml").write_text("name: only its name is looked at\n")
+    config._folder = home
+    return config
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """Healthy services have the time that a busy machine takes."""
+    monkeypatch.setattr(check, "ANSWER_SECONDS", 60.0)
+    monkeypatch.setattr(check, "CONNECT_SECONDS", 60.0)
+
+
+def unhurried(probes: Sequence[Probe]) -> list[Check]:
+    """Make these checks, with time enough for a busy machine."""
+    return run([replace(probe, limit=240.0) for probe in probes])
+
+
+@dataclass
+class Patient:
+    """The deployment, and what a test does to it."""
+
+    settings: Settings
+    config: ModelConfig
+    ports: Ports
+    champion: VersionRef
+    env: dict[str, str]
+
+    def examined(self, *names: str, **changes: Any) -> list[Check]:
+        """The checks of these names, with settings (and ``now``, ``models``, ``env``) changed."""
+        own = {key: changes.pop(key) for key in ("now", "env") if key in changes}
+        models = changes.pop("models", (self.config,))
+        settings = replace(self.settings, **changes)
+        deployment = Deployment(settings, tuple(models), **{"env": self.env, **own})
+        return unhurried([probe for probe in plan(deployment) if not names or probe.name in names])
+
+    def one(self, name: str, about: str = "", **changes: Any) -> Check:
+        """The one check of this name (and about this)."""
+        found = [check for check in self.examined(name, **changes) if about in check.about]
+        assert len(found) == 1, found
+        return found[0]
+
+
+@pytest.fixture
+def patient(tmp_path, mlflow_server):
+    """Everything in order: a champion that serves, a check of a quarter of an hour ago."""
+    config = on_disk(tmp_path / "models", model_config(name=f"pump-{uuid.uuid4().hex[:8]}"))
+    ledger_url, store_url = f"sqlite:///{tmp_path / 'ledger.db'}", f"file://{tmp_path / 'store'}"
+    registry, history = MlflowRegistry(mlflow_server), MlflowHistory(mlflow_server)
+    store, ledger = open_store(store_url), open_ledger(ledger_url)
+    world = make_world(tmp_path, config, registry=registry, store=store, ledger=ledger, history=history)
+    champion = world.version(features=[{"name": "a", "type": "number"}])
+    put_bundle(store, config.name, champion.digest, tmp_path / "bundles" / "bundle1")
+    world.begin(champion)
+    registry.set_alias(config.name, "champion", champion.version)
+    history.record(config.name, record(timedelta(minutes=15)), metrics={}, artifacts={})
+    with serving(world) as gateway:
+        gateway.ready(config.name)
+        settings = Settings.from_env(
+            {
+                "HOMEOSTAT_HOME": str(tmp_path),
+                "HOMEOSTAT_MODELS": str(tmp_path / "models"),
+                "HOMEOSTAT_STATE": str(tmp_path),
+                "HOMEOSTAT_STORE": store_url,
+                "HOMEOSTAT_LEDGER": ledger_url,
+                "HOMEOSTAT_GATEWAY": gateway.url,
+                "HOMEOSTAT_CONTROL_TOKEN": f"{TOKEN}-of-some-length",
+                "MLFLOW_TRACKING_URI": mlflow_server,
+            }
+        )
+        yield Patient(settings, config, world.ports, champion, {})
+    ledger.close()
