@@ -104,7 +104,7 @@ def make_reference(config: ModelConfig, predictor: Predictor, holdout: pd.DataFr
             f"calls a model's own output: rename the feature, for example to {clash[0]}_input"
         )
         raise ConfigError(msg)
-    answers = predictor.predict(holdout)
+    answers = _alone(predictor, holdout)
     kinds: dict[str, Kind] = dict(predictor.kinds)
     kinds["prediction"] = "category" if config.task == "classification" else "number"
     frame = holdout[list(predictor.kinds)].assign(prediction=answers.prediction)
@@ -117,6 +117,14 @@ def make_reference(config: ModelConfig, predictor: Predictor, holdout: pd.DataFr
         season=_season(config, reference, frame, holdout),
         outcomes=_outcomes(config, reference, answers, holdout),
     )
+
+
+def _alone(predictor: Predictor, holdout: pd.DataFrame) -> Answers:
+    """Answers of one thread: a forest's add up its trees as they come, and the last bits with them."""
+    import joblib
+
+    with joblib.parallel_config(backend="sequential"):
+        return predictor.predict(holdout)
 
 
 def _season(
