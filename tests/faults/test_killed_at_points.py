@@ -85,7 +85,7 @@ def test_killed_from_outside_again_and_again_every_row_is_logged_once_or_lost(ma
             time.sleep(0.5 + 0.17 * turn)
             killed = time.monotonic()
             gateway.process.kill()
-            gateway.process.wait(10)
+            gateway.process.wait(60)
         served += crashing.counted()
         asked += clients.sent.asked
         stalled = max(stalled, clients.sent.slowest())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -18,16 +18,6 @@ from homeostat.rollout import Phase, Plan, Traffic, begin, roll_back, weights
 from homeostat.rollout.transitions import enter
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
-
-
-class ShiftedClock:
-    """The time, and what somebody makes of it."""
-
-    def __init__(self):
-        self.offset = timedelta(0)
-
-    def now(self):
-        return datetime.now(UTC) + self.offset
 
 
 def kinds(world):
@@ -89,7 +79,7 @@ def test_orders_to_two_gateways_at_once_are_each_done_or_refused_and_both_serve_
 
         def order(task):
             client, path, body = task
-            with httpx.Client(base_url=client.url, trust_env=False, timeout=20) as http:
+            with httpx.Client(base_url=client.url, trust_env=False, timeout=60) as http:
                 headers = {"Authorization": f"Bearer {TOKEN}"}
                 return http.post(f"/control/models/pump/{path}", json=body, headers=headers).status_code
 
@@ -129,7 +119,7 @@ class Raced(MemoryLedger):
 
 def test_an_abort_that_comes_during_the_promotion_wins(tmp_path):
     ledger = Raced()
-    config = model_config(canary={"steps": [0.5], "step_duration": "1s", "min_samples": 10})
+    config = model_config(canary={"steps": [0.5], "step_duration": "1h", "min_samples": 10})
     world = make_world(tmp_path, config, ledger=ledger)
     world.begin(world.version())
 
@@ -142,11 +132,16 @@ def test_an_abort_that_comes_during_the_promotion_wins(tmp_path):
         world.begin(world.version(), skip_shadow=True)
         until(lambda: candidate_serves(client), "the canary began")
         ledger.before["promoted"] = abort
-        unit = 0
-        while world.traffic().active is not None:
-            assert client.score(*[ROW | {"unit": unit + i} for i in range(20)]).status_code == 200
-            unit += 20
-            assert unit < 20_000
+        assert client.score(*[ROW | {"unit": unit} for unit in range(40)]).status_code == 200
+
+        def enough():
+            tally = ledger.evidence("pump", "rollout-2").get(("canary:0", "candidate"))
+            return tally is not None and tally.answers >= 10
+
+        until(enough, "there is evidence enough to promote it")
+        assert world.traffic().active is not None
+        world.ports.clock.ahead = timedelta(hours=1)
+        until(lambda: world.traffic().active is None, "it was to be promoted")
         traffic = world.traffic()
         assert (traffic.champion.version, traffic.rollout.phase) == ("1", Phase.ROLLED_BACK)
         assert traffic.rollout.reason == "looks odd"
@@ -215,29 +210,27 @@ def test_poison_rows_take_back_neither_a_candidate_nor_a_fresh_champion(world):
 
 @pytest.mark.parametrize("back", [timedelta(seconds=20), timedelta(hours=2)])
 def test_a_clock_set_back_during_the_canary_neither_stops_it_nor_hurries_it(tmp_path, back):
-    clock = ShiftedClock()
     config = model_config(canary={"steps": [0.5], "step_duration": "30s", "min_samples": 10})
     world = make_world(tmp_path, config)
-    world.ports = replace(world.ports, clock=clock)
+    clock = world.ports.clock
     world.begin(world.version())
     with serving(world) as client:
         client.ready()
         world.begin(world.version(), skip_shadow=True)
         until(lambda: candidate_serves(client), "the canary began")
-        clock.offset = -back
+        clock.ahead = -back
         for unit in range(100):
             assert client.score(ROW | {"unit": unit}).status_code == 200
         assert world.traffic().rollout.phase is Phase.CANARY
         if back > timedelta(minutes=1):
             until(lambda: "clock" in kinds(world), "the phase is timed from the new time on")
-        clock.offset += timedelta(seconds=31) + (back if back < timedelta(minutes=1) else timedelta(0))
-        until(lambda: world.traffic().champion.version == "2", "it was promoted when its time was over", 20)
+        clock.ahead += timedelta(seconds=31) + (back if back < timedelta(minutes=1) else timedelta(0))
+        until(lambda: world.traffic().champion.version == "2", "it was promoted when its time was over")
 
 
 def test_a_clock_set_back_during_the_shadow_does_not_end_it(tmp_path):
-    clock = ShiftedClock()
     world = make_world(tmp_path)
-    world.ports = replace(world.ports, clock=clock)
+    clock = world.ports.clock
     world.begin(world.version())
     with serving(world) as client:
         client.ready()
@@ -245,22 +238,21 @@ def test_a_clock_set_back_during_the_shadow_does_not_end_it(tmp_path):
         traffic = world.traffic()
         step = enter(traffic, traffic.rollout, Phase.SHADOW, clock.now(), "begun")
         world.ports.ledger.write(step.traffic, kind=step.kind, reason="", by="test", at=clock.now())
-        clock.offset = -timedelta(days=1)
+        clock.ahead = -timedelta(days=1)
         until(lambda: "clock" in kinds(world), "the phase is timed from the new time on")
         assert world.traffic().rollout.phase is Phase.SHADOW
         assert abs(world.traffic().rollout.entered_at - clock.now()) < timedelta(seconds=10)
 
 
 def test_a_fresh_champion_is_watched_although_the_clock_was_set_back(tmp_path):
-    clock = ShiftedClock()
     world = make_world(tmp_path)
-    world.ports = replace(world.ports, clock=clock)
+    clock = world.ports.clock
     world.begin(world.version())
     with serving(world) as client:
         client.ready()
         bad = world.version(raises=True)
         assert client.order("models/pump/promote", {"version": bad.version}).status_code == 200
-        clock.offset = -timedelta(hours=3)
+        clock.ahead = -timedelta(hours=3)
         for _ in range(6):
             assert client.score().status_code == 200
-        until(lambda: world.traffic().champion.version == "1", "it was taken back", 5)
+        until(lambda: world.traffic().champion.version == "1", "it was taken back")

@@ -108,7 +108,7 @@ def test_from_its_cache_alone_it_serves_shadows_logs_and_drains(home):
         stderr=subprocess.STDOUT,
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as http:
             body = {"inputs": {"a": frame["a"].tolist()[:50], "b": frame["b"].tolist()[:50]}}
             answer = wait_for(lambda: http.post("/invocations", json=body), process, home)
             assert (
@@ -132,7 +132,7 @@ def test_from_its_cache_alone_it_serves_shadows_logs_and_drains(home):
             assert "Homeostat gateway" in http.get("/").text
             assert http.get("/models").json()["models"][0]["phase"] == "shadow"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) in (0, -signal.SIGTERM)
+        assert process.wait(60) in (0, -signal.SIGTERM)
     finally:
         if process.poll() is None:
             process.kill()

@@ -301,7 +301,7 @@ def test_mlflows_own_clients_work_unchanged(served, monkeypatch):
     assert isinstance(caught.value, (MlflowException, OSError))
     host, port = client.url.removeprefix("http://").split(":")
     scoring = ScoringServerClient(host, port)
-    scoring.wait_server_ready(timeout=5)
+    scoring.wait_server_ready(timeout=60)
     assert scoring.get_version()
     answer = scoring.invoke(pd.DataFrame(ROWS), params={"temperature": 0.5})  # its NaN is written as such
     assert answer.get_predictions()[0].tolist() == [1.0, 0.0]

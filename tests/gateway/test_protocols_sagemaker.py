@@ -53,7 +53,7 @@ def test_a_request_in_flight_at_sigterm_is_answered_and_logged_and_the_process_e
         [ROOT / "infra" / "image" / "serve"], env=os.environ | env, stdout=log, stderr=subprocess.STDOUT
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as asked:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as asked:
             not_yet = wait_for_answer(lambda: asked.get("/ping"), process, tmp_path)
             assert not_yet.status_code == 503  # nothing was promoted yet
             enter(ports.ledger, config, champion, begun)

@@ -182,10 +182,10 @@ def test_all_that_is_not_a_200_with_an_answer_has_failed(gateway):
         1: PlainTextResponse("busy", status_code=503),
         2: PlainTextResponse("hello"),
         3: JSONResponse({"predictions": [1, 2]}),
-        4: 1.5,
+        4: 4.0,  # longer than is waited for, and that is longer than a busy machine stalls
     }
     gateway.fault = odd.get
-    report = replay(make_rows(10), CONFIG, gateway.url, concurrency=1, timeout=0.5)
+    report = replay(make_rows(10), CONFIG, gateway.url, concurrency=1, timeout=2.0)
     assert (report.sent, report.failed, report.labels) == (10, 5, 5)
     assert {"status 404: no such model", "status 503: busy", "2 predictions for 1 rows"} <= set(
         report.problems

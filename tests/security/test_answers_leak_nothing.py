@@ -66,7 +66,7 @@ def failing(tmp_path_factory):
 
 
 def ask(client, method, path, body, headers):
-    connection = http.client.HTTPConnection(client.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(client.url.removeprefix("http://"), timeout=30)
     try:
         connection.request(method, path, body=body, headers={"Content-Type": "application/json", **headers})
         answer = connection.getresponse()

@@ -114,7 +114,7 @@ def raw(client, method, path, *headers, body=b""):
     import socket
 
     host, port = client.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as sock:
+    with socket.create_connection((host, int(port)), timeout=30) as sock:
         lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", "Connection: close"]
         sock.sendall("\r\n".join([*lines, *headers, "", ""]).encode("latin-1") + body)
         answer = b""
@@ -247,7 +247,7 @@ def test_a_request_id_that_is_none_never_comes_back(closed, value):
     import socket
 
     host, port = client.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as sock:
+    with socket.create_connection((host, int(port)), timeout=30) as sock:
         head = (
             "POST /models/pump/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n"
         )
