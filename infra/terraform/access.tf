@@ -305,6 +305,18 @@ data "aws_iam_policy_document" "airflow" {
   }
 
   statement {
+    sid       = "HandOnTags"
+    actions   = ["ecs:TagResource"]
+    resources = ["${local.tasks}/*"] # tasks of this one cluster, whose ids are made as they start
+
+    condition {
+      test     = "StringEquals"
+      variable = "ecs:CreateAction"
+      values   = ["RunTask"]
+    }
+  }
+
+  statement {
     sid       = "FollowTraining"
     actions   = ["ecs:DescribeTasks", "ecs:StopTask"]
     resources = ["${local.tasks}/*"] # tasks of this one cluster, whose ids are made as they start

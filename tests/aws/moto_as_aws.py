@@ -1,5 +1,5 @@
-"""moto's server, with answers as AWS gives them: Terraform would take two of moto's for a change, and one
-keeps everybody out of a bucket that wants TLS.
+"""moto's server, with answers as AWS gives them: Terraform would take two of moto's for a change, one keeps
+everybody out of a bucket that wants TLS, and one lets no lock be lifted from a bucket that holds something.
 
 Run as a program; takes the arguments of ``moto_server``.
 """
@@ -11,12 +11,12 @@ from typing import Any
 
 from moto.awslambda.models import LambdaFunction
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
+from moto.s3.models import S3Backend
 from moto.server import main
 from moto.sqs.models import Queue
 
 _attributes = Queue.attributes.fget  # type: ignore[attr-defined]
 _configuration = LambdaFunction.get_configuration
-_permitted = IAMPolicyStatement.is_action_permitted
 _permitted = IAMPolicyStatement.is_action_permitted
 
 
@@ -37,16 +37,31 @@ def _only_what_was_set(function: LambdaFunction, *args: Any, **kwargs: Any) -> d
 
 
 def _unless_only_without_tls(statement: IAMPolicyStatement, *args: Any, **kwargs: Any) -> PermissionResult:
-    """AWS passes over a statement whose condition does not hold, where moto denies; loopback counts as TLS."""
+    """AWS passes over a statement whose condition does not hold; loopback counts as TLS."""
     condition = statement._statement.get("Condition", {})
     if condition.get("Bool", {}).get("aws:SecureTransport") == "false":
         return PermissionResult.NEUTRAL
     return _permitted(statement, *args, **kwargs)
 
 
+def _lock(
+    backend: S3Backend,
+    bucket_name: str,
+    lock_enabled: bool,
+    mode: str | None = None,
+    days: int | None = None,
+    years: int | None = None,
+) -> None:
+    """AWS sets and lifts a bucket's default lock whatever is in it; objects keep the lock that they got."""
+    bucket = backend.get_bucket(bucket_name)
+    bucket.object_lock_enabled = bucket.object_lock_enabled or lock_enabled
+    bucket.default_lock_mode, bucket.default_lock_days, bucket.default_lock_years = mode, days, years
+
+
 Queue.attributes = property(_compact)  # type: ignore[assignment,method-assign]
 LambdaFunction.get_configuration = _only_what_was_set  # type: ignore[method-assign]
 IAMPolicyStatement.is_action_permitted = _unless_only_without_tls  # type: ignore[method-assign]
+S3Backend.put_object_lock_configuration = _lock  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()
