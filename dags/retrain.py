@@ -6,7 +6,7 @@ Started by the drift asset, or by hand with the form.
 from airflow.sdk import DAG, Param
 from airflow.sdk.bases.operator import chain
 
-from homeostat.config import Settings
+from homeostat.config import ModelConfig, Settings
 from homeostat_airflow.operators import (
     AssembleOperator,
     CanaryOperator,
@@ -62,6 +62,15 @@ FORM = {
     ),
 }
 
+
+def _train(model: ModelConfig) -> TrainOperator:
+    if model.training.runs_on == "airflow":
+        return TrainOperator(task_id="train", model=model.name)
+    from homeostat_airflow.fargate import FargateTrainOperator  # imports Amazon's provider
+
+    return FargateTrainOperator(task_id="train", model=model.name)
+
+
 for model in Settings.from_env().each_model():
     if isinstance(model, tuple):
         dag = broken("retrain", *model)
@@ -83,7 +92,7 @@ for model in Settings.from_env().each_model():
             name = {"model": model.name}
             steps = [
                 AssembleOperator(task_id="assemble", **name),
-                TrainOperator(task_id="train", **name),
+                _train(model),
                 ValidateOperator(task_id="validate", **name),
                 GateOperator(task_id="gate", **name),
                 RegisterOperator(task_id="register", **name),
