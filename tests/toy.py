@@ -112,7 +112,7 @@ def serve(config, ports, rows, *, labels=True, gateway="g1", extra=None):
         "key": list(rows["unit"]),
         "extra": [extra] * len(rows),
         "prediction": list(answers.prediction),
-        "confidence": list(answers.confidence),
+        "confidence": None if answers.confidence is None else list(answers.confidence),
         **{f"x.{name}": list(rows[name]) for name in config.feature_names},
     }
     log.write_predictions(ports.store, config, gateway, 1, columns)

@@ -1,4 +1,4 @@
-"""What every History promises, held against the fake and a real MLflow server."""
+"""What every History promises, held against the fake, the store's and a real MLflow server."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from homeostat.adapters import history_mlflow
+from homeostat.adapters import detector_history, history_mlflow, open_store
 from homeostat.adapters.history_memory import MemoryHistory
 from homeostat.adapters.history_mlflow import MlflowHistory
-from homeostat.config.errors import Unavailable
+from homeostat.adapters.history_store import StoreHistory
+from homeostat.adapters.store_memory import MemoryStore
+from homeostat.config.errors import ConfigError, Unavailable
 from homeostat.trigger import WindowRecord
 
 if TYPE_CHECKING:
@@ -22,10 +24,14 @@ END = datetime(2012, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=["memory", "mlflow"])
+@pytest.fixture(params=["memory", "store", "s3", "mlflow"])
 def history(request: pytest.FixtureRequest) -> History:
     if request.param == "memory":
         return MemoryHistory()
+    if request.param == "store":
+        return detector_history(MemoryStore())
+    if request.param == "s3":
+        return detector_history(open_store(f"s3://{request.getfixturevalue('s3_server').bucket}/history"))
     return MlflowHistory(request.getfixturevalue("mlflow_server"))
 
 
@@ -127,3 +133,126 @@ def test_an_experiment_deleted_by_hand_is_taken_out_of_the_bin(mlflow_server, mo
     assert history.windows(model) == []
     put(history, model, window(END + HOUR))
     assert window(END + HOUR) in history.windows(model)
+
+
+class CountingStore(MemoryStore):
+    """Counts what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def get(self, key: str) -> bytes:
+        self.asked.append(f"get {key}")
+        return super().get(key)
+
+    def list(self, prefix: str) -> list[str]:
+        self.asked.append(f"list {prefix}")
+        return super().list(prefix)
+
+
+def at(moment: datetime):
+    """A clock of the store's history that goes on by itself."""
+    return lambda: moment
+
+
+@pytest.fixture
+def counted() -> CountingStore:
+    """A month of hours, each with its report, and a cache."""
+    store = CountingStore()
+    history = StoreHistory(store, at(END))
+    for hour in range(700):
+        put(history, "pump", window(END - hour * HOUR, rows=hour))
+    assert len(StoreHistory(store, at(END)).windows("pump", since=END - 700 * HOUR)) == 700
+    store.asked.clear()
+    return store
+
+
+def test_a_month_of_hours_costs_its_listings_and_one_object(counted):
+    found = StoreHistory(counted, at(END)).windows("pump", since=END - 700 * HOUR)
+    assert [record.rows for record in found] == list(range(699, -1, -1))
+    months = [f"list history/pump/2012-{month}" for month in ("02", "03", "04")]
+    assert sorted(counted.asked) == sorted([*months, "get history/pump/cache.json"])
+
+
+def test_what_came_after_the_cache_is_read_beside_it(counted):
+    writer = StoreHistory(counted, at(END + HOUR))
+    for hour in range(1, 4):
+        put(writer, "pump", window(END + hour * HOUR, rows=7))
+    put(writer, "pump", window(END - 9 * HOUR, rows=7))
+    found = StoreHistory(counted, at(END)).windows("pump", since=END - 700 * HOUR)
+    assert [record.rows for record in found].count(7) == 5  # and hour 7 itself
+    assert len([asked for asked in counted.asked if asked.startswith("get")]) == 5
+
+
+@pytest.mark.parametrize("cache", [b"", b"[]", b"{", b'{"a": 1}', b'{"a": {"window_end": 1}}', None])
+def test_a_cache_that_is_lost_or_damaged_changes_no_answer(counted, cache):
+    if cache is None:
+        counted.delete("history/pump/cache.json")
+    else:
+        counted.put("history/pump/cache.json", cache, overwrite=True)
+    found = StoreHistory(counted, at(END)).windows("pump", since=END - 700 * HOUR)
+    assert [record.rows for record in found] == list(range(699, -1, -1))
+
+
+def test_who_may_only_read_needs_no_cache(counted, monkeypatch):
+    def refuse(*_, **__):
+        msg = "access denied"
+        raise ConfigError(msg)
+
+    counted.delete("history/pump/cache.json")
+    monkeypatch.setattr(counted, "put", refuse)
+    assert len(StoreHistory(counted, at(END)).windows("pump", since=END - 50 * HOUR)) == 51
+
+
+def test_a_record_that_cannot_be_read_gives_way_to_the_check_before_it():
+    store = MemoryStore()
+    history = StoreHistory(store)
+    put(history, "pump", window(END, rows=1))
+    put(history, "pump", window(END, rows=2))
+    newest = max(key for key in store.list("history/pump") if key.endswith(".json") and key.count("/") == 4)
+    store.put(newest, b"{", overwrite=True)
+    assert [record.rows for record in StoreHistory(store).windows("pump")] == [1]
+    store.put("history/pump/2012-03/2012-03-01T120000/readme.json", b"what is this", overwrite=True)
+    assert [record.rows for record in StoreHistory(store).windows("pump")] == [1]
+
+
+def test_a_check_that_was_cut_short_before_its_record_is_no_history():
+    class Dying(MemoryStore):
+        def put(self, key: str, data: bytes, *, overwrite: bool = False) -> None:
+            if key.endswith(".json") and "report" not in key:
+                msg = "gone"
+                raise Unavailable(msg)
+            super().put(key, data, overwrite=overwrite)
+
+    store = Dying()
+    with pytest.raises(Unavailable):
+        put(StoreHistory(store), "pump", window(END))
+    assert store.list("history/pump")
+    assert StoreHistory(store).windows("pump") == []
+
+
+def test_the_newer_record_counts_though_the_clock_went_back():
+    history = StoreHistory(MemoryStore(), iter([END + HOUR, END, END, END, END]).__next__)
+    put(history, "pump", window(END, rows=1))
+    put(history, "pump", window(END, rows=2))
+    assert [record.rows for record in history.windows("pump")] == [2]
+
+
+def test_metrics_and_artifacts_come_back_for_copying():
+    store = MemoryStore()
+    history = StoreHistory(store, at(END))
+    put(history, "pump", window(END), artifacts={"report.json": b"{}", "p/q.png": b"x"})
+    (entry,) = StoreHistory(store).entries("pump")
+    assert (entry.record, entry.recorded_at) == (window(END), END)
+    metrics, artifacts = history.read(entry)
+    assert (metrics, artifacts) == ({"psi [a=b]": 0.2}, {"report.json": b"{}", "p/q.png": b"x"})
+    store.delete(next(key for key in store.list("history/pump") if key.endswith("q.png")))
+    assert history.read(entry)[1] == {"report.json": b"{}"}
+
+
+def test_windows_that_end_within_a_second_are_told_apart():
+    history = StoreHistory(MemoryStore())
+    for micro in (0, 250_000):
+        put(history, "pump", window(END.replace(microsecond=micro), rows=micro))
+    assert [record.rows for record in history.windows("pump")] == [0, 250_000]

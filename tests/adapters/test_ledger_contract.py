@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,8 @@ import pytest
 
 from homeostat.adapters import open_ledger
 from homeostat.adapters.ledger_memory import MemoryLedger
-from homeostat.config.errors import ConfigError, StaleRevision, Unavailable
+from homeostat.adapters.store_memory import MemoryStore
+from homeostat.config.errors import ConfigError, Refused, StaleRevision, Unavailable
 from homeostat.rollout.evidence import Tally
 from homeostat.rollout.phases import Phase, Plan, Rollout, Traffic, VersionRef
 
@@ -297,3 +299,77 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
 def test_a_url_of_no_database_shows_the_right_one(url):
     with pytest.raises(ConfigError, match="sqlite:////path"):
         open_ledger(url)
+
+
+@pytest.fixture
+def published(ledger, model, tmp_path):
+    """Publish a model from this ledger, and read it back as a ledger."""
+    from homeostat import flows
+    from homeostat.adapters import PublishedLedger, fake_ports
+    from homeostat.config.model import ModelConfig
+
+    config = ModelConfig.model_validate(
+        {
+            "name": model,
+            "task": "regression",
+            "pipeline": "p.py:build",
+            "source": {"kind": "predictions"},
+            "schema": {"label": {"name": "y"}, "features": {"x": {"type": "number"}}},
+            "monitor": {"runs_on": "lambda"},
+        }
+    )
+    store = MemoryStore()
+
+    def publish() -> PublishedLedger:
+        flows.publish(config, fake_ports(start=NOW, ledger=ledger, store=store))
+        return PublishedLedger(store)
+
+    return publish
+
+
+def test_what_is_published_reads_as_the_ledger_does(ledger, model, published):
+    assert published().read(model) == Traffic(model)
+    first = write(ledger, Traffic(model, 0, VersionRef("9", "ef")))
+    second = write(ledger, full(model, first.revision))
+    write(ledger, replace(full(model, second.revision), rollout=None), at=NOW + HOUR)
+    there = published()
+    assert there.read(model) == ledger.read(model)
+    assert [event.revision for event in there.events(model)] == [1, 2]  # where the champion changed
+    assert [event.revision for event in there.events(model, since=1)] == [2]
+    assert there.events(model) == [replace(event, evidence={}) for event in ledger.events(model)[:2]]
+
+
+def test_everyone_that_was_champion_is_known_where_it_is_published(ledger, model, published):
+    from homeostat.adapters import fake_ports
+    from homeostat.flows.versions import champions
+
+    revision = 0
+    for version in ("1", "2", "2", "1", "3"):
+        revision = write(ledger, Traffic(model, revision, VersionRef(version, f"d{version}"))).revision
+    wanted = champions(fake_ports(ledger=ledger), model)
+    assert [ref.version for ref in wanted] == ["1", "2", "1", "3"]
+    assert champions(fake_ports(ledger=published()), model) == wanted
+
+
+@pytest.mark.parametrize("lease", [timedelta(minutes=7), HOUR, timedelta(days=3, minutes=11)])
+def test_who_retrains_is_published_until_the_lease_runs_out(ledger, model, published, lease):
+    assert published().holder(model, NOW) is None
+    ledger.claim(model, "t1", "run1", NOW, lease)
+    there = published()
+    assert there.holder(model, NOW + lease - timedelta(seconds=1)) == "run1"
+    assert there.holder(model, NOW + lease + timedelta(minutes=1)) is None
+    ledger.release(model, "run1")
+    assert published().holder(model, NOW) is None
+
+
+def test_what_is_published_cannot_be_written_to(model, published):
+    there = published()
+    for call in (
+        lambda: write(there, Traffic(model)),
+        lambda: there.add_evidence(model, "r", "g", NOW, {}),
+        lambda: there.evidence(model, "r"),
+        lambda: there.claim(model, "t", "h", NOW, HOUR),
+        lambda: there.release(model, "h"),
+    ):
+        with pytest.raises(Refused, match="where its database is"):
+            call()

@@ -1,0 +1,179 @@
+"""Airflow takes over what the detector leaves: records once, duels, pictures, notices; and hears silence."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from detector.detector_world import HOUR
+from homeostat import flows
+from homeostat.adapters import detector_history, fake_ports
+from homeostat.adapters.history_memory import MemoryHistory
+from homeostat.adapters.history_store import StoreHistory
+from homeostat.config.errors import Unavailable
+from homeostat.flows.publishing import load_published
+from homeostat.flows.versions import champions
+from toy import T0, notices
+
+
+@pytest.fixture
+def seen(both):
+    return detector_history(both.here.store)
+
+
+def collect(both, seen):
+    return flows.collect(both.config, both.airflow, seen)
+
+
+def test_records_are_copied_once_whole_and_in_order(both, seen):
+    both.serve(0, 8, shift=1.5)
+    both.publish()
+    for hour in (4, 5, 6):
+        both.check(hour)
+    answer = collect(both, seen)
+    assert (answer["collected"], answer["fired"]) == (3, False)
+    assert answer["window_end"] == "2026-03-02T06:00:00+00:00"
+    assert "3 new drift checks" in answer["sentence"]
+    assert "1 fired" in answer["sentence"]
+    mlflow = both.airflow.history
+    assert mlflow.windows("toy") == seen.windows("toy")
+    kept = mlflow.written["toy", T0 + 4 * HOUR]
+    assert "report.json" in kept.artifacts
+    assert {"rows", "psi.a", "fired"} <= kept.metrics.keys()
+
+    mlflow.written.clear()
+    mlflow.written["toy", T0 + 4 * HOUR] = kept
+    assert collect(both, seen)["collected"] == 2
+    before = dict(mlflow.written)
+    assert collect(both, seen)["collected"] == 0
+    assert mlflow.written == before
+
+
+def test_a_window_that_was_checked_again_is_copied_again(both, seen):
+    both.serve(0, 8)
+    both.publish()
+    both.check(4)
+    collect(both, seen)
+    both.serve(0, 4, seed=5, gateway="late")
+    both.check(4)
+    assert collect(both, seen)["collected"] == 1
+    assert [record.rows for record in both.airflow.history.windows("toy")] == [480]
+
+
+def test_the_run_has_the_picture_that_a_check_in_airflow_draws(both, seen):
+    both.serve(0, 8)
+    both.publish()
+    both.check(4)
+    airflow = replace(both.airflow, pictures=True)
+    flows.collect(both.config, airflow, seen)
+    drawn = airflow.history.written["toy", T0 + 4 * HOUR].artifacts["drift_over_time.png"]
+    local = replace(airflow, history=MemoryHistory())
+    flows.check_drift(both.config, local, T0 + 4 * HOUR)
+    assert local.history.written["toy", T0 + 4 * HOUR].artifacts["drift_over_time.png"] == drawn
+
+
+def test_former_champions_answer_the_rows_that_the_detector_could_not_give_them(both, seen):
+    both.serve(0, 12)
+    both.publish()
+    both.check(5)
+    assert both.here.store.list("standing") == []
+    collect(both, seen)
+    local = replace(both.airflow, history=MemoryHistory())
+    scored = both.here.store.get("standing/toy.json")
+    both.here.store.delete("standing/toy.json")
+    flows.check_drift(both.config, local, T0 + 5 * HOUR)
+    assert both.here.store.get("standing/toy.json") == scored
+    assert len(champions(both.airflow, "toy")) == 2
+    both.check(6)
+    assert both.here.history.windows("toy")[-1].gain is not None
+
+
+def test_mlflow_away_in_the_middle_is_made_up_for_by_the_next_run(both, seen):
+    class Away(MemoryHistory):
+        left = 1
+
+        def record(self, *args, **more):
+            self.left -= 1
+            self.down = self.left < 0
+            return super().record(*args, **more)
+
+    both.serve(0, 8, shift=1.5)
+    both.publish()
+    for hour in (4, 5):
+        both.check(hour)
+    airflow = replace(both.airflow, history=Away())
+    with pytest.raises(Unavailable):
+        flows.collect(both.config, airflow, seen)
+    airflow.history.down, airflow.history.left = False, 9
+    assert flows.collect(both.config, airflow, seen)["collected"] == 1
+    assert airflow.history.windows("toy") == seen.windows("toy")
+
+
+def test_what_is_collected_is_looked_up_no_further_back_than_a_check_looks(both, seen):
+    both.serve(0, 8)
+    both.publish()
+    both.check(4)
+    collect(both, seen)
+    asked = []
+
+    class Asked(MemoryHistory):
+        def windows(self, model, since=None):
+            asked.append(since)
+            return super().windows(model, since)
+
+    history = Asked()
+    history.written = both.airflow.history.written
+    airflow = replace(both.airflow, history=history)
+    flows.collect(both.config, airflow, seen)
+    both.airflow.clock.advance(timedelta(days=1))
+    flows.collect(both.config, airflow, seen)
+    assert asked[0] is not None
+    assert asked[1] is None, "once a day everything is compared"
+
+
+def test_notices_are_told_once_and_removed(both, seen):
+    both.publish()
+    both.check(4)
+    both.here.store.put("notices/toy/garbage.json", b"[]")
+    assert collect(both, seen)["notices"] == 2
+    assert notices(both.airflow).count("not_computable") == 1
+    assert both.airflow.notifier.sent[-1][0] == ("people",)
+    assert both.here.store.list("notices") == []
+    assert collect(both, seen)["notices"] == 0
+
+
+def test_what_is_published_is_fresh_and_mlflow_follows_the_ledger(both, seen):
+    both.airflow.registry.set_alias("toy", "previous", "2")
+    answer = collect(both, seen)
+    assert load_published(both.here.store, "toy").traffic == both.airflow.ledger.read("toy")
+    assert answer["mirrored"] == {"previous": "1"}
+    assert both.airflow.registry.aliases("toy") == {"champion": "2", "previous": "1"}
+
+
+def test_silence_is_told_after_three_periods(both):
+    clock = both.airflow.clock
+    seen = StoreHistory(both.here.store, clock.now)
+    here = replace(both.here, history=seen)
+    both.serve(0, 8)
+    first = collect(both, seen)
+    assert (first["silent"], first["window_end"]) == (False, "")
+    assert "none yet" in first["sentence"]
+    clock.advance(3 * HOUR)
+    assert not collect(both, seen)["silent"]
+    clock.advance(timedelta(seconds=1))
+    assert collect(both, seen)["silent"], "the first check never came"
+    replace(both, here=here).check(4)
+    assert not collect(both, seen)["silent"]
+    clock.advance(3 * HOUR + timedelta(seconds=1))
+    answer = collect(both, seen)
+    assert answer["silent"]
+    assert "SILENT" in answer["sentence"]
+    assert "2026-03-02 04:00" in answer["sentence"]
+
+
+def test_a_model_without_a_champion_is_not_silent(both):
+    airflow = fake_ports(start=T0)
+    seen = detector_history(airflow.store)
+    flows.collect(both.config, airflow, seen)
+    airflow.clock.advance(timedelta(days=9))
+    assert not flows.collect(both.config, airflow, seen)["silent"]
