@@ -117,6 +117,9 @@ def test_the_request_is_the_one_that_the_drift_event_would_have_made(hearing):
     end = T0.isoformat()
     assert request["trigger_id"] == f"{hearing.world.name}/{end}"
     assert (request["until"], request["reason"], request["recall"]) == (end, "sustained_drift", "")
+    other = hearing.world.retrain(**run["conf"])
+    assert other["tasks"]["assemble"] == "skipped"
+    assert "was already answered by" in other["skipped"]["assemble"], "whatever the run's id"
 
 
 def test_a_trigger_that_comes_twice_makes_one_run_and_says_so(hearing):
