@@ -19,6 +19,8 @@ _SEVERITY = {
     "promoted": "success",
     "rolled_back": "failure",
     "gate_refused": "warning",
+    "parity_refused": "warning",
+    "trigger_refused": "warning",
     "not_computable": "warning",
 }
 _FORM = 'its extra must read {"config": {"path": "slack://..."}}, with any Apprise URL as path'
