@@ -97,6 +97,7 @@ def test_the_table_fits_and_tells_what_is_alike_once(width):
     assert all(len(line) <= width for line in lines)
     text = " ".join(" ".join(lines).split())
     assert "7 models" in text
+    assert ("s3://a-bucket-with-a-long-name/and/a/prefix" in text) == (width > 100)
     assert text.count("the store is out of reach") == 1
     assert "bundle, serving" in text
     assert "-> a time server" in text

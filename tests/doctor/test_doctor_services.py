@@ -169,6 +169,7 @@ def test_a_gateway_with_troubles_is_a_warning_and_one_that_is_no_gateway_is_brok
 def test_a_gateway_that_serves_another_version_is_broken(patient, tmp_path):
     stranger = on_disk(tmp_path / "more", model_config(name="unknown-to-it"))
     ledger, now = patient.ports.ledger, datetime.now(UTC)
+    assert patient.one("serving", models=[stranger]).state == "warning"  # it has no champion either
     traffic = replace(
         ledger.read(stranger.name), champion=VersionRef("1", patient.champion.digest), promoted_at=now
     )

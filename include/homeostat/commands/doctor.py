@@ -105,14 +105,15 @@ def table(checks: Sequence[Check], width: int) -> Table:
     """
     shown = Table(box=None, padding=(0, 1, 0, 0), show_header=False, pad_edge=False)
     shown.add_column(no_wrap=True)
-    shown.add_column(overflow="fold", max_width=26 if width < _WIDE else 52)
+    room = 26 if width < _WIDE else 52
+    shown.add_column(overflow="fold", max_width=room)
     shown.add_column(overflow="fold", ratio=1)
     for together in _gathered(checks):
         check = together[0]
         mark, style = _MARKS.get(check.state, ("skipped", "dim"))
         what, sentence = Text(check.name, "bold"), Text(check.sentence)
         if len(together) == 1:
-            what.append(f" {check.about}", "not bold dim")
+            what.append(f" {_shortened(check.about, room)}", "not bold dim")
         elif check.state == "ok":
             what.append(f" {len(together)} models", "not bold dim")
             sentence = Text("all of them well")
@@ -125,6 +126,12 @@ def table(checks: Sequence[Check], width: int) -> Table:
             sentence.append(f"\n-> {check.cure}", style)
         shown.add_row(Text(mark, style), what, sentence)
     return shown
+
+
+def _shortened(text: str, room: int) -> str:
+    """An address that fits into a line: its middle says least."""
+    half = (room - 1) // 2
+    return text if len(text) <= room else f"{text[:half]}…{text[-half:]}"
 
 
 def _gathered(checks: Sequence[Check]) -> list[list[Check]]:

@@ -81,32 +81,26 @@ def look_at_version(deployment: Deployment, model: ModelConfig) -> Finding:
     if listed is None:
         msg = "the gateway shows its models only to who has a token: set HOMEOSTAT_CONTROL_TOKEN"
         raise NotLookedAt(msg)
-    if model.name not in listed:
-        return broken(
-            "the gateway does not know this model",
-            "start the gateway anew: it reads model.yaml when it starts",
-        )
-    shown = listed[model.name]
+    wanted = champion.version if champion is not None else None
+    if model.name in listed:
+        return _judge(listed[model.name], wanted)
+    cure = "start the gateway anew: it reads model.yaml when it starts"
+    if wanted is None:
+        return warning("no champion yet, and the gateway does not know this model", cure)
+    return broken("the gateway does not know this model", cure)
+
+
+def _judge(shown: dict[str, Any], wanted: str | None) -> Finding:
     serves = (shown.get("loaded") or {}).get("champion")
-    if champion is None:
-        return skipped("no champion yet") if serves is None else _another(serves, "nobody")
-    if serves == champion.version:
-        return ok(f"version {serves} serves, as the ledger says")
+    if serves == wanted:
+        return ok(f"version {serves} serves, as the ledger says") if serves else skipped("no champion yet")
     if serves is None:
-        why = (
-            (shown.get("load_errors") or {}).get(champion.version)
-            or shown.get("sentence")
-            or "no reason given"
-        )
+        why = (shown.get("load_errors") or {}).get(wanted) or shown.get("sentence") or "no reason given"
         return broken(
-            f"version {champion.version} is champion, and nothing is loaded: {why}",
+            f"version {wanted} is champion, and nothing is loaded: {why}",
             "the gateway tries again by itself; see that it reaches the store and MLflow",
         )
-    return _another(serves, f"version {champion.version}")
-
-
-def _another(serves: str, wanted: str) -> Finding:
     return broken(
-        f"version {serves} serves, and the ledger says {wanted}",
+        f"version {serves} serves, and the ledger says {f'version {wanted}' if wanted else 'nobody'}",
         "see that gateway and command line have the same HOMEOSTAT_LEDGER, and what /health says",
     )

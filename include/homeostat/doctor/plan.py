@@ -132,7 +132,7 @@ def _aws(deployment: Deployment) -> Iterator[Probe]:
     if settings.store.startswith("s3://"):
         yield Probe("bucket", settings.store, lambda: bucket.look(deployment))
     if settings.triggers:
-        yield Probe("queue", settings.triggers, lambda: queues.look(deployment))
+        yield Probe("queue", settings.triggers.rpartition("/")[2], lambda: queues.look(deployment))
         yield Probe("dead letters", settings.project, lambda: queues.look_at_dead_letters(deployment))
     if deployment.detected():
         yield Probe("failed checks", settings.project, lambda: queues.look_at_failures(deployment))
