@@ -134,3 +134,20 @@ def test_scores_are_finite_and_within_their_range(rows):
         return
     found = all_metrics("classification", truth, answer)
     assert all(0 <= value <= 1 for name, value in found.items() if name != "rows")
+
+
+@given(st.integers(0, 2**32), st.integers(2, 60), st.integers(1, 6), st.integers(2, 4))
+@settings(max_examples=60, deadline=None)
+def test_the_area_under_the_curve_is_scikit_learns_with_ties_too(seed, rows, levels, classes):
+    rng = np.random.default_rng(seed)
+    names = [str(n) for n in range(classes)]
+    truth = np.array([*names[:2], *rng.choice(names, rows)])
+    proba = rng.integers(0, levels, (len(truth), classes)) + 0.5
+    proba /= proba.sum(axis=1, keepdims=True)
+    ours = score("classification", "roc_auc", truth, truth, proba, classes=names)
+    if classes == 2:
+        wanted = metrics.roc_auc_score(truth == "1", proba[:, 1])
+    else:
+        areas = [metrics.roc_auc_score(truth == one, proba[:, int(one)]) for one in sorted(set(truth))]
+        wanted = float(np.mean(areas))
+    assert ours == pytest.approx(wanted, abs=1e-12)

@@ -40,7 +40,7 @@ _FEW = 8
 #: The cache and a warm process remember no more than that per model: two months of hours and some.
 _KEPT = 2000
 #: Who looks back further is given one listing of everything.
-_LONG = timedelta(days=400)
+_LONG = timedelta(days=120)
 
 
 @dataclass(frozen=True, slots=True)
