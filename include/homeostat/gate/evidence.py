@@ -21,7 +21,7 @@ class Evidence:
     ``champion`` is None only when there is no champion; one whose score is not known has ``{}``.
     Anything else that is not known is None. ``slices`` map ``"season=1"`` to ``{"rows", "score"}``.
     ``parity`` are differences between the two environments, as sentences: reported, not judged. Where
-    ``training.parity`` is ``required``, the run has stopped before the fit, or was forced, which is said here.
+    ``training.parity`` is ``required``, the run has stopped before the fit, or was forced, as is said here.
     """
 
     candidate: Scores = field(default_factory=dict)
