@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from homeostat.config.errors import ConfigError, NotFound, Unavailable
@@ -12,7 +13,9 @@ from homeostat.doctor import check
 from homeostat.doctor.check import NotAllowed
 
 if TYPE_CHECKING:
+    import boto3
     from botocore.config import Config
+    from botocore.loaders import Loader
     from mypy_boto3_ecs.client import ECSClient
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_s3.client import S3Client
@@ -46,7 +49,6 @@ def elsewhere(service: str = "") -> str:
 
 def s3() -> S3Client:
     """S3 as :mod:`homeostat.adapters.store_s3` speaks it."""
-    import boto3
     from botocore.config import Config
 
     other = bool(elsewhere("s3"))
@@ -55,44 +57,51 @@ def s3() -> S3Client:
         request_checksum_calculation="when_required" if other else "when_supported",
         response_checksum_validation="when_required" if other else "when_supported",
     )
-    return boto3.Session().client("s3", config=_patience().merge(style), region_name=region())
+    return _session().client("s3", config=_patience().merge(style), region_name=region())
 
 
 def sqs(url: str) -> SQSClient:
     """Queues, in the region of this one."""
-    import boto3
-
     from homeostat.adapters.triggers_sqs import region_of
 
-    return boto3.Session().client("sqs", config=_patience(), region_name=region_of(url) or region())
+    return _session().client("sqs", config=_patience(), region_name=region_of(url) or region())
 
 
 def sts() -> STSClient:
     """Who we are."""
-    import boto3
-
-    return boto3.Session().client("sts", config=_patience(), region_name=region())
+    return _session().client("sts", config=_patience(), region_name=region())
 
 
 def functions() -> LambdaClient:
     """Lambda."""
-    import boto3
-
-    return boto3.Session().client("lambda", config=_patience(), region_name=region())
+    return _session().client("lambda", config=_patience(), region_name=region())
 
 
 def schedules() -> EventBridgeSchedulerClient:
     """EventBridge Scheduler."""
-    import boto3
-
-    return boto3.Session().client("scheduler", config=_patience(), region_name=region())
+    return _session().client("scheduler", config=_patience(), region_name=region())
 
 
 def ecs() -> ECSClient:
     """Fargate."""
-    import boto3
+    return _session().client("ecs", config=_patience(), region_name=region())
 
-    return boto3.Session().client("ecs", config=_patience(), region_name=region())
+
+def _session() -> boto3.Session:
+    """A session of its own, since they may not be shared between threads; what is read from files is."""
+    import boto3
+    import botocore.session
+
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _loader())
+    return boto3.Session(botocore_session=session)
+
+
+@cache
+def _loader() -> Loader:
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 def _patience() -> Config:
@@ -107,9 +116,7 @@ def _patience() -> Config:
 
 def region() -> str:
     """The region that is asked; where none is set, the one that S3 would be asked in."""
-    import boto3
-
-    return boto3.Session().region_name or DEFAULT_REGION
+    return _session().region_name or DEFAULT_REGION
 
 
 @contextmanager
