@@ -1,8 +1,8 @@
 """What a check needs to know and only Airflow can read, laid down in the Store: published/<model>.json.
 
-The detector reads it where neither model.yaml nor the ledger's database is in reach. It is written by
-every run of ``drift_check__<model>`` and by every step of a retrain; what a gateway does by itself, a rollback for
-instance, is seen by the check after the next such run.
+The detector reads it where neither model.yaml nor the ledger's database is in reach. It is written by every
+run of ``drift_check__<model>`` and by every step of a retrain; what a gateway does by itself, a rollback for
+instance, is seen by the check after the next of these.
 """
 
 from __future__ import annotations
