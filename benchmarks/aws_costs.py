@@ -55,9 +55,10 @@ class Use:
     """What is assumed of each model, and of all of them together."""
 
     checks_an_hour: int = 1
-    seconds_a_check: float = (
-        6.0  # billed, start of the container included: it seldom is still warm an hour later
+    start_seconds: float = (
+        3.0  # billed: the container starts, imports and computes; it is seldom warm after an hour
     )
+    request_seconds: float = 0.02  # one of S3's, of which a check makes most one after the other
     flush_seconds: float = 5.0  # HOMEOSTAT_GATEWAY_FLUSH_SECONDS; traffic never rests, one worker
     window_days: int = 2  # a window of 24 h touches two of the log's days
     stored_gb: float = 5.0  # per model: log, profiles, snapshots, bundles, old versions of objects
@@ -80,14 +81,15 @@ def lines(models: int, use: Use, counts: dict[str, dict[str, float]]) -> list[tu
     pages = use.window_days * math.ceil(24 * use.files / 1000)
     writes = checks * (fixed["writes"] + max(pages - use.window_days, 0))
     reads = checks * (fixed["reads"] + per_file["reads"] * use.files / use.checks_an_hour)
+    seconds = use.start_seconds + (reads + writes) / checks * use.request_seconds
     written = models * HOURS * use.files
     polls = HOURS * 3600 / 21  # 20 s of long polling, and one of rest
     fargate = models * use.retrains * use.retrain_hours
     amounts: list[tuple[str, str, float]] = [
         (
             "Lambda, time",
-            f"{checks:,} checks x {use.seconds_a_check:g} s x 1 GB",
-            checks * use.seconds_a_check,
+            f"{checks:,} checks x {seconds:.0f} s x 1 GB",
+            checks * seconds,
         ),
         ("Lambda, calls", f"{checks:,} checks", checks),
         ("X-Ray", f"{checks:,} checks", checks),
@@ -140,8 +142,9 @@ def tables(counts: dict[str, Any], use: Use | None = None) -> str:
         f"of {use.files:.0f}: ${less[0]:,.0f} and ${less[1]:,.0f}."
     )
     assumed = (
-        f"Assumed of each model: a check an hour, {use.seconds_a_check:g} s of it billed; a gateway of one "
-        f"worker whose traffic never rests; {use.stored_gb:g} GB kept; {use.retrains} retrains a month of "
+        f"Assumed of each model: a check an hour, billed for {use.start_seconds:g} s, and "
+        f"{use.request_seconds:g} s per request of S3, one after the other; a gateway of one worker whose "
+        f"traffic never rests; {use.stored_gb:g} GB kept; {use.retrains} retrains a month of "
         f"{use.retrain_hours:g} h each; {use.kms_a_check} calls of KMS and {use.log_kb_a_check:g} KB of log "
         f"per check. Counted against moto: {counts['fixed']['reads']:.0f} reads and "
         f"{counts['fixed']['writes']:.0f} writes and listings per check, and "
