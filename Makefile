@@ -74,8 +74,8 @@ env: ## write the secrets that docker-compose.yml needs into .env; keeps those t
 	@python3 infra/compose/make_env.py .env
 
 .PHONY: bench
-bench: $(RUNTIME) $(PEERS:%=.venv-bench/%/.made) ## measure checks, rollouts and the gateway, peers beside them (ARGS=--write updates benchmarks/*.md)
-	@for script in drift calibration rollout gateway rollback; do \
+bench: $(TOOLS) $(PEERS:%=.venv-bench/%/.made) ## measure checks, rollouts, the gateway and the detector, peers beside them (ARGS=--write updates benchmarks/*.md)
+	@export PYTHONPATH=$(PYTHONPATH):tests:tests/detector; for script in drift calibration rollout gateway rollback detector; do \
 		test ! -f benchmarks/$$script.py || $(PYTHON) benchmarks/$$script.py $(ARGS) || exit 1; \
 	done
 

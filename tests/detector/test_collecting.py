@@ -131,6 +131,19 @@ def test_what_is_collected_is_looked_up_no_further_back_than_a_check_looks(both,
     assert asked[1] is None, "once a day everything is compared"
 
 
+def test_what_airflow_checked_before_is_handed_over_and_its_trigger_is_not_sent_again(both, seen):
+    both.serve(0, 8, shift=1.5)
+    answers = [flows.check_drift(both.config, both.airflow, T0 + hour * HOUR) for hour in (4, 5, 6)]
+    assert sum(answer["fired"] for answer in answers) == 1
+    before = both.airflow.history.windows("toy")
+    collect(both, seen)
+    assert seen.windows("toy") == before
+    both.check(7)
+    assert both.waiting() == []
+    assert not seen.windows("toy")[-1].fired, "the cooldown holds for whoever checks"
+    assert collect(both, seen)["collected"] == 1
+
+
 def test_notices_are_told_once_and_removed(both, seen):
     both.publish()
     both.check(4)

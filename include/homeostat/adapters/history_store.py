@@ -18,21 +18,17 @@ import math
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from homeostat.config.errors import HomeostatError, NotFound, Unavailable
+from homeostat.flows.side_by_side import side_by_side
 from homeostat.ports import Store
 from homeostat.trigger import WindowRecord
 
 logger = logging.getLogger(__name__)
-Asked = TypeVar("Asked")
-Given = TypeVar("Given")
 
-_READERS = 8
 _RECORD = re.compile(r"\d{8}T\d{12}-[0-9a-f]{12}\.json")
 _STAMP = "%Y%m%dT%H%M%S%f"
 #: So many records are read each by itself before the cache is written anew.
@@ -140,7 +136,7 @@ class StoreHistory:
         while (month.year, month.month) <= (last.year, last.month):
             months.append(f"history/{model}/{month:%Y-%m}")
             month = (month + timedelta(days=32)).replace(day=1)
-        return [key for keys in _side_by_side(self._store.list, months) for key in keys]
+        return [key for keys in side_by_side(self._store.list, months) for key in keys]
 
     def _records(self, model: str, keys: list[str]) -> Mapping[str, WindowRecord]:
         """Those of the records that can be read, by key."""
@@ -149,7 +145,7 @@ class StoreHistory:
         if len(missing) > _FEW:
             known.update(self._cached(model))
             missing = [key for key in keys if key not in known]
-        for key, record in zip(missing, _side_by_side(self._record, missing), strict=True):
+        for key, record in zip(missing, side_by_side(self._record, missing), strict=True):
             if record is not None:
                 known[key] = record
         if len(missing) > _FEW:
@@ -205,10 +201,3 @@ def _window_of(key: str) -> datetime | None:
 
 def _cache_key(model: str) -> str:
     return f"history/{model}/cache.json"
-
-
-def _side_by_side(ask: Callable[[Asked], Given], keys: list[Asked]) -> list[Given]:
-    if len(keys) < 2:
-        return [ask(key) for key in keys]
-    with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(ask, keys))

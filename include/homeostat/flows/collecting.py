@@ -15,6 +15,7 @@ from homeostat.flows.labelled import newest_labelled
 from homeostat.flows.mirror import mirror
 from homeostat.flows.monitoring import OVER_TIME, drift_over_time, look_at, lookback
 from homeostat.flows.publishing import publish
+from homeostat.flows.sending import leave_receipt
 from homeostat.flows.standing import standing
 from homeostat.flows.versions import champions
 from homeostat.ports import History, Notice, Ports
@@ -41,9 +42,10 @@ class Seen(History, Protocol):
 def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
     """Mirror and publish the ledger, and take over what the detector has left.
 
-    Its records go into MLflow: those that MLflow lacks or has differently, oldest first, once. For each
-    the champions of this model answer the newest labelled rows, as the detector loads no models. Its notices
-    are told and removed. Everything may be done again: a second run finds nothing to do.
+    It is given what was checked before it took over. Its records go into MLflow: those that MLflow lacks or
+    has differently, oldest first, once. For each the champions of this model answer the newest labelled rows,
+    as the detector loads no models. Its notices are told and removed. Everything may be done again: a second
+    run finds nothing to do.
 
     Parameters
     ----------
@@ -57,13 +59,23 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
     trigger comes by the queue), ``sentence``, and ``mirrored`` as :func:`homeostat.flows.mirror` says it.
     """
     mirrored = mirror(config, ports)
-    publish(config, ports)
     now = ports.clock.now()
     mark = _mark(ports, config) or _Mark(since=now)
     due = mark.whole_at is None or mark.newest is None or now - mark.whole_at >= _WHOLE
     since = None if due or mark.newest is None else mark.newest - lookback(config)
     entries = seen.entries(config.name, since)
-    copied = _copy(config, ports, seen, entries, since)
+    known = {record.window_end: record for record in ports.history.windows(config.name, since=since)}
+    before = [known[end] for end in sorted(known.keys() - {entry.record.window_end for entry in entries})]
+    _hand_over(
+        config, ports, seen, [record for record in before if record.window_end >= now - lookback(config)]
+    )
+    publish(config, ports)
+    copied = _copy(
+        config,
+        ports,
+        seen,
+        [entry for entry in entries if known.get(entry.record.window_end) != entry.record],
+    )
     told = _tell(config, ports)
     newest = entries[-1].record.window_end if entries else None
     whole_at = now if since is None else mark.whole_at
@@ -81,12 +93,19 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
     }
 
 
-def _copy(
-    config: ModelConfig, ports: Ports, seen: Seen, entries: Sequence[Any], since: datetime | None
-) -> list[WindowRecord]:
-    """Copy what MLflow lacks or has differently, each once its duels are scored."""
-    known = {record.window_end: record for record in ports.history.windows(config.name, since=since)}
-    news = [entry for entry in entries if known.get(entry.record.window_end) != entry.record]
+def _hand_over(config: ModelConfig, ports: Ports, seen: History, before: Sequence[WindowRecord]) -> None:
+    """Give the detector what was checked before it took over, or it would know of no cooldown.
+
+    The triggers of these windows were heard in Airflow, by the asset: they are not sent.
+    """
+    for record in before:
+        if record.fired:
+            leave_receipt(config, ports, record)
+        seen.record(config.name, record, metrics={}, artifacts={})
+
+
+def _copy(config: ModelConfig, ports: Ports, seen: Seen, news: Sequence[Any]) -> list[WindowRecord]:
+    """Copy these entries, oldest first, each once its duels are scored."""
     for entry in news:
         _score(config, ports, entry.record.window_end)
         metrics, artifacts = seen.read(entry)

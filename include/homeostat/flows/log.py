@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from homeostat.config import ModelConfig
 from homeostat.config.labels import label_texts
+from homeostat.flows.side_by_side import side_by_side
 from homeostat.ports import Store
 
 logger = logging.getLogger(__name__)
@@ -223,9 +224,9 @@ def read_labelled(
 
 def _read(store: Store, keys: Sequence[str], schema: pa.Schema, start: datetime, end: datetime) -> LogRead:
     tables, torn = [], []
-    for key in keys:
+    for key, data in zip(keys, side_by_side(store.get, keys), strict=True):
         try:
-            table = pq.read_table(io.BytesIO(store.get(key)))
+            table = pq.read_table(io.BytesIO(data))
         except (pa.ArrowInvalid, OSError) as error:
             logger.warning("%s cannot be read and is passed over: %s", key, error)
             torn.append(key)

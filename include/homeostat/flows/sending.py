@@ -31,15 +31,20 @@ def send_fired(
     there = set(ports.store.list(f"triggers/{config.name}")) if fired else set()
     sent = []
     for record in fired:
-        receipt = _receipt(config, record.window_end)
-        if receipt in there:
+        if _receipt(config, record.window_end) in there:
             continue
         message = message_for(config, record)
         triggers.send(message)
-        text = json.dumps({"trigger_id": message.trigger_id, "sent_at": ports.clock.now().isoformat()})
-        ports.store.put(receipt, text.encode(), overwrite=True)
+        leave_receipt(config, ports, record)
         sent.append(message.trigger_id)
     return sent
+
+
+def leave_receipt(config: ModelConfig, ports: Ports, record: WindowRecord) -> None:
+    """Write down that a window's trigger is on its way: it is not sent any more."""
+    trigger_id = trigger_id_of(config, record.window_end)
+    text = json.dumps({"trigger_id": trigger_id, "sent_at": ports.clock.now().isoformat()})
+    ports.store.put(_receipt(config, record.window_end), text.encode(), overwrite=True)
 
 
 def message_for(config: ModelConfig, record: WindowRecord) -> TriggerMessage:
