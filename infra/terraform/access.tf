@@ -77,7 +77,13 @@ data "aws_iam_policy_document" "detector" {
   statement {
     sid       = "KeepWhatWasFound"
     actions   = ["s3:GetObject", "s3:PutObject"]
-    resources = [for folder in ["history", "notices", "profiles", "reports", "triggers"] : "${local.store}/${folder}/*"]
+    resources = [for folder in ["history", "notices", "outcomes", "profiles", "triggers"] : "${local.store}/${folder}/*"]
+  }
+
+  statement {
+    sid       = "ReportWhatWasFound"
+    actions   = ["s3:PutObject"]
+    resources = ["${local.store}/reports/*"]
   }
 
   statement {
@@ -246,7 +252,7 @@ data "aws_iam_policy_document" "task" {
   statement {
     sid       = "KeepWhatItMade"
     actions   = ["s3:GetObject", "s3:PutObject"]
-    resources = [for folder in ["bundles", "quarantine", "retrain"] : "${local.store}/${folder}/*"]
+    resources = [for folder in ["bundles", "retrain"] : "${local.store}/${folder}/*"]
   }
 
   statement {

@@ -1,14 +1,17 @@
-"""The whole of ``infra/terraform``, applied for real to an AWS on loopback (moto, a process of its own)."""
+"""The whole of ``infra/terraform``, deployed as the README says to an AWS on loopback: moto, as a process."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,48 +19,27 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-MODULE = ROOT / "infra" / "terraform"
-REGION = "eu-central-1"
-ACCOUNT = "123456789012"
-DIGESTS = {"detector": "sha256:" + "d" * 64, "platform": "sha256:" + "a" * 64}
-MODELS = {"bike_demand": {}, "pump_fault": {"every": "15m"}}
+from aws.follow_pages import REGION
+from aws.terminal import Step
 
-#: What a module needs besides to speak with moto: laid over a copy, never written into the module itself.
-OVERRIDE = """
-provider "aws" {
-  access_key                  = "testing"
-  secret_key                  = "testing"
-  s3_use_path_style           = true
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-  skip_region_validation      = true
-
-  endpoints {
-%s
-  }
-}
-"""
-SERVICES = (
-    *("cloudwatch", "ec2", "ecr", "ecs", "iam", "kms", "lambda", "logs", "s3"),
-    *("scheduler", "secretsmanager", "sns", "sqs", "sts"),
-)
+HERE = Path(__file__).resolve().parent
+_AWS_PROVIDER = "registry.terraform.io/hashicorp/aws"
 
 
 @dataclass(frozen=True, slots=True)
 class AwsStack:
-    """What Terraform made: its outputs, and how to reach the AWS that holds it.
+    """What following the README made: Terraform's outputs, and how to reach the AWS that holds it all.
 
-    ``environment`` lets boto3 (and any process of ours) speak with it, ``airflow`` is what Terraform tells
-    Airflow's processes to set, and ``resources`` counts what is in Terraform's state.
+    ``environment`` lets boto3 (and any process of ours) speak with that AWS, ``checkout`` is the clone that
+    it was deployed from, ``steps`` is what was typed there, and ``typist`` the environment of who typed it.
     """
 
     endpoint: str
     outputs: Mapping[str, Any]
     environment: Mapping[str, str]
-    folder: Path
-    resources: int
-    seconds: float
+    checkout: Path
+    steps: Sequence[Step]
+    typist: Mapping[str, str] = field(repr=False)
     terraform: Terraform = field(repr=False)
 
     @property
@@ -65,25 +47,44 @@ class AwsStack:
         """The environment of Airflow's processes, together with the way to this AWS."""
         return {**self.environment, **self.outputs["airflow_environment"]}
 
+    @property
+    def images(self) -> dict[str, str]:
+        """The digest of each image that was pushed: detector and training."""
+        written = (self.checkout / "infra" / "terraform" / "images.auto.tfvars").read_text()
+        return dict(re.findall(r'^(\w+)_image = "\S+@(sha256:\w+)"$', written, re.MULTILINE))
+
     def client(self, name: str) -> Any:
-        """A boto3 client of this AWS."""
-        return client(self.endpoint, name)
+        """A boto3 client of this AWS, whatever the environment says."""
+        import boto3
+
+        return boto3.client(
+            name,
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+    def docker_calls(self) -> list[dict[str, Any]]:
+        """What docker was told, call by call."""
+        return [json.loads(line) for line in Path(self.typist["DOCKER_CALLS"]).read_text().splitlines()]
 
 
 @dataclass(frozen=True, slots=True)
 class Terraform:
-    """Terraform in a copy of a module, with the provider from a mirror on this machine."""
+    """Terraform in a checkout's ``infra/terraform``, or in a folder below that."""
 
     folder: Path
-    mirror: Path
-    variables: Path | None = None
+    environment: Mapping[str, str]
 
-    def __call__(self, *command: str, expect: Sequence[int] = (0,)) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *command: str, within: str = ".", expect: Sequence[int] = (0,)
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command; fails the test with what Terraform said when its answer is none of ``expect``."""
         done = subprocess.run(
             ["terraform", *command],
-            cwd=self.folder,
-            env=environment(self.mirror),
+            cwd=self.folder / within,
+            env={**self.environment, "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"},
             capture_output=True,
             text=True,
             check=False,
@@ -92,81 +93,124 @@ class Terraform:
             pytest.fail(f"terraform {' '.join(command)}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
         return done
 
-    def state(self) -> list[str]:
+    def state(self, within: str = ".") -> list[str]:
         """The address of everything that Terraform manages here, data sources aside."""
-        found = self("state", "list", expect=(0, 1)).stdout.split()
+        found = self("state", "list", within=within, expect=(0, 1)).stdout.split()
         return [address for address in found if not address.startswith("data.")]
 
 
-def environment(mirror: Path) -> dict[str, str]:
-    """What Terraform needs to work without a network and without this user's own settings."""
-    return os.environ | {
-        "CHECKPOINT_DISABLE": "1",
+class Deployment:
+    """An AWS, and somebody who deploys to it while other tests run, and takes it down again at the end."""
+
+    def __init__(self) -> None:
+        self.missing = ""
+        self._folder = Path(tempfile.mkdtemp(prefix="homeostat-aws-"))
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._following: dict[str, subprocess.Popen[bytes]] = {}
+        self._stack: AwsStack | None = None
+        mirror, self.missing = find_mirror()
+        if self.missing:
+            return
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self._typist = typist(self._folder, self.endpoint, mirror)
+        (self._folder / "environment.json").write_text(json.dumps(self._typist))
+        self._start("moto", HERE / "moto_as_aws.py", "-H", "127.0.0.1", "-p", str(port))
+        self._follow("up")
+
+    def stack(self) -> AwsStack:
+        """What the README's steps made, once they are done; skips the test, aloud, without Terraform."""
+        if self.missing:
+            pytest.skip(self.missing)
+        if self._stack is None:
+            steps = self._followed("up")
+            checkout = self._folder / "checkout"
+            terraform = Terraform(checkout / "infra" / "terraform", self._typist)
+            outputs = json.loads(terraform("output", "-json").stdout)
+            self._stack = AwsStack(
+                endpoint=self.endpoint,
+                outputs={name: each["value"] for name, each in outputs.items()},
+                environment=credentials(self.endpoint),
+                checkout=checkout,
+                steps=steps,
+                typist=self._typist,
+                terraform=terraform,
+            )
+        return self._stack
+
+    def begin_to_take_down(self) -> None:
+        """Nobody needs it any longer: let that run beside other tests, too. Neither bucket is empty then."""
+        if self._stack is None or "down" in self._following:
+            return
+        s3 = self._stack.client("s3")
+        for name in ("data_bucket", "artifact_bucket"):  # the second's objects are locked
+            bucket, key = self._stack.outputs[name], "store/log/left.parquet"
+            s3.put_object(Bucket=bucket, Key=key, Body=b"left", ChecksumAlgorithm="SHA256")
+        self._follow("down")
+
+    def taken_down(self) -> list[Step]:
+        """Take all of it down, unless that was begun; gives what was typed."""
+        self.begin_to_take_down()
+        return self._followed("down")
+
+    def stop(self) -> None:
+        """End what runs still, and remove its files."""
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self, name: str, *command: str | Path, env: Mapping[str, str] | None = None) -> Any:
+        with (self._folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *command], stdout=log, stderr=log, env=env, start_new_session=True
+            )
+        self._processes.append(process)
+        return process
+
+    def _follow(self, way: str) -> None:
+        env = os.environ | credentials(self.endpoint) | {"PYTHONPATH": str(HERE.parent)}
+        told = (str(self._folder), self.endpoint, str(self._folder / "environment.json"))
+        self._following[way] = self._start(way, HERE / "follow_pages.py", way, *told, env=env)
+
+    def _followed(self, way: str) -> list[Step]:
+        if self._following[way].wait() != 0:
+            pytest.fail(f"following the steps {way}: {(self._folder / f'{way}.log').read_text()[-8000:]}")
+        return [Step(**each) for each in json.loads((self._folder / f"{way}.json").read_text())["steps"]]
+
+
+def typist(folder: Path, endpoint: str, mirror: Path) -> dict[str, str]:
+    """The environment of a person with credentials for this AWS; nothing of this user's own settings."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    nobody = "http://127.0.0.1:9"
+    return {
+        **kept,
+        **credentials(endpoint),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "PATH": f"{folder / 'bin'}:{kept['PATH']}",
+        "DOCKER_CALLS": str(folder / "docker.jsonl"),
+        # A clone's own virtualenv would find these files by itself.
+        "PYTHONPATH": str(folder / "checkout" / "include"),
+        # Terraform without a network, and quicker than by default.
         "TF_CLI_CONFIG_FILE": os.devnull,
+        "CHECKPOINT_DISABLE": "1",
         "TF_CLI_ARGS_init": f"-plugin-dir={mirror}",
-        "TF_IN_AUTOMATION": "1",
-        "TF_INPUT": "0",
+        "TF_CLI_ARGS_apply": "-parallelism=30",
+        "TF_CLI_ARGS_destroy": "-parallelism=30",
+        # What Terraform does not know, and what is not there yet.
+        "MLFLOW_TRACKING_URI": nobody,
+        "HOMEOSTAT_GATEWAY": nobody,
+        "COLUMNS": "400",
     }
 
 
-def provider_mirror() -> Path:
-    """A folder with the AWS provider in it; without one, or without Terraform, the test is skipped, aloud."""
-    if not shutil.which("terraform"):
-        pytest.skip(
-            "terraform is not on PATH, so infra/terraform is not applied: install Terraform 1.11 or newer"
-        )
-    home = Path.home()
-    folders = [
-        *([Path(os.environ["TF_PLUGIN_MIRROR"])] if os.environ.get("TF_PLUGIN_MIRROR") else []),
-        *(home / ".terraform.d/plugins", home / ".local/share/terraform/plugins"),
-        *(Path("/usr/local/share/terraform/plugins"), Path("/usr/share/terraform/plugins")),
-        *(path.parent for path in sorted(Path("/opt").glob("*/registry.terraform.io"))),
-    ]
-    for folder in folders:
-        if any(folder.glob("registry.terraform.io/hashicorp/aws/*/*")):
-            return folder
-    pytest.skip(
-        "no mirror of the AWS provider, so infra/terraform is not applied: "
-        "`cd infra/terraform && terraform providers mirror FOLDER` makes one; name it in TF_PLUGIN_MIRROR"
-    )
-
-
-@contextlib.contextmanager
-def moto_process(port: int, log: Path) -> Iterator[str]:
-    """moto on loopback as a process of its own; stopped at the end."""
-    import requests
-
-    endpoint = f"http://127.0.0.1:{port}"
-    with log.open("wb") as out:
-        server = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("moto_as_aws.py"), "-H", "127.0.0.1", "-p", str(port)],
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            with contextlib.suppress(requests.ConnectionError):
-                # A function is only described here; the tests call its handler themselves.
-                settings = {"lambda": {"use_docker": False}}
-                requests.post(f"{endpoint}/moto-api/config", json=settings, timeout=10).raise_for_status()
-                break
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"moto did not start:\n{log.read_text()[-2000:]}")
-            time.sleep(0.1)
-        yield endpoint
-    finally:
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait(10)
-
-
 def credentials(endpoint: str) -> dict[str, str]:
-    """The environment in which boto3 speaks with this AWS."""
+    """The environment in which boto3, and Terraform's provider, speak with this AWS."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "testing",
@@ -175,67 +219,37 @@ def credentials(endpoint: str) -> dict[str, str]:
     }
 
 
-def client(endpoint: str, name: str) -> Any:
-    """A boto3 client of the AWS at this address, whatever the environment says."""
-    import boto3
-
-    return boto3.client(
-        name,
-        endpoint_url=endpoint,
-        region_name=REGION,
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
+def find_mirror() -> tuple[Path, str]:
+    """A folder with the AWS provider in it; or else what is missing, and what helps."""
+    if not shutil.which("terraform"):
+        return (
+            Path(),
+            "terraform is not on PATH, so infra/terraform is not applied: install Terraform 1.11 or newer",
+        )
+    for folder in _mirrors():
+        if any(folder.glob(f"{_AWS_PROVIDER}/*/*")) or any(folder.glob(f"{_AWS_PROVIDER}/*.zip")):
+            return folder, ""
+    return Path(), (
+        "no mirror of the AWS provider, so infra/terraform is not applied: "
+        "`cd infra/terraform && terraform providers mirror FOLDER` makes one; name it in TF_PLUGIN_MIRROR"
     )
 
 
-def copy_module(folder: Path, endpoint: str, module: Path = MODULE) -> Path:
-    """Copy a module to where Terraform may write, told to speak with this AWS."""
-    shutil.copytree(
-        module,
-        folder,
-        ignore=shutil.ignore_patterns(".terraform", "*.tfstate*", "*.tfvars", "images"),
-    )
-    lines = "\n".join(f'    {service} = "{endpoint}"' for service in SERVICES)
-    (folder / "moto_override.tf").write_text(OVERRIDE % lines)
-    return folder
-
-
-def variables(endpoint: str, **more: Any) -> dict[str, Any]:
-    """Values for the module's variables, with the network that moto's account comes with."""
-    ec2 = client(endpoint, "ec2")
-    vpc = next(each["VpcId"] for each in ec2.describe_vpcs()["Vpcs"] if each["IsDefault"])
-    subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]
-    registry = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
-    return {
-        "project": "homeostat-test",
-        "region": REGION,
-        "models": MODELS,
-        "vpc_id": vpc,
-        "subnet_ids": sorted(each["SubnetId"] for each in subnets)[:2],
-        "mlflow_tracking_uri": "http://127.0.0.1:5000",
-        "detector_image": f"{registry}/homeostat-test-detector@{DIGESTS['detector']}",
-        "training_image": f"{registry}/homeostat-test-platform@{DIGESTS['platform']}",
-        "artifact_lock_days": 30,
-        "destroy_data": True,
-        **more,
-    }
-
-
-def apply(folder: Path, endpoint: str, mirror: Path, **more: Any) -> AwsStack:
-    """Apply the module to this AWS from nothing."""
-    terraform = Terraform(copy_module(folder, endpoint), mirror)
-    (folder / "test.auto.tfvars.json").write_text(json.dumps(variables(endpoint, **more)))
-    terraform("init")
-    begun = time.monotonic()
-    terraform("apply", "-auto-approve", "-parallelism=30")
-    seconds = time.monotonic() - begun
-    outputs = json.loads(terraform("output", "-json").stdout)
-    return AwsStack(
-        endpoint=endpoint,
-        outputs={name: each["value"] for name, each in outputs.items()},
-        environment=credentials(endpoint),
-        folder=folder,
-        resources=len(terraform.state()),
-        seconds=seconds,
-        terraform=terraform,
-    )
+def _mirrors() -> Iterator[Path]:
+    """Where this user says that one is, where Terraform itself looks, and where machines tend to have one."""
+    for name in ("TF_PLUGIN_MIRROR", "TF_PLUGIN_CACHE_DIR"):
+        if os.environ.get(name):
+            yield Path(os.environ[name])
+    for settings in (Path(os.environ.get("TF_CLI_CONFIG_FILE") or "~/.terraformrc"), Path("~/.terraformrc")):
+        with contextlib.suppress(OSError):
+            for path in re.findall(
+                r'^\s*(?:path|plugin_cache_dir)\s*=\s*"(.+)"', settings.expanduser().read_text(), re.MULTILINE
+            ):
+                yield Path(path).expanduser()
+    yield from (Path("~/.terraform.d/plugins").expanduser(), Path("~/.terraform.d/plugin-cache").expanduser())
+    data = [os.environ.get("XDG_DATA_HOME") or "~/.local/share"]
+    data += (os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share").split(":")
+    yield from (Path(each).expanduser() / "terraform" / "plugins" for each in data)
+    for place in ("/opt", "/srv", "/var/lib", "/usr/local"):
+        for depth in ("*", "*/*"):
+            yield from (path.parent for path in sorted(Path(place).glob(f"{depth}/registry.terraform.io")))

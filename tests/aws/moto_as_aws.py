@@ -1,5 +1,6 @@
 """moto's server, with answers as AWS gives them: Terraform would take two of moto's for a change, one keeps
-everybody out of a bucket that wants TLS, and one lets no lock be lifted from a bucket that holds something.
+everybody out of a bucket that wants TLS, one lets no lock be lifted from a bucket that holds something, and
+one cannot clear a bucket in which something was deleted.
 
 Run as a program; takes the arguments of ``moto_server``.
 """
@@ -11,7 +12,7 @@ from typing import Any
 
 from moto.awslambda.models import LambdaFunction
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
-from moto.s3.models import S3Backend
+from moto.s3.models import FakeDeleteMarker, S3Backend
 from moto.server import main
 from moto.sqs.models import Queue
 
@@ -62,6 +63,7 @@ Queue.attributes = property(_compact)  # type: ignore[assignment,method-assign]
 LambdaFunction.get_configuration = _only_what_was_set  # type: ignore[method-assign]
 IAMPolicyStatement.is_action_permitted = _unless_only_without_tls  # type: ignore[method-assign]
 S3Backend.put_object_lock_configuration = _lock  # type: ignore[method-assign]
+FakeDeleteMarker.dispose = lambda _: None  # moto calls it on whatever a version is, and a marker has no bytes
 
 if __name__ == "__main__":
     main()

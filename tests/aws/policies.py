@@ -23,6 +23,11 @@ def statements(policy: Mapping[str, Any]) -> Iterable[tuple[str, list[str], list
         yield each.get("Sid", ""), _listed(each["Action"]), _listed(each["Resource"])
 
 
+def statements_of(policy: Mapping[str, Any], action: str) -> list[Mapping[str, Any]]:
+    """The statements that speak of an action."""
+    return [each for each in policy["Statement"] if _matches(each["Action"], action)]
+
+
 def _matches(patterns: str | list[str], text: str) -> bool:
     return any(fnmatchcase(text, pattern) for pattern in _listed(patterns))
 

@@ -9,13 +9,14 @@ import subprocess
 
 import pytest
 
-from aws.aws_stack import DIGESTS, MODELS, MODULE, Terraform, copy_module, variables
+from aws.checkout import ROOT
+from aws.follow_pages import MODELS, PROJECT
 from homeostat.config.fargate import Fargate
 from homeostat.detector import metrics
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-PROJECT = "homeostat-test"
+MODULE = ROOT / "infra" / "terraform"
 
 
 def test_the_code_is_formatted():
@@ -30,16 +31,14 @@ def test_the_code_is_formatted():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("module", [MODULE, MODULE / "images"], ids=["root", "images"])
-def test_the_code_is_valid_and_its_lock_holds(module, mirror, aws_endpoint, tmp_path):
-    folder = copy_module(tmp_path / "module", aws_endpoint, module)
-    locked = (folder / ".terraform.lock.hcl").read_text()
-    terraform = Terraform(folder, mirror)
-    terraform("init", "-lockfile=readonly")
-    found = json.loads(terraform("validate", "-json").stdout)
+@pytest.mark.parametrize("module", [".", "images"], ids=["root", "images"])
+def test_the_code_is_valid_and_its_lock_holds(aws_stack, module):
+    """``terraform init`` was one of the steps: it has changed nothing that git knows."""
+    found = json.loads(aws_stack.terraform("validate", "-json", within=module).stdout)
     assert found["valid"]
     assert found["diagnostics"] == []
-    assert (folder / ".terraform.lock.hcl").read_text() == locked
+    locked = MODULE / module / ".terraform.lock.hcl"
+    assert (aws_stack.terraform.folder / module / locked.name).read_text() == locked.read_text()
 
 
 def test_every_variable_and_output_is_described():
@@ -53,20 +52,17 @@ def test_every_variable_and_output_is_described():
         assert [block for block in blocks if "description" not in block[1]] == []
 
 
-def test_wrong_values_are_refused_with_what_would_be_right(mirror, aws_endpoint, tmp_path):
-    folder = copy_module(tmp_path / "module", aws_endpoint)
-    wrong = variables(
-        aws_endpoint,
-        project="My Project",
-        models={"bike demand": {}, "pump_fault": {"every": "7m"}},
-        detector_image="123456789012.dkr.ecr.eu-central-1.amazonaws.com/homeostat-detector:latest",
-        artifact_lock_days=-1,
-        detector_concurrency=0,
-    )
-    (folder / "test.auto.tfvars.json").write_text(json.dumps(wrong))
-    terraform = Terraform(folder, mirror)
-    terraform("init")
-    said = " ".join(terraform("plan", "-no-color", expect=(1,)).stderr.replace("│", " ").split())
+def test_wrong_values_are_refused_with_what_would_be_right(aws_stack, tmp_path):
+    wrong = {
+        "project": "My Project",
+        "models": {"bike demand": {}, "pump_fault": {"every": "7m"}},
+        "detector_image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/homeostat-detector:latest",
+        "artifact_lock_days": -1,
+        "detector_concurrency": 0,
+    }
+    (tmp_path / "wrong.tfvars.json").write_text(json.dumps(wrong))
+    asked = ("plan", "-no-color", "-refresh=false", f"-var-file={tmp_path / 'wrong.tfvars.json'}")
+    said = " ".join(aws_stack.terraform(*asked, expect=(1,)).stderr.replace("│", " ").split())
     for part in (
         "3 to 26 lower-case letters",
         'such as "bike_demand"',
@@ -83,17 +79,28 @@ def test_a_second_apply_changes_nothing(aws_stack):
     assert planned.returncode == 0, planned.stdout
 
 
-def test_a_model_more_is_a_schedule_and_an_alarm_more(aws_stack):
-    more = {**MODELS, "churn": {"every": "24h"}}
-    planned = aws_stack.terraform(
-        "plan", "-no-color", "-detailed-exitcode", f"-var=models={json.dumps(more)}", expect=(2,)
-    ).stdout
-    created = re.findall(r"# (\S+) will be created", planned)
-    assert created == [
+@pytest.fixture(scope="module")
+def otherwise(aws_stack):
+    """What Terraform would do about a model more and a lock less: address and what happens to it."""
+    models = {name: {"every": every} for name, every in MODELS.items()} | {"churn": {"every": "24h"}}
+    asked = ("plan", "-no-color", "-refresh=false", "-detailed-exitcode", "-var=artifact_lock_days=0")
+    said = aws_stack.terraform(*asked, f"-var=models={json.dumps(models)}", expect=(2,)).stdout
+    return re.findall(r"# (\S+) (?:will|must) be (\w+)", said)
+
+
+def test_a_model_more_is_a_schedule_and_an_alarm_more(otherwise):
+    assert [address for address, change in otherwise if change == "created"] == [
         'aws_cloudwatch_metric_alarm.silence["churn"]',
         'aws_scheduler_schedule.check["churn"]',
     ]
-    assert re.findall(r"# (\S+) will be destroyed", planned) == []
+
+
+def test_a_lock_less_destroys_no_bucket(otherwise):
+    assert [each for each in otherwise if each[1] not in {"created", "updated"}] == [
+        ("aws_s3_bucket_object_lock_configuration.artifacts[0]", "destroyed")
+    ]
+    updated = {address for address, change in otherwise if change == "updated"}
+    assert updated == {"aws_cloudwatch_dashboard.this"}  # it shows the new model
 
 
 def test_buckets_are_versioned_encrypted_private_and_cleared_up(aws_stack):
@@ -125,9 +132,6 @@ def test_artifacts_lie_under_object_lock_where_that_is_asked_for(aws_stack):
     found = s3.get_object_lock_configuration(Bucket=aws_stack.outputs["artifact_bucket"])
     rule = found["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
     assert (rule["Mode"], rule["Days"]) == ("GOVERNANCE", 30)
-    planned = aws_stack.terraform("plan", "-no-color", "-var=artifact_lock_days=0").stdout
-    changed = re.findall(r"# (\S+) (?:will|must) be (\w+)", planned)
-    assert changed == [("aws_s3_bucket_object_lock_configuration.artifacts[0]", "destroyed")]  # no bucket is
 
 
 def test_triggers_wait_an_hour_live_a_day_and_die_where_it_is_seen(aws_stack):
@@ -155,13 +159,13 @@ def test_the_detector_is_an_image_by_digest_that_knows_its_store_and_queue(aws_s
     name = aws_stack.outputs["detector_function"]
     found = functions.get_function(FunctionName=name)
     settings = found["Configuration"]
-    assert found["Code"]["ImageUri"].endswith(f"{PROJECT}-detector@{DIGESTS['detector']}")
+    assert found["Code"]["ImageUri"].endswith(f"{PROJECT}-detector@{aws_stack.images['detector']}")
     assert (settings["PackageType"], settings["MemorySize"], settings["Timeout"]) == ("Image", 1024, 300)
     assert settings["Environment"]["Variables"] == {
         "HOMEOSTAT_PROJECT": PROJECT,
         "HOMEOSTAT_STORE": aws_stack.outputs["store"],
         "HOMEOSTAT_TRIGGERS": aws_stack.outputs["trigger_queue_url"],
-        "HOMEOSTAT_IMAGE_DIGEST": DIGESTS["detector"],
+        "HOMEOSTAT_IMAGE_DIGEST": aws_stack.images["detector"],
     }
     invoked = functions.get_function_event_invoke_config(FunctionName=name)
     assert invoked["MaximumRetryAttempts"] == 2
@@ -197,11 +201,11 @@ def test_training_is_a_fargate_task_by_digest_whose_names_airflow_is_told(aws_st
     (container,) = task["containerDefinitions"]
     assert container["name"] == ecs.container
     assert container["memory"] == 16384
-    assert container["image"].endswith(f"{PROJECT}-platform@{DIGESTS['platform']}")
+    assert container["image"].endswith(f"{PROJECT}-platform@{aws_stack.images['training']}")
     assert container["logConfiguration"]["options"]["awslogs-group"] == ecs.log_group
     environment = {each["name"]: each["value"] for each in container["environment"]}
     assert environment["HOMEOSTAT_STORE"] == told["HOMEOSTAT_STORE"]
-    assert environment["HOMEOSTAT_IMAGE_DIGEST"] == DIGESTS["platform"]
+    assert environment["HOMEOSTAT_IMAGE_DIGEST"] == aws_stack.images["training"]
     (group,) = aws_stack.client("ec2").describe_security_groups(GroupIds=list(ecs.security_groups))[
         "SecurityGroups"
     ]
@@ -264,16 +268,19 @@ def test_the_dashboard_shows_every_model(aws_stack):
     assert {model for model in MODELS if f'"{model}"' in body} == set(MODELS)
 
 
-def test_destroy_leaves_nothing(aws_stack):
+def test_taking_it_down_leaves_nothing(aws_stack, aws_deployment):
     """Runs after every other test of the session: see conftest.py."""
-    data, artifacts = aws_stack.outputs["data_bucket"], aws_stack.outputs["artifact_bucket"]
-    s3 = aws_stack.client("s3")
-    for bucket in (data, artifacts):  # the second's objects are locked
-        s3.put_object(Bucket=bucket, Key="store/log/left.parquet", Body=b"left", ChecksumAlgorithm="SHA256")
-    aws_stack.terraform("destroy", "-auto-approve", "-parallelism=30")
-    assert aws_stack.terraform.state() == []
-    left = {each["Name"] for each in s3.list_buckets()["Buckets"]}
+    steps = aws_deployment.taken_down()
+    assert re.search(r"Apply complete! Resources: 0 added, 2 changed, 0 destroyed", steps[0].said), (
+        "two buckets"
+    )
+    assert all("Enter a value:" in step.said for step in steps)
+    assert aws_stack.terraform.state() == aws_stack.terraform.state(within="images") == []
+    left = {each["Name"] for each in aws_stack.client("s3").list_buckets()["Buckets"]}
     left |= set(aws_stack.client("sqs").list_queues().get("QueueUrls", []))
     left |= {each["RoleName"] for each in aws_stack.client("iam").list_roles()["Roles"]}
     left |= {each["FunctionName"] for each in aws_stack.client("lambda").list_functions()["Functions"]}
+    left |= {
+        each["repositoryName"] for each in aws_stack.client("ecr").describe_repositories()["repositories"]
+    }
     assert {name for name in left if PROJECT in name} == set()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from aws.policies import allows, statements
+from aws.follow_pages import PROJECT
+from aws.policies import allows, statements, statements_of
 from homeostat.config.fargate import Fargate
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-PROJECT = "homeostat-test"
 GET, PUT, DELETE = "s3:GetObject", "s3:PutObject", "s3:DeleteObject"
 
 #: Part, action, key in the store, whether it may.
@@ -23,10 +23,20 @@ RIGHTS = [
     ("detector", GET, "snapshots/pump/ab12.parquet", False),
     ("detector", PUT, "history/pump/2026-01/2026-01-05T070000/record.json", True),
     ("detector", PUT, "profiles/pump/ab12/2026-01-05T070000.bin", True),
+    ("detector", GET, "profiles/pump/ab12/2026-01-05T070000.bin", True),
+    ("detector", GET, "outcomes/pump/ab12/2026-01-05T070000.json", True),
+    ("detector", PUT, "outcomes/pump/ab12/2026-01-05T070000.json", True),
+    ("detector", GET, "history/pump/2026-01/2026-01-05T070000.json", True),
+    ("detector", GET, "triggers/pump/2026-01-05T070000.json", True),
     ("detector", PUT, "reports/pump/2026-01-05T070000.json", True),
+    ("detector", GET, "reports/pump/2026-01-05T070000.json", False),
     ("detector", PUT, "triggers/pump/2026-01-05T070000.json", True),
     ("detector", PUT, "notices/pump/a.json", True),
+    ("detector", GET, "notices/pump/a.json", True),
+    ("detector", GET, "collected/pump.json", False),
+    ("detector", GET, "retrain/pump/key/train.json", False),
     ("detector", PUT, "published/pump.json", False),
+    ("detector", PUT, "standing/pump.json", False),
     ("detector", PUT, "log/pump/predictions/a.parquet", False),
     ("detector", PUT, "bundles/pump/ab12/reference.bin", False),
     ("detector", DELETE, "history/pump/2026-01/2026-01-05T070000.json", False),
@@ -35,7 +45,9 @@ RIGHTS = [
     ("task", GET, "versions/pump/ab12.json", True),
     ("task", PUT, "bundles/pump/ab12/model.skops", True),
     ("task", PUT, "retrain/pump/key/train.json", True),
-    ("task", PUT, "quarantine/pump/ab12.parquet", True),
+    ("task", GET, "bundles/pump/ab12/manifest.json", True),
+    ("task", GET, "log/pump/predictions/a.parquet", False),
+    ("task", PUT, "quarantine/pump/ab12.parquet", False),
     ("task", DELETE, "bundles/pump/ab12/model.skops", True),
     ("task", PUT, "snapshots/pump/ab12.parquet", False),
     ("task", PUT, "versions/pump/ab12.json", False),
@@ -43,12 +55,15 @@ RIGHTS = [
     ("task", DELETE, "retrain/pump/key/train.json", False),
     ("gateway", GET, "bundles/pump/ab12/model.skops", True),
     ("gateway", PUT, "log/pump/predictions/a.parquet", True),
+    ("gateway", GET, "log/pump/labels/a.parquet", True),
+    ("gateway", GET, "quarantine/pump/labels/a-00000001.json", True),
     ("gateway", PUT, "quarantine/pump/labels/a-00000001.json", True),
     ("gateway", PUT, "bundles/pump/ab12/model.skops", False),
     ("gateway", GET, "snapshots/pump/ab12.parquet", False),
     ("gateway", DELETE, "log/pump/predictions/a.parquet", False),
     ("airflow", PUT, "published/pump.json", True),
     ("airflow", DELETE, "notices/pump/a.json", True),
+    ("airflow", PUT, "collected/pump.json", True),
     ("scheduler", GET, "log/pump/predictions/a.parquet", False),
     ("task-execution", GET, "snapshots/pump/ab12.parquet", False),
 ]
@@ -126,6 +141,61 @@ def test_airflow_runs_this_task_definition_and_lends_it_no_other_role(policies, 
     assert allows(airflow, "iam:PassRole", task["taskRoleArn"])
     assert allows(airflow, "iam:PassRole", task["executionRoleArn"])
     assert not allows(airflow, "iam:PassRole", f"arn:aws:iam::123456789012:role/{PROJECT}-detector")
+
+
+def test_airflow_follows_and_stops_tasks_of_this_cluster_and_finds_them_again(policies, aws_stack):
+    task = f"arn:aws:ecs:eu-central-1:123456789012:task/{PROJECT}/0123456789abcdef"
+    own = aws_stack.client("ecs").describe_clusters(clusters=[PROJECT])["clusters"][0]["clusterArn"]
+    for action in ("ecs:DescribeTasks", "ecs:StopTask"):
+        assert allows(policies["airflow"], action, task)
+        assert not allows(policies["airflow"], action, task.replace(f"/{PROJECT}/", "/another/"))
+    for action in ("ecs:DescribeTasks", "ecs:ListTasks", "ecs:RunTask", "ecs:StopTask"):
+        (statement,) = statements_of(policies["airflow"], action)
+        assert statement["Condition"] == {"ArnEquals": {"ecs:cluster": own}}
+
+
+def test_airflow_puts_tags_on_tasks_as_it_starts_them_and_on_nothing_else(policies):
+    task = f"arn:aws:ecs:eu-central-1:123456789012:task/{PROJECT}/0123456789abcdef"
+    airflow = policies["airflow"]
+    assert allows(airflow, "ecs:TagResource", task)
+    for other in (
+        task.replace(f"/{PROJECT}/", "/another/"),
+        f"arn:aws:ecs:eu-central-1:123456789012:cluster/{PROJECT}",
+        f"arn:aws:ecs:eu-central-1:123456789012:task-definition/{PROJECT}-train:1",
+    ):
+        assert not allows(airflow, "ecs:TagResource", other)
+    (statement,) = statements_of(airflow, "ecs:TagResource")
+    assert statement["Condition"] == {"StringEquals": {"ecs:CreateAction": "RunTask"}}
+    assert [
+        part for part in policies if part != "airflow" and statements_of(policies[part], "ecs:TagResource")
+    ] == []
+
+
+def test_who_touches_what_is_encrypted_may_use_the_key(policies, aws_stack):
+    keys = aws_stack.client("kms").list_aliases()["Aliases"]
+    (key,) = (each["TargetKeyId"] for each in keys if each["AliasName"] == f"alias/{PROJECT}")
+    arn = f"arn:aws:kms:eu-central-1:123456789012:key/{key}"
+    for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+        may = {part for part in policies if allows(policies[part], action, arn)}
+        assert may == set(policies) - {"task-execution"}
+
+
+def test_the_doctor_may_look_at_what_it_looks_at_with_airflows_policy(policies, aws_stack):
+    out, airflow = aws_stack.outputs, policies["airflow"]
+    here = "eu-central-1:123456789012"
+    for action, resource in (
+        ("s3:GetBucketVersioning", f"arn:aws:s3:::{out['data_bucket']}"),
+        ("s3:GetEncryptionConfiguration", f"arn:aws:s3:::{out['data_bucket']}"),
+        ("s3:GetBucketPublicAccessBlock", f"arn:aws:s3:::{out['data_bucket']}"),
+        ("sqs:GetQueueAttributes", f"arn:aws:sqs:{here}:{PROJECT}-triggers.fifo"),
+        ("sqs:GetQueueUrl", f"arn:aws:sqs:{here}:{PROJECT}-triggers-dead.fifo"),
+        ("sqs:GetQueueAttributes", f"arn:aws:sqs:{here}:{PROJECT}-detector-failures"),
+        ("lambda:GetFunctionConfiguration", f"arn:aws:lambda:{here}:function:{PROJECT}-detector"),
+        ("scheduler:GetSchedule", f"arn:aws:scheduler:{here}:schedule/{PROJECT}/bike_demand"),
+        ("ecs:DescribeClusters", f"arn:aws:ecs:{here}:cluster/{PROJECT}"),
+        ("ecs:DescribeTaskDefinition", f"arn:aws:ecs:{here}:task-definition/{PROJECT}-train:1"),
+    ):
+        assert allows(airflow, action, resource), action
 
 
 def test_stars_stand_alone_only_where_aws_knows_no_resource(policies):
