@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 
 from aws.follow_pages import REGION
+from aws.provider_mirror import find_mirror
 from aws.terminal import Step
 
 HERE = Path(__file__).resolve().parent
-_AWS_PROVIDER = "registry.terraform.io/hashicorp/aws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,39 +217,3 @@ def credentials(endpoint: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": REGION,
     }
-
-
-def find_mirror() -> tuple[Path, str]:
-    """A folder with the AWS provider in it; or else what is missing, and what helps."""
-    if not shutil.which("terraform"):
-        return (
-            Path(),
-            "terraform is not on PATH, so infra/terraform is not applied: install Terraform 1.11 or newer",
-        )
-    for folder in _mirrors():
-        if any(folder.glob(f"{_AWS_PROVIDER}/*/*")) or any(folder.glob(f"{_AWS_PROVIDER}/*.zip")):
-            return folder, ""
-    return Path(), (
-        "no mirror of the AWS provider, so infra/terraform is not applied: "
-        "`cd infra/terraform && terraform providers mirror FOLDER` makes one; name it in TF_PLUGIN_MIRROR"
-    )
-
-
-def _mirrors() -> Iterator[Path]:
-    """Where this user says that one is, where Terraform itself looks, and where machines tend to have one."""
-    for name in ("TF_PLUGIN_MIRROR", "TF_PLUGIN_CACHE_DIR"):
-        if os.environ.get(name):
-            yield Path(os.environ[name])
-    for settings in (Path(os.environ.get("TF_CLI_CONFIG_FILE") or "~/.terraformrc"), Path("~/.terraformrc")):
-        with contextlib.suppress(OSError):
-            for path in re.findall(
-                r'^\s*(?:path|plugin_cache_dir)\s*=\s*"(.+)"', settings.expanduser().read_text(), re.MULTILINE
-            ):
-                yield Path(path).expanduser()
-    yield from (Path("~/.terraform.d/plugins").expanduser(), Path("~/.terraform.d/plugin-cache").expanduser())
-    data = [os.environ.get("XDG_DATA_HOME") or "~/.local/share"]
-    data += (os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share").split(":")
-    yield from (Path(each).expanduser() / "terraform" / "plugins" for each in data)
-    for place in ("/opt", "/srv", "/var/lib", "/usr/local"):
-        for depth in ("*", "*/*"):
-            yield from (path.parent for path in sorted(Path(place).glob(f"{depth}/registry.terraform.io")))
