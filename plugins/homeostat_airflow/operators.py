@@ -84,11 +84,13 @@ class CheckDriftOperator(FlowOperator):
 
     def flow(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """Check the window that ends at the ``window_end`` parameter, or at the run's own hour."""
-        from homeostat.flows import check_drift, mirror, window_end_of
+        from homeostat.adapters import detector_history
+        from homeostat.flows import check_drift, mirror, take_back, window_end_of
 
         asked = context["params"].get("window_end") or None
         logical = context["dag_run"].logical_date
         mirror(config, ports)
+        take_back(config, ports, detector_history(ports.store))
         return check_drift(config, ports, window_end_of(config, asked or logical or ports.clock.now()))
 
 

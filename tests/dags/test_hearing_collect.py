@@ -65,3 +65,16 @@ def test_triggers_that_nobody_would_hear_turn_the_collecting_red_with_the_cure(w
     assert load_published(watched.ports.store, watched.name).traffic.champion is None, (
         "collected all the same"
     )
+
+
+def test_back_in_airflow_the_check_tells_the_function_to_stop_and_takes_over_what_it_saw(watched):
+    store = watched.ports.store
+    assert collect(watched, **QUEUE)["state"] == "success"
+    seen = WindowRecord(T0, "1", 240, "pass", 0.0, "pending", None, None)
+    detector_history(store).record(watched.name, seen, metrics={"rows": 240.0}, artifacts={})
+    path = watched.folder / "models" / watched.name / "model.yaml"
+    path.write_text(path.read_text().replace("runs_on: lambda", "runs_on: airflow"))
+    done = collect(watched)
+    assert done["tasks"]["check"] == "success", done
+    assert load_published(store, watched.name).config.monitor.runs_on == "airflow"
+    assert seen in watched.ports.history.windows(watched.name)

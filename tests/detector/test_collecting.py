@@ -10,7 +10,7 @@ from homeostat import flows
 from homeostat.adapters import detector_history, fake_ports
 from homeostat.adapters.history_memory import MemoryHistory
 from homeostat.adapters.history_store import StoreHistory
-from homeostat.config.errors import Unavailable
+from homeostat.config.errors import Refused, Unavailable
 from homeostat.flows.publishing import load_published
 from homeostat.flows.versions import champions
 from toy import T0, notices
@@ -142,6 +142,76 @@ def test_what_airflow_checked_before_is_handed_over_and_its_trigger_is_not_sent_
     assert both.waiting() == []
     assert not seen.windows("toy")[-1].fired, "the cooldown holds for whoever checks"
     assert collect(both, seen)["collected"] == 1
+
+
+@pytest.fixture
+def here(both):
+    """The model when its model.yaml says again that Airflow checks it."""
+    monitor = both.config.monitor.model_copy(update={"runs_on": "airflow"})
+    return both.config.model_copy(update={"monitor": monitor})
+
+
+def test_a_model_that_comes_back_to_airflow_is_checked_there_alone_and_its_cooldown_holds(both, seen, here):
+    both.serve(0, 9, shift=1.5, labels=False)
+    collect(both, seen)
+    both.check(4)
+    collect(both, seen)
+    assert both.check(5)["fired"]
+    assert flows.take_back(here, both.airflow, seen) == 1
+    assert "trigger_fired" in notices(both.airflow)
+    assert both.airflow.history.windows("toy") == seen.windows("toy")
+    with pytest.raises(Refused, match="out of Terraform"):
+        both.check(6)
+    assert flows.check_drift(here, both.airflow, T0 + 6 * HOUR)["reason"] == "cooldown_active"
+    assert [flows.take_back(here, both.airflow, seen) for _ in range(2)] == [0, 0]
+    assert len(both.waiting()) == 1
+
+
+def test_a_trigger_that_the_detector_never_sent_is_decided_anew_where_the_model_is_checked_now(
+    both, seen, here
+):
+    both.serve(0, 9, shift=1.5, labels=False)
+    collect(both, seen)
+    both.check(4)
+    both.here.triggers.down = True
+    with pytest.raises(Unavailable):
+        both.check(5)
+    collect(both, seen)
+    assert flows.take_back(here, both.airflow, seen) == 1
+    assert both.airflow.history.written["toy", T0 + 5 * HOUR].metrics["fired"] == 0.0
+    assert flows.check_drift(here, both.airflow, T0 + 6 * HOUR)["fired"]
+
+
+def test_taking_back_goes_on_where_it_was_broken_off(both, seen, here):
+    both.serve(0, 9)
+    both.publish()
+    both.check(4)
+    both.airflow.history.down = True
+    with pytest.raises(Unavailable):
+        flows.take_back(here, both.airflow, seen)
+    both.airflow.history.down = False
+    assert flows.take_back(here, both.airflow, seen) == 1
+    assert flows.take_back(here, both.airflow, seen) == 0
+
+
+def test_a_model_that_was_always_checked_in_airflow_is_left_alone(both, seen, here):
+    before = both.here.store.list("")
+    assert flows.take_back(here, both.airflow, seen) == 0
+    assert both.here.store.list("") == before
+
+
+def test_while_mlflow_is_away_the_detector_still_hears_who_serves(both, seen, monkeypatch):
+    collect(both, seen)
+    first = load_published(both.here.store, "toy").at
+    both.airflow.clock.advance(HOUR)
+
+    def away(_):
+        raise Unavailable("MLflow is away")
+
+    monkeypatch.setattr(both.airflow.registry, "aliases", away)
+    with pytest.raises(Unavailable):
+        collect(both, seen)
+    assert load_published(both.here.store, "toy").at == first + HOUR
 
 
 def test_notices_are_told_once_and_removed(both, seen):

@@ -1,7 +1,7 @@
 """The story in order, over ports."""
 
 from homeostat.flows.assembling import assemble
-from homeostat.flows.collecting import collect
+from homeostat.flows.collecting import collect, take_back
 from homeostat.flows.gating import judge, register
 from homeostat.flows.messages import body_of, message_of
 from homeostat.flows.mirror import mirror
@@ -42,6 +42,7 @@ __all__ = [
     "run_key",
     "send_fired",
     "settle",
+    "take_back",
     "tick",
     "train",
     "validate",

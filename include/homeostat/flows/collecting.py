@@ -1,24 +1,24 @@
-"""What Airflow's hourly run does for a model whose windows the detector checks."""
+"""What Airflow's hourly run does for a model whose windows the detector checks, or has checked until now."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from homeostat.config import ModelConfig, format_duration
-from homeostat.config.errors import NotFound
+from homeostat.config.errors import ConfigError, NotFound
 from homeostat.flows.labelled import newest_labelled
 from homeostat.flows.mirror import mirror
 from homeostat.flows.monitoring import OVER_TIME, drift_over_time, look_at, lookback
-from homeostat.flows.publishing import publish
-from homeostat.flows.sending import leave_receipt
+from homeostat.flows.publishing import load_published, publish
+from homeostat.flows.sending import leave_receipt, unsent
 from homeostat.flows.standing import standing
 from homeostat.flows.versions import champions
-from homeostat.ports import History, Notice, Ports
+from homeostat.ports import History, Notice, Ports, Store
 from homeostat.trigger import WindowRecord
 
 logger = logging.getLogger(__name__)
@@ -58,9 +58,12 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
     ``notices``, ``silent`` (the last check was made more than three periods ago), ``fired`` (False: a
     trigger comes by the queue), ``sentence``, and ``mirrored`` as :func:`homeostat.flows.mirror` says it.
     """
+    known_there = _mark(ports, config)
+    if known_there is not None:
+        publish(config, ports)  # at once: all that follows needs MLflow, which may be away
     mirrored = mirror(config, ports)
     now = ports.clock.now()
-    mark = _mark(ports, config) or _Mark(since=now)
+    mark = known_there or _Mark(since=now)
     due = mark.whole_at is None or mark.newest is None or now - mark.whole_at >= _WHOLE
     since = None if due or mark.newest is None else mark.newest - lookback(config)
     entries = seen.entries(config.name, since)
@@ -69,7 +72,8 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
     _hand_over(
         config, ports, seen, [record for record in before if record.window_end >= now - lookback(config)]
     )
-    publish(config, ports)
+    if known_there is None or "by_hand" in mirrored:
+        publish(config, ports)
     copied = _copy(
         config,
         ports,
@@ -93,6 +97,47 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
     }
 
 
+def take_back(config: ModelConfig, ports: Ports, seen: Seen) -> int:
+    """For a model that Airflow checks: where the detector did so until now, take it back.
+
+    Publishes that it is to check no more, and collects what was not collected yet, without which nobody here
+    would know of its last trigger. A window whose trigger never left counts as one that has not fired, so
+    that the next check decides anew. Returns how many records were copied.
+    """
+    told = _told(config, ports.store)
+    mark = _mark(ports, config) if told else None
+    if told == "lambda":
+        if mark is None:  # it stands until all is collected
+            mark = _Mark(since=ports.clock.now())
+            _put_mark(ports, config, mark)
+        publish(config, ports)
+    if mark is None:
+        return 0
+    since = mark.newest and mark.newest - lookback(config)
+    entries = seen.entries(config.name, since)
+    lost = unsent(config, ports.store, [entry.record for entry in entries])
+    left = [
+        replace(entry, record=replace(entry.record, fired=False)) if entry.record in lost else entry
+        for entry in entries
+    ]
+    known = {record.window_end: record for record in ports.history.windows(config.name, since=since)}
+    news = [entry for entry in left if known.get(entry.record.window_end) != entry.record]
+    copied = _copy(config, ports, seen, news)
+    _tell(config, ports)
+    ports.store.delete(_mark_key(config))
+    return len(copied)
+
+
+def _told(config: ModelConfig, store: Store) -> str:
+    """Who checks this model by what was published of it; "" when nothing was."""
+    try:
+        return load_published(store, config.name).config.monitor.runs_on
+    except NotFound:
+        return ""
+    except ConfigError:  # by another version of Homeostat, for a detector of that version
+        return "lambda"
+
+
 def _hand_over(config: ModelConfig, ports: Ports, seen: History, before: Sequence[WindowRecord]) -> None:
     """Give the detector what was checked before it took over, or it would know of no cooldown.
 
@@ -109,6 +154,7 @@ def _copy(config: ModelConfig, ports: Ports, seen: Seen, news: Sequence[Any]) ->
     for entry in news:
         _score(config, ports, entry.record.window_end)
         metrics, artifacts = seen.read(entry)
+        metrics = {**metrics, "fired": float(entry.record.fired)}
         if ports.pictures:
             picture = drift_over_time(config, ports.store, entry.record.window_end)
             artifacts = {**artifacts, OVER_TIME: picture}

@@ -8,11 +8,12 @@ once, by the queue within five minutes and by the run id of its retrain for ever
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from homeostat.config import ModelConfig
 from homeostat.flows.monitoring import lookback, trigger_id_of
-from homeostat.ports import Ports, TriggerMessage, Triggers
+from homeostat.ports import Ports, Store, TriggerMessage, Triggers
 from homeostat.trigger import RECALL, WindowRecord
 
 
@@ -27,17 +28,20 @@ def send_fired(
     now = ports.clock.now()
     start = min(now, window_end or now) - lookback(config)
     history = ports.history.windows(config.name, since=start)
-    fired = [record for record in history if record.fired]
-    there = set(ports.store.list(f"triggers/{config.name}")) if fired else set()
     sent = []
-    for record in fired:
-        if _receipt(config, record.window_end) in there:
-            continue
+    for record in unsent(config, ports.store, history):
         message = message_for(config, record)
         triggers.send(message)
         leave_receipt(config, ports, record)
         sent.append(message.trigger_id)
     return sent
+
+
+def unsent(config: ModelConfig, store: Store, history: Sequence[WindowRecord]) -> list[WindowRecord]:
+    """Those of the windows that have fired and whose trigger has left no receipt."""
+    fired = [record for record in history if record.fired]
+    there = set(store.list(f"triggers/{config.name}")) if fired else set()
+    return [record for record in fired if _receipt(config, record.window_end) not in there]
 
 
 def leave_receipt(config: ModelConfig, ports: Ports, record: WindowRecord) -> None:
