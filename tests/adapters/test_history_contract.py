@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from homeostat.adapters import detector_history, history_mlflow, open_store
+from homeostat.adapters import detector_history, history_mlflow, history_store, open_store
 from homeostat.adapters.history_memory import MemoryHistory
 from homeostat.adapters.history_mlflow import MlflowHistory
 from homeostat.adapters.history_store import StoreHistory
@@ -183,6 +183,18 @@ def test_what_came_after_the_cache_is_read_beside_it(counted):
     found = StoreHistory(counted, at(END)).windows("pump", since=END - 700 * HOUR)
     assert [record.rows for record in found].count(7) == 5  # and hour 7 itself
     assert len([asked for asked in counted.asked if asked.startswith("get")]) == 5
+
+
+def test_who_looks_back_on_more_than_a_process_remembers_reads_no_record_by_itself_either(
+    counted, monkeypatch
+):
+    monkeypatch.setattr(history_store, "_KEPT", 100)
+    counted.delete("history/pump/cache.json")
+    for cold in range(2):
+        counted.asked.clear()
+        assert len(StoreHistory(counted, at(END)).windows("pump", since=END - 700 * HOUR)) == 700
+        alone = [asked for asked in counted.asked if asked.startswith("get") and "cache" not in asked]
+        assert len(alone) == (0 if cold else 700)
 
 
 @pytest.mark.parametrize("cache", [b"", b"[]", b"{", b'{"a": 1}', b'{"a": {"window_end": 1}}', None])

@@ -33,8 +33,10 @@ _RECORD = re.compile(r"\d{8}T\d{12}-[0-9a-f]{12}\.json")
 _STAMP = "%Y%m%dT%H%M%S%f"
 #: So many records are read each by itself before the cache is written anew.
 _FEW = 8
-#: The cache and a warm process remember no more than that per model: two months of hours and some.
+#: A warm process remembers so many per model, or twice what it was asked for: two months of hours and some.
 _KEPT = 2000
+#: The cache holds no more, some 5 MB: a month of five minutes, a year of hours.
+_MOST = 10_000
 #: Who looks back further is given one listing of everything.
 _LONG = timedelta(days=120)
 
@@ -174,7 +176,7 @@ class StoreHistory:
             return {}
 
     def _keep(self, model: str, known: Mapping[str, WindowRecord]) -> None:
-        newest = sorted(known, reverse=True)[:_KEPT]
+        newest = sorted(known, reverse=True)[:_MOST]
         text = json.dumps({key: known[key].to_json() for key in newest}, allow_nan=False)
         with suppress(HomeostatError):  # for whoever may only read
             self._store.put(_cache_key(model), text.encode(), overwrite=True)
