@@ -67,6 +67,29 @@ def test_an_answer_written_twice_is_read_once_and_shadow_is_not_served(config):
     assert sorted(rows["_prediction_id"]) == ["r0", "r1", "r2"]
 
 
+def test_of_many_files_only_a_few_lie_in_memory_as_they_came(config, monkeypatch):
+    alive, most = set(), []
+
+    class Bytes(bytes):
+        def __del__(self):
+            alive.discard(id(self))
+
+    class Counting(MemoryStore):
+        def get(self, key):
+            data = Bytes(super().get(key))
+            alive.add(id(data))
+            most.append(len(alive))
+            return data
+
+    store = Counting()
+    for n in range(12):
+        log.write_predictions(store, config, "g1", n, answers(1, tag=f"r{n}-"))
+    monkeypatch.setattr(log, "_AT_ONCE", 3)
+    assert len(log.read_predictions(store, config, T0, T0 + timedelta(hours=1)).rows) == 12
+    assert len(most) == 12
+    assert max(most) <= 2 * 3
+
+
 def test_a_torn_file_is_passed_over_and_counted(config):
     store = MemoryStore()
     (first, *_) = log.write_predictions(store, config, "g1", 1, answers(1))

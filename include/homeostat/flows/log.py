@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 FEATURE = "x."
 #: Variants whose answers went to clients; ``shadow`` ones did not.
 SERVED = ("champion", "control", "candidate")
+#: Files that lie in memory as they came, before they are tables.
+_AT_ONCE = 64
 _TIME = pa.timestamp("us", tz="UTC")
 _OWN_COLUMNS = {
     "prediction_id": pa.string(),
@@ -224,14 +226,15 @@ def read_labelled(
 
 def _read(store: Store, keys: Sequence[str], schema: pa.Schema, start: datetime, end: datetime) -> LogRead:
     tables, torn = [], []
-    for key, data in zip(keys, side_by_side(store.get, keys), strict=True):
-        try:
-            table = pq.read_table(io.BytesIO(data))
-        except (pa.ArrowInvalid, OSError) as error:
-            logger.warning("%s cannot be read and is passed over: %s", key, error)
-            torn.append(key)
-            continue
-        tables.append(_to_schema(table, schema))
+    for at_once in (keys[n : n + _AT_ONCE] for n in range(0, len(keys), _AT_ONCE)):
+        for key, data in zip(at_once, side_by_side(store.get, at_once), strict=True):
+            try:
+                table = pq.read_table(io.BytesIO(data))
+            except (pa.ArrowInvalid, OSError) as error:
+                logger.warning("%s cannot be read and is passed over: %s", key, error)
+                torn.append(key)
+                continue
+            tables.append(_to_schema(table, schema))
     table = pa.concat_tables(tables) if tables else schema.empty_table()
     at = table.column("at")
     inside = pc.and_(pc.greater_equal(at, pa.scalar(start, _TIME)), pc.less(at, pa.scalar(end, _TIME)))
