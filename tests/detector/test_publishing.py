@@ -75,6 +75,23 @@ def test_a_password_of_the_source_is_not_published():
     assert plain(found.model_copy(update=left)) == plain(config)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"kind": "sql", "uri": "postgresql://db/rows?user=me&password=s3cret&x=1", "query": "select 1"},
+        {"kind": "parquet", "uri": "https://account/rows.parquet?sv=1&sig=s3cret%3D"},
+        {"kind": "sql", "uri": "duckdb://", "query": "attach 'host=db Password=s3cret'; select 1"},
+        {"kind": "sql", "uri": "duckdb://", "query": "create secret (aws_secret_access_key = 's3cret')"},
+        {"kind": "sql", "uri": "duckdb://", "query": "attach 'postgres://me:s3cret@db/rows'"},
+    ],
+)
+def test_no_secret_of_the_source_is_published_wherever_it_is_written(source):
+    ports = fake_ports(start=T0)
+    flows.publish(model(source=source), ports)
+    assert b"s3cret" not in ports.store.get("published/toy.json")
+    assert load_published(ports.store, "toy").config.source.kind == source["kind"]
+
+
 def test_publishing_again_replaces_and_says_when(both):
     both.publish()
     first = load_published(both.here.store, "toy")

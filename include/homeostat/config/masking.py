@@ -15,6 +15,12 @@ _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@'\"]*(?::[^\s@'\"]*)?
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|(?:_|^)KEY(?:_ID)?$|API_?KEY|ACCESS_?KEY")
 #: What the name of a secret, such as ``..._TOKENS_FILE``, ends with when the value only says where it lies.
 _ONLY_NAMES_IT = ("_FILE", "_PATH", "_REQUIRED", "REQUIRE_TOKEN")
+#: Parameters of a URL, or settings within a query, that are secrets: ``?password=...``, ``&sig=...``.
+_PARAMETER = re.compile(
+    r"((?:(?:passw(?:or)?d|secret|token|signature|credential|api_?key|access_?key)\w*|\b(?:sig|pwd))\s*=\s*)"
+    r"('[^']*'|\"[^\"]*\"|[^\s&;,'\"()]+)",
+    re.IGNORECASE,
+)
 _PASSWORD = re.compile(r"://[^/\s@:]*:([^\s@]+)@")
 #: Shorter values are words that texts hold anyway.
 _SHORTEST = 6
@@ -23,6 +29,11 @@ _SHORTEST = 6
 def without_userinfo(text: str) -> str:
     """The text with ``user:password@`` of every URL in it replaced by ``***@``."""
     return _USERINFO.sub(rf"\g<1>{MASK}@", text) if "://" in text else text
+
+
+def without_secrets(text: str) -> str:
+    """As :func:`without_userinfo`, and without the values of parameters that are secrets by their name."""
+    return _PARAMETER.sub(rf"\g<1>{MASK}", without_userinfo(text))
 
 
 def secrets_of(env: Mapping[str, str]) -> set[str]:

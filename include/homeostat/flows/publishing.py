@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, NotFound
-from homeostat.config.masking import without_userinfo
+from homeostat.config.masking import without_secrets
 from homeostat.ports import Event, Ledger, Ports, Store
 from homeostat.rollout import Traffic, VersionRef
 
@@ -42,8 +42,8 @@ class Published:
 def publish(config: ModelConfig, ports: Ports) -> None:
     """Write ``published/<model>.json`` over the one before.
 
-    Whole but for two things: a password in ``source.uri``, which no check reads, and the folder that
-    model.yaml lies in on this machine.
+    Whole but for two things: secrets in ``source.uri`` and ``source.query``, which no check reads, and the
+    folder that model.yaml lies in on this machine.
     """
     now = ports.clock.now()
     holder = ports.ledger.holder(config.name, now)
@@ -110,9 +110,8 @@ def key_of(model: str) -> str:
 
 def _plain(config: ModelConfig) -> dict[str, Any]:
     raw = config.model_dump(mode="json", by_alias=True)
-    if raw["source"]["uri"]:
-        raw["source"]["uri"] = without_userinfo(raw["source"]["uri"])
-    return raw
+    said = ((name, raw["source"][name]) for name in ("uri", "query"))
+    return raw | {"source": raw["source"] | {name: text and without_secrets(text) for name, text in said}}
 
 
 def _changes(ledger: Ledger, model: str) -> list[Event]:
