@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.amazon.aws.triggers.sqs import SqsSensorTrigger
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.providers.standard.operators.trigger_dagrun import (
+    XCOM_RUN_ID,
+    TriggerDagRunLink,
+    TriggerDagRunOperator,
+)
 from airflow.sdk import Asset, AssetWatcher, BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.triggers.base import TriggerEvent
@@ -22,6 +26,7 @@ from homeostat_airflow.operators import EVENT, skipped
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from airflow.models.taskinstancekey import TaskInstanceKey
     from airflow.sdk import Context
 
     from homeostat.ports import TriggerMessage
@@ -32,6 +37,11 @@ LONG_POLL = 20
 PAUSE, PAUSE_WHILE_AWAY = 1, 30
 #: More is kept of no message; message_of refuses what is longer than 8,192 characters.
 LONGEST = 10_000
+#: So much of a note fits into Airflow's database.
+LONGEST_NOTE = 1000
+#: What pages show instead of a message's number, see ``_asked``.
+_NAME = "homeostat_message"
+_NAMED = "{{ homeostat_message }}"
 
 
 class QueueTrigger(SqsSensorTrigger):
@@ -103,14 +113,34 @@ class ReadOperator(BaseOperator):
         return list({message["id"]: message for message in found}.values())
 
 
+class RetrainLink(TriggerDagRunLink):
+    """Opens the run that a message asks for."""
+
+    name = "Retrain"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The address, or nothing where there is no such run."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        there = XCom.get_value(ti_key=ti_key, key=XCOM_RUN_ID)
+        return super().get_link(operator, ti_key=ti_key) if there else ""
+
+
 class StartRetrainOperator(TriggerDagRunOperator):
     """Start the retrain that a message asks for; one that is there already is left alone, visibly."""
 
     template_fields: Sequence[str] = ("message",)  # what the queue holds is data: nothing of it is rendered
+    operator_extra_links = (RetrainLink(),)
     ui_color = "#fdf1dc"
 
     def __init__(self, *, message: Any, **kwargs: Any) -> None:
-        super().__init__(trigger_dag_id="retrain", logical_date=None, skip_when_already_exists=True, **kwargs)
+        super().__init__(
+            trigger_dag_id="retrain",
+            logical_date=None,
+            skip_when_already_exists=True,
+            map_index_template=_NAMED,
+            **kwargs,
+        )
         self.message = message
 
     def execute(self, context: Context) -> None:
@@ -120,22 +150,28 @@ class StartRetrainOperator(TriggerDagRunOperator):
 
         settings = Settings.from_env()
         try:
-            asked = _asked(self.message, settings)
+            asked = _asked(self.message, settings, context)
             settings.load_model(
                 asked.model
             )  # retrain__<model> of a model.yaml that cannot be read has no steps
         except DataError as error:
             _refuse(self.message, settings, str(error))
-            raise AirflowFailException(str(error)) from error
+            self.log.error(  # noqa: TRY400  # the sentence says it all
+                "delivery %d: given back to the queue, whose dead letters it joins after its last one",
+                self.message["attempt"],
+            )
+            raise AirflowFailException(str(error)) from None
         except HomeostatError as error:
             msg = f"{error}. The message stays on the queue and comes again after its visibility timeout."
-            raise AirflowFailException(msg) from error
+            raise AirflowFailException(msg) from None
         self.trigger_dag_id, self.trigger_run_id = run_of(asked)
         self.conf = {name: getattr(asked, name) for name in EVENT}
-        self.note = f"{asked.reason}: {asked.trigger_id}"
+        self.note = f"{asked.reason}: {asked.trigger_id}"[:LONGEST_NOTE]
         if _is_there(context, asked):
             run = f"{self.trigger_dag_id} {self.trigger_run_id}"
-            raise skipped(context, f"skipped: the run is there already, {run}")
+            context["ti"].xcom_push(key=XCOM_RUN_ID, value=self.trigger_run_id)
+            raise skipped(context, f"the run is there already: {run}")
+        self.log.info("%s has gone stale (%s): %s", asked.model, asked.reason, self.trigger_run_id)
         super().execute(context)
 
 
@@ -146,7 +182,7 @@ class DoneOperator(BaseOperator):
 
     def __init__(self, *, message: Any, **kwargs: Any) -> None:
         # A run that was there already is skipped, and its message is done with all the same.
-        super().__init__(trigger_rule=TriggerRule.NONE_FAILED, **kwargs)
+        super().__init__(trigger_rule=TriggerRule.NONE_FAILED, map_index_template=_NAMED, **kwargs)
         self.message = message
 
     def execute(self, context: Context) -> str:
@@ -155,7 +191,7 @@ class DoneOperator(BaseOperator):
         from homeostat.config import Settings
 
         settings = Settings.from_env()
-        asked = _asked(self.message, settings)
+        asked = _asked(self.message, settings, context)
         if not _is_there(context, asked):
             msg = "there is no run {} {}: the message stays on the queue".format(*run_of(asked))
             raise RuntimeError(msg)
@@ -170,10 +206,15 @@ def run_of(asked: TriggerMessage) -> tuple[str, str]:
     return f"retrain__{asked.model}", f"trigger__{readable}__{digest}"
 
 
-def _asked(message: dict[str, Any], settings: Any) -> TriggerMessage:
+def _asked(message: dict[str, Any], settings: Any, context: Context) -> TriggerMessage:
+    """Read a message, and have Airflow's pages call it by its model."""
     from homeostat.flows.messages import message_of
 
-    return message_of(message["body"], settings.model_names())
+    told = cast("dict[str, Any]", context)
+    told[_NAME] = "unreadable"
+    asked = message_of(message["body"], settings.model_names())
+    told[_NAME] = asked.model
+    return asked
 
 
 def _is_there(context: Context, asked: TriggerMessage) -> bool:

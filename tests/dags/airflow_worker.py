@@ -97,7 +97,10 @@ def runs(dag):
     """The runs of a DAG that something has asked for, oldest first."""
     with create_session() as session:
         found = session.scalars(select(dagrun.DagRun).filter_by(dag_id=dag).order_by(dagrun.DagRun.id))
-        return [{"run_id": each.run_id, "conf": each.conf, "state": str(each.state)} for each in found]
+        return [
+            {"run_id": each.run_id, "conf": each.conf, "state": str(each.state), "note": each.note}
+            for each in found
+        ]
 
 
 def receive(pause):

@@ -130,7 +130,7 @@ def test_a_trigger_that_comes_twice_makes_one_run_and_says_so(hearing):
     again = hearing.hear()
     assert again["state"] == "success", again
     assert again["tasks"]["message.start[0]"] == "skipped"
-    assert again["skipped"]["message.start[0]"].startswith("skipped: the run is there already")
+    assert again["skipped"]["message.start[0]"].startswith("the run is there already")
     assert len(hearing.runs) == 1
     assert hearing.queue.counts() == (0, 0), "a second delivery is done with as well"
 
@@ -165,6 +165,16 @@ def test_a_run_that_cannot_be_started_leaves_its_message_on_the_queue(hearing):
     assert "did you mean 'monitor'" in failed["told"][0]["text"]
     assert hearing.queue.counts() == (0, 1), "it comes again when the visibility timeout is over"
     assert hearing.runs == []
+
+
+def test_the_longest_trigger_fits_into_the_columns_of_airflows_database(hearing):
+    cause = f"{hearing.world.name}/{'é/' * 200}"
+    hearing.send(hearing.trigger(trigger_id=cause.ljust(512, "x"), reason="because " * 64))
+    assert hearing.hear()["state"] == "success"
+    (run,) = hearing.runs
+    assert len(run["note"]) == 1000
+    assert len(run["run_id"]) <= 250
+    assert run["run_id"].isascii()
 
 
 def test_events_that_came_together_share_a_run_and_each_message_counts_once(hearing):
