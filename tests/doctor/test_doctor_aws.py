@@ -333,7 +333,9 @@ def test_a_queue_with_waiting_triggers_dead_letters_or_without_a_redrive_policy(
     assert "2 triggers were given up after 3 tries" in dead.sentence
     assert f"aws sqs receive-message --queue-url {aws.dead}" in dead.cure
     aws.sqs.send_message(QueueUrl=aws.failures, MessageBody="{}")
-    assert "1 check failed for good" in aws.one("failed checks").sentence
+    failed = aws.one("failed checks")
+    assert "1 check failed for good" in failed.sentence
+    assert "invoke the detector for that window" in failed.cure
 
     standard = aws.sqs.create_queue(QueueName=f"{aws.project}-standard")["QueueUrl"]
     assert "no FIFO" in aws.one("queue", HOMEOSTAT_TRIGGERS=standard).sentence

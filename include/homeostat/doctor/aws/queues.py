@@ -70,7 +70,8 @@ def look_at_failures(deployment: Deployment) -> Finding:
         f"{deployment.settings.project}-detector-failures",
         ("check", "checks"),
         "failed for good, or never reached the detector",
-        "the message says why; once cured, run drift_check__MODEL for that window, then purge the queue",
+        "the message says why; once cured, invoke the detector for that window (the form of "
+        "drift_check__MODEL shows how), then purge the queue",
     )
 
 
