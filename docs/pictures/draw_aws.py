@@ -5,8 +5,9 @@ python docs/pictures/draw_aws.py
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
+
+from drawing import arrow, box, sheet, text
 
 WIDTH, HEIGHT = 1180, 560
 #: Left, top, width, height, title.
@@ -79,38 +80,22 @@ LABELS = (
 
 def svg() -> str:
     """The whole picture."""
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
-        '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7"',
-        'orient="auto-start-reverse"><path d="M0,0 L10,5 L0,10 z" fill="#495057"/></marker></defs>',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-    ]
+    parts = []
     for x, y, width, height, title in REGIONS:
         parts.append(
             f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="10" fill="none" stroke="#adb5bd" '
             'stroke-dasharray="6 5"/>'
         )
-        parts.append(_text(x + 14, y + 22, title, size=14, weight="bold"))
-    for points, both in ARROWS:
-        path = " L".join(f"{x},{y}" for x, y in points)
-        start = ' marker-start="url(#tip)"' if both else ""
-        parts.append(f'<path d="M{path}" fill="none" stroke="#495057"{start} marker-end="url(#tip)"/>')
+        parts.append(text(x + 14, y + 22, title, size=14, weight="bold"))
+    parts += [arrow(points, both=both) for points, both in ARROWS]
     for x, y, width, height, fill, title, lines in BOXES:
-        parts.append(
-            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8" fill="{fill}" stroke="#868e96"/>'
-        )
-        parts.append(_text(x + 12, y + 24, title, size=15, weight="bold"))
-        parts += [_text(x + 12, y + 44 + 17 * i, line, size=12) for i, line in enumerate(lines)]
+        parts += [box(x, y, width, height, fill), text(x + 12, y + 24, title, size=15, weight="bold")]
+        parts += [text(x + 12, y + 44 + 17 * i, line, size=12) for i, line in enumerate(lines)]
     for i, (folder, what) in enumerate(FOLDERS):
-        parts.append(_text(532, 132 + 22 * i, folder, size=12, weight="bold"))
-        parts.append(_text(532 + 72, 132 + 22 * i, what, size=10))
-    parts += [_text(x, y, words, size=11) for x, y, words in LABELS]
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def _text(x: int, y: int, words: str, *, size: int, weight: str = "") -> str:
-    bold = f' font-weight="{weight}"' if weight else ""
-    return f'<text x="{x}" y="{y}" font-size="{size}" fill="#212529"{bold}>{escape(words)}</text>'
+        parts.append(text(532, 132 + 22 * i, folder, size=12, weight="bold"))
+        parts.append(text(532 + 72, 132 + 22 * i, what, size=10))
+    parts += [text(x, y, words, size=11) for x, y, words in LABELS]
+    return sheet(WIDTH, HEIGHT, parts, both_ways=True)
 
 
 if __name__ == "__main__":

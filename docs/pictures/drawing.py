@@ -6,22 +6,24 @@ from collections.abc import Iterable
 from html import escape
 
 
-def sheet(width: int, height: int, parts: Iterable[str]) -> str:
-    """A whole picture, in which arrows have tips."""
+def sheet(width: int, height: int, parts: Iterable[str], *, both_ways: bool = False) -> str:
+    """A whole picture, in which arrows have tips; ``both_ways`` where some have one at either end."""
+    orient = "auto-start-reverse" if both_ways else "auto"
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
         '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7"',
-        'orient="auto"><path d="M0,0 L10,5 L0,10 z" fill="#495057"/></marker></defs>',
+        f'orient="{orient}"><path d="M0,0 L10,5 L0,10 z" fill="#495057"/></marker></defs>',
         f'<rect width="{width}" height="{height}" fill="white"/>',
     )
     return "\n".join([*head, *parts, "</svg>", ""])
 
 
-def arrow(points: Iterable[tuple[int, int]], *, dashed: bool = False) -> str:
-    """A line through the points, with a tip at the last."""
+def arrow(points: Iterable[tuple[int, int]], *, dashed: bool = False, both: bool = False) -> str:
+    """A line through the points, with a tip at the last, or at both ends."""
     path = " L".join(f"{x},{y}" for x, y in points)
     dash = ' stroke-dasharray="5 4"' if dashed else ""
-    return f'<path d="M{path}" fill="none" stroke="#495057"{dash} marker-end="url(#tip)"/>'
+    start = ' marker-start="url(#tip)"' if both else ""
+    return f'<path d="M{path}" fill="none" stroke="#495057"{dash}{start} marker-end="url(#tip)"/>'
 
 
 def box(x: int, y: int, width: int, height: int, fill: str) -> str:

@@ -85,8 +85,9 @@ def test_the_steps_name_only_files_that_are_there():
             assert (ROOT / path).exists(), path
 
 
-def test_the_picture_is_the_one_that_its_script_draws():
+def test_the_picture_is_the_one_that_its_script_draws(monkeypatch):
     script = ROOT / "docs" / "pictures" / "draw_aws.py"
+    monkeypatch.syspath_prepend(script.parent)  # as Python does it for a script
     drawn = runpy.run_path(str(script))["svg"]()
     assert script.with_name("aws.svg").read_text(encoding="utf-8") == drawn
 
