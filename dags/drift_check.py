@@ -5,7 +5,7 @@ Where model.yaml says `monitor: {runs_on: lambda}`, a function in AWS asks; its 
 
 from airflow.sdk import DAG, Param
 
-from homeostat.config import Settings
+from homeostat.config import Settings, format_duration
 from homeostat_airflow.operators import CheckDriftOperator, CollectOperator, TriggerRetrainOperator
 from homeostat_airflow.wiring import RETRIES, START, broken, schedule
 
@@ -26,11 +26,13 @@ def in_aws(name: str) -> Param:
     event = f'{{"model": "{name}", "window_end": "2026-01-05T07:00:00Z"}}'
     return Param(
         None,
-        type="null",
+        type=["null"],  # a list, or the form would want something
+        enum=[None],
+        values_display={"null": "not here"},
         title=TITLE,
-        description="A function in AWS checks this model. Re-check the past by invoking it: "
-        f"aws lambda invoke --function-name {settings.project}-detector "
-        f"--cli-binary-format raw-in-base64-out --payload '{event}' answer.json",
+        description_md="Leave it empty: a function in AWS checks this model, and what it found is collected "
+        f"here. To check a window of the past again, invoke it: `aws lambda invoke --function-name "
+        f"{settings.project}-detector --cli-binary-format raw-in-base64-out --payload '{event}' answer.json`",
     )
 
 
@@ -38,20 +40,23 @@ for model in settings.each_model():
     if isinstance(model, tuple):
         dag = broken("drift_check", *model)
     else:
+        here = model.monitor.runs_on == "airflow"
+        span = format_duration(model.monitor.window)
+        who = "Looks at" if here else "Collects what a function in AWS saw of"
         with DAG(
             f"drift_check__{model.name}",
-            description=f"Has {model.name} gone stale? Looks at the last {model.monitor.window}.",
+            description=f"Has {model.name} gone stale? {who} the last {span}.",
             doc_md=__doc__,
             schedule=schedule(model.monitor.every),
             start_date=START,
             catchup=False,
             max_active_runs=1,
             default_args=RETRIES,
-            tags=["homeostat", model.name],
+            tags=["homeostat", model.name, *([] if here else ["aws"])],
             is_paused_upon_creation=False,
-            params={"window_end": HERE if model.monitor.runs_on == "airflow" else in_aws(model.name)},
+            params={"window_end": HERE if here else in_aws(model.name)},
         ) as dag:
-            if model.monitor.runs_on == "airflow":
+            if here:
                 check = CheckDriftOperator(task_id="check", model=model.name)
                 check >> TriggerRetrainOperator(task_id="trigger_retrain", model=model.name)
             else:

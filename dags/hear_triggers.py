@@ -25,7 +25,7 @@ if settings.triggers:
         start_date=START,
         catchup=False,
         default_args=RETRIES,
-        tags=["homeostat"],
+        tags=["homeostat", "aws"],
         is_paused_upon_creation=False,  # a paused consumer loses asset events
     ):
 

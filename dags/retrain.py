@@ -85,7 +85,7 @@ for model in Settings.from_env().each_model():
             max_active_runs=4,  # a second run has to start to be told that it is superseded
             default_args=RETRIES,
             on_failure_callback=release_claim,
-            tags=["homeostat", model.name],
+            tags=["homeostat", model.name, *(["aws"] if model.training.runs_on == "ecs" else [])],
             is_paused_upon_creation=False,  # a paused consumer loses asset events
             params=FORM,
         ) as dag:

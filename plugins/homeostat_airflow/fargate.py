@@ -15,10 +15,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
+from airflow.providers.amazon.aws.links.logs import CloudWatchEventsLink
 from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
 from airflow.sdk.exceptions import AirflowException
 
 from homeostat.config.errors import ConfigError, HomeostatError
+from homeostat_airflow.links import MLflowLink
 from homeostat_airflow.operators import TrainOperator
 
 if TYPE_CHECKING:
@@ -38,6 +40,13 @@ HOURS = 12
 LINES = 10
 
 
+class ContainerLogLink(CloudWatchEventsLink):
+    """Opens the container's log in AWS's console."""
+
+    name = "Container's log"
+    key = "container_log"
+
+
 class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
     """Fit in an ECS task; its result is that of the local step, read from the Store.
 
@@ -45,6 +54,7 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
     already, and a recall, which fits nothing, start none at all.
     """
 
+    operator_extra_links = (MLflowLink(), ContainerLogLink())
     template_fields = ()  # all is filled in when the step runs: a DAG file knows no cluster
     template_fields_renderers: Mapping[str, str] = {}
     ui_color = "#e8f0f7"
@@ -55,6 +65,7 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
             task_definition="",
             cluster="",
             overrides={},
+            aws_conn_id=None,  # the credentials that the store's bucket is read with
             launch_type="FARGATE",
             deferrable=True,
             reattach=True,
@@ -68,7 +79,21 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
     def execute(self, context: Context) -> Any:
         """Start the task, or find it again, and wait in the triggerer."""
         found = self._run(self._prepare, context)
-        return found if "digest" in found else EcsRunTaskOperator.execute(self, context)
+        if "digest" in found:
+            return found
+        try:
+            return EcsRunTaskOperator.execute(self, context)
+        finally:  # it leaves by an exception, to wait
+            if self.arn and self._aws_logs_enabled():
+                ContainerLogLink.persist(
+                    context=context,
+                    operator=self,
+                    region_name=self.hook.conn_region_name,
+                    aws_partition=self.hook.conn_partition,
+                    awslogs_region=self.hook.conn_region_name,
+                    awslogs_group=self.awslogs_group,
+                    awslogs_stream_name=self._get_logs_stream_name(),
+                )
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Take the result over, or say why there is none."""

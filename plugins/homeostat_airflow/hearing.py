@@ -166,7 +166,7 @@ class StartRetrainOperator(TriggerDagRunOperator):
             raise AirflowFailException(msg) from None
         self.trigger_dag_id, self.trigger_run_id = run_of(asked)
         self.conf = {name: getattr(asked, name) for name in EVENT}
-        self.note = f"{asked.reason}: {asked.trigger_id}"[:LONGEST_NOTE]
+        self.note = _note(asked, context)
         if _is_there(context, asked):
             run = f"{self.trigger_dag_id} {self.trigger_run_id}"
             context["ti"].xcom_push(key=XCOM_RUN_ID, value=self.trigger_run_id)
@@ -215,6 +215,15 @@ def _asked(message: dict[str, Any], settings: Any, context: Context) -> TriggerM
     asked = message_of(message["body"], settings.model_names())
     told[_NAME] = asked.model
     return asked
+
+
+def _note(asked: TriggerMessage, context: Context) -> str:
+    """What the run's page says: why it was started, with the way back to the run that heard of it."""
+    from airflow.utils.helpers import build_airflow_dagrun_url
+
+    run = context["dag_run"]
+    heard = f" ([heard here]({build_airflow_dagrun_url(run.dag_id, run.run_id)}))"
+    return f"{asked.reason}: {asked.trigger_id}"[: LONGEST_NOTE - len(heard)] + heard
 
 
 def _is_there(context: Context, asked: TriggerMessage) -> bool:

@@ -71,7 +71,8 @@ class FlowOperator(BaseOperator):
             raise
         except HomeostatError as error:
             raise AirflowFailException(str(error)) from error
-        self.log.info("%s", result.get("sentence", result))
+        level = logging.WARNING if result.get("silent") else logging.INFO
+        self.log.log(level, "%s", result.get("sentence", result))
         self.after(config, ports)
         return result
 
@@ -359,6 +360,7 @@ def tell_detector(config: ModelConfig, ports: Ports) -> None:
 def skipped(context: Context, sentence: str) -> AirflowSkipException:
     """Leave the reason where a person looks: a skipped task shows its XComs, but no exception."""
     context["ti"].xcom_push(key="skipped", value=sentence)
+    logger.info("skipped: %s", sentence)  # Airflow says so as well, in a part of the log that is folded
     return AirflowSkipException(sentence)
 
 

@@ -16,7 +16,7 @@ banned = ("mlflow", "sklearn", "great_expectations", "pandas", "scipy", "matplot
 heavy = [m for m in banned if m in sys.modules]
 dags = {d.dag_id: {"tasks": [t.task_id for t in d.topological_sort()], "tags": sorted(d.tags),
         "paused": d.is_paused_upon_creation, "active": d.max_active_runs, "catchup": d.catchup,
-        "params": sorted(d.params), "doc": d.doc_md, "fields": {k: v.description for k, v in
+        "params": sorted(d.params), "doc": d.doc_md, "fields": {k: v.dump() for k, v in
         ((k, d.params.get_param(k)) for k in d.params)}} for d in bag.dags.values()}
 print(json.dumps({"errors": bag.import_errors, "seconds": seconds, "heavy": heavy, "dags": dags}))
 """
@@ -128,4 +128,7 @@ def test_what_a_function_in_aws_watches_is_collected_and_the_form_says_how_to_ch
     assert found["errors"] == {}
     check = found["dags"]["drift_check__far"]
     assert check["tasks"] == ["collect"]
-    assert "aws lambda invoke --function-name acme-detector" in check["fields"]["window_end"]
+    assert "aws" in check["tags"]
+    field = check["fields"]["window_end"]["schema"]
+    assert "aws lambda invoke --function-name acme-detector" in field["description_md"]
+    assert field["type"] == ["null"], "a form wants something in a field whose type is no list"
