@@ -58,6 +58,13 @@ def within(seconds, condition, what, world=None):
         time.sleep(0.2)
 
 
+def rows_of(now, first, last, **how):
+    """Rows from ``first`` to ``last`` hours ago: the same ones at whatever hour the test runs."""
+    rows = toy.rows_between(toy.T0 - first * HOUR, toy.T0 - last * HOUR, **how)
+    rows["at"] += now - toy.T0
+    return rows
+
+
 @dataclass
 class World:
     """One model of the stack, its files and services."""
@@ -87,9 +94,9 @@ class World:
         ports = replace(self.ports, clock=FakeClock(self.now - 7 * HOUR))
         request = RetrainRequest("first", "first", until=(self.now - 7 * HOUR).isoformat())
         assert toy.retrain(self.config, ports, request)["phase"] == "champion"
-        calm = toy.rows_between(self.now - 6 * HOUR, self.now - 4 * HOUR, per_hour=120)
+        calm = rows_of(self.now, 6, 4, per_hour=120)
         toy.serve(self.config, ports, calm, gateway="g1", labels=True)
-        shifted = toy.rows_between(self.now - 4 * HOUR, self.now - HOUR, per_hour=120, shift=3.0)
+        shifted = rows_of(self.now, 4, 1, per_hour=120, shift=3.0)
         toy.serve(self.config, ports, shifted, gateway="g2", labels=False)
 
     def schedule_says(self, end):
@@ -204,8 +211,8 @@ def world(aws_stack, tmp_path_factory):
     (home / "model.yaml").write_text(text)
     (home / "pipeline.py").write_text(toy.PIPELINE)
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    calm = toy.rows_between(now - timedelta(days=5), now - 4 * HOUR)
-    shifted = toy.rows_between(now - 4 * HOUR, now - HOUR, per_hour=240, shift=3.0)
+    calm = rows_of(now, 5 * 24, 4)
+    shifted = rows_of(now, 4, 1, per_hour=240, shift=3.0)
     toy.pd.concat([calm, shifted]).to_csv(home / "rows.csv", index=False)
     env = {
         **aws_stack.airflow,
