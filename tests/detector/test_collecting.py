@@ -10,7 +10,7 @@ from homeostat import flows
 from homeostat.adapters import detector_history, fake_ports
 from homeostat.adapters.history_memory import MemoryHistory
 from homeostat.adapters.history_store import StoreHistory
-from homeostat.config.errors import Refused, Unavailable
+from homeostat.config.errors import NotFound, Refused, Unavailable
 from homeostat.flows.publishing import load_published
 from homeostat.flows.versions import champions
 from toy import T0, notices
@@ -198,6 +198,20 @@ def test_a_model_that_was_always_checked_in_airflow_is_left_alone(both, seen, he
     before = both.here.store.list("")
     assert flows.take_back(here, both.airflow, seen) == 0
     assert both.here.store.list("") == before
+
+
+def test_a_bundle_that_the_store_has_lost_is_brought_back_for_the_detector(both, seen, caplog):
+    both.serve(0, 8)
+    collect(both, seen)
+    for key in both.here.store.list("bundles"):
+        both.here.store.delete(key)
+    with pytest.raises(NotFound, match="which puts it back"):
+        both.check(5)
+    nowhere = replace(both.airflow, registry=fake_ports(start=T0).registry)
+    flows.collect(both.config, nowhere, seen)
+    assert "no reference of toy to check against" in caplog.text
+    collect(both, seen)
+    assert both.check(5)["verdict"] == "pass"
 
 
 def test_while_mlflow_is_away_the_detector_still_hears_who_serves(both, seen, monkeypatch):

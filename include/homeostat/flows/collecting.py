@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from homeostat.config import ModelConfig, format_duration
-from homeostat.config.errors import ConfigError, NotFound
+from homeostat.config.errors import ConfigError, HomeostatError, NotFound, Unavailable
 from homeostat.flows.labelled import newest_labelled
 from homeostat.flows.mirror import mirror
 from homeostat.flows.monitoring import OVER_TIME, drift_over_time, look_at, lookback
 from homeostat.flows.publishing import load_published, publish
 from homeostat.flows.sending import leave_receipt, unsent
 from homeostat.flows.standing import standing
-from homeostat.flows.versions import champions
+from homeostat.flows.versions import champions, load_reference
 from homeostat.ports import History, Notice, Ports, Store
 from homeostat.trigger import WindowRecord
 
@@ -44,7 +44,8 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
 
     It is given what was checked before it took over. Its records go into MLflow: those that MLflow lacks or
     has differently, oldest first, once. For each the champions of this model answer the newest labelled rows,
-    as the detector loads no models. Its notices are told and removed. Everything may be done again: a second
+    as the detector loads no models. Its notices are told and removed. A champion's bundle that the store has
+    lost is taken from MLflow again. Everything may be done again: a second
     run finds nothing to do.
 
     Parameters
@@ -74,6 +75,7 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
     )
     if known_there is None or "by_hand" in mirrored:
         publish(config, ports)
+    _bring_back(config, ports)
     copied = _copy(
         config,
         ports,
@@ -160,6 +162,19 @@ def _copy(config: ModelConfig, ports: Ports, seen: Seen, news: Sequence[Any]) ->
             artifacts = {**artifacts, OVER_TIME: picture}
         ports.history.record(config.name, entry.record, metrics=metrics, artifacts=artifacts)
     return [entry.record for entry in news]
+
+
+def _bring_back(config: ModelConfig, ports: Ports) -> None:
+    """Where the store has lost the champion's bundle, take it from MLflow again: the detector cannot."""
+    champion = ports.ledger.read(config.name).champion
+    if champion is None:
+        return
+    try:
+        load_reference(ports, config.name, champion.digest)
+    except Unavailable:
+        raise
+    except HomeostatError as error:  # the rest is worth collecting all the same
+        logger.warning("the detector has no reference of %s to check against: %s", config.name, error)
 
 
 def _score(config: ModelConfig, ports: Ports, end: datetime) -> None:
