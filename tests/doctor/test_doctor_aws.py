@@ -9,14 +9,17 @@ from types import SimpleNamespace
 import boto3
 import pytest
 import requests
+from botocore import exceptions
 
 from doctor.bending_proxy import Bend, bending
 from doctor.conftest import on_disk, record, unhurried
 from gateway.gateway_harness import model_config
 from homeostat.adapters import detector_history, fake_ports, open_store
 from homeostat.config import Settings
+from homeostat.config.errors import ConfigError
 from homeostat.config.fargate import Fargate
 from homeostat.doctor import Deployment, plan
+from homeostat.doctor.aws import clients
 from homeostat.doctor.aws.rhythm import longest_gap
 from homeostat.flows import publish
 
@@ -248,6 +251,20 @@ def test_credentials_that_are_missing_or_expired(aws, monkeypatch, name):
     assert "aws sso login" in first.cure
     found.pop("published")  # that is the store's, which says so itself
     assert {check.state for check in found.values()} == {"skipped"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.UnauthorizedSSOTokenError(),
+        exceptions.TokenRetrievalError(provider="sso", error_msg="Token has expired and refresh failed"),
+        exceptions.SSOTokenLoadError(error_msg="Token for team does not exist"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_who_has_to_sign_in_again_is_told_so_and_not_that_aws_is_away(error):
+    with pytest.raises(ConfigError, match="have expired"), clients.asking("sts:GetCallerIdentity"):
+        raise error
 
 
 def test_without_a_region_it_says_which_is_asked(aws, monkeypatch):

@@ -106,20 +106,26 @@ def _sentence(code: str, error: Exception) -> str:
 
 def _of_client(where: str, error: Exception) -> HomeostatError:
     """The error for a request that has had no answer (a BotoCoreError)."""
+    if signed_out(error):
+        return ConfigError(f"{where}: {_expired(error)}")
     from botocore import exceptions
 
-    missing = (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)
+    if isinstance(error, (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)):
+        cure = "set AWS_ACCESS_KEY_ID and its secret, or give the task a role"
+        return ConfigError(f"{where}: no AWS credentials ({error}); {cure}")
+    return Unavailable(f"{where}: AWS does not answer: {error}")
+
+
+def signed_out(error: Exception) -> bool:
+    """Whether somebody has to sign in again, at their organisation's page, before AWS can be asked."""
+    from botocore import exceptions
+
     stale = (
         exceptions.SSOTokenLoadError,
         exceptions.TokenRetrievalError,
         exceptions.UnauthorizedSSOTokenError,
     )
-    if isinstance(error, missing):
-        cure = "set AWS_ACCESS_KEY_ID and its secret, or give the task a role"
-        return ConfigError(f"{where}: no AWS credentials ({error}); {cure}")
-    if isinstance(error, stale):
-        return ConfigError(f"{where}: {_expired(error)}")
-    return Unavailable(f"{where}: AWS does not answer: {error}")
+    return isinstance(error, stale)
 
 
 def _expired(error: Exception) -> str:

@@ -134,14 +134,24 @@ def asking(action: str) -> Iterator[None]:
     Unavailable
         Anything else.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, TokenRetrievalError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        NoCredentialsError,
+        PartialCredentialsError,
+    )
+
+    from homeostat.adapters.aws_errors import signed_out
 
     try:
         yield
-    except (NoCredentialsError, TokenRetrievalError) as error:
-        msg = "no AWS credentials were found"
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        msg = f"no AWS credentials were found ({error})"
         raise ConfigError(msg) from error
     except BotoCoreError as error:
+        if signed_out(error):
+            msg = f"the AWS credentials have expired ({error})"
+            raise ConfigError(msg) from error
         msg = f"{action}: no answer: {error}"
         raise Unavailable(msg) from error
     except ClientError as error:
