@@ -303,7 +303,7 @@ def status(
 @plainly
 def doctor(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]...", help="These models; all when none is given.")
+        list[str] | None, typer.Argument(metavar="MODEL", help="These models; all when none is given.")
     ] = None,
     *,
     as_json: AsJson = False,
@@ -313,7 +313,8 @@ def doctor(
     Example: `homeostat doctor pump_fault`
 
     Changes nothing, but for one object that is put into the store and removed again. A service that says
-    nothing is given up within 10 seconds. Ends with status 0 when nothing is broken, and 1 otherwise.
+    nothing is given up after 20 seconds at the latest. Ends with status 0 when nothing is broken, and 1
+    otherwise.
     """
     from homeostat.commands.doctor import examine
 

@@ -131,6 +131,10 @@ def test_a_trigger_that_comes_twice_makes_one_run_and_says_so(hearing):
     assert again["state"] == "success", again
     assert again["tasks"]["message.start[0]"] == "skipped"
     assert again["skipped"]["message.start[0]"].startswith("the run is there already")
+    (run,) = hearing.runs
+    assert again["links"]["message.start[0]"].endswith(
+        f"/dags/retrain__{hearing.world.name}/runs/{run['run_id']}"
+    )
     assert len(hearing.runs) == 1
     assert hearing.queue.counts() == (0, 0), "a second delivery is done with as well"
 
@@ -143,6 +147,11 @@ def test_garbage_turns_red_says_why_once_and_becomes_a_dead_letter_while_others_
     states = sorted(first["tasks"].items())
     assert [state for name, state in states if "start" in name].count("failed") == 1
     assert [state for name, state in states if "done" in name].count("success") == 1
+    assert {name: called for name, called in first["called"].items() if "start" in name} == {
+        "message.start[0]": "unreadable",
+        "message.start[1]": hearing.world.name,
+    }
+    assert len([link for link in first["links"].values() if link]) == 1, "none to a run that is not there"
     (told,) = [told for told in first["told"] if told["kind"] == "failure" and "start" in told["task"]]
     assert told["error"] == "AirflowFailException"
     assert hearing.queue.counts() == (1, 0), "given back at once"

@@ -38,7 +38,9 @@ def reach(settings: Settings) -> Gateway:
     health = get(f"{settings.gateway}/health", "the gateway", "HOMEOSTAT_GATEWAY", headers)
     said = _json(health)
     if said is None or "status" not in said:
-        msg = f"what answers there is no gateway: /health gave {health.status} {health.text[:60]!r}"
+        msg = f"what answers there is no gateway: /health gave {health.status}"
+        if health.text:
+            msg += f" {health.text[:60]!r}"
         raise Unavailable(msg)
     models = get(f"{settings.gateway}/models", "the gateway", "HOMEOSTAT_GATEWAY", headers)
     listed = _json(models) if models.status == 200 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from homeostat.config import format_duration
 from homeostat.config.errors import Refused
 from homeostat.doctor.check import Finding, broken, ok, skipped, span
 from homeostat.doctor.ledger import books_of
@@ -71,14 +72,13 @@ def look(deployment: Deployment, model: ModelConfig) -> Finding:
         )
     if newest is None and traffic.promoted_at is not None and now - traffic.promoted_at <= patience:
         return ok(f"champion for {span(now - traffic.promoted_at)}; the first check is yet to come")
-    since = (
-        f"for {span(now - newest.window_end)}"
+    silence = (
+        f"silent for {span(now - newest.window_end)}"
         if newest is not None
-        else f"for {span(_LONG_AGO)} at least, or ever"
+        else f"no check within the last {span(_LONG_AGO)}"
     )
-    return broken(
-        f"silent {since}, and a check is due every {span(model.monitor.every)}", _cure(deployment, model)
-    )
+    due = format_duration(model.monitor.every)
+    return broken(f"{silence}, and one is due every {due}", _cure(deployment, model))
 
 
 def _cure(deployment: Deployment, model: ModelConfig) -> str:

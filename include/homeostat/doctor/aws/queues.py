@@ -41,7 +41,8 @@ def look(deployment: Deployment) -> Finding:
             "look again in a minute; if they still wait, see that the triggerer is up and hear_triggers not "
             f"paused. After {int(found['MessageRetentionPeriod']) // 3600} h a trigger is gone",
         )
-    return ok(f"FIFO, with dead letters; nothing waits, {taken} taken and not yet deleted")
+    told = f"{_many(taken, 'trigger is', 'triggers are')} being heard" if taken else "nothing waits"
+    return ok(f"FIFO, with dead letters; {told}")
 
 
 def look_at_dead_letters(deployment: Deployment) -> Finding:
