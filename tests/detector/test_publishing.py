@@ -83,6 +83,7 @@ def test_a_password_of_the_source_is_not_published():
         {"kind": "sql", "uri": "duckdb://", "query": "attach 'host=db Password=s3cret'; select 1"},
         {"kind": "sql", "uri": "duckdb://", "query": "create secret (aws_secret_access_key = 's3cret')"},
         {"kind": "sql", "uri": "duckdb://", "query": "attach 'postgres://me:s3cret@db/rows'"},
+        {"kind": "sql", "uri": "snowflake://a/b?private_key_passphrase=s3cret", "query": "select 1"},
     ],
 )
 def test_no_secret_of_the_source_is_published_wherever_it_is_written(source):

@@ -17,7 +17,8 @@ _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|(?:_|^)KEY(?:_
 _ONLY_NAMES_IT = ("_FILE", "_PATH", "_REQUIRED", "REQUIRE_TOKEN")
 #: Parameters of a URL, or settings within a query, that are secrets: ``?password=...``, ``&sig=...``.
 _PARAMETER = re.compile(
-    r"((?:(?:passw(?:or)?d|secret|token|signature|credential|api_?key|access_?key)\w*|\b(?:sig|pwd))\s*=\s*)"
+    r"((?:(?:passw(?:or)?d|passphrase|secret|token|signature|credential|api_?key|access_?key)\w*"
+    r"|\b(?:sig|pwd))\s*=\s*)"
     r"('[^']*'|\"[^\"]*\"|[^\s&;,'\"()]+)",
     re.IGNORECASE,
 )
