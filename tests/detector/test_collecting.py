@@ -144,6 +144,17 @@ def test_what_airflow_checked_before_is_handed_over_and_its_trigger_is_not_sent_
     assert collect(both, seen)["collected"] == 1
 
 
+def test_a_check_that_a_person_makes_beside_the_detector_silences_no_trigger(both, seen):
+    both.serve(0, 9, shift=1.5, labels=False)
+    collect(both, seen)
+    both.check(4)
+    collect(both, seen)
+    assert flows.check_drift(both.config, both.airflow, T0 + 5 * HOUR)["fired"]
+    collect(both, seen)
+    answer = both.check(6)
+    assert (answer["fired"], answer["sent"]) == (True, [answer["trigger_id"]])
+
+
 @pytest.fixture
 def here(both):
     """The model when its model.yaml says again that Airflow checks it."""

@@ -36,7 +36,11 @@ def check_now(settings: Settings, model: str, window_end: str, *, as_json: bool)
         return
     say(answer["sentence"])
     if answer["fired"]:
-        say(f"Airflow hears of it at the next hourly check; now: homeostat retrain {model}")
+        others = {
+            "airflow": "Airflow hears of it at the next hourly check",
+            "lambda": "The function in AWS decides by its own checks",
+        }
+        say(f"{others[config.monitor.runs_on]}; now: homeostat retrain {model}")
     if answer["url"]:
         say(answer["url"], "dim")
 

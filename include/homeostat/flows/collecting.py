@@ -69,10 +69,10 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
     since = None if due or mark.newest is None else mark.newest - lookback(config)
     entries = seen.entries(config.name, since)
     known = {record.window_end: record for record in ports.history.windows(config.name, since=since)}
-    before = [known[end] for end in sorted(known.keys() - {entry.record.window_end for entry in entries})]
-    _hand_over(
-        config, ports, seen, [record for record in before if record.window_end >= now - lookback(config)]
-    )
+    if known_there is None:  # what only MLflow has later on are checks by a person, which nobody hears of
+        checked = {entry.record.window_end for entry in entries}
+        before = [known[end] for end in sorted(known.keys() - checked) if end >= now - lookback(config)]
+        _hand_over(config, ports, seen, before)
     if known_there is None or "by_hand" in mirrored:
         publish(config, ports)
     _bring_back(config, ports)
