@@ -107,7 +107,9 @@ class ReadOperator(BaseOperator):
         """One entry per message, with the receipt of its last delivery."""
         groups = (context.get("triggering_asset_events") or {}).values()
         events = sorted((event for group in groups for event in group), key=lambda event: event.timestamp)
-        found = [message for event in events for message in event.extra["payload"]["messages"]]
+        # A person may make an event of the asset as well, on its page; it brings no message.
+        payloads = [event.extra.get("payload") or {} for event in events]
+        found = [message for payload in payloads for message in payload.get("messages", ())]
         if not found:
             raise skipped(context, "no message: the queue starts this DAG, there is nothing to do by hand")
         return list({message["id"]: message for message in found}.values())

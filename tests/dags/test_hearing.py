@@ -192,7 +192,8 @@ def test_events_that_came_together_share_a_run_and_each_message_counts_once(hear
     first = hearing.receive()
     hearing.send(hearing.trigger(2), once="2", group="h")
     second = hearing.receive()
-    done = hearing.hear(first, second, first)
+    by_hand = None  # an event that a person made on the asset's page
+    done = hearing.hear(first, by_hand, second, first)
     assert done["state"] == "success", done
     assert [done["tasks"][f"message.start[{i}]"] for i in range(3)] == ["success"] * 3
     assert "message.start[3]" not in done["tasks"]
