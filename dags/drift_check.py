@@ -30,8 +30,8 @@ def in_aws(name: str) -> Param:
         enum=[None],
         values_display={"null": "not here"},
         title=TITLE,
-        description_md="Leave it empty: a function in AWS checks this model, and what it found is collected "
-        f"here. To check a window of the past again, invoke it: `aws lambda invoke --function-name "
+        description_md="Nothing to fill in: a function in AWS checks this model, and what it found is "
+        f"collected here. To check a window of the past again, invoke it: `aws lambda invoke --function-name "
         f"{settings.project}-detector --cli-binary-format raw-in-base64-out --payload '{event}' answer.json`",
     )
 

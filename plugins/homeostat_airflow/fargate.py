@@ -149,15 +149,16 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
         ended = ended_how(described[0] if described else {}, self.container_name or "")
         failure = find_failure(ports.store, config.name, key)
         sentence = failure.sentence if failure else ended.sentence + self._last_lines()
+        told = f"in the container: {sentence}" if failure else sentence
         if ended.may_pass:
-            raise AirflowException(sentence)
+            raise AirflowException(told)
         for targets, notice in failure.notices if failure else ():
             ports.notifier.notify(targets, notice)
         run_id = load_result(ports.store, config.name, key, "assemble")["run_id"]
         ports.registry.log(run_id, tags={"homeostat.failed": sentence[:4000]})
         ports.registry.end_run(run_id, "FAILED")
         ports.ledger.release(config.name, key)
-        raise HomeostatError(sentence)
+        raise HomeostatError(told)
 
     def _aim(self, place: Fargate) -> None:
         self.cluster, self.task_definition = place.cluster, place.task_definition

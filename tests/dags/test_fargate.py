@@ -202,7 +202,7 @@ def test_what_may_pass_is_tried_again_and_a_refusal_is_not_but_told(sent, fargat
     fargate.container = ends_with(store, sent.name, 75, Unavailable("MLflow does not answer"))
     done = sent.retrain(retries=1)
     assert kinds(done) == ["retry", "failure"]
-    assert reason(done) == ["Unavailable: MLflow does not answer"] * 2
+    assert reason(done) == ["in the container: Unavailable: MLflow does not answer"] * 2
     assert len(fargate.tasks) == 2
 
     notice = Notice("parity_refused", sent.name, f"{sent.name} was not fitted", "another image")
@@ -210,7 +210,7 @@ def test_what_may_pass_is_tried_again_and_a_refusal_is_not_but_told(sent, fargat
     fargate.container = ends_with(store, sent.name, 1, error, [(("people",), notice)])
     done = sent.retrain(retries=1)
     assert kinds(done) == ["failure"]
-    assert reason(done) == ["Refused: another image"]
+    assert reason(done) == ["in the container: Refused: another image"]
     assert len(fargate.tasks) == 3
     assert find_result(store, sent.name, run_key(sent.name, done["run_id"]), "train") is None
     assert sent.ports.ledger.holder(sent.name, datetime.now(UTC)) is None, "its right of way was given back"
@@ -272,7 +272,7 @@ def test_a_task_that_still_runs_is_found_again_and_no_second_is_started(sent, fa
     again = sent.retrain(run=sent.runs)
     assert again["run_id"] == first["run_id"]
     assert len(fargate.tasks) == 2
-    assert reason(again) == ["ValueError: told by the task that was found"]
+    assert reason(again) == ["in the container: ValueError: told by the task that was found"]
 
 
 @pytest.mark.slow

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "broken": ("broken", "bold red")}
 #: More healthy checks of one kind than this are one line.
 _MANY = 5
-#: From this many characters on, addresses have a line to themselves.
-_WIDE = 110
+#: So many characters of an address are shown, or a third of a wide terminal.
+_ROOM = 26
 _SUMS = {
     "ok": "All is well.",
     "warning": "Nothing is broken; see the warnings.",
@@ -80,7 +80,8 @@ def _watched(probes: Sequence[Probe], run: Any) -> list[Check]:
             waiting[probe.name] -= 1
             names = [name for name, count in waiting.items() if count > 0]
             more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-            status.update(f"{waiting.total()} of {len(probes)} to go: {', '.join(names[:4])}{more}")
+            if names:
+                status.update(f"{waiting.total()} of {len(probes)} to go: {', '.join(names[:4])}{more}")
 
         found: list[Check] = run(probes, told)
         return found
@@ -105,7 +106,7 @@ def table(checks: Sequence[Check], width: int) -> Table:
     """
     shown = Table(box=None, padding=(0, 1, 0, 0), show_header=False, pad_edge=False)
     shown.add_column(no_wrap=True)
-    room = 26 if width < _WIDE else 52
+    room = max(_ROOM, width // 3)
     shown.add_column(overflow="fold", max_width=room)
     shown.add_column(overflow="fold", ratio=1)
     for together in _gathered(checks):
