@@ -9,9 +9,9 @@ PARSE = """
 import json, sys, time
 from airflow.dag_processing.dagbag import DagBag
 import airflow.providers.standard.operators.python, airflow.providers.apprise
-began = time.perf_counter()
+began = time.process_time()
 bag = DagBag()
-seconds = time.perf_counter() - began
+seconds = time.process_time() - began
 banned = ("mlflow", "sklearn", "great_expectations", "pandas", "scipy", "matplotlib")
 heavy = [m for m in banned if m in sys.modules]
 dags = {d.dag_id: {"tasks": [t.task_id for t in d.topological_sort()], "tags": sorted(d.tags),
