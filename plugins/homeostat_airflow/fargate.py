@@ -85,15 +85,22 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
             return EcsRunTaskOperator.execute(self, context)
         finally:  # it leaves by an exception, to wait
             if self.arn and self._aws_logs_enabled():
-                ContainerLogLink.persist(
-                    context=context,
-                    operator=self,
-                    region_name=self.hook.conn_region_name,
-                    aws_partition=self.hook.conn_partition,
-                    awslogs_region=self.hook.conn_region_name,
-                    awslogs_group=self.awslogs_group,
-                    awslogs_stream_name=self._get_logs_stream_name(),
-                )
+                self._link_to_log(context)
+
+    def _link_to_log(self, context: Context) -> None:
+        """Best effort: a link that cannot be made is no reason to start the step anew."""
+        try:
+            ContainerLogLink.persist(
+                context=context,
+                operator=self,
+                region_name=self.hook.conn_region_name,
+                aws_partition=self.hook.conn_partition,
+                awslogs_region=self.hook.conn_region_name,
+                awslogs_group=self.awslogs_group,
+                awslogs_stream_name=self._get_logs_stream_name(),
+            )
+        except Exception as error:  # noqa: BLE001  # as above
+            self.log.warning("no link to the container's log: %s", error)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Take the result over, or say why there is none."""

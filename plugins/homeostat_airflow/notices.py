@@ -20,6 +20,7 @@ _SEVERITY = {
     "rolled_back": "failure",
     "gate_refused": "warning",
     "parity_refused": "warning",
+    "silent": "failure",
     "trigger_refused": "warning",
     "not_computable": "warning",
 }

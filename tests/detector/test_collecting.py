@@ -270,6 +270,8 @@ def test_silence_is_told_after_three_periods(both):
     assert not collect(both, seen)["silent"]
     clock.advance(timedelta(seconds=1))
     assert collect(both, seen)["silent"], "the first check never came"
+    assert collect(both, seen)["silent"]
+    assert notices(both.airflow).count("silent") == 1, "it is told once"
     replace(both, here=here).check(4)
     assert not collect(both, seen)["silent"]
     clock.advance(3 * HOUR + timedelta(seconds=1))
@@ -277,6 +279,7 @@ def test_silence_is_told_after_three_periods(both):
     assert answer["silent"]
     assert "SILENT" in answer["sentence"]
     assert "2026-03-02 04:00" in answer["sentence"]
+    assert notices(both.airflow).count("silent") == 2, "and again when it has begun again"
 
 
 def test_a_model_without_a_champion_is_not_silent(both):

@@ -25,9 +25,9 @@ class StoreNotifier:
     def __init__(self, store: Store, about: str) -> None:
         self._store, self._about = store, about
 
-    def notify(self, targets: Sequence[str], notice: Notice) -> None:
+    def notify(self, targets: Sequence[str], notice: Notice) -> None:  # noqa: ARG002  # whom, model.yaml says when it is told
         """See :meth:`homeostat.ports.Notifier.notify`."""
-        text = json.dumps({"targets": list(targets), "notice": asdict(notice)}, indent=1)
+        text = json.dumps(asdict(notice), indent=1)
         key = f"notices/{notice.model}/{self._about}-{notice.kind}.json"
         try:
             self._store.put(key, text.encode(), overwrite=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from homeostat.config import ModelConfig, format_duration
 from homeostat.config.errors import ConfigError, HomeostatError, NotFound, Unavailable
+from homeostat.flows.collected import Mark, drop_mark, load_mark, save_mark
 from homeostat.flows.labelled import newest_labelled
 from homeostat.flows.mirror import mirror
 from homeostat.flows.monitoring import OVER_TIME, drift_over_time, look_at, lookback
@@ -45,8 +46,7 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
     It is given what was checked before it took over. Its records go into MLflow: those that MLflow lacks or
     has differently, oldest first, once. For each the champions of this model answer the newest labelled rows,
     as the detector loads no models. Its notices are told and removed. A champion's bundle that the store has
-    lost is taken from MLflow again. Everything may be done again: a second
-    run finds nothing to do.
+    lost is taken from MLflow again. Everything may be done again: a second run finds nothing to do.
 
     Parameters
     ----------
@@ -56,15 +56,16 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
     Returns
     -------
     Small, plain JSON: ``window_end`` (of the newest check, "" without one), ``collected`` (how many records),
-    ``notices``, ``silent`` (the last check was made more than three periods ago), ``fired`` (False: a
-    trigger comes by the queue), ``sentence``, and ``mirrored`` as :func:`homeostat.flows.mirror` says it.
+    ``notices``, ``silent`` (the last check was made more than three periods ago; people are told once),
+    ``fired`` (False: a trigger comes by the queue), ``sentence``, ``url`` (of the newest record copied, ""
+    without one), and ``mirrored`` as :func:`homeostat.flows.mirror` says it.
     """
-    known_there = _mark(ports, config)
+    known_there = load_mark(ports.store, config.name)
     if known_there is not None:
         publish(config, ports)  # at once: all that follows needs MLflow, which may be away
     mirrored = mirror(config, ports)
     now = ports.clock.now()
-    mark = known_there or _Mark(since=now)
+    mark = known_there or Mark(since=now)
     due = mark.whole_at is None or mark.newest is None or now - mark.whole_at >= _WHOLE
     since = None if due or mark.newest is None else mark.newest - lookback(config)
     entries = seen.entries(config.name, since)
@@ -76,17 +77,18 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
     if known_there is None or "by_hand" in mirrored:
         publish(config, ports)
     _bring_back(config, ports)
-    copied = _copy(
-        config,
-        ports,
-        seen,
-        [entry for entry in entries if known.get(entry.record.window_end) != entry.record],
-    )
+    news = [entry for entry in entries if known.get(entry.record.window_end) != entry.record]
+    copied, run_id = _copy(config, ports, seen, news)
     told = _tell(config, ports)
     newest = entries[-1].record.window_end if entries else None
-    whole_at = now if since is None else mark.whole_at
-    _put_mark(ports, config, _Mark(mark.since, whole_at, min(now, newest) if newest else None))
     silent = _silent(config, ports, [mark.since, *(entry.recorded_at for entry in entries)], now)
+    sentence = _sentence(config, copied, newest, silent=silent)
+    if silent and not mark.silent:
+        title = f"{config.name} is not checked for drift any more"
+        ports.notifier.notify(config.notify, Notice("silent", config.name, title, sentence))
+    whole_at = now if since is None else mark.whole_at
+    newest_seen = min(now, newest) if newest else None
+    save_mark(ports.store, config.name, Mark(mark.since, whole_at, newest_seen, silent))
     return {
         "model": config.name,
         "window_end": newest.isoformat() if newest else "",
@@ -95,7 +97,8 @@ def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
         "silent": silent,
         "fired": False,
         "mirrored": mirrored,
-        "sentence": _sentence(config, copied, newest, silent=silent),
+        "sentence": sentence,
+        "url": ports.registry.url(run_id=run_id) if run_id else "",
     }
 
 
@@ -107,11 +110,11 @@ def take_back(config: ModelConfig, ports: Ports, seen: Seen) -> int:
     that the next check decides anew. Returns how many records were copied.
     """
     told = _told(config, ports.store)
-    mark = _mark(ports, config) if told else None
+    mark = load_mark(ports.store, config.name) if told else None
     if told == "lambda":
         if mark is None:  # it stands until all is collected
-            mark = _Mark(since=ports.clock.now())
-            _put_mark(ports, config, mark)
+            mark = Mark(since=ports.clock.now())
+            save_mark(ports.store, config.name, mark)
         publish(config, ports)
     if mark is None:
         return 0
@@ -124,9 +127,9 @@ def take_back(config: ModelConfig, ports: Ports, seen: Seen) -> int:
     ]
     known = {record.window_end: record for record in ports.history.windows(config.name, since=since)}
     news = [entry for entry in left if known.get(entry.record.window_end) != entry.record]
-    copied = _copy(config, ports, seen, news)
+    copied, _ = _copy(config, ports, seen, news)
     _tell(config, ports)
-    ports.store.delete(_mark_key(config))
+    drop_mark(ports.store, config.name)
     return len(copied)
 
 
@@ -151,8 +154,11 @@ def _hand_over(config: ModelConfig, ports: Ports, seen: History, before: Sequenc
         seen.record(config.name, record, metrics={}, artifacts={})
 
 
-def _copy(config: ModelConfig, ports: Ports, seen: Seen, news: Sequence[Any]) -> list[WindowRecord]:
-    """Copy these entries, oldest first, each once its duels are scored."""
+def _copy(
+    config: ModelConfig, ports: Ports, seen: Seen, news: Sequence[Any]
+) -> tuple[list[WindowRecord], str]:
+    """Copy these entries, oldest first, each once its duels are scored; with the last one's run id."""
+    run_id = ""
     for entry in news:
         _score(config, ports, entry.record.window_end)
         metrics, artifacts = seen.read(entry)
@@ -160,8 +166,8 @@ def _copy(config: ModelConfig, ports: Ports, seen: Seen, news: Sequence[Any]) ->
         if ports.pictures:
             picture = drift_over_time(config, ports.store, entry.record.window_end)
             artifacts = {**artifacts, OVER_TIME: picture}
-        ports.history.record(config.name, entry.record, metrics=metrics, artifacts=artifacts)
-    return [entry.record for entry in news]
+        run_id = ports.history.record(config.name, entry.record, metrics=metrics, artifacts=artifacts)
+    return [entry.record for entry in news], run_id
 
 
 def _bring_back(config: ModelConfig, ports: Ports) -> None:
@@ -191,14 +197,13 @@ def _tell(config: ModelConfig, ports: Ports) -> int:
     keys = ports.store.list(f"notices/{config.name}")
     for key in keys:
         try:
-            raw = json.loads(ports.store.get(key))
-            targets, notice = [str(target) for target in raw["targets"]], Notice(**raw["notice"])
+            notice = Notice(**json.loads(ports.store.get(key)))
         except NotFound:
             continue  # somebody else collects at the same moment
         except (ValueError, KeyError, TypeError) as error:
             logger.warning("%s is no notice and is removed: %s", key, error)
         else:
-            ports.notifier.notify(targets, notice)
+            ports.notifier.notify(config.notify, notice)
         ports.store.delete(key)
     return len(keys)
 
@@ -225,33 +230,3 @@ def _sentence(
     fired = [record for record in copied if record.fired]
     more = f", of which {len(fired)} fired" if fired else ""
     return f"{config.name}: {len(copied)} new drift checks copied into MLflow{more}; {last}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """Since when this model is collected, when everything was compared last, and the newest window then."""
-
-    since: datetime
-    whole_at: datetime | None = None
-    newest: datetime | None = None
-
-
-def _mark(ports: Ports, config: ModelConfig) -> _Mark | None:
-    """What the last run left; None before the first, or when that is lost."""
-    try:
-        raw = json.loads(ports.store.get(_mark_key(config)))
-        at = {
-            name: raw[name] and datetime.fromisoformat(raw[name]) for name in ("since", "whole_at", "newest")
-        }
-        return _Mark(**at)
-    except (NotFound, ValueError, TypeError, AttributeError):
-        return None
-
-
-def _put_mark(ports: Ports, config: ModelConfig, mark: _Mark) -> None:
-    text = json.dumps({name: at and at.isoformat() for name, at in asdict(mark).items()})
-    ports.store.put(_mark_key(config), text.encode(), overwrite=True)
-
-
-def _mark_key(config: ModelConfig) -> str:
-    return f"collected/{config.name}.json"
