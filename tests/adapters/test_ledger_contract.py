@@ -252,6 +252,14 @@ def test_processes_that_start_at_once_make_the_tables_once(url, model):
     assert answers == [Traffic(model)] * 6
 
 
+def test_a_new_file_is_opened_by_many_at_once_again_and_again(tmp_path):
+    for n in range(40):
+        ledgers = [open_ledger(f"sqlite:///{tmp_path}/{n}.db") for _ in range(6)]
+        assert in_threads(*[lambda each=each: each.read("m") for each in ledgers]) == [Traffic("m")] * 6
+        for each in ledgers:
+            each.close()
+
+
 def test_another_process_sees_it(url, model):
     one, other = open_ledger(url), open_ledger(url)
     write(one, full(model))
