@@ -58,7 +58,8 @@ class Use:
     start_seconds: float = (
         3.0  # billed: the container starts, imports and computes; it is seldom warm after an hour
     )
-    request_seconds: float = 0.02  # one of S3's, of which a check makes most one after the other
+    request_seconds: float = 0.02  # one of S3's
+    readers: int = 8  # files of the log are read so many at a time; all else one after the other
     flush_seconds: float = 5.0  # HOMEOSTAT_GATEWAY_FLUSH_SECONDS; traffic never rests, one worker
     window_days: int = 2  # a window of 24 h touches two of the log's days
     stored_gb: float = 5.0  # per model: log, profiles, snapshots, bundles, old versions of objects
@@ -80,8 +81,10 @@ def lines(models: int, use: Use, counts: dict[str, dict[str, float]]) -> list[tu
     fixed, per_file = counts["fixed"], counts["per_file"]
     pages = use.window_days * math.ceil(24 * use.files / 1000)
     writes = checks * (fixed["writes"] + max(pages - use.window_days, 0))
-    reads = checks * (fixed["reads"] + per_file["reads"] * use.files / use.checks_an_hour)
-    seconds = use.start_seconds + (reads + writes) / checks * use.request_seconds
+    new_files = per_file["reads"] * use.files / use.checks_an_hour
+    reads = checks * (fixed["reads"] + new_files)
+    waits = (reads + writes) / checks - new_files * (1 - 1 / use.readers)
+    seconds = use.start_seconds + waits * use.request_seconds
     written = models * HOURS * use.files
     polls = HOURS * 3600 / 21  # 20 s of long polling, and one of rest
     fargate = models * use.retrains * use.retrain_hours
@@ -143,8 +146,8 @@ def tables(counts: dict[str, Any], use: Use | None = None) -> str:
     )
     assumed = (
         f"Assumed of each model: a check an hour, billed for {use.start_seconds:g} s, and "
-        f"{use.request_seconds:g} s per request of S3, one after the other; a gateway of one worker whose "
-        f"traffic never rests; {use.stored_gb:g} GB kept; {use.retrains} retrains a month of "
+        f"{use.request_seconds:g} s per request of S3, files of the log {use.readers} at a time; a gateway of "
+        f"one worker whose traffic never rests; {use.stored_gb:g} GB kept; {use.retrains} retrains a month of "
         f"{use.retrain_hours:g} h each; {use.kms_a_check} calls of KMS and {use.log_kb_a_check:g} KB of log "
         f"per check. Counted against moto: {counts['fixed']['reads']:.0f} reads and "
         f"{counts['fixed']['writes']:.0f} writes and listings per check, and "

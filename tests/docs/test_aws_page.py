@@ -12,6 +12,7 @@ import typer
 from homeostat.cli import app
 from homeostat.config import Settings
 from homeostat.config.model import Monitor, Training
+from homeostat.flows.side_by_side import READERS
 from homeostat.gateway.options import Options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,6 +98,10 @@ def test_the_figures_are_those_that_the_script_prints_for_what_was_counted():
     counts = json.loads((ROOT / "benchmarks" / "aws_requests.json").read_text(encoding="utf-8"))
     printed = costs["tables"](counts)
     assert f"{costs['BEGIN']}\n{printed}\n{costs['END']}" in PAGE
+
+
+def test_the_costs_know_how_many_files_are_read_at_a_time():
+    assert runpy.run_path(str(ROOT / "benchmarks" / "aws_costs.py"))["Use"]().readers == READERS
 
 
 def test_the_costs_grow_with_what_they_are_for():
