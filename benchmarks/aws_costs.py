@@ -146,9 +146,10 @@ def tables(counts: dict[str, Any], use: Use | None = None) -> str:
     )
     assumed = (
         f"Assumed of each model: a check an hour, billed for {use.start_seconds:g} s, and "
-        f"{use.request_seconds:g} s per request of S3, files of the log {use.readers} at a time; a gateway of "
-        f"one worker whose traffic never rests; {use.stored_gb:g} GB kept; {use.retrains} retrains a month of "
-        f"{use.retrain_hours:g} h each; {use.kms_a_check} calls of KMS and {use.log_kb_a_check:g} KB of log "
+        f"{use.request_seconds:g} s per request of S3, files of the log {use.readers} at a time; "
+        f"a gateway of one worker whose traffic never rests; {use.stored_gb:g} GB kept; "
+        f"{use.retrains} retrains a month of {use.retrain_hours:g} h each; "
+        f"{use.kms_a_check} calls of KMS and {use.log_kb_a_check:g} KB of log "
         f"per check. Counted against moto: {counts['fixed']['reads']:.0f} reads and "
         f"{counts['fixed']['writes']:.0f} writes and listings per check, and "
         f"{counts['per_file']['reads']:.1f} reads per file of predictions that is new to it; labels came in "
