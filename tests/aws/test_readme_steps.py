@@ -14,6 +14,8 @@ from aws.terminal import Terminal, blocks, commands
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TERRAFORM = "terraform -chdir=infra/terraform"
+#: What the doctor looks at once, and has an address, which may stand beside its name or below it.
+NAMED = {name: name for name in ("bucket", "ledger", "store")}
 OUTPUT = f"{TERRAFORM} output -json airflow_environment"
 
 
@@ -80,13 +82,13 @@ def test_the_steps_leave_a_clean_checkout_and_no_secret_in_it(aws_stack):
 
 @pytest.fixture(scope="module")
 def lines(aws_stack):
-    """What it said, by what was looked at: state, sentence, what helps. An address has a line to itself."""
+    """What it said, by what was looked at: state, sentence, what helps. A long address has its own line."""
     told = said(aws_stack, ".venv/bin/homeostat doctor").splitlines()
     found, column = {}, re.match(r"ok +settings environment +", told[0]).end()
     for line in told[: told.index("")]:
         state, what, text = line[:8].strip(), line[8:column].strip(), line[column:].strip()
         if state:
-            looked_at = what
+            looked_at = NAMED.get(what.partition(" ")[0], what)
             found[looked_at] = (state, text, "")
         elif text.startswith("-> "):
             found[looked_at] = (*found[looked_at][:2], text.removeprefix("-> "))
