@@ -318,14 +318,20 @@ LOADERS = {
 CALLS = {"load_model", "load_module", "eval", "exec", "unsafe_load", "full_load", "read_pickle"}
 
 
+#: Of a module that has a loader, what loads nothing: how many threads predict.
+HARMLESS = {"joblib.parallel_config"}
+
+
 def used_names(tree):
     """Everything that a module imports or calls, by name."""
     for part in ast.walk(tree):
         if isinstance(part, ast.Import):
             yield from (alias.name for alias in part.names)
         elif isinstance(part, ast.ImportFrom):
-            yield part.module or ""
-            yield from (f"{part.module}.{alias.name}" for alias in part.names)
+            names = {f"{part.module}.{alias.name}" for alias in part.names}
+            if not names <= HARMLESS:
+                yield part.module or ""
+            yield from names - HARMLESS
         elif isinstance(part, ast.Call) and isinstance(part.func, ast.Name):
             yield f"call:{part.func.id}"
         elif isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute):

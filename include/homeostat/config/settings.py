@@ -54,10 +54,11 @@ class Settings:
     HOMEOSTAT_PROJECT            what names in AWS begin with, as in Terraform (``homeostat``)
     HOMEOSTAT_TRIGGERS           URL of the SQS queue of retrain triggers (none: Airflow checks by itself)
     HOMEOSTAT_ECS                where Fargate trains, as JSON, see :mod:`homeostat.config.fargate` (none)
-    HOMEOSTAT_IMAGE_DIGEST       digest of the image that this process runs in, recorded with versions (none)
-    HOMEOSTAT_GIT_REVISION       the commit, where no ``.git`` tells it (none)
     MLFLOW_TRACKING_URI          the MLflow server (``http://127.0.0.1:5000``)
     ============================ ===========================================================
+
+    What a version was made with, HOMEOSTAT_IMAGE_DIGEST and HOMEOSTAT_GIT_REVISION, is not a setting: see
+    :func:`homeostat.training.environment`.
     """
 
     home: Path

@@ -121,9 +121,9 @@ def make_reference(config: ModelConfig, predictor: Predictor, holdout: pd.DataFr
 
 def _alone(predictor: Predictor, holdout: pd.DataFrame) -> Answers:
     """Answers of one thread: a forest's add up its trees as they come, and the last bits with them."""
-    import joblib
+    from joblib import parallel_config
 
-    with joblib.parallel_config(backend="sequential"):
+    with parallel_config(backend="sequential"):
         return predictor.predict(holdout)
 
 
