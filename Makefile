@@ -42,7 +42,7 @@ test-aws: $(TOOLS) $(CHECKOV) ## of the tests those of the AWS half: Terraform a
 
 .PHONY: nightly
 nightly: $(TOOLS) $(CHECKOV) ## a hundred thousand random steps of rollouts, and then the tests
-	HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest tests/rollout/test_rollout_machine.py
+	HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest tests/core/rollout/test_rollout_machine.py
 	$(PYTHON) -m pytest $(ARGS)
 
 .PHONY: lint
@@ -61,7 +61,7 @@ lock: ## compile every .in into its lock (ARGS=--upgrade for newer versions)
 	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--quiet $(ARGS) requirements-dev.in -o requirements-dev.txt
 	.venv-lock/bin/uv pip compile --python-version 3.12 --python-platform x86_64-manylinux_2_28 --no-header \
-		--no-emit-index-url --quiet $(ARGS) -c requirements.txt infra/detector/requirements.in -o infra/detector/requirements.txt
+		--no-emit-index-url --quiet $(ARGS) -c requirements.txt infra/aws_lambda/requirements.in -o infra/aws_lambda/requirements.txt
 	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--quiet $(ARGS) infra/terraform/checkov.in -o infra/terraform/checkov.txt
 	for peer in $(PEERS); do \
@@ -75,7 +75,7 @@ env: ## write the secrets that docker-compose.yml needs into .env; keeps those t
 
 .PHONY: bench
 bench: $(TOOLS) $(PEERS:%=.venv-bench/%/.made) ## measure checks, rollouts, the gateway and the detector, peers beside them (ARGS=--write updates benchmarks/*.md)
-	@export PYTHONPATH=$(PYTHONPATH):tests:tests/detector; for script in drift calibration rollout gateway rollback detector; do \
+	@export PYTHONPATH=$(PYTHONPATH):tests:tests/aws_lambda; for script in drift calibration rollout gateway rollback detector; do \
 		test ! -f benchmarks/$$script.py || $(PYTHON) benchmarks/$$script.py $(ARGS) || exit 1; \
 	done
 

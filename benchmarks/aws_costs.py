@@ -192,7 +192,7 @@ def measure() -> dict[str, Any]:
     finally:
         server.stop()
     share = {kind: (many[kind] - few[kind]) / 3 for kind in ("reads", "writes")}
-    from homeostat.detector.metrics import UNITS
+    from homeostat.aws.lambda_metrics import UNITS
 
     return {
         "fixed": {kind: round(few[kind] - share[kind], 2) for kind in share},
@@ -207,10 +207,10 @@ def _per_check(files: int, hours: int = 8, warm: int = 6) -> dict[str, float]:
     import boto3
     from botocore.endpoint import Endpoint
 
-    from detector.detector_world import HOUR, T0, both_sides, event, train_two
+    from aws_lambda.lambda_fixture import HOUR, T0, both_sides, event, train_two
     from homeostat.adapters import open_store, open_triggers
     from homeostat.adapters.history_store import StoreHistory
-    from homeostat.detector.handler import check
+    from homeostat.aws.lambda_handler import check
 
     bucket = f"costs-{files}"
     boto3.client("s3").create_bucket(Bucket=bucket)

@@ -22,11 +22,11 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from homeostat.config.model import Monitor
-from homeostat.drift.compare import judge_all, together
-from homeostat.drift.feature import DECISIVE, Figures, measure
-from homeostat.profile import Counts, NumberFrame
-from homeostat.profile.columns import hash_of
-from homeostat.profile.freeze import freeze_labels
+from homeostat.core.drift.compare import judge_all, together
+from homeostat.core.drift.feature import DECISIVE, Figures, measure
+from homeostat.core.profile import Counts, NumberFrame
+from homeostat.core.profile.coerce import hash_of
+from homeostat.core.profile.fit_edges import freeze_labels
 
 ROWS = (300, 3_000, 100_000, 1_000_000)
 REFERENCES = (2_000, 200_000)

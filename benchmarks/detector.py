@@ -1,6 +1,6 @@
 """A cold start of the drift detector: seconds of imports, seconds and requests of a check, peak memory.
 
-    PYTHONPATH=include:tests:tests/detector python benchmarks/detector.py [--write] [--runs 9] [--rows 5000]
+    PYTHONPATH=include:tests:tests/aws_lambda python benchmarks/detector.py [--write] [--runs 9] [--rows 5000]
 
 Each run is a fresh interpreter that imports the handler and checks one window of a small model (2 numbers, 1
 category, two champions, labels one hour late), with S3 and SQS by moto on loopback: what AWS adds in time is
@@ -34,7 +34,7 @@ from moto.server import ThreadedMotoServer
 from homeostat.adapters import open_store, open_triggers
 
 HERE = Path(__file__).resolve().parent
-FRESH = HERE.parent / "tests/detector/fresh_check.py"
+FRESH = HERE.parent / "tests/aws_lambda/cold_start.py"
 #: What imports may take.
 ALLOWED_SECONDS = 3.0
 WINDOW_HOURS = 4
@@ -137,7 +137,7 @@ def main() -> None:
     print(text)
     if args.write:
         asked = f"--write --runs {args.runs} --rows {args.rows}"
-        command = f"PYTHONPATH=include:tests:tests/detector python benchmarks/detector.py {asked}"
+        command = f"PYTHONPATH=include:tests:tests/aws_lambda python benchmarks/detector.py {asked}"
         about = (__doc__ or "").rpartition("\n\n")[2].strip()
         page = f"# A cold start of the drift detector\n\nMade by `{command}`.\n\n{about}\n\n{text}\n"
         (HERE / "detector.md").write_text(page, encoding="utf-8")

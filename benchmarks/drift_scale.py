@@ -27,11 +27,11 @@ from homeostat.adapters import fake_ports
 from homeostat.adapters.store_file import FileStore
 from homeostat.config import ModelConfig
 from homeostat.config.model import Monitor
-from homeostat.drift import compare
-from homeostat.flows import log
-from homeostat.flows.window import Looked, Window, drift_report
-from homeostat.profile import Reference, count, count_parquet
-from homeostat.rollout import VersionRef
+from homeostat.core.drift import compare
+from homeostat.core.profile import Reference, count, count_parquet
+from homeostat.core.rollout import VersionRef
+from homeostat.monitoring.window import Looked, Window, drift_report
+from homeostat.storage import prediction_log as log
 
 REPEATS = 9
 T0, HOUR = datetime(2026, 1, 5, tzinfo=UTC), timedelta(hours=1)

@@ -17,7 +17,7 @@ from typing import Any
 
 from gateway_world import HERE, INCLUDE, Server, World
 
-from homeostat.rollout import VersionRef
+from homeostat.core.rollout import VersionRef
 
 _TRIES = 5
 Found = dict[str, Any]

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from homeostat.config import Settings
-from homeostat.rollout import Plan, VersionRef, begin
+from homeostat.core.rollout import Plan, VersionRef, begin
 
 HERE = Path(__file__).resolve().parent
 INCLUDE = HERE.parent / "include"
@@ -87,7 +87,9 @@ class World:
     def register(self, home: str, name: str, *, trees: int = TREES) -> tuple[VersionRef, Path]:
         """Train a version and register it in MLflow; the same trees on the same rows are fitted once."""
         from homeostat.adapters import build_ports
-        from homeostat.training import Predictor, make_reference, write_bundle
+        from homeostat.bundle.evaluate import make_reference
+        from homeostat.bundle.files import write_bundle
+        from homeostat.bundle.predictor import Predictor
 
         settings = self.settings(home)
         config = settings.load_model(name)
@@ -105,7 +107,7 @@ class World:
         return VersionRef(version.version, digest), bundle
 
     def _fit(self, config: Any, trees: int) -> tuple[Any, pd.DataFrame]:
-        from homeostat.training import fit
+        from homeostat.retraining.fit import fit
 
         features = len(config.feature_names)
         if (features, trees) not in self.fitted:
@@ -146,7 +148,7 @@ class World:
     def logged(self, home: str, name: str, since: datetime) -> int:
         """How many rows that clients were answered are in the prediction log."""
         from homeostat.adapters import build_ports
-        from homeostat.flows.log import read_predictions
+        from homeostat.storage.prediction_log import read_predictions
 
         settings = self.settings(home)
         end = datetime.now(UTC) + timedelta(minutes=1)
@@ -189,7 +191,7 @@ class Server:
 def gateway(world: World, home: str, phases: Mapping[str, str]) -> Iterator[Server]:
     """``homeostat gateway``, once each of these models is in the phase that is wanted, all of it loaded."""
     port = _free_port()
-    command = [sys.executable, "-c", "from homeostat.cli import app; app()", "gateway", "--port", str(port)]
+    command = [sys.executable, "-c", "from homeostat.cli import main; main()", "gateway", "--port", str(port)]
     env = {**os.environ, **world.env(home), "PYTHONPATH": str(INCLUDE)}
 
     def ready(server: Server) -> bool:
@@ -249,7 +251,7 @@ def _free_port() -> int:
 
 def time_model(bundle: Path, bodies: Path) -> float:
     """Median seconds of the pipeline's own ``predict`` on one row that is a NumPy matrix already."""
-    from homeostat.training import load_bundle
+    from homeostat.bundle.files import load_bundle
 
     estimator = load_bundle(bundle).predictor.estimator
     rows = [json.loads(text)["dataframe_split"]["data"] for text in json.loads(bodies.read_text())]

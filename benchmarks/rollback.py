@@ -27,8 +27,8 @@ from rollback_world import HERE, MODEL, Gateway, Load, World, database, monotoni
 from homeostat.adapters import open_ledger
 from homeostat.config import Settings
 from homeostat.config.errors import StaleRevision
+from homeostat.core.rollout import Plan, VersionRef, begin, promote
 from homeostat.ports import Ledger
-from homeostat.rollout import Plan, VersionRef, begin, promote
 
 NAMES = ["gateway-a", "gateway-b"]
 WORKERS = 2

@@ -132,8 +132,11 @@ class World:
         import numpy as np
         import pandas as pd
 
+        from homeostat.bundle.evaluate import make_reference
+        from homeostat.bundle.files import write_bundle
+        from homeostat.bundle.predictor import Predictor
         from homeostat.config import Settings
-        from homeostat.training import Predictor, fit, make_reference, write_bundle
+        from homeostat.retraining.fit import fit
 
         model = self.folder / "include" / "models" / MODEL
         model.mkdir(parents=True)

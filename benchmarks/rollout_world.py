@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from scipy.stats import norm
 
-from homeostat.rollout import Decision, Phase, Plan, Tally, Traffic, VersionRef, begin, decide
-from homeostat.rollout.evidence import CONFIDENCE_SLOTS, LATENCY_EDGES_MS
+from homeostat.core.rollout import Decision, Phase, Plan, Tally, Traffic, VersionRef, begin, decide
+from homeostat.core.rollout.evidence import CONFIDENCE_SLOTS, LATENCY_EDGES_MS
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 TICK = timedelta(seconds=30)

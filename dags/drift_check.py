@@ -6,8 +6,8 @@ Where model.yaml says `monitor: {runs_on: lambda}`, a function in AWS asks; its 
 from airflow.sdk import DAG, Param
 
 from homeostat.config import Settings, format_duration
+from homeostat_airflow.dag_factory import RETRIES, START, broken, schedule
 from homeostat_airflow.operators import CheckDriftOperator, CollectOperator, TriggerRetrainOperator
-from homeostat_airflow.wiring import RETRIES, START, broken, schedule
 
 TITLE = "Window end"
 HERE = Param(

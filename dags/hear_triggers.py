@@ -9,13 +9,18 @@ queue. One whose run could not be started comes again when the queue's visibilit
 from airflow.sdk import DAG, task_group
 
 from homeostat.config import Settings
-from homeostat_airflow.wiring import RETRIES, START
+from homeostat_airflow.dag_factory import RETRIES, START
 
 settings = Settings.from_env()
 if settings.triggers:
     from airflow.sdk.definitions.xcom_arg import XComArg
 
-    from homeostat_airflow.hearing import DoneOperator, ReadOperator, StartRetrainOperator, triggers_asset
+    from homeostat_airflow.sqs_consumer import (
+        DoneOperator,
+        ReadOperator,
+        StartRetrainOperator,
+        triggers_asset,
+    )
 
     with DAG(
         "hear_triggers",

@@ -7,6 +7,7 @@ from airflow.sdk import DAG, Param
 from airflow.sdk.bases.operator import chain
 
 from homeostat.config import ModelConfig, Settings
+from homeostat_airflow.dag_factory import RETRIES, START, broken
 from homeostat_airflow.operators import (
     AssembleOperator,
     CanaryOperator,
@@ -19,7 +20,6 @@ from homeostat_airflow.operators import (
     drift_asset,
     release_claim,
 )
-from homeostat_airflow.wiring import RETRIES, START, broken
 
 FORM = {
     "reason": Param(

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from homeostat.rollout import Plan
+from homeostat.core.rollout import Plan
 
 PLAN = Plan(
     shadow=timedelta(hours=1),

@@ -10,7 +10,7 @@ from textwrap import wrap
 
 from drawing import arrow, box, sheet, text
 
-from homeostat.rollout import SENTENCES, Phase
+from homeostat.core.rollout import SENTENCES, Phase
 
 WIDTH, HEIGHT, BOX_W, BOX_H = 1180, 440, 196, 96
 #: Phase, left edge, top edge, fill.

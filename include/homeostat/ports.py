@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pandas as pd
 
+    from homeostat.bundle.files import Bundle
     from homeostat.config import ModelConfig
-    from homeostat.rollout.evidence import Evidence, Tally
-    from homeostat.rollout.phases import Traffic
-    from homeostat.training import Bundle
-    from homeostat.trigger import WindowRecord
+    from homeostat.core.rollout.evidence import Evidence, Tally
+    from homeostat.core.rollout.phases import Traffic
+    from homeostat.core.trigger import WindowRecord
 
 
 class Store(Protocol):
@@ -132,7 +132,7 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A registered model version. ``digest`` is that of its bundle, see :mod:`homeostat.training.bundle`."""
+    """A registered model version. ``digest`` is that of its bundle, see :mod:`homeostat.bundle.files`."""
 
     model: str
     version: str

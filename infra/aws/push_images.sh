@@ -82,7 +82,7 @@ push() {
 	echo "$image@$found"
 }
 
-detector_image=$(push "$detector" infra/detector/Dockerfile)
+detector_image=$(push "$detector" infra/aws_lambda/Dockerfile)
 training_image=$(push "$platform" Dockerfile)
 cat >$root/images.auto.tfvars <<TEXT
 # Written by infra/aws/push_images.sh for $tag.

@@ -112,18 +112,18 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
 
     def _prepare(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """The step's result, if nothing has to be fitted; otherwise fill in what the task is told."""
-        from homeostat import flows
         from homeostat.config import Settings
-        from homeostat.flows.elsewhere import forget_failure
-        from homeostat.flows.parity import note_champion
-        from homeostat.flows.request import find_result, load_request
+        from homeostat.retraining.environment_check import note_champion
+        from homeostat.retraining.remote_training import forget_failure
+        from homeostat.retraining.train import train
+        from homeostat.storage.retrain_request import find_result, load_request
 
         key = self.run_key(context)
         done = find_result(ports.store, config.name, key, "train")
         if done is not None:
             return done
         if load_request(ports.store, config.name, key).recall:
-            return flows.train(config, key, ports)
+            return train(config, key, ports)
         settings = Settings.from_env()
         place = place_of(settings, config)
         self._aim(place)
@@ -144,8 +144,8 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
     def _finish(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """The result in the Store; without one, the error that says why, and whether to try again."""
         from homeostat.config import Settings
-        from homeostat.flows.elsewhere import find_failure
-        from homeostat.flows.request import find_result, load_result
+        from homeostat.retraining.remote_training import find_failure
+        from homeostat.storage.retrain_request import find_result, load_result
 
         key = self.run_key(context)
         done = find_result(ports.store, config.name, key, "train")
@@ -232,9 +232,9 @@ def environment_of(settings: Settings, config: ModelConfig) -> dict[str, str]:
     MLflow's address is left out where it holds a password, or where Airflow has none of its own: the task
     definition's stands then.
     """
-    from homeostat.config.masking import without_userinfo
-    from homeostat.flows.elsewhere import EXPECTED_CODE, code_digest
-    from homeostat.training.environment import UNKNOWN, git_revision
+    from homeostat.bundle.environment import UNKNOWN, git_revision
+    from homeostat.config.redaction import without_userinfo
+    from homeostat.retraining.remote_training import EXPECTED_CODE, code_digest
 
     told = {"HOMEOSTAT_STORE": settings.store, EXPECTED_CODE: code_digest(config)}
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -261,7 +261,7 @@ def ended_how(task: Mapping[str, Any], container: str) -> Ended:
     What ended by itself says so by its exit status, see ``homeostat train-step --help``. Memory that was not
     enough will not be enough the next time either.
     """
-    from homeostat.flows.elsewhere import DONE, FAILED
+    from homeostat.retraining.remote_training import DONE, FAILED
 
     known = [each for each in task.get("containers", ()) if each.get("name") == container]
     mine = known[0] if known else {}

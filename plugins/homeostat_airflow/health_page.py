@@ -23,7 +23,7 @@ def health(user: GetUserDep) -> str:  # noqa: ARG001  # asked for so that only u
     """Every model: who serves, how its rollout stands, how the last windows looked."""
     from homeostat.adapters import open_ledger, open_store
     from homeostat.config import Settings
-    from homeostat.rollout import SENTENCES
+    from homeostat.core.rollout import SENTENCES
 
     settings = Settings.from_env()
     ledger, store = open_ledger(settings.ledger), open_store(settings.store)

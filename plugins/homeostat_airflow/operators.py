@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from homeostat.config.errors import ConfigError, HomeostatError, StaleRevision, Superseded, Unavailable
 from homeostat_airflow.links import MLflowLink
-from homeostat_airflow.triggers import RolloutTrigger
+from homeostat_airflow.rollout_trigger import RolloutTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,7 +59,7 @@ class FlowOperator(BaseOperator):
     def _run(self, flow: Callable[[ModelConfig, Ports, Context], dict[str, Any]], context: Context) -> Any:
         from homeostat.adapters import build_ports
         from homeostat.config import Settings
-        from homeostat_airflow.notices import AirflowNotifier
+        from homeostat_airflow.notifier import AirflowNotifier
 
         try:
             settings = Settings.from_env()
@@ -86,7 +86,9 @@ class CheckDriftOperator(FlowOperator):
     def flow(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """Check the window that ends at the ``window_end`` parameter, or at the run's own hour."""
         from homeostat.adapters import detector_history
-        from homeostat.flows import check_drift, mirror, take_back, window_end_of
+        from homeostat.monitoring.detector_sync import take_back
+        from homeostat.monitoring.drift_check import check_drift, window_end_of
+        from homeostat.rollouts.alias_sync import mirror
 
         asked = context["params"].get("window_end") or None
         logical = context["dag_run"].logical_date
@@ -120,7 +122,7 @@ class CollectOperator(FlowOperator):
         """Collect; raises ConfigError when nobody here hears the function's triggers."""
         from homeostat.adapters import detector_history
         from homeostat.config import Settings
-        from homeostat.flows import collect
+        from homeostat.monitoring.detector_sync import collect
 
         result = collect(config, ports, detector_history(ports.store))
         if not Settings.from_env().triggers:
@@ -150,7 +152,7 @@ class RetrainOperator(FlowOperator):
 
     def run_key(self, context: Context) -> str:
         """The key of this DAG run's retrain."""
-        from homeostat.flows import run_key
+        from homeostat.storage.retrain_request import run_key
 
         return run_key(self.model, context["dag_run"].run_id)
 
@@ -160,16 +162,17 @@ class AssembleOperator(RetrainOperator):
 
     def flow(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """Read the request from the drift event, or from the form when started by hand."""
-        from homeostat import flows
+        from homeostat.retraining.assemble import assemble
+        from homeostat.storage.retrain_request import RetrainRequest
 
         dag_run = context["dag_run"]
-        request = flows.RetrainRequest.of(
+        request = RetrainRequest.of(
             run_key=self.run_key(context),
             dag_run=dag_run.run_id,
             params=context["params"],
             event=_event(context),
         )
-        return flows.assemble(config, request, ports)
+        return assemble(config, request, ports)
 
 
 class TrainOperator(RetrainOperator):
@@ -177,9 +180,9 @@ class TrainOperator(RetrainOperator):
 
     def step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         """Fit once per run key."""
-        from homeostat import flows
+        from homeostat.retraining.train import train
 
-        return flows.train(config, run_key, ports)
+        return train(config, run_key, ports)
 
 
 class ValidateOperator(RetrainOperator):
@@ -187,9 +190,9 @@ class ValidateOperator(RetrainOperator):
 
     def step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         """Score both."""
-        from homeostat import flows
+        from homeostat.retraining.validate import validate
 
-        return flows.validate(config, run_key, ports)
+        return validate(config, run_key, ports)
 
 
 class GateOperator(RetrainOperator):
@@ -197,9 +200,9 @@ class GateOperator(RetrainOperator):
 
     def step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         """Judge and record."""
-        from homeostat import flows
+        from homeostat.retraining.gate import judge
 
-        return flows.judge(config, run_key, ports)
+        return judge(config, run_key, ports)
 
 
 class RegisterOperator(RetrainOperator):
@@ -207,9 +210,9 @@ class RegisterOperator(RetrainOperator):
 
     def step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         """Register once per run key."""
-        from homeostat import flows
+        from homeostat.retraining.gate import register
 
-        return flows.register(config, run_key, ports)
+        return register(config, run_key, ports)
 
 
 class RolloutOperator(RetrainOperator):
@@ -233,25 +236,25 @@ class RolloutOperator(RetrainOperator):
         return self._wait_or_end(context, result)
 
     def _look(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
-        from homeostat import flows
+        from homeostat.rollouts.advance import look
 
-        return flows.look(config, self.run_key(context), ports)
+        return look(config, self.run_key(context), ports)
 
     def _heed(
         self, config: ModelConfig, ports: Ports, context: Context, *, event: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Do what a person chose in Airflow, unless the rollout has gone on without them."""
-        from homeostat import flows
+        from homeostat.rollouts.advance import approve_by_hand, roll_back_in_ledger
 
         state = self._look(config, ports, context)
         by = f"{(event.get('responded_by_user') or {}).get('name') or 'somebody'} in Airflow"
         if state["phase"] != "waiting":
             self.log.warning("%s came too late: %s", by, state["sentence"])
         elif APPROVE in event["chosen_options"]:
-            flows.approve_by_hand(config, ports, by=by)
+            approve_by_hand(config, ports, by=by)
         else:
             now = ports.clock.now()
-            flows.roll_back_in_ledger(config.name, ports.ledger, reason=f"declined by {by}", by=by, at=now)
+            roll_back_in_ledger(config.name, ports.ledger, reason=f"declined by {by}", by=by, at=now)
         return state
 
     def _wait_or_end(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
@@ -293,9 +296,9 @@ class RolloutOperator(RetrainOperator):
             self.log.exception("Airflow's page cannot ask; homeostat promote %s approves as well", self.model)
 
     def _settle(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
-        from homeostat import flows
+        from homeostat.rollouts.advance import settle
 
-        return flows.settle(config, self.run_key(context), ports)
+        return settle(config, self.run_key(context), ports)
 
 
 class ShadowOperator(RolloutOperator):
@@ -305,9 +308,9 @@ class ShadowOperator(RolloutOperator):
 
     def step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         """Begin the rollout in the ledger; the gateways do the rest."""
-        from homeostat import flows
+        from homeostat.rollouts.advance import begin_rollout
 
-        return flows.begin_rollout(config, run_key, ports)
+        return begin_rollout(config, run_key, ports)
 
 
 class CanaryOperator(RolloutOperator):
@@ -317,9 +320,9 @@ class CanaryOperator(RolloutOperator):
 
     def step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         """Look at the ledger."""
-        from homeostat import flows
+        from homeostat.rollouts.advance import look
 
-        return flows.look(config, run_key, ports)
+        return look(config, run_key, ports)
 
 
 class PromoteOperator(RetrainOperator):
@@ -327,16 +330,16 @@ class PromoteOperator(RetrainOperator):
 
     def step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         """Settle the retrain."""
-        from homeostat import flows
+        from homeostat.rollouts.advance import settle
 
-        return flows.settle(config, run_key, ports)
+        return settle(config, run_key, ports)
 
 
 def release_claim(context: Context) -> None:
     """Give the right of way back when a retrain fails; for ``on_failure_callback``."""
     from homeostat.adapters import build_ports, open_ledger
     from homeostat.config import Settings
-    from homeostat.flows import run_key
+    from homeostat.storage.retrain_request import run_key
 
     # Airflow promises these two alone to a DAG's callback; "dag_run" is missing from some contexts.
     model = context["dag"].dag_id.removeprefix("retrain__")
@@ -349,7 +352,7 @@ def tell_detector(config: ModelConfig, ports: Ports) -> None:
     """Publish the state of a model that a function in AWS watches; a failure is made up for in an hour."""
     if config.monitor.runs_on != "lambda":
         return
-    from homeostat.flows import publish
+    from homeostat.storage.model_state import publish
 
     try:
         publish(config, ports)

@@ -15,7 +15,7 @@ from homeostat.adapters.history_mlflow import MlflowHistory
 from homeostat.adapters.history_store import StoreHistory
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config.errors import ConfigError, Unavailable
-from homeostat.trigger import WindowRecord
+from homeostat.core.trigger import WindowRecord
 
 if TYPE_CHECKING:
     from homeostat.ports import History

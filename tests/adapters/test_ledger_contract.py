@@ -17,8 +17,8 @@ from homeostat.adapters import open_ledger
 from homeostat.adapters.ledger_memory import MemoryLedger
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config.errors import ConfigError, Refused, StaleRevision, Unavailable
-from homeostat.rollout.evidence import Tally
-from homeostat.rollout.phases import Phase, Plan, Rollout, Traffic, VersionRef
+from homeostat.core.rollout.evidence import Tally
+from homeostat.core.rollout.phases import Phase, Plan, Rollout, Traffic, VersionRef
 
 if TYPE_CHECKING:
     from homeostat.ports import Ledger
@@ -312,9 +312,9 @@ def test_a_url_of_no_database_shows_the_right_one(url):
 @pytest.fixture
 def published(ledger, model, tmp_path):
     """Publish a model from this ledger, and read it back as a ledger."""
-    from homeostat import flows
     from homeostat.adapters import PublishedLedger, fake_ports
     from homeostat.config.model import ModelConfig
+    from homeostat.storage import model_state
 
     config = ModelConfig.model_validate(
         {
@@ -329,7 +329,7 @@ def published(ledger, model, tmp_path):
     store = MemoryStore()
 
     def publish() -> PublishedLedger:
-        flows.publish(config, fake_ports(start=NOW, ledger=ledger, store=store))
+        model_state.publish(config, fake_ports(start=NOW, ledger=ledger, store=store))
         return PublishedLedger(store)
 
     return publish
@@ -349,7 +349,7 @@ def test_what_is_published_reads_as_the_ledger_does(ledger, model, published):
 
 def test_everyone_that_was_champion_is_known_where_it_is_published(ledger, model, published):
     from homeostat.adapters import fake_ports
-    from homeostat.flows.versions import champions
+    from homeostat.storage.bundles import champions
 
     revision = 0
     for version in ("1", "2", "2", "1", "3"):

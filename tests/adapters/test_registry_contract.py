@@ -15,8 +15,8 @@ import pytest
 from homeostat.adapters.clock import FakeClock
 from homeostat.adapters.registry_memory import MemoryRegistry
 from homeostat.adapters.registry_mlflow import MlflowRegistry
+from homeostat.bundle.files import tree_digest
 from homeostat.config.errors import NotFound, Unavailable, Untrusted
-from homeostat.training import tree_digest
 
 if TYPE_CHECKING:
     from homeostat.ports import Registry

@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from homeostat.adapters.registry_mlflow import MlflowRegistry
+from homeostat.bundle.files import tree_digest
 from homeostat.config.errors import ConfigError, Refused, Unavailable, Untrusted
-from homeostat.training import tree_digest
 
 MANIFEST = {
     "task": "classification",

@@ -252,7 +252,7 @@ def test_a_loader_that_fails_is_named(tmp_path, body, error, words):
 
 
 def test_labelled_predictions_are_read_from_the_log(tmp_path, monkeypatch):
-    from homeostat.flows import log
+    from homeostat.storage import prediction_log as log
 
     asked = []
 

@@ -224,7 +224,7 @@ def test_s3_without_credentials_says_which_to_set(monkeypatch, tmp_path):
 
 
 def test_a_file_that_may_not_be_read_is_told(tmp_path, monkeypatch):
-    from homeostat.adapters import tables_files
+    from homeostat.adapters import table_location as tables_files
 
     path = write(tmp_path / "t.csv")
 
@@ -263,7 +263,7 @@ PEAK = """
 import sys, tracemalloc
 import pyarrow as pa
 from homeostat.adapters import tables
-from homeostat.commands.drift_files import compare_tables
+from homeostat.cli.commands.drift_compare import compare_tables
 from homeostat.config.model import Monitor
 tables.BATCH_BYTES = 2**19
 before, now = tables.open_table(sys.argv[1]), tables.open_table(sys.argv[2])

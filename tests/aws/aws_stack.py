@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from aws.follow_pages import REGION
+from aws.docs_runner import REGION
 from aws.provider_mirror import find_mirror
 from aws.terminal import Step
 

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from aws.checkout import ROOT
-from aws.follow_pages import MODELS, PAGE, PROJECT, README
+from aws.clone import ROOT
+from aws.docs_runner import MODELS, PAGE, PROJECT, README
 from aws.terminal import Terminal, blocks, commands
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

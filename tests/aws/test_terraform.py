@@ -9,10 +9,10 @@ import subprocess
 
 import pytest
 
-from aws.checkout import ROOT
-from aws.follow_pages import MODELS, PROJECT
+from aws.clone import ROOT
+from aws.docs_runner import MODELS, PROJECT
+from homeostat.aws import lambda_metrics as metrics
 from homeostat.config.fargate import Fargate
-from homeostat.detector import metrics
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

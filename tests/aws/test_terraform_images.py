@@ -9,13 +9,13 @@ import subprocess
 
 import pytest
 
-from aws.checkout import ROOT
-from aws.follow_pages import PROJECT, REGION
+from aws.clone import ROOT
+from aws.docs_runner import PROJECT, REGION
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SCRIPT = "infra/aws/push_images.sh"
-PARTS = {"detector": "infra/detector/Dockerfile", "platform": "Dockerfile"}
+PARTS = {"detector": "infra/aws_lambda/Dockerfile", "platform": "Dockerfile"}
 
 
 def head(checkout):

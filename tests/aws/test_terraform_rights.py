@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aws.follow_pages import PROJECT
+from aws.docs_runner import PROJECT
 from aws.policies import allows, statements, statements_of
 from homeostat.config.fargate import Fargate
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 import requests
 
-import toy
+import sample_model
 from dags.operator_harness import QUICK, Receiver, gateway
 from homeostat.adapters import build_ports
 from homeostat.adapters.clock import FakeClock
 from homeostat.config import Settings, load_model
-from homeostat.flows import RetrainRequest, run_key
-from homeostat.local import Platform
+from homeostat.dev_stack import Platform
+from homeostat.storage.retrain_request import RetrainRequest, run_key
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -39,7 +39,7 @@ CHANGES = {
 }
 INVOKE = """
 import json, sys
-from homeostat.detector.handler import handler
+from homeostat.aws.lambda_handler import handler
 answer = handler(json.loads(sys.argv[1]))
 print(json.dumps([answer, sorted({name.partition(".")[0] for name in sys.modules})]))
 """
@@ -60,8 +60,8 @@ def within(seconds, condition, what, world=None):
 
 def rows_of(now, first, last, **how):
     """Rows from ``first`` to ``last`` hours ago: the same ones at whatever hour the test runs."""
-    rows = toy.rows_between(toy.T0 - first * HOUR, toy.T0 - last * HOUR, **how)
-    rows["at"] += now - toy.T0
+    rows = sample_model.rows_between(sample_model.T0 - first * HOUR, sample_model.T0 - last * HOUR, **how)
+    rows["at"] += now - sample_model.T0
     return rows
 
 
@@ -93,11 +93,11 @@ class World:
         """The first retrain, seven hours ago, by the flows themselves; then what gateways logged since."""
         ports = replace(self.ports, clock=FakeClock(self.now - 7 * HOUR))
         request = RetrainRequest("first", "first", until=(self.now - 7 * HOUR).isoformat())
-        assert toy.retrain(self.config, ports, request)["phase"] == "champion"
+        assert sample_model.retrain(self.config, ports, request)["phase"] == "champion"
         calm = rows_of(self.now, 6, 4, per_hour=120)
-        toy.serve(self.config, ports, calm, gateway="g1", labels=True)
+        sample_model.serve(self.config, ports, calm, gateway="g1", labels=True)
         shifted = rows_of(self.now, 4, 1, per_hour=120, shift=3.0)
-        toy.serve(self.config, ports, shifted, gateway="g2", labels=False)
+        sample_model.serve(self.config, ports, shifted, gateway="g2", labels=False)
 
     def schedule_says(self, end):
         """The event that EventBridge Scheduler sends for the hour that ends then."""
@@ -204,16 +204,16 @@ def world(aws_stack, tmp_path_factory):
     folder, receiver = tmp_path_factory.mktemp("aws"), Receiver()
     home = folder / "models" / NAME
     home.mkdir(parents=True)
-    text = toy.MODEL
+    text = sample_model.MODEL
     for old, new in CHANGES.items():
         assert old in text
         text = text.replace(old, new)
     (home / "model.yaml").write_text(text)
-    (home / "pipeline.py").write_text(toy.PIPELINE)
+    (home / "pipeline.py").write_text(sample_model.PIPELINE)
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     calm = rows_of(now, 5 * 24, 4)
     shifted = rows_of(now, 4, 1, per_hour=240, shift=3.0)
-    toy.pd.concat([calm, shifted]).to_csv(home / "rows.csv", index=False)
+    sample_model.pd.concat([calm, shifted]).to_csv(home / "rows.csv", index=False)
     env = {
         **aws_stack.airflow,
         "HOMEOSTAT_MODELS": str(folder / "models"),

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 import homeostat
-from homeostat import flows, training
 from homeostat.adapters import build_ports
 from homeostat.config import Settings, load_model
-from homeostat.flows import RetrainRequest, run_key
-from homeostat.flows.elsewhere import code_digest, find_failure
-from homeostat.flows.request import find_result, load_result
-from toy import MODEL, T0, rows_between
+from homeostat.retraining.assemble import assemble
+from homeostat.retraining.remote_training import code_digest, find_failure
+from homeostat.retraining.train import train
+from homeostat.storage.retrain_request import RetrainRequest, find_result, load_result, run_key
+from sample_model import MODEL, T0, rows_between
 
 ROOT = Path(homeostat.__file__).parents[2]
 PROGRAM = (sys.executable, "-c", "from homeostat.cli import main; main()")
@@ -106,7 +106,7 @@ def assembled(home, settings_of):
         ports = build_ports(Settings.from_env(env))
         key = run_key("toy", f"{env['HOMEOSTAT_STORE']} {asked}")
         request = RetrainRequest(run_key=key, trigger_id=key, until=T0.isoformat(), **asked)
-        flows.assemble(load_model(home), request, ports)
+        assemble(load_model(home), request, ports)
         return env, ports, key
 
     return make
@@ -151,7 +151,7 @@ def ours(tags, key):
 def in_process(home, ports, key, monkeypatch, env):
     for name in ("HOMEOSTAT_IMAGE_DIGEST", "HOMEOSTAT_GIT_REVISION"):
         monkeypatch.setenv(name, env[name])
-    return flows.train(load_model(home), key, ports)
+    return train(load_model(home), key, ports)
 
 
 @pytest.mark.slow
@@ -225,7 +225,7 @@ def command(monkeypatch):
     """The command in this process; gives its status, and what it printed on each side."""
     from typer.testing import CliRunner
 
-    from homeostat.cli import app
+    from homeostat.cli.app import app
 
     def call(env, *arguments):
         for name in [name for name in os.environ if name.startswith("HOMEOSTAT_")]:
@@ -246,7 +246,7 @@ def test_done_twice_it_is_done_once_and_prints_the_same(assembled, command, monk
     assert f"toy, retrain {key}: {data['rows']} rows to learn from, {data['holdout']} held out" in first
     assert result["sentence"] in first
     assert result["url"] in first
-    monkeypatch.setattr(training, "fit_version", None)
+    monkeypatch.setattr("homeostat.retraining.recipes.fit_version", None)
     status, again, _ = command(env, "toy", "--run-key", key, "--json")
     assert (status, json.loads(again)) == (0, result)
 
@@ -289,7 +289,7 @@ def test_what_nobody_foresaw_is_left_with_its_traceback_and_may_be_tried_again(
     assembled, command, monkeypatch
 ):
     env, ports, key = assembled("here")
-    monkeypatch.setattr(training, "fit_version", lambda *_: 1 / 0)
+    monkeypatch.setattr("homeostat.retraining.recipes.fit_version", lambda *_: 1 / 0)
     status, _, err = command(env, "toy", "--run-key", key)
     assert status == 70
     assert "Traceback" in err

@@ -17,8 +17,8 @@ import pytest
 
 from homeostat.adapters import fake_ports
 from homeostat.config import load_model
-from homeostat.flows import RetrainRequest, run_key
-from toy import MODEL, PIPELINE, T0, rows_between
+from homeostat.storage.retrain_request import RetrainRequest, run_key
+from sample_model import MODEL, PIPELINE, T0, rows_between
 
 SETTINGS = (
     "HOMEOSTAT_STORE",
@@ -90,7 +90,7 @@ def recent_rows(folder: Path) -> Path:
 @pytest.fixture
 def cli(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Call the program's own entry point in this process, as fast as it gets."""
-    from homeostat import cli as program
+    from homeostat.cli import app as program
 
     def call(*arguments: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["homeostat", *arguments])
@@ -143,10 +143,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the pictures and the 300 timed answers, which take most of a retrain's time."""
     for name in ("evaluation", "drift_over_time", "reference_vs_window"):
         drawn = {} if name == "evaluation" else b"a picture"
-        monkeypatch.setattr(f"homeostat.training.figures.{name}", lambda *_, drawn=drawn: drawn)
-    evaluating = importlib.import_module("homeostat.training.evaluate")
+        monkeypatch.setattr(f"homeostat.figures.{name}", lambda *_, drawn=drawn: drawn)
+    evaluating = importlib.import_module("homeostat.bundle.evaluate")
     monkeypatch.setattr(evaluating, "p99_latency", lambda *_: 1.0)
-    monkeypatch.setattr("homeostat.training.p99_latency", lambda *_: 1.0)
+    monkeypatch.setattr("homeostat.bundle.evaluate.p99_latency", lambda *_: 1.0)
 
 
 @pytest.fixture

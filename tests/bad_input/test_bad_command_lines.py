@@ -9,9 +9,9 @@ import pytest
 from bad_input.other_server import answering
 from homeostat.adapters import open_ledger
 from homeostat.adapters.clock import SystemClock
-from homeostat.cli import app
+from homeostat.cli.app import app
 from homeostat.config import Settings
-from homeostat.rollout import Plan, VersionRef, begin
+from homeostat.core.rollout import Plan, VersionRef, begin
 
 COMMANDS = (
     "up",

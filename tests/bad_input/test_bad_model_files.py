@@ -6,8 +6,8 @@ import pytest
 
 from homeostat.config import load_models
 from homeostat.config.errors import ConfigError
-from homeostat.flows import RetrainRequest
-from toy import MODEL
+from homeostat.storage.retrain_request import RetrainRequest
+from sample_model import MODEL
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -60,7 +60,7 @@ def test_two_models_of_one_name_are_refused_by_name_and_the_first_goes_on(cli, f
 
 def test_a_gateway_leaves_out_a_model_file_that_is_wrong_and_serves_the_others(home, monkeypatch, caplog):
     from homeostat.config import Settings
-    from homeostat.gateway.processes.serve import readable_models
+    from homeostat.serving.server.serve import readable_models
 
     other = home / "models" / "broken"
     other.mkdir()
@@ -91,7 +91,7 @@ def test_overrides_that_are_wrong_are_named(cli, tmp_path, monkeypatch):
 @pytest.fixture
 def by_hand(cli, monkeypatch, ports, rows):
     """The command line over fakes, so that a retrain gets to the step that is wrong."""
-    from homeostat.commands import loop
+    from homeostat.cli.commands import check_retrain as loop
 
     rows()
     monkeypatch.setattr(loop, "build_ports", lambda settings: ports)
@@ -148,29 +148,29 @@ def test_a_candidate_that_the_gate_refuses_is_told_as_json_and_by_the_exit_statu
 
 @pytest.mark.parametrize("window", ["0d", "5", "soon"])
 def test_a_form_filled_in_wrongly_begins_nothing(config, ports, ask, window):
-    from homeostat import flows
+    from homeostat.retraining.assemble import assemble
 
     with pytest.raises(ConfigError, match="training_window"):
-        flows.assemble(config, ask(training_window=window), ports)
+        assemble(config, ask(training_window=window), ports)
     with pytest.raises(ConfigError, match="until"):
-        flows.assemble(config, ask(until="gestern"), ports)
+        assemble(config, ask(until="gestern"), ports)
     assert ports.store.list("") == []
     assert not ports.registry.runs
-    assert flows.assemble(config, ask("run 2"), ports)["rows"], "nobody holds the right of way"
+    assert assemble(config, ask("run 2"), ports)["rows"], "nobody holds the right of way"
 
 
 def test_a_retry_learns_from_the_rows_that_the_first_try_saw(config, ports, ask):
     from datetime import timedelta
 
-    from homeostat import flows
+    from homeostat.retraining.assemble import assemble
 
     request: RetrainRequest = ask()
     ports.registry.down = True
     with pytest.raises(Exception, match="down"):
-        flows.assemble(config, request, ports)
+        assemble(config, request, ports)
     ports.registry.down = False
     ports.clock.advance(timedelta(hours=30))
-    until = flows.assemble(config, request, ports)["until"]
+    until = assemble(config, request, ports)["until"]
     assert until == "2026-03-01T23:00:00+00:00"
     (key,) = ports.store.list("snapshots/")
     assert key

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from homeostat import flows
 from homeostat.config import load_model
 from homeostat.config.errors import DataError, EmptyWindow, QualityRefused, SingleClass
-from toy import PIPELINE, T0, notices, retrain, rows_between, serve
+from homeostat.monitoring.drift_check import check_drift
+from homeostat.retraining.assemble import assemble
+from homeostat.retraining.train import train
+from sample_model import PIPELINE, T0, notices, retrain, rows_between, serve
 
 HOUR = timedelta(hours=1)
 pytestmark = pytest.mark.usefixtures("quick")
@@ -42,7 +44,7 @@ def damage(frame):
 def test_bad_rows_are_set_aside_with_their_reasons_and_the_rest_is_learnt_from(config, ports, ask, rows):
     rows(damage)
     everything = len(pd.read_csv(config.folder / "rows.csv"))
-    done = flows.assemble(config, ask(), ports)
+    done = assemble(config, ask(), ports)
     assert done["quarantined"] == 6
     late = int(config.columns.label.delay / HOUR) * 60  # rows whose labels are not known yet
     assert done["rows"] + done["holdout"] + done["quarantined"] == everything - late
@@ -60,7 +62,7 @@ def test_bad_rows_are_set_aside_with_their_reasons_and_the_rest_is_learnt_from(c
 def test_too_many_bad_rows_are_refused_and_none_of_them_is_lost(config, ports, ask, rows):
     rows(lambda frame: frame.assign(a=frame["a"].where(frame.index % 2 == 0, np.inf)))
     with pytest.raises(QualityRefused, match="max_quarantined"):
-        flows.assemble(config, ask(), ports)
+        assemble(config, ask(), ports)
     assert len(quarantined(ports)) > 3000
     run = the_run(ports)
     assert run.status == "FAILED"
@@ -68,13 +70,13 @@ def test_too_many_bad_rows_are_refused_and_none_of_them_is_lost(config, ports, a
     json.loads(run.artifacts["data_quality.json"], parse_constant=pytest.fail)
     assert ports.store.list("snapshots/") == []
     rows()
-    assert flows.assemble(config, ask("run 2"), ports)["rows"], "the right of way was given back"
+    assert assemble(config, ask("run 2"), ports)["rows"], "the right of way was given back"
 
 
 def test_a_column_without_a_single_value_is_refused_by_name(config, ports, ask, rows):
     rows(lambda frame: frame.assign(b=np.nan))
     with pytest.raises(QualityRefused, match=r"schema\.features\.b\.required"):
-        flows.assemble(config, ask(), ports)
+        assemble(config, ask(), ports)
     assert the_run(ports).status == "FAILED"
     assert ports.store.list("snapshots/") == []
 
@@ -82,7 +84,7 @@ def test_a_column_without_a_single_value_is_refused_by_name(config, ports, ask, 
 def test_a_column_of_another_type_is_refused_and_said(config, ports, ask, rows):
     rows(lambda frame: frame.assign(a="high"))
     with pytest.raises(DataError) as caught:
-        flows.assemble(config, ask(), ports)
+        assemble(config, ask(), ports)
     assert "a" in str(caught.value)
     assert ports.store.list("snapshots/") == []
 
@@ -101,16 +103,16 @@ def test_a_column_of_another_type_is_refused_and_said(config, ports, ask, rows):
 def test_a_missing_column_is_named_and_the_next_retrain_is_free(config, ports, ask, rows, change, words):
     rows(change)
     with pytest.raises(DataError, match=words):
-        flows.assemble(config, ask(), ports)
+        assemble(config, ask(), ports)
     assert words.strip("'") in the_run(ports).tags["homeostat.failed"]
     rows()
-    assert flows.assemble(config, ask("run 2"), ports)["rows"]
+    assert assemble(config, ask("run 2"), ports)["rows"]
 
 
 def test_a_source_that_is_not_there_is_named_and_ends_the_run(config, ports, ask):
     (config.folder / "rows.csv").unlink()
     with pytest.raises(DataError) as caught:
-        flows.assemble(config, ask(), ports)
+        assemble(config, ask(), ports)
     assert "model.yaml, source.uri" in str(caught.value)
     assert str(config.folder / "rows.csv") in str(caught.value)
     assert the_run(ports).status == "FAILED"
@@ -121,7 +123,7 @@ def test_a_setting_of_the_source_that_is_missing_ends_the_run_too(config, ports,
     path = config.folder / "model.yaml"
     path.write_text(path.read_text().replace("uri: rows.csv", 'uri: "${NOT_SET}/rows.csv"'))
     with pytest.raises(Exception, match="NOT_SET is not set"):
-        flows.assemble(load_model(config.folder), ask(), ports)
+        assemble(load_model(config.folder), ask(), ports)
     assert the_run(ports).status == "FAILED"
     assert ports.ledger.claim("toy", "next", "another", ports.clock.now(), HOUR).granted
 
@@ -130,9 +132,9 @@ def test_one_class_is_refused_before_the_fit_and_no_trace_of_a_version_is_left(c
     (config.folder / "pipeline.py").write_text("raise SystemExit('never asked')\n")
     rows(lambda frame: frame.assign(y=1))
     request = ask()
-    flows.assemble(config, request, ports)
+    assemble(config, request, ports)
     with pytest.raises(SingleClass, match="training\\.window"):
-        flows.train(config, request.run_key, ports)
+        train(config, request.run_key, ports)
     assert the_run(ports).tags["homeostat.failed"].startswith("SingleClass: ")
     assert ports.store.list("bundles/") == []
     assert ports.registry.versions("toy") == []
@@ -141,7 +143,7 @@ def test_one_class_is_refused_before_the_fit_and_no_trace_of_a_version_is_left(c
 def test_no_rows_are_an_empty_window(config, ports, ask, rows):
     rows(lambda frame: frame.iloc[:0])
     with pytest.raises(EmptyWindow):
-        flows.assemble(config, ask(), ports)
+        assemble(config, ask(), ports)
     assert the_run(ports).tags["homeostat.failed"].startswith("EmptyWindow: ")
 
 
@@ -161,7 +163,7 @@ def champion(config, ports, ask):
 
 
 def check(config, ports, hours):
-    return flows.check_drift(config, ports, T0 + hours * HOUR)
+    return check_drift(config, ports, T0 + hours * HOUR)
 
 
 def test_an_empty_window_says_not_computable_and_never_healthy(config, ports, champion):

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.gateway_harness import make_world, serving
-from homeostat.flows.log import read_labels, read_predictions
+from homeostat.storage.prediction_log import read_labels, read_predictions
+from serving.gateway_harness import make_world, serving
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
 

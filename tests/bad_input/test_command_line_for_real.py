@@ -14,9 +14,9 @@ import pytest
 
 from bad_input.other_server import answering
 from homeostat.adapters import open_ledger
-from homeostat.commands import loop
+from homeostat.cli.commands import check_retrain as loop
 from homeostat.config import Settings
-from homeostat.rollout import Traffic
+from homeostat.core.rollout import Traffic
 
 INCLUDE = Path(__file__).parents[2] / "include"
 ENTRY = "from homeostat.cli import main; main()"
@@ -109,12 +109,11 @@ def test_a_killed_retrain_holds_the_next_one_up_for_moments_only(cli, installed,
 def test_a_retrain_under_way_keeps_its_right_of_way_for_as_long_as_it_takes(
     cli, config, ports, monkeypatch, quick
 ):
-    from homeostat import flows
 
     seen = []
     monkeypatch.setattr(loop, "build_ports", lambda settings: ports)
     monkeypatch.setattr(loop, "LEASE", timedelta(seconds=0.4))
-    train = flows.train
+    train = loop.train
 
     def long(*args):
         for _ in range(5):
@@ -123,7 +122,7 @@ def test_a_retrain_under_way_keeps_its_right_of_way_for_as_long_as_it_takes(
             seen.append(ports.ledger.claim("toy", "other", "another", ports.clock.now(), timedelta(hours=1)))
         return train(*args)
 
-    monkeypatch.setattr(flows, "train", long)
+    monkeypatch.setattr(loop, "train", long)
     said = cli("retrain", "toy", "--until", "2026-03-02T00:00Z")
     assert said.status == 0, said.err
     assert not any(claim.granted for claim in seen)

@@ -7,12 +7,20 @@ from datetime import timedelta
 
 import pytest
 
-from homeostat import flows
 from homeostat.adapters import fake_ports
 from homeostat.config.errors import Unavailable
-from homeostat.flows.versions import load_version
-from homeostat.rollout import Phase
-from toy import T0, notices, retrain, rows_between, serve
+from homeostat.core.rollout import Phase
+from homeostat.monitoring.drift_check import check_drift
+from homeostat.retraining.assemble import assemble
+from homeostat.retraining.gate import judge, register
+from homeostat.retraining.train import train
+from homeostat.retraining.validate import validate
+from homeostat.rollouts import advance
+from homeostat.rollouts.advance import begin_rollout, roll_back_in_ledger, settle
+from homeostat.rollouts.alias_sync import mirror
+from homeostat.storage.bundles import load_version
+from homeostat.storage.retrain_request import RetrainRequest, run_key
+from sample_model import T0, notices, retrain, rows_between, serve
 
 HOUR = timedelta(hours=1)
 FILES = ["manifest.json", "model.skops", "reference.bin"]
@@ -66,13 +74,13 @@ def insist(step):
 def insist_on_retrain(config, ports, request):
     key = request.run_key
     for step in (
-        lambda: flows.assemble(config, request, ports),
-        lambda: flows.train(config, key, ports),
-        lambda: flows.validate(config, key, ports),
-        lambda: flows.judge(config, key, ports),
-        lambda: flows.register(config, key, ports),
-        lambda: flows.begin_rollout(config, key, ports),
-        lambda: flows.settle(config, key, ports),
+        lambda: assemble(config, request, ports),
+        lambda: train(config, key, ports),
+        lambda: validate(config, key, ports),
+        lambda: judge(config, key, ports),
+        lambda: register(config, key, ports),
+        lambda: begin_rollout(config, key, ports),
+        lambda: settle(config, key, ports),
     ):
         result = insist(step)
     return result
@@ -135,12 +143,12 @@ def test_a_retrain_killed_at_any_write_goes_on_from_there(config, ask):
 
     store = Store()
     ports, request, deaths = fake_ports(start=T0, store=store), ask(), 0
-    for step in (flows.train, flows.validate, flows.judge, flows.register, flows.begin_rollout, flows.settle):
+    for step in (train, validate, judge, register, begin_rollout, settle):
         for after in range(1, 20):
             store.left = after
             try:
-                if step is flows.train:
-                    flows.assemble(config, request, ports)
+                if step is train:
+                    assemble(config, request, ports)
                 result = step(config, request.run_key, ports)
             except Killed:
                 deaths += 1
@@ -168,8 +176,8 @@ def test_a_check_whose_every_call_fails_once_is_one_check(config, ask, service, 
     ends = [T0 + hours * HOUR for hours in (4, 5, 6)]
 
     def look(end):
-        flows.mirror(config, ports)
-        return flows.check_drift(config, ports, end)
+        mirror(config, ports)
+        return check_drift(config, ports, end)
 
     answers = [insist(functools.partial(look, end)) for end in ends]
     assert getattr(ports, service).failed
@@ -182,14 +190,14 @@ def test_with_mlflow_down_every_step_says_so_and_the_champion_stays(config, port
     retrain(config, ports, ask())
     request = ask("run 2")
     before = ports.ledger.read("toy")
-    steps = (flows.train, flows.validate, flows.judge, flows.register)
+    steps = (train, validate, judge, register)
     ports.registry.down = True
     with pytest.raises(Unavailable):
-        flows.assemble(config, request, ports)
+        assemble(config, request, ports)
     for step in steps:
         ports.registry.down = False
-        if step is flows.train:
-            flows.assemble(config, request, ports)
+        if step is train:
+            assemble(config, request, ports)
         ports.registry.down = True
         with pytest.raises(Unavailable):
             step(config, request.run_key, ports)
@@ -197,7 +205,7 @@ def test_with_mlflow_down_every_step_says_so_and_the_champion_stays(config, port
         step(config, request.run_key, ports)
     assert ports.ledger.read("toy") == before
     ports.registry.down = True
-    traffic = flows.roll_back_in_ledger  # it asks for a ledger and nothing else
+    traffic = roll_back_in_ledger  # it asks for a ledger and nothing else
     with pytest.raises(Exception, match="no previous version"):
         traffic("toy", ports.ledger, reason="test", by="test", at=T0)
 
@@ -206,19 +214,19 @@ def test_the_same_drift_told_twice_retrains_once(config, ports, ask):
     """As the asset event brings it: two DAG runs, one trigger id; and again after the first has ended."""
     retrain(config, ports, ask())
     serve(config, ports, rows_between(T0, T0 + 6 * HOUR, shift=2.0), labels=False)
-    fired = [flows.check_drift(config, ports, T0 + hours * HOUR) for hours in (4, 5, 5)]
+    fired = [check_drift(config, ports, T0 + hours * HOUR) for hours in (4, 5, 5)]
     event = fired[1]
     assert fired[2]["trigger_id"] == event["trigger_id"]
     assert (fired[1]["fired"], fired[2]["fired"]) == (True, True), "looked at again, it is the same event"
     requests = [
-        flows.RetrainRequest.of(
-            run_key=flows.run_key("toy", run), dag_run=run, params={}, event={**event, "window_end": ""}
+        RetrainRequest.of(
+            run_key=run_key("toy", run), dag_run=run, params={}, event={**event, "window_end": ""}
         )
         for run in ("asset__1", "asset__2")
     ]
-    assert flows.assemble(config, requests[0], ports)["rows"]
+    assert assemble(config, requests[0], ports)["rows"]
     for _ in range(2):
-        with pytest.raises(flows.rollouts.Refused, match="already answered"):
-            flows.assemble(config, requests[1], ports)
+        with pytest.raises(advance.Refused, match="already answered"):
+            assemble(config, requests[1], ports)
         ports.ledger.release("toy", requests[0].run_key)
     assert len(ports.registry.runs) == 2, "the first version's and this one's"

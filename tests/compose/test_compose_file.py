@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from homeostat.config import Settings
-from homeostat.local.environment import PRELOADED, settings_env
+from homeostat.dev_stack.environment import PRELOADED, settings_env
 
 ROOT = Path(__file__).resolve().parents[2]
 AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")

@@ -178,7 +178,7 @@ def trigger(model, run_key, phases):
 
     from airflow.sdk._shared.module_loading import import_string
 
-    from homeostat_airflow.triggers import RolloutTrigger
+    from homeostat_airflow.rollout_trigger import RolloutTrigger
 
     path, arguments = RolloutTrigger(model, run_key, phases, poll=0.1).serialize()
     rebuilt = import_string(path)(**json.loads(json.dumps(arguments)))
@@ -192,7 +192,7 @@ def trigger(model, run_key, phases):
 def notify(targets, title, body):
     """Send one notice."""
     from homeostat.ports import Notice
-    from homeostat_airflow.notices import AirflowNotifier
+    from homeostat_airflow.notifier import AirflowNotifier
 
     AirflowNotifier().notify(targets, Notice("promoted", "toy", title, body))
 

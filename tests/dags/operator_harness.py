@@ -18,8 +18,8 @@ from pathlib import Path
 from homeostat.adapters import build_ports
 from homeostat.config import Settings, load_model
 from homeostat.config.errors import StaleRevision
-from homeostat.rollout import Recorder, decide
-from toy import MODEL, PIPELINE, T0, rows_between
+from homeostat.core.rollout import Recorder, decide
+from sample_model import MODEL, PIPELINE, T0, rows_between
 
 UNTIL = T0.isoformat()
 QUICK = {"shadow: {duration: 10s": "shadow: {duration: 1s", "step_duration: 10s": "step_duration: 1s"}

@@ -112,7 +112,7 @@ def test_a_queue_of_triggers_adds_a_dag_that_hears_it_and_nothing_heavy(parse, t
 def test_the_queue_is_waited_on_without_deleting_what_comes(run_in_airflow, tmp_path):
     env = {"HOMEOSTAT_MODELS": str(tmp_path), "HOMEOSTAT_TRIGGERS": QUEUE}
     ((path, how),) = json.loads(run_in_airflow(WATCHERS, **env))
-    assert path == "homeostat_airflow.hearing.QueueTrigger", "where the triggerer can import it from"
+    assert path == "homeostat_airflow.sqs_consumer.QueueTrigger", "where the triggerer can import it from"
     assert how["sqs_queue"] == QUEUE
     assert how["region_name"] == "eu-central-1", "as the queue's URL says, whatever the environment does"
     assert how["delete_message_on_reception"] is False

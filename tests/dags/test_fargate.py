@@ -15,12 +15,11 @@ import pytest
 import homeostat
 from homeostat.config import Settings, load_model
 from homeostat.config.errors import Refused, Unavailable
-from homeostat.flows import run_key
-from homeostat.flows.elsewhere import leave_failure
-from homeostat.flows.request import find_result, load_result
 from homeostat.ports import Notice
+from homeostat.retraining.remote_training import leave_failure
+from homeostat.storage.retrain_request import find_result, load_result, run_key
 from homeostat_airflow.fargate import ended_how, environment_of
-from toy import MODEL
+from sample_model import MODEL
 
 LIBRARY = Path(homeostat.__file__).parents[1]
 PROGRAM = (sys.executable, "-c", "from homeostat.cli import main; main()")

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dags.operator_harness import gateway, within
-from homeostat import flows
 from homeostat.adapters import open_ledger
-from homeostat.rollout import Phase, Plan, Rollout, Traffic, VersionRef
-from toy import T0, rows_between, serve
+from homeostat.core.rollout import Phase, Plan, Rollout, Traffic, VersionRef
+from homeostat.rollouts.advance import approve_by_hand
+from sample_model import T0, rows_between, serve
 
 BEFORE = ["assemble", "train", "validate", "gate"]
 AFTER = ["register", "shadow", "canary", "promote"]
@@ -108,7 +108,7 @@ def test_a_refused_version_goes_no_further_and_a_forced_one_waits_for_a_person(s
         time.sleep(1.5)
         assert not forced.done()
         assert served.traffic.champion.version == "1"
-        flows.approve_by_hand(served.config, served.ports, by="homeostat promote")
+        approve_by_hand(served.config, served.ports, by="homeostat promote")
         done = forced.result(60)
     assert done["state"] == "success"
     assert served.traffic.champion.version == "2"
@@ -287,7 +287,7 @@ def test_the_trigger_is_stored_and_rebuilt_and_waits_out_a_ledger_that_is_away(w
     ledger.close()
     found = waiting.result(20)
     assert found["event"] == {"phase": "rolled_back"}
-    assert found["path"] == "homeostat_airflow.triggers.RolloutTrigger"
+    assert found["path"] == "homeostat_airflow.rollout_trigger.RolloutTrigger"
 
 
 def test_notices_arrive_as_they_were_written_and_a_dead_receiver_stops_nothing(world, receiver, free_port):

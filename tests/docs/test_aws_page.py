@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import typer
 
-from homeostat.cli import app
+from homeostat.cli.app import app
 from homeostat.config import Settings
 from homeostat.config.model import Monitor, Training
-from homeostat.flows.side_by_side import READERS
-from homeostat.gateway.options import Options
+from homeostat.serving.options import Options
+from homeostat.storage.parallel_map import READERS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")

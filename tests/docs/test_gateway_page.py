@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.gateway_harness import LOAD, make_world
 from homeostat.config import Settings
-from homeostat.gateway import create_app
-from homeostat.gateway.options import Options
+from homeostat.serving import create_app
+from homeostat.serving.options import Options
+from serving.gateway_harness import LOAD, make_world
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8")

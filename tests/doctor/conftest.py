@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from gateway.gateway_harness import TOKEN, make_world, model_config, serving
 from homeostat.adapters import open_ledger, open_store
 from homeostat.adapters.history_mlflow import MlflowHistory
 from homeostat.adapters.registry_mlflow import MlflowRegistry
 from homeostat.config import ModelConfig, Settings
+from homeostat.core.rollout import VersionRef
+from homeostat.core.trigger import WindowRecord
 from homeostat.doctor import Check, Deployment, Probe, check, plan, run
-from homeostat.flows.versions import put_bundle
 from homeostat.ports import Ports
-from homeostat.rollout import VersionRef
-from homeostat.trigger import WindowRecord
+from homeostat.storage.bundles import put_bundle
+from serving.gateway_harness import TOKEN, make_world, model_config, serving
 
 
 def record(ago: timedelta, version: str = "1") -> WindowRecord:

@@ -11,17 +11,17 @@ import pytest
 import requests
 from botocore import exceptions
 
-from doctor.bending_proxy import Bend, bending
 from doctor.conftest import on_disk, record, unhurried
-from gateway.gateway_harness import model_config
+from doctor.rewriting_proxy import Bend, bending
 from homeostat.adapters import detector_history, fake_ports, open_store
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
 from homeostat.config.fargate import Fargate
 from homeostat.doctor import Deployment, plan
 from homeostat.doctor.aws import clients
-from homeostat.doctor.aws.rhythm import longest_gap
-from homeostat.flows import publish
+from homeostat.doctor.aws.schedule_interval import longest_gap
+from homeostat.storage.model_state import publish
+from serving.gateway_harness import model_config
 
 DIGEST = "sha256:" + "d" * 64
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/homeostat"
@@ -199,7 +199,7 @@ def test_the_detectors_own_history_says_when_it_checked_last(aws, tmp_path):
     from dataclasses import replace
 
     from homeostat.adapters import open_ledger
-    from homeostat.rollout import VersionRef
+    from homeostat.core.rollout import VersionRef
 
     url, now = f"sqlite:///{tmp_path / 'l.db'}", datetime.now(UTC)
     ledger = open_ledger(url)

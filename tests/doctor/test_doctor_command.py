@@ -8,7 +8,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from homeostat.commands import doctor as command
+from homeostat.cli.commands import doctor as command
 from homeostat.doctor import Check
 
 

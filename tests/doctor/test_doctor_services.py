@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from doctor.bending_proxy import Bend, bending
 from doctor.conftest import on_disk
-from gateway.gateway_harness import model_config
+from doctor.rewriting_proxy import Bend, bending
 from homeostat.adapters.ledger_tables import LEASES, METADATA
-from homeostat.doctor import machine
+from homeostat.core.rollout import VersionRef
+from homeostat.doctor import local_checks as machine
 from homeostat.doctor.deployment import Deployment
-from homeostat.rollout import VersionRef
+from serving.gateway_harness import model_config
 
 
 def now_in(delta):

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.gateway_harness import make_world
+from serving.gateway_harness import make_world
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from homeostat.adapters import open_ledger
 from homeostat.adapters.bundle_files import tree_digest
 from homeostat.adapters.clock import SystemClock
 from homeostat.config import ModelConfig, Settings
-from homeostat.profile import Reference
-from homeostat.rollout import Plan, VersionRef, begin, promote
+from homeostat.core.profile import Reference
+from homeostat.core.rollout import Plan, VersionRef, begin, promote
 
 TOKEN = "a-token-for-tests"
 NOBODY = "http://127.0.0.1:9"
@@ -175,7 +175,7 @@ class Installation:
         state.mkdir(exist_ok=True)
         log = state / "gateway.log"
         code = (
-            "from homeostat.config import Settings\nfrom homeostat.gateway.processes.serve import run\n"
+            "from homeostat.config import Settings\nfrom homeostat.serving.server.serve import run\n"
             "run(Settings.from_env(), '127.0.0.1', 0, load='gateway.gateway_harness:load')"
         )
         path = os.pathsep.join([str(ROOT / "include"), str(ROOT / "tests")])

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.gateway_harness import serving, until
 from homeostat.adapters import fake_ports
 from homeostat.config import load_model
 from homeostat.config.errors import NotFound, Untrusted
-from homeostat.flows import versions
-from homeostat.rollout import Phase, VersionRef
-from toy import MODEL, PIPELINE, T0, rows_between
+from homeostat.core.rollout import Phase, VersionRef
+from homeostat.storage import bundles as versions
+from sample_model import MODEL, PIPELINE, T0, rows_between
+from serving.gateway_harness import serving, until
 
 FILES = ("manifest.json", "model.skops", "reference.bin")
 
@@ -115,7 +115,10 @@ class TestFlows:
 
     @pytest.fixture
     def lost(self, tmp_path):
-        from homeostat.training import Predictor, fit, make_reference, write_bundle
+        from homeostat.bundle.evaluate import make_reference
+        from homeostat.bundle.files import write_bundle
+        from homeostat.bundle.predictor import Predictor
+        from homeostat.retraining.fit import fit
 
         home = tmp_path / "toy"
         home.mkdir()

@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from faults.crashing import Clients, Crashing, metric
+from faults.crash_harness import Clients, Crashing, metric
 from faults.gateway_processes import ROW, ask, installation, until
-from gateway.gateway_harness import make_world, model_config, serving
-from gateway.gateway_harness import until as soon
-from homeostat.gateway.log import journal
-from homeostat.rollout import Phase
+from homeostat.core.rollout import Phase
+from homeostat.serving.recorder import journal
+from serving.gateway_harness import make_world, model_config, serving
+from serving.gateway_harness import until as soon
 
 BODY = {"dataframe_records": [ROW]}
 

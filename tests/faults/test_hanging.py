@@ -8,9 +8,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from gateway.gateway_harness import RELEASED, serving, until
-from homeostat.gateway.answers.pool import Call, Pool
-from homeostat.rollout import Phase
+from homeostat.core.rollout import Phase
+from homeostat.serving.inference.thread_pool import Call, Pool
+from serving.gateway_harness import RELEASED, serving, until
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
 STUCK = {"a": -777.0, "b": -999.0, "colour": "red"}  # the champion answers 1 to it
@@ -67,7 +67,7 @@ def test_rows_that_hang_a_champion_without_a_version_before_use_up_no_thread_of_
 
 
 def test_a_version_all_of_whose_calls_hang_gets_no_more_threads_until_they_return(world):
-    from homeostat.gateway.rollouts.tables import MOST_HUNG
+    from homeostat.serving.sync.routing_sync import MOST_HUNG
 
     world.begin(world.version(**HANGS))
     with serving(world, champion_timeout=0.2, threads=2) as client:
@@ -83,7 +83,7 @@ def test_a_version_all_of_whose_calls_hang_gets_no_more_threads_until_they_retur
 
 
 def test_a_version_that_never_gets_loaded_is_taken_back_and_others_load_meanwhile(world, monkeypatch):
-    monkeypatch.setattr("homeostat.gateway.rollouts.loading.FETCH_SECONDS", 3.0)
+    monkeypatch.setattr("homeostat.serving.sync.load_queue.FETCH_SECONDS", 3.0)
     world.begin(world.version())
     with serving(world) as client:
         client.ready()

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from faults.crashing import POINTS, Clients, Crashing, load_until_death, metric
+from faults.crash_harness import POINTS, Clients, Crashing, load_until_death, metric
 from faults.gateway_processes import installation, until
 
 SERVING = range(1, 8)

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from faults.crashing import Clients, Crashing
+from faults.crash_harness import Clients, Crashing
 from faults.gateway_processes import installation, until
-from homeostat.gateway.log.odometer import Odometer
+from homeostat.serving.recorder.counters import Odometer
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from gateway.gateway_harness import make_world, serving
-from homeostat.flows.log import read_labelled, read_labels
+from homeostat.storage.prediction_log import read_labelled, read_labels
+from serving.gateway_harness import make_world, serving
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
 

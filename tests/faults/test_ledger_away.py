@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from faults.fault_proxy import FaultProxy
-from gateway.gateway_harness import make_world, model_config, serving, until
+from faults.tcp_fault_proxy import FaultProxy
 from homeostat.adapters import open_ledger
-from homeostat.adapters.ledger_deadline import CALL_SECONDS, LOCK_SECONDS
 from homeostat.adapters.ledger_memory import MemoryLedger
+from homeostat.adapters.pg_timeouts import CALL_SECONDS, LOCK_SECONDS
 from homeostat.config.errors import Unavailable
-from homeostat.rollout import Phase
-from homeostat.rollout.evidence import Tally
+from homeostat.core.rollout import Phase
+from homeostat.core.rollout.evidence import Tally
+from serving.gateway_harness import make_world, model_config, serving, until
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -88,7 +88,7 @@ def test_answers_go_on_evidence_is_kept_and_nothing_advances_while_the_ledger_is
 
 
 def test_a_call_into_a_black_hole_ends_within_seconds_and_the_next_one_works(through, proxy, monkeypatch):
-    monkeypatch.setattr("homeostat.adapters.ledger_deadline.CALL_SECONDS", 1.0)
+    monkeypatch.setattr("homeostat.adapters.pg_timeouts.CALL_SECONDS", 1.0)
     through.read("pump")
     with proxy.having("blackhole"):
         begun = time.monotonic()

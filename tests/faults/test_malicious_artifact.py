@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gateway import gateway_harness
-from gateway.gateway_harness import make_world, model_config, serving, until
 from homeostat.adapters.bundle_files import tree_digest
+from homeostat.bundle.files import load_bundle
 from homeostat.config.errors import Untrusted
-from homeostat.rollout import VersionRef
-from homeostat.training import load_bundle
+from homeostat.core.rollout import VersionRef
+from serving import gateway_harness
+from serving.gateway_harness import make_world, model_config, serving, until
 
 LIBRARY = Path(load_bundle.__code__.co_filename).parents[1]
 CANARY = "the payload ran"
@@ -40,7 +40,9 @@ def good(folder):
     """A real bundle of a small real model."""
     from sklearn.linear_model import LogisticRegression
 
-    from homeostat.training import Predictor, make_reference, write_bundle
+    from homeostat.bundle.evaluate import make_reference
+    from homeostat.bundle.files import write_bundle
+    from homeostat.bundle.predictor import Predictor
 
     config = harmless()
     rng = np.random.default_rng(0)
@@ -180,7 +182,7 @@ def test_the_payloads_do_run_where_they_are_let(tmp_path):
 def test_a_candidate_made_to_harm_is_taken_back_and_the_champion_answers_throughout(
     tmp_path, canary, monkeypatch
 ):
-    monkeypatch.setattr(gateway_harness, "LOAD", "homeostat.training:load_bundle")
+    monkeypatch.setattr(gateway_harness, "LOAD", "homeostat.bundle.files:load_bundle")
     world = make_world(tmp_path, harmless())
     registry = world.ports.registry
 
@@ -221,7 +223,7 @@ def test_a_candidate_made_to_harm_is_taken_back_and_the_champion_answers_through
     ],
 )
 def test_a_digest_that_is_a_path_is_none(tmp_path, digest):
-    from homeostat.gateway.rollouts.loader import Loader
+    from homeostat.serving.sync.bundle_cache import Loader
 
     loader = Loader(tmp_path, None, (), load_bundle)
     with pytest.raises(Untrusted, match="no digest"):

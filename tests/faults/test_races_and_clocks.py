@@ -10,12 +10,12 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from gateway.gateway_harness import TOKEN, make_world, model_config, serving, until
 from homeostat.adapters import open_ledger
 from homeostat.adapters.ledger_memory import MemoryLedger
-from homeostat.flows.rollouts import change
-from homeostat.rollout import Phase, Plan, Traffic, begin, roll_back, weights
-from homeostat.rollout.transitions import enter
+from homeostat.core.rollout import Phase, Plan, Traffic, begin, roll_back, weights
+from homeostat.core.rollout.transitions import enter
+from homeostat.rollouts.advance import change
+from serving.gateway_harness import TOKEN, make_world, model_config, serving, until
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
 

@@ -14,11 +14,11 @@ import pytest
 
 from faults.gateway_processes import NOBODY, ROOT, Load, ask, installation, now, until
 from homeostat.adapters import build_ports
-from homeostat.commands import traffic
+from homeostat.cli.commands import status_control as traffic
 from homeostat.config import Settings
 from homeostat.config.errors import Refused
-from homeostat.flows import roll_back_in_ledger
-from homeostat.gateway import create_app
+from homeostat.rollouts.advance import roll_back_in_ledger
+from homeostat.serving import create_app
 
 NAMES = ("gateway-a", "gateway-b")
 CLI = "from homeostat.cli import main; main()"

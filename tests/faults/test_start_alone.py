@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from faults.fault_proxy import FaultProxy
-from faults.held import Held
-from gateway.gateway_harness import make_world, serving, until
+from faults.blocking_server import Held
+from faults.tcp_fault_proxy import FaultProxy
 from homeostat.adapters import open_ledger, open_store
 from homeostat.adapters.registry_mlflow import MlflowRegistry
+from serving.gateway_harness import make_world, serving, until
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def alone(world, nowhere, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{nowhere}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    monkeypatch.setattr("homeostat.gateway.runtime.STOP_SECONDS", 1.0)
+    monkeypatch.setattr("homeostat.serving.runtime.STOP_SECONDS", 1.0)
     ledger = open_ledger(f"postgresql+psycopg2://x@{nowhere}/homeostat")
     ports = replace(
         world.ports,
@@ -64,7 +64,7 @@ def test_the_last_known_routing_serves_after_a_start_with_everything_away(alone)
 
 
 def test_neither_the_start_nor_the_end_waits_for_a_service_that_says_nothing(world, monkeypatch):
-    monkeypatch.setattr("homeostat.gateway.runtime.STOP_SECONDS", 1.0)
+    monkeypatch.setattr("homeostat.serving.runtime.STOP_SECONDS", 1.0)
     services = [Held(each) for each in (world.ports.ledger, world.ports.store, world.ports.registry)]
     ledger, store, registry = services
     for each in services:

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from faults.fault_proxy import FaultProxy
-from faults.held import Held
-from gateway.gateway_harness import make_world, serving, until
+from faults.blocking_server import Held
+from faults.tcp_fault_proxy import FaultProxy
 from homeostat.adapters import open_store
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config.errors import Unavailable
-from homeostat.flows.log import read_predictions
+from homeostat.storage.prediction_log import read_predictions
+from serving.gateway_harness import make_world, serving, until
 
 
 @pytest.fixture

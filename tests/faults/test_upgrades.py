@@ -14,8 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from homeostat.adapters import open_ledger
-from homeostat.rollout import Phase, Traffic, decide, recompute_all
-from homeostat.rollout.decide import evidence_from_json
+from homeostat.core.rollout import Phase, Traffic, decide, recompute_all
+from homeostat.core.rollout.decide import evidence_from_json
 
 FORMS = sorted((Path(__file__).parent / "recorded").glob("ledger-form-*.json"))
 

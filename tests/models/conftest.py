@@ -8,8 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from homeostat.bundle.pipeline import load_pipeline
 from homeostat.config import load_model
-from homeostat.training import load_pipeline
 
 MODELS = Path(__file__).resolve().parents[2] / "include" / "models"
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from homeostat.bundle.pipeline import load_pipeline
 from homeostat.config import load_model
 from homeostat.config.errors import DataError
-from homeostat.training import load_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("HOMEOSTAT_DATA") or ROOT.parent / "shared" / "data") / "bike" / "hour.csv"

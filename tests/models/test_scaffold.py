@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
+from homeostat.bundle.pipeline import load_pipeline
 from homeostat.config import load_model, load_models
 from homeostat.config.errors import AlreadyExists, ConfigError
 from homeostat.scaffold import new_model
-from homeostat.training import load_pipeline
 
 
 @pytest.fixture(scope="module")

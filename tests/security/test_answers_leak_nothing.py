@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.gateway_harness import make_world, serving, until
 from homeostat.config import Settings
 from homeostat.config.errors import Unavailable, Untrusted
-from homeostat.gateway.public import cleaned, cleaner
+from homeostat.serving.redaction import cleaned, cleaner
+from serving.gateway_harness import make_world, serving, until
 
 HEADERS = {
     *("content-type", "content-length", "date", "connection", "x-request-id", "retry-after"),
@@ -100,7 +100,7 @@ def test_an_error_is_a_sentence_and_betrays_nothing(failing, call):
 
 
 def test_what_the_state_says_of_a_version_that_does_not_load_names_no_folder(tmp_path, monkeypatch):
-    from gateway import gateway_harness
+    from serving import gateway_harness
 
     world = make_world(tmp_path)
     first = world.version()
@@ -114,7 +114,7 @@ def test_what_the_state_says_of_a_version_that_does_not_load_names_no_folder(tmp
         return load(folder, trusted, digest=digest, config=config)
 
     monkeypatch.setattr(gateway_harness, "refusing", refusing, raising=False)
-    monkeypatch.setattr(gateway_harness, "LOAD", "gateway.gateway_harness:refusing")
+    monkeypatch.setattr(gateway_harness, "LOAD", "serving.gateway_harness:refusing")
     with serving(world) as client:
         client.ready()
         world.begin(world.version())

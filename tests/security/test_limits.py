@@ -12,10 +12,10 @@ import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.gateway_harness import LOAD, Client, make_world, serving, until
-from homeostat.gateway import create_app
-from homeostat.gateway.access.rate import Bucket, Rates
-from homeostat.gateway.processes.connection import limited
+from homeostat.serving import create_app
+from homeostat.serving.auth.rate_limit import Bucket, Rates
+from homeostat.serving.server.http_limits import limited
+from serving.gateway_harness import LOAD, Client, make_world, serving, until
 
 HEAD = b"POST /models/pump/invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 BODY = b'{"dataframe_records": [{"a": 1, "b": 0, "colour": "red"}]}'

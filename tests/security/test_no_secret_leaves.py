@@ -17,10 +17,10 @@ import pytest
 from homeostat.adapters import build_ports
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
-from homeostat.config.masking import masker, secrets_of, without_userinfo
-from homeostat.gateway.access.keyring import Keyring
-from homeostat.gateway.access.tokens import Token
-from homeostat.gateway.processes.stderr import OneLine
+from homeostat.config.redaction import masker, secrets_of, without_userinfo
+from homeostat.serving.auth.token_store import Keyring
+from homeostat.serving.auth.tokens import Token
+from homeostat.serving.server.logging_setup import OneLine
 
 INCLUDE = Path(sys.modules["homeostat"].__file__).parents[1]
 SECRETS = {

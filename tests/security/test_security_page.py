@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from homeostat.cli import app
+from homeostat.cli.app import app
 from homeostat.config import Settings
-from homeostat.gateway import Options
-from homeostat.gateway.access.keyring import Keyring
-from homeostat.gateway.access.tokens import SCOPES, check, parse_tokens
+from homeostat.serving import Options
+from homeostat.serving.auth.token_store import Keyring
+from homeostat.serving.auth.tokens import SCOPES, check, parse_tokens
 
 ROOT = Path(__file__).resolve().parents[2]
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")

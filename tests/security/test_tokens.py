@@ -7,9 +7,9 @@ import pytest
 
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
-from homeostat.gateway.access import tokens as access
-from homeostat.gateway.access.keyring import LOOK_SECONDS, Keyring
-from homeostat.gateway.access.tokens import CONTROL, LABEL, PREDICT, READ, Token, check, parse_tokens
+from homeostat.serving.auth import tokens as access
+from homeostat.serving.auth.token_store import LOOK_SECONDS, Keyring
+from homeostat.serving.auth.tokens import CONTROL, LABEL, PREDICT, READ, Token, check, parse_tokens
 
 TOKENS = tuple(Token.of(f"{scope}er", f"the-token-for-{scope}", [scope]) for scope in access.SCOPES)
 

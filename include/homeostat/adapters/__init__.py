@@ -6,7 +6,7 @@ needs them, and what rests on the flows comes when it is asked for.
 
 from typing import TYPE_CHECKING, Any
 
-from homeostat.adapters.build import (
+from homeostat.adapters.factory import (
     build_ports,
     detector_history,
     fake_ports,
@@ -16,8 +16,8 @@ from homeostat.adapters.build import (
 )
 
 if TYPE_CHECKING:
-    from homeostat.adapters.ledger_published import PublishedLedger
-    from homeostat.adapters.triggers_memory import MemoryTriggers
+    from homeostat.adapters.ledger_snapshot import PublishedLedger
+    from homeostat.adapters.trigger_queue_memory import MemoryTriggers
 
 __all__ = [
     "MemoryTriggers",
@@ -33,11 +33,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "PublishedLedger":
-        from homeostat.adapters.ledger_published import PublishedLedger
+        from homeostat.adapters.ledger_snapshot import PublishedLedger
 
         return PublishedLedger
     if name == "MemoryTriggers":
-        from homeostat.adapters.triggers_memory import MemoryTriggers
+        from homeostat.adapters.trigger_queue_memory import MemoryTriggers
 
         return MemoryTriggers
     msg = f"module {__name__!r} has no attribute {name!r}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from homeostat.bundle.files import FILES, MAX_BYTES, tree_digest
 from homeostat.config.errors import Untrusted
-from homeostat.training.bundle import FILES, MAX_BYTES, tree_digest
 
 __all__ = ["FILES", "MAX_BYTES", "check_digest"]
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from homeostat.adapters.ledger_tables import BATCHES, EVIDENCE
-from homeostat.rollout.evidence import Evidence, Tally
+from homeostat.core.rollout.evidence import Evidence, Tally
 
 MINUTE, HOUR = 60, 3600
 #: (finer span, coarser span, age in seconds from which on the coarser one will do)

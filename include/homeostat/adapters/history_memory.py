@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from homeostat.config.errors import Unavailable
-from homeostat.trigger import WindowRecord
+from homeostat.core.trigger import WindowRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from homeostat.adapters.mlflow_client import (
     quoted,
 )
 from homeostat.config.errors import NotFound
-from homeostat.trigger import WindowRecord
+from homeostat.core.trigger import WindowRecord
 
 WINDOW_END, RECORD = "homeostat.window_end", "homeostat.record"
 _PAGE = 500

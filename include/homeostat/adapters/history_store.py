@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from homeostat.config.errors import HomeostatError, NotFound, Unavailable
-from homeostat.flows.side_by_side import side_by_side
+from homeostat.core.trigger import WindowRecord
 from homeostat.ports import Store
-from homeostat.trigger import WindowRecord
+from homeostat.storage.parallel_map import side_by_side
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from homeostat.adapters.claims import Lease, decide_claim
+from homeostat.adapters.leases import Lease, decide_claim
 from homeostat.config.errors import StaleRevision, Unavailable
+from homeostat.core.rollout.evidence import Evidence, Tally
+from homeostat.core.rollout.phases import Traffic
 from homeostat.ports import Claim, Event
-from homeostat.rollout.evidence import Evidence, Tally
-from homeostat.rollout.phases import Traffic
 
 
 class MemoryLedger:

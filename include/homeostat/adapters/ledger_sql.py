@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from homeostat.adapters import evidence_sql
-from homeostat.adapters.claims import Lease, decide_claim
+from homeostat.adapters.leases import Lease, decide_claim
 from homeostat.adapters.ledger_memory import stale
 from homeostat.adapters.ledger_tables import CLAIMS, EVENTS, LEASES, TRAFFIC, create_tables, make_engine
 from homeostat.config.errors import ConfigError, StaleRevision, Unavailable
+from homeostat.core.rollout.evidence import Evidence, Tally
+from homeostat.core.rollout.phases import Traffic
 from homeostat.ports import Claim, Event
-from homeostat.rollout.evidence import Evidence, Tally
-from homeostat.rollout.phases import Traffic
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -88,7 +88,7 @@ def make_engine(url: str) -> sa.Engine:
         if parsed.get_backend_name() == "postgresql":
             limits["connect_timeout"] = 3
         if parsed.drivername in ("postgresql", "postgresql+psycopg2"):
-            from homeostat.adapters.ledger_deadline import Deadlined
+            from homeostat.adapters.pg_timeouts import Deadlined
 
             limits["connection_factory"] = Deadlined
         return sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=5, connect_args=limits)

@@ -101,7 +101,7 @@ def _write_mlmodel(folder: Path, manifest: Mapping[str, Any], made: Any, run_id:
 
     from mlflow.models import Model
 
-    from homeostat.training import TRUSTED_TYPES
+    from homeostat.bundle.trusted_types import TRUSTED_TYPES
 
     mlmodel = Model(
         run_id=run_id,

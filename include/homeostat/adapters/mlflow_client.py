@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import ConfigError, HomeostatError, NotFound, Refused, Unavailable
-from homeostat.config.masking import without_userinfo
+from homeostat.config.redaction import without_userinfo
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -207,7 +207,7 @@ def log_artifacts(client: MlflowClient, run_id: str, artifacts: Mapping[str, byt
     import tempfile
     from pathlib import Path
 
-    from homeostat.adapters.keys import check_key
+    from homeostat.adapters.store_keys import check_key
 
     if not artifacts:
         return

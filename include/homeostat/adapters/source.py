@@ -30,8 +30,8 @@ class ConfiguredSource:
         """See :meth:`homeostat.ports.Source.read`.
 
         Only the columns of the schema come back, and only those that the source has: what a missing
-        one means is for :mod:`homeostat.assemble` to say. A row whose timestamp cannot be read comes
-        back too, as NaT, with the row before it, so that it is quarantined and counted once.
+        one means is for :mod:`homeostat.core.training_data` to say. A row whose timestamp cannot be read
+        comes back too, as NaT, with the row before it, so that it is quarantined and counted once.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class ConfiguredSource:
         return read_files(config, start, end)
 
     def _predictions(self, config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
-        from homeostat.flows.log import read_labelled
+        from homeostat.storage.prediction_log import read_labelled
 
         first, last = start, end
         if first is None or last is None:
@@ -73,7 +73,7 @@ class ConfiguredSource:
 
 
 def _call_loader(config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
-    from homeostat.training import load_pipeline
+    from homeostat.bundle.pipeline import load_pipeline
 
     where = where_written(config, "source.loader")
     load = load_pipeline(config, config.source.loader)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from homeostat.adapters.keys import check_key, folder_of
+from homeostat.adapters.store_keys import check_key, folder_of
 from homeostat.config.errors import AlreadyExists, NotFound, Unavailable
 
 _PARTIAL = ".partial"  # no key starts with a dot, so unfinished writes are never listed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from homeostat.adapters.keys import check_key, folder_of
+from homeostat.adapters.store_keys import check_key, folder_of
 from homeostat.config.errors import AlreadyExists, NotFound, Unavailable
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from homeostat.adapters.aws_errors import asking, code_of
-from homeostat.adapters.keys import check_key, folder_of
+from homeostat.adapters.store_keys import check_key, folder_of
 from homeostat.config.errors import AlreadyExists, NotFound, Unavailable
 
 if TYPE_CHECKING:

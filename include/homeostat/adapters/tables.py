@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from homeostat.adapters.table_location import Found, asking, locate
 from homeostat.adapters.tables_csv import Header, csv_batches, csv_header
-from homeostat.adapters.tables_files import Found, asking, locate
 from homeostat.config.errors import DataError, HomeostatError
 
 #: Bytes of one batch in memory, about: what a table of any length is read in.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from homeostat.adapters.tables_files import Found
+from homeostat.adapters.table_location import Found
 from homeostat.config.errors import DataError
-from homeostat.profile.values import NOTHING
+from homeostat.core.profile.arrow_values import NOTHING
 
 #: Bytes of text that are parsed at a time; no line may be longer.
 BLOCK = 8 * 2**20

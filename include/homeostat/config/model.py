@@ -165,7 +165,7 @@ class Window(Section):
     """Which past is learnt from.
 
     ``sliding``: the last stretch. ``expanding``: all of it. ``recency``: all of it, the recent weighing more.
-    ``auto``: of the last stretch, what did best on the holdout (see :mod:`homeostat.training.version`).
+    ``auto``: of the last stretch, what did best on the holdout (see :mod:`homeostat.retraining.recipes`).
     """
 
     kind: Literal["auto", "sliding", "expanding", "recency"] = "auto"

@@ -58,7 +58,7 @@ class Settings:
     ============================ ===========================================================
 
     What a version was made with, HOMEOSTAT_IMAGE_DIGEST and HOMEOSTAT_GIT_REVISION, is not a setting: see
-    :func:`homeostat.training.environment`.
+    :func:`homeostat.bundle.environment`.
     """
 
     home: Path

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from homeostat.config import ModelConfig, Settings
 from homeostat.demo import faults
-from homeostat.demo.backstage import Told
-from homeostat.demo.screen import Screen
+from homeostat.demo.context import Told
+from homeostat.demo.display import Screen
+from homeostat.demo.scenario import Story, load_story, overrides, stage_environment, staged_model
 from homeostat.demo.stages import STAGES, Stages
-from homeostat.demo.story import Story, load_story, overrides, stage_environment, staged_model
-from homeostat.local import Platform
-from homeostat.local.fresh import clear_state
+from homeostat.dev_stack import Platform
+from homeostat.dev_stack.reset import clear_state
 
 
 def run_demo(

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from homeostat.config.errors import HomeostatError
-from homeostat.demo.backstage import RUN_SECONDS, Backstage, StoryError
-from homeostat.demo.measure import new_against_old
-from homeostat.local import Platform, Step
+from homeostat.demo.compare import new_against_old
+from homeostat.demo.context import RUN_SECONDS, Backstage, StoryError
+from homeostat.dev_stack import Platform, Step
 
 STAGES = [
     ("platform", "Start MLflow, Airflow and the gateway"),

@@ -3,9 +3,9 @@
 Nothing is changed, but for one object that is put into the store and removed again.
 """
 
+from homeostat.doctor.catalog import plan
 from homeostat.doctor.check import Check, Finding, Probe, verdict
 from homeostat.doctor.deployment import Deployment
-from homeostat.doctor.plan import plan
-from homeostat.doctor.run import run
+from homeostat.doctor.runner import run
 
 __all__ = ["Check", "Deployment", "Finding", "Probe", "plan", "run", "verdict"]

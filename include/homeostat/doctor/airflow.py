@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from homeostat.config.errors import ConfigError, HomeostatError, Unavailable
-from homeostat.doctor.asking import get
 from homeostat.doctor.check import Finding, NotLookedAt, broken, ok, skipped, span, warning
-from homeostat.doctor.watching import newest_of
+from homeostat.doctor.check_freshness import newest_of
+from homeostat.doctor.http_probe import get
 
 if TYPE_CHECKING:
     from homeostat.doctor.deployment import Deployment

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from homeostat.config import ModelConfig, Settings
-from homeostat.doctor import gateway, ledger, store, tracking
+from homeostat.doctor import gateway, ledger, store
+from homeostat.doctor import mlflow as tracking
 from homeostat.doctor.aws import account
 from homeostat.doctor.check import NotLookedAt
 

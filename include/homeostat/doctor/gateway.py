@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import ConfigError, Unavailable
-from homeostat.doctor.asking import Answer, get
 from homeostat.doctor.check import Finding, NotLookedAt, broken, ok, skipped, warning
+from homeostat.doctor.http_probe import Answer, get
 from homeostat.doctor.ledger import books_of
 
 if TYPE_CHECKING:

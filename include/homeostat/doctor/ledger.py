@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import NotFound, Unavailable
-from homeostat.config.masking import without_userinfo
+from homeostat.config.redaction import without_userinfo
 from homeostat.doctor.check import Finding, broken, ok, span, warning
-from homeostat.doctor.clocks import ahead
+from homeostat.doctor.clock_skew import ahead
 
 if TYPE_CHECKING:
     from homeostat.config import ModelConfig
+    from homeostat.core.rollout import Traffic
     from homeostat.doctor.deployment import Deployment
-    from homeostat.rollout import Traffic
 
 #: From the right of way to the rollout: rows, fit, holdout, gate, register.
 PATIENCE = timedelta(hours=6)
@@ -36,7 +36,7 @@ class Books:
         import sqlalchemy as sa
 
         from homeostat.adapters.ledger_tables import TRAFFIC
-        from homeostat.rollout import Traffic
+        from homeostat.core.rollout import Traffic
 
         with self.engine.connect() as db:
             state = db.scalar(sa.select(TRAFFIC.c.state).where(TRAFFIC.c.model == model))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from homeostat.config.errors import AlreadyExists, HomeostatError, NotFound
 from homeostat.doctor.check import Finding, broken, ok, warning
-from homeostat.doctor.clocks import ahead_by_header
+from homeostat.doctor.clock_skew import ahead_by_header
 
 if TYPE_CHECKING:
     from homeostat.doctor.deployment import Deployment

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from homeostat.replay.answer import Answer
 from homeostat.replay.connection import Connection, said
+from homeostat.replay.report import Answer
 
 LABELS_PER_POST = 500
 

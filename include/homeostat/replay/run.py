@@ -21,11 +21,11 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError
-from homeostat.config.labels import label_text
-from homeostat.replay.answer import Answer, ReplayReport, summarise
+from homeostat.config.label_text import label_text
 from homeostat.replay.connection import Connection, said
 from homeostat.replay.labels import LabelPost
-from homeostat.replay.messages import Message, messages
+from homeostat.replay.report import Answer, ReplayReport, summarise
+from homeostat.replay.requests import Message, messages
 
 _Done = queue.SimpleQueue[Sequence[Answer] | BaseException | None]
 

@@ -62,7 +62,7 @@ def s3() -> S3Client:
 
 def sqs(url: str) -> SQSClient:
     """Queues, in the region of this one."""
-    from homeostat.adapters.triggers_sqs import region_of
+    from homeostat.adapters.trigger_queue_sqs import region_of
 
     return _session().client("sqs", config=_patience(), region_name=region_of(url) or region())
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import NotFound, Unavailable
 from homeostat.doctor.aws import clients
-from homeostat.doctor.aws.detector import APPLY
+from homeostat.doctor.aws.lambda_function import APPLY
 from homeostat.doctor.check import Finding, broken, ok, warning
 
 if TYPE_CHECKING:

@@ -1,0 +1,133 @@
+"""Put the ports together: the real ones from the settings, or fakes for a test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from homeostat.config.errors import ConfigError
+from homeostat.config.redaction import without_userinfo
+from homeostat.ports import Clock, Ledger, Notifier, Ports, Store, Triggers
+
+if TYPE_CHECKING:
+    from homeostat.adapters.history_store import StoreHistory
+    from homeostat.config import Settings
+
+
+def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Ports:
+    """Every real port of one installation.
+
+    Nothing is connected to yet: a service that is down shows itself as Unavailable at the first call.
+
+    Parameters
+    ----------
+    settings
+        Where the store, the ledger and MLflow are.
+    notifier
+        How people are told; without one, notices go to the log.
+
+    Raises
+    ------
+    ConfigError
+        ``HOMEOSTAT_STORE`` or ``HOMEOSTAT_LEDGER`` is of a kind that is not known.
+    """
+    from homeostat.adapters.clock import SystemClock
+    from homeostat.adapters.history_mlflow import MlflowHistory
+    from homeostat.adapters.mlflow_client import MlflowConnection
+    from homeostat.adapters.notifier import LogNotifier
+    from homeostat.adapters.registry_mlflow import MlflowRegistry
+    from homeostat.adapters.source import ConfiguredSource
+
+    store, mlflow = open_store(settings.store), MlflowConnection(settings.tracking_uri)
+    return Ports(
+        store=store,
+        ledger=open_ledger(settings.ledger),
+        registry=MlflowRegistry(mlflow),
+        history=MlflowHistory(mlflow),
+        source=ConfiguredSource(store),
+        notifier=notifier or LogNotifier(),
+        clock=SystemClock(),
+        trusted_types=settings.trusted_types,
+    )
+
+
+def fake_ports(*, start: datetime | None = None, **ports: Any) -> Ports:
+    """Ports that keep everything in memory, under a clock that moves only when told to.
+
+    Parameters
+    ----------
+    start
+        What the clock shows first (default: 2026-01-01 00:00 UTC).
+    **ports
+        Ports to use instead of a fake, by their name in :class:`~homeostat.ports.Ports`.
+    """
+    from homeostat.adapters.clock import FakeClock
+    from homeostat.adapters.history_memory import MemoryHistory
+    from homeostat.adapters.ledger_memory import MemoryLedger
+    from homeostat.adapters.notifier import MemoryNotifier
+    from homeostat.adapters.registry_memory import MemoryRegistry
+    from homeostat.adapters.source import ConfiguredSource
+    from homeostat.adapters.store_memory import MemoryStore
+
+    clock: Clock = ports.get("clock") or FakeClock(start or datetime(2026, 1, 1, tzinfo=UTC))
+    store: Store = ports.get("store") or MemoryStore()
+    fakes = Ports(
+        store=store,
+        ledger=MemoryLedger(),
+        registry=MemoryRegistry(clock),
+        history=MemoryHistory(),
+        source=ConfiguredSource(store),
+        notifier=MemoryNotifier(),
+        clock=clock,
+    )
+    return replace(fakes, **ports)
+
+
+def open_store(url: str) -> Store:
+    """Open the store at ``file:///folder``, ``s3://bucket/prefix`` or, for tests, ``memory://``."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.path.startswith("/") and parts.netloc in ("", "localhost"):
+        from homeostat.adapters.store_file import FileStore
+
+        return FileStore(unquote(parts.path))
+    if parts.scheme == "s3" and parts.netloc:
+        from homeostat.adapters.store_s3 import S3Store
+
+        return S3Store(parts.netloc, parts.path.strip("/"))
+    if parts.scheme == "memory":
+        from homeostat.adapters.store_memory import MemoryStore
+
+        return MemoryStore()
+    shown = without_userinfo(url)
+    msg = f"HOMEOSTAT_STORE is {shown!r}: write file:///absolute/folder or s3://bucket/prefix"
+    raise ConfigError(msg)
+
+
+def open_ledger(url: str) -> Ledger:
+    """Open the ledger at a SQLAlchemy URL: ``sqlite:////path/ledger.db`` or ``postgresql+psycopg2://...``."""
+    from homeostat.adapters.ledger_sql import SqlLedger
+
+    return SqlLedger(url)
+
+
+def open_triggers(url: str) -> Triggers:
+    """Open the queue of retrain triggers at this URL, as Terraform's output names it."""
+    parts = urlsplit(url)
+    if parts.scheme in ("https", "http") and parts.netloc and parts.path.strip("/"):
+        from homeostat.adapters.trigger_queue_sqs import SqsTriggers
+
+        return SqsTriggers(url)
+    msg = (
+        f"HOMEOSTAT_TRIGGERS is {without_userinfo(url)!r}: write the URL of an SQS queue, such as "
+        "https://sqs.eu-central-1.amazonaws.com/123456789012/homeostat-triggers.fifo"
+    )
+    raise ConfigError(msg)
+
+
+def detector_history(store: Store) -> StoreHistory:
+    """The history that the drift detector writes into the store, where MLflow is out of its reach."""
+    from homeostat.adapters.history_store import StoreHistory
+
+    return StoreHistory(store)

@@ -1,0 +1,224 @@
+"""A version's bytes: model.skops, reference.bin and manifest.json, named by one digest and never changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from homeostat.bundle.deterministic import canonical
+from homeostat.bundle.predictor import Predictor
+from homeostat.bundle.safe_load import open_skops
+from homeostat.config import ModelConfig
+from homeostat.config.errors import AlreadyExists, DataError, PipelineError, Untrusted
+from homeostat.core.profile import Reference
+
+MODEL, REFERENCE, MANIFEST = "model.skops", "reference.bin", "manifest.json"
+FILES = (MANIFEST, MODEL, REFERENCE)
+#: Larger files are not read at all.
+MAX_BYTES: Mapping[str, int] = {MODEL: 2 * 1024**3, REFERENCE: 64 * 1024**2, MANIFEST: 4 * 1024**2}
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A loaded version."""
+
+    predictor: Predictor
+    reference: Reference
+    manifest: dict[str, Any]
+    digest: str
+
+
+def tree_digest(folder: Path) -> str:
+    """SHA-256 over the lines ``<name> <sha256 of its bytes>`` of the bundle's files, sorted by name.
+
+    Over exactly the three files that a bundle has: what a registry keeps beside them has no say, and
+    is never read.
+
+    Raises
+    ------
+    Untrusted
+        A file is missing, is a link, or is larger than any bundle's.
+    """
+    return _digest({name: _read(folder, name) for name in FILES})
+
+
+def write_bundle(
+    folder: Path, config: ModelConfig, estimator: Any, reference: Reference, manifest: Mapping[str, Any]
+) -> str:
+    """Write a bundle into ``folder``, whole or not at all, and return its digest.
+
+    ``manifest`` is laid over what is known from the configuration and the estimator (features, task,
+    classes); it is plain JSON.
+
+    Raises
+    ------
+    AlreadyExists
+        The folder is there: a version's bytes never change.
+    PipelineError
+        The estimator holds something that a bundle cannot, such as a lambda.
+    """
+    if folder.exists():
+        msg = f"{folder}: is there already, and a version's bytes never change: write to a new folder"
+        raise AlreadyExists(msg)
+    predictor = Predictor.of(config, estimator)
+    whole = {**_facts(config, predictor, reference), **manifest}
+    files = {
+        MODEL: _dump(config, estimator),
+        REFERENCE: reference.to_bytes(),
+        MANIFEST: json.dumps(whole, indent=1, sort_keys=True, allow_nan=False).encode(),
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, data in files.items():
+            (unfinished / name).write_bytes(data)
+        unfinished.chmod(0o755)
+        os.rename(unfinished, folder)  # noqa: PTH104  # Path.rename says no more, and this is the atomic step
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if folder.exists():
+            msg = f"{folder}: somebody else wrote it meanwhile, and a version's bytes never change"
+            raise AlreadyExists(msg) from error
+        raise
+    return _digest(files)
+
+
+def load_bundle(
+    folder: Path,
+    trusted_types: Iterable[str] = (),
+    *,
+    digest: str | None = None,
+    config: ModelConfig | None = None,
+) -> Bundle:
+    """Load a bundle, once its bytes are known to be the ones that were promised.
+
+    The bytes that are checked are the bytes that are loaded: each file is read once. Nothing is
+    unpickled, and no type is made that is not on our list, on the operator's, or defined in the
+    model's own files.
+
+    Parameters
+    ----------
+    folder
+        What :func:`write_bundle` wrote; other files in it are not looked at.
+    trusted_types
+        Types that the operator trusts beyond ours (``HOMEOSTAT_TRUSTED_TYPES``), by full name.
+    digest
+        What :func:`tree_digest` must be; leave it out only for a bundle written a moment ago.
+    config
+        The model whose folder holds the pipeline's own classes, if it has any.
+
+    Raises
+    ------
+    Untrusted
+        Another digest, too large, not a bundle, or a type that nobody trusts.
+    """
+    files = {name: _read(folder, name) for name in FILES}
+    found = _digest(files)
+    if digest is not None and found != digest.removeprefix("sha256:"):
+        msg = (
+            f"{folder}: the bundle's digest is {found[:16]}..., not the {digest[:16]}... that was recorded: "
+            "its files were changed since, and are not loaded"
+        )
+        raise Untrusted(msg)
+    manifest = _manifest(folder, files[MANIFEST])
+    try:
+        reference = Reference.from_bytes(files[REFERENCE])
+    except DataError as error:
+        msg = f"{folder / REFERENCE}: {error}"
+        raise Untrusted(msg) from error
+    model = config.name if config is not None else str(manifest["model"])
+    estimator = open_skops(files[MODEL], folder / MODEL, model, tuple(trusted_types), config)
+    if not callable(getattr(estimator, "predict", None)):
+        msg = f"{folder / MODEL}: holds a {type(estimator).__name__}, which cannot predict"
+        raise Untrusted(msg)
+    kinds = {item["name"]: item["type"] for item in manifest["features"]}
+    predictor = Predictor(estimator, kinds, manifest["task"], bool(manifest["as_matrix"]))
+    return Bundle(predictor, reference, manifest, found)
+
+
+def _facts(config: ModelConfig, predictor: Predictor, reference: Reference) -> dict[str, Any]:
+    from homeostat.bundle.environment import library_versions
+
+    return {
+        "format": FORMAT,
+        "model": config.name,
+        "task": config.task,
+        "features": [
+            {"name": name, "type": feature.type, "categories": list(feature.categories or ())}
+            for name, feature in config.columns.features.items()
+        ],
+        "as_matrix": predictor.as_matrix,
+        "classes": None if predictor.classes is None else predictor.classes.tolist(),
+        "prediction_range": _range(config, reference),
+        "libraries": library_versions(),
+    }
+
+
+def _range(config: ModelConfig, reference: Reference) -> list[float] | None:
+    """What a regression answered on its holdout, with as much again on both sides."""
+    frame = reference.frames.features.get("prediction")
+    edges = getattr(frame, "edges", ())
+    if config.task != "regression" or not edges:
+        return None
+    low, high = float(edges[0]), float(edges[-1])
+    room = (high - low) or abs(high) or 1.0
+    return [low - room, high + room]
+
+
+def _dump(config: ModelConfig, estimator: Any) -> bytes:
+    from skops.io import dumps, get_untrusted_types
+
+    cure = "use named functions of pipeline.py instead of lambdas, and scikit-learn's own parts"
+    where = config.folder / config.pipeline
+    try:
+        data = canonical(dumps(estimator))
+        nameless = [name for name in get_untrusted_types(data=data) if "<" in name]
+    except (TypeError, AttributeError, ValueError) as error:
+        msg = f"{where}: the fitted pipeline cannot be stored: {error}; {cure}"
+        raise PipelineError(msg) from error
+    if nameless:
+        msg = f"{where}: the fitted pipeline cannot be stored, it holds {nameless[0]}; {cure}"
+        raise PipelineError(msg)
+    return data
+
+
+def _read(folder: Path, name: str) -> bytes:
+    path = folder / name
+    if path.is_symlink() or not path.is_file():
+        msg = f"{folder} is not a bundle: {name} is missing or is not a plain file"
+        raise Untrusted(msg)
+    if path.stat().st_size > MAX_BYTES[name]:
+        most = MAX_BYTES[name] >> 20
+        msg = f"{path}: {path.stat().st_size / 1024**2:.0f} MB, and more than {most} MB are not read"
+        raise Untrusted(msg)
+    return path.read_bytes()
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    lines = (f"{name} {hashlib.sha256(files[name]).hexdigest()}\n" for name in sorted(files))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _manifest(folder: Path, data: bytes) -> dict[str, Any]:
+    try:
+        raw = json.loads(data)
+        kinds = {item["name"]: item["type"] for item in raw["features"]}
+        good = (
+            raw["format"] == FORMAT and raw["task"] in ("classification", "regression") and "as_matrix" in raw
+        )
+        good = good and bool(kinds) and set(kinds.values()) <= {"number", "category"} and "model" in raw
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        good = False
+    if not good:
+        msg = f"{folder / MANIFEST}: not the manifest of a bundle of format {FORMAT}"
+        raise Untrusted(msg)
+    manifest: dict[str, Any] = raw
+    return manifest

@@ -1,0 +1,121 @@
+"""Bytes of a skops file into an estimator, if they are small enough and hold nothing but trusted types."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+from homeostat.bundle.pipeline import ROOT, register_folder
+from homeostat.bundle.trusted_types import TRUSTED_TYPES, check_trees, defined_in_model
+from homeostat.config import ModelConfig
+from homeostat.config.errors import PipelineError, Untrusted
+
+#: What a file may unpack to, in all, and how far its text (the tree of types) alone.
+MAX_UNPACKED = 4 * 1024**3
+MAX_SCHEMA = 256 * 1024**2
+MAX_ENTRIES = 500_000
+#: skops stores arrays as they are; only a bomb shrinks a hundredfold.
+MAX_RATIO = 100
+
+
+def open_skops(
+    data: bytes, path: Path, model: str, trusted_types: tuple[str, ...], config: ModelConfig | None = None
+) -> Any:
+    """Load an estimator from the bytes of a skops file.
+
+    Raises
+    ------
+    Untrusted
+        Not a skops file (a renamed pickle, for example), a zip bomb, a type that nobody trusts, or
+        trees that point outside themselves. ``path`` is for the message only.
+    """
+    from skops.io import get_untrusted_types, loads
+
+    _check_zip(data, path)
+    try:
+        strangers = set(get_untrusted_types(data=data))
+        own = _own(strangers, model, config)
+        unknown = sorted(strangers - set(TRUSTED_TYPES) - set(trusted_types) - own)
+        if unknown:
+            raise Untrusted(_unknown(path, unknown, model))
+        estimator = loads(data, trusted=sorted(strangers))
+        check_trees(estimator)
+    except (Untrusted, PipelineError):
+        raise
+    except MemoryError:
+        msg = f"{path}: asks for more memory than there is: not loaded"
+        raise Untrusted(msg) from None
+    except Exception as error:
+        # Whatever a broken or crafted file makes skops raise, the answer is the same.
+        msg = f"{path}: is not a model that skops can read ({type(error).__name__}: {error})"
+        raise Untrusted(msg) from error
+    return estimator
+
+
+def _own(strangers: set[str], model: str, config: ModelConfig | None) -> set[str]:
+    """Types from the model's own files, which are imported for it from this machine's folder."""
+    named = {name for name in strangers if name.startswith(f"{ROOT}.{model}.")}
+    if named and config is not None:
+        import importlib
+
+        register_folder(config)
+        for module in sorted({name.rpartition(".")[0] for name in named}):
+            inner = module.split(".")[2:]
+            if not all(part.isidentifier() for part in inner):
+                continue  # a name out of the file must not become a path
+            if (config.folder / Path(*inner)).with_suffix(".py").is_file():
+                importlib.import_module(module)
+    return {name for name in named if defined_in_model(name, model)}
+
+
+def _unknown(path: Path, unknown: list[str], model: str) -> str:
+    cure = "if you know them to be harmless, add them to HOMEOSTAT_TRUSTED_TYPES"
+    if any(name.startswith(f"{ROOT}.{model}.") for name in unknown):
+        cure = f"is the folder of {model} the one that it was trained with? Otherwise {cure}"
+    return f"{path}: holds types that are not trusted: {', '.join(unknown)}; nothing was loaded; {cure}"
+
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, OSError, NotImplementedError, RuntimeError, EOFError)
+
+
+def _check_zip(data: bytes, path: Path) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            _check_size(data, path, entries, 0)
+            # Only now is anything unpacked: sparse matrices lie in the file as zip files of their own.
+            _check_size(data, path, entries, sum(_inner_size(archive, entry) for entry in entries))
+    except _BROKEN as error:
+        msg = f"{path}: is not a skops file ({error}): not loaded"
+        raise Untrusted(msg) from error
+    _check_names(path, entries)
+
+
+def _check_size(data: bytes, path: Path, entries: list[zipfile.ZipInfo], inner: int) -> None:
+    whole = sum(entry.file_size for entry in entries) + inner
+    schema = sum(entry.file_size for entry in entries if entry.filename == "schema.json")
+    small = whole <= MAX_UNPACKED and schema <= MAX_SCHEMA and len(entries) <= MAX_ENTRIES
+    if not small or whole > max(MAX_RATIO * len(data), 1024**2):
+        msg = f"{path}: {len(data)} bytes would unpack to {whole} in {len(entries)} entries: not loaded"
+        raise Untrusted(msg)
+
+
+def _inner_size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
+    """What an entry unpacks to if it is a zip file itself, by the bytes from which numpy tells."""
+    with archive.open(entry) as file:
+        if file.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
+            return 0
+    with zipfile.ZipFile(io.BytesIO(archive.read(entry))) as inner:
+        return sum(each.file_size for each in inner.infolist())
+
+
+def _check_names(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+    schema = any(entry.filename == "schema.json" and entry.file_size for entry in entries)
+    strange = [e.filename for e in entries if "/" in e.filename or "\\" in e.filename or ".." in e.filename]
+    if strange or not schema:
+        why = f"an entry named {strange[0]!r}" if strange else "no schema.json"
+        msg = f"{path}: is not a skops file ({why}): not loaded"
+        raise Untrusted(msg)

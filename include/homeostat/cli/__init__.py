@@ -1,0 +1,5 @@
+"""The command line: ``homeostat``."""
+
+from homeostat.cli.app import main
+
+__all__ = ["main"]

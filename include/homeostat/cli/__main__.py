@@ -1,0 +1,5 @@
+"""``python -m homeostat.cli``."""
+
+from homeostat.cli.app import main
+
+main()

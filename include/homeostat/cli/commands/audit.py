@@ -1,0 +1,30 @@
+"""status --recompute: every step on record is decided again."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from homeostat.cli.console import out, print_json
+from homeostat.config import Settings
+
+
+def recompute_history(settings: Settings, model: str | None, *, as_json: bool) -> None:
+    """Decide every recorded step again, out of the ledger alone; status 1 where one comes out otherwise."""
+    from homeostat.adapters import open_ledger
+    from homeostat.core.rollout import recompute_all
+
+    ledger = open_ledger(settings.ledger)
+    names = [settings.known(model)] if model else settings.model_names()
+    found = {name: recompute_all(name, ledger.events(name)) for name in names}
+    if as_json:
+        keys = ("revision", "kind", "decided", "agrees", "difference")
+        print_json({name: [{key: getattr(s, key) for key in keys} for s in found[name]] for name in names})
+    else:
+        for name, steps in found.items():
+            same = sum(step.agrees for step in steps)
+            out.print(f"[bold]{name}[/]: {same} of {len(steps)} steps come out the same")
+            for step in steps:
+                style = "dim" if step.agrees else "red"
+                out.print(f"  {escape(step.sentence)}", style=style, highlight=False, soft_wrap=True)
+    if not all(step.agrees for steps in found.values() for step in steps):
+        raise SystemExit(1)

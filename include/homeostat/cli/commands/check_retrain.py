@@ -1,0 +1,125 @@
+"""check and retrain: the flows that the DAGs call, here and now."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from rich.markup import escape
+
+from homeostat.adapters import build_ports
+from homeostat.cli.console import BY, err, print_json, progress, say
+from homeostat.config import ModelConfig, Settings
+from homeostat.config.errors import HomeostatError, Refused, Superseded, Unavailable
+from homeostat.monitoring.drift_check import check_drift, window_end_of
+from homeostat.ports import Ports
+from homeostat.retraining.assemble import assemble
+from homeostat.retraining.gate import judge, register
+from homeostat.retraining.train import train
+from homeostat.retraining.validate import validate
+from homeostat.rollouts.advance import begin_rollout, look, settle, tick
+from homeostat.rollouts.alias_sync import mirror
+from homeostat.storage.retrain_request import RetrainRequest, run_key
+
+#: How long a retrain of this process goes on blocking others after the process was killed.
+LEASE = timedelta(minutes=2)
+
+
+def check_now(settings: Settings, model: str, window_end: str, *, as_json: bool) -> None:
+    """One drift check through the flow that the DAG calls."""
+    config = settings.load_model(model)
+    ports = build_ports(settings)
+    end = window_end_of(config, window_end or ports.clock.now())
+    with err.status(f"checking {model} up to {end:%Y-%m-%d %H:%M} UTC"):
+        mirror(config, ports)
+        answer = check_drift(config, ports, end)
+    if as_json:
+        print_json(answer)
+        return
+    say(answer["sentence"])
+    if answer["fired"]:
+        others = {
+            "airflow": "Airflow hears of it at the next hourly check",
+            "lambda": "The function in AWS decides by its own checks",
+        }
+        say(f"{others[config.monitor.runs_on]}; now: homeostat retrain {model}")
+    if answer["url"]:
+        say(answer["url"], "dim")
+
+
+def retrain_now(settings: Settings, model: str, asked: Mapping[str, Any], *, as_json: bool) -> None:
+    """Every step of the retrain DAG, one after the other, in this process."""
+    config = settings.load_model(model)
+    ports = build_ports(settings)
+    run_id = f"cli__{uuid4().hex[:12]}"
+    key = run_key(model, run_id)
+    request = RetrainRequest.of(run_key=key, dag_run=run_id, params=asked, event={})
+    result = _steps(config, request, ports)
+    if as_json:
+        print_json(result)
+    else:
+        say(result["sentence"])
+        say(result["url"], "dim")
+    if result.get("phase") != "champion":
+        raise SystemExit(1)
+
+
+def _steps(config: ModelConfig, request: RetrainRequest, ports: Ports) -> dict[str, Any]:
+    key = request.run_key
+    steps: dict[str, Callable[[], dict[str, Any]]] = {
+        "assemble": lambda: assemble(config, request, ports, lease=LEASE),
+        "train": lambda: train(config, key, ports),
+        "validate": lambda: validate(config, key, ports),
+        "gate": lambda: judge(config, key, ports),
+        "register": lambda: register(config, key, ports),
+        "rollout": lambda: begin_rollout(config, key, ports),
+    }
+    try:
+        with _right_of_way(config.name, request, ports), progress() as bar:
+            task = bar.add_task("assemble", total=7)
+            for name, step in steps.items():
+                bar.update(task, description=f"[bold]{name}[/]")
+                result = step()
+                done = f"[green]done[/] {name}: {escape(result['sentence'])}"
+                bar.console.print(done, highlight=False, soft_wrap=True)
+                bar.advance(task)
+                if result.get("goes_on") is False:
+                    return result
+            while look(config, key, ports)["phase"] in ("registered", "shadow", "canary", "waiting"):
+                state = look(config, key, ports)
+                bar.update(task, description=f"[bold]{state['phase']}[/] {state['share']:.0%} of the traffic")
+                tick(config.name, ports.ledger, by=BY)
+                time.sleep(1)
+            return settle(config, key, ports)
+    except Superseded as error:
+        raise Refused(str(error)) from error
+
+
+@contextmanager
+def _right_of_way(model: str, request: RetrainRequest, ports: Ports) -> Iterator[None]:
+    """Renew the retrain's lease while this process lives, and give it back however the retrain ends.
+
+    Airflow starts a killed task again under the same key; nobody does that for a killed command line,
+    which therefore holds a short lease only.
+    """
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(LEASE.total_seconds() / 4):
+            with suppress(HomeostatError):
+                ports.ledger.claim(model, request.trigger_id, request.run_key, ports.clock.now(), LEASE)
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        with suppress(Unavailable):  # the lease ends by itself, and what went wrong first is what counts
+            ports.ledger.release(model, request.run_key)

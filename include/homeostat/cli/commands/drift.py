@@ -1,0 +1,82 @@
+"""drift: two tables compared, without a server and without a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.markup import escape
+
+from homeostat.cli.console import err, print_json, progress, say
+from homeostat.config import ModelConfig
+from homeostat.config.errors import ConfigError, DataError
+from homeostat.config.model import Monitor
+
+#: Rows that two files need without a model.yaml; below, the figures are there but no verdict for all.
+MIN_ROWS = 20
+
+
+def compare_files(
+    reference: str,
+    current: str,
+    *,
+    config: Path | None,
+    as_json: bool,
+    html: Path | None,
+    fail_on_drift: bool,
+) -> None:
+    """Compare two tables, and say, print or draw what was found.
+
+    Raises
+    ------
+    HomeostatError
+        A table or the model's file cannot be read; the message says the cure.
+    SystemExit
+        With status 1 when ``fail_on_drift`` and the verdict is not pass.
+    """
+    from homeostat.adapters.tables import open_table
+    from homeostat.cli.commands.drift_compare import compare_tables
+    from homeostat.cli.commands.drift_page import page_of
+    from homeostat.cli.commands.drift_table import show
+
+    model = _model(config) if config else None
+    monitor = model.monitor if model else Monitor(min_rows=MIN_ROWS)
+    before, now = open_table(reference), open_table(current)
+    bar = progress("columns")
+    bar.disable = not err.is_terminal
+    with bar:
+        total = len(before.names) + len(now.names)
+        task = bar.add_task(f"comparing {escape(_short(now.uri))}", total=total)
+        found = compare_tables(before, now, monitor, model, lambda done: bar.advance(task, done))
+    if html:
+        try:
+            html.parent.mkdir(parents=True, exist_ok=True)
+            html.write_text(page_of(found), encoding="utf-8")
+        except OSError as error:
+            msg = f"{html} cannot be written: {error.strerror}; give --html another file"
+            raise DataError(msg) from error
+    if as_json:
+        print_json(found.to_json())
+    else:
+        show(found)
+        if html:
+            say(f"report: {html}", "dim")
+    if fail_on_drift and found.verdict != "pass":
+        raise SystemExit(1)
+
+
+def _model(path: Path) -> ModelConfig:
+    """model.yaml wherever it lies: here the folder's name means nothing."""
+    from pydantic import ValidationError
+
+    from homeostat.config import load
+
+    path = path / "model.yaml" if path.is_dir() else path
+    raw, positions = load._read(path)  # noqa: SLF001  # load_model wants the folder named after the model
+    try:
+        return ModelConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError("\n".join(load._sentences(path, error, positions))) from None  # noqa: SLF001
+
+
+def _short(uri: str) -> str:
+    return uri.rstrip("/").rpartition("/")[2] or uri

@@ -1,0 +1,31 @@
+"""gateway and new."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from homeostat.cli.console import print_json, say
+from homeostat.config import Settings
+
+
+def serve_gateway(settings: Settings, host: str, port: int, workers: int | None) -> None:
+    """Serve until told to stop; Unavailable when the address cannot be listened on."""
+    from homeostat.serving.options import Options
+    from homeostat.serving.server.serve import run
+
+    options = Options.from_env()
+    run(settings, host, port, replace(options, workers=workers) if workers else options)
+
+
+def write_new(settings: Settings, model: str, *, as_json: bool) -> None:
+    """A model folder from the template."""
+    from homeostat.scaffold import new_model
+
+    folder = new_model(model, settings.models)
+    if as_json:
+        print_json({"model": model, "folder": str(folder)})
+        return
+    say(f"Wrote {folder}. It works as it stands:")
+    say("  homeostat up              start the platform, and leave it running")
+    say(f"  homeostat retrain {model}   in another terminal: make the first version")
+    say("Then put your own columns into model.yaml and your own pipeline into pipeline.py.")

@@ -1,0 +1,109 @@
+"""replay: rows as live traffic."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from homeostat.adapters import open_store
+from homeostat.cli.console import print_json, progress, say
+from homeostat.config import ModelConfig, Settings
+from homeostat.config.errors import ConfigError, Unavailable
+
+
+def replay_rows(
+    settings: Settings,
+    model: str,
+    data: Path | None,
+    *,
+    between: tuple[str, str],
+    rate: float | None,
+    concurrency: int,
+    as_json: bool,
+) -> None:
+    """The rows of a file, or of the model's own source, as live traffic with labels that follow."""
+    from homeostat.adapters.source import ConfiguredSource
+    from homeostat.replay import replay
+    from homeostat.storage.retrain_request import parse_time
+
+    config = settings.load_model(model)
+    since, until = (parse_time(text, "--since or --until") if text else None for text in between)
+    if data is None:
+        rows = ConfiguredSource(open_store(settings.store)).read(config, since, until)
+    else:
+        rows = _read_rows(config, data)
+        at = rows[config.columns.timestamp]
+        wanted = at.notna()
+        wanted &= at >= since if since else wanted
+        wanted &= at < until if until else wanted
+        rows = rows[wanted]
+    _answers(settings.gateway)
+    with progress("rows") as bar:
+        task = bar.add_task(f"replaying {data.name if data else model}", total=len(rows))
+        report = replay(
+            rows,
+            config,
+            settings.gateway,
+            rate=rate,
+            concurrency=concurrency,
+            token=settings.control_token,
+            on_progress=lambda done: bar.update(task, completed=done),
+        )
+    if as_json:
+        print_json(report.to_json())
+    else:
+        say(report.sentence())
+    if report.failed:
+        raise SystemExit(1)
+
+
+def _answers(gateway: str) -> None:
+    """Raise Unavailable unless a gateway answers: better said once than for every row of the file."""
+    try:
+        there = httpx.get(f"{gateway}/v2/health/live", timeout=10, trust_env=False).is_success
+        why = "something else answers there"
+    except httpx.HTTPError as error:
+        there, why = False, re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+    except httpx.InvalidURL as error:
+        there, why = False, str(error)
+    if not there:
+        msg = (
+            f"no gateway at {gateway} ({why}); start one with 'homeostat up' or 'homeostat gateway', "
+            "or set HOMEOSTAT_GATEWAY to where it is"
+        )
+        raise Unavailable(msg)
+
+
+def _read_rows(config: ModelConfig, data: Path) -> Any:
+    """Rows of a CSV or Parquet file in the order of their times."""
+    import pandas as pd
+
+    try:
+        rows = pd.read_parquet(data) if data.suffix == ".parquet" or data.is_dir() else pd.read_csv(data)
+    except FileNotFoundError:
+        msg = f"{data}: no such file"
+        raise ConfigError(msg) from None
+    except (ValueError, OSError) as error:
+        msg = f"{data}: cannot be read as CSV or Parquet: {str(error).strip()}"
+        raise ConfigError(msg) from error
+    stamp, features = config.columns.timestamp, config.columns.features
+    needed = [stamp, *(name for name, feature in features.items() if feature.required)]
+    missing = [name for name in needed if name not in rows.columns]
+    if missing:
+        names = ", ".join(map(repr, missing))
+        msg = f"{data}: has no column {names}, which {config.folder / 'model.yaml'} names under schema"
+        raise ConfigError(msg)
+    written = rows[stamp].astype("str") if pd.api.types.is_numeric_dtype(rows[stamp]) else rows[stamp]
+    times = pd.to_datetime(written, utc=True, errors="coerce", format="ISO8601")
+    if times.isna().any():
+        row = int(times.isna().to_numpy().argmax())
+        msg = (
+            f"{data}, row {row}, column {stamp!r}: {rows[stamp].iloc[row]!r} is not a time: "
+            "write it like 2026-01-05T07:00Z"
+        )
+        raise ConfigError(msg)
+    rows[stamp] = times
+    return rows.sort_values(stamp, kind="stable")

@@ -1,0 +1,86 @@
+"""Arrow columns as numbers or as labels, where Arrow has them ready; pandas reads the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from homeostat.core.profile.coerce import Floats, Ints, label_of
+
+
+def arrow_of(column: pd.Series) -> pa.ChunkedArray | pa.Array | None:
+    """The Arrow array that a column of text lies in, None where it lies in something else."""
+    if isinstance(column.dtype, pd.StringDtype) and column.dtype.storage == "pyarrow":
+        return column.array.__arrow_array__()
+    return None
+
+
+def arrow_numbers(kind: pa.DataType, chunks: Iterable[pa.Array]) -> Iterator[Floats] | None:
+    """The numbers chunk by chunk, NaN where there is none; None when the column's type has no numbers.
+
+    The counterpart of :func:`homeostat.core.profile.coerce.as_numbers`, which takes what this leaves.
+    """
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+        return None
+    return map(_floats, chunks)
+
+
+def _floats(chunk: pa.Array) -> Floats:
+    if not pa.types.is_float64(chunk.type):
+        chunk = chunk.cast(pa.float64(), safe=False)  # as NumPy does: to the nearest, beyond 2**53
+    return np.asarray(chunk.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def arrow_labels(array: pa.ChunkedArray | pa.Array) -> tuple[Ints, list[str], int] | None:
+    """Distinct labels with their counts, and missing rows; None when the column's type is not known here.
+
+    The counterpart of :func:`homeostat.core.profile.coerce.as_labels`, which takes what this leaves. A
+    label may be there more than once; a dictionary's labels are spelt once, however many rows it has.
+    """
+    kind = array.type
+    if pa.types.is_dictionary(kind) and _plain(kind.value_type):
+        found = [_of_codes(chunk) for chunk in chunks_of(array)]
+    elif _plain(kind):
+        tally = array.value_counts()
+        found = [(tally.field("values"), tally.field("counts").to_numpy())]
+    else:
+        return None
+    per_label: list[int] = []
+    labels: list[str] = []
+    missing = 0
+    for values, rows_of in found:
+        for value, rows in zip(values.to_pylist(), rows_of.tolist(), strict=True):
+            label = label_of(value)
+            if label is None:
+                missing += rows
+            else:
+                per_label.append(rows)
+                labels.append(label)
+    return np.array(per_label, dtype=np.int64), labels, missing
+
+
+def _plain(kind: pa.DataType) -> bool:
+    is_number = pa.types.is_integer(kind) or pa.types.is_float32(kind) or pa.types.is_float64(kind)
+    return bool(is_text(kind) or is_number or pa.types.is_boolean(kind))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _of_codes(chunk: pa.DictionaryArray) -> tuple[pa.Array, Ints]:
+    codes = chunk.indices.drop_null() if chunk.indices.null_count else chunk.indices
+    rows = np.bincount(codes.to_numpy(), minlength=len(chunk.dictionary))
+    used = np.flatnonzero(rows)
+    values = chunk.dictionary.take(pa.array(used))
+    missing = len(chunk) - len(codes)
+    return pa.concat_arrays([values, pa.nulls(1, values.type)]), np.append(rows[used], missing)
+
+
+def chunks_of(array: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
+    """The arrays that a column consists of."""
+    return list(array.chunks) if isinstance(array, pa.ChunkedArray) else [array]

@@ -1,0 +1,146 @@
+"""Any column as numbers or as labels, with what is missing and what is neither told apart."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from homeostat.config.label_text import label_text
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_EPOCH = dt.date(1970, 1, 1).toordinal()
+
+#: A label is cut to this many UTF-8 bytes (and a digest), so that no value makes a profile large.
+MAX_LABEL_BYTES = 40
+
+
+def as_numbers(column: pd.Series) -> tuple[Floats, int]:
+    """The column's numbers, and how many values are there but are no numbers.
+
+    Returns
+    -------
+    numbers
+        float64, NaN where a value is missing; values that are no numbers are left out, so that
+        they are not taken for missing ones. Booleans are 0 and 1, infinities stay. Instants are
+        seconds since 1970 in UTC, where naive ones are taken to be; durations and times of day are seconds.
+    not_numbers
+        How many were left out: text that does not parse, containers, complex numbers.
+    """
+    kind = getattr(column.dtype, "kind", "O")
+    if isinstance(column.dtype, np.dtype | pd.DatetimeTZDtype) and kind in "Mm":
+        return _seconds(column), 0
+    if isinstance(column.dtype, pd.CategoricalDtype) or kind in "Mmc":
+        column, kind = column.astype(object), "O"
+    if kind in "biuf":
+        if isinstance(column.dtype, np.dtype):
+            return column.to_numpy().astype(np.float64, copy=False), 0
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), 0
+    there = column.notna().to_numpy(dtype=bool)
+    numbers = _parse(column)
+    strangers = np.isnan(numbers) & there
+    if strangers.any() and not isinstance(column.dtype, pd.StringDtype) and kind != "U":
+        numbers[strangers] = [_instant(value) for value in column[strangers]]
+        strangers = np.isnan(numbers) & there
+    return numbers[~strangers], int(strangers.sum())
+
+
+def _seconds(column: pd.Series) -> Floats:
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    values = column.to_numpy()
+    steps = values.view(np.int64)
+    per_second = _PER_SECOND[np.datetime_data(values.dtype)[0]]
+    seconds = steps / per_second
+    if per_second == _PER_SECOND["ns"]:
+        # Beyond 2**53 no float holds the nanoseconds, and the same instant in microseconds would differ.
+        seconds = np.where(np.abs(steps) < 2**53, seconds, steps // 1000 / _PER_SECOND["us"])
+    seconds[np.isnat(values)] = np.nan
+    return np.asarray(seconds)
+
+
+def _parse(column: pd.Series) -> Floats:
+    try:
+        parsed = np.asarray(pd.to_numeric(column, errors="coerce"))
+        if parsed.dtype.kind != "c":
+            return np.array(parsed, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    # Containers, mixed types or integers beyond 64 bits: value by value, which is slow but rare.
+    return np.fromiter((_number(value) for value in column), dtype=np.float64, count=len(column))
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond float64 is far out, on its own side
+        return np.inf if value > 0 else -np.inf
+    except (TypeError, ValueError):
+        return np.nan
+
+
+def _instant(value: Any) -> float:
+    """A date, instant, duration or time of day in seconds, as :func:`_seconds` has columns of them."""
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return float(value.astype(f"{value.dtype.kind}8[us]").astype(np.int64)) / 1e6
+    if isinstance(value, dt.datetime):  # a pandas Timestamp is one
+        return (value if value.tzinfo else value.replace(tzinfo=dt.UTC)).timestamp()
+    if isinstance(value, dt.date):
+        return float(value.toordinal() - _EPOCH) * 86_400
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    if isinstance(value, dt.time):
+        return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
+    return np.nan
+
+
+def as_labels(column: pd.Series) -> tuple[Ints, list[str], int]:
+    """The column's distinct labels with their counts, in order of appearance.
+
+    Returns
+    -------
+    counts, labels, missing
+        ``counts[i]`` rows hold ``labels[i]``, spelt as :mod:`homeostat.config.label_text` does; None, NaN,
+        NaT, NA and empty text are missing.
+    """
+    try:
+        codes, uniques = pd.factorize(column)
+    except (TypeError, NotImplementedError):  # lists and dictionaries cannot be hashed
+        codes, uniques = pd.factorize(column.map(label_of, na_action="ignore"))
+    per_code = np.bincount(codes[codes >= 0], minlength=len(uniques))
+    missing = int((codes < 0).sum())
+    by_label: dict[str, int] = {}
+    for value, rows in zip(uniques.tolist(), per_code.tolist(), strict=True):
+        label = label_of(value)
+        if label is None:
+            missing += rows
+        else:
+            by_label[label] = by_label.get(label, 0) + rows
+    return np.fromiter(by_label.values(), dtype=np.int64, count=len(by_label)), list(by_label), missing
+
+
+def label_of(value: Any) -> str | None:
+    """A category as text, None when it is missing; long ones keep their beginning and a digest."""
+    try:
+        text = label_text(value)
+    except OverflowError:  # an integer beyond float64
+        text = str(value)
+    if text is None:
+        return None
+    raw = text.encode("utf-8", "backslashreplace")
+    if len(raw) <= MAX_LABEL_BYTES:
+        return raw.decode()
+    mark = hashlib.blake2b(raw, digest_size=6).hexdigest()
+    return raw[: MAX_LABEL_BYTES - 15].decode(errors="ignore") + "…" + mark
+
+
+def hash_of(label: str) -> int:
+    """32 bits that stand for a label: stable between processes, releases and machines."""
+    return int.from_bytes(hashlib.blake2b(label.encode(), digest_size=4).digest(), "big")

@@ -1,0 +1,159 @@
+"""The whole of assembling, in order: type, select, check, split, weigh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from homeostat.config import ModelConfig
+from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
+from homeostat.config.times import utc
+from homeostat.core.training_data.coerce_rows import REASON, conform
+from homeostat.core.training_data.columns import as_time
+from homeostat.core.training_data.holdout import move_split, split_holdout
+from homeostat.core.training_data.quality import check_quality
+from homeostat.core.training_data.window import recency_weights, select_window
+
+#: So much of a window is enough to compare two versions on.
+ENOUGH = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one version is made of.
+
+    ``train`` and ``holdout`` are sorted by time and do not overlap in it; ``weights`` belong to
+    ``train`` (None: all alike); ``quarantined`` are the window's unusable rows with their reason;
+    ``report`` is plain JSON.
+    """
+
+    train: pd.DataFrame
+    holdout: pd.DataFrame
+    weights: np.ndarray | None
+    quarantined: pd.DataFrame
+    report: dict[str, Any]
+
+
+def assemble(
+    frame: pd.DataFrame, config: ModelConfig, end: datetime, *, unseen_since: datetime | None = None
+) -> Snapshot:
+    """Turn raw rows into what a version is trained and judged on.
+
+    Parameters
+    ----------
+    frame
+        Raw rows; those outside the window are passed over.
+    config
+        Whose schema, window, expectations and holdout count.
+    end
+        The window's end, excluded. Rows younger than ``schema.label.delay`` have labels that nobody
+        could know yet: whoever asks takes the delay off before, or a replay learns from its future.
+    unseen_since
+        Up to when the champion has learnt: the holdout begins no earlier, as long as nearly a window of rows
+        (and ``monitor.min_rows`` of them) is left to compare on.
+
+    Raises
+    ------
+    EmptyWindow
+        No usable row in the window.
+    DataError
+        A required column is missing, or fewer than ``training.min_rows`` rows are left.
+    QualityRefused
+        The quality gate holds; carries the report and the quarantined rows.
+    """
+    end = utc(end)
+    typed = conform(frame, config, label=True)
+    window = select_window(typed.rows, config.training, end, config.columns.timestamp)
+    unreadable = _in_window(typed.quarantined, config, end)
+    if window.empty:
+        raise EmptyWindow(_nothing(config, end, len(frame), len(typed.rows), len(unreadable)))
+    try:
+        quality = check_quality(window, config, already=len(unreadable))
+    except QualityRefused as refused:
+        refused.quarantined = _all(unreadable, refused.quarantined)
+        raise
+    kept = quality.kept
+    if len(kept) < config.training.min_rows:
+        msg = (
+            f"{config.name}: {len(kept)} usable rows up to {end:%Y-%m-%d %H:%M} UTC, and training.min_rows "
+            f"asks for {config.training.min_rows}: wait for more, lengthen training.window, or lower min_rows"
+        )
+        raise DataError(msg)
+    train, holdout = split_holdout(kept, config.training.holdout, config.columns.timestamp)
+    if unseen_since is not None and _enough_unseen(holdout, config, utc(unseen_since)):
+        train, holdout = move_split(train, holdout, utc(unseen_since), config.columns.timestamp)
+    quarantined = _all(unreadable, quality.quarantined)
+    report = {
+        "end": end.isoformat(),
+        "window": config.training.window.kind,
+        "rows_read": len(frame),
+        "rows_in_window": len(window) + len(unreadable),
+        "train": _span(train, config),
+        "holdout": _span(holdout, config),
+        "quarantined": len(quarantined),
+        "findings": [finding.to_json() for finding in typed.findings],
+        "quality": quality.to_json(),
+    }
+    return Snapshot(train, holdout, _weights(train, config, end), quarantined, report)
+
+
+def _enough_unseen(holdout: pd.DataFrame, config: ModelConfig, since: datetime) -> bool:
+    moments = holdout[config.columns.timestamp]
+    unseen = moments[moments >= since]
+    if len(unseen) < config.monitor.min_rows:
+        return False
+    span: timedelta = unseen.max() - unseen.min()
+    return span >= ENOUGH * config.monitor.window
+
+
+def _in_window(quarantined: pd.DataFrame, config: ModelConfig, end: datetime) -> pd.DataFrame:
+    """Quarantined rows of this window, and those that say no time and so may be of any."""
+    moments = as_time(quarantined[config.columns.timestamp]).column
+    dated = quarantined.assign(**{config.columns.timestamp: moments})
+    inside = select_window(dated[moments.notna()], config.training, end, config.columns.timestamp)
+    undated = quarantined[moments.isna().to_numpy()]
+    inside = inside.assign(**{config.columns.timestamp: inside[config.columns.timestamp].astype("str")})
+    undated = undated.assign(**{config.columns.timestamp: undated[config.columns.timestamp].astype("str")})
+    return pd.concat([inside, undated], ignore_index=True)
+
+
+def _all(unreadable: pd.DataFrame, failing: pd.DataFrame) -> pd.DataFrame:
+    """Both kinds of quarantined rows in one table, as text: nothing of what was found gets lost."""
+    if unreadable.empty:
+        return failing
+    parts = [part.astype("str") for part in (unreadable, failing) if not part.empty]
+    both = pd.concat(parts, ignore_index=True)
+    return both[[name for name in both.columns if name != REASON] + [REASON]]
+
+
+def _weights(train: pd.DataFrame, config: ModelConfig, end: datetime) -> np.ndarray | None:
+    window = config.training.window
+    if window.kind != "recency" or window.half_life is None:
+        return None
+    weights = recency_weights(train[config.columns.timestamp], end, window.half_life)
+    if not weights.sum() > 0:
+        msg = (
+            f"{config.name}: every training row is more than a thousand half-lives old, so none weighs "
+            "anything: lengthen training.window.half_life"
+        )
+        raise DataError(msg)
+    return weights
+
+
+def _span(rows: pd.DataFrame, config: ModelConfig) -> dict[str, Any]:
+    moments = rows[config.columns.timestamp]
+    return {"rows": len(rows), "from": moments.min().isoformat(), "to": moments.max().isoformat()}
+
+
+def _nothing(config: ModelConfig, end: datetime, read: int, typed: int, unreadable: int) -> str:
+    window = config.training.window
+    length = f" of {window.length}" if window.length else ""
+    return (
+        f"{config.name}: no usable rows in the {window.kind} window{length} up to {end:%Y-%m-%d %H:%M} UTC: "
+        f"{read} rows were read, {typed} of them typed and labelled, "
+        f"{unreadable} in the window quarantined; look at 'source' and training.window"
+    )

@@ -1,0 +1,18 @@
+"""Small pictures that a person can compare: PNG bytes from evaluations, reports and profiles."""
+
+from homeostat.figures.backtest_policies import NAMES, policies_over_time, smooth
+from homeostat.figures.drift_over_time import drift_over_time
+from homeostat.figures.model_comparison import calibration, confusion, evaluation, residuals
+from homeostat.figures.reference_vs_window import reference_vs_window
+
+__all__ = [
+    "NAMES",
+    "calibration",
+    "confusion",
+    "drift_over_time",
+    "evaluation",
+    "policies_over_time",
+    "reference_vs_window",
+    "residuals",
+    "smooth",
+]

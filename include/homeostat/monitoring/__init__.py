@@ -1,0 +1,1 @@
+"""Check one window: contract, drift, performance, and whether to retrain."""

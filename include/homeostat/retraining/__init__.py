@@ -1,0 +1,1 @@
+"""The steps of one retrain: assemble, train, validate, gate, register."""

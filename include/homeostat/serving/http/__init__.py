@@ -1,0 +1,1 @@
+"""The gateway's HTTP interface: scoring, labels, control and status."""

@@ -1,0 +1,186 @@
+"""What Prometheus scrapes from ``/metrics``, in a registry of the gateway's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from homeostat.core.rollout.phases import Phase, Traffic
+
+_LATENCY = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
+_LEG = ("model", "version", "variant")
+MAX_EXTRA_NAMES = 50
+#: Versions of one model that keep series of their own; those not in use for longest give way.
+MAX_VERSIONS = 20
+
+
+class LegMetrics(NamedTuple):
+    """The series of one version in one role, looked up once per routing table and not per request."""
+
+    rows: Counter
+    latency: Histogram
+    errors: Counter
+    nan: Counter
+    out_of_range: Counter
+    fallbacks: Counter
+
+
+class Metrics:
+    """Every series of the gateway."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "homeostat_requests",
+            "Scoring requests by HTTP status.",
+            ("model", "status"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "homeostat_request_seconds",
+            "Time from a whole request to its answer.",
+            ("model",),
+            buckets=_LATENCY,
+            registry=self.registry,
+        )
+        self.rows = Counter("homeostat_rows", "Rows answered.", _LEG, registry=self.registry)
+        self.latency = Histogram(
+            "homeostat_predict_seconds",
+            "Time of the predict call that answered a request.",
+            _LEG,
+            buckets=_LATENCY,
+            registry=self.registry,
+        )
+        self.errors = Counter(
+            "homeostat_errors", "Rows that a version failed on.", _LEG, registry=self.registry
+        )
+        self.nan = Counter(
+            "homeostat_nan", "Answers that were missing or not finite.", _LEG, registry=self.registry
+        )
+        self.out_of_range = Counter(
+            "homeostat_out_of_range",
+            "Answers that no good version would give.",
+            _LEG,
+            registry=self.registry,
+        )
+        self.fallbacks = Counter(
+            "homeostat_fallbacks",
+            "Rows that another version answered because this one did not.",
+            _LEG,
+            registry=self.registry,
+        )
+        self.poison = Counter(
+            "homeostat_poison_rows",
+            "Rows that no loaded version could answer.",
+            ("model",),
+            registry=self.registry,
+        )
+        self.extra = Counter(
+            "homeostat_extra_columns",
+            "Rows with a column that model.yaml does not know.",
+            ("model", "column"),
+            registry=self.registry,
+        )
+        self.unknown = Counter(
+            "homeostat_unknown_categories",
+            "Values that model.yaml does not list, by feature.",
+            ("model", "feature"),
+            registry=self.registry,
+        )
+        self.batch = Histogram(
+            "homeostat_batch_rows",
+            "Rows predicted in one call.",
+            ("model",),
+            buckets=_BATCH,
+            registry=self.registry,
+        )
+        self.labels = Counter(
+            "homeostat_labels",
+            "Labels by outcome: accepted, duplicate or conflict.",
+            ("model", "outcome"),
+            registry=self.registry,
+        )
+        self.shadow_dropped = Counter(
+            "homeostat_shadow_dropped",
+            "Rows that the shadow did not get round to.",
+            ("model",),
+            registry=self.registry,
+        )
+        self.shadow_restarts = Counter(
+            "homeostat_shadow_restarts",
+            "How often the shadow process had to be started again.",
+            ("model",),
+            registry=self.registry,
+        )
+        self.load_errors = Counter(
+            "homeostat_load_errors", "Versions that could not be loaded.", ("model",), registry=self.registry
+        )
+        self.ledger_errors = Counter(
+            "homeostat_ledger_errors",
+            "Reads and writes that the ledger did not answer.",
+            registry=self.registry,
+        )
+        self.share = Gauge(
+            "homeostat_routing_share", "Share of the traffic by version.", _LEG, registry=self.registry
+        )
+        self.phase = Gauge(
+            "homeostat_rollout_phase",
+            "1 for the phase that the latest rollout is in.",
+            ("model", "phase"),
+            registry=self.registry,
+        )
+        self.rollbacks = Counter(
+            "homeostat_rollbacks", "Versions taken back by this gateway.", ("model",), registry=self.registry
+        )
+        self._extra_names: dict[str, set[str]] = {}
+        self._versions: dict[str, dict[str, None]] = {}
+
+    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """A gauge that is read when it is scraped."""
+        Gauge(name, text, registry=self.registry).set_function(read)
+
+    def leg(self, model: str, version: str, variant: str) -> LegMetrics:
+        """The series of one version in one role."""
+        families = (self.rows, self.latency, self.errors, self.nan, self.out_of_range, self.fallbacks)
+        known = self._versions.setdefault(model, {})
+        known.pop(version, None)
+        known[version] = None
+        while len(known) > MAX_VERSIONS:
+            oldest = next(iter(known))
+            del known[oldest]
+            for family in families:
+                family.remove_by_labels({"model": model, "version": oldest})
+        return LegMetrics(*(family.labels(model, version, variant) for family in families))  # type: ignore[arg-type]
+
+    def count_extra(self, model: str, names: tuple[str, ...], rows: int) -> None:
+        """Count unknown columns by name; beyond the first fifty names of a model as ``(other)``."""
+        known = self._extra_names.setdefault(model, set())
+        for name in names:
+            shown = name[:64]
+            if shown not in known:
+                if len(known) >= MAX_EXTRA_NAMES:
+                    shown = "(other)"
+                else:
+                    known.add(shown)
+            self.extra.labels(model, shown).inc(rows)
+
+    def show_traffic(self, traffic: Traffic) -> None:
+        """Bring share and phase up to the routing that is in force."""
+        model = traffic.model
+        self.share.remove_by_labels({"model": model})
+        active = traffic.active
+        share = active.share if active is not None else 0.0
+        if traffic.champion is not None:
+            self.share.labels(model, traffic.champion.version, "champion").set(1.0 - share)
+        if active is not None:
+            self.share.labels(model, active.candidate.version, "candidate").set(share)
+        for phase in Phase:
+            current = traffic.rollout is not None and traffic.rollout.phase is phase
+            self.phase.labels(model, str(phase)).set(float(current))
+
+    def render(self) -> bytes:
+        """The exposition text."""
+        return generate_latest(self.registry)

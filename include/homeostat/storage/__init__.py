@@ -1,0 +1,1 @@
+"""Formats on the Store: prediction log, labels, snapshots, bundles, trigger messages."""

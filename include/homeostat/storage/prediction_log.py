@@ -1,0 +1,273 @@
+"""The prediction log and the labels: Parquet by event date and hour, written by gateways, read by the flows.
+
+    log/<model>/predictions/date=2026-01-05/hour=07/<gateway>-<sequence>.parquet
+    log/<model>/labels/date=2026-01-05/hour=09/<gateway>-<sequence>.parquet
+
+A prediction is filed under the time of the row that was scored, a label under the time at which it became
+known. Feature columns carry the prefix ``x.`` so that no feature can be taken for one of the log's own.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from homeostat.config import ModelConfig
+from homeostat.config.label_text import label_texts
+from homeostat.ports import Store
+from homeostat.storage.parallel_map import side_by_side
+
+logger = logging.getLogger(__name__)
+
+FEATURE = "x."
+#: Variants whose answers went to clients; ``shadow`` ones did not.
+SERVED = ("champion", "control", "candidate")
+#: Files that lie in memory as they came, before they are tables.
+_AT_ONCE = 64
+_TIME = pa.timestamp("us", tz="UTC")
+_OWN_COLUMNS = {
+    "prediction_id": pa.string(),
+    "request_id": pa.string(),
+    "at": _TIME,
+    "received_at": _TIME,
+    "version": pa.string(),
+    "variant": pa.string(),
+    "rollout": pa.string(),
+    "key": pa.string(),
+    "extra": pa.string(),
+    "confidence": pa.float64(),
+    "latency_ms": pa.float64(),
+    "error": pa.string(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LogRead:
+    """Rows of the log, and how many of its files could not be read (torn by a crash, for instance)."""
+
+    rows: pd.DataFrame
+    files: tuple[str, ...]
+    torn: tuple[str, ...]
+
+
+def prediction_schema(config: ModelConfig) -> pa.Schema:
+    """The columns of a model's prediction log.
+
+    ``extra`` names the request's columns that model.yaml does not know, sorted and joined by commas;
+    ``prediction`` is text for classes (see :func:`~homeostat.config.label_text.label_text`), a number
+    for regression.
+    """
+    features = [
+        (FEATURE + name, pa.float64() if feature.type == "number" else pa.string())
+        for name, feature in config.columns.features.items()
+    ]
+    return pa.schema([*_OWN_COLUMNS.items(), ("prediction", _answer_type(config)), *features])
+
+
+def label_schema(config: ModelConfig) -> pa.Schema:
+    """The columns of a model's label log."""
+    return pa.schema(
+        [
+            ("prediction_id", pa.string()),
+            ("label", _answer_type(config)),
+            ("at", _TIME),
+            ("received_at", _TIME),
+        ]
+    )
+
+
+def _answer_type(config: ModelConfig) -> pa.DataType:
+    return pa.string() if config.task == "classification" else pa.float64()
+
+
+def write_predictions(
+    store: Store, config: ModelConfig, gateway: str, sequence: int, columns: Mapping[str, Sequence[Any]]
+) -> list[str]:
+    """File served rows by the hour of their ``at``, one Parquet file per hour; returns the keys.
+
+    Parameters
+    ----------
+    columns
+        Equally long columns by name, as :func:`prediction_schema` lists them. One that is left out is
+        all null. ``gateway`` and ``sequence`` together must never be used twice.
+    """
+    return _write(store, config, "predictions", gateway, sequence, columns)
+
+
+def write_labels(
+    store: Store, config: ModelConfig, gateway: str, sequence: int, columns: Mapping[str, Sequence[Any]]
+) -> list[str]:
+    """File labels by the hour of their ``at``; the rest as :func:`write_predictions`."""
+    return _write(store, config, "labels", gateway, sequence, columns)
+
+
+def _write(
+    store: Store,
+    config: ModelConfig,
+    kind: str,
+    gateway: str,
+    sequence: int,
+    columns: Mapping[str, Sequence[Any]],
+) -> list[str]:
+    by_hour: dict[datetime, list[int]] = {}
+    for row, at in enumerate(columns["at"]):
+        by_hour.setdefault(_hour(at), []).append(row)
+    keys = []
+    schema = label_schema(config) if kind == "labels" else prediction_schema(config)
+    answer = "label" if kind == "labels" else "prediction"
+    for hour, rows in sorted(by_hour.items()):
+        arrays = []
+        for field in schema:
+            values = columns.get(field.name)
+            picked = [None] * len(rows) if values is None else [values[row] for row in rows]
+            if field.name == answer and pa.types.is_string(field.type):
+                picked = label_texts(picked)
+            arrays.append(pa.array(picked, type=field.type, from_pandas=True))
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), buffer, compression="zstd")
+        key = f"{_folder(config.name, kind, hour)}{gateway}-{sequence:08d}.parquet"
+        store.put(key, buffer.getvalue())
+        keys.append(key)
+    return keys
+
+
+def files_by_hour(
+    store: Store, model: str, kind: str, start: datetime, end: datetime
+) -> dict[datetime, tuple[str, ...]]:
+    """The keys of every file whose hour touches ``[start, end)``, by hour; each day is listed once."""
+    days = sorted({_hour(start + timedelta(hours=h)).date() for h in range(_span_hours(start, end))})
+    first, last = _hour(start), end
+    found: dict[datetime, list[str]] = {}
+    for day in days:
+        keys = store.list(f"log/{model}/{kind}/date={day.isoformat()}/")
+        for folder, inside in groupby(keys, key=lambda key: key.rpartition("/")[0]):
+            hour = _hour_of(folder)
+            if hour is not None and first <= hour < last:
+                found.setdefault(hour, []).extend(inside)
+    return {hour: tuple(sorted(keys)) for hour, keys in sorted(found.items())}
+
+
+def files_between(store: Store, model: str, kind: str, start: datetime, end: datetime) -> tuple[str, ...]:
+    """The keys of every file whose hour touches ``[start, end)``, in order."""
+    return files_of(files_by_hour(store, model, kind, start, end), start, end)
+
+
+def files_of(hours: Mapping[datetime, tuple[str, ...]], start: datetime, end: datetime) -> tuple[str, ...]:
+    """Those of :func:`files_by_hour` whose hour touches ``[start, end)``, in order."""
+    first = _hour(start)
+    touched = (first + timedelta(hours=h) for h in range(_span_hours(start, end)))
+    return tuple(key for hour in touched if hour < end for key in hours.get(hour, ()))
+
+
+def read_predictions(
+    store: Store,
+    config: ModelConfig,
+    start: datetime,
+    end: datetime,
+    *,
+    variants: Iterable[str] = SERVED,
+    files: Sequence[str] | None = None,
+) -> LogRead:
+    """Read the answers to rows with ``start <= at < end``, each once, oldest first.
+
+    Features come back under their own names, without the prefix. ``files`` saves the listing to a
+    caller that has it already.
+    """
+    keys = files_between(store, config.name, "predictions", start, end) if files is None else files
+    read = _read(store, keys, prediction_schema(config), start, end)
+    rows = read.rows[read.rows["variant"].isin(list(variants))]
+    rows = rows.drop_duplicates(["prediction_id", "variant"]).reset_index(drop=True)
+    rows.columns = [
+        name.removeprefix(FEATURE) if name.startswith(FEATURE) else f"_{name}" for name in rows.columns
+    ]
+    return LogRead(rows, read.files, read.torn)
+
+
+def read_labels(store: Store, config: ModelConfig, start: datetime, end: datetime) -> pd.DataFrame:
+    """Labels that became known in ``[start, end)``, the first of each prediction id.
+
+    A later label for the same id is dropped; one that says something else is a conflict, which the
+    gateway quarantined when it came in.
+    """
+    keys = files_between(store, config.name, "labels", start, end)
+    rows = _read(store, keys, label_schema(config), start, end).rows
+    return rows.sort_values(["received_at", "at"], kind="stable").drop_duplicates("prediction_id")
+
+
+def read_labelled(
+    store: Store, config: ModelConfig, start: datetime, end: datetime, *, known_by: datetime | None = None
+) -> pd.DataFrame:
+    """Served rows of ``[start, end)`` joined with the labels known by ``known_by`` (default: ``end``).
+
+    The label stands in the schema's label column, the row's time in its timestamp column; the log's
+    own columns keep a leading underscore. Rows whose label is not there yet are left out.
+    """
+    answers = read_predictions(store, config, start, end).rows
+    labels = read_labels(store, config, start, (known_by or end) + timedelta(microseconds=1))
+    joined = answers.merge(
+        labels[["prediction_id", "label"]], left_on="_prediction_id", right_on="prediction_id", how="inner"
+    ).drop(columns="prediction_id")
+    joined[config.columns.label.name] = joined.pop("label")
+    joined[config.columns.timestamp] = joined["_at"]
+    if config.columns.key:
+        joined[config.columns.key] = joined["_key"]
+    return joined
+
+
+def _read(store: Store, keys: Sequence[str], schema: pa.Schema, start: datetime, end: datetime) -> LogRead:
+    tables, torn = [], []
+    for at_once in (keys[n : n + _AT_ONCE] for n in range(0, len(keys), _AT_ONCE)):
+        for key, data in zip(at_once, side_by_side(store.get, at_once), strict=True):
+            try:
+                table = pq.read_table(io.BytesIO(data))
+            except (pa.ArrowInvalid, OSError) as error:
+                logger.warning("%s cannot be read and is passed over: %s", key, error)
+                torn.append(key)
+                continue
+            tables.append(_to_schema(table, schema))
+    table = pa.concat_tables(tables) if tables else schema.empty_table()
+    at = table.column("at")
+    inside = pc.and_(pc.greater_equal(at, pa.scalar(start, _TIME)), pc.less(at, pa.scalar(end, _TIME)))
+    rows = table.filter(inside).sort_by("at").to_pandas()
+    return LogRead(rows, tuple(keys), tuple(torn))
+
+
+def _to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Bring an older file to today's columns: missing ones are null, unknown ones are dropped."""
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _folder(model: str, kind: str, hour: datetime) -> str:
+    return f"log/{model}/{kind}/date={hour:%Y-%m-%d}/hour={hour:%H}/"
+
+
+def _hour(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _hour_of(key: str) -> datetime | None:
+    parts = dict(part.split("=", 1) for part in key.split("/") if "=" in part)
+    try:
+        return datetime.fromisoformat(f"{parts['date']}T{parts['hour']}:00:00+00:00")
+    except (KeyError, ValueError):
+        return None
+
+
+def _span_hours(start: datetime, end: datetime) -> int:
+    return max(1, int((end - _hour(start)).total_seconds() // 3600) + 1)

@@ -1,0 +1,3 @@
+from bundle_fixtures import model, rows
+
+__all__ = ["model", "rows"]

@@ -1,0 +1,554 @@
+"""homeostat drift: every column a verdict or a reason, the documented JSON, a table and a page for people."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from sample_model import MODEL
+
+KEYS = [
+    *("kind", "verdict", "reason", "ks", "ks_error", "p_value", "p_adjusted", "psi", "chi2", "cramers_v"),
+    *("js", "wasserstein", "missing_reference", "missing_current", "unseen_share"),
+]
+N = 2000
+
+
+@dataclass(frozen=True)
+class Said:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out, parse_constant=pytest.fail)
+
+    @property
+    def text(self) -> str:
+        """Standard output without line breaks, which depend on the terminal."""
+        return " ".join(self.out.split())
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    from homeostat.cli import app as program
+    from homeostat.cli import console
+
+    def call(*arguments: object, columns: int = 160) -> Said:
+        monkeypatch.setattr(sys, "argv", ["homeostat", *map(str, arguments)])
+        monkeypatch.setattr(console.out, "_width", columns)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            program.main()
+        return Said(int(ended.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def drift(cli, tmp_path):
+    """Compare two frames, kept as Parquet or CSV."""
+
+    def call(reference, current, *more: object, kinds=("parquet", "parquet"), **options: Any) -> Said:
+        paths = [tmp_path / f"{side}.{kind}" for side, kind in zip(("ref", "cur"), kinds, strict=True)]
+        for path, frame in zip(paths, (reference, current), strict=True):
+            if path.suffix == ".csv":
+                frame.to_csv(path, index=False)
+            else:
+                frame.to_parquet(path, index=False)
+        return cli("drift", "--reference", paths[0], "--current", paths[1], *more, **options)
+
+    return call
+
+
+def rows(n: int = N, seed: int = 0, *, shift: float = 0.0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "steady": rng.normal(size=n),
+            "moved": rng.normal(shift, 1, n),
+            "colour": rng.choice(
+                ["red", "green", "blue"], n, p=[0.6, 0.3, 0.1] if not shift else [0.1, 0.3, 0.6]
+            ),
+            "flag": rng.random(n) < 0.3,
+            "level": rng.integers(1, 6, n),
+        }
+    )
+
+
+def test_the_documented_json_and_nothing_else_on_standard_output(drift):
+    said = drift(rows(), rows(seed=1, shift=1.0), "--json")
+    assert (said.status, said.err) == (0, "")
+    found = said.json
+    assert {"columns", "schema", "drifted_share", "verdict"} <= set(found)
+    assert list(found["columns"]) == list(rows().columns)
+    for entry in found["columns"].values():
+        assert list(entry) == KEYS
+        assert entry["verdict"] in ("pass", "alert", "not_computable")
+        assert entry["reason"]
+    verdicts = {name: entry["verdict"] for name, entry in found["columns"].items()}
+    assert verdicts == {
+        "steady": "pass",
+        "moved": "alert",
+        "colour": "alert",
+        "flag": "pass",
+        "level": "pass",
+    }
+    assert (found["verdict"], found["drifted_share"]) == ("alert", 2 / 5)
+    moved, colour = found["columns"]["moved"], found["columns"]["colour"]
+    assert (moved["kind"], moved["chi2"], moved["cramers_v"]) == ("number", None, None)
+    assert (colour["kind"], colour["ks"], colour["ks_error"], colour["wasserstein"]) == (
+        "category",
+        None,
+        None,
+        None,
+    )
+    assert found["rows"] == {"reference": N, "current": N}
+
+
+def test_the_figures_are_those_of_scipy(drift):
+    before, now = rows(), rows(seed=1, shift=0.2)
+    before["few"], now["few"] = before["moved"].round(1), now["moved"].round(1)
+    found = drift(before, now, "--json").json["columns"]
+    for name in ("steady", "moved", "few"):
+        right = stats.ks_2samp(before[name], now[name], method="asymp")
+        assert found[name]["ks"] <= right.statistic + 1e-12
+        assert right.statistic <= found[name]["ks"] + found[name]["ks_error"] + 1e-12
+    exact = stats.ks_2samp(before["few"], now["few"], method="asymp")
+    assert found["few"]["ks"] == pytest.approx(exact.statistic, abs=1e-12)
+    assert found["few"]["p_value"] == pytest.approx(exact.pvalue, rel=1e-6)
+    table = np.stack([frame["colour"].value_counts()[["red", "green", "blue"]] for frame in (before, now)])
+    assert found["colour"]["chi2"] == pytest.approx(stats.chi2_contingency(table, correction=False).statistic)
+
+
+@pytest.mark.parametrize("kinds", [("csv", "csv"), ("csv", "parquet"), ("parquet", "csv")])
+def test_what_a_file_is_kept_in_changes_no_figure(drift, kinds):
+    before, now = rows(), rows(seed=1, shift=1.0)
+    now.loc[::7, "steady"] = np.nan
+    assert drift(before, now, "--json", kinds=kinds).json == drift(before, now, "--json").json
+
+
+@pytest.mark.parametrize("kinds", [("parquet", "parquet"), ("parquet", "csv")])
+def test_the_same_column_may_come_as_another_type(drift, kinds):
+    before, now = rows(), rows(seed=1)
+    now["level"] = now["level"].astype(float)
+    now["steady"] = now["steady"].map(repr)
+    now["flag"] = now["flag"].astype(int)
+    now["colour"] = now["colour"].astype("category")
+    found = drift(before, now, "--json", kinds=kinds).json
+    assert found["verdict"] == "pass"
+    assert {entry["verdict"] for entry in found["columns"].values()} == {"pass"}
+    assert all(entry["unseen_share"] == 0 for entry in found["columns"].values())
+    retyped = [finding for finding in found["schema"] if finding["kind"] == "retyped"]
+    assert [(f["column"], f["severity"]) for f in retyped] == (
+        [("steady", "info")] if kinds[1] != "csv" else []
+    )
+
+
+def test_numbers_that_became_words_are_retyped_and_alert(drift):
+    now = rows(seed=1)
+    now["steady"], now["colour"] = "warm", np.random.default_rng(0).normal(size=N)
+    found = drift(rows(), now, "--json").json
+    for name in ("steady", "colour"):
+        assert found["columns"][name]["verdict"] == "alert"
+        assert found["columns"][name]["unseen_share"] == 1
+    retyped = [f for f in found["schema"] if f["kind"] == "retyped"]
+    assert {f["column"]: f["severity"] for f in retyped} == {"steady": "critical", "colour": "critical"}
+
+
+def odd(n: int, seed: int, start: str) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "at": pd.date_range(start, periods=n, freq="min", tz="UTC"),
+            "id": np.arange(n) + 10_000 * seed,
+            "uuid": [f"{x:032x}" for x in rng.integers(0, 2**62, n)],
+            "born": pd.Timestamp("1980-01-01") + pd.to_timedelta(rng.integers(0, 9000, n), unit="D"),
+            "constant": 7,
+            "nothing": np.full(n, np.nan),
+            "infinite": np.where(rng.random(n) < 0.02, np.inf, rng.normal(size=n)),
+            "absurd": np.r_[1e300, rng.normal(size=n - 1)],
+            "town": rng.zipf(1.3, n).clip(max=10**6).astype(str) + " street",
+            "huge": rng.integers(2**60, 2**62, n),
+            "mixed": np.where(rng.random(n) < 0.1, "?", rng.normal(size=n).astype(str)),
+        }
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_that_are_hard_get_a_verdict_or_a_reason_and_no_false_alert(drift, kind):
+    found = drift(odd(N, 1, "2026-01-01"), odd(N, 2, "2026-02-01"), "--json", kinds=(kind, kind)).json
+    reasons = {
+        name: entry["reason"]
+        for name, entry in found["columns"].items()
+        if entry["verdict"] == "not_computable"
+    }
+    assert set(reasons) == {"at", "id", "uuid", "nothing"}
+    assert "runs with time" in reasons["at"]
+    assert "as an id does" in reasons["id"]
+    assert "no distribution" in reasons["uuid"]
+    assert "all 2000 rows are missing" in reasons["nothing"]
+    others = {name: entry for name, entry in found["columns"].items() if name not in reasons}
+    assert {entry["verdict"] for entry in others.values()} == {"pass"}
+    assert (found["verdict"], found["drifted_share"]) == ("pass", 0)
+    assert "'?' is read as missing" in found["columns"]["mixed"]["reason"]
+    assert found["columns"]["mixed"]["missing_reference"] == pytest.approx(0.1, abs=0.03)
+    assert found["columns"]["born"]["kind"] == "datetime"
+
+
+def test_a_date_that_does_not_run_may_drift(drift):
+    before, now = odd(N, 1, "2026-01-01")[["born"]], odd(N, 2, "2026-01-01")[["born"]]
+    now["born"] -= pd.Timedelta(days=2000)
+    entry = drift(before, now, "--json").json["columns"]["born"]
+    assert (entry["verdict"], entry["kind"]) == ("alert", "datetime")
+
+
+def test_missing_values_alert_even_where_nothing_else_can_be_compared(drift):
+    now = odd(N, 2, "2026-02-01")
+    now.loc[::2, "uuid"] = None
+    found = drift(odd(N, 1, "2026-01-01"), now, "--json").json
+    assert found["columns"]["uuid"]["verdict"] == "alert"
+    assert "missing rate rose from 0.0% to 50.0%" in found["columns"]["uuid"]["reason"]
+    assert ("uuid", "missing_rate") in {(f["column"], f["kind"]) for f in found["schema"]}
+    assert found["verdict"] == "pass", "a fault upstream is no drift"
+
+
+def test_columns_of_one_side_are_findings_and_a_name_like_it_is_pointed_at(drift):
+    found = drift(rows(), rows(seed=1).rename(columns={"steady": "steadyy"}), "--json").json
+    findings = {(f["column"], f["kind"]): f["detail"] for f in found["schema"]}
+    assert "renamed to 'steadyy'?" in findings["steady", "missing"]
+    assert ("steadyy", "new") in findings
+    for name, side in (("steady", "the current table"), ("steadyy", "the reference")):
+        entry = found["columns"][name]
+        assert (entry["verdict"], entry["ks"]) == ("not_computable", None)
+        assert side in entry["reason"]
+    assert found["columns"]["steady"]["missing_reference"] == 0
+    assert found["verdict"] == "pass"
+
+
+def test_columns_that_are_gone_are_never_a_pass(drift):
+    found = drift(rows(), rows(seed=1)[["steady", "flag", "level"]], "--json").json
+    assert found["verdict"] == "not_computable"
+    assert "2 could not be computed (moved, colour)" in found["reason"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(("before", "now"), [(N, 0), (0, N), (0, 0), (1, 1), (N, 1), (1, N), (5, 5)])
+def test_a_table_with_next_to_nothing_in_it_has_no_verdict(drift, kind, before, now):
+    found = drift(rows(before), rows(now, seed=1), "--json", kinds=(kind, kind)).json
+    assert found["verdict"] == "not_computable"
+    assert found["reason"]
+    for entry in found["columns"].values():
+        assert entry["verdict"] == "not_computable"
+        assert entry["reason"]
+
+
+def test_thirty_rows_get_figures(drift):
+    found = drift(rows(30), rows(30, seed=1, shift=3.0), "--json").json
+    assert found["columns"]["moved"]["verdict"] == "alert"
+    assert found["columns"]["steady"]["verdict"] == "pass"
+
+
+def test_a_column_called_prediction_counts_like_any_other(drift):
+    before, now = (
+        rows(seed=seed, shift=seed)[["moved"]].rename(columns={"moved": "prediction"}) for seed in (0, 1)
+    )
+    found = drift(before, now, "--json").json
+    assert (found["verdict"], found["drifted_share"]) == ("alert", 1.0)
+    assert found["columns"]["prediction"]["verdict"] == "alert"
+    assert "1 of 1 columns drifted (prediction)" in found["reason"]
+
+
+def test_labels_without_end_are_bounded_and_counted_exactly(drift, monkeypatch):
+    from homeostat.core.profile import infer
+
+    monkeypatch.setattr(infer, "MAX_LABELS", 300)
+    rng = np.random.default_rng(3)
+    before, now = (
+        pd.DataFrame({"town": [f"t{x}" for x in rng.zipf(1.4, 20_000).clip(max=9999)]}) for _ in "ab"
+    )
+    found = drift(before, now, "--json").json["columns"]["town"]
+    assert (found["verdict"], found["kind"]) == ("pass", "category")
+    assert found["p_value"] > 1e-4
+
+
+def model_file(folder: Path, text: str = MODEL) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "model.yaml").write_text(text)
+    return folder / "model.yaml"
+
+
+def toys(seed: int, *, shift: float = 0.0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "at": pd.date_range("2026-01-01", periods=N, freq="min", tz="UTC") + pd.Timedelta(days=seed),
+            "unit": rng.integers(1, 9, N),
+            "a": rng.normal(shift, 1, N),
+            "b": rng.integers(0, 3, N),
+            "kind": rng.choice(["red", "blue"], N),
+            "y": rng.random(N) < (0.2 if not shift else 0.8),
+            "extra": rng.normal(shift, 1, N),
+        }
+    )
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_a_models_file_says_what_is_a_feature_and_of_which_type(drift, tmp_path, folder):
+    path = model_file(tmp_path / "elsewhere")
+    found = drift(toys(0), toys(1, shift=2.0), "--config", path.parent if folder else path, "--json").json
+    columns = found["columns"]
+    assert columns["b"]["kind"] == "number", "as model.yaml has it"
+    assert (found["verdict"], found["drifted_share"]) == ("alert", pytest.approx(1 / 3))
+    assert "1 of 3 features drifted (a)" in found["reason"]
+    assert columns["y"]["verdict"] == columns["extra"]["verdict"] == "alert"
+    assert "the label of model.yaml" in columns["y"]["reason"]
+    assert "not in model.yaml" in columns["extra"]["reason"]
+    assert columns["at"]["verdict"] == "not_computable"
+    assert [(f["column"], f["kind"]) for f in found["schema"]] == [("extra", "new")]
+
+
+def test_a_models_thresholds_hold(drift, tmp_path):
+    strict = MODEL.replace("min_rows: 60}", "min_rows: 60, drifted_share: 0.5, min_effect: 0.9}")
+    found = drift(toys(0), toys(1, shift=2.0), "--config", model_file(tmp_path / "m", strict), "--json").json
+    assert (found["verdict"], found["columns"]["a"]["verdict"]) == ("pass", "pass")
+    few = drift(toys(0), toys(1).head(50), "--config", tmp_path / "m", "--json").json
+    assert "60" in few["reason"]
+    assert few["verdict"] == "not_computable"
+    assert few["columns"]["a"]["verdict"] == "pass"
+
+
+def test_a_feature_that_is_gone_is_critical(drift, tmp_path):
+    found = drift(
+        toys(0), toys(1).rename(columns={"kind": "kinds"}), "--config", model_file(tmp_path / "m"), "--json"
+    )
+    (gone,) = [f for f in found.json["schema"] if f["column"] == "kind"]
+    assert (gone["kind"], gone["severity"]) == ("missing", "critical")
+    assert "renamed to 'kinds'?" in gone["detail"]
+
+
+def test_a_wrong_models_file_is_named(drift, tmp_path):
+    said = drift(rows(30), rows(30), "--config", tmp_path / "none.yaml")
+    assert (said.status, said.out) == (1, "")
+    assert "none.yaml: no such file" in said.err
+    said = drift(rows(30), rows(30), "--config", model_file(tmp_path / "m", MODEL + "monitr: {}\n"))
+    assert said.status == 1
+    assert "did you mean 'monitor'?" in said.err
+
+
+@pytest.mark.parametrize(
+    ("now", "plain", "strict"),
+    [(rows(seed=1), 0, 0), (rows(seed=1, shift=1.0), 0, 1), (rows(0), 0, 1)],
+    ids=["pass", "alert", "no verdict"],
+)
+def test_the_status_is_for_whoever_asks_for_it(drift, now, plain, strict):
+    assert drift(rows(), now).status == plain
+    assert drift(rows(), now, "--fail-on-drift").status == strict
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 140, 200])
+def test_the_table_fits_the_terminal_with_alerts_first_and_a_sentence_last(drift, columns):
+    before, now = rows(), rows(seed=1, shift=1.0)
+    now.loc[::2, "steady"] = np.nan
+    said = drift(before, now, columns=columns)
+    assert max(map(len, said.out.splitlines())) <= columns
+    lines = [line.split() for line in said.out.splitlines() if line.strip()]
+    table = [line for line in lines if line[0] in ("ALERT", "pass") and len(line) > 3][:5]
+    assert [line[1][:6] for line in table] == ["colour", "moved", "steady", "flag", "level"]
+    assert "missing rate rose from 0.0% to 50.0%" in said.text
+    assert "ALERT: 2 of 5 columns drifted (moved, colour), the limit is 30%" in said.text
+    assert said.text.endswith("Also alerting: steady. 2,000 rows against 2,000.")
+
+
+def test_names_that_look_like_markup_stay_as_they_are(drift, tmp_path):
+    names = {"steady": "[red]a[/red]", "moved": "<script>alert(1)</script>", "colour": "ä ö\n$x {y}"}
+    before, now = (frame.rename(columns=names) for frame in (rows(), rows(seed=1, shift=1.0)))
+    said = drift(before, now, "--html", tmp_path / "page.html", columns=200)
+    assert said.status == 0
+    assert "[red]a[/red]" in said.out
+    page = (tmp_path / "page.html").read_text()
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+class Reader(html.parser.HTMLParser):
+    """What a browser would fetch, which elements are left open, and the text outside scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.fetched: list[str] = []
+        self.seen: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        if tag not in ("meta", "br", "link"):
+            self.open.append(tag)
+        self.fetched += [value for name, value in attrs if name in ("src", "href") and value]
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text += data
+
+
+def test_the_page_needs_nothing_else_and_draws_every_alert(drift, tmp_path):
+    before, now = rows(), rows(seed=1, shift=1.0)
+    now.loc[::2, "steady"] = np.nan
+    said = drift(before, now, "--html", tmp_path / "new" / "page.html")
+    assert str(tmp_path / "new" / "page.html") in said.text
+    page = (tmp_path / "new" / "page.html").read_text()
+    reader = Reader()
+    reader.feed(page)
+    assert reader.open == []
+    assert reader.fetched == []
+    assert "http" not in page
+    assert "url(" not in page
+    assert reader.seen.count("svg") == 3
+    assert reader.text.index("colour") < reader.text.index("flag")
+    assert "2 of 5 columns drifted" in reader.text
+    assert not re.search(r"\bnan\b|None|\$\w", reader.text)
+
+
+def test_the_pictures_bars_are_the_shares(drift, tmp_path):
+    mixed = np.random.default_rng(0).permutation(1000) * 1.0  # in order, it would run with time
+    before = pd.DataFrame({"c": ["a"] * 500 + ["b"] * 500, "x": mixed})
+    now = pd.DataFrame(
+        {"c": ["a"] * 900 + ["new <one>"] * 100, "x": np.r_[np.arange(500.0), np.full(500, 5e6)]}
+    )
+    drift(before, now, "--html", tmp_path / "p.html")
+    titles = re.findall(r"<title>(.*?)</title>", (tmp_path / "p.html").read_text())[1:]
+    assert "a: 50.0% in the reference, 90.0% now" in titles
+    assert "b: 50.0% in the reference, 0% now" in titles
+    assert "never seen before: 0% in the reference, 10.0% now" in titles
+    above = next(title for title in titles if title.startswith("above"))
+    assert re.fullmatch(r"above 99\d: (0\.[89]|1\.\d)% in the reference, 50\.0% now", above)
+    shares = [
+        re.findall(r"([\d.]+)%", title) for title in titles if not title.startswith(("a:", "b:", "never"))
+    ]
+    for side in (0, 1):
+        assert sum(float(share[side]) for share in shares) == pytest.approx(100, abs=1.5)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.4, 1.0])
+def test_infinities_absurd_values_and_dates_can_be_drawn(drift, tmp_path, share):
+    rng = np.random.default_rng(0)
+
+    def make(shift: float) -> pd.DataFrame:
+        x = rng.normal(shift, 1, N)
+        outside = rng.random(N) < share
+        days = pd.Timestamp("1990-01-01") + pd.to_timedelta(
+            rng.integers(0, 900, N) + int(900 * shift), unit="D"
+        )
+        signs = rng.choice([-1.0, 1.0], N, p=[0.1 + 0.4 * (shift == 0), 0.9 - 0.4 * (shift == 0)])
+        return pd.DataFrame(
+            {
+                "infinite": np.where(outside, np.inf * signs, x),
+                "absurd": np.where(outside, 1e308 * signs, x),
+                "far": np.where(outside, 1e12 * x, x),
+                "day": days,
+            }
+        )
+
+    said = drift(make(0), make(0.4), "--html", tmp_path / "p.html")
+    assert (said.status, said.err) == (0, "")
+    page = (tmp_path / "p.html").read_text()
+    assert page.count("<svg") >= 3
+    for bad in ("nan", "inf,", '"inf', "e+"):
+        assert bad not in "".join(re.findall(r"<(?:rect|path)[^>]*>", page))
+    assert "1990-" in page
+
+
+@pytest.mark.parametrize(
+    ("reference", "current", "words"),
+    [
+        ("none.csv", "ok.csv", "none.csv is not there"),
+        ("ok.csv", "empty.csv", "empty.csv is empty"),
+        ("ok.csv", "broken.csv", "line 3: 1 fields where the first line has 2"),
+        ("ok.csv", "not.parquet", "is not a Parquet file"),
+        ("ok.csv", "folder", "is a folder without .csv or .parquet files"),
+        ("ok.csv", "other.csv", "no column in common"),
+        ("ok.csv", "ftp://x/y", "expected a path, file:///path or s3://bucket/key"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(cli, tmp_path, monkeypatch, reference, current, words):
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "ok.csv": "a,b\n1,2\n",
+        "empty.csv": "",
+        "broken.csv": "a,b\n1,2\n3\n",
+        "not.parquet": "a,b\n",
+        "other.csv": "c,d\n1,2\n",
+    }.items():
+        Path(name).write_text(text)
+    Path("folder").mkdir()
+    said = cli("drift", "--reference", reference, "--current", current)
+    assert (said.status, said.out) == (1, "")
+    (sentence,) = said.err.strip().splitlines()
+    assert words in sentence
+
+
+def test_a_page_that_cannot_be_written_is_told(drift, tmp_path):
+    (tmp_path / "file").touch()
+    said = drift(rows(30), rows(30), "--html", tmp_path / "file" / "page.html")
+    assert (said.status, said.out) == (1, "")
+    assert "page.html cannot be written" in said.err
+
+
+def test_folders_and_s3_are_compared_like_files(cli, tmp_path, s3_server):
+    before, now = rows(), rows(seed=1, shift=1.0)
+    for day, part in enumerate(np.array_split(np.arange(N), 3)):
+        folder = tmp_path / "ref" / f"day={day}"
+        folder.mkdir(parents=True)
+        before.iloc[part].to_parquet(folder / "rows.parquet")
+    now.to_csv(tmp_path / "cur.csv", index=False)
+    key = f"drift/{tmp_path.name}/cur.csv"
+    boto3.client("s3").put_object(Bucket=s3_server.bucket, Key=key, Body=(tmp_path / "cur.csv").read_bytes())
+    uris = {"--reference": tmp_path / "ref", "--current": f"s3://{s3_server.bucket}/{key}"}
+    found = cli("drift", *(item for pair in uris.items() for item in pair), "--json").json
+    assert found["rows"] == {"reference": N, "current": N}
+    assert found["columns"]["moved"]["verdict"] == "alert"
+    assert ("day", "missing") in {(f["column"], f["kind"]) for f in found["schema"]}
+
+
+def test_help_shows_an_example(cli):
+    said = cli("drift", "--help", columns=100)
+    assert "homeostat drift --reference january.parquet --current february.parquet" in said.text
+
+
+def test_a_shell_gets_json_alone_on_standard_output(tmp_path):
+    for name, seed in (("a", 0), ("b", 1)):
+        rows(300, seed).to_csv(tmp_path / f"{name}.csv", index=False)
+    code = "from homeostat.cli import main; main()"
+    include = Path(__file__).parents[3] / "include"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "drift", "--reference", "a.csv", "--current", "b.csv", "--json"],
+        env=os.environ | {"PYTHONPATH": str(include)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdict"] == "pass"
+    assert done.stderr == ""

@@ -1,0 +1,172 @@
+import json
+import math
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from homeostat.core.gate import CHECKS, Evidence, decide
+from homeostat.core.gate.score_drop import ERRORS, regression
+from homeostat.core.performance import METRICS, higher_is_better
+
+scores = st.floats(0, 1)
+errors = st.floats(1e-6, 1e6)
+allowed = st.floats(0, 0.5)
+
+
+def verdict(config, evidence, metric, candidate, champion, most=0.02):
+    task = "regression" if metric in METRICS["regression"] else "classification"
+    found = evidence(candidate={metric: candidate}, champion={metric: champion})
+    return CHECKS["metric"](found, config(metric, task, max_regression=most, slices=[])).verdict
+
+
+def test_the_directions_are_those_of_the_metrics_themselves():
+    every = [name for names in METRICS.values() for name in names]
+    assert {name for name in every if not higher_is_better(name)} == set(ERRORS)
+
+
+@settings(max_examples=100)
+@given(scores, scores, allowed)
+def test_worse_by_more_than_allowed_never_passes(config, evidence, candidate, champion, most):
+    assume(champion - candidate > most + 1e-6)
+    assert verdict(config, evidence, "accuracy", candidate, champion, most) == "alert"
+
+
+@settings(max_examples=100)
+@given(errors, errors, allowed)
+def test_a_larger_error_by_more_than_allowed_never_passes(config, evidence, candidate, champion, most):
+    assume(candidate > champion * (1 + most + 1e-6))
+    assert verdict(config, evidence, "mae", candidate, champion, most) == "alert"
+
+
+@settings(max_examples=100)
+@given(scores, scores, allowed)
+def test_better_always_passes(config, evidence, one, other, most):
+    assert verdict(config, evidence, "accuracy", max(one, other), min(one, other), most) == "pass"
+    assert verdict(config, evidence, "mae", min(one, other), max(one, other), most) == "pass"
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "r2", "log_loss", "mae", "rmse"])
+def test_the_same_passes_even_when_no_regression_is_allowed(config, evidence, metric):
+    assert verdict(config, evidence, metric, 0.9, 0.9, 0.0) == "pass"
+
+
+def test_exactly_the_allowed_regression_passes_whatever_the_last_bits_say(config, evidence):
+    assert 0.92 - 0.90 > 0.02
+    assert verdict(config, evidence, "accuracy", 0.90, 0.92, 0.02) == "pass"
+    assert verdict(config, evidence, "mae", 102, 100, 0.02) == "pass"
+    assert verdict(config, evidence, "accuracy", 0.8999, 0.92, 0.02) == "alert"
+    assert verdict(config, evidence, "mae", 102.1, 100, 0.02) == "alert"
+
+
+def test_against_an_error_of_zero_anything_else_is_worse(config, evidence):
+    assert verdict(config, evidence, "mae", 0.0, 0.0) == "pass"
+    assert verdict(config, evidence, "mae", 1e-9, 0.0, 100.0) == "alert"
+    assert math.isinf(regression("mae", 1e-9, 0.0))
+
+
+def test_a_negative_log_of_a_negative_r2_is_still_compared_the_right_way(config, evidence):
+    assert verdict(config, evidence, "r2", -2.0, -1.0) == "alert"
+    assert verdict(config, evidence, "r2", -1.0, -2.0) == "pass"
+
+
+def test_the_first_version_passes_and_says_why(config, evidence):
+    result = CHECKS["metric"](evidence(champion=None), config())
+    assert result.verdict == "pass"
+    assert "first version" in result.reason
+
+
+def test_the_champions_score_on_another_holdout_is_not_taken_for_one_on_this(config, evidence):
+    result = CHECKS["metric"](evidence(champion={}), config())
+    assert result.verdict == "not_computable"
+    assert "champion" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "good", "bad"),
+    [
+        ("latency", "p99_latency_ms", 200.0, 200.1),
+        ("training_rows", "training_rows", 1000, 999),
+        ("nan_rate", "nan_rate", 0.0, 1e-9),
+        ("output_sanity", "distinct_predictions", 2, 1),
+    ],
+)
+def test_a_limit_itself_is_allowed_and_beyond_it_is_not(config, evidence, name, field, good, bad):
+    assert CHECKS[name](evidence(**{field: good}), config()).verdict == "pass"
+    assert CHECKS[name](evidence(**{field: bad}), config()).verdict == "alert"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("p99_latency_ms", -1.0), ("nan_rate", 1.5), ("nan_rate", -0.1)]
+)
+def test_a_figure_that_cannot_be_is_no_evidence(config, evidence, field, value):
+    name = "latency" if field == "p99_latency_ms" else field
+    assert CHECKS[name](evidence(**{field: value}), config()).verdict == "not_computable"
+
+
+def by_kind(**points):
+    return {f"kind={name}": {"rows": 50, "score": value} for name, value in points.items()}
+
+
+def test_the_worst_slice_decides_and_is_named(config, evidence):
+    found = evidence(slices=by_kind(x=0.95, y=0.6), champion_slices=by_kind(x=0.9, y=0.8))
+    result = CHECKS["slices"](found, config())
+    assert result.verdict == "alert"
+    assert result.value == pytest.approx(0.2)
+    assert "kind=y" in result.reason
+
+
+def test_a_slice_that_only_one_of_them_has_is_passed_over(config, evidence):
+    found = evidence(slices=by_kind(x=0.9, new=0.1), champion_slices=by_kind(x=0.9, old=0.9))
+    assert CHECKS["slices"](found, config()).verdict == "pass"
+
+
+def test_slices_of_errors_are_compared_in_their_direction(config, evidence):
+    settings_ = config("mae", "regression")
+    worse = evidence(slices=by_kind(x=120), champion_slices=by_kind(x=100))
+    better = evidence(slices=by_kind(x=80), champion_slices=by_kind(x=100))
+    assert CHECKS["slices"](worse, settings_).verdict == "alert"
+    assert CHECKS["slices"](better, settings_).verdict == "pass"
+
+
+def test_no_slices_asked_for_is_nothing_to_check(config):
+    assert CHECKS["slices"](Evidence(champion={}), config(slices=[])).verdict == "pass"
+
+
+def test_a_report_says_what_was_refused_and_why(config, evidence):
+    report = decide(evidence(candidate={"accuracy": 0.5}, p99_latency_ms=900.0), config())
+    assert not report.passed
+    assert report.sentence().startswith("the gate refused: metric: accuracy 0.5 against the champion's 0.9")
+    assert "latency: p99 of single rows is 900 ms" in report.sentence()
+
+
+def test_a_passing_report_says_how_they_compare(config, evidence):
+    assert (
+        decide(evidence(), config()).sentence() == "the gate passed: accuracy 0.9 against the champion's 0.9"
+    )
+
+
+def test_another_environment_is_reported_and_not_judged(config, evidence):
+    report = decide(evidence(parity=["numpy: 2.4 became 2.5"]), config())
+    assert report.passed
+    assert report.notes == ("environment: numpy: 2.4 became 2.5",)
+
+
+def test_the_report_is_plain_json(config):
+    raw = json.loads(json.dumps(decide(Evidence(), config()).to_json(), allow_nan=False))
+    assert raw["passed"] is False
+    assert [check["name"] for check in raw["checks"]] == list(CHECKS)
+
+
+def test_evidence_is_read_from_plain_evaluations(config):
+    mine = {
+        "metrics": {"accuracy": 0.9},
+        "nan_rate": 0.0,
+        "p99_latency_ms": 1.0,
+        "slices": {"kind=x": {"rows": 40, "score": 0.9}},
+        "distinct_predictions": 9,
+    }
+    assert decide(Evidence.of(mine, mine, 5000, []), config()).passed
+    assert decide(Evidence.of(mine, None, 5000), config()).passed
+    assert not decide(Evidence.of({}, None, 5000), config()).passed
+    assert not decide(Evidence.of(mine, {}, 5000), config()).passed

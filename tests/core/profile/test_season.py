@@ -1,0 +1,207 @@
+"""A reference by hour: it is what it was where it can be, and a cycle is no drift."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homeostat.config.errors import DataError
+from homeostat.config.model import Monitor
+from homeostat.core.drift import compare
+from homeostat.core.profile import Profile, Reference, Season, codec, count, season, tally
+
+MONDAY = pd.Timestamp("2026-03-02", tz="UTC")
+KINDS = {"x": "number", "c": "category"}
+
+
+def rows_of(hours, per_hour=60, seed=0):
+    """Rows of these hours since Monday, their values unlike from hour to hour."""
+    rng = np.random.default_rng(seed)
+    hour = np.repeat(hours, per_hour)
+    x = np.where(rng.random(len(hour)) < 0.05, np.nan, rng.integers(0, 40, len(hour)) + hour % 24)
+    at = MONDAY + pd.to_timedelta(hour, unit="h") + pd.to_timedelta(rng.integers(0, 3600, len(hour)), "s")
+    return pd.DataFrame({"x": x, "c": np.where(hour % 7 < 2, "rest", "work"), "at": at})
+
+
+def reference_of(rows, kind="hour_of_day"):
+    reference = Reference.of(rows, KINDS)
+    return replace(reference, season=Season.of(reference.frames, rows, rows["at"], kind))
+
+
+def against(reference, rows):
+    return reference.against(tally(reference.season.slots(rows["at"]), len(reference.season.rows)))
+
+
+DAYS = rows_of(np.arange(24 * 8))
+BY_DAY, BY_WEEK = reference_of(DAYS), reference_of(DAYS, "hour_of_week")
+
+
+@pytest.mark.parametrize("reference", [BY_DAY, BY_WEEK], ids=["day", "week"])
+def test_in_its_own_composition_it_is_the_reference_to_the_last_row(reference):
+    assert against(reference, DAYS) == reference.profile
+    assert reference.against(None) == reference.profile
+    assert reference.against(np.zeros(24, np.int64)) == reference.profile
+
+
+@pytest.mark.parametrize("hour", [0, 5, 23])
+def test_a_window_of_one_hour_meets_exactly_the_reference_rows_of_that_hour(hour):
+    there = DAYS[DAYS["at"].dt.hour == hour]
+    assert against(BY_DAY, rows_of([hour + 24 * 30], seed=3)) == count(BY_DAY.frames, there)
+
+
+@settings(max_examples=60, deadline=None)
+@given(per_slot=st.lists(st.integers(0, 500), min_size=24, max_size=24).filter(any))
+def test_the_mixture_is_the_weighted_mean_in_its_effective_number_of_rows(per_slot):
+    found = BY_DAY.against(np.array(per_slot))
+    share = np.array(per_slot) / sum(per_slot)
+    own, n = BY_DAY.season.counts["x"], BY_DAY.season.rows
+    assert found.rows == int(1 / (share**2 / n).sum() + 1e-9)
+    assert found.rows <= BY_DAY.profile.rows
+    expected = np.cumsum((share / n) @ own)
+    counts = found.features["x"]
+    cumulated = np.cumsum([counts.missing, counts.unseen, *counts.slots])
+    np.testing.assert_allclose(cumulated, expected * found.rows, atol=0.5 + 1e-6)
+    assert all(counts.rows == found.rows for counts in found.features.values())
+
+
+def test_weeks_begin_on_monday_and_hours_are_utc():
+    at = ["2026-03-02T00:10+01:00", "2026-03-02T00:10Z", "1969-12-29T01:00Z", None]
+    at = pd.to_datetime(pd.Series(at), utc=True, format="ISO8601")
+    assert BY_WEEK.season.slots(at).tolist() == [167, 0, 1, -1]
+    assert BY_DAY.season.slots(at).tolist() == [23, 0, 1, -1]
+    assert BY_DAY.season.slots(at.dt.tz_localize(None)).tolist() == [23, 0, 1, -1]
+
+
+def test_a_slot_of_few_rows_borrows_from_the_hours_around_it_and_none_from_further_away():
+    rows = rows_of(np.arange(24), per_hour=season.ENOUGH // 3 + 1)
+    reference = reference_of(rows)
+    nearby = rows[rows["at"].dt.hour.isin([22, 23, 0])]
+    assert against(reference, rows_of([23])) == count(reference.frames, nearby)
+    sparse = reference_of(rows_of(np.arange(0, 24, 12), per_hour=10))
+    assert sparse.season.seen(np.arange(24)).nonzero()[0].tolist() == [0, 1, 2, 10, 11, 12, 13, 14, 22, 23]
+    assert not sparse.season.seen(np.array([-1]))[0]
+
+
+def test_rows_that_are_borrowed_by_two_hours_are_not_counted_twice_as_evidence():
+    few = reference_of(rows_of(np.arange(24), per_hour=20))
+    assert against(few, rows_of([5, 6])).rows < 4 * 20
+
+
+def test_bytes_come_back_and_those_without_a_season_are_what_they_were():
+    for reference in (BY_DAY, BY_WEEK):
+        again = Reference.from_bytes(reference.to_bytes())
+        assert again == reference
+        assert again.digest == reference.digest != replace(reference, season=None).digest
+    plain = Reference.of(DAYS, KINDS)
+    body = {"frames": plain.frames.to_body(), "profile": plain.profile.to_body()}
+    assert plain.to_bytes() == codec.pack("reference", body)
+    assert Reference.from_bytes(plain.to_bytes()).season is None
+
+
+def test_a_season_that_does_not_belong_is_refused():
+    body = json.loads(json.dumps(BY_DAY.season.to_body()))
+    short = {name: rows[1:] for name, rows in body["counts"].items()}
+    for damage in (
+        {"kind": "hour_of_moon"},
+        {"width": 5},
+        {"slots": [0] * 24},
+        {"slots": [99, *range(1, 24)]},
+        {"counts": short},
+        {"counts": {**body["counts"], "x": body["counts"]["c"]}},
+    ):
+        with pytest.raises(DataError, match="not a season"):
+            Season.from_body(body | damage, BY_DAY.frames)
+
+
+def test_a_reference_of_very_many_features_has_longer_slots(monkeypatch):
+    monkeypatch.setattr(season, "MAX_COUNTS", 1000)
+    found = reference_of(DAYS, "hour_of_week").season
+    assert found.width > 1
+    assert found.rows.sum() == len(DAYS)
+    assert sum(table.size for table in found.counts.values()) <= 1000
+
+
+def test_nothing_to_count_is_an_empty_season():
+    empty = reference_of(DAYS[:0])
+    assert not empty.season.seen(np.arange(24)).any()
+    assert Reference.from_bytes(empty.to_bytes()) == empty
+
+
+# A stream with a daily and a weekly cycle, autocorrelated noise, and no drift.
+FEATURES = 5
+PER_HOUR = 250
+
+
+def stream(hours, seed, noise, shift=0.0):
+    """Rows of consecutive hours: cycles, AR(1) noise that all rows of an hour share, noise of each row."""
+    rng = np.random.default_rng(seed)
+    h = np.arange(hours)
+    columns = {}
+    for i in range(FEATURES):
+        shared = np.zeros(hours)
+        for t in range(1, hours):
+            shared[t] = 0.8 * shared[t - 1] + rng.normal(scale=0.6 * noise)
+        cycle = np.sin(2 * np.pi * (h + 3 * i) / 24) + 0.7 * (h // 24 % 7 >= 5)
+        columns[f"x{i}"] = np.repeat(cycle + shared, PER_HOUR) + rng.normal(size=hours * PER_HOUR)
+        if i < 2:  # 40 % of the features, and half a standard deviation of a row
+            columns[f"x{i}"] += shift
+    return pd.DataFrame(columns).assign(at=MONDAY + pd.to_timedelta(np.repeat(h, PER_HOUR), unit="h"))
+
+
+def weekly(noise):
+    rows = stream(5 * 168, 1, noise)
+    reference = Reference.of(rows, {f"x{i}": "number" for i in range(FEATURES)})
+    return replace(reference, season=Season.of(reference.frames, rows, rows["at"], "hour_of_week"))
+
+
+def alerts(reference, rows, hours, *, seasonal):
+    """Share of the windows of so many hours that alert."""
+    steps = [
+        (count(reference.frames, part), tally(reference.season.slots(part["at"]), 168))
+        for part in (rows[i : i + PER_HOUR] for i in range(0, len(rows), PER_HOUR))
+    ]
+    found = []
+    for i in range(0, len(steps), hours):
+        window, per_slot = Profile.empty(reference.frames), np.zeros(168, np.int64)
+        for profile, part in steps[i : i + hours]:
+            window, per_slot = window + profile, per_slot + part
+        held = reference.against(per_slot if seasonal else None)
+        found.append(compare(held, window, Monitor()).verdict == "alert")
+    return float(np.mean(found))
+
+
+# The noise that an hour's rows share makes that hour truly different; only longer windows average it out.
+@pytest.mark.parametrize(("hours", "noise"), [(1, 0.05), (6, 0.1), (24, 0.2)])
+def test_a_cycle_without_drift_alerts_at_least_ten_times_less_and_a_shift_is_still_found(hours, noise):
+    reference = weekly(noise)
+    calm, moved = stream(2 * 168, 2, noise), stream(168, 3, noise, shift=0.5)
+    plain = alerts(reference, calm, hours, seasonal=False)
+    assert plain > 0.2
+    assert alerts(reference, calm, hours, seasonal=True) <= plain / 10
+    assert alerts(reference, moved, hours, seasonal=True) >= 0.95
+
+
+@pytest.mark.parametrize("composition", ["even", "one hour", "unlike the reference"])
+def test_p_values_keep_their_level(composition):
+    """Rows within an hour independent: at most 5 % of the windows may have p < 0.05 in a feature."""
+    rng = np.random.default_rng(5)
+    n = rng.integers(60, 400, 24)
+    per_slot = {"even": np.full(24, 20), "one hour": np.eye(24, dtype=int)[7] * 300}.get(
+        composition, rng.integers(0, 60, 24)
+    )
+    rejected, tries = 0, 150
+    for _ in range(tries):
+        rows = pd.DataFrame({"at": MONDAY + pd.to_timedelta(np.repeat(np.arange(24), n), unit="h")})
+        rows["x"] = rng.normal(rows["at"].dt.hour / 6)
+        reference = Reference.of(rows, {"x": "number"})
+        reference = replace(reference, season=Season.of(reference.frames, rows, rows["at"], "hour_of_day"))
+        window = pd.DataFrame({"x": rng.normal(np.repeat(np.arange(24), per_slot) / 6)})
+        report = compare(reference.against(per_slot), count(reference.frames, window), Monitor())
+        rejected += report.features[0].p_value < 0.05
+    assert rejected / tries <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / tries)

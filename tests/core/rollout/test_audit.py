@@ -1,0 +1,152 @@
+"""The ledger's record is enough to decide every step of a rollout again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from rollout_world import CASES, START, Streams, play
+
+from homeostat.adapters.ledger_memory import MemoryLedger
+from homeostat.adapters.ledger_sql import SqlLedger
+from homeostat.core.rollout import (
+    Tally,
+    Traffic,
+    VersionRef,
+    approve,
+    begin,
+    evidence_json,
+    promote,
+    recompute_all,
+    roll_back,
+    watch,
+)
+from homeostat.rollouts.advance import champion_evidence, tick
+from rollout_plan import PLAN
+
+M = "m"
+V1, V2, V3 = VersionRef("1", "a"), VersionRef("2", "b"), VersionRef("3", "c")
+
+
+def write(ledger, step, at, *, checks=(), tallies=None):
+    proof = {"checks": [c.to_json() for c in checks], "tallies": evidence_json(tallies or {})}
+    # A gateway writes a moment after it has decided.
+    later = at + timedelta(milliseconds=20)
+    return ledger.write(
+        step.traffic, kind=step.kind, reason=step.reason, by="gateway:a", at=later, evidence=proof
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_whole_rollouts_are_decided_again_from_their_record(name):
+    case, _ = CASES[name]
+    for seed in range(3):
+        ledger = MemoryLedger()
+        write(ledger, begin(ledger.read(M), V1, "first", case.plan, START), START)
+        write(ledger, begin(ledger.read(M), V2, "run", case.plan, START), START)
+
+        def keep(_, decision, evidence, now, ledger=ledger):
+            step = replace(
+                decision.transition, traffic=decision.transition.traffic.at(ledger.read(M).revision)
+            )
+            write(ledger, step, now, checks=decision.checks, tallies=evidence)
+
+        ended = play(Streams(case, seed), on_step=keep)
+        found = recompute_all(M, ledger.events(M))
+        assert [step.sentence for step in found if not step.agrees] == []
+        assert sum(step.decided for step in found) == len(found) - 2
+        assert ledger.read(M).rollout.reason == ended.reason
+
+
+def healthy(rows):
+    return Tally(
+        answers=rows,
+        compared=rows,
+        predictions=(rows // 2, rows // 2),
+        latency=(0,) * 50 + (rows,),
+        confidence=(0,) * 40 + (rows,),
+    )
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def ledger(request, tmp_path):
+    if request.param == "memory":
+        yield MemoryLedger()
+        return
+    kept = SqlLedger(f"sqlite:///{tmp_path}/ledger.db")
+    yield kept
+    kept.close()
+
+
+def test_ticks_requests_of_people_and_a_champion_taken_back_are_all_on_record(ledger):
+    now = START
+    write(ledger, begin(ledger.read(M), V1, "first", PLAN, now), now)
+    write(ledger, begin(ledger.read(M), V2, "run", replace(PLAN, approval=True), now), now)
+    for _ in range(12):
+        now += timedelta(minutes=20)
+        rollout = ledger.read(M).active
+        variants = ("champion", "shadow", "candidate", "control")
+        ledger.add_evidence(M, "run", "g", now, {(rollout.stage, who): healthy(200) for who in variants})
+        tick(M, ledger, by="airflow", now=now)
+    assert str(ledger.read(M).rollout.phase) == "waiting"
+    write(ledger, approve(ledger.read(M), now), now)
+    now += timedelta(minutes=5)
+    ledger.add_evidence(M, "run", "g", now, {("champion", "champion"): Tally(answers=200, nan=200)})
+    tallies = champion_evidence(M, ledger, ledger.read(M), now)
+    decision = watch(ledger.read(M), tallies, now)
+    write(ledger, decision.transition, now, checks=decision.checks, tallies=tallies)
+    write(ledger, begin(ledger.read(M), V3, "run-3", PLAN, now), now)
+    write(ledger, promote(ledger.read(M), V2, now, "we need it"), now)
+    write(ledger, roll_back(ledger.read(M), "we do not", now), now)
+    found = recompute_all(M, ledger.events(M))
+    assert [step.sentence for step in found if not step.agrees] == []
+    kinds = [(step.kind, step.decided) for step in found]
+    assert kinds == [
+        ("promoted", False),
+        ("begun", False),
+        ("shadow", True),
+        ("canary", True),
+        ("canary", True),
+        ("waiting", True),
+        ("promoted", False),
+        ("rolled_back", True),
+        ("begun", False),
+        ("promoted", False),
+        ("rolled_back", False),
+    ]
+
+
+def taken_back():
+    ledger = MemoryLedger()
+    write(ledger, begin(Traffic(M), V1, "first", PLAN, START), START)
+    write(ledger, begin(ledger.read(M), V2, "run", PLAN, START, skip_shadow=True), START)
+    for minutes, evidence in ((3, {}), (4, {("canary:0", "candidate"): Tally(answers=9, nan=9)})):
+        at = START + timedelta(minutes=minutes)
+        ledger.add_evidence(M, "run", "g", at, evidence)
+        tick(M, ledger, by="airflow", now=at)
+    return ledger.events(M)
+
+
+@pytest.mark.parametrize(
+    ("forge", "says"),
+    [
+        ({"reason": "because"}, 'decided again because "errors failed'),
+        ({"kind": "promoted"}, "decided again: rolled_back"),
+        ({"evidence": {"tallies": {"canary:0/candidate": {"answers": 900}}}}, "decided again: stay"),
+        ({"evidence": {"checks": [{"name": "errors", "verdict": "PASS"}]}}, "errors on record PASS"),
+        ({"revision": 9, "traffic": {"revision": 9}}, "what lies between is missing"),
+        ({"traffic": {"champion": {"version": "2", "digest": "b"}}}, "leads to another state"),
+        ({"traffic": {"rollout": None}}, ""),
+    ],
+)
+def test_a_record_that_was_changed_is_found_out(forge, says):
+    *rest, last = taken_back()
+    assert all(step.agrees for step in recompute_all(M, [*rest, last]))
+    forged = {
+        key: {**getattr(last, key), **value} if isinstance(value, dict) else value
+        for key, value in forge.items()
+    }
+    found = recompute_all(M, [*rest, replace(last, **forged)])[-1]
+    assert not found.agrees
+    assert says in found.difference

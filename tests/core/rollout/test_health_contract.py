@@ -1,0 +1,106 @@
+"""What holds for every health check, whatever it looks at."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homeostat.core.rollout import Tally, Verdict
+from homeostat.core.rollout.health import ALPHA, CANARY_CHECKS, SHADOW_CHECKS, Case
+from rollout_plan import PLAN
+
+CHECKS = [pytest.param(check, "shadow", id=f"{check.__name__}-shadow") for check, _ in SHADOW_CHECKS] + [
+    pytest.param(check, stage, id=f"{check.__name__}-{stage}")
+    for check, _ in CANARY_CHECKS
+    for stage in ("canary:0", "canary:1")
+]
+every_check = pytest.mark.parametrize(("check", "stage"), CHECKS)
+
+COUNTS = st.lists(st.integers(0, 300), max_size=12).map(tuple)
+
+
+@st.composite
+def tallies(draw):
+    answers = draw(st.integers(0, 500))
+    bad = st.integers(0, answers // 3)
+    compared = draw(st.integers(0, answers))
+    return Tally(
+        answers=answers,
+        errors=draw(bad),
+        nan=draw(bad),
+        out_of_range=draw(bad),
+        compared=compared,
+        diverged=draw(st.integers(0, compared)),
+        predictions=draw(COUNTS),
+        latency=draw(COUNTS),
+        confidence=draw(COUNTS),
+    )
+
+
+KEYS = st.tuples(
+    st.sampled_from(["shadow", "canary:0", "canary:1"]),
+    st.sampled_from(["champion", "control", "candidate", "shadow"]),
+)
+EVIDENCE = st.dictionaries(KEYS, tallies(), max_size=8)
+
+
+def healthy(stage: str, rows: int = 4000) -> dict[tuple[str, str], Tally]:
+    tally = Tally(
+        answers=rows,
+        compared=rows,
+        predictions=(rows // 2, rows // 2),
+        latency=(0, 0, rows // 2, rows // 2),
+        confidence=(0,) * 40 + (rows,),
+    )
+    stages = {"shadow", "canary:0", stage}
+    variants = ("champion", "control", "candidate", "shadow")
+    return {(name, variant): tally for name in stages for variant in variants}
+
+
+@every_check
+def test_no_evidence_is_never_a_pass_and_never_a_failure(check, stage):
+    for evidence in ({}, {(stage, "candidate"): Tally(), (stage, "shadow"): Tally()}):
+        assert check(Case(PLAN, stage, evidence, ALPHA)).verdict in (Verdict.CONTINUE, Verdict.INCONCLUSIVE)
+
+
+@every_check
+def test_evidence_on_others_is_none_on_the_candidate(check, stage):
+    others = {key: tally for key, tally in healthy(stage).items() if key[1] in ("champion", "control")}
+    assert check(Case(PLAN, stage, others, ALPHA)).verdict in (Verdict.CONTINUE, Verdict.INCONCLUSIVE)
+
+
+@every_check
+def test_a_healthy_candidate_passes(check, stage):
+    assert check(Case(PLAN, stage, healthy(stage), ALPHA)).verdict is Verdict.PASS
+
+
+@every_check
+def test_too_few_healthy_answers_are_no_pass(check, stage):
+    assert check(Case(PLAN, stage, healthy(stage, rows=20), ALPHA)).verdict is Verdict.CONTINUE
+
+
+@every_check
+@settings(max_examples=40)
+@given(evidence=EVIDENCE)
+def test_any_evidence_gets_an_answer_in_plain_json(check, stage, evidence):
+    result = check(Case(PLAN, stage, evidence, ALPHA))
+    text = json.dumps(result.to_json(), allow_nan=False)
+    assert json.loads(text)["verdict"] in {"PASS", "FAIL", "CONTINUE", "INCONCLUSIVE"}
+    assert result.reason
+    assert result == check(Case(PLAN, stage, evidence, ALPHA))
+
+
+@every_check
+@settings(max_examples=20)
+@given(evidence=EVIDENCE, more=EVIDENCE)
+def test_evidence_of_two_gateways_simply_adds_up(check, stage, evidence, more):
+    both = {key: evidence.get(key, Tally()) + more.get(key, Tally()) for key in {*evidence, *more}}
+    swapped = {key: more.get(key, Tally()) + evidence.get(key, Tally()) for key in {*evidence, *more}}
+    assert check(Case(PLAN, stage, both, ALPHA)) == check(Case(PLAN, stage, swapped, ALPHA))
+
+
+def test_the_checks_do_not_spend_more_alpha_than_there_is():
+    assert sum(part for _, part in CANARY_CHECKS) + SHADOW_CHECKS[0][1] <= 1

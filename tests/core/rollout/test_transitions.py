@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from homeostat.config.errors import NoPrevious, Refused, Untrusted
+from homeostat.core.rollout import Phase, Traffic, VersionRef, approve, begin, promote, roll_back, weights
+from rollout_plan import PLAN
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+V1, V2, V3 = VersionRef("1", "a"), VersionRef("2", "b"), VersionRef("3", "c")
+SERVED = Traffic("m", 3, champion=V1)
+
+
+def in_canary(traffic=SERVED, candidate=V2, step=0, **plan):
+    traffic = begin(traffic, candidate, "run", replace(PLAN, **plan), NOW).traffic
+    return replace(traffic, rollout=replace(traffic.rollout, phase=Phase.CANARY, step=step))
+
+
+def test_first_version_is_champion_at_once():
+    done = begin(Traffic("m"), V1, "run", PLAN, NOW)
+    assert (done.traffic.champion, done.traffic.previous, done.kind) == (V1, None, "promoted")
+    assert "first version" in done.reason
+    assert done.traffic.promoted_at == NOW
+
+
+def test_a_model_that_no_gateway_serves_is_promoted_without_shadow_and_canary():
+    done = begin(SERVED, V2, "run", PLAN, NOW, serve=False)
+    assert (done.traffic.champion, done.traffic.previous) == (V2, V1)
+
+
+@pytest.mark.parametrize("traffic", [Traffic("m"), SERVED])
+def test_forced_or_approval_required_waits_without_a_share_where_nothing_can_be_compared(traffic):
+    for forced, plan in ((True, PLAN), (False, replace(PLAN, approval=True))):
+        waiting = begin(traffic, V2, "run", plan, NOW, forced=forced, serve=False).traffic
+        assert waiting.rollout.phase is Phase.WAITING
+        assert waiting.champion == traffic.champion
+        assert weights(waiting)["candidate"] == 0
+        assert approve(waiting, NOW).traffic.champion == V2
+
+
+def test_a_doubled_task_begins_no_second_rollout():
+    traffic = in_canary()
+    again = begin(traffic, V2, "run", PLAN, NOW)
+    assert (again.kind, again.traffic) == ("unchanged", traffic)
+    assert begin(Traffic("m", champion=V1), V1, "other", PLAN, NOW).kind == "unchanged"
+
+
+def test_a_newer_candidate_supersedes_and_starts_from_nothing():
+    done = begin(in_canary(step=1), V3, "run-3", PLAN, NOW)
+    assert weights(done.traffic)["candidate"] == 0
+    assert done.traffic.rollout.candidate == V3
+    assert "supersedes version 2" in done.reason
+    assert "canary:1" in done.reason
+
+
+def test_a_version_with_other_bytes_is_not_let_in():
+    with pytest.raises(Untrusted, match="bytes never change"):
+        begin(SERVED, VersionRef("1", "other"), "run", PLAN, NOW)
+    with pytest.raises(Untrusted):
+        promote(SERVED, VersionRef("1", "other"), NOW, "by hand")
+
+
+def test_abort_takes_the_share_and_leaves_the_champion():
+    done = roll_back(in_canary(step=1), "looks odd", NOW)
+    assert weights(done.traffic) == {"candidate": 0, "control": 0, "champion": 1}
+    assert done.traffic.champion == V1
+    assert done.traffic.rollout.reason == "looks odd"
+
+
+def test_abort_that_loses_the_race_against_promotion_still_wins():
+    promoted = promote(in_canary(step=1), V2, NOW, "done").traffic
+    after = roll_back(promoted, "abort", NOW).traffic
+    assert (after.champion, after.previous) == (V1, V2)
+    assert after.rollout.phase is Phase.ROLLED_BACK
+
+
+def test_rollback_without_a_previous_version_is_refused_and_explained():
+    with pytest.raises(NoPrevious, match="no previous version to roll back to"):
+        roll_back(SERVED, "oops", NOW)
+
+
+def test_pressing_rollback_twice_does_not_put_the_bad_version_back():
+    for start in (
+        promote(in_canary(), V2, NOW, "done").traffic,
+        Traffic("m", 1, champion=V2, previous=V1),
+    ):
+        once = roll_back(start, "bad answers", NOW).traffic
+        assert once.champion == V1
+        with pytest.raises(NoPrevious, match="itself taken back"):
+            roll_back(once, "again", NOW)
+        later = begin(once, V3, "run-3", PLAN, NOW).traffic
+        aborted = roll_back(later, "bad too", NOW).traffic
+        with pytest.raises(NoPrevious):
+            roll_back(aborted, "again", NOW)
+
+
+def test_promotion_by_hand_supersedes_and_keeps_the_way_back():
+    done = promote(in_canary(step=1), V3, NOW, "asked for in MLflow")
+    assert (done.traffic.champion, done.traffic.previous) == (V3, V1)
+    assert done.traffic.active is None
+    assert "supersedes version 2" in done.reason
+    assert promote(done.traffic, V3, NOW, "again").kind == "unchanged"
+
+
+def test_asking_for_the_champion_ends_the_candidate():
+    done = promote(in_canary(step=1), V1, NOW, "stay with 1")
+    assert done.traffic.champion == V1
+    assert weights(done.traffic)["candidate"] == 0
+
+
+def test_approval_ahead_is_kept_until_the_canary_has_passed():
+    done = approve(in_canary(approval=True), NOW)
+    assert done.traffic.rollout.approved
+    assert done.traffic.champion == V1
+    assert approve(done.traffic, NOW).kind == "unchanged"
+
+
+def test_nothing_to_approve_is_said():
+    with pytest.raises(Refused, match="no rollout is under way"):
+        approve(SERVED, NOW)

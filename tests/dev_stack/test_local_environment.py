@@ -1,0 +1,119 @@
+import stat
+from dataclasses import fields
+
+import pytest
+
+from homeostat.config import Settings
+from homeostat.config.errors import ConfigError
+from homeostat.dev_stack.airflow_settings import read_airflow_settings
+from homeostat.dev_stack.environment import Ports, local_settings, platform_env, settings_env
+from homeostat.dev_stack.secrets_file import load_secrets, write_passwords
+
+PORTS = Ports(airflow=1, mlflow=2, gateway=3, task_logs=4)
+
+
+def test_settings_survive_the_way_through_the_environment(tmp_path):
+    given = Settings.from_env(
+        {
+            "HOMEOSTAT_STATE": str(tmp_path),
+            "HOMEOSTAT_TRUSTED_TYPES": "a.B,c.D",
+            "HOMEOSTAT_OVERRIDES": "x.yaml",
+        }
+    )
+    assert Settings.from_env(settings_env(given)) == given
+
+
+def test_every_setting_has_its_variable():
+    documented = [
+        line.split()[0] for line in (Settings.__doc__ or "").splitlines() if line.strip()[:5].isupper()
+    ]
+    names = set(settings_env(Settings.from_env({})))
+    assert len(names) == len(fields(Settings))
+    assert names == set(documented)
+
+
+def test_services_are_told_where_the_others_are(tmp_path):
+    secrets = load_secrets(tmp_path / "secrets.json")
+    settings = local_settings(Settings.from_env({"HOMEOSTAT_STATE": str(tmp_path)}), PORTS, secrets)
+    env = platform_env(settings, PORTS, secrets, {"PATH": "/bin"})
+    assert env["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:2"
+    assert env["HOMEOSTAT_GATEWAY"] == "http://127.0.0.1:3"
+    assert env["HOMEOSTAT_CONTROL_TOKEN"] == secrets.control_token
+    assert env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:1/execution/"
+    assert env["PYTHONPATH"].startswith(str(settings.home / "include"))
+
+
+def test_a_matter_of_taste_is_the_users_and_an_address_is_not(tmp_path):
+    secrets = load_secrets(tmp_path / "secrets.json")
+    settings = local_settings(Settings.from_env({"HOMEOSTAT_STATE": str(tmp_path)}), PORTS, secrets)
+    base = {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://u@h/airflow",
+        "AIRFLOW__CORE__PARALLELISM": "16",
+        "AIRFLOW__API__PORT": "80",
+    }
+    env = platform_env(settings, PORTS, secrets, base)
+    assert env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == base["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    assert env["AIRFLOW__CORE__PARALLELISM"] == "16"
+    assert env["AIRFLOW__API__PORT"] == "1"
+
+
+def test_secrets_are_made_once_and_are_nobody_elses_to_read(tmp_path):
+    path = tmp_path / "secrets.json"
+    first = load_secrets(path)
+    assert load_secrets(path) == first
+    write_passwords(tmp_path / "passwords.json", first)
+    for file in (path, tmp_path / "passwords.json"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_damaged_secrets_are_named_with_the_cure(tmp_path):
+    path = tmp_path / "secrets.json"
+    path.write_text('{"password": "x"')
+    with pytest.raises(ConfigError, match=r"secrets\.json.*Remove the file"):
+        load_secrets(path)
+
+
+def test_blank_entries_of_airflow_settings_count_as_not_there(tmp_path):
+    path = tmp_path / "airflow_settings.yaml"
+    path.write_text(
+        """
+airflow:
+  connections:
+    - conn_id:
+      conn_type:
+    - {conn_id: alerts, conn_type: apprise, conn_host: , conn_extra: {config: []}}
+    - {conn_id: warehouse, conn_uri: "postgres://h/db"}
+  pools:
+    - {pool_name: training, pool_slot: 2}
+  variables:
+    - {variable_name: region, variable_value: eu}
+    - {variable_name: , variable_value: }
+"""
+    )
+    assert read_airflow_settings(path) == {
+        "connections": {
+            "alerts": {"conn_type": "apprise", "extra": {"config": []}},
+            "warehouse": "postgres://h/db",
+        },
+        "pools": {"training": {"slots": 2, "description": "", "include_deferred": False}},
+        "variables": {"region": "eu"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("airflow: [", "not YAML"),
+        ("- a", "expected a mapping"),
+        ("airflow: {pools: [{pool_slot: 1}]}", "an entry without 'pool_name'"),
+    ],
+)
+def test_a_malformed_airflow_settings_file_is_named(tmp_path, text, said):
+    path = tmp_path / "airflow_settings.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"airflow_settings.yaml: .*{said}"):
+        read_airflow_settings(path)
+
+
+def test_no_airflow_settings_file_means_nothing_to_load(tmp_path):
+    assert read_airflow_settings(tmp_path / "none.yaml") == {"connections": {}, "pools": {}, "variables": {}}

@@ -1,0 +1,283 @@
+"""Gateways that kill themselves at a numbered point, and the load that remembers what was acknowledged.
+
+The points exist only here: the process that is about to serve has one of its functions replaced by one that
+kills it. Processes are forked from one that has imported everything, so that a case takes a second or two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow.parquet as pq
+
+from faults.gateway_processes import ROW, Gateway, Installation, until
+from homeostat.adapters import open_store
+from homeostat.serving.recorder.counters import Odometer
+from homeostat.serving.recorder.recovery import _locked
+
+#: name -> (what is replaced, at which call it strikes). The numbers are those of the docs.
+POINTS = {
+    1: "before the count",
+    2: "after the count, before the answer",
+    3: "after answers, before the journal",
+    4: "the journal half written",
+    5: "journaled, before the chunk",
+    6: "chunk written, not yet counted as done",
+    7: "chunk done, its segment not yet deleted",
+    8: "recovery, before its chunk",
+    9: "recovery, chunk written",
+    10: "recovery, before the loss is reported",
+    11: "recovery, loss reported, before the folder is deleted",
+}
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(
+    [
+        "homeostat.serving.http.app",
+        "homeostat.serving.server.http_limits",
+        "homeostat.serving.server.serve",
+        "homeostat.serving.http.aggregate",
+        "homeostat.adapters.history_mlflow",
+        "homeostat.adapters.registry_mlflow",
+        "homeostat.adapters.source",
+        "serving.gateway_harness",
+        "httptools",
+        "sqlalchemy",
+        "uvicorn",
+    ]
+)
+
+
+def die(*_: Any, **__: Any) -> None:
+    """End as kill -9 ends a process: at once, with nothing tidied up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def strike(owner: Any, name: str, call: int, last_act: Callable[..., None] | None = None) -> None:
+    """Have the process die at the given call of ``owner.name`` (after ``last_act``)."""
+    real, calls = getattr(owner, name), []
+
+    def deadly(*args: Any, **more: Any) -> Any:
+        calls.append(None)
+        if len(calls) >= call:
+            if last_act is not None:
+                last_act(real, *args, **more)
+            die()
+        return real(*args, **more)
+
+    setattr(owner, name, deadly)
+
+
+def arm(point: int, *, sync: bool) -> None:
+    """Make this process die at a point."""
+    from homeostat.serving.recorder import journal, recovery, spool
+    from homeostat.serving.recorder.counters import Odometer
+
+    served = "keep" if sync else "add"
+
+    def done(real: Callable[..., Any], *args: Any, **more: Any) -> None:
+        real(*args, **more)
+
+    def half(_: Any, handle: int, data: bytes) -> None:
+        os.write(handle, data[: len(data) // 2])
+
+    {
+        0: lambda: None,
+        1: lambda: strike(Odometer, "add", 150),
+        2: lambda: strike(spool.Spool, served, 150, done),
+        3: lambda: strike(journal.Journal, "append", 12),
+        4: lambda: strike(journal, "write_all", 12, half),
+        5: lambda: strike(spool, "ship", 3),
+        6: lambda: strike(Odometer, "set", 3),
+        7: lambda: strike(Odometer, "set", 3, done),
+        8: lambda: strike(recovery, "ship", 1),
+        9: lambda: strike(Odometer, "set", 1),
+        10: lambda: strike(recovery, "_report", 1),
+        11: lambda: strike(recovery.shutil, "rmtree", 2),  # the first clears the way for the new process
+    }[point]()
+
+
+def serve_until_death(log: str, env: dict[str, str], point: int, sync: bool) -> None:
+    """What the forked process does."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    sys.stdin = io.StringIO()
+    os.environ.update(env)
+    from homeostat.config import Settings
+    from homeostat.serving.server.serve import run
+
+    arm(point, sync=sync)
+    run(Settings.from_env(), "127.0.0.1", 0, load="serving.gateway_harness:load")
+
+
+class Forked:
+    """A forked gateway as :class:`subprocess.Popen` shows processes."""
+
+    def __init__(self, *args: Any) -> None:
+        self._process = _context.Process(target=serve_until_death, args=args, daemon=True)
+        self._process.start()
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        self._process.join(seconds)
+        return self._process.exitcode
+
+
+@dataclass
+class Crashing:
+    """One gateway that is started again and again on the same state folder."""
+
+    made: Installation
+    sync: bool = False
+    starts: int = 0
+    name: str = "crash"
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.sync:
+            path = self.made.folder / "include" / "models" / "pump" / "model.yaml"
+            path.write_text(path.read_text() + "log: sync\n")
+        self.made.begin(self.made.version((self.name,)))
+
+    def start(self, point: int = 0) -> Gateway:
+        state = self.made.folder / self.name
+        state.mkdir(exist_ok=True)
+        self.starts += 1
+        log = state / f"gateway{self.starts}.log"
+        env = self.made.env(self.name, **{"HOMEOSTAT_GATEWAY_FLUSH_SECONDS": "0.3", **self.env})
+        log.touch()
+        gateway = Gateway(Forked(str(log), env, point, self.sync), log, state)  # type: ignore[arg-type]
+        self.made.gateways.append(gateway)
+        return gateway
+
+    @property
+    def journals(self) -> Path:
+        return self.made.folder / self.name / "journal"
+
+    def dead(self) -> list[Path]:
+        """The folders that a dead process left."""
+        found = []
+        for path in sorted(self.journals.glob("crash-*")):
+            lock = _locked(path / "lock")
+            if lock is not None:
+                os.close(lock)
+                found.append(path)
+        return found
+
+    def cleared(self, living: int = 1) -> bool:
+        """Whether there are folders of the living only; one that is being cleared up is neither."""
+        return len(list(self.journals.glob("crash-*"))) == living
+
+    def counted(self, log: str = "predictions") -> int:
+        """Rows that dead processes counted as served."""
+        return sum(Odometer.open(path / "counts").get(f"{log}/pump/counted") for path in self.dead())
+
+    def logged(self, log: str = "predictions") -> list[str]:
+        """Every prediction id in the store, doubles included."""
+        store = open_store(f"file://{self.made.folder}/shared/store")
+        tables = (pq.read_table(io.BytesIO(store.get(key))) for key in store.list(f"log/pump/{log}/"))
+        return [name for table in tables for name in table.column("prediction_id").to_pylist()]
+
+    def recovered(self) -> tuple[dict[str, Any], str]:
+        """Start once more, without a fault; what it says of the log, and its metrics."""
+        gateway = self.start()
+        gateway.ready(1)
+        until(self.cleared, f"the dead are cleared up: {gateway.said()}")
+        shown, metrics = gateway.get("/models/pump")[1]["log"], gateway.get("/metrics")[1]
+        gateway.process.send_signal(signal.SIGTERM)
+        gateway.process.wait(60)
+        assert not list(self.journals.glob("crash-*")), "a gateway that ends in peace leaves nothing"
+        return shown, metrics
+
+
+@dataclass
+class Sent:
+    """What clients asked, and which answers they had in hand, and when."""
+
+    asked: list[str] = field(default_factory=list)
+    acknowledged: dict[str, float] = field(default_factory=dict)
+    statuses: list[int] = field(default_factory=list)
+
+    def slowest(self) -> float:
+        """The longest time in which nobody had an answer: how long the machine stalled, at most."""
+        at = sorted(self.acknowledged.values())
+        return max((later - earlier for earlier, later in pairwise(at)), default=0.0)
+
+
+class Clients:
+    """Clients with a connection each, asking one row after another until the gateway is gone or they are."""
+
+    def __init__(self, port: int, count: int = 4, *, path: str = "invocations", prefix: str = "") -> None:
+        self.sent = Sent()
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._ask, args=(port, f"{prefix}{i}", path), daemon=True)
+            for i in range(count)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(45)
+
+    def _ask(self, port: int, client: str, path: str) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        serial = 0
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            while not self._stop.is_set():
+                name = f"{client}-{serial}"
+                serial += 1
+                self.sent.asked.append(name)
+                body = {
+                    "invocations": {"dataframe_records": [ROW]},
+                    "labels": {"labels": [{"id": name, "label": 1}]},
+                }[path]
+                headers = {"Content-Type": "application/json", "X-Request-Id": name}
+                headers["Authorization"] = "Bearer a-token-for-tests"
+                connection.request("POST", f"/models/pump/{path}", json.dumps(body), headers)
+                answer = connection.getresponse()
+                answer.read()
+                self.sent.statuses.append(answer.status)
+                if answer.status == 200:
+                    self.sent.acknowledged[name] = time.monotonic()
+
+
+def load_until_death(gateway: Gateway, *, path: str = "invocations", seconds: float = 90.0) -> Sent:
+    """Load the gateway until it has killed itself."""
+    with Clients(gateway.port, path=path) as clients:
+        until(lambda: gateway.process.poll() is not None, f"it dies: {gateway.said()}", seconds)
+    assert gateway.process.poll() == -signal.SIGKILL, gateway.said()
+    return clients.sent
+
+
+def metric(text: str, name: str) -> float:
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))

@@ -1,0 +1,178 @@
+"""A drift check over fakes: evidence decides, no evidence says so, a second look changes nothing."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pandas as pd
+import pytest
+
+from homeostat.config import load_model
+from homeostat.core.trigger import WindowRecord
+from homeostat.monitoring.drift_check import check_drift, window_end_of
+from homeostat.retraining.assemble import assemble
+from homeostat.rollouts.advance import promote_by_hand
+from sample_model import T0, notices, retrain, rows_between, serve
+
+pytestmark = pytest.mark.usefixtures("quick")
+HOUR = timedelta(hours=1)
+
+
+def check(config, ports, hours):
+    return check_drift(config, ports, T0 + hours * HOUR)
+
+
+def test_without_a_champion_there_is_nothing_to_compute(config, ports):
+    answer = check(config, ports, 1)
+    assert (answer["verdict"], answer["fired"]) == ("not_computable", False)
+    assert "retrain__toy" in answer["sentence"]
+
+
+def test_an_empty_window_is_not_computable_and_somebody_is_told(config, ports, champion):
+    answer = check(config, ports, 4)
+    assert answer["verdict"] == "not_computable"
+    assert not answer["fired"]
+    assert notices(ports) == ["not_computable"]
+
+
+def test_the_same_world_passes(config, ports, champion):
+    serve(config, ports, rows_between(T0, T0 + 4 * HOUR, seed=1))
+    answer = check(config, ports, 4)
+    assert (answer["verdict"], answer["fired"], answer["drifted_share"]) == ("pass", False, 0.0)
+
+
+def test_drift_fires_in_the_second_window_once(config, ports, champion):
+    serve(config, ports, rows_between(T0, T0 + 8 * HOUR, shift=1.5), labels=False)
+    answers = [check(config, ports, hours) for hours in (4, 5, 6, 7)]
+    assert [a["verdict"] for a in answers] == ["alert"] * 4
+    assert [a["fired"] for a in answers] == [False, True, False, False]
+    assert answers[1]["reason"] == "sustained_drift"
+    assert answers[1]["trigger_id"] == "toy/2026-03-02T05:00:00+00:00"
+    assert notices(ports) == ["trigger_fired"]
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_looking_again_at_a_window_changes_nothing(config, ports, champion, labels):
+    serve(config, ports, rows_between(T0, T0 + 8 * HOUR, shift=1.5), labels=labels)
+    first = [check(config, ports, hours) for hours in (4, 5, 6)]
+    records = ports.history.windows("toy")
+    again = [check(config, ports, hours) for hours in (4, 5, 6)]
+    assert [a["fired"] for a in again] == [a["fired"] for a in first]
+    looked = ports.history.windows("toy")  # a window before one that fired says so the second time
+    assert [replace(r, reason="") for r in looked] == [replace(r, reason="") for r in records]
+    assert [r.window_end for r in records] == [T0 + h * HOUR for h in (4, 5, 6)]
+    assert sum(r.fired for r in records) == 1
+
+
+def test_a_window_that_had_fired_is_still_the_former_champions(config, ports, champion, ask):
+    """Or the retrain that it started would look as if it had been refused, and the next one would wait."""
+    serve(config, ports, rows_between(T0, T0 + 8 * HOUR, shift=1.5), labels=False)
+    for hours in (4, 5):
+        check(config, ports, hours)
+    request = ask("run 2")
+    retrain(config, ports, request, finalize=False)
+    promote_by_hand(config, ports, "2", by="test", reason="test")
+    again = check(config, ports, 5)
+    assert (again["fired"], again["reason"]) == (True, "sustained_drift")
+    assert [(r.version, r.fired) for r in ports.history.windows("toy")] == [("1", False), ("1", True)]
+
+
+def test_a_rule_turned_round_decays_and_fires_though_the_inputs_look_the_same(config, ports, champion):
+    serve(config, ports, rows_between(T0, T0 + 6 * HOUR, flip=True))
+    answer = check(config, ports, 5)
+    assert answer["verdict"] == "pass"
+    assert answer["performance"] == "alert"
+    assert (answer["fired"], answer["reason"]) == (True, "performance_decay_critical")
+
+
+def test_labels_that_are_not_there_yet_are_pending_not_healthy(config, ports, champion):
+    serve(config, ports, rows_between(T0, T0 + 4 * HOUR), labels=False)
+    assert check(config, ports, 4)["performance"] == "pending"
+
+
+def test_a_file_that_comes_late_is_counted_at_the_next_look(config, ports, champion):
+    serve(config, ports, rows_between(T0, T0 + 4 * HOUR))
+    check(config, ports, 4)
+    serve(config, ports, rows_between(T0, T0 + 4 * HOUR, seed=5), gateway="g2")
+    check(config, ports, 4)
+    assert ports.history.windows("toy")[-1].rows == 480
+
+
+def test_an_hour_is_counted_once_whatever_the_window(config, ports, champion, monkeypatch):
+    from homeostat.storage import prediction_log as log
+
+    serve(config, ports, rows_between(T0, T0 + 6 * HOUR))
+    check(config, ports, 5)
+    read = []
+    original = log.read_predictions
+    monkeypatch.setattr(log, "read_predictions", lambda *a, **k: read.append(a[2]) or original(*a, **k))
+    monkeypatch.setattr(log, "read_labelled", lambda *a, **k: original(*a[:4]).rows.iloc[:0].assign(y=[]))
+    check(config, ports, 6)
+    assert T0 + 5 * HOUR in read
+    assert len([start for start in read if start < T0 + 5 * HOUR]) == 0
+
+
+def test_unknown_columns_and_new_categories_are_schema_findings(config, ports, champion):
+    rows = rows_between(T0, T0 + 4 * HOUR)
+    rows["kind"] = "green"
+    serve(config, ports, rows, extra="oil_pressure")
+    check(config, ports, 4)
+    (key,) = ports.store.list("reports/toy/")
+    found = {(f["column"], f["kind"]) for f in json.loads(ports.store.get(key))["schema"]}
+    assert {("oil_pressure", "new"), ("kind", "new_category")} <= found
+
+
+def test_the_run_holds_report_and_pictures(config, ports, champion):
+    ports = replace(ports, pictures=True)
+    serve(config, ports, rows_between(T0, T0 + 4 * HOUR))
+    check(config, ports, 4)
+    artifacts = ports.history.written["toy", T0 + 4 * HOUR].artifacts
+    assert {"report.json", "drift_over_time.png", "reference_against_window.png"} <= set(artifacts)
+    json.loads(artifacts["report.json"], parse_constant=pytest.fail)
+    assert artifacts["drift_over_time.png"].startswith(b"\x89PNG")
+
+
+def test_the_window_begins_where_the_champions_own_data_ended(config, ports, champion):
+    serve(config, ports, rows_between(T0 - 3 * HOUR, T0 - HOUR, shift=3.0), gateway="old")
+    serve(config, ports, rows_between(T0, T0 + 2 * HOUR))
+    assert check(config, ports, 2)["verdict"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("asked", "end"),
+    [
+        ("2026-03-02T07:30Z", T0 + 7.5 * HOUR),
+        ("2026-03-02T07:00", T0 + 7 * HOUR),
+        (T0 + 7.9 * HOUR, T0 + 7 * HOUR),
+    ],
+)
+def test_a_time_by_hand_is_taken_as_it_stands_and_the_clock_is_rounded_down(config, asked, end):
+    assert window_end_of(config, asked) == end
+
+
+def test_records_survive_json():
+    record = WindowRecord(T0, "1", 5, "pass", 0.0, "pending", None, None)
+    assert WindowRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_a_batch_model_is_checked_on_its_source(folder, ports, ask):
+    path = folder / "model.yaml"
+    path.write_text(path.read_text() + "serve: none\n")
+    config = load_model(folder)
+    retrain(config, ports, ask())
+    later = rows_between(T0, T0 + 8 * HOUR, flip=True, shift=1.5)
+    pd.concat([pd.read_csv(folder / "rows.csv"), later]).to_csv(folder / "rows.csv", index=False)
+    answer = check(config, ports, 6)
+    assert (answer["verdict"], answer["performance"]) == ("alert", "alert")
+    assert answer["fired"]
+    assert ports.history.windows("toy")[-1].rows == 240
+
+
+def test_a_retrain_that_is_under_way_holds_the_trigger_back(config, ports, champion, ask):
+    serve(config, ports, rows_between(T0, T0 + 8 * HOUR, shift=1.5), labels=False)
+    assemble(config, ask("by hand"), ports)
+    answers = [check(config, ports, hours) for hours in (4, 5, 6)]
+    assert [a["fired"] for a in answers] == [False, False, False]
+    assert answers[-1]["reason"] == "retrain_under_way"
+    ports.ledger.release("toy", ask("by hand").run_key)
+    assert check(config, ports, 7)["fired"]

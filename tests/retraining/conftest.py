@@ -1,0 +1,4 @@
+from bundle_fixtures import model, rows
+from sample_model_fixtures import ask, champion, config, folder, ports, quick
+
+__all__ = ["ask", "champion", "config", "folder", "model", "ports", "quick", "rows"]

@@ -1,0 +1,199 @@
+"""From a request to a champion, over fakes: once per run key, whatever is retried or refused."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from homeostat.config import load_model
+from homeostat.config.errors import DataError, EmptyWindow, SingleClass, Superseded, Untrusted
+from homeostat.core.rollout import Phase
+from homeostat.retraining.assemble import assemble
+from homeostat.retraining.gate import judge, register
+from homeostat.retraining.train import train
+from homeostat.retraining.validate import validate
+from homeostat.rollouts.advance import begin_rollout, settle
+from homeostat.storage.bundles import load_facts, load_version
+from sample_model import T0, follow_to_the_end, notices, retrain, rows_between
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def test_the_first_version_becomes_champion_without_shadow_or_canary(config, ports, ask):
+    result = retrain(config, ports, ask())
+    assert result["phase"] == Phase.CHAMPION
+    traffic = ports.ledger.read("toy")
+    assert traffic.champion.version == "1"
+    assert traffic.previous is None
+    assert ports.registry.aliases("toy") == {"champion": "1"}
+    assert notices(ports) == ["promoted"]
+
+
+def test_a_version_says_where_it_came_from(config, ports, ask):
+    retrain(config, ports, ask(reason="sustained_drift", dag_run="manual__1"))
+    tags = ports.registry.version("toy", "1").tags
+    assert tags["homeostat.reason"] == "sustained_drift"
+    assert tags["homeostat.dag_run"] == "manual__1"
+    assert tags["homeostat.gate"] == "passed"
+    assert tags["homeostat.phase"] == "champion"
+    assert len(tags["homeostat.data_digest"]) == 64
+    assert {"homeostat.git_revision", "homeostat.lock_digest", "homeostat.run_key"} <= set(tags)
+    facts = load_facts(ports.store, "toy", ports.ledger.read("toy").champion.digest)
+    assert facts["metrics"]["accuracy"] > 0.9
+    assert facts["trained_until"] == (T0 - config.columns.label.delay).isoformat()
+
+
+def test_every_step_may_run_twice_and_makes_one_version(config, ports, ask):
+    request = ask()
+    key = request.run_key
+    for step in (
+        lambda: assemble(config, request, ports),
+        lambda: train(config, key, ports),
+        lambda: validate(config, key, ports),
+        lambda: judge(config, key, ports),
+        lambda: register(config, key, ports),
+        lambda: begin_rollout(config, key, ports),
+        lambda: settle(config, key, ports),
+    ):
+        assert step() == step()
+    assert [v.version for v in ports.registry.versions("toy")] == ["1"]
+    assert ports.ledger.read("toy").revision == 1
+    assert len(ports.notifier.sent) == 1
+
+
+def test_the_same_trigger_retrains_once(config, ports, ask):
+    retrain(config, ports, ask("run 1", trigger_id="toy/2026-03-02T00"))
+    with pytest.raises(Superseded):
+        assemble(config, ask("run 2", trigger_id="toy/2026-03-02T00"), ports)
+
+
+def test_two_retrains_at_once_the_second_is_superseded_and_later_ones_are_not(config, ports, ask):
+    assemble(config, ask("run 1"), ports)
+    with pytest.raises(Superseded):
+        assemble(config, ask("run 2"), ports)
+    retrain(config, ports, ask("run 1"))
+    assert assemble(config, ask("run 3"), ports)["rows"] > 0
+
+
+def test_candidate_and_champion_are_scored_on_the_same_holdout(config, ports, ask):
+    retrain(config, ports, ask("run 1"))
+    request = ask("run 2")
+    assemble(config, request, ports)
+    train(config, request.run_key, ports)
+    scores = validate(config, request.run_key, ports)
+    assert scores["champion_version"] == "1"
+    assert scores["candidate"]["metrics"] == scores["champion"]["metrics"], "the same data, the same model"
+
+
+def test_the_recipes_that_competed_are_on_record(folder, ports, ask):
+    path = folder / "model.yaml"
+    path.write_text(path.read_text().replace("kind: sliding", "kind: auto", 1))
+    config, request = load_model(folder), ask()
+    assemble(config, request, ports)
+    trained = train(config, request.run_key, ports)
+    run = ports.registry.runs[trained["run_id"]]
+    assert run.params["recipe"] in trained["sentence"]
+    scores = {name: value for name, value in run.metrics.items() if name.startswith("recipe.")}
+    assert set(scores) == {"recipe.whole window recent rows weigh more", "recipe.last third"}
+    manifest = load_version(ports, config, trained["digest"]).manifest
+    assert (manifest["recipe"], manifest["refit"]) == (run.params["recipe"], True)
+
+
+def test_pictures_are_drawn_where_somebody_looks(config, ports, ask):
+    ports = replace(ports, pictures=True)
+    retrain(config, ports, ask())
+    (run,) = ports.registry.runs.values()
+    drawn = [data for name, data in run.artifacts.items() if name.endswith(".png")]
+    assert drawn
+    assert all(data.startswith(b"\x89PNG") for data in drawn)
+
+
+def test_a_refused_candidate_is_recorded_told_and_goes_no_further(config, ports, ask):
+    retrain(config, ports, ask("run 1"))
+    request = ask("run 2", pipeline="pipeline.py:hopeless")
+    assemble(config, request, ports)
+    train(config, request.run_key, ports)
+    validate(config, request.run_key, ports)
+    verdict = judge(config, request.run_key, ports)
+    assert (verdict["passed"], verdict["goes_on"]) == (False, False)
+    assert notices(ports)[-1] == "gate_refused"
+    with pytest.raises(Superseded, match="gate refused"):
+        register(config, request.run_key, ports)
+    assert [v.version for v in ports.registry.versions("toy")] == ["1"]
+    assert ports.ledger.read("toy").champion.version == "1"
+    retrain(config, ports, ask("run 3"))  # the right of way was given back
+
+
+def test_a_forced_candidate_goes_on_but_waits_for_a_person(config, ports, ask):
+    retrain(config, ports, ask("run 1"))
+    request = ask("run 2", pipeline="pipeline.py:hopeless", force=True, skip_shadow=True)
+    assemble(config, request, ports)
+    for step in (train, validate, judge, register, begin_rollout):
+        step(config, request.run_key, ports)
+    rollout = ports.ledger.read("toy").rollout
+    assert rollout.forced
+    assert rollout.plan.approval
+    assert ports.registry.version("toy", "2").tags["homeostat.gate"] == "forced"
+
+
+def test_a_batch_model_moves_its_alias_after_the_gate(folder, ports, ask):
+    path = folder / "model.yaml"
+    path.write_text(path.read_text() + "serve: none\n")
+    config = load_model(folder)
+    for run in ("run 1", "run 2"):
+        assert retrain(config, ports, ask(run))["phase"] == Phase.CHAMPION
+    assert ports.registry.aliases("toy") == {"champion": "2", "previous": "1"}
+
+
+def test_a_shorter_window_asked_for_on_the_form_is_what_is_learnt_from(config, ports, ask):
+    assert assemble(config, ask(training_window="2d"), ports)["rows"] < 2 * 24 * 60
+    assert assemble(config, ask("run 1"), ports)["rows"] < 2 * 24 * 60, "a retry keeps the request"
+
+
+def test_no_rows_is_an_empty_window_and_frees_the_right_of_way(config, ports, ask):
+    request = ask(until="2020-01-01T00:00Z")
+    with pytest.raises(EmptyWindow):
+        assemble(config, request, ports)
+    assert [run.tags["homeostat.failed"] for run in ports.registry.runs.values()]
+    retrain(config, ports, ask("run 2"))
+
+
+def test_one_class_is_refused_before_the_fit(config, ports, ask):
+    rows = rows_between(T0 - timedelta(days=5), T0)
+    rows["y"] = 1
+    rows.to_csv(config.folder / "rows.csv", index=False)
+    request = ask()
+    assemble(config, request, ports)
+    with pytest.raises(SingleClass):
+        train(config, request.run_key, ports)
+
+
+def test_a_missing_column_is_named(config, ports, ask):
+    rows_between(T0 - timedelta(days=5), T0).drop(columns="b").to_csv(config.folder / "rows.csv", index=False)
+    with pytest.raises(DataError, match="'b'"):
+        assemble(config, ask(), ports)
+
+
+def test_a_bundle_that_was_changed_is_not_loaded(config, ports, ask):
+    retrain(config, ports, ask())
+    digest = ports.ledger.read("toy").champion.digest
+    key = f"bundles/toy/{digest}/manifest.json"
+    ports.store.put(key, ports.store.get(key) + b" ", overwrite=True)
+    with pytest.raises(Untrusted):
+        load_version(ports, config, digest)
+
+
+def test_a_canary_without_a_gateway_is_rolled_back_as_inconclusive(config, ports, ask):
+    retrain(config, ports, ask("run 1"))
+    result = follow_to_the_end(config, ports, retrain(config, ports, ask("run 2"), finalize=False))
+    assert result["phase"] == Phase.ROLLED_BACK
+    assert "inconclusive" in result["reason"]
+    assert ports.registry.aliases("toy") == {"champion": "1"}
+    assert notices(ports)[-1] == "rolled_back"
+
+
+def test_results_are_plain_json(config, ports, ask):
+    retrain(config, ports, ask())
+    for key in ports.store.list("retrain/"):
+        json.loads(ports.store.get(key), parse_constant=pytest.fail)

@@ -1,0 +1,55 @@
+"""A small model on a real folder, and the whole world as fakes."""
+
+import importlib
+from datetime import timedelta
+
+import pytest
+
+from homeostat.adapters import fake_ports
+from homeostat.config import load_model
+from homeostat.storage.retrain_request import RetrainRequest, run_key
+from sample_model import MODEL, PIPELINE, T0, retrain, rows_between
+
+
+@pytest.fixture
+def folder(tmp_path):
+    home = tmp_path / "toy"
+    home.mkdir()
+    (home / "model.yaml").write_text(MODEL)
+    (home / "pipeline.py").write_text(PIPELINE)
+    rows_between(T0 - timedelta(days=5), T0).to_csv(home / "rows.csv", index=False)
+    return home
+
+
+@pytest.fixture
+def config(folder):
+    return load_model(folder)
+
+
+@pytest.fixture
+def ports():
+    """Without pictures, which take most of a check's time; a test that looks at them asks for them."""
+    return fake_ports(start=T0, pictures=False)
+
+
+@pytest.fixture
+def champion(config, ports, ask):
+    """A first version, which is champion, and of which everybody has been told."""
+    retrain(config, ports, ask())
+    ports.notifier.sent.clear()
+
+
+@pytest.fixture
+def ask():
+    def make(name="run 1", **more):
+        return RetrainRequest(run_key=run_key("toy", name), trigger_id=more.pop("trigger_id", name), **more)
+
+    return make
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Without the three hundred timed answers, which take most of a retrain's time."""
+    evaluating = importlib.import_module("homeostat.bundle.evaluate")
+    monkeypatch.setattr(evaluating, "p99_latency", lambda *_: 1.0)
+    monkeypatch.setattr("homeostat.bundle.evaluate.p99_latency", lambda *_: 1.0)
