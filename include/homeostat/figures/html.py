@@ -18,9 +18,9 @@ def render(package: str, template: str, **context: Any) -> str:
     Parameters
     ----------
     package
-        The dotted name of the package whose folder holds the template, for example ``homeostat.cli.commands``.
+        Dotted name of the package whose folder holds the template, such as ``homeostat.cli.commands``.
     template
-        The template's file name, for example ``drift_page.html``.
+        The template's file name, such as ``drift_page.html``.
 
     Raises
     ------
