@@ -1,4 +1,4 @@
-"""Columns of every type: instants and durations as seconds, the others as what they say."""
+"""Columns of every type: instants and durations become seconds, the others keep their values."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ BERLIN = pd.Timestamp(NOON, tz="UTC").tz_convert("Europe/Berlin")
     ids=lambda column: str(column.dtype),
 )
 def test_instants_are_seconds_since_1970_in_utc_however_they_are_stored(column):
-    numbers, strangers = as_numbers(column)
-    assert strangers == 0
+    numbers, not_numbers = as_numbers(column)
+    assert not_numbers == 0
     assert numbers[0] == SECONDS
     assert np.isnan(numbers[1])
 
@@ -56,19 +56,19 @@ def test_instants_are_seconds_since_1970_in_utc_however_they_are_stored(column):
     ids=lambda value: str(getattr(value, "dtype", "")),
 )
 def test_dates_durations_and_times_of_day_are_seconds(column, seconds):
-    numbers, strangers = as_numbers(column)
-    assert strangers == 0
+    numbers, not_numbers = as_numbers(column)
+    assert not_numbers == 0
     assert numbers.tolist() == [seconds, pytest.approx(np.nan, nan_ok=True)]
 
 
 def test_years_beyond_what_nanoseconds_hold_are_seconds_too():
     far = pd.Series(np.array(["0001-01-01", "9999-12-31", "NaT"], dtype="datetime64[s]"))
-    numbers, strangers = as_numbers(far)
-    assert (numbers[:2].tolist(), strangers) == ([-62_135_596_800.0, 253_402_214_400.0], 0)
+    numbers, not_numbers = as_numbers(far)
+    assert (numbers[:2].tolist(), not_numbers) == ([-62_135_596_800.0, 253_402_214_400.0], 0)
 
 
 @pytest.mark.parametrize(
-    ("column", "numbers", "strangers"),
+    ("column", "numbers", "not_numbers"),
     [
         (pd.Series([Decimal("1.5"), None, Decimal("NaN")], dtype=object), [1.5, None, None], 0),
         (pd.Series([Decimal("1.5"), None], dtype=pd.ArrowDtype(pa.decimal128(9, 2))), [1.5, None], 0),
@@ -90,9 +90,9 @@ def test_years_beyond_what_nanoseconds_hold_are_seconds_too():
     ],
     ids=lambda value: str(getattr(value, "dtype", "")),
 )
-def test_numbers_missing_values_and_strangers_are_told_apart(column, numbers, strangers):
+def test_numbers_missing_values_and_other_values_are_separate(column, numbers, not_numbers):
     found, left_out = as_numbers(column)
-    assert left_out == strangers
+    assert left_out == not_numbers
     assert [None if np.isnan(number) else number for number in found] == numbers
 
 

@@ -1,4 +1,4 @@
-"""Counting fast is counting the same: against one plain search per value, in any container."""
+"""Fast counting gives the same result as one plain search per value, in any container."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.core.profile import (
-    CategoryFrame,
-    Counts,
-    NumberFrame,
-    count,
-    count_arrow,
-    count_column,
+    CategoryEdges,
+    FeatureCounts,
+    NumberEdges,
+    binning,
+    count_arrow_column,
+    count_arrow_table,
+    count_dataframe,
     count_parquet,
-    count_table,
-    freeze,
+    count_series,
+    fit_edges,
 )
-from homeostat.core.profile import binning as place
 from homeostat.core.profile.coerce import as_labels, as_numbers, hash_of
 
 TINY, HUGE = 5e-324, 1.7976931348623157e308
@@ -36,50 +36,52 @@ FLOATS = st.one_of(
 LABELS = st.one_of(st.sampled_from(["a", "b", "1", "1.0", ""]), st.text(max_size=50))
 
 
-def search_each(frame, column):
-    """What a profile is by definition: the place of every single value among the edges."""
-    numbers, strangers = as_numbers(column)
-    edges = np.asarray(frame.edges, dtype=np.float64)
-    there = numbers[~np.isnan(numbers)]
-    slots = [2 * int((edges < x).sum()) + int((edges == x).any()) for x in there]
-    return Counts(frame, np.bincount(slots, minlength=frame.size), numbers.size - there.size, strangers)
+def search_each(edges, column):
+    """Return the counts by their definition: search the slot of every single value."""
+    numbers, not_numbers = as_numbers(column)
+    cuts = np.asarray(edges.cut_points, dtype=np.float64)
+    present = numbers[~np.isnan(numbers)]
+    slots = [2 * int((cuts < x).sum()) + int((cuts == x).any()) for x in present]
+    return FeatureCounts(
+        edges, np.bincount(slots, minlength=edges.size), numbers.size - present.size, not_numbers
+    )
 
 
-def look_up_each(frame, column):
+def find_each(edges, column):
     per_label, labels, missing = as_labels(column)
-    values, unseen = np.zeros(frame.size, dtype=np.int64), 0
+    values, unseen = np.zeros(edges.size, dtype=np.int64), 0
     for label, rows in zip(labels, per_label, strict=True):
-        if label in frame.labels:
-            values[frame.labels.index(label)] += rows
-        elif frame.open or hash_of(label) in frame.rest:
+        if label in edges.labels:
+            values[edges.labels.index(label)] += rows
+        elif edges.open or hash_of(label) in edges.rest:
             values[-1] += rows
         else:
             unseen += int(rows)
-    return Counts(frame, values, missing, unseen)
+    return FeatureCounts(edges, values, missing, unseen)
 
 
-@pytest.mark.parametrize("always_coarsely", [False, True])
+@pytest.mark.parametrize("always_float32", [False, True])
 @settings(max_examples=100, deadline=None)
 @given(
-    edges=st.lists(FLOATS.filter(lambda x: not np.isnan(x)), max_size=9, unique=True),
+    cuts=st.lists(FLOATS.filter(lambda x: not np.isnan(x)), max_size=9, unique=True),
     pieces=st.lists(st.lists(FLOATS, max_size=30), max_size=4),
     chunk=st.integers(1, 40),
 )
-def test_sorting_places_every_float_where_a_search_does(always_coarsely, edges, pieces, chunk):
-    frame = NumberFrame(tuple(sorted({edge + 0.0 for edge in edges})), complete=False)
+def test_sorting_counts_every_float_in_the_slot_that_a_search_finds(always_float32, cuts, pieces, chunk):
+    edges = NumberEdges(tuple(sorted({cut + 0.0 for cut in cuts})), complete=False)
     arrays = [np.array(piece, dtype=np.float64) for piece in pieces]
     before = [array.copy() for array in arrays]
-    expected = search_each(frame, pd.Series(np.concatenate([np.empty(0), *arrays])))
+    expected = search_each(edges, pd.Series(np.concatenate([np.empty(0), *arrays])))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place, "CHUNK", chunk)
-        if always_coarsely:
-            patch.setattr(place, "_WORTH_IT", 0)
-            patch.setattr(place, "_FEW", 99)
-            patch.setattr(place, "_SMALL", 1.0)
-        assert place.place_numbers(frame, arrays) == expected
-        assert place.place_numbers(frame, arrays, strangers=2).unseen == 2
+        patch.setattr(binning, "CHUNK", chunk)
+        if always_float32:
+            patch.setattr(binning, "_MIN_FLOAT32", 0)
+            patch.setattr(binning, "_MAX_AMBIGUOUS", 99)
+            patch.setattr(binning, "_MAX_AMBIGUOUS_SHARE", 1.0)
+        assert binning.bin_numbers(edges, arrays) == expected
+        assert binning.bin_numbers(edges, arrays, not_numbers=2).unseen == 2
     for array, kept in zip(arrays, before, strict=True):
-        np.testing.assert_array_equal(array, kept)  # somebody else's rows are not sorted
+        np.testing.assert_array_equal(array, kept)  # the caller's rows are not sorted
 
 
 COLUMNS = {
@@ -97,32 +99,32 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_long_columns_of_every_shape_are_placed_as_a_search_places_them(name):
+def test_long_columns_of_every_shape_are_counted_as_a_search_counts_them(name):
     rng = np.random.default_rng(1)
-    n = 2 * place.CHUNK + 4321
+    n = 2 * binning.CHUNK + 4321
     x = COLUMNS[name](rng, n)
     other = COLUMNS[name](rng, n)
-    frame = freeze(pd.DataFrame({"x": other}), {"x": "number"}).features["x"]
+    edges = fit_edges(pd.DataFrame({"x": other}), {"x": "number"}).features["x"]
     window = np.asarray(x, dtype=np.float64)
-    below = np.searchsorted(frame.edges, window)
-    slots = 2 * below + (np.append(frame.edges, np.nan)[below] == window)
-    expected = np.bincount(slots[~np.isnan(window)], minlength=frame.size)
-    assert count_column(frame, pd.Series(x)) == Counts(frame, expected, int(np.isnan(window).sum()))
+    below = np.searchsorted(edges.cut_points, window)
+    slots = 2 * below + (np.append(edges.cut_points, np.nan)[below] == window)
+    expected = np.bincount(slots[~np.isnan(window)], minlength=edges.size)
+    assert count_series(edges, pd.Series(x)) == FeatureCounts(edges, expected, int(np.isnan(window).sum()))
 
 
 @settings(max_examples=60, deadline=None)
 @given(reference=st.lists(LABELS | st.none(), max_size=30), rows=st.lists(LABELS | st.none(), max_size=30))
 def test_labels_are_the_same_from_objects_text_categories_and_arrow(reference, rows):
     known = pd.DataFrame({"c": pd.Series(reference, dtype=object)})
-    frame = freeze(known, {"c": "category"}, max_categories=2).features["c"]
+    edges = fit_edges(known, {"c": "category"}, max_categories=2).features["c"]
     column = pd.Series(rows, dtype=object)
-    expected = look_up_each(frame, column)
+    expected = find_each(edges, column)
     array = pa.array(rows, type=pa.string())
     halves = pa.chunked_array([array[: len(rows) // 2], array[len(rows) // 2 :]])
     for same in (column, column.astype("str"), column.astype("category")):
-        assert count_column(frame, same) == expected
+        assert count_series(edges, same) == expected
     for same in (array, array.cast(pa.large_string()), array.dictionary_encode(), halves, _coded(halves)):
-        assert count_arrow(frame, same) == expected
+        assert count_arrow_column(edges, same) == expected
 
 
 def _coded(halves):
@@ -159,21 +161,21 @@ ARROW = {
 
 @pytest.mark.parametrize("name", ARROW)
 @pytest.mark.parametrize(
-    "frame",
+    "edges",
     [
-        NumberFrame((0.0, 1.0, 2.0, 9007199254740992.0), complete=False),
-        CategoryFrame(("1", "a"), rest=(hash_of("2"), hash_of("0"))),
-        CategoryFrame(("1",), open=True),
+        NumberEdges((0.0, 1.0, 2.0, 9007199254740992.0), complete=False),
+        CategoryEdges(("1", "a"), rest=(hash_of("2"), hash_of("0"))),
+        CategoryEdges(("1",), open=True),
     ],
     ids=["number", "category", "open category"],
 )
-def test_an_arrow_column_counts_like_the_same_column_in_pandas(name, frame):
+def test_an_arrow_column_counts_like_the_same_column_in_pandas(name, edges):
     array = ARROW[name]
     column = array.to_pandas()
-    expected = (search_each if frame.kind == "number" else look_up_each)(frame, column)
-    assert count_column(frame, column) == expected
-    assert count_arrow(frame, array) == expected
-    assert count_arrow(frame, pa.chunked_array([array[:1], array[1:]])) == expected
+    expected = (search_each if edges.kind == "number" else find_each)(edges, column)
+    assert count_series(edges, column) == expected
+    assert count_arrow_column(edges, array) == expected
+    assert count_arrow_column(edges, pa.chunked_array([array[:1], array[1:]])) == expected
     assert expected.rows == len(array)
 
 
@@ -195,7 +197,7 @@ def rows():
 
 
 @pytest.fixture
-def frames(rows):
+def edges(rows):
     kinds = {
         "x": "number",
         "k": "number",
@@ -206,52 +208,52 @@ def frames(rows):
         "gone": "number",
         "also gone": "category",
     }
-    return freeze(rows.head(1000).drop(columns="passed over"), kinds, max_edges=32)
+    return fit_edges(rows.head(1000).drop(columns="passed over"), kinds, max_edges=32)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("row_group_size", [None, 700])
 def test_a_parquet_file_an_arrow_table_and_a_frame_have_one_profile(
-    rows, frames, threads, row_group_size, tmp_path
+    rows, edges, threads, row_group_size, tmp_path
 ):
-    expected = count(frames, rows, threads=1)
+    expected = count_dataframe(edges, rows, threads=1)
     table = pa.Table.from_pandas(rows)
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=row_group_size)
-    assert count(frames, rows, threads=threads) == expected
-    assert count_table(frames, table, threads=threads) == expected
-    assert count_parquet(frames, tmp_path / "rows.parquet", threads=threads) == expected
+    assert count_dataframe(edges, rows, threads=threads) == expected
+    assert count_arrow_table(edges, table, threads=threads) == expected
+    assert count_parquet(edges, tmp_path / "rows.parquet", threads=threads) == expected
     assert expected.features["gone"].missing == expected.features["also gone"].missing == len(rows)
 
 
-def test_a_file_without_rows_has_an_empty_profile(rows, frames, tmp_path):
+def test_a_file_without_rows_has_an_empty_profile(rows, edges, tmp_path):
     rows.head(0).to_parquet(tmp_path / "rows.parquet")
-    assert count_parquet(frames, tmp_path / "rows.parquet") == count(frames, rows.head(0))
+    assert count_parquet(edges, tmp_path / "rows.parquet") == count_dataframe(edges, rows.head(0))
 
 
-def test_batches_of_a_table_add_up_to_it(rows, frames):
-    first, *others = (count_table(frames, batch) for batch in pa.Table.from_pandas(rows).to_batches(500))
-    assert sum(others, first) == count(frames, rows)
+def test_batches_of_a_table_add_up_to_it(rows, edges):
+    first, *others = (count_arrow_table(edges, batch) for batch in pa.Table.from_pandas(rows).to_batches(500))
+    assert sum(others, first) == count_dataframe(edges, rows)
 
 
 def test_many_values_are_counted_on_several_threads_and_few_on_none(monkeypatch):
     from threading import current_thread
 
-    from homeostat.core.profile import parallel as spread
+    from homeostat.core.profile import parallel
 
-    monkeypatch.setattr(spread, "_cores", lambda: 64)
+    monkeypatch.setattr(parallel, "_available_cores", lambda: 64)
     main = current_thread().name
-    few = spread.spread(lambda _: current_thread().name, range(40), values=spread.WORTH_IT - 1)
-    many = spread.spread(lambda _: current_thread().name, range(40), values=spread.WORTH_IT)
+    few = parallel.run_parallel(lambda _: current_thread().name, range(40), values=parallel.MIN_VALUES - 1)
+    many = parallel.run_parallel(lambda _: current_thread().name, range(40), values=parallel.MIN_VALUES)
     assert set(few) == {main}
     assert main not in many
-    assert len(set(many)) <= spread.MAX_THREADS
+    assert len(set(many)) <= parallel.MAX_THREADS
 
 
-def test_a_column_that_stands_twice_is_named(tmp_path):
-    frames = freeze(pd.DataFrame({"x": [1.0]}), {"x": "number"})
+def test_the_error_names_a_duplicate_column(tmp_path):
+    edges = fit_edges(pd.DataFrame({"x": [1.0]}), {"x": "number"})
     twice = pa.table([pa.array([1.0]), pa.array([2.0])], names=["x", "x"])
     pq.write_table(twice, tmp_path / "twice.parquet")
-    with pytest.raises(ValueError, match=r"'x' stands 2 times"):
-        count_table(frames, twice)
-    with pytest.raises(ValueError, match=r"'x' stands 2 times in .*twice\.parquet"):
-        count_parquet(frames, tmp_path / "twice.parquet")
+    with pytest.raises(ValueError, match="duplicate column 'x' in the table"):
+        count_arrow_table(edges, twice)
+    with pytest.raises(ValueError, match=r"duplicate column 'x' in .*twice\.parquet"):
+        count_parquet(edges, tmp_path / "twice.parquet")

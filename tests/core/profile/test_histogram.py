@@ -1,4 +1,4 @@
-"""Profiles: nothing is lost, nothing leaks, and parts add up to the whole."""
+"""Profiles: every row is counted, and parts add up to the whole."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.core.profile import CategoryFrame, Counts, NumberFrame, Profile, Reference, count, freeze
+from homeostat.core.profile import (
+    CategoryEdges,
+    FeatureCounts,
+    NumberEdges,
+    Profile,
+    Reference,
+    count_dataframe,
+    fit_edges,
+)
 from homeostat.core.profile.coerce import label_of
 
 NUMBERS = st.one_of(
@@ -33,7 +41,7 @@ def table(rows):
 @settings(max_examples=60, deadline=None)
 @given(reference=ROWS, rows=ROWS)
 def test_every_row_is_counted_exactly_once(reference, rows):
-    profile = count(freeze(table(reference), KINDS, max_edges=5, max_categories=2), table(rows))
+    profile = count_dataframe(fit_edges(table(reference), KINDS, max_edges=5, max_categories=2), table(rows))
     assert profile.rows == len(rows)
     assert all(counts.rows == len(rows) for counts in profile.features.values())
     assert profile.features["x"].missing == sum(x is None or np.isnan(x) for x, _ in rows)
@@ -43,11 +51,11 @@ def test_every_row_is_counted_exactly_once(reference, rows):
 @settings(max_examples=60, deadline=None)
 @given(reference=ROWS, parts=st.lists(ROWS, min_size=1, max_size=4), shuffle=st.randoms())
 def test_profiles_of_parts_add_up_to_the_profile_of_the_whole_in_any_order(reference, parts, shuffle):
-    frames = freeze(table(reference), KINDS, max_edges=4, max_categories=2)
-    whole = count(frames, table([row for part in parts for row in part]))
-    profiles = [count(frames, table(part)) for part in parts]
+    edges = fit_edges(table(reference), KINDS, max_edges=4, max_categories=2)
+    whole = count_dataframe(edges, table([row for part in parts for row in part]))
+    profiles = [count_dataframe(edges, table(part)) for part in parts]
     shuffle.shuffle(profiles)
-    total = Profile.empty(frames)
+    total = Profile.empty(edges)
     for profile in profiles:
         total += profile
     assert total == whole
@@ -58,63 +66,63 @@ def test_profiles_of_parts_add_up_to_the_profile_of_the_whole_in_any_order(refer
 
 @settings(max_examples=40, deadline=None)
 @given(rows=ROWS)
-def test_bytes_come_back_as_they_were(rows):
-    reference = Reference.of(table(rows), KINDS, max_edges=4, max_categories=2)
+def test_bytes_survive_a_round_trip(rows):
+    reference = Reference.fit(table(rows), KINDS, max_edges=4, max_categories=2)
     again = Reference.from_bytes(reference.to_bytes())
     assert again == reference
     assert again.digest == reference.digest
-    assert type(reference.frames).from_bytes(reference.frames.to_bytes()).digest == reference.frames.digest
-    assert Profile.from_bytes(reference.profile.to_bytes(), again.frames) == reference.profile
+    assert type(reference.edges).from_bytes(reference.edges.to_bytes()).digest == reference.edges.digest
+    assert Profile.from_bytes(reference.profile.to_bytes(), again.edges) == reference.profile
 
 
-def test_an_edge_hit_exactly_has_a_slot_of_its_own():
-    frames = freeze(pd.DataFrame({"x": [1.0, 2.0, 2.0, 3.0]}), {"x": "number"})
-    assert frames.features["x"] == NumberFrame((1.0, 2.0, 3.0), complete=True)
+def test_a_cut_point_has_its_own_slot():
+    edges = fit_edges(pd.DataFrame({"x": [1.0, 2.0, 2.0, 3.0]}), {"x": "number"})
+    assert edges.features["x"] == NumberEdges((1.0, 2.0, 3.0), complete=True)
     window = pd.DataFrame({"x": [0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, np.inf, -np.inf, np.nan]})
-    counts = count(frames, window).features["x"]
+    counts = count_dataframe(edges, window).features["x"]
     assert counts.slots.tolist() == [2, 1, 1, 1, 1, 1, 2]
     assert (counts.missing, counts.unseen) == (1, 0)
 
 
 def test_an_infinity_of_the_reference_shares_its_slot_with_nothing_finite():
     most = np.finfo(float).max
-    frames = freeze(pd.DataFrame({"x": [-np.inf, 1.0, 2.0, np.inf]}), {"x": "number"})
-    assert frames.features["x"] == NumberFrame((-most, 1.0, 2.0, most), complete=True)
+    edges = fit_edges(pd.DataFrame({"x": [-np.inf, 1.0, 2.0, np.inf]}), {"x": "number"})
+    assert edges.features["x"] == NumberEdges((-most, 1.0, 2.0, most), complete=True)
     window = pd.DataFrame({"x": [-np.inf, np.inf, -1e300, 1e300, 1.0]})
-    assert count(frames, window).features["x"].slots.tolist() == [1, 0, 1, 1, 0, 0, 1, 0, 1]
+    assert count_dataframe(edges, window).features["x"].slots.tolist() == [1, 0, 1, 1, 0, 0, 1, 0, 1]
 
 
 def test_minus_zero_is_zero():
-    a = freeze(pd.DataFrame({"x": [0.0, 1.0]}), {"x": "number"})
-    b = freeze(pd.DataFrame({"x": [-0.0, 1.0]}), {"x": "number"})
+    a = fit_edges(pd.DataFrame({"x": [0.0, 1.0]}), {"x": "number"})
+    b = fit_edges(pd.DataFrame({"x": [-0.0, 1.0]}), {"x": "number"})
     assert a.digest == b.digest
 
 
-def test_atoms_of_a_long_tailed_column_stay_edges_when_it_has_more_values_than_edges():
+def test_atoms_of_a_long_tailed_column_stay_cut_points_when_there_are_more_values_than_edges():
     rng = np.random.default_rng(0)
     x = np.where(rng.random(5000) < 0.4, 0.0, rng.exponential(size=5000))
-    frame = freeze(pd.DataFrame({"x": x}), {"x": "number"}, max_edges=32).features["x"]
-    assert not frame.complete
-    assert 0.0 in frame.edges
-    assert len(frame.edges) <= 32
-    assert (frame.edges[0], frame.edges[-1]) == (x.min(), x.max())
+    edges = fit_edges(pd.DataFrame({"x": x}), {"x": "number"}, max_edges=32).features["x"]
+    assert not edges.complete
+    assert 0.0 in edges.cut_points
+    assert len(edges.cut_points) <= 32
+    assert (edges.cut_points[0], edges.cut_points[-1]) == (x.min(), x.max())
 
 
 @pytest.mark.parametrize("n", [101, 600, 50_000])
 def test_many_categories_keep_the_top_ones_and_a_rest_within_eight_kilobytes(n):
     values = [f"customer-{i:06d}-with-a-rather-long-name-of-its-own" for i in range(n)]
     rows = pd.DataFrame({"c": ["often"] * 500 + values * 3})
-    reference = Reference.of(rows, {"c": "category"})
-    frame = reference.frames.features["c"]
-    assert frame.labels[0] == "often"
-    assert len(frame.labels) == 100
+    reference = Reference.fit(rows, {"c": "category"})
+    edges = reference.edges.features["c"]
+    assert edges.labels[0] == "often"
+    assert len(edges.labels) == 100
     assert len(reference.to_bytes()) <= 8 * 1024
     assert reference.profile.features["c"].rows == len(rows)
-    rare = next(value for value in values if label_of(value) not in frame.labels)
-    strange = count(reference.frames, pd.DataFrame({"c": ["stranger", rare]})).features["c"]
+    rare = next(value for value in values if label_of(value) not in edges.labels)
+    strange = count_dataframe(reference.edges, pd.DataFrame({"c": ["stranger", rare]})).features["c"]
     # A rare value is told from one never seen, as long as the rare ones can be remembered.
     assert (strange.unseen, int(strange.slots[-1])) == ((1, 1) if n <= 600 else (0, 2))
-    assert frame.open is (n > 600)
+    assert edges.open is (n > 600)
 
 
 @pytest.mark.parametrize(
@@ -134,30 +142,30 @@ def test_labels_of_any_spelling_stay_within_eight_kilobytes(spell, n):
     rng = np.random.default_rng(n)
     labels = sorted({spell(rng) for _ in range(n)})
     rows = np.repeat(np.array(labels, dtype=object), rng.integers(2, 60, len(labels)))
-    reference = Reference.of(pd.DataFrame({"c": rows}), {"c": "category"})
+    reference = Reference.fit(pd.DataFrame({"c": rows}), {"c": "category"})
     assert len(reference.to_bytes()) <= 8 * 1024
     assert Reference.from_bytes(reference.to_bytes()) == reference
     if n <= 620:
-        assert not reference.frames.features["c"].open
+        assert not reference.edges.features["c"].open
 
 
-def test_labels_that_a_new_row_need_not_have_been_seen_with_are_not_called_unseen():
+def test_no_label_is_unseen_when_new_labels_are_expected():
     rng = np.random.default_rng(0)
     tail = (rng.pareto(0.8, 4000) * 10).astype(int).astype(str)  # a third of the rows bring a new label
-    frames = freeze(pd.DataFrame({"c": tail[:2000]}), {"c": "category"})
-    frame = frames.features["c"]
-    assert frame.open
+    edges = fit_edges(pd.DataFrame({"c": tail[:2000]}), {"c": "category"})
+    category = edges.features["c"]
+    assert category.open
     rows = pd.Series(tail[:2000]).value_counts()
-    assert set(frame.labels) <= set(rows[rows > 7].index)
-    assert list(frame.labels) == sorted(frame.labels, key=lambda label: (-rows[label], label))
-    assert count(frames, pd.DataFrame({"c": tail[2000:]})).features["c"].unseen == 0
+    assert set(category.labels) <= set(rows[rows > 7].index)
+    assert list(category.labels) == sorted(category.labels, key=lambda label: (-rows[label], label))
+    assert count_dataframe(edges, pd.DataFrame({"c": tail[2000:]})).features["c"].unseen == 0
 
 
-def test_labels_about_equally_frequent_get_their_slots_by_hash_and_not_by_luck():
+def test_labels_of_similar_frequency_get_their_slots_by_hash_and_not_by_chance():
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({"c": rng.integers(0, 1000, 200_000)})
-    reference, again = Reference.of(rows, {"c": "category"}), rng.integers(0, 1000, 200_000)
-    window = count(reference.frames, pd.DataFrame({"c": again})).features["c"]
+    reference, again = Reference.fit(rows, {"c": "category"}), rng.integers(0, 1000, 200_000)
+    window = count_dataframe(reference.edges, pd.DataFrame({"c": again})).features["c"]
     own = reference.profile.features["c"].slots[:-1].sum(), window.slots[:-1].sum()
     # The 100 most frequent ones would hold 12 % more rows here than in any other sample.
     assert own[0] == pytest.approx(own[1], rel=0.03)
@@ -171,12 +179,12 @@ def test_numbers_stay_within_eight_kilobytes():
         np.r_[-np.inf, np.inf, np.nan, rng.uniform(-8e307, 8e307, 100_000)],
     ]
     for x in nasty:
-        assert len(Reference.of(pd.DataFrame({"x": x}), {"x": "number"}).to_bytes()) <= 8 * 1024
+        assert len(Reference.fit(pd.DataFrame({"x": x}), {"x": "number"}).to_bytes()) <= 8 * 1024
 
 
 def test_never_seen_categories_are_unseen_and_missing_ones_are_missing():
-    frames = freeze(pd.DataFrame({"c": ["a", "b", None]}), {"c": "category"})
-    counts = count(frames, pd.DataFrame({"c": ["a", "z", "y", None, ""]})).features["c"]
+    edges = fit_edges(pd.DataFrame({"c": ["a", "b", None]}), {"c": "category"})
+    counts = count_dataframe(edges, pd.DataFrame({"c": ["a", "z", "y", None, ""]})).features["c"]
     assert counts.slots.tolist() == [1, 0, 0]
     assert (counts.missing, counts.unseen) == (2, 2)
     assert counts.missing_rate == pytest.approx(0.4)
@@ -184,15 +192,15 @@ def test_never_seen_categories_are_unseen_and_missing_ones_are_missing():
 
 
 def test_one_category_spelt_by_two_sources_is_one_category():
-    frames = freeze(pd.DataFrame({"c": ["1", "2"]}), {"c": "category"})
+    edges = fit_edges(pd.DataFrame({"c": ["1", "2"]}), {"c": "category"})
     for column in (pd.Series([1, 2]), pd.Series([1.0, 2.0]), pd.Series([1, 2], dtype="category")):
-        assert count(frames, pd.DataFrame({"c": column})).features["c"].slots.tolist() == [1, 1, 0]
+        assert count_dataframe(edges, pd.DataFrame({"c": column})).features["c"].slots.tolist() == [1, 1, 0]
 
 
-def test_what_is_no_number_is_unseen_and_not_missing():
+def test_a_value_that_is_not_a_number_is_unseen_and_not_missing():
     mixed = pd.Series([1, "2.5", "abc", None, True, [1], 10**400, -(10**400), np.inf], dtype=object)
-    frames = freeze(pd.DataFrame({"x": [1.0, 2.5]}), {"x": "number"})
-    counts = count(frames, pd.DataFrame({"x": mixed})).features["x"]
+    edges = fit_edges(pd.DataFrame({"x": [1.0, 2.5]}), {"x": "number"})
+    counts = count_dataframe(edges, pd.DataFrame({"x": mixed})).features["x"]
     assert (counts.missing, counts.unseen) == (1, 2)
     assert counts.slots.tolist() == [1, 2, 0, 1, 2]
 
@@ -217,32 +225,32 @@ def test_what_is_no_number_is_unseen_and_not_missing():
 @pytest.mark.parametrize("kind", ["number", "category"])
 def test_degenerate_columns_are_counted(column, kind):
     rows = pd.DataFrame({"v": column})
-    reference = Reference.of(rows, {"v": kind})
+    reference = Reference.fit(rows, {"v": kind})
     assert reference.profile.features["v"].rows == len(rows)
     assert Reference.from_bytes(reference.to_bytes()) == reference
 
 
-def test_a_column_that_is_not_there_is_missing_throughout():
-    frames = freeze(pd.DataFrame({"x": [1.0], "c": ["a"]}), KINDS)
-    profile = count(frames, pd.DataFrame({"other": [1, 2, 3]}))
+def test_an_absent_column_is_missing_in_every_row():
+    edges = fit_edges(pd.DataFrame({"x": [1.0], "c": ["a"]}), KINDS)
+    profile = count_dataframe(edges, pd.DataFrame({"other": [1, 2, 3]}))
     assert {name: counts.missing for name, counts in profile.features.items()} == {"x": 3, "c": 3}
 
 
-def test_a_column_that_stands_twice_is_refused():
+def test_a_duplicate_column_is_refused():
     rows = pd.DataFrame([[1.0, 2.0]], columns=["x", "x"])
-    with pytest.raises(ValueError, match="stands 2 times"):
-        freeze(rows, {"x": "number"})
+    with pytest.raises(ValueError, match=r"duplicate column .* \(2 times\)"):
+        fit_edges(rows, {"x": "number"})
 
 
-def test_profiles_on_different_frames_do_not_add_up():
-    a = Reference.of(pd.DataFrame({"x": [1.0]}), {"x": "number"}).profile
-    b = Reference.of(pd.DataFrame({"x": [2.0]}), {"x": "number"}).profile
-    with pytest.raises(ValueError, match="different frames"):
+def test_profiles_on_different_edges_cannot_be_added():
+    a = Reference.fit(pd.DataFrame({"x": [1.0]}), {"x": "number"}).profile
+    b = Reference.fit(pd.DataFrame({"x": [2.0]}), {"x": "number"}).profile
+    with pytest.raises(ValueError, match="different edges"):
         a + b
 
 
 def test_counts_cannot_be_changed_and_survive_a_process_pool():
-    reference = Reference.of(pd.DataFrame({"x": [1.0], "c": ["a"]}), KINDS)
+    reference = Reference.fit(pd.DataFrame({"x": [1.0], "c": ["a"]}), KINDS)
     with pytest.raises(ValueError, match="read-only"):
         reference.profile.features["x"].slots[0] = 5
     assert pickle.loads(pickle.dumps(reference)) == reference  # noqa: S301  # multiprocessing does the same
@@ -250,4 +258,4 @@ def test_counts_cannot_be_changed_and_survive_a_process_pool():
 
 def test_counts_of_the_wrong_length_are_refused():
     with pytest.raises(ValueError, match="expected 2 slots"):
-        Counts(CategoryFrame(("a",)), np.zeros(5, np.int64))
+        FeatureCounts(CategoryEdges(("a",)), np.zeros(5, np.int64))

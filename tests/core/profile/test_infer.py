@@ -1,4 +1,4 @@
-"""Kinds told from values: the same column means the same, however the file spells it."""
+"""Inferred kinds: the same column has the same kind, however the file spells it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.core.profile.arrow_values import values_of
-from homeostat.core.profile.infer import MAX_CODES, MAX_LABELS, Look, family, infer_kind, runs_with_time
+from homeostat.core.profile.arrow_values import read_values
+from homeostat.core.profile.infer import (
+    MAX_CODES,
+    MAX_LABELS,
+    ColumnScan,
+    infer_kind,
+    is_index_like,
+    value_family,
+)
 
 RNG = np.random.default_rng(7)
 
 
-def look(*arrays) -> Look:
-    found = Look(hold=True)
+def scan(*arrays) -> ColumnScan:
+    found = ColumnScan(keep_numbers=True)
     for array in arrays:
         found.add(array if isinstance(array, pa.Array) else pa.array(array))
     return found
 
 
 def kind(*arrays):
-    return infer_kind(look(*arrays))
+    return infer_kind(scan(*arrays))
 
 
 WEEKDAYS = [1, 2, 3, 4, 5, 6, 7] * 20
@@ -44,7 +51,7 @@ SPELT = {
 
 @pytest.mark.parametrize("name", SPELT)
 def test_whole_numbers_with_few_values_are_the_same_labels_however_they_are_spelt(name):
-    found = look(SPELT[name])
+    found = scan(SPELT[name])
     assert infer_kind(found) == "category"
     assert found.labels() == {str(day): 20 for day in range(1, 8)}
 
@@ -60,8 +67,8 @@ def test_whole_numbers_with_few_values_are_the_same_labels_however_they_are_spel
     ],
     ids=["bool", "text", "other text", "int", "float with NaN"],
 )
-def test_truth_is_one_and_zero_in_every_spelling(array):
-    found = look(pa.concat_arrays([array, array]))
+def test_booleans_are_one_and_zero_in_every_spelling(array):
+    found = scan(pa.concat_arrays([array, array]))
     assert infer_kind(found) == "category"
     assert found.labels() == {"1": 18, "0": 18}
     assert (found.rows, found.missing) == (54, 18)
@@ -107,21 +114,21 @@ def test_booleans_are_a_category_however_few_rows_there_are():
         (["2026-01", "x", "y", "z"] * 3, "category"),
     ],
 )
-def test_the_rule(array, expected):
+def test_the_kind_follows_the_rule(array, expected):
     assert kind(array) == expected
 
 
-def test_a_few_words_in_a_column_of_numbers_are_ways_to_write_missing_many_are_text():
+def test_a_few_texts_in_a_column_of_numbers_are_missing_markers_and_many_make_it_text():
     numbers = [str(x) for x in RNG.normal(size=90)]
     assert kind(["?", "off"] * 3 + numbers) == "number"
     assert kind([f"word {i}" for i in range(6)] * 10 + numbers) == "id"
     assert kind(["?"] * 91 + numbers) == "category"
-    codes = look(["1", "2", "3"] * 30 + ["?"])
+    codes = scan(["1", "2", "3"] * 30 + ["?"])
     assert infer_kind(codes) == "category"
     assert codes.labels() == {"1": 30, "2": 30, "3": 30, "?": 1}
 
 
-def test_dates_are_seconds_whatever_they_are_written_as():
+def test_dates_are_seconds_in_every_format():
     day = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
     seconds = day.timestamp()
     for array in (
@@ -131,13 +138,13 @@ def test_dates_are_seconds_whatever_they_are_written_as():
         pa.array(["2026-03-01T12:00:00Z"]),
         pa.array(["2026-03-01 13:00+01:00"]),
     ):
-        found = look(array)
+        found = scan(array)
         assert infer_kind(found) == "datetime"
         assert found.all_numbers().tolist() == [seconds]
 
 
-def test_the_first_file_says_whether_the_day_or_the_month_comes_first():
-    current = Look(likely="%d/%m/%Y")
+def test_the_reference_decides_whether_the_day_or_the_month_comes_first():
+    current = ColumnScan(date_format_hint="%d/%m/%Y")
     assert current.add(pa.array(["01/02/2026"])).numbers.tolist() == [
         dt.datetime(2026, 2, 1, tzinfo=dt.UTC).timestamp()
     ]
@@ -154,36 +161,40 @@ def test_the_first_file_says_whether_the_day_or_the_month_comes_first():
     st.integers(1, 7),
 )
 @settings(max_examples=100, deadline=None)
-def test_every_row_is_a_number_a_word_or_missing_and_batches_make_no_difference(values, size):
+def test_every_row_is_a_number_a_text_or_missing_whatever_the_batches(values, size):
     rows = pa.array([None if value is None else str(value) for value in values], pa.string())
-    whole = look(rows)
-    parts = look(*(rows[at : at + size] for at in range(0, len(rows), size)))
+    whole = scan(rows)
+    parts = scan(*(rows[at : at + size] for at in range(0, len(rows), size)))
     for found in (whole, parts):
         assert found.rows == len(values)
-        assert found.missing + found.numbers + sum(found.words.values()) == found.rows
-    # what is a date is told from the first batch that has text, so only without dates is it the same
+        assert found.missing + found.numbers + sum(found.texts.values()) == found.rows
+    # the first batch with text decides about dates, so batches are equal only without dates
     if not whole.date_format and not parts.date_format:
-        assert (whole.labels(), whole.missing, whole.whole) == (parts.labels(), parts.missing, parts.whole)
+        assert (whole.labels(), whole.missing, whole.all_whole) == (
+            parts.labels(),
+            parts.missing,
+            parts.all_whole,
+        )
         assert infer_kind(whole) == infer_kind(parts)
 
 
-def test_labels_without_end_are_kept_within_bounds():
-    found = Look()
+def test_the_number_of_kept_labels_is_bounded():
+    found = ColumnScan()
     for batch in range(6):
         texts = [f"{batch}-{i}x" for i in range(MAX_LABELS // 2)]
         found.add(pa.array([*texts, *["often"] * 100]))
-    assert len(found.words) <= 2 * MAX_LABELS
-    assert found.words["often"] == 600
-    assert sum(found.words.values()) + found.spilt == found.rows
+    assert len(found.texts) <= 2 * MAX_LABELS
+    assert found.texts["often"] == 600
+    assert sum(found.texts.values()) + found.dropped == found.rows
     assert infer_kind(found) == "id"
 
 
 def minutes(start: int, n: int):
-    return look(pa.array(np.arange(start, start + n) * 60_000_000, pa.timestamp("us")))
+    return scan(pa.array(np.arange(start, start + n) * 60_000_000, pa.timestamp("us")))
 
 
 def days(first: int):
-    return look(pa.array(RNG.integers(first, first + 9, 99).astype(np.int32)).cast(pa.date32()))
+    return scan(pa.array(RNG.integers(first, first + 9, 99).astype(np.int32)).cast(pa.date32()))
 
 
 @pytest.mark.parametrize(
@@ -194,21 +205,21 @@ def days(first: int):
         (minutes(0, 100), minutes(0, 100), 0.0, True),
         (days(0), days(0), 0.0, False),
         (days(0), days(9), 1.0, True),
-        (look(np.arange(100)), look(np.arange(100, 200)), 1.0, True),
-        (look(np.arange(100)[::-1]), look(np.arange(100)[::-1]), 0.0, True),
-        (look(np.arange(100)), look(RNG.permutation(100)), 0.0, False),
-        (look(np.arange(5)), look(np.arange(5, 10)), 1.0, False),
-        (look(RNG.normal(size=99)), look(RNG.normal(9, 1, size=99)), 1.0, False),
-        (look(np.repeat(np.arange(50.5), 2)), look(np.repeat(np.arange(60.5, 99), 2)), 1.0, True),
-        (look(np.repeat(np.arange(50.5), 2)), look(np.repeat(np.arange(50.5), 2)), 0.0, False),
+        (scan(np.arange(100)), scan(np.arange(100, 200)), 1.0, True),
+        (scan(np.arange(100)[::-1]), scan(np.arange(100)[::-1]), 0.0, True),
+        (scan(np.arange(100)), scan(RNG.permutation(100)), 0.0, False),
+        (scan(np.arange(5)), scan(np.arange(5, 10)), 1.0, False),
+        (scan(RNG.normal(size=99)), scan(RNG.normal(9, 1, size=99)), 1.0, False),
+        (scan(np.repeat(np.arange(50.5), 2)), scan(np.repeat(np.arange(60.5, 99), 2)), 1.0, True),
+        (scan(np.repeat(np.arange(50.5), 2)), scan(np.repeat(np.arange(50.5), 2)), 0.0, False),
     ],
     ids=[
-        *("later", "half later", "the same span row by row", "dates in no order", "dates in no order, moved"),
-        *("ids", "falling ids", "shuffled", "too few to tell", "a measure that moved", "a meter", "sorted"),
+        *("later", "half later", "the same span row by row", "unordered dates", "unordered dates, moved"),
+        *("ids", "falling ids", "shuffled", "too few", "a measure that moved", "a meter", "sorted"),
     ],
 )
-def test_what_runs_with_time(reference, current, outside, expected):
-    assert runs_with_time(reference, current, outside) is expected
+def test_index_like_columns_are_recognised(reference, current, outside, expected):
+    assert is_index_like(reference, current, outside) is expected
 
 
 @pytest.mark.parametrize(
@@ -221,11 +232,11 @@ def test_what_runs_with_time(reference, current, outside, expected):
         ([None], ""),
     ],
 )
-def test_sorts_of_values(array, expected):
-    assert family(look(array)) == expected
+def test_value_families(array, expected):
+    assert value_family(scan(array)) == expected
 
 
 def test_infinities_and_huge_integers_stay_numbers():
-    values = values_of(pa.array(["inf", "-Infinity", "1e400", str(10**30), "nan"]))
+    values = read_values(pa.array(["inf", "-Infinity", "1e400", str(10**30), "nan"]))
     assert values.numbers.tolist() == [np.inf, -np.inf, np.inf, 1e30]
-    assert (values.words, values.missing) == ({}, 1)
+    assert (values.texts, values.missing) == ({}, 1)

@@ -1,31 +1,36 @@
-"""Profiles: integer counts on edges that the reference froze. The one currency of monitoring."""
+"""Profiles: integer counts on edges that are fitted once on the reference. All monitoring works on them."""
 
-from homeostat.core.profile.counting import count, count_arrow, count_column, count_table
-from homeostat.core.profile.edges import CategoryFrame, FeatureFrame, Frames, Kind, NumberFrame
-from homeostat.core.profile.fit_edges import freeze
-from homeostat.core.profile.histogram import Counts, Profile
-from homeostat.core.profile.outcomes import Outcomes
+from homeostat.core.profile.calibration import CalibrationCounts
+from homeostat.core.profile.counting import (
+    count_arrow_column,
+    count_arrow_table,
+    count_dataframe,
+    count_series,
+)
+from homeostat.core.profile.edges import CategoryEdges, FeatureEdges, FeatureKind, NumberEdges, ProfileEdges
+from homeostat.core.profile.fit_edges import fit_edges
+from homeostat.core.profile.histogram import FeatureCounts, Profile
 from homeostat.core.profile.parquet import count_parquet
 from homeostat.core.profile.reference import Reference
-from homeostat.core.profile.season import Season, SeasonKind, tally
+from homeostat.core.profile.season import Season, SeasonKind, slot_totals
 
 __all__ = [
-    "CategoryFrame",
-    "Counts",
-    "FeatureFrame",
-    "Frames",
-    "Kind",
-    "NumberFrame",
-    "Outcomes",
+    "CalibrationCounts",
+    "CategoryEdges",
+    "FeatureCounts",
+    "FeatureEdges",
+    "FeatureKind",
+    "NumberEdges",
     "Profile",
+    "ProfileEdges",
     "Reference",
     "Season",
     "SeasonKind",
-    "count",
-    "count_arrow",
-    "count_column",
+    "count_arrow_column",
+    "count_arrow_table",
+    "count_dataframe",
     "count_parquet",
-    "count_table",
-    "freeze",
-    "tally",
+    "count_series",
+    "fit_edges",
+    "slot_totals",
 ]

@@ -1,4 +1,4 @@
-"""Arrow columns as numbers or as labels, where Arrow has them ready; pandas reads the others."""
+"""Read Arrow columns as numbers or as labels without pandas, where Arrow's types allow it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from homeostat.core.profile.coerce import Floats, Ints, label_of
 
 
 def arrow_of(column: pd.Series) -> pa.ChunkedArray | pa.Array | None:
-    """The Arrow array that a column of text lies in, None where it lies in something else."""
+    """Return the Arrow array that backs a column of text, None when something else backs it."""
     if isinstance(column.dtype, pd.StringDtype) and column.dtype.storage == "pyarrow":
         return column.array.__arrow_array__()
     return None
 
 
 def arrow_numbers(kind: pa.DataType, chunks: Iterable[pa.Array]) -> Iterator[Floats] | None:
-    """The numbers chunk by chunk, NaN where there is none; None when the column's type has no numbers.
+    """Return the numbers chunk by chunk, NaN for missing; None when the column's type is not numeric.
 
-    The counterpart of :func:`homeostat.core.profile.coerce.as_numbers`, which takes what this leaves.
+    :func:`homeostat.core.profile.coerce.as_numbers` is the counterpart for the other types.
     """
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
         return None
@@ -30,22 +30,22 @@ def arrow_numbers(kind: pa.DataType, chunks: Iterable[pa.Array]) -> Iterator[Flo
 
 def _floats(chunk: pa.Array) -> Floats:
     if not pa.types.is_float64(chunk.type):
-        chunk = chunk.cast(pa.float64(), safe=False)  # as NumPy does: to the nearest, beyond 2**53
+        chunk = chunk.cast(pa.float64(), safe=False)  # rounds to the nearest beyond 2**53, as NumPy does
     return np.asarray(chunk.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def arrow_labels(array: pa.ChunkedArray | pa.Array) -> tuple[Ints, list[str], int] | None:
-    """Distinct labels with their counts, and missing rows; None when the column's type is not known here.
+    """Return labels with their counts, and the missing rows; None for other types of columns.
 
-    The counterpart of :func:`homeostat.core.profile.coerce.as_labels`, which takes what this leaves. A
-    label may be there more than once; a dictionary's labels are spelt once, however many rows it has.
+    :func:`homeostat.core.profile.coerce.as_labels` is the counterpart for the other types. A label may
+    appear more than once; a dictionary's labels are converted once, however many rows it has.
     """
     kind = array.type
     if pa.types.is_dictionary(kind) and _plain(kind.value_type):
         found = [_of_codes(chunk) for chunk in chunks_of(array)]
     elif _plain(kind):
-        tally = array.value_counts()
-        found = [(tally.field("values"), tally.field("counts").to_numpy())]
+        value_counts = array.value_counts()
+        found = [(value_counts.field("values"), value_counts.field("counts").to_numpy())]
     else:
         return None
     per_label: list[int] = []
@@ -68,7 +68,7 @@ def _plain(kind: pa.DataType) -> bool:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds text."""
+    """Return whether a column of this type holds text."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
@@ -82,5 +82,5 @@ def _of_codes(chunk: pa.DictionaryArray) -> tuple[pa.Array, Ints]:
 
 
 def chunks_of(array: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
-    """The arrays that a column consists of."""
+    """Return the arrays that a column consists of."""
     return list(array.chunks) if isinstance(array, pa.ChunkedArray) else [array]

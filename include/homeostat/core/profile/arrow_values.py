@@ -1,4 +1,4 @@
-"""Any Arrow array as numbers and words: the same whether a file kept 1, 1.0, true or "1"."""
+"""Read any Arrow array as numbers and texts: the result is the same for 1, 1.0, true and "1"."""
 
 from __future__ import annotations
 
@@ -13,83 +13,82 @@ import pyarrow.compute as pc
 
 from homeostat.core.profile.coerce import Floats, Ints, label_of
 
-#: Text that says that a value is missing, as CSV writers spell it.
-NOTHING = frozenset(
+#: Texts that mean a missing value, as CSV writers spell it.
+MISSING_TEXTS = frozenset(
     [
         *("", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "nan", "NaN", "-nan", "-NaN", "NaT"),
         *("null", "NULL", "None"),
     ]
 )
-#: Ways to write a date, the first that fits every value of the sample is taken.
+#: Formats of dates; the first that fits the sample is taken.
 DATE_FORMATS = (
     "ISO8601",
     *(f"{day}{time}" for day in ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y") for time in ("", " %H:%M", " %H:%M:%S")),
 )
-_TRUTH = {"true": 1.0, "false": 0.0}
-_CODE = r"^[+-]?0[0-9]"  # 007 is a name, not a seven
+_BOOLEANS = {"true": 1.0, "false": 0.0}
+_LEADING_ZERO = r"^[+-]?0[0-9]"  # 007 is a code, not a seven
 _SAMPLE = 200
-_MOST = 0.9  # of a sample; the others may be ways to write "missing"
+_MIN_DATES = 0.9  # share of the sample; the others may be markers of missing values
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
-    """What stands in an array.
+class ArrowValues:
+    """The values of an array.
 
-    ``numbers`` in their order (dates as seconds since 1970 when ``dates``), ``words`` with their rows,
-    rows without a value, and rows that hold a container, whose type is ``opaque``.
+    ``numbers`` in their order (dates as seconds since 1970 when ``dates``), ``texts`` with their rows,
+    the rows without a value, and for containers the name of their type in ``opaque``.
     """
 
     numbers: Floats
-    words: dict[str, int]
+    texts: dict[str, int]
     missing: int
     dates: bool = False
     opaque: str = ""
 
 
-def values_of(array: pa.Array, date_format: str = "") -> Values:
+def read_values(array: pa.Array, date_format: str = "") -> ArrowValues:
     """Read an array.
 
     Numbers, decimals and durations are numbers, booleans are 1 and 0, dates and instants are seconds
-    since 1970. Text is a number where it reads as one, unless it has a leading zero; ``true`` and
-    ``false`` are 1 and 0 in any case; with a ``date_format`` it is dates instead. NaN and the words of
-    :data:`NOTHING` are missing.
+    since 1970. Text that reads as a number is a number, unless it has a leading zero; ``true`` and
+    ``false`` in any case are 1 and 0; with a ``date_format`` text is dates instead. NaN and
+    :data:`MISSING_TEXTS` are missing.
     """
     kind = array.type
     if pa.types.is_dictionary(kind):
         array, kind = array.dictionary_decode(), kind.value_type
-    if is_text(kind):
-        return _dates(array, date_format) if date_format else _text(array)
+    if _is_text(kind):
+        return _read_dates(array, date_format) if date_format else _read_text(array)
     if _is_number(kind):
         as_floats = array if pa.types.is_float64(kind) else array.cast(pa.float64(), safe=False)
-        return _numbers(as_floats, len(array))
+        return _read_numbers(as_floats, len(array))
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        return _calendar(array)
+        return _read_timestamps(array)
     if pa.types.is_time(kind) or pa.types.is_duration(kind):
-        return _clock(array)
-    return Values(np.empty(0), {}, array.null_count, opaque="" if pa.types.is_null(kind) else str(kind))
+        return _read_durations(array)
+    return ArrowValues(np.empty(0), {}, array.null_count, opaque="" if pa.types.is_null(kind) else str(kind))
 
 
-def is_text(kind: pa.DataType) -> bool:
-    """Whether this is any of Arrow's types for text."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+def detect_date_format(texts: Iterable[str], first: str = "") -> str:
+    """Return the format of dates that fits a sample of these texts, empty when none fits.
 
-
-def date_format_of(words: Iterable[str], first: str = "") -> str:
-    """The way in which a sample of these words is written as dates; empty when they are not.
-
-    ``first`` is tried before the others: what 1/2/2026 means, only the other file may tell.
+    ``first`` is tried before the others: what 1/2/2026 means, only the other table may show.
     """
-    sample = pd.Series([word for word, _ in zip(words, range(_SAMPLE), strict=False)], dtype="str")
+    sample = pd.Series([text for text, _ in zip(texts, range(_SAMPLE), strict=False)], dtype="str")
     if not len(sample):
         return ""
-    styles = (first, *DATE_FORMATS) if first else DATE_FORMATS
-    return next((style for style in styles if _instants(sample, style).notna().mean() >= _MOST), "")
+    formats = (first, *DATE_FORMATS) if first else DATE_FORMATS
+    return next((each for each in formats if _parse_dates(sample, each).notna().mean() >= _MIN_DATES), "")
 
 
-def _instants(words: pd.Series, style: str) -> pd.Series:
+def _parse_dates(texts: pd.Series, date_format: str) -> pd.Series:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about zones of a kind that ISO 8601 does not know
-        return pd.to_datetime(words, format=style, errors="coerce", utc=True)
+        warnings.simplefilter("ignore")  # about time zones that ISO 8601 does not know
+        return pd.to_datetime(texts, format=date_format, errors="coerce", utc=True)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -97,74 +96,76 @@ def _is_number(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _numbers(floats: pa.Array, rows: int) -> Values:
+def _read_numbers(floats: pa.Array, rows: int) -> ArrowValues:
     numbers = (floats.drop_null() if floats.null_count else floats).to_numpy(zero_copy_only=False)
-    absent = np.isnan(numbers)
-    numbers = numbers[~absent] if absent.any() else numbers
-    return Values(numbers, {}, rows - numbers.size)
+    missing = np.isnan(numbers)
+    numbers = numbers[~missing] if missing.any() else numbers
+    return ArrowValues(numbers, {}, rows - numbers.size)
 
 
-def _calendar(array: pa.Array) -> Values:
+def _read_timestamps(array: pa.Array) -> ArrowValues:
     micros = array.cast(pa.timestamp("us", getattr(array.type, "tz", None)), safe=False).drop_null()
-    return Values(micros.cast(pa.int64()).to_numpy() / 1e6, {}, array.null_count, dates=True)
+    return ArrowValues(micros.cast(pa.int64()).to_numpy() / 1e6, {}, array.null_count, dates=True)
 
 
-def _clock(array: pa.Array) -> Values:
+def _read_durations(array: pa.Array) -> ArrowValues:
     unit = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[array.type.unit]
-    whole = pa.int32() if array.type.bit_width == 32 else pa.int64()
-    return Values(array.drop_null().cast(whole).to_numpy() / unit, {}, array.null_count)
+    integer = pa.int32() if array.type.bit_width == 32 else pa.int64()
+    return ArrowValues(array.drop_null().cast(integer).to_numpy() / unit, {}, array.null_count)
 
 
-def _text(array: pa.Array) -> Values:
+def _read_text(array: pa.Array) -> ArrowValues:
     try:
-        array[:_SAMPLE].cast(pa.float64())  # all at once is quick only where it works
-        quick = _numbers(array.cast(pa.float64()), len(array))
+        array[:_SAMPLE].cast(pa.float64())  # fails early: casting everything pays only when it succeeds
+        values = _read_numbers(array.cast(pa.float64()), len(array))
     except pa.ArrowInvalid:
-        return _distinct_text(array)
-    whole = bool((quick.numbers == np.floor(quick.numbers)).all())
-    if whole and pc.any(pc.match_substring_regex(array, _CODE)).as_py():
-        return _distinct_text(array)
-    return quick
+        return _read_distinct_text(array)
+    whole = bool((values.numbers == np.floor(values.numbers)).all())
+    if whole and pc.any(pc.match_substring_regex(array, _LEADING_ZERO)).as_py():
+        return _read_distinct_text(array)
+    return values
 
 
-def _distinct_text(array: pa.Array) -> Values:
-    """Each distinct text is looked at once; the order of the numbers is that of the rows."""
-    codes, rows_of, texts = _encoded(array)
-    column = pd.Series(texts, dtype="str")
+def _read_distinct_text(array: pa.Array) -> ArrowValues:
+    """Parse each distinct text once; the numbers keep the order of the rows."""
+    codes, rows_of, distinct = _encoded(array)
+    column = pd.Series(distinct, dtype="str")
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-    numbers[column.str.match(_CODE).to_numpy(dtype=bool)] = np.nan
+    numbers[column.str.match(_LEADING_ZERO).to_numpy(dtype=bool)] = np.nan
     for at in np.flatnonzero(np.isnan(numbers)):
-        numbers[at] = _TRUTH.get(texts[at].casefold(), np.nan)
-    return _told_apart(array, codes, rows_of, texts, numbers)
+        numbers[at] = _BOOLEANS.get(distinct[at].casefold(), np.nan)
+    return _split_texts(array, codes, rows_of, distinct, numbers)
 
 
-def _dates(array: pa.Array, style: str) -> Values:
-    codes, rows_of, texts = _encoded(array)
-    instants = _instants(pd.Series(texts, dtype="str"), style)
-    there = instants.notna().to_numpy(dtype=bool)
-    seconds = np.full(len(texts), np.nan)
-    naive = instants[there].dt.tz_localize(None).to_numpy().astype("M8[us]")
-    seconds[there] = naive.astype(np.int64) / 1e6
-    return replace(_told_apart(array, codes, rows_of, texts, seconds), dates=True)
+def _read_dates(array: pa.Array, date_format: str) -> ArrowValues:
+    codes, rows_of, distinct = _encoded(array)
+    instants = _parse_dates(pd.Series(distinct, dtype="str"), date_format)
+    parsed = instants.notna().to_numpy(dtype=bool)
+    seconds = np.full(len(distinct), np.nan)
+    naive = instants[parsed].dt.tz_localize(None).to_numpy().astype("M8[us]")
+    seconds[parsed] = naive.astype(np.int64) / 1e6
+    return replace(_split_texts(array, codes, rows_of, distinct, seconds), dates=True)
 
 
-def _told_apart(array: pa.Array, codes: Ints, rows_of: Ints, texts: list[str], numbers: Floats) -> Values:
-    """Put a text that has no number among the words, or among what is missing."""
-    words: dict[str, int] = {}
+def _split_texts(
+    array: pa.Array, codes: Ints, rows_of: Ints, distinct: list[str], numbers: Floats
+) -> ArrowValues:
+    """Count each text without a number among the texts, or as missing."""
+    texts: dict[str, int] = {}
     missing = array.null_count
     for at in np.flatnonzero(np.isnan(numbers)).tolist():
-        label = None if texts[at].strip() in NOTHING else label_of(texts[at])
+        label = None if distinct[at].strip() in MISSING_TEXTS else label_of(distinct[at])
         if label is None:
             missing += int(rows_of[at])
         else:
-            words[label] = words.get(label, 0) + int(rows_of[at])
+            texts[label] = texts.get(label, 0) + int(rows_of[at])
     found = numbers[codes]
-    return Values(found[~np.isnan(found)], words, missing)
+    return ArrowValues(found[~np.isnan(found)], texts, missing)
 
 
 def _encoded(array: pa.Array) -> tuple[Ints, Ints, list[str]]:
-    """The code of each row that has a text, the rows of each code, and the distinct texts."""
+    """Return the code of each row that has a text, the rows of each code, and the distinct texts."""
     encoded = array.drop_null().dictionary_encode()
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    texts = encoded.dictionary.to_pylist()
-    return codes, np.bincount(codes, minlength=len(texts)), texts
+    distinct = encoded.dictionary.to_pylist()
+    return codes, np.bincount(codes, minlength=len(distinct)), distinct

@@ -1,4 +1,4 @@
-"""Values into the slots of a frame: where each row of a profile goes."""
+"""Count a feature's values in the slots of its edges."""
 
 from __future__ import annotations
 
@@ -7,100 +7,102 @@ from collections.abc import Iterable
 import numpy as np
 
 from homeostat.core.profile.coerce import Floats, Ints, hash_of
-from homeostat.core.profile.edges import CategoryFrame, NumberFrame
-from homeostat.core.profile.histogram import Counts
+from homeostat.core.profile.edges import CategoryEdges, NumberEdges
+from homeostat.core.profile.histogram import FeatureCounts
 
-#: So many numbers are sorted at a time: half a megabyte, which stays in a core's own cache.
+#: Numbers sorted at a time: half a megabyte, which fits a core's own cache.
 CHUNK = 65_536
-# Below this many numbers there is nothing to gain from sorting them coarsely first.
-_WORTH_IT = 4096
-# With more edges in doubt than this, or a larger share of the numbers, sorting exactly costs less.
-_FEW, _SMALL = 8, 0.001
+# Below this many numbers, sorting as float32 first saves nothing.
+_MIN_FLOAT32 = 4096
+# With more ambiguous cut points than this, or a larger share of ambiguous numbers, an exact sort costs less.
+_MAX_AMBIGUOUS, _MAX_AMBIGUOUS_SHARE = 8, 0.001
 
-#: Of each edge and of NaN, how many numbers lie below; of each edge, how many lie below or on it.
+#: For each cut point and NaN, how many numbers lie below; for each cut point, how many lie below or on it.
 Ranks = tuple[Ints, Ints]
 
 
-def place_numbers(frame: NumberFrame, pieces: Iterable[Floats], *, strangers: int = 0) -> Counts:
-    """Count numbers around the frame's edges.
+def bin_numbers(edges: NumberEdges, pieces: Iterable[Floats], *, not_numbers: int = 0) -> FeatureCounts:
+    """Count numbers in the slots of these edges.
 
-    Sorted numbers need no search of their own: between which ranks an edge lies says how many are
+    The numbers are sorted, and each cut point is searched among them: its ranks tell how many numbers are
     below it and how many equal it. NumPy sorts with vector instructions (AVX-512, AVX2, NEON), several
-    times faster than it finds each number's place among the edges, and the counts are the same for
-    any float: minus zero equals zero, infinities lie outside every finite edge, NaN sorts last.
+    times faster than it searches each number among the cut points. The counts are right for every float:
+    minus zero equals zero, infinities lie outside every finite cut point, NaN sorts last.
 
     Parameters
     ----------
     pieces
-        One column's numbers, in one or more float arrays; NaN is missing. They are left as they are.
-    strangers
-        Rows of the column that hold no number, counted as unseen.
+        One column's numbers, in one or more float arrays; NaN is missing. The arrays are not changed.
+    not_numbers
+        Rows of the column with a value that is not a number; they count as unseen.
     """
-    edges = np.asarray(frame.edges, dtype=np.float64)
-    below, upto = np.zeros(edges.size + 1, dtype=np.int64), np.zeros(edges.size, dtype=np.int64)
-    rows, coarse = 0, True
+    cuts = np.asarray(edges.cut_points, dtype=np.float64)
+    below, upto = np.zeros(cuts.size + 1, dtype=np.int64), np.zeros(cuts.size, dtype=np.int64)
+    rows, try_float32 = 0, True
     for piece in pieces:
         rows += piece.size
         for start in range(0, piece.size, CHUNK):
             part = piece[start : start + CHUNK]
-            ranks = _coarsely(part, edges) if coarse and part.size >= _WORTH_IT else None
+            ranks = _ranks_by_float32(part, cuts) if try_float32 and part.size >= _MIN_FLOAT32 else None
             if ranks is None:
-                coarse = part.size < _WORTH_IT  # a column of ties in one chunk has them in the next
-                ranks = _exactly(part, edges)
+                try_float32 = part.size < _MIN_FLOAT32  # a column of ties in one chunk has them in the next
+                ranks = _ranks(part, cuts)
             below += ranks[0]
             upto += ranks[1]
-    slots = np.zeros(frame.size + 1, dtype=np.int64)
+    slots = np.zeros(edges.size + 1, dtype=np.int64)
     slots[1::2], slots[2::2] = below, upto
-    return Counts(frame, np.diff(slots), rows - int(below[-1]), strangers)
+    return FeatureCounts(edges, np.diff(slots), rows - int(below[-1]), not_numbers)
 
 
-def _exactly(part: Floats, edges: Floats) -> Ranks:
+def _ranks(part: Floats, cuts: Floats) -> Ranks:
     ordered = np.sort(part)
-    below = np.searchsorted(ordered, np.append(edges, np.nan), side="left")
-    return below, np.searchsorted(ordered, edges, side="right")
+    below = np.searchsorted(ordered, np.append(cuts, np.nan), side="left")
+    return below, np.searchsorted(ordered, cuts, side="right")
 
 
-def _coarsely(part: Floats, edges: Floats) -> Ranks | None:
-    """The same ranks from sorting half as many bytes, None where that does not save anything.
+def _ranks_by_float32(part: Floats, cuts: Floats) -> Ranks | None:
+    """Return the same ranks from sorting half as many bytes, or None where that saves nothing.
 
-    Rounding to float32 keeps the order: what is below an edge after rounding was below it before. In
-    doubt is only what rounds to the very float32 that an edge rounds to, and that is looked at again.
+    Rounding to float32 keeps the order: what is below a cut point after rounding was below it before.
+    Ambiguous are only the numbers that round to the same float32 as a cut point; those are compared again.
     """
     with np.errstate(all="ignore"):  # beyond float32 is infinite or zero, and still on its own side
-        near, near_edges = part.astype(np.float32), edges.astype(np.float32)
+        near, near_cuts = part.astype(np.float32), cuts.astype(np.float32)
     ordered = np.sort(near)
-    below = np.searchsorted(ordered, np.append(near_edges, np.float32(np.nan)), side="left")
-    upto = np.searchsorted(ordered, near_edges, side="right")
-    doubtful = np.flatnonzero(upto > below[:-1])
-    if doubtful.size > _FEW or (upto - below[:-1]).sum() > _SMALL * part.size:
+    below = np.searchsorted(ordered, np.append(near_cuts, np.float32(np.nan)), side="left")
+    upto = np.searchsorted(ordered, near_cuts, side="right")
+    ambiguous = np.flatnonzero(upto > below[:-1])
+    if ambiguous.size > _MAX_AMBIGUOUS or (upto - below[:-1]).sum() > _MAX_AMBIGUOUS_SHARE * part.size:
         return None
-    for at in doubtful:
-        group = part[near == near_edges[at]]
-        upto[at] = below[at] + np.count_nonzero(group <= edges[at])
-        below[at] += np.count_nonzero(group < edges[at])
+    for at in ambiguous:
+        group = part[near == near_cuts[at]]
+        upto[at] = below[at] + np.count_nonzero(group <= cuts[at])
+        below[at] += np.count_nonzero(group < cuts[at])
     return below, upto
 
 
-def place_labels(frame: CategoryFrame, per_label: Ints, labels: Iterable[str], *, missing: int) -> Counts:
-    """Count labels in their own slots, in the rest, or as never seen.
+def bin_labels(
+    edges: CategoryEdges, per_label: Ints, labels: Iterable[str], *, missing: int
+) -> FeatureCounts:
+    """Count labels in their own slots, in the rest, or as unseen.
 
     Parameters
     ----------
     per_label, labels
-        ``per_label[i]`` rows hold ``labels[i]``, spelt as the frame's labels are.
+        ``per_label[i]`` rows hold ``labels[i]``, spelt as the labels of the edges are.
     missing
         Rows without a label.
     """
-    slot_of = {label: slot for slot, label in enumerate(frame.labels)}
-    rare = frozenset(frame.rest)
-    values = np.zeros(frame.size, dtype=np.int64)
+    slot_of = {label: slot for slot, label in enumerate(edges.labels)}
+    rare = frozenset(edges.rest)
+    slots = np.zeros(edges.size, dtype=np.int64)
     unseen = 0
     for label, rows in zip(labels, per_label.tolist(), strict=True):
         slot = slot_of.get(label)
         if slot is not None:
-            values[slot] += rows
-        elif frame.open or (rare and hash_of(label) in rare):
-            values[-1] += rows
+            slots[slot] += rows
+        elif edges.open or (rare and hash_of(label) in rare):
+            slots[-1] += rows
         else:
             unseen += rows
-    return Counts(frame, values, missing, unseen)
+    return FeatureCounts(edges, slots, missing, unseen)

@@ -1,7 +1,7 @@
-"""Profiles as bytes: a versioned header and a compressed body. Nothing in them can run.
+"""Profiles as bytes: a versioned header and a compressed body. The bytes hold no code.
 
-Format 1 is JSON. Format 2 is one line of JSON and then integers, for what is read more often than
-anything else: a profile's counts, tenfold faster than as JSON.
+Format 1 is JSON. Format 2 is one line of JSON and then integers: counts of profiles are read most often,
+and this format reads ten times faster than JSON.
 """
 
 from __future__ import annotations
@@ -20,36 +20,38 @@ from homeostat.core.profile.coerce import Ints
 MAX_BYTES = 64 * 1024 * 1024  # unpacked; a thousand features need about eight
 _MAGIC = b"homeostat-profile"
 _JSON, _COUNTS = "1", "2"
-#: Bytes a count, and how they are read: the narrowest that holds the largest.
+#: The kind of stored edges, as release 0.1 wrote it.
+EDGES = "frames"
+#: Bytes per count, and their type: the narrowest that holds the largest count.
 _WIDTHS = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
 
 
 def canonical(body: Any) -> bytes:
-    """The one way to write a body, so that equal contents have equal digests."""
+    """Return a body in its canonical form: equal contents have equal bytes and digests."""
     return json.dumps(
         body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
     ).encode()
 
 
 def digest(body: Any) -> str:
-    """SHA-256 of the canonical form, in hex; compression does not enter into it."""
+    """Return the SHA-256 of the canonical form, in hex; it does not depend on the compression."""
     return hashlib.sha256(canonical(body)).hexdigest()
 
 
 def pack(kind: str, body: Any) -> bytes:
-    """Header (``homeostat-profile 1 KIND``) and the compressed body."""
+    """Return the header (``homeostat-profile 1 KIND``) and the compressed body."""
     return _header(kind, _JSON) + zlib.compress(canonical(body), 6)
 
 
 def pack_counts(kind: str, head: Mapping[str, Any], counts: Ints) -> bytes:
-    """Header (``homeostat-profile 2 KIND``), and compressed: ``head`` on a line, then the counts.
+    """Return the header (``homeostat-profile 2 KIND``), and compressed: ``head`` on a line, then the counts.
 
     Parameters
     ----------
     head
-        Plain JSON; its key ``width`` is taken.
+        Plain JSON; the key ``width`` is reserved.
     counts
-        From 0 up, shape (n,). They are written byte by byte: all lowest bytes first, which compresses best.
+        Not negative, shape (n,). Written in byte planes, all lowest bytes first, which compresses best.
     """
     largest = int(counts.max(initial=0))
     width = next(width for width in _WIDTHS if width == 8 or largest < 256**width)
@@ -64,15 +66,15 @@ def unpack(kind: str, data: bytes) -> dict[str, Any]:
     Raises
     ------
     DataError
-        Other bytes, another kind, a format from a newer release, damaged, or larger unpacked than
-        any profile is.
+        Other bytes, another kind, a format of a newer release, damaged bytes, or more than ``MAX_BYTES``
+        unpacked.
     """
     version_of(kind, data, known=(_JSON,))
     return _parse(kind, _inflate(kind, data))
 
 
 def unpack_counts(kind: str, data: bytes) -> tuple[dict[str, Any], Ints]:
-    """Read what :func:`pack_counts` wrote: the head and the counts; DataError as :func:`unpack`."""
+    """Return the head and the counts that :func:`pack_counts` wrote; DataError as :func:`unpack`."""
     version_of(kind, data, known=(_COUNTS,))
     line, _, body = _inflate(kind, data).partition(b"\n")
     head = _parse(kind, line)
@@ -85,7 +87,7 @@ def unpack_counts(kind: str, data: bytes) -> tuple[dict[str, Any], Ints]:
 
 
 def version_of(kind: str, data: bytes, *, known: Sequence[str] = (_JSON, _COUNTS)) -> str:
-    """The format of these bytes; DataError unless it is a known one, of this kind."""
+    """Return the format of these bytes; DataError unless it is a known one, of this kind."""
     words = data[:128].partition(b"\n")[0].split(b" ")
     if len(words) != 3 or words[0] != _MAGIC:
         msg = f"these bytes are not a homeostat {kind}: they do not begin with {_MAGIC.decode()!r}"
@@ -111,7 +113,7 @@ def _inflate(kind: str, data: bytes) -> bytes:
     except zlib.error as error:
         raise _damaged(kind, error) from None
     if reader.unconsumed_tail:
-        msg = f"{kind} is larger than {MAX_BYTES // 2**20} MB unpacked, which no profile is"
+        msg = f"{kind} is larger than {MAX_BYTES // 2**20} MB unpacked: this is not a profile of Homeostat"
         raise DataError(msg)
     if not reader.eof:
         raise _cut_short(kind)
@@ -129,8 +131,8 @@ def _parse(kind: str, text: bytes) -> dict[str, Any]:
 
 
 def _damaged(kind: str, error: object) -> DataError:
-    return DataError(f"{kind} is damaged ({error}): take it from the store again, or make it anew")
+    return DataError(f"{kind} is damaged ({error}): copy it from the store again, or create it again")
 
 
 def _cut_short(kind: str) -> DataError:
-    return DataError(f"{kind} is cut short: take it from the store again, or make it anew")
+    return DataError(f"{kind} is truncated: copy it from the store again, or create it again")

@@ -1,4 +1,4 @@
-"""Any column as numbers or as labels, with what is missing and what is neither told apart."""
+"""Read any pandas column as numbers or as labels; missing values and values of neither kind are separate."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Ints = npt.NDArray[np.int64]
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 
-#: A label is cut to this many UTF-8 bytes (and a digest), so that no value makes a profile large.
+#: A label is cut to this many UTF-8 bytes (digest included), which bounds the size of a profile.
 MAX_LABEL_BYTES = 40
 
 
 def as_numbers(column: pd.Series) -> tuple[Floats, int]:
-    """The column's numbers, and how many values are there but are no numbers.
+    """Return the column's numbers, and how many of its values are not numbers.
 
     Returns
     -------
     numbers
-        float64, NaN where a value is missing; values that are no numbers are left out, so that
-        they are not taken for missing ones. Booleans are 0 and 1, infinities stay. Instants are
-        seconds since 1970 in UTC, where naive ones are taken to be; durations and times of day are seconds.
+        float64, NaN where a value is missing; values that are not numbers are left out, because NaN would
+        count them as missing. Booleans are 0 and 1, infinities stay. Instants are seconds since 1970 in
+        UTC (naive ones are taken as UTC); durations and times of day are seconds.
     not_numbers
-        How many were left out: text that does not parse, containers, complex numbers.
+        How many values were left out: text that does not parse, containers, complex numbers.
     """
     kind = getattr(column.dtype, "kind", "O")
     if isinstance(column.dtype, np.dtype | pd.DatetimeTZDtype) and kind in "Mm":
@@ -43,13 +43,13 @@ def as_numbers(column: pd.Series) -> tuple[Floats, int]:
         if isinstance(column.dtype, np.dtype):
             return column.to_numpy().astype(np.float64, copy=False), 0
         return column.to_numpy(dtype=np.float64, na_value=np.nan), 0
-    there = column.notna().to_numpy(dtype=bool)
+    present = column.notna().to_numpy(dtype=bool)
     numbers = _parse(column)
-    strangers = np.isnan(numbers) & there
-    if strangers.any() and not isinstance(column.dtype, pd.StringDtype) and kind != "U":
-        numbers[strangers] = [_instant(value) for value in column[strangers]]
-        strangers = np.isnan(numbers) & there
-    return numbers[~strangers], int(strangers.sum())
+    unparsed = np.isnan(numbers) & present
+    if unparsed.any() and not isinstance(column.dtype, pd.StringDtype) and kind != "U":
+        numbers[unparsed] = [_instant(value) for value in column[unparsed]]
+        unparsed = np.isnan(numbers) & present
+    return numbers[~unparsed], int(unparsed.sum())
 
 
 def _seconds(column: pd.Series) -> Floats:
@@ -87,7 +87,7 @@ def _number(value: Any) -> float:
 
 
 def _instant(value: Any) -> float:
-    """A date, instant, duration or time of day in seconds, as :func:`_seconds` has columns of them."""
+    """Return a date, instant, duration or time of day in seconds, as :func:`_seconds` does for columns."""
     if isinstance(value, np.datetime64 | np.timedelta64):
         return float(value.astype(f"{value.dtype.kind}8[us]").astype(np.int64)) / 1e6
     if isinstance(value, dt.datetime):  # a pandas Timestamp is one
@@ -102,7 +102,7 @@ def _instant(value: Any) -> float:
 
 
 def as_labels(column: pd.Series) -> tuple[Ints, list[str], int]:
-    """The column's distinct labels with their counts, in order of appearance.
+    """Return the column's distinct labels with their counts, in order of appearance.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def as_labels(column: pd.Series) -> tuple[Ints, list[str], int]:
 
 
 def label_of(value: Any) -> str | None:
-    """A category as text, None when it is missing; long ones keep their beginning and a digest."""
+    """Return a category as text, None when it is missing; long text keeps its beginning and a digest."""
     try:
         text = label_text(value)
     except OverflowError:  # an integer beyond float64
@@ -137,10 +137,10 @@ def label_of(value: Any) -> str | None:
     raw = text.encode("utf-8", "backslashreplace")
     if len(raw) <= MAX_LABEL_BYTES:
         return raw.decode()
-    mark = hashlib.blake2b(raw, digest_size=6).hexdigest()
-    return raw[: MAX_LABEL_BYTES - 15].decode(errors="ignore") + "…" + mark
+    suffix = hashlib.blake2b(raw, digest_size=6).hexdigest()
+    return raw[: MAX_LABEL_BYTES - 15].decode(errors="ignore") + "…" + suffix
 
 
 def hash_of(label: str) -> int:
-    """32 bits that stand for a label: stable between processes, releases and machines."""
+    """Return a 32-bit hash of a label: stable between processes, releases and machines."""
     return int.from_bytes(hashlib.blake2b(label.encode(), digest_size=4).digest(), "big")

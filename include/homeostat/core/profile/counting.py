@@ -1,4 +1,4 @@
-"""Rows into a profile: one pass, vectorised, at a cost that depends on these rows alone."""
+"""Count rows into a profile: one vectorised pass, at a cost that depends on these rows alone."""
 
 from __future__ import annotations
 
@@ -9,99 +9,101 @@ import pandas as pd
 import pyarrow as pa
 
 from homeostat.core.profile.arrow import arrow_labels, arrow_numbers, arrow_of, chunks_of
-from homeostat.core.profile.binning import place_labels, place_numbers
+from homeostat.core.profile.binning import bin_labels, bin_numbers
 from homeostat.core.profile.coerce import as_labels, as_numbers
-from homeostat.core.profile.edges import CategoryFrame, FeatureFrame, Frames, NumberFrame
+from homeostat.core.profile.edges import CategoryEdges, FeatureEdges, NumberEdges, ProfileEdges
 from homeostat.core.profile.fit_edges import column_of
-from homeostat.core.profile.histogram import Counts, Profile
-from homeostat.core.profile.parallel import spread
+from homeostat.core.profile.histogram import FeatureCounts, Profile
+from homeostat.core.profile.parallel import run_parallel
 
 Column = TypeVar("Column")
 
 
-def count(frames: Frames, frame: pd.DataFrame, *, threads: int | None = None) -> Profile:
-    """Count rows on frozen edges.
+def count_dataframe(edges: ProfileEdges, frame: pd.DataFrame, *, threads: int | None = None) -> Profile:
+    """Count rows on fitted edges.
 
     Parameters
     ----------
-    frames
-        From :func:`~homeostat.core.profile.fit_edges.freeze`.
+    edges
+        From :func:`~homeostat.core.profile.fit_edges.fit_edges`.
     frame
-        Any rows; columns that the frames do not name are passed over, and one that is not there is
-        counted as missing throughout.
+        Any rows. Columns without edges are ignored; a column that the frame lacks counts as missing in
+        every row.
     threads
-        How many may count at once; see :func:`~homeostat.core.profile.parallel.spread` for what None takes.
+        Upper limit of threads; None as in :func:`~homeostat.core.profile.parallel.run_parallel`.
 
     Raises
     ------
     ValueError
-        A column stands twice in ``frame``.
+        ``frame`` has a duplicate column.
     """
-    columns = {name: column_of(frame, name) for name in frames.features}
-    return _profile(frames, len(frame), columns, count_column, threads)
+    columns = {name: column_of(frame, name) for name in edges.features}
+    return _profile(edges, len(frame), columns, count_series, threads)
 
 
-def count_table(frames: Frames, table: pa.Table | pa.RecordBatch, *, threads: int | None = None) -> Profile:
-    """Count the rows of an Arrow table or batch: the profile that :func:`count` makes of them.
+def count_arrow_table(
+    edges: ProfileEdges, table: pa.Table | pa.RecordBatch, *, threads: int | None = None
+) -> Profile:
+    """Count the rows of an Arrow table or batch, with the same result as :func:`count_dataframe`.
 
-    Takes and raises what :func:`count` does. Profiles of a file's batches add up to the file's.
+    Takes and raises what :func:`count_dataframe` does. Profiles of a file's batches add up to the file's.
     """
-    columns = {name: arrow_column(table, name) for name in frames.features}
-    return _profile(frames, table.num_rows, columns, count_arrow, threads)
+    columns = {name: arrow_column(table, name) for name in edges.features}
+    return _profile(edges, table.num_rows, columns, count_arrow_column, threads)
 
 
 def _profile(
-    frames: Frames,
+    edges: ProfileEdges,
     rows: int,
     columns: dict[str, Column],
-    count_one: Callable[[FeatureFrame, Column], Counts],
+    count_one: Callable[[FeatureEdges, Column], FeatureCounts],
     threads: int | None,
 ) -> Profile:
-    def work(name: str) -> Counts:
-        return count_one(frames.features[name], columns[name])
+    def work(name: str) -> FeatureCounts:
+        return count_one(edges.features[name], columns[name])
 
-    found = spread(work, columns, values=rows * len(columns), threads=threads)
-    return Profile(frames, rows, dict(zip(columns, found, strict=True)))
+    found = run_parallel(work, columns, values=rows * len(columns), threads=threads)
+    return Profile(edges, rows, dict(zip(columns, found, strict=True)))
 
 
-def count_column(frame: FeatureFrame, column: pd.Series) -> Counts:
-    """Count one column on its frame."""
-    if isinstance(frame, NumberFrame):
-        numbers, strangers = as_numbers(column)
-        return place_numbers(frame, [numbers], strangers=strangers)
+def count_series(edges: FeatureEdges, column: pd.Series) -> FeatureCounts:
+    """Count one pandas column on its edges."""
+    if isinstance(edges, NumberEdges):
+        numbers, not_numbers = as_numbers(column)
+        return bin_numbers(edges, [numbers], not_numbers=not_numbers)
     array = arrow_of(column)
-    return _labels(frame, column) if array is None else count_arrow(frame, array)
+    return _count_labels(edges, column) if array is None else count_arrow_column(edges, array)
 
 
-def count_arrow(frame: FeatureFrame, array: pa.ChunkedArray | pa.Array) -> Counts:
-    """Count one Arrow column on its frame: the same counts as the column in pandas gives.
+def count_arrow_column(edges: FeatureEdges, array: pa.ChunkedArray | pa.Array) -> FeatureCounts:
+    """Count one Arrow column on its edges, with the same result as the column in pandas.
 
     Parameters
     ----------
-    frame
-        The feature's frozen edges or labels.
+    edges
+        The feature's fitted edges.
     array
         Any Arrow column, nulls allowed. Counts of batches add up to the counts of the whole.
     """
-    if isinstance(frame, NumberFrame):
+    if isinstance(edges, NumberEdges):
         pieces = arrow_numbers(array.type, chunks_of(array))
-        return count_column(frame, array.to_pandas()) if pieces is None else place_numbers(frame, pieces)
+        return count_series(edges, array.to_pandas()) if pieces is None else bin_numbers(edges, pieces)
     found = arrow_labels(array)
     if found is None:
-        return _labels(frame, array.to_pandas())
+        return _count_labels(edges, array.to_pandas())
     per_label, labels, missing = found
-    return place_labels(frame, per_label, labels, missing=missing)
+    return bin_labels(edges, per_label, labels, missing=missing)
 
 
-def _labels(frame: CategoryFrame, column: pd.Series) -> Counts:
+def _count_labels(edges: CategoryEdges, column: pd.Series) -> FeatureCounts:
     per_label, labels, missing = as_labels(column)
-    return place_labels(frame, per_label, labels, missing=missing)
+    return bin_labels(edges, per_label, labels, missing=missing)
 
 
 def arrow_column(table: pa.Table | pa.RecordBatch, name: str) -> pa.ChunkedArray | pa.Array:
-    """The column, or one of nothing but nulls when the table has none of that name."""
-    there = table.column_names.count(name)
-    if there > 1:
-        msg = f"column {name!r} stands {there} times in the table: keep one of them"
+    """Return the column, or one of nulls when the table lacks it; ValueError for a duplicate."""
+    times = table.column_names.count(name)
+    if times > 1:
+        msg = f"duplicate column {name!r} in the table ({times} times): keep one of them"
         raise ValueError(msg)
-    return table.column(name) if there else pa.nulls(table.num_rows)
+    return table.column(name) if times else pa.nulls(table.num_rows)

@@ -1,4 +1,4 @@
-"""Frozen edges: where a profile counts. Taken once from the reference, never changed."""
+"""Profile edges: where a profile counts. Fitted once on the reference, never changed afterwards."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from typing import Any, Literal
 from homeostat.config.errors import DataError
 from homeostat.core.profile import codec
 
-Kind = Literal["number", "category"]
+FeatureKind = Literal["number", "category"]
 
 
 @dataclass(frozen=True, slots=True)
-class NumberFrame:
-    """Edges e1 < e2 < ... < eE, and with them 2E + 1 slots.
+class NumberEdges:
+    """Cut points c1 < c2 < ... < cN, which make 2N + 1 slots.
 
-    Slot ``2i`` is the open interval below edge i, slot ``2i + 1`` the edge itself, the last slot the
-    open interval above. The outer ones are open: infinities fall into them and nothing falls outside.
-    ``complete`` says that every distinct finite value of the reference is an edge.
+    Slot ``2i`` is the open interval below cut point i, slot ``2i + 1`` the cut point itself, the last slot
+    the open interval above. The outer slots are unbounded: infinities fall into them, and no value falls
+    outside. ``complete`` means that every distinct finite value of the reference is a cut point.
     """
 
-    edges: tuple[float, ...]
+    cut_points: tuple[float, ...]
     complete: bool
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> FeatureKind:
         """Always ``"number"``."""
         return "number"
 
     @property
     def size(self) -> int:
-        """Length of the count vector."""
-        return 2 * len(self.edges) + 1
+        """Number of slots."""
+        return 2 * len(self.cut_points) + 1
 
 
 @dataclass(frozen=True, slots=True)
-class CategoryFrame:
+class CategoryEdges:
     """The reference's most frequent labels, one slot each, and a last slot for the rest.
 
-    ``rest`` holds 32-bit hashes of the reference's other labels, so that a value never seen is told
-    from a rare one. When there were too many even for that, ``open`` is True: then whatever is not
-    among ``labels`` counts as rest, and nothing can be called unseen.
+    ``rest`` holds 32-bit hashes of the reference's other labels, which distinguishes rare values from
+    unseen ones. When there are too many to keep their hashes, ``open`` is True: every label that is not
+    in ``labels`` then counts as rest, and no value counts as unseen.
     """
 
     labels: tuple[str, ...]
@@ -51,24 +51,24 @@ class CategoryFrame:
     open: bool = False
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> FeatureKind:
         """Always ``"category"``."""
         return "category"
 
     @property
     def size(self) -> int:
-        """Length of the count vector."""
+        """Number of slots."""
         return len(self.labels) + 1
 
 
-FeatureFrame = NumberFrame | CategoryFrame
+FeatureEdges = NumberEdges | CategoryEdges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frames:
-    """The frozen edges of every feature, and the digest that names them."""
+class ProfileEdges:
+    """The edges of every feature, and the digest that identifies them."""
 
-    features: Mapping[str, FeatureFrame]
+    features: Mapping[str, FeatureEdges]
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,55 +76,55 @@ class Frames:
         object.__setattr__(self, "digest", codec.digest(self.to_body()))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Frames) and self.digest == other.digest
+        return isinstance(other, ProfileEdges) and self.digest == other.digest
 
     def __hash__(self) -> int:
         return hash(self.digest)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Frames, (dict(self.features),)
+        return ProfileEdges, (dict(self.features),)
 
     def to_body(self) -> dict[str, Any]:
-        """Plain JSON; floats keep every bit."""
-        return {"features": [[name, _body(frame)] for name, frame in self.features.items()]}
+        """Return plain JSON; floats keep every bit."""
+        return {"features": [[name, _to_body(edges)] for name, edges in self.features.items()]}
 
     @classmethod
-    def from_body(cls, body: Mapping[str, Any]) -> Frames:
-        """Read what :meth:`to_body` wrote; DataError when it is something else."""
+    def from_body(cls, body: Mapping[str, Any]) -> ProfileEdges:
+        """Read what :meth:`to_body` wrote; raise DataError for anything else."""
         try:
-            return cls({str(name): _frame(raw) for name, raw in body["features"]})
+            return cls({str(name): _from_body(raw) for name, raw in body["features"]})
         except (KeyError, TypeError, ValueError) as error:
-            msg = f"these are not the frames of a profile: {error!r}"
+            msg = f"these are not the edges of a profile: {error!r}"
             raise DataError(msg) from None
 
     def to_bytes(self) -> bytes:
-        """Compact and versioned; at most a few KB a feature."""
-        return codec.pack("frames", self.to_body())
+        """Return compact, versioned bytes; at most a few KB per feature."""
+        return codec.pack(codec.EDGES, self.to_body())
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Frames:
-        """Read what :meth:`to_bytes` wrote; DataError for anything else."""
-        return cls.from_body(codec.unpack("frames", data))
+    def from_bytes(cls, data: bytes) -> ProfileEdges:
+        """Read what :meth:`to_bytes` wrote; raise DataError for anything else."""
+        return cls.from_body(codec.unpack(codec.EDGES, data))
 
 
-def _body(frame: FeatureFrame) -> dict[str, Any]:
-    if isinstance(frame, NumberFrame):
-        return {"kind": "number", "edges": list(frame.edges), "complete": frame.complete}
+def _to_body(edges: FeatureEdges) -> dict[str, Any]:
+    if isinstance(edges, NumberEdges):
+        return {"kind": "number", "edges": list(edges.cut_points), "complete": edges.complete}
     return {
         "kind": "category",
-        "labels": list(frame.labels),
-        "rest": "".join(f"{item:08x}" for item in frame.rest),
-        "open": frame.open,
+        "labels": list(edges.labels),
+        "rest": "".join(f"{item:08x}" for item in edges.rest),
+        "open": edges.open,
     }
 
 
-def _frame(raw: Mapping[str, Any]) -> FeatureFrame:
+def _from_body(raw: Mapping[str, Any]) -> FeatureEdges:
     if raw["kind"] == "number":
-        edges = tuple(float(edge) for edge in raw["edges"])
-        if any(not low < high for low, high in pairwise(edges)):
+        cut_points = tuple(float(cut) for cut in raw["edges"])
+        if any(not low < high for low, high in pairwise(cut_points)):
             msg = "edges must rise"
             raise ValueError(msg)
-        return NumberFrame(edges, bool(raw["complete"]))
+        return NumberEdges(cut_points, bool(raw["complete"]))
     text = raw["rest"]
     rest = tuple(int(text[at : at + 8], 16) for at in range(0, len(text), 8))
-    return CategoryFrame(tuple(str(label) for label in raw["labels"]), rest, bool(raw["open"]))
+    return CategoryEdges(tuple(str(label) for label in raw["labels"]), rest, bool(raw["open"]))

@@ -1,4 +1,4 @@
-"""Columns over threads: NumPy and Arrow let go of the interpreter while they work."""
+"""Work on columns in several threads: NumPy and Arrow release the interpreter lock while they compute."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
-#: A worker has neighbours: more threads than this are taken only where they are asked for.
+#: Default upper limit of threads: other processes share the machine.
 MAX_THREADS = 4
-#: Below this many values a second thread costs more than it brings.
-WORTH_IT = 100_000
+#: Below this many values a second thread costs more than it saves.
+MIN_VALUES = 100_000
 
 
-def spread(
-    work: Callable[[Item], Found], items: Iterable[Item], *, values: int, threads: int | None = None
-) -> list[Found]:
-    """``[work(item) for item in items]``, on several threads where that pays.
+def run_parallel(
+    work: Callable[[Item], Result], items: Iterable[Item], *, values: int, threads: int | None = None
+) -> list[Result]:
+    """Return ``[work(item) for item in items]``, computed in several threads where that pays.
 
     Parameters
     ----------
     values
-        How many values there are in all items together.
+        How many values all items hold together.
     threads
-        How many threads; None takes the cores this process may use, at most ``MAX_THREADS``, and one
-        where there are fewer than ``WORTH_IT`` values.
+        How many threads; None takes the cores this process may use, at most ``MAX_THREADS``, or one
+        thread for fewer than ``MIN_VALUES`` values.
     """
     if threads is None:
-        threads = min(MAX_THREADS, _cores()) if values >= WORTH_IT else 1
+        threads = min(MAX_THREADS, _available_cores()) if values >= MIN_VALUES else 1
     if threads <= 1:
         return [work(item) for item in items]
     with ThreadPoolExecutor(threads, thread_name_prefix="homeostat-count") as pool:
         return list(pool.map(work, items))
 
 
-def _cores() -> int:
+def _available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

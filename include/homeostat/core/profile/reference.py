@@ -1,4 +1,4 @@
-"""A version's reference: the frames, and what its holdout looked like on them."""
+"""A version's reference: the edges, and the profile of its holdout on them."""
 
 from __future__ import annotations
 
@@ -10,82 +10,88 @@ import pandas as pd
 
 from homeostat.config.errors import DataError
 from homeostat.core.profile import codec
+from homeostat.core.profile.calibration import CalibrationCounts
 from homeostat.core.profile.coerce import Ints
-from homeostat.core.profile.counting import count
-from homeostat.core.profile.edges import Frames, Kind
-from homeostat.core.profile.fit_edges import freeze
+from homeostat.core.profile.counting import count_dataframe
+from homeostat.core.profile.edges import FeatureKind, ProfileEdges
+from homeostat.core.profile.fit_edges import fit_edges
 from homeostat.core.profile.histogram import Profile
-from homeostat.core.profile.outcomes import Outcomes
 from homeostat.core.profile.season import Season
+
+# Keys as release 0.1 wrote them: digests of references cover them.
+_EDGES_KEY, _SEASON_KEY, _CALIBRATION_KEY = "frames", "season", "outcomes"
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a version was used to: moves with the version, both ways.
+    """What a version's data looked like; it moves with the version, on promotion and on rollback.
 
-    ``season`` is there where the model asks for one, ``outcomes`` (on the frame of ``confidence``) where
-    the holdout's truth and the answers' confidence were known.
+    ``season`` is there when ``monitor.season`` is set. ``calibration`` (on the edges of ``confidence``)
+    is there when the holdout's labels and the predictions' confidence were known.
     """
 
-    frames: Frames
+    edges: ProfileEdges
     profile: Profile
     season: Season | None = None
-    outcomes: Outcomes | None = None
+    calibration: CalibrationCounts | None = None
 
     @classmethod
-    def of(
+    def fit(
         cls,
         frame: pd.DataFrame,
-        kinds: Mapping[str, Kind],
+        kinds: Mapping[str, FeatureKind],
         *,
         max_edges: int = 128,
         max_categories: int = 100,
     ) -> Reference:
-        """Freeze and count in one go; see :func:`~homeostat.core.profile.fit_edges.freeze`."""
-        frames = freeze(frame, kinds, max_edges=max_edges, max_categories=max_categories)
-        return cls(frames, count(frames, frame))
+        """Fit the edges and count the rows; see :func:`~homeostat.core.profile.fit_edges.fit_edges`."""
+        edges = fit_edges(frame, kinds, max_edges=max_edges, max_categories=max_categories)
+        return cls(edges, count_dataframe(edges, frame))
 
-    def against(self, per_slot: Ints | None) -> Profile:
-        """What a window is to be compared with: the season in its composition, or the whole reference.
+    def for_window(self, rows_per_slot: Ints | None) -> Profile:
+        """Return the profile to compare a window with.
 
         Parameters
         ----------
-        per_slot
-            The window's rows per slot of the season, see :meth:`Season.against`; None or no rows at all
-            give the whole reference.
+        rows_per_slot
+            The window's rows per slot of the season, see :meth:`Season.reweight`. With a season the
+            result is reweighted to them; without a season, for None or for no rows it is the whole
+            reference.
         """
-        if self.season is None or per_slot is None or not per_slot.any():
+        if self.season is None or rows_per_slot is None or not rows_per_slot.any():
             return self.profile
-        return self.season.against(self.frames, per_slot)
+        return self.season.reweight(self.edges, rows_per_slot)
 
     @property
     def digest(self) -> str:
-        """SHA-256 over frames and counts, in hex."""
-        return codec.digest([self.frames.to_body(), self.profile.to_body(), *self._more().values()])
+        """SHA-256 over edges and counts, in hex."""
+        return codec.digest([self.edges.to_body(), self.profile.to_body(), *self._optional_parts().values()])
 
     def to_bytes(self) -> bytes:
-        """Compact and versioned: at most 8 KB a feature, without a season."""
-        body = {"frames": self.frames.to_body(), "profile": self.profile.to_body()}
-        return codec.pack("reference", body | self._more())
+        """Return compact, versioned bytes: at most 8 KB per feature, without a season."""
+        body = {_EDGES_KEY: self.edges.to_body(), "profile": self.profile.to_body()}
+        return codec.pack("reference", body | self._optional_parts())
 
-    def _more(self) -> dict[str, Any]:
-        """What not every reference has; releases that do not know it pass over it."""
-        parts = {"season": self.season, "outcomes": self.outcomes}
+    def _optional_parts(self) -> dict[str, Any]:
+        """Return the parts that some references lack; releases that do not know them ignore them."""
+        parts = {_SEASON_KEY: self.season, _CALIBRATION_KEY: self.calibration}
         return {name: part.to_body() for name, part in parts.items() if part is not None}
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Reference:
-        """Read what :meth:`to_bytes` wrote, in this release or before; DataError for anything else."""
+        """Read what :meth:`to_bytes` wrote, now or in an earlier release; DataError for anything else."""
         body = codec.unpack("reference", data)
-        frames = Frames.from_body(body.get("frames", {}))
-        profile = Profile.from_body(body.get("profile", {}), frames)
-        season, outcomes = body.get("season"), body.get("outcomes")
-        if outcomes is not None and "confidence" not in frames.features:
-            msg = "this reference counts outcomes by a confidence that its frames do not have"
+        edges = ProfileEdges.from_body(body.get(_EDGES_KEY, {}))
+        profile = Profile.from_body(body.get("profile", {}), edges)
+        season, calibration = body.get(_SEASON_KEY), body.get(_CALIBRATION_KEY)
+        if calibration is not None and "confidence" not in edges.features:
+            msg = "this reference has calibration counts, but no edges for the confidence"
             raise DataError(msg)
         return cls(
-            frames,
+            edges,
             profile,
-            None if season is None else Season.from_body(season, frames),
-            None if outcomes is None else Outcomes.from_body(outcomes, frames.features["confidence"]),
+            None if season is None else Season.from_body(season, edges),
+            None
+            if calibration is None
+            else CalibrationCounts.from_body(calibration, edges.features["confidence"]),
         )
