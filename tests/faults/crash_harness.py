@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from faults.gateway_processes import ROW, Gateway, Installation, until
 from homeostat.adapters import open_store
-from homeostat.serving.recorder.counters import Odometer
+from homeostat.serving.recorder.counters import Counters
 from homeostat.serving.recorder.recovery import _locked
 
 #: name -> (what is replaced, at which call it strikes). The numbers are those of the docs.
@@ -85,9 +85,9 @@ def strike(owner: Any, name: str, call: int, last_act: Callable[..., None] | Non
 def arm(point: int, *, sync: bool) -> None:
     """Make this process die at a point."""
     from homeostat.serving.recorder import journal, recovery, spool
-    from homeostat.serving.recorder.counters import Odometer
+    from homeostat.serving.recorder.counters import Counters
 
-    served = "keep" if sync else "add"
+    served = "add_durable" if sync else "add"
 
     def done(real: Callable[..., Any], *args: Any, **more: Any) -> None:
         real(*args, **more)
@@ -97,15 +97,15 @@ def arm(point: int, *, sync: bool) -> None:
 
     {
         0: lambda: None,
-        1: lambda: strike(Odometer, "add", 150),
+        1: lambda: strike(Counters, "add", 150),
         2: lambda: strike(spool.Spool, served, 150, done),
         3: lambda: strike(journal.Journal, "append", 12),
         4: lambda: strike(journal, "write_all", 12, half),
-        5: lambda: strike(spool, "ship", 3),
-        6: lambda: strike(Odometer, "set", 3),
-        7: lambda: strike(Odometer, "set", 3, done),
-        8: lambda: strike(recovery, "ship", 1),
-        9: lambda: strike(Odometer, "set", 1),
+        5: lambda: strike(spool, "upload_segment", 3),
+        6: lambda: strike(Counters, "set", 3),
+        7: lambda: strike(Counters, "set", 3, done),
+        8: lambda: strike(recovery, "upload_segment", 1),
+        9: lambda: strike(Counters, "set", 1),
         10: lambda: strike(recovery, "_report", 1),
         11: lambda: strike(recovery.shutil, "rmtree", 2),  # the first clears the way for the new process
     }[point]()
@@ -194,7 +194,7 @@ class Crashing:
 
     def counted(self, log: str = "predictions") -> int:
         """Rows that dead processes counted as served."""
-        return sum(Odometer.open(path / "counts").get(f"{log}/pump/counted") for path in self.dead())
+        return sum(Counters.open(path / "counts").get(f"{log}/pump/counted") for path in self.dead())
 
     def logged(self, log: str = "predictions") -> list[str]:
         """Every prediction id in the store, doubles included."""

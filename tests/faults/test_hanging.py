@@ -9,7 +9,7 @@ from concurrent.futures import Future
 import pytest
 
 from homeostat.core.rollout import Phase
-from homeostat.serving.inference.thread_pool import Call, Pool
+from homeostat.hung_calls import Call, ReplacingThreadPool
 from serving.gateway_harness import RELEASED, serving, until
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
@@ -67,7 +67,7 @@ def test_rows_that_hang_a_champion_without_a_version_before_use_up_no_thread_of_
 
 
 def test_a_version_all_of_whose_calls_hang_gets_no_more_threads_until_they_return(world):
-    from homeostat.serving.sync.routing_sync import MOST_HUNG
+    from homeostat.serving.sync.routing_sync import MAX_HUNG_CALLS
 
     world.begin(world.version(**HANGS))
     with serving(world, champion_timeout=0.2, threads=2) as client:
@@ -77,7 +77,7 @@ def test_a_version_all_of_whose_calls_hang_gets_no_more_threads_until_they_retur
             assert time.monotonic() < end
             time.sleep(0.1)
         assert answer.status_code == 503
-        assert len(client.runtime.pool.hanging()) == MOST_HUNG
+        assert len(client.runtime.pool.hung_calls()) == MAX_HUNG_CALLS
         RELEASED.set()
         until(lambda: client.score().status_code == 200, "it answers again once they have returned")
 
@@ -95,19 +95,19 @@ def test_a_version_that_never_gets_loaded_is_taken_back_and_others_load_meanwhil
 
 
 def test_a_pool_replaces_what_hangs_and_its_threads_end():
-    pool, go_on = Pool(2, "test", patience=0.1), threading.Event()
+    pool, go_on = ReplacingThreadPool(2, "test", hang_seconds=0.1), threading.Event()
     before = threading.active_count()
     stuck = [pool.submit(go_on.wait, 60) for _ in range(2)]
     late: Future[int] = pool.submit(lambda: 7)
     found: list[Call] = []
-    until(lambda: found.extend(pool.write_off()) or len(found) == 2, "both are found to hang")
+    until(lambda: found.extend(pool.replace_hung()) or len(found) == 2, "both are found to hang")
     assert [call.args for call in found] == [(60,), (60,)]
     assert late.result(30) == 7
-    assert pool.write_off() == []
-    assert len(pool.hanging()) == 2
+    assert pool.replace_hung() == []
+    assert len(pool.hung_calls()) == 2
     go_on.set()
     assert [each.result(30) for each in stuck] == [True, True]
-    until(lambda: not pool.hanging(), "they are back")
+    until(lambda: not pool.hung_calls(), "they are back")
     failed = pool.submit(int, "x")
     assert isinstance(failed.exception(30), ValueError)
     pool.shutdown(cancel_futures=True)

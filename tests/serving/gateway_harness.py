@@ -25,14 +25,13 @@ from homeostat.core.profile import Reference
 from homeostat.core.rollout import Plan, VersionRef, begin
 from homeostat.ports import Ports
 from homeostat.serving import Options, create_app
-from homeostat.serving.inference import shadow_client as shadow
-from homeostat.serving.inference import shadow_worker as shadow_process
+from homeostat.serving.inference import shadow_client, shadow_worker
 
 TOKEN = "a-token-for-tests"
 LOAD = "serving.gateway_harness:load"
-#: Set, it ends the predict calls that hang.
+#: When set, hanging predict calls return.
 RELEASED = threading.Event()
-#: A candidate is waited for longer than a busy machine stalls; a test of a slow one makes it shorter.
+#: The candidate's time limit exceeds the stalls of a busy machine; tests of a slow candidate lower it.
 FAST = Options(flush_seconds=0.3, tick_seconds=0.1, poll_seconds=0.03, candidate_timeout=5.0)
 
 
@@ -59,7 +58,7 @@ def model_config(name="pump", task="classification", **more) -> ModelConfig:
 
 
 class ClockAhead(SystemClock):
-    """The machine's clock, set ahead when a test says so."""
+    """The machine's clock, which a test can set ahead."""
 
     ahead = timedelta(0)
 
@@ -68,7 +67,7 @@ class ClockAhead(SystemClock):
 
 
 class FakePredictor:
-    """Answers a + b (regression) or whether a > b (classification), with the faults that it is told."""
+    """Predicts a + b (regression) or whether a > b (classification), with the faults of its manifest."""
 
     def __init__(self, manifest: dict[str, Any]) -> None:
         self.manifest = manifest
@@ -104,8 +103,8 @@ def load(folder: Path, trusted_types: tuple[str, ...], *, digest: str, config: M
 
 
 @dataclass
-class World:
-    """One gateway's surroundings."""
+class GatewayFixture:
+    """Ports, settings and model of one gateway under test."""
 
     ports: Ports
     settings: Settings
@@ -115,7 +114,7 @@ class World:
     serial: int = 0
 
     def version(self, *, gate="passed", **faults) -> VersionRef:
-        """Register a bundle that behaves as told."""
+        """Register a bundle with the given faults."""
         self.serial += 1
         folder = self.folder / f"bundle{self.serial}"
         folder.mkdir()
@@ -126,7 +125,7 @@ class World:
         (folder / "model.skops").write_bytes(b"none")
         kind = "category" if task == "classification" else "number"
         seen = pd.DataFrame({"prediction": ["0", "1"] * 50 if kind == "category" else np.arange(100.0)})
-        (folder / "reference.bin").write_bytes(Reference.of(seen, {"prediction": kind}).to_bytes())
+        (folder / "reference.bin").write_bytes(Reference.fit(seen, {"prediction": kind}).to_bytes())
         key = f"run-{self.serial}"
         run = self.ports.registry.start_run(self.config.name, key, name="train", tags={})
         digest = tree_digest(folder)
@@ -135,7 +134,7 @@ class World:
         return VersionRef(found.version, digest)
 
     def begin(self, ref: VersionRef, **more) -> None:
-        """Enter a version into the ledger, as the retrain DAG does."""
+        """Begin a rollout in the ledger, as the retrain DAG does."""
         now = self.ports.clock.now()
         traffic = self.ports.ledger.read(self.config.name)
         plan = Plan.of(self.config, approval=more.pop("approval", False))
@@ -147,7 +146,7 @@ class World:
 
 
 class Client:
-    """What a test says to a gateway."""
+    """An HTTP client for a gateway under test."""
 
     def __init__(self, url: str, app: Any, thread: threading.Thread | None = None) -> None:
         self.url = url
@@ -181,14 +180,14 @@ def until(condition, what: str, seconds: float = 30.0) -> None:
 
 
 def shadow_at_usual_priority(connection: Any, job: Any) -> None:
-    """What a shadow process does, but that it gives way to nobody: a busy machine would let it starve."""
-    shadow_process._step_back = lambda: None
-    shadow_process.main(connection, job)
+    """Run a shadow process at usual priority: on a busy machine one of idle priority would starve."""
+    shadow_worker._lower_priority = lambda: None
+    shadow_worker.main(connection, job)
 
 
 @contextlib.contextmanager
-def serving(world: World, *, models=None, **changes):
-    """Serve the world's model until the block ends."""
+def serving(world: GatewayFixture, *, models=None, **changes):
+    """Serve the fixture's model until the block ends."""
     options = replace(world.options, **changes)
     models = models or {world.config.name: world.config}
     app = create_app(models, world.ports, world.settings, options, load=LOAD)
@@ -198,7 +197,7 @@ def serving(world: World, *, models=None, **changes):
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    usual, shadow.main = shadow.main, shadow_at_usual_priority
+    usual, shadow_client.main = shadow_client.main, shadow_at_usual_priority
     try:
         until(lambda: server.started or not thread.is_alive(), "the server has started")
         port = server.servers[0].sockets[0].getsockname()[1]
@@ -210,13 +209,13 @@ def serving(world: World, *, models=None, **changes):
     finally:
         server.should_exit = True
         thread.join(30.0)
-        shadow.main = usual
+        shadow_client.main = usual
 
 
-def make_world(tmp_path: Path, config: ModelConfig | None = None, **ports) -> World:
+def make_world(tmp_path: Path, config: ModelConfig | None = None, **ports) -> GatewayFixture:
     env = {"HOMEOSTAT_HOME": str(tmp_path), "HOMEOSTAT_CONTROL_TOKEN": TOKEN}
     settings = Settings.from_env(env)
     made = fake_ports(clock=ClockAhead(), **ports)
     folder = tmp_path / "bundles"
     folder.mkdir(exist_ok=True)
-    return World(made, settings, config or model_config(), folder)
+    return GatewayFixture(made, settings, config or model_config(), folder)

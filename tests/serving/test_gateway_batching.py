@@ -1,4 +1,4 @@
-"""Requests that wait together are predicted together; one alone never waits; a slow call stops nobody."""
+"""Waiting requests are predicted together; a single one never waits; a slow call does not block the loop."""
 
 import asyncio
 import threading
@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from homeostat.serving.inference import batcher as room
-from homeostat.serving.inference.adaptive_wait import ASIDE, Pace
-from homeostat.serving.inference.batcher import Batcher, Busy
+from homeostat.serving.inference import batcher as batcher_module
+from homeostat.serving.inference.adaptive_wait import LOOP_WAIT_SECONDS, AdaptiveWait
+from homeostat.serving.inference.batcher import Batcher, QueueFull
 from homeostat.serving.inference.scoring import PredictFailed, Scorer
 from homeostat.serving.scoring_request import Rows
 
@@ -34,8 +34,8 @@ def scorer(log, *, wait=0.0, gate=None):
     return Scorer("1", "d", predict)
 
 
-class AtOnce(Executor):
-    """A pool whose threads are never late: the work is done when it has been handed over."""
+class SynchronousPool(Executor):
+    """A pool that runs each call inside ``submit``."""
 
     def submit(self, fn, /, *args, **more):
         done = Future()
@@ -43,49 +43,49 @@ class AtOnce(Executor):
         return done
 
 
-def told(story, *, wait=0.0, gate=None, pool=None, **options):
-    """Run a story with a batcher over one worker thread, whose calls wait for the gate."""
+def run_scenario(scenario, *, wait=0.0, gate=None, pool=None, **options):
+    """Run a scenario with a batcher over one worker thread whose calls wait for the gate; return the batches."""
     log = []
 
     async def run():
         with pool or ThreadPoolExecutor(1) as threads:
-            await story(Batcher(scorer(log, wait=wait, gate=gate), threads, **options))
+            await scenario(Batcher(scorer(log, wait=wait, gate=gate), threads, **options))
 
     asyncio.run(run())
     return log
 
 
-async def begun_on(batcher):
+async def call_started(batcher):
     while not batcher._running:  # noqa: ASYNC110  # passes of the loop are what is counted here
         await asyncio.sleep(0)
 
 
 def test_requests_of_one_pass_of_the_loop_are_one_call():
-    async def story(batcher):
-        answers = await asyncio.gather(*(batcher.submit(rows(i, i)) for i in range(6)))
-        assert [a.predictions for a in answers] == [[2.0 * i] * 2 for i in range(6)]
-        assert [a.timed for a in answers] == [True] + [False] * 5
+    async def scenario(batcher):
+        results = await asyncio.gather(*(batcher.submit(rows(i, i)) for i in range(6)))
+        assert [r.predictions for r in results] == [[2.0 * i] * 2 for i in range(6)]
+        assert [r.timed for r in results] == [True] + [False] * 5
 
-    assert told(story) == [[2] * 6]
+    assert run_scenario(scenario) == [[2] * 6]
 
 
-def test_requests_that_wait_for_a_call_go_together_and_the_loop_goes_on_meanwhile():
+def test_requests_that_wait_for_a_call_form_the_next_batch_and_the_loop_stays_free():
     gate = threading.Event()
 
-    async def story(batcher):
+    async def scenario(batcher):
         first = batcher.submit(rows(0))
-        await begun_on(batcher)
+        await call_started(batcher)
         others = [batcher.submit(rows(i)) for i in range(1, 6)]
         assert not first.done(), "the loop is free while the call runs"
         gate.set()
-        answers = await asyncio.gather(first, *others)
-        assert [a.predictions for a in answers] == [[2.0 * i] for i in range(6)]
+        results = await asyncio.gather(first, *others)
+        assert [r.predictions for r in results] == [[2.0 * i] for i in range(6)]
 
-    assert told(story, gate=gate) == [[1], [1] * 5]
+    assert run_scenario(scenario, gate=gate) == [[1], [1] * 5]
 
 
-def test_one_alone_is_answered_without_a_timer(monkeypatch):
-    async def story(batcher):
+def test_a_single_request_is_predicted_without_a_timer(monkeypatch):
+    async def scenario(batcher):
         loop = asyncio.get_running_loop()
 
         def never(*_):
@@ -99,107 +99,107 @@ def test_one_alone_is_answered_without_a_timer(monkeypatch):
             await asyncio.sleep(0)
         assert passes <= 3
 
-    assert told(story, pool=AtOnce()) == [[1]]
+    assert run_scenario(scenario, pool=SynchronousPool()) == [[1]]
 
 
 def test_a_bad_request_in_a_batch_fails_alone():
-    async def story(batcher):
+    async def scenario(batcher):
         futures = [batcher.submit(rows(value)) for value in (0, 1, -1, 2)]
         done = await asyncio.gather(*futures, return_exceptions=True)
         assert [isinstance(d, PredictFailed) for d in done] == [False, False, True, False]
         assert done[3].predictions == [4.0]
 
-    told(story)
+    run_scenario(scenario)
 
 
 def test_the_queue_is_bounded_and_batches_are_too():
-    async def story(batcher):
+    async def scenario(batcher):
         futures = [batcher.submit(rows(1, 1)) for _ in range(5)]
-        with pytest.raises(Busy):
+        with pytest.raises(QueueFull):
             batcher.submit(rows(1, 1))
         await asyncio.gather(*futures)
         await batcher.submit(rows(*[1] * 50))  # larger than a batch, alone: goes as it is
 
-    assert told(story, max_batch_rows=4, max_waiting_rows=10) == [[2, 2], [2, 2], [2], [50]]
+    assert run_scenario(scenario, max_batch_rows=4, max_waiting_rows=10) == [[2, 2], [2, 2], [2], [50]]
 
 
-def test_requests_whose_client_left_are_not_predicted():
-    async def story(batcher):
+def test_cancelled_requests_are_not_predicted():
+    async def scenario(batcher):
         first, second = batcher.submit(rows(1)), batcher.submit(rows(2))
         second.cancel()
         await first
         assert (await batcher.submit(rows(3))).predictions == [6.0]
 
-    assert told(story) == [[1], [1]]
+    assert run_scenario(scenario) == [[1], [1]]
 
 
-def test_a_version_that_hangs_is_given_up_in_time_and_so_is_whoever_waits_behind_it():
+def test_a_hung_call_and_the_requests_behind_it_time_out():
     gate = threading.Event()
 
-    async def story(batcher):
+    async def scenario(batcher):
         first = batcher.submit(rows(1), 0.05)
-        await begun_on(batcher)
+        await call_started(batcher)
         second = batcher.submit(rows(2), 0.05)
         done = await asyncio.gather(first, second, return_exceptions=True)
         assert [type(d) for d in done] == [TimeoutError, TimeoutError]
         gate.set()  # neither waited for the call
         assert (await batcher.submit(rows(3))).predictions == [6.0]
 
-    assert told(story, gate=gate) == [[1], [1]], "whose time was over is not predicted any more"
+    assert run_scenario(scenario, gate=gate) == [[1], [1]], "a request that timed out is not predicted"
 
 
-def test_the_loop_stands_aside_for_a_slow_version_three_times_and_then_leaves_it_to_its_thread(
+def test_the_loop_waits_for_a_slow_version_three_times_and_then_leaves_it_to_its_thread(
     monkeypatch,
 ):
-    ended, stood = room._ended, []
+    ended, waits = batcher_module._ended, []
 
-    def stand_aside(work, seconds):
+    def recorded_wait(work, seconds):
         begun = time.monotonic()
         found = ended(work, seconds)
-        stood.append((seconds, found, time.monotonic() - begun >= seconds))
+        waits.append((seconds, found, time.monotonic() - begun >= seconds))
         return found
 
-    async def story(batcher):
+    async def scenario(batcher):
         for _ in range(6):
             await batcher.submit(rows(1))
 
-    monkeypatch.setattr(room, "_ended", stand_aside)
-    told(story, wait=0.03)
-    assert stood == [(ASIDE, False, True)] * 3
+    monkeypatch.setattr(batcher_module, "_ended", recorded_wait)
+    run_scenario(scenario, wait=0.03)
+    assert waits == [(LOOP_WAIT_SECONDS, False, True)] * 3
 
 
-def tried(pace, rows, most):
-    """How many batches of this size are left to their thread before one is waited for."""
-    return next(i for i in range(most) if pace.quick(rows))
+def batches_until_retry(wait, rows, most):
+    """Return how many batches of this size are left to their thread before the loop waits for one."""
+    return next(i for i in range(most) if wait.worth_waiting(rows))
 
 
-def test_the_pace_follows_what_a_version_can_do():
-    pace = Pace(4096)
+def test_the_wait_adapts_to_the_speed_of_a_version():
+    wait = AdaptiveWait(4096)
     for _ in range(3):
-        assert pace.quick(100), "once or twice is an accident"
-        pace.late(100)
-    assert pace.quick(50)
-    assert not pace.quick(100)
-    first = tried(pace, 100, 200)
-    assert first > 20, "tried again after a number of batches"
+        assert wait.worth_waiting(100), "once or twice may be chance"
+        wait.late(100)
+    assert wait.worth_waiting(50)
+    assert not wait.worth_waiting(100)
+    first = batches_until_retry(wait, 100, 200)
+    assert first > 20, "retried after a number of batches"
     for _ in range(3):
-        pace.late(100)
-    assert tried(pace, 100, 200) > 1.5 * first, "later each time that it goes wrong"
+        wait.late(100)
+    assert batches_until_retry(wait, 100, 200) > 1.5 * first, "retried later after each failure"
 
 
-def test_accidents_far_apart_change_nothing():
-    pace = Pace(4096)
+def test_occasional_late_calls_change_nothing():
+    wait = AdaptiveWait(4096)
     for _ in range(200):
-        pace.late(8)
+        wait.late(8)
         for _ in range(10):
-            pace.in_time(8)
-    assert pace.quick(4096)
+            wait.in_time(8)
+    assert wait.worth_waiting(4096)
 
 
-def test_a_version_that_is_always_slow_is_hardly_ever_waited_for():
-    pace, waited = Pace(4096), 0
+def test_the_loop_hardly_ever_waits_for_a_version_that_is_always_slow():
+    wait, waited = AdaptiveWait(4096), 0
     for _ in range(20_000):
-        if pace.quick(1):
+        if wait.worth_waiting(1):
             waited += 1
-            pace.late(1)
+            wait.late(1)
     assert waited < 60

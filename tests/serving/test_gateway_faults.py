@@ -1,4 +1,4 @@
-"""What the gateway survives: services away, versions that do not load, a shadow that dies or drags."""
+"""Faults that the gateway survives: services away, versions that do not load, a dead or slow shadow."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
 
 
 class AwayStore(MemoryStore):
-    """A store that can be taken away."""
+    """A store that can be made unavailable."""
 
     def __init__(self):
         super().__init__()
@@ -48,7 +48,7 @@ def test_a_restart_with_mlflow_and_the_ledger_away_serves_the_last_known_routing
         until(lambda: client.http.get("/health").json()["status"] == "ok", "the ledger is back")
 
 
-def test_with_the_ledger_away_answers_go_on_and_counts_are_kept(world):
+def test_while_the_ledger_is_away_requests_are_served_and_evidence_is_kept(world):
     world.begin(world.version())
     with serving(world) as client:
         client.ready()
@@ -62,12 +62,12 @@ def test_with_the_ledger_away_answers_go_on_and_counts_are_kept(world):
 
         def counted():
             tallies = world.ports.ledger.evidence("pump", "rollout-2").values()
-            return sum(tally.answers for tally in tallies) == 20
+            return sum(tally.rows for tally in tallies) == 20
 
         until(counted, "the counts arrived, each once")
 
 
-def test_bytes_that_were_changed_are_never_loaded_and_the_candidate_is_taken_back(world):
+def test_changed_bytes_are_never_loaded_and_the_candidate_is_rolled_back(world):
     world.begin(world.version())
     with serving(world) as client:
         client.ready()
@@ -79,7 +79,7 @@ def test_bytes_that_were_changed_are_never_loaded_and_the_candidate_is_taken_bac
         assert client.score().headers["x-homeostat-version"] == "1"
 
 
-def test_a_version_that_fails_to_load_is_taken_back_with_its_reason(world):
+def test_a_version_that_fails_to_load_is_rolled_back_with_its_reason(world):
     world.begin(world.version())
     with serving(world) as client:
         client.ready()
@@ -102,7 +102,7 @@ def test_a_damaged_cached_copy_is_fetched_again(world):
         assert client.score().status_code == 200
 
 
-def test_with_the_store_away_answers_go_on_rows_are_kept_and_what_is_lost_is_counted(tmp_path):
+def test_while_the_store_is_away_requests_are_served_rows_are_kept_and_losses_are_counted(tmp_path):
     store = AwayStore()
     world = make_world(tmp_path, store=store)
     world.begin(world.version())
@@ -130,10 +130,10 @@ def in_shadow(world, client, **faults):
     return state.table.shadow
 
 
-def test_a_slow_shadow_never_holds_an_answer_up_and_its_drops_are_counted(world):
+def test_a_slow_shadow_never_delays_a_response_and_its_dropped_rows_are_counted(world):
     world.begin(world.version())
     with serving(world, shadow_rows=20) as client:
-        in_shadow(world, client, hangs_on=ROW["a"])  # a process of its own, in which nobody releases it
+        in_shadow(world, client, hangs_on=ROW["a"])  # runs in its own process, where RELEASED is never set
         for unit in range(60):
             assert client.score(ROW | {"unit": unit}).headers["x-homeostat-variant"] == "champion"
         tallies = world.ports.ledger.evidence("pump", "rollout-2")
@@ -145,7 +145,7 @@ def test_a_slow_shadow_never_holds_an_answer_up_and_its_drops_are_counted(world)
         )
 
 
-def test_a_shadow_that_is_killed_touches_no_answer_and_is_started_again(world):
+def test_a_killed_shadow_affects_no_response_and_is_restarted(world):
     world.begin(world.version())
     with serving(world) as client:
         shadow = in_shadow(world, client)
@@ -166,7 +166,7 @@ def test_a_shadow_that_is_killed_touches_no_answer_and_is_started_again(world):
         until(lambda: shadow.pid is None, "the process is gone with its rollout")
 
 
-def test_a_shadow_that_answers_otherwise_is_taken_back_unseen(world):
+def test_a_diverging_shadow_is_rolled_back_before_it_serves(world):
     world.begin(world.version())
     with serving(world) as client:
         in_shadow(world, client, invert=True)
@@ -199,7 +199,7 @@ def test_two_gateways_follow_one_ledger(tmp_path):
         assert kinds.count("rolled_back") == 1
 
 
-def test_a_regression_is_compared_by_distance_and_judged_by_its_range(tmp_path):
+def test_a_regression_is_compared_by_distance_and_checked_against_its_range(tmp_path):
     world = make_world(tmp_path, model_config(task="regression"))
     world.begin(world.version())
     with serving(world) as client:

@@ -1,4 +1,4 @@
-"""The hot path builds no DataFrame where the pipeline needs no names, and answers as mlflow.pyfunc does."""
+"""The hot path builds no DataFrame when the pipeline needs no names, and predicts as mlflow.pyfunc does."""
 
 import json
 import warnings
@@ -14,7 +14,7 @@ from homeostat.bundle.predictor import Predictor
 from homeostat.bundle.trusted_types import TRUSTED_TYPES
 from homeostat.config import ModelConfig
 from homeostat.serving import responses as encode
-from homeostat.serving.inference.scoring import Scored, score, scorer_of
+from homeostat.serving.inference.scoring import ScoredRequest, score, make_scorer
 from homeostat.serving.scoring_request import InputSpec, parse
 
 FEATURES = ("a", "b", "c")
@@ -44,7 +44,7 @@ def estimator_of(kind):
 
 @pytest.fixture(scope="module", params=["numbers", "whole", "text"])
 def served(request, tmp_path_factory):
-    """A model as the gateway holds it, and the same one as MLflow does."""
+    """The same model, loaded by the gateway and by MLflow."""
     rng = np.random.default_rng(3)
     values = rng.normal(size=(300, 3))
     values[rng.random(values.shape) < 0.15] = np.nan
@@ -65,7 +65,7 @@ def served(request, tmp_path_factory):
     assert predictor.as_matrix
     classes = None if predictor.classes is None else predictor.classes.tolist()
     spec = InputSpec.of(config)
-    scorer = scorer_of("1", "d", predictor, {"classes": classes}, spec)
+    scorer = make_scorer("1", "d", predictor, {"classes": classes}, spec)
     return scorer, spec, as_pyfunc(estimator, tmp_path_factory.mktemp("hot") / "mlflow")
 
 
@@ -108,7 +108,7 @@ def sent(values, form):
 
 @pytest.mark.filterwarnings("ignore:X has feature names")
 @pytest.mark.parametrize("form", ["dataframe_split", "dataframe_records", "instances"])
-def test_random_rows_are_answered_as_mlflows_pyfunc_answers_and_no_dataframe_is_built(
+def test_random_rows_get_the_predictions_of_mlflow_pyfunc_and_no_dataframe_is_built(
     served, form, monkeypatch
 ):
     scorer, spec, pyfunc = served
@@ -128,12 +128,12 @@ def test_random_rows_are_answered_as_mlflows_pyfunc_answers_and_no_dataframe_is_
             together = pool.submit(score, scorer, batch).result()
         alone = [score(scorer, [rows])[0] for rows in batch]
         answers = [encode.predictions(each.predictions) for each in together]
-    assert all(isinstance(each, Scored) and each.good for each in together)
+    assert all(isinstance(each, ScoredRequest) and each.valid for each in together)
     assert [each.predictions for each in together] == [each.predictions for each in alone]
     assert [orjson.loads(body)["predictions"] for body in answers] == [e.tolist() for e in expected]
 
 
-def test_where_a_frame_is_needed_it_is_the_one_that_the_pipeline_was_fitted_on():
+def test_a_pipeline_that_needs_names_gets_the_frame_that_it_was_fitted_on():
     kinds = {"a": "number", "colour": "category", "b": "number", "place": "category"}
     config = ModelConfig.model_validate(
         {
@@ -156,7 +156,7 @@ def test_where_a_frame_is_needed_it_is_the_one_that_the_pipeline_was_fitted_on()
 
     spec = InputSpec.of(config)
     predictor = Predictor.of(config, Seen())
-    scorer = scorer_of("1", "d", predictor, {}, spec)
+    scorer = make_scorer("1", "d", predictor, {}, spec)
     rows = [[1.0, "red", 2, None], [None, None, 3.5, "x"]]
     for count in (1, 2):
         body = {"dataframe_split": {"columns": list(kinds), "data": rows[:count]}}

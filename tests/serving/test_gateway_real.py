@@ -49,7 +49,7 @@ def home(tmp_path):
 
 
 def cached_version(settings, config, seed):
-    """Train a version and put it where the gateway keeps what it fetched."""
+    """Train a version and put it into the gateway's cache."""
     from homeostat.bundle.evaluate import make_reference
     from homeostat.bundle.files import write_bundle
     from homeostat.bundle.predictor import Predictor
@@ -75,7 +75,7 @@ def enter(ledger, config, ref, now):
     ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="test", at=now)
 
 
-def test_from_its_cache_alone_it_serves_shadows_logs_and_drains(home):
+def test_with_only_its_cache_the_gateway_serves_shadows_logs_and_drains(home):
     from homeostat.adapters import build_ports
 
     with socket.socket() as probe:
@@ -84,7 +84,7 @@ def test_from_its_cache_alone_it_serves_shadows_logs_and_drains(home):
     env = {
         "HOMEOSTAT_HOME": str(home),
         "HOMEOSTAT_CONTROL_TOKEN": "t",
-        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",  # nobody answers there
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",  # nothing listens there
         "HOMEOSTAT_GATEWAY_FLUSH_SECONDS": "600",
     }
     settings = Settings.from_env(env)

@@ -1,4 +1,4 @@
-"""Scoring over real HTTP: protocols, refusals, the log of what was served."""
+"""Scoring over real HTTP: protocols, rejected requests, the prediction log."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +33,7 @@ def served(tmp_path_factory):
     ],
     ids=["split", "records", "instances", "positional", "inputs"],
 )
-def test_every_form_of_mlflows_protocol_gives_the_same_answer(served, body):
+def test_every_format_of_mlflows_protocol_gives_the_same_predictions(served, body):
     _, client = served
     for path in ("/invocations", "/models/pump/invocations"):
         answer = client.http.post(path, json=body)
@@ -47,7 +47,7 @@ def test_every_form_of_mlflows_protocol_gives_the_same_answer(served, body):
     ("path", "body", "headers", "status", "said"),
     [
         ("/models/pump/invocations", b"{", {}, 400, "not JSON"),
-        ("/models/pump/invocations", b'{"instances": [{"a": Infinity}]}', {}, 400, "write null"),
+        ("/models/pump/invocations", b'{"instances": [{"a": Infinity}]}', {}, 400, "send null"),
         ("/models/pump/invocations", b"[]", {}, 400, "JSON object"),
         ("/models/pump/invocations", b'{"inputs": {}}', {}, 400, "no rows"),
         (
@@ -67,22 +67,22 @@ def test_every_form_of_mlflows_protocol_gives_the_same_answer(served, body):
         ("/models/pump/invocations", b"a,b\n1,2", {"content-type": "text/csv"}, 400, "'colour' is missing"),
         ("/models/pump/invocations", b"a,b\n1,2", {"content-type": "text/plain"}, 415, "text/csv"),
         ("/models/nobody/invocations", b"{}", {}, 404, "pump"),
-        ("/models/..%2fpump/invocations", b"{}", {}, 400, "no model's name"),
-        ("/models/%2e%2e/invocations", b"{}", {}, 400, "no model's name"),
-        ("/models/a/b/invocations", b"{}", {}, 400, "no model's name"),
-        ("/models/a.b/invocations", b"{}", {}, 400, "no model's name"),
+        ("/models/..%2fpump/invocations", b"{}", {}, 400, "Invalid model name"),
+        ("/models/%2e%2e/invocations", b"{}", {}, 400, "Invalid model name"),
+        ("/models/a/b/invocations", b"{}", {}, 400, "Invalid model name"),
+        ("/models/a.b/invocations", b"{}", {}, 400, "Invalid model name"),
         ("/models/pump/labels", b'{"labels": [{"id": "x"}]}', {}, 400, "'label' must be"),
         ("/models/pump/labels", b'{"labels": [{"label": 1}]}', {}, 400, "'id' must be"),
     ],
 )
-def test_what_cannot_be_answered_is_refused_with_a_sentence(served, path, body, headers, status, said):
+def test_invalid_requests_are_rejected_with_a_message(served, path, body, headers, status, said):
     _, client = served
     answer = client.http.post(path, content=body, headers={"content-type": "application/json"} | headers)
     assert (answer.status_code, said in answer.json()["message"]) == (status, True), answer.text
     assert "secret" not in answer.text
 
 
-def test_a_body_that_is_too_large_is_refused(world):
+def test_a_body_that_is_too_large_is_rejected(world):
     world.begin(world.version())
     with serving(world, max_body_bytes=1000, max_rows=5) as client:
         client.ready()
@@ -94,7 +94,7 @@ def test_a_body_that_is_too_large_is_refused(world):
         assert client.score().status_code == 200
 
 
-def test_request_ids_are_taken_over_or_made(served):
+def test_request_ids_are_echoed_or_generated(served):
     _, client = served
     assert client.score(**{"X-Request-Id": "mine-1"}).headers["x-request-id"] == "mine-1"
     assert client.score(**{"Ce-Id": "mine-2"}).headers["x-request-id"] == "mine-2"
@@ -103,7 +103,7 @@ def test_request_ids_are_taken_over_or_made(served):
     assert made != client.score().headers["x-request-id"]
 
 
-def test_rows_from_the_future_are_refused_and_past_ones_served(served):
+def test_rows_from_the_future_are_rejected_and_past_ones_served(served):
     _, client = served
     now = datetime.now(UTC)
     late = client.score(ROW | {"timestamp": (now + timedelta(minutes=10)).isoformat()})
@@ -113,7 +113,7 @@ def test_rows_from_the_future_are_refused_and_past_ones_served(served):
     assert client.score(ROW | {"timestamp": "yesterday"}).status_code == 400
 
 
-def test_a_poisonous_row_spoils_nobody_elses_answer_and_shows_no_data(served):
+def test_a_row_that_fails_affects_no_other_request_and_the_error_quotes_no_data(served):
     _, client = served
     bad = client.score(ROW | {"a": -666.0})
     assert bad.status_code == 500
@@ -121,7 +121,7 @@ def test_a_poisonous_row_spoils_nobody_elses_answer_and_shows_no_data(served):
     assert client.score().status_code == 200
 
 
-def test_extra_columns_and_unknown_categories_are_answered_and_counted(served):
+def test_extra_columns_and_unknown_categories_are_served_and_counted(served):
     _, client = served
     assert client.score(ROW | {"humidity": 3, "colour": "mauve"}).status_code == 200
     text = client.http.get("/metrics").text
@@ -129,7 +129,7 @@ def test_extra_columns_and_unknown_categories_are_answered_and_counted(served):
     assert 'homeostat_unknown_categories_total{feature="colour",model="pump"}' in text
 
 
-def test_every_served_row_is_logged_once_and_joins_its_label(world):
+def test_every_served_row_is_logged_once_and_joined_with_its_label(world):
     world.begin(world.version())
     with serving(world) as client:
         client.ready()
@@ -155,8 +155,8 @@ def test_every_served_row_is_logged_once_and_joins_its_label(world):
             "conflicts": 1,
         }
         flushed = client.order("flush").json()
-        assert flushed["prediction_log"]["kept"] == flushed["prediction_log"]["lost"] == 0
-        until(lambda: client.runtime.log.kept == 0, "everything is written")
+        assert flushed["prediction_log"]["pending"] == flushed["prediction_log"]["lost"] == 0
+        until(lambda: client.runtime.log.pending_rows == 0, "everything is written")
     end = datetime.now(UTC) + timedelta(minutes=1)
     rows = read_predictions(world.ports.store, world.config, start, end).rows
     assert sorted(rows["_prediction_id"]) == sorted(
@@ -183,7 +183,7 @@ def test_buffers_are_written_when_the_gateway_stops(world):
     assert len(rows) == 5
 
 
-def test_without_a_champion_it_says_so_and_picks_up_the_first_promotion_by_itself(world):
+def test_without_a_champion_requests_get_503_and_the_first_promotion_is_picked_up(world):
     with serving(world) as client:
         answer = client.score()
         assert answer.status_code == 503

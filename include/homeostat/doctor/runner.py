@@ -6,16 +6,17 @@ another takes its place.
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 
 from homeostat.config.errors import ConfigError, HomeostatError
-from homeostat.config.redaction import masker
+from homeostat.config.redaction import secret_redactor
 from homeostat.doctor.check import Check, Finding, NotAllowed, NotLookedAt, Probe, broken, skipped, warning
+from homeostat.hung_calls import ReplacingThreadPool
 
 _THREADS = 16
+#: Seconds between two searches for checks that exceeded their limit.
+_POLL_SECONDS = 0.05
 _Told = Callable[[Probe, Check], None]
 
 
@@ -31,64 +32,32 @@ def run(probes: Sequence[Probe], told: _Told | None = None, *, threads: int = _T
     threads
         How many are looked at side by side.
     """
-    ward = _Ward(probes)
-    for _ in range(min(threads, len(probes))):
-        ward.start_thread()
+    # Every call may hang and is replaced: otherwise the checks behind it would never start.
+    pool = ReplacingThreadPool(
+        min(threads, len(probes)) or 1, "doctor", hang_seconds=float("inf"), max_hung=len(probes)
+    )
     found: dict[int, Check] = {}
+
+    def report(n: int, finding: Finding) -> None:
+        if n in found:  # the check was reported as timed out and returned later
+            return
+        found[n] = _check(probes[n], finding)
+        if told is not None:
+            told(probes[n], found[n])
+
+    def make(n: int) -> tuple[int, Finding]:
+        return n, _finding(probes[n])
+
+    waiting = {pool.submit_with_limit(probe.limit, make, n) for n, probe in enumerate(probes)}
     while len(found) < len(probes):
-        try:
-            n, check = ward.done.get(timeout=ward.patience())
-        except queue.Empty:
-            for n in ward.overdue():
-                ward.start_thread()
-                ward.done.put((n, _check(probes[n], _silent(probes[n]))))
-            continue
-        if n not in found:  # one that was given up may come back after all
-            found[n] = check
-            if told is not None:
-                told(probes[n], check)
+        done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+        for future in done:
+            report(*future.result())
+        for call in pool.replace_hung():
+            [n] = call.args
+            report(n, _silent(probes[n]))
+    pool.shutdown()
     return [found[n] for n in range(len(probes))]
-
-
-class _Ward:
-    """Who is being looked at, and since when."""
-
-    def __init__(self, probes: Sequence[Probe]) -> None:
-        self._probes = probes
-        self._waiting = iter(range(len(probes)))
-        self._ends: dict[int, float] = {}
-        self._lock = threading.Lock()
-        self.done: queue.Queue[tuple[int, Check]] = queue.Queue()
-
-    def start_thread(self) -> None:
-        threading.Thread(target=self._work, name="doctor", daemon=True).start()
-
-    def patience(self) -> float:
-        """Seconds until the next one is overdue."""
-        with self._lock:
-            return max(min(self._ends.values(), default=0.1) - time.monotonic(), 0.01)
-
-    def overdue(self) -> Iterable[int]:
-        """Those whose time is up, each once."""
-        with self._lock:
-            late = [n for n, end in self._ends.items() if end <= time.monotonic()]
-            for n in late:
-                del self._ends[n]
-            return late
-
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                n = next(self._waiting, None)
-                if n is None:
-                    return
-                self._ends[n] = time.monotonic() + self._probes[n].limit
-            check = _check(self._probes[n], _finding(self._probes[n]))
-            with self._lock:
-                given_up = self._ends.pop(n, None) is None
-            self.done.put((n, check))
-            if given_up:  # another thread has taken this one's place
-                return
 
 
 def _finding(probe: Probe) -> Finding:
@@ -115,7 +84,7 @@ def _silent(probe: Probe) -> Finding:
 
 
 def _check(probe: Probe, finding: Finding) -> Check:
-    clean = masker()
+    clean = secret_redactor()
     return Check(
         name=probe.name,
         about=clean(probe.about),

@@ -1,9 +1,9 @@
-"""MLflow's scoring protocol, parsed into typed columns.
+"""Parse MLflow's scoring protocol into typed columns.
 
-Its forms are ``dataframe_split``, ``dataframe_records``, ``instances`` and ``inputs``.
+Formats: ``dataframe_split``, ``dataframe_records``, ``instances`` and ``inputs``.
 
-Pure: bytes in, :class:`Rows` out, or :class:`BadRequest` with a sentence. A sentence names columns of
-model.yaml and positions, never a value that came in: it may be another person's data.
+Pure: bytes in, :class:`Rows` or :class:`BadRequest` out. Messages name columns of model.yaml and row
+positions, never a value of the request, which may be personal data.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _NUMBERS = frozenset({float, int, type(None)})
 _FLOATS = frozenset({float})
 _TEXTS = frozenset({str, type(None)})
 _CATEGORIES = frozenset({str, int, float, bool, type(None)})
-# Possessive, and content with a text that never ends: linear whatever is sent.
+# Possessive quantifier and optional closing quote: linear time for any input.
 _TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|NaN', re.DOTALL)
 _EXAMPLE = '{"dataframe_records": [{"column": 1.0}]}'
 
 
 class BadRequest(Exception):
-    """The request cannot be answered as it is; ``status`` and the sentence go to the client."""
+    """The request is invalid or cannot be served; ``status`` and ``sentence`` go to the client."""
 
     def __init__(self, sentence: str, status: int = 400) -> None:
         super().__init__(sentence)
@@ -43,7 +43,7 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What one model expects of a row; compiled once from its configuration."""
+    """The columns that one model expects; compiled once from its configuration."""
 
     model: str
     names: tuple[str, ...]
@@ -56,7 +56,7 @@ class InputSpec:
 
     @classmethod
     def of(cls, config: ModelConfig) -> InputSpec:
-        """Compile the ``schema`` block. The label is known too: sent along, it is passed over."""
+        """Compile the ``schema`` block. The label is a known column too: it is ignored in requests."""
         columns = config.columns
         features = columns.features
         own = {columns.timestamp, columns.label.name, *([columns.key] if columns.key else [])}
@@ -73,7 +73,7 @@ class InputSpec:
 
     @property
     def all_numeric(self) -> bool:
-        """Whether a row is a row of a float64 matrix."""
+        """Whether every feature is a number, so that rows form a float64 matrix."""
         return all(self.numeric)
 
 
@@ -82,7 +82,8 @@ class Rows:
     """A request's rows as columns.
 
     ``columns`` follow ``InputSpec.names``: floats (missing: NaN) or text (missing: None). ``keys`` and
-    ``times`` are None when the request brought no such column; a single key or time may be None.
+    ``times`` are None when the request has no such column; a single key or time may be None. ``extra`` names
+    columns that the model does not have; ``unknown`` counts values outside a feature's ``categories``.
     """
 
     count: int
@@ -92,24 +93,24 @@ class Rows:
     extra: tuple[str, ...] = ()
     unknown: Mapping[str, int] = field(default_factory=dict)
 
-    def take(self, picked: Sequence[int]) -> Rows:
-        """The rows at these positions."""
+    def select(self, positions: Sequence[int]) -> Rows:
+        """Return the rows at these positions."""
         return Rows(
-            len(picked),
-            tuple([column[i] for i in picked] for column in self.columns),
-            None if self.keys is None else [self.keys[i] for i in picked],
-            None if self.times is None else [self.times[i] for i in picked],
+            len(positions),
+            tuple([column[i] for i in positions] for column in self.columns),
+            None if self.keys is None else [self.keys[i] for i in positions],
+            None if self.times is None else [self.times[i] for i in positions],
             self.extra,
         )
 
 
 def parse(body: bytes, spec: InputSpec, *, max_rows: int = 10_000) -> Rows:
-    """Turn a request body into typed columns.
+    """Parse a request body into typed columns.
 
     Raises
     ------
     BadRequest
-        With a sentence that says what was found, what was expected and where.
+        The message says what was found, what was expected and where.
     """
     raw = read_json(body)
     if not isinstance(raw, dict):
@@ -122,21 +123,21 @@ def parse(body: bytes, spec: InputSpec, *, max_rows: int = 10_000) -> Rows:
         raise BadRequest(msg)
     columns, count = _READERS[given[0]](raw[given[0]], spec)
     if count == 0:
-        msg_0 = f"{given[0]} holds no rows: send at least one."
+        msg_0 = f"{given[0]} has no rows: send at least one."
         raise BadRequest(msg_0)
     if count > max_rows:
-        msg = f"{given[0]} holds {count} rows, more than the {max_rows} that one request may bring."
+        msg = f"{given[0]} has {count} rows; the limit of one request is {max_rows}."
         raise BadRequest(msg, 413)
     return typed_rows(columns, count, spec)
 
 
 def read_json(body: bytes) -> Any:
-    """Read JSON; a bare NaN, which MLflow's own client writes for a missing value, is read as null.
+    """Parse JSON; a bare NaN, which MLflow's client sends for a missing value, becomes null.
 
     Raises
     ------
     BadRequest
-        Not JSON.
+        The body is not JSON.
     """
     try:
         try:
@@ -148,18 +149,18 @@ def read_json(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         msg = (
             f"The body is not JSON (line {error.lineno}, column {error.colno}). "
-            "Infinity is not JSON either; write null for a missing value."
+            "Infinity is not JSON either; send null for a missing value."
         )
         raise BadRequest(msg) from None
 
 
 def typed_rows(columns: Mapping[str, list[Any]], count: int, spec: InputSpec) -> Rows:
-    """Check and type columns of JSON values by model.yaml; every protocol's rows come by here.
+    """Check and convert columns of JSON values by model.yaml; every protocol uses this function.
 
     Raises
     ------
     BadRequest
-        A required feature is missing, or a value is not of its column's type.
+        A required feature is missing, or a value does not have its column's type.
     """
     typed: list[list[Any]] = []
     unknown: dict[str, int] = {}
@@ -174,11 +175,11 @@ def typed_rows(columns: Mapping[str, list[Any]], count: int, spec: InputSpec) ->
         else:
             texts = _texts(name, values)
             if categories is not None:
-                strangers = sum(value is not None and value not in categories for value in texts)
-                if strangers:
-                    unknown[name] = strangers
+                unseen = sum(value is not None and value not in categories for value in texts)
+                if unseen:
+                    unknown[name] = unseen
             typed.append(texts)
-    extra = () if columns.keys() <= spec.known else _strangers(columns, spec)
+    extra = () if columns.keys() <= spec.known else _extra_columns(columns, spec)
     keys = columns.get(spec.key) if spec.key else None
     times = columns.get(spec.timestamp)
     return Rows(
@@ -191,8 +192,8 @@ def typed_rows(columns: Mapping[str, list[Any]], count: int, spec: InputSpec) ->
     )
 
 
-def _strangers(columns: Mapping[str, Any], spec: InputSpec) -> tuple[str, ...]:
-    """Names that the model does not know; cut short, for they go to the log and to the metrics."""
+def _extra_columns(columns: Mapping[str, Any], spec: InputSpec) -> tuple[str, ...]:
+    """Return columns that the model does not have; truncated, because they go to the log and to metrics."""
     names = sorted(name[:MAX_NAME] for name in columns.keys() - spec.known)
     return tuple(names[:MAX_EXTRA])
 
@@ -202,14 +203,14 @@ def _missing(name: str, columns: Mapping[str, Any], spec: InputSpec) -> str:
     more = f" ({len(others)} more are missing: {', '.join(others[:5])})" if others else ""
     return (
         f"The feature '{name}' is missing{more}. Model '{spec.model}' expects: {', '.join(spec.names)}. "
-        "A value that is not known is sent as null."
+        "Send null for a missing value."
     )
 
 
 def _numbers(name: str, values: list[Any]) -> list[float]:
     kinds = set(map(type, values))
     if kinds == _FLOATS:
-        return values  # JSON knows no infinity, and orjson refuses a number that would be one
+        return values  # JSON has no infinity, and orjson rejects a number that overflows to one
     if not kinds <= _NUMBERS:
         row = next(i for i, value in enumerate(values) if type(value) not in _NUMBERS)
         msg = f"Row {row}, feature '{name}': expected a number or null, found {_kind(values[row])}."
@@ -242,10 +243,10 @@ def _time(value: Any, row: int, name: str) -> datetime | None:
         return None
     try:
         if not isinstance(value, str):
-            raise ValueError  # noqa: TRY004  # one sentence for every way of being no timestamp
+            raise ValueError  # noqa: TRY004  # one message for every kind of invalid timestamp
         return parse_utc(value)
     except (ValueError, OverflowError):
-        found = "text of another form" if isinstance(value, str) else _kind(value)
+        found = "other text" if isinstance(value, str) else _kind(value)
         msg = (
             f"Row {row}, timestamp column '{name}': expected ISO 8601 text such as "
             f"2026-01-05T07:50:00Z, found {found}."
@@ -264,7 +265,7 @@ def _split(raw: Any, spec: InputSpec) -> tuple[dict[str, list[Any]], int]:
         msg = f"dataframe_split: 'columns' must list the names as text, as in {shape}."
         raise BadRequest(msg)
     if len(set(names)) != len(names):
-        raise BadRequest("dataframe_split: a column name stands twice in 'columns': keep one of them.")
+        raise BadRequest("dataframe_split: duplicate column name in 'columns': remove one of them.")
     return _by_position("dataframe_split", raw["data"], names)
 
 
@@ -305,7 +306,7 @@ def _inputs(raw: Any, spec: InputSpec) -> tuple[dict[str, list[Any]], int]:
     lengths = {len(value) for value in columns.values()}
     if len(lengths) > 1:
         found = f"{min(lengths)} to {max(lengths)}"
-        msg = f"inputs: columns of different lengths ({found}): give each row every column."
+        msg = f"inputs: columns of different lengths ({found}): every column needs one value per row."
         raise BadRequest(msg)
     return columns, lengths.pop() if lengths else 0
 

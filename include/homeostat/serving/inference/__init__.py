@@ -1,1 +1,1 @@
-"""From the rows of a request to its answer: cohort, batch, predict call, record."""
+"""From the rows of a request to its predictions: routing, batch, predict call, log entry."""

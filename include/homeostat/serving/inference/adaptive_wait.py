@@ -1,57 +1,57 @@
-"""Whether the event loop may wait for a version: learnt from how long its calls took lately."""
+"""Decide whether the event loop waits for a predict call, from the duration of recent calls."""
 
 from __future__ import annotations
 
-#: Seconds that the event loop stands aside for a predict call.
-ASIDE = 0.005
+#: Seconds that the event loop waits for a predict call at most.
+LOOP_WAIT_SECONDS = 0.005
 
-# Late once or twice is an accident (another thread was at work), three times within a few calls is not.
-_LATE, _TOO_LATE = 8, 18
-_REST, _LONGEST_REST = 32, 4096
+# One or two late calls may be chance (another thread was busy); three within a few calls are not.
+_LATE_PENALTY, _MAX_PENALTY = 8, 18
+#: Batches until a larger wait is tried again: doubled after each failure, up to the second number.
+_RETRY_AFTER, _MAX_RETRY_AFTER = 32, 4096
 
 
-class Pace:
-    """How many rows a version answers within :data:`ASIDE` seconds.
+class AdaptiveWait:
+    """Learns how many rows a version predicts within :data:`LOOP_WAIT_SECONDS`.
 
-    Threads that want Python's lock are in each other's way: a model that answers in half a millisecond
-    takes several when the event loop works beside it. So the loop stands aside while such a call runs.
-    A call that takes longer costs it :data:`ASIDE` and no more. When that keeps happening, half as many
-    rows are waited for from then on, in the end none; after some batches more are tried again, and later
-    and later as long as that goes wrong.
+    Threads compete for Python's lock: a model that predicts in half a millisecond takes several while the
+    event loop runs as well. So the loop blocks while such a call runs, for :data:`LOOP_WAIT_SECONDS` at most.
+    When calls keep exceeding that, the batch size to wait for is halved, down to none. After a number of
+    batches it is doubled again; that number grows with each failure.
 
     Parameters
     ----------
     rows
-        How many are waited for at first.
+        Largest batch to wait for at first.
     """
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
-        self._late = 0
-        self._rest = _REST
-        self._left = _REST
+        self._penalty = 0
+        self._retry_after = _RETRY_AFTER
+        self._until_retry = _RETRY_AFTER
 
-    def quick(self, rows: int) -> bool:
-        """Whether to wait for a batch of this size."""
+    def worth_waiting(self, rows: int) -> bool:
+        """Return whether to wait for a batch of this size."""
         if rows > self.rows:
-            self._left -= 1
-            if self._left <= 0:
-                self._left = self._rest
+            self._until_retry -= 1
+            if self._until_retry <= 0:
+                self._until_retry = self._retry_after
                 self.rows = max(1, 2 * self.rows)
         return rows <= self.rows
 
     def in_time(self, rows: int) -> None:
-        """A batch was answered while the loop stood aside."""
-        self._late = max(0, self._late - 1)
+        """Record that a batch ended while the loop waited."""
+        self._penalty = max(0, self._penalty - 1)
         if 2 * rows > self.rows:
-            self._rest = _REST
+            self._retry_after = _RETRY_AFTER
 
     def late(self, rows: int) -> None:
-        """It was not."""
-        self._late += _LATE
-        if self._late < _TOO_LATE:
+        """Record that a batch took longer than the loop waited."""
+        self._penalty += _LATE_PENALTY
+        if self._penalty < _MAX_PENALTY:
             return
-        self._late = 0
+        self._penalty = 0
         self.rows = rows // 2
-        self._left = self._rest
-        self._rest = min(2 * self._rest, _LONGEST_REST)
+        self._until_retry = self._retry_after
+        self._retry_after = min(2 * self._retry_after, _MAX_RETRY_AFTER)

@@ -1,8 +1,8 @@
-"""Requests that wait together are predicted together; one alone never waits.
+"""Batch the requests that wait for a version; a single request never waits for a batch.
 
-There is no timer. What the event loop finds to read in one go is one batch, predicted in a worker thread.
-For a version that answers fast the loop stands aside (see :mod:`.adaptive_wait`); one that
-takes longer is left to its thread, arrivals queue up meanwhile, and the whole queue goes as the next batch.
+There is no timer. Requests that the event loop reads in one pass form one batch, predicted in a worker
+thread. For a fast version the event loop waits for the call (see :mod:`.adaptive_wait`). A slow one runs in
+its thread while requests queue up, and the whole queue is the next batch.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 
-from homeostat.serving.inference.adaptive_wait import ASIDE, Pace
-from homeostat.serving.inference.scoring import PredictFailed, Scored, Scorer, score
+from homeostat.serving.inference.adaptive_wait import LOOP_WAIT_SECONDS, AdaptiveWait
+from homeostat.serving.inference.scoring import PredictFailed, ScoredRequest, Scorer, score
 from homeostat.serving.scoring_request import Rows
 
-#: A request's rows, what they wait for, and when that is given up (on the loop's clock).
-Waiting = tuple[Rows, "asyncio.Future[Scored]", float]
-Results = list["Scored | PredictFailed"]
+#: A request's rows, its future, and its deadline (on the loop's clock).
+Waiting = tuple[Rows, "asyncio.Future[ScoredRequest]", float]
+Results = list["ScoredRequest | PredictFailed"]
 
-#: Passes of the event loop for which more requests are gathered, while each pass brings some.
+#: Passes of the event loop for which requests are gathered, as long as each pass brings more.
 _PASSES = 8
 
 
-class Busy(Exception):
-    """More rows wait for this version than may wait."""
+class QueueFull(Exception):
+    """Too many rows wait for this version."""
 
 
 class Batcher:
-    """The collector of one version. Lives on the event loop; only :func:`score` runs in a thread."""
+    """Collects the requests of one version. Lives on the event loop; only :func:`score` runs in a thread."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Batcher:
         on_batch: Callable[[int], None] | None = None,
     ) -> None:
         self.scorer = scorer
-        self.pace = Pace(max_batch_rows)
+        self._wait = AdaptiveWait(max_batch_rows)
         self._pool = pool
         self._max_batch_rows = max_batch_rows
         self._max_waiting_rows = max_waiting_rows
@@ -51,33 +51,33 @@ class Batcher:
         self._running = False
         self._due = False
 
-    def submit(self, rows: Rows, seconds: float = 3600.0) -> asyncio.Future[Scored]:
+    def submit(self, rows: Rows, seconds: float = 3600.0) -> asyncio.Future[ScoredRequest]:
         """Queue one request's rows.
 
-        The future ends with :class:`Scored`, or with :class:`PredictFailed`, or with TimeoutError when
-        ``seconds`` are over.
+        The future ends with :class:`ScoredRequest`, with :class:`PredictFailed`, or with TimeoutError after
+        ``seconds``.
 
         Raises
         ------
         Busy
-            When too many rows wait already.
+            Too many rows wait already.
         """
         if self._waiting_rows and self._waiting_rows + rows.count > self._max_waiting_rows:
-            raise Busy
+            raise QueueFull
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Scored] = loop.create_future()
+        future: asyncio.Future[ScoredRequest] = loop.create_future()
         end = loop.time() + seconds
         self._waiting.append((rows, future, end))
         self._waiting_rows += rows.count
         if self._running:
-            _give_up_at(loop, end, future)
+            _time_out_at(loop, end, future)
         elif not self._due:
             self._due = True
             loop.call_soon(self._gather, 0, _PASSES)
         return future
 
-    def apart(self) -> Batcher:
-        """A collector of the same version for requests that must not lengthen this one's batches."""
+    def clone(self) -> Batcher:
+        """Return a batcher of the same version, for requests that must not lengthen this one's batches."""
         return Batcher(
             self.scorer,
             self._pool,
@@ -85,13 +85,17 @@ class Batcher:
             max_waiting_rows=self._max_waiting_rows,
         )
 
+    def share_wait(self, other: Batcher) -> None:
+        """Let the loop wait for this version as long as for ``other``, so that their latencies compare."""
+        self._wait = other._wait
+
     @property
     def waiting_rows(self) -> int:
-        """Rows that wait for the call that runs now."""
+        """Rows that wait for the running call to end."""
         return self._waiting_rows
 
     def _gather(self, seen: int, passes: int) -> None:
-        """Predict as soon as a pass of the event loop brings nothing more."""
+        """Predict as soon as a pass of the event loop brings no more requests."""
         rows = self._waiting_rows
         if rows == seen or rows >= self._max_batch_rows or not passes:
             self._start()
@@ -108,18 +112,18 @@ class Batcher:
             self._on_batch(size)
         try:
             work = self._pool.submit(score, self.scorer, [rows for rows, _, _ in batch])
-        except RuntimeError:  # the pool takes no more work
+        except RuntimeError:  # the pool was shut down
             self._deliver(batch, [PredictFailed("the gateway is stopping")] * len(batch))
             return
         loop = asyncio.get_running_loop()
-        if self.pace.quick(size):
-            if _ended(work, ASIDE):
-                self.pace.in_time(size)
+        if self._wait.worth_waiting(size):
+            if _ended(work, LOOP_WAIT_SECONDS):
+                self._wait.in_time(size)
                 self._done(batch, work)
                 return
-            self.pace.late(size)
+            self._wait.late(size)
         for _, future, end in batch:
-            _give_up_at(loop, end, future)
+            _time_out_at(loop, end, future)
         asyncio.wrap_future(work, loop=loop).add_done_callback(lambda done: self._done(batch, done))
 
     def _take(self) -> tuple[list[Waiting], int]:
@@ -128,7 +132,7 @@ class Batcher:
         while self._waiting and (not batch or size + self._waiting[0][0].count <= self._max_batch_rows):
             waiting = self._waiting.popleft()
             self._waiting_rows -= waiting[0].count
-            if waiting[1].done():  # its client left, or its time is over
+            if waiting[1].done():  # cancelled, or timed out
                 continue
             batch.append(waiting)
             size += waiting[0].count
@@ -138,7 +142,7 @@ class Batcher:
         error = PredictFailed("the gateway is stopping") if done.cancelled() else done.exception()
         self._deliver(batch, [error] * len(batch) if error is not None else done.result())
 
-    def _deliver(self, batch: Sequence[Waiting], results: Sequence[Scored | BaseException]) -> None:
+    def _deliver(self, batch: Sequence[Waiting], results: Sequence[ScoredRequest | BaseException]) -> None:
         for (_, future, _), result in zip(batch, results, strict=True):
             if future.done():
                 continue
@@ -153,7 +157,7 @@ class Batcher:
 
 
 def _ended(work: Future[Results], seconds: float) -> bool:
-    """Wait for a call; False when it takes longer."""
+    """Wait for a call to end; return False when it takes longer."""
     try:
         work.exception(seconds)
     except TimeoutError:
@@ -163,12 +167,12 @@ def _ended(work: Future[Results], seconds: float) -> bool:
     return True
 
 
-def _give_up_at(loop: asyncio.AbstractEventLoop, end: float, future: asyncio.Future[Scored]) -> None:
-    """End a future with TimeoutError at that time."""
+def _time_out_at(loop: asyncio.AbstractEventLoop, end: float, future: asyncio.Future[ScoredRequest]) -> None:
+    """Fail a future with TimeoutError at that time."""
 
-    def over() -> None:
+    def time_out() -> None:
         if not future.done():
             future.set_exception(TimeoutError())
 
-    handle = loop.call_at(end, over)
+    handle = loop.call_at(end, time_out)
     future.add_done_callback(lambda _: handle.cancel())

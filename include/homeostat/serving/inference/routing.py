@@ -12,23 +12,23 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.core.rollout.evidence import CANDIDATE, CHAMPION, CONTROL
 from homeostat.core.rollout.phases import Traffic, VersionRef
-from homeostat.core.rollout.route import choose
+from homeostat.core.rollout.route import choose_variant
 from homeostat.serving.inference.batcher import Batcher
-from homeostat.serving.inference.scoring import Scored
+from homeostat.serving.inference.scoring import ScoredRequest
 from homeostat.serving.inference.shadow_client import Shadow
-from homeostat.serving.metrics import LegMetrics
+from homeostat.serving.metrics import VersionMetrics
 from homeostat.serving.recorder.labels import KnownLabels
 from homeostat.serving.scoring_request import InputSpec, Rows
 
-#: Answers that may wait to be counted; older ones give way.
+#: Outcomes that may wait to be counted; the oldest are dropped beyond that.
 MAX_UNCOUNTED = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
-    """One version's answers (None: it failed) to one request's rows, on the way to the evidence.
+class Outcome:
+    """One version's result for one request's rows (``scored`` is None: it failed), to be counted as evidence.
 
-    ``against`` are the champion's answers to the same rows.
+    ``champion_predictions`` are the champion's predictions for the same rows.
     """
 
     rollout: str
@@ -36,50 +36,50 @@ class Happened:
     variant: str
     rows: int
     latency_ms: float | None
-    scored: Scored | None
-    against: Sequence[Any] | None = None
+    scored: ScoredRequest | None
+    champion_predictions: Sequence[Any] | None = None
     dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
-    """A loaded version with its collector and its series."""
+class LoadedVersion:
+    """A loaded version with its batcher and its metrics."""
 
     ref: VersionRef
     batcher: Batcher
-    metrics: LegMetrics
+    metrics: VersionMetrics
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Who answers what, from one revision of the ledger.
+class RoutingTable:
+    """Which version serves which requests, from one revision of the ledger.
 
-    ``champion`` may be the version before (``stand_in``) while the ledger's own cannot be loaded.
-    ``control`` is the champion's version with a collector of its own: batches as small as the canary's,
-    next to the same neighbours, so that the two are timed alike. ``counted`` says whether answers are
-    evidence for something at the moment.
+    ``champion`` may be the previous version (named in ``fallback``) while the ledger's champion cannot be
+    loaded. ``control`` is the champion's version with a batcher of its own: its batches are as small as the
+    canary's and run under the same load, so that latencies compare. ``counted`` is True while predictions are
+    rollout evidence.
     """
 
     traffic: Traffic
-    champion: Leg | None = None
-    candidate: Leg | None = None
-    control: Leg | None = None
-    previous: Leg | None = None
+    champion: LoadedVersion | None = None
+    candidate: LoadedVersion | None = None
+    control: LoadedVersion | None = None
+    previous: LoadedVersion | None = None
     rollout: str = ""
     stage: str = ""
     share: float = 0.0
     shadow: Shadow | None = None
     counted: bool = False
-    stand_in: str = ""
+    fallback: str = ""
 
     def variant(self, key: str) -> str:
-        """Which cohort this key belongs to; the same one on every gateway, for as long as the step lasts."""
+        """Return the cohort of a key; every gateway returns the same one until the canary step changes."""
         if self.candidate is None:
             return CHAMPION
-        return choose(key, self.rollout, self.share)
+        return choose_variant(key, self.rollout, self.share)
 
     def cohorts(self, rows: Rows, header_key: str | None, request_id: str) -> dict[str, list[int]] | str:
-        """Split rows by cohort: one variant for all, or the positions of each."""
+        """Split rows by cohort: one variant for all rows, or the row positions of each variant."""
         if self.candidate is None:
             return CHAMPION
         if header_key is not None or rows.keys is None:
@@ -96,13 +96,13 @@ class Table:
             picked.setdefault(variant, []).append(position)
         return next(iter(picked)) if len(picked) == 1 else picked
 
-    def named(self, version: str) -> Leg | None:
-        """The champion, candidate or previous version of this number, when it is loaded."""
-        legs = (self.champion, self.candidate, self.previous)
-        return next((leg for leg in legs if leg is not None and leg.ref.version == version), None)
+    def find(self, version: str) -> LoadedVersion | None:
+        """Return the champion, candidate or previous version with this number, when it is loaded."""
+        roles = (self.champion, self.candidate, self.previous)
+        return next((each for each in roles if each is not None and each.ref.version == version), None)
 
-    def leg(self, variant: str) -> Leg | None:
-        """The version that answers this cohort."""
+    def version_for(self, variant: str) -> LoadedVersion | None:
+        """Return the version that serves this cohort."""
         own = {CANDIDATE: self.candidate, CONTROL: self.control}.get(variant)
         return own if own is not None else self.champion
 
@@ -114,9 +114,9 @@ class ModelState:
     config: ModelConfig
     spec: InputSpec
     known_labels: KnownLabels
-    table: Table
+    table: RoutingTable
     lock: threading.RLock = field(default_factory=threading.RLock)
-    happened: deque[Happened] = field(default_factory=lambda: deque(maxlen=MAX_UNCOUNTED))
+    outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_UNCOUNTED))
     batchers: dict[tuple[VersionRef, str], Batcher] = field(default_factory=dict)
     failures: dict[VersionRef, tuple[str, float]] = field(default_factory=dict)
     loading: set[VersionRef] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""One call of a version's predictor over the rows of several requests, and what is wrong with its answers."""
+"""Call a version's predictor for the rows of several requests, and count invalid predictions."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from homeostat.serving.scoring_request import InputSpec, Rows
 
 logger = logging.getLogger(__name__)
 
-_WARM_SECONDS = 1.0
+_WARM_UP_SECONDS = 1.0
 
 
-class AnswersLike(Protocol):
-    """What a predictor answers."""
+class PredictionsLike(Protocol):
+    """The return value of a predictor."""
 
     @property
     def prediction(self) -> Any:
-        """One answer per row."""
+        """One prediction per row."""
 
     @property
     def confidence(self) -> Any:
@@ -34,26 +34,26 @@ class AnswersLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """A loaded version, ready to answer.
+    """A loaded version, ready to predict.
 
-    ``predict`` takes the typed rows of a batch. ``classes`` (classification) or ``bounds`` (regression)
-    say which answers are out of range; None means that every answer is in range.
+    ``predict`` takes the typed rows of a batch. Predictions outside ``classes`` (classification) or
+    ``bounds`` (regression) are out of range; None means that no prediction is.
     """
 
     version: str
     digest: str
-    predict: Callable[[Sequence[Rows]], AnswersLike]
+    predict: Callable[[Sequence[Rows]], PredictionsLike]
     classes: frozenset[str] | None = None
     bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """A version's answers to one request.
+class ScoredRequest:
+    """A version's predictions for one request.
 
-    ``nan`` and ``out_of_range`` count bad answers; ``latency_ms`` is the predict call's own time,
-    without waiting: what the version costs, not what its neighbours do. ``timed`` is True for one
-    request of a batch: one call is one measurement, however many requests it answered.
+    ``nan`` and ``out_of_range`` count invalid predictions. ``latency_ms`` is the duration of the predict call
+    without waiting times, so that it depends on the version and not on other load. ``timed`` is True for one
+    request per batch: one call is one measurement, whatever the number of requests.
     """
 
     predictions: list[Any]
@@ -64,21 +64,21 @@ class Scored:
     timed: bool = True
 
     @property
-    def good(self) -> bool:
-        """Whether every answer may be given to a client."""
+    def valid(self) -> bool:
+        """Whether all predictions are numbers and in range."""
         return not (self.nan or self.out_of_range)
 
 
 class PredictFailed(Exception):
-    """The predictor raised, or did not answer one value a row. ``latency_ms`` is how long that took."""
+    """The predictor raised, or did not return one value per row; ``latency_ms`` is the call's duration."""
 
     def __init__(self, sentence: str, latency_ms: float = 0.0) -> None:
         super().__init__(sentence)
         self.latency_ms = latency_ms
 
 
-def frame_of(batch: Sequence[Rows], spec: InputSpec) -> pd.DataFrame:
-    """The rows of a batch as the frame that pipelines are fitted on: float64 and str columns."""
+def to_frame(batch: Sequence[Rows], spec: InputSpec) -> pd.DataFrame:
+    """Return a batch as the frame that pipelines are fitted on: float64 and str columns."""
     data = {
         name: np.array(_joined(batch, i), dtype=np.float64) if numeric else _texts(_joined(batch, i))
         for i, (name, numeric) in enumerate(zip(spec.names, spec.numeric, strict=True))
@@ -90,8 +90,8 @@ def _texts(values: list[str | None]) -> Any:
     return pd.array(values, dtype="str")
 
 
-def matrix_of(batch: Sequence[Rows]) -> np.ndarray:
-    """The rows of a batch of numbers as a float64 matrix, one row a row."""
+def to_matrix(batch: Sequence[Rows]) -> np.ndarray:
+    """Return a batch of numbers as a float64 matrix of shape (rows, features)."""
     if len(batch) == 1:
         return np.array(batch[0].columns, dtype=np.float64).T
     return np.concatenate([np.array(rows.columns, dtype=np.float64) for rows in batch], axis=1).T
@@ -103,26 +103,25 @@ def _joined(batch: Sequence[Rows], column: int) -> list[Any]:
     return [value for rows in batch for value in rows.columns[column]]
 
 
-def predictor_call(predictor: Any, spec: InputSpec) -> Callable[[Sequence[Rows]], AnswersLike]:
-    """Choose the cheapest way to ask this predictor: a bare matrix where it needs no column names."""
+def choose_predict_call(predictor: Any, spec: InputSpec) -> Callable[[Sequence[Rows]], PredictionsLike]:
+    """Choose the fastest way to call a predictor: with a matrix when it needs no column names."""
     if spec.all_numeric and callable(getattr(predictor, "predict_matrix", None)):
-        return lambda batch: predictor.predict_matrix(matrix_of(batch))
-    ask = getattr(predictor, "predict_typed", predictor.predict)
-    return lambda batch: ask(frame_of(batch, spec))
+        return lambda batch: predictor.predict_matrix(to_matrix(batch))
+    predict = getattr(predictor, "predict_typed", predictor.predict)
+    return lambda batch: predict(to_frame(batch, spec))
 
 
-def score(scorer: Scorer, batch: Sequence[Rows]) -> list[Scored | PredictFailed]:
+def score(scorer: Scorer, batch: Sequence[Rows]) -> list[ScoredRequest | PredictFailed]:
     """Predict for every request of a batch with one call.
 
-    When the call fails, each request is tried alone, so that one poisonous row spoils nobody else's
-    answer.
+    When the call fails, each request is predicted alone, so that one request's rows cannot fail another's.
     """
     try:
         return list(_score(scorer, batch))
     except PredictFailed as error:
         if len(batch) == 1:
             return [error]
-    results: list[Scored | PredictFailed] = []
+    results: list[ScoredRequest | PredictFailed] = []
     for rows in batch:
         try:
             results.extend(_score(scorer, [rows]))
@@ -131,34 +130,33 @@ def score(scorer: Scorer, batch: Sequence[Rows]) -> list[Scored | PredictFailed]
     return results
 
 
-def _score(scorer: Scorer, batch: Sequence[Rows]) -> list[Scored]:
+def _score(scorer: Scorer, batch: Sequence[Rows]) -> list[ScoredRequest]:
     count = sum(rows.count for rows in batch)
     begun = time.perf_counter()
     try:
-        answers = scorer.predict(batch)
-        values, confidence = _checked(answers, count)
+        values, confidence = _as_arrays(scorer.predict(batch), count)
     except Exception as error:
         spent = (time.perf_counter() - begun) * 1e3
         logger.debug("version %s failed: %s", scorer.version, type(error).__name__)
-        # Only the kind: a message of numpy's or scikit-learn's may quote the rows.
+        # Only the error's type: a message of numpy or scikit-learn may quote the rows.
         msg = f"version {scorer.version} raised {type(error).__name__}"
         raise PredictFailed(msg, spent) from error
     spent = (time.perf_counter() - begun) * 1e3
-    nan, outside = judge(values, scorer.classes, scorer.bounds)
-    any_bad = bool(nan.any() or outside.any())
-    plain = values.tolist()
-    sure = None if confidence is None else confidence.tolist()
-    scored: list[Scored] = []
+    nan, outside = find_invalid(values, scorer.classes, scorer.bounds)
+    any_invalid = bool(nan.any() or outside.any())
+    predictions = values.tolist()
+    confidences = None if confidence is None else confidence.tolist()
+    scored: list[ScoredRequest] = []
     start = 0
     for rows in batch:
         end = start + rows.count
         scored.append(
-            Scored(
-                plain[start:end],
-                None if sure is None else sure[start:end],
+            ScoredRequest(
+                predictions[start:end],
+                None if confidences is None else confidences[start:end],
                 spent,
-                int(nan[start:end].sum()) if any_bad else 0,
-                int(outside[start:end].sum()) if any_bad else 0,
+                int(nan[start:end].sum()) if any_invalid else 0,
+                int(outside[start:end].sum()) if any_invalid else 0,
                 timed=not scored,
             )
         )
@@ -166,19 +164,20 @@ def _score(scorer: Scorer, batch: Sequence[Rows]) -> list[Scored]:
     return scored
 
 
-def _checked(answers: AnswersLike, count: int) -> tuple[np.ndarray, np.ndarray | None]:
-    values = np.asarray(answers.prediction)
+def _as_arrays(result: PredictionsLike, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return predictions and confidence as arrays; ValueError unless there is one prediction per row."""
+    values = np.asarray(result.prediction)
     if values.shape != (count,):
-        msg = f"{values.shape} answers to {count} rows"
+        msg = f"predictions of shape {values.shape} for {count} rows"
         raise ValueError(msg)
-    confidence = None if answers.confidence is None else np.asarray(answers.confidence, dtype=np.float64)
+    confidence = None if result.confidence is None else np.asarray(result.confidence, dtype=np.float64)
     return values, confidence
 
 
-def judge(
+def find_invalid(
     values: np.ndarray, classes: frozenset[str] | None, bounds: tuple[float, float] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two masks: answers that are missing or not finite, and answers that no good version would give."""
+    """Return two masks: predictions that are missing or not finite, and predictions that are out of range."""
     if values.dtype.kind == "f":
         nan = ~np.isfinite(values)
     elif values.dtype.kind in "iub":
@@ -194,11 +193,11 @@ def judge(
 
 
 def warm_up(scorer: Scorer, spec: InputSpec) -> None:
-    """Ask a version a few times before it answers anybody: its slow first calls must not count against it.
+    """Call a version a few times before it serves, so that its slow first calls do not count as latency.
 
-    What it answers, or whether it likes such rows, does not matter.
+    The predictions are ignored, and so are errors: the rows are made up.
     """
-    end = time.monotonic() + _WARM_SECONDS
+    end = time.monotonic() + _WARM_UP_SECONDS
     for count in (1, 8) * 5:
         columns = tuple(
             [0.0 if numeric else min(known, default=None) if known else None] * count
@@ -210,22 +209,22 @@ def warm_up(scorer: Scorer, spec: InputSpec) -> None:
             return
 
 
-def scorer_of(
+def make_scorer(
     version: str, digest: str, predictor: Any, manifest: Mapping[str, Any], spec: InputSpec
 ) -> Scorer:
-    """Make a loaded bundle ready to answer; the manifest says what its answers may be."""
+    """Return the scorer of a loaded bundle; its manifest names the valid predictions."""
     classes = manifest.get("classes")
     bounds = prediction_range(manifest)
     return Scorer(
         version,
         digest,
-        predictor_call(predictor, spec),
+        choose_predict_call(predictor, spec),
         frozenset(t for t in label_texts(classes) if t is not None) if classes else None,
         bounds,
     )
 
 
 def prediction_range(manifest: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Lowest and highest plausible prediction of a regression, as its bundle's manifest says."""
+    """Return the lowest and highest plausible prediction of a regression, from its bundle's manifest."""
     bounds = manifest.get("prediction_range")
     return (float(bounds[0]), float(bounds[1])) if bounds else None

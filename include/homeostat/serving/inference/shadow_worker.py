@@ -1,4 +1,4 @@
-"""The other side of the shadow: a process of low priority that loads one bundle and answers batches."""
+"""The shadow's process: runs at low priority, loads one bundle and predicts batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NICENESS = 10
 
 @dataclass(frozen=True, slots=True)
 class ShadowJob:
-    """Which bundle a shadow process serves. ``load`` names the function that loads it, ``module:name``."""
+    """The bundle that a shadow process serves. ``load`` names the function that loads it, ``module:name``."""
 
     config: ModelConfig
     folder: Path
@@ -29,17 +29,17 @@ class ShadowJob:
     load: str
 
 
-def named(name: str) -> Any:
-    """The object that ``module:name`` names."""
+def import_object(name: str) -> Any:
+    """Import the object named ``module:name``."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
-def _step_back() -> None:
-    """Take the lowest priority there is: the gateway runs at once when it has something to do.
+def _lower_priority() -> None:
+    """Take the lowest priority, so that the gateway runs at once when it has work.
 
-    A higher ``nice`` is not enough on Linux: whoever runs keeps the processor for its slice, some
-    milliseconds. Only a process of the idle class gives way the moment another wakes up.
+    A higher ``nice`` is not enough on Linux: a running process keeps the processor for its time slice, some
+    milliseconds. Only a process of the idle class is preempted as soon as another wakes up.
     """
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
@@ -48,20 +48,20 @@ def _step_back() -> None:
 
 
 def main(connection: Connection, job: ShadowJob) -> None:
-    """Load the bundle, say ``ready`` or ``failed``, then answer batches until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it closes the pipe
+    """Load the bundle, send ``ready`` or ``failed``, then predict batches until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and closes the pipe
     os.environ["OMP_NUM_THREADS"] = "1"
-    _step_back()
-    from homeostat.serving.inference.scoring import PredictFailed, score, scorer_of
+    _lower_priority()
+    from homeostat.serving.inference.scoring import PredictFailed, make_scorer, score
     from homeostat.serving.scoring_request import InputSpec
 
     try:
-        bundle = named(job.load)(job.folder, job.trusted_types, digest=job.digest, config=job.config)
+        bundle = import_object(job.load)(job.folder, job.trusted_types, digest=job.digest, config=job.config)
         spec = InputSpec.of(job.config)
-        scorer = scorer_of(job.version, job.digest, bundle.predictor, bundle.manifest, spec)
-    except Exception as error:  # noqa: BLE001  # whatever stops it from loading is the answer
-        what = str(error) if isinstance(error, HomeostatError) else type(error).__name__
-        connection.send(("failed", what))
+        scorer = make_scorer(job.version, job.digest, bundle.predictor, bundle.manifest, spec)
+    except Exception as error:  # noqa: BLE001  # every error is sent to the parent
+        reason = str(error) if isinstance(error, HomeostatError) else type(error).__name__
+        connection.send(("failed", reason))
         return
     connection.send(("ready", ""))
     with contextlib.suppress(EOFError, OSError):

@@ -1,7 +1,7 @@
-"""Counts that survive kill -9: one 8-byte slot for each name, in a file mapped into memory.
+"""Counters that survive kill -9: one 8-byte slot for each name, in a memory-mapped file.
 
-A mapped page belongs to the kernel: what was counted is in the file however the process ends. (A machine
-that loses power also loses the pages that the kernel had not written yet.)
+A mapped page belongs to the kernel, so the file holds every count however the process ends. (A power loss
+also loses the pages that the kernel had not written yet.)
 """
 
 from __future__ import annotations
@@ -20,66 +20,66 @@ _MAGIC = b"hmstodo1"
 _LENGTH = struct.Struct("<8sQ")
 
 
-class Odometer:
-    """Whole numbers by name; in memory until :meth:`anchor` gives them a file.
+class Counters:
+    """Integers by name; in memory until :meth:`attach_file` moves them into a file.
 
-    ``lock`` guards every change: who counts holds it, so that counting and taking in are one step.
+    ``lock`` guards every change: callers hold it, so that counting a row and accepting it are one step.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.lock = threading.Lock()
-        self._slots: array[int] | memoryview = array("q", bytes(8 * len(self.names)))
-        self._place = {name: place for place, name in enumerate(self.names)}
+        self._values: array[int] | memoryview = array("q", bytes(8 * len(self.names)))
+        self._slot = {name: slot for slot, name in enumerate(self.names)}
 
-    def place(self, name: str) -> int:
-        """Where a name's count is; asked once, so that counting is one addition."""
-        return self._place[name]
+    def slot(self, name: str) -> int:
+        """Return the slot of a name; look it up once, so that counting is one addition."""
+        return self._slot[name]
 
-    def add(self, place: int, amount: int) -> None:
-        """Count; the caller holds ``lock``."""
-        self._slots[place] += amount
+    def add(self, slot: int, amount: int) -> None:
+        """Add to a counter; the caller holds ``lock``."""
+        self._values[slot] += amount
 
     def set(self, name: str, value: int) -> None:
-        """Put a count to a value; the caller holds ``lock``."""
-        self._slots[self._place[name]] = value
+        """Set a counter; the caller holds ``lock``."""
+        self._values[self._slot[name]] = value
 
     def get(self, name: str) -> int:
-        """A count; 0 for a name that is not kept."""
-        place = self._place.get(name)
-        return 0 if place is None else self._slots[place]
+        """Return a counter; 0 for an unknown name."""
+        slot = self._slot.get(name)
+        return 0 if slot is None else self._values[slot]
 
-    def anchor(self, path: Path) -> None:
-        """Move the counts into a new file; OSError leaves them in memory."""
+    def attach_file(self, path: Path) -> None:
+        """Move the counters into a new file; on OSError they stay in memory."""
         names = orjson.dumps(self.names)
         names += b" " * (-len(names) % 8)
         head = _LENGTH.pack(_MAGIC, len(names)) + names
-        with path.open("xb") as file:  # written, not only made longer: every block is there from now on
+        with path.open("xb") as file:  # written, not truncated to size: every block is allocated from now on
             file.write(head + bytes(8 * len(self.names)))
-        slots = _mapped(path, len(head))
+        values = _mapped(path, len(head))
         with self.lock:
-            slots[:] = memoryview(self._slots)
-            self._slots = slots
+            values[:] = memoryview(self._values)
+            self._values = values
 
     @classmethod
-    def open(cls, path: Path) -> Odometer:
-        """Map the counts that another process left.
+    def open(cls, path: Path) -> Counters:
+        """Map the counters that another process left.
 
         Raises
         ------
         OSError
-            There is no such file.
+            The file does not exist.
         ValueError
-            It is not one of these.
+            The file holds no counters.
         """
         with path.open("rb") as file:
             magic, length = _LENGTH.unpack(file.read(_LENGTH.size).ljust(_LENGTH.size))
             if magic != _MAGIC:
-                msg = f"{path}: these are no counts of a gateway"
+                msg = f"{path}: not a gateway's counters file"
                 raise ValueError(msg)
-            made = cls(orjson.loads(file.read(length)))
-        made._slots = _mapped(path, _LENGTH.size + length)
-        return made
+            counters = cls(orjson.loads(file.read(length)))
+        counters._values = _mapped(path, _LENGTH.size + length)
+        return counters
 
 
 def _mapped(path: Path, offset: int) -> memoryview:

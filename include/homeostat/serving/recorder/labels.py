@@ -1,4 +1,4 @@
-"""Labels as they come in: the first of each id is kept, doubles are counted, conflicts go to quarantine."""
+"""Incoming labels: the first of each id is kept, duplicates are counted, conflicts are quarantined."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from homeostat.config import ModelConfig
 from homeostat.config.label_text import label_text
 from homeostat.config.times import parse_utc
 from homeostat.ports import Store
-from homeostat.serving.recorder.upload import Kind, served_here
+from homeostat.serving.recorder.upload import LogSpec, served_config
 from homeostat.serving.scoring_request import BadRequest
 from homeostat.storage.prediction_log import write_labels
 
@@ -24,7 +24,7 @@ _SHAPE = '{"labels": [{"id": "<prediction id>", "label": 1}]}'
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The truth about one prediction. ``at`` is when it became known."""
+    """The true value for one prediction. ``at`` is when it became known."""
 
     id: str
     value: str | float
@@ -33,45 +33,45 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """How a batch of labels was taken in; ``conflicting`` say something else than the first of their id."""
+class AcceptedLabels:
+    """A batch of labels, sorted; ``conflicting`` have another value than the first label of their id."""
 
-    kept: tuple[Label, ...]
+    new: tuple[Label, ...]
     duplicates: int
     conflicting: tuple[Label, ...]
 
 
 class KnownLabels:
-    """What each recent id was labelled, oldest forgotten first; the log's reader drops doubles again."""
+    """The label of each recent id, oldest evicted first; the log's reader removes duplicates again."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._known: OrderedDict[str, str | float] = OrderedDict()
 
-    def take(self, labels: Sequence[Label]) -> Accepted:
-        """Sort labels into first ones, doubles and conflicts."""
-        kept, conflicting, duplicates = [], [], 0
+    def accept(self, labels: Sequence[Label]) -> AcceptedLabels:
+        """Sort labels into new ones, duplicates and conflicts, and remember the new ones."""
+        new, conflicting, duplicates = [], [], 0
         for label in labels:
             before = self._known.get(label.id)
             if before is None:
                 self._known[label.id] = label.value
-                kept.append(label)
+                new.append(label)
                 if len(self._known) > self._capacity:
                     self._known.popitem(last=False)
             elif before == label.value:
                 duplicates += 1
             else:
                 conflicting.append(label)
-        return Accepted(tuple(kept), duplicates, tuple(conflicting))
+        return AcceptedLabels(tuple(new), duplicates, tuple(conflicting))
 
     def forget(self, labels: Sequence[Label]) -> None:
-        """Take back labels that could not be kept, so that they may be sent again."""
+        """Forget labels that could not be written, so that clients may send them again."""
         for label in labels:
             self._known.pop(label.id, None)
 
 
 def parse_labels(body: bytes, config: ModelConfig, now: datetime, *, max_rows: int) -> list[Label]:
-    """Read ``{"labels": [{"id", "label", "at"}]}``; all or nothing, BadRequest with a sentence."""
+    """Parse ``{"labels": [{"id", "label", "at"}]}``; raises BadRequest when any label is invalid."""
     try:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -82,7 +82,7 @@ def parse_labels(body: bytes, config: ModelConfig, now: datetime, *, max_rows: i
         msg_0 = f"Expected {_SHAPE}."
         raise BadRequest(msg_0)
     if len(items) > max_rows:
-        msg = f"{len(items)} labels are more than the {max_rows} that one request may bring."
+        msg = f"{len(items)} labels in one request; the limit is {max_rows}."
         raise BadRequest(msg, 413)
     return [_label(item, index, config, now) for index, item in enumerate(items)]
 
@@ -120,7 +120,7 @@ def _value(value: Any, index: int, config: ModelConfig) -> str | float:
 
 
 def pack(_: str, entries: Sequence[tuple[Label, ...]]) -> dict[str, Any]:
-    """Labels as columns for the journal."""
+    """Return labels as JSON columns for the journal."""
     labels = [label for entry in entries for label in entry]
     return {
         "id": [label.id for label in labels],
@@ -130,8 +130,8 @@ def pack(_: str, entries: Sequence[tuple[Label, ...]]) -> dict[str, Any]:
     }
 
 
-def kind(store: Store, models: Mapping[str, ModelConfig]) -> Kind[tuple[Label, ...]]:
-    """The label log, for a spool."""
+def label_log_spec(store: Store, models: Mapping[str, ModelConfig]) -> LogSpec[tuple[Label, ...]]:
+    """Describe the label log to a spool."""
 
     def write(gateway: str, model: str, sequence: int, parts: Sequence[Mapping[str, Any]]) -> object:
         found = _joined(parts)
@@ -141,21 +141,21 @@ def kind(store: Store, models: Mapping[str, ModelConfig]) -> Kind[tuple[Label, .
             "at": [datetime.fromisoformat(at) for at in found["at"]],
             "received_at": [datetime.fromisoformat(at) for at in found["received_at"]],
         }
-        return write_labels(store, served_here(models, model), gateway, sequence, columns)
+        return write_labels(store, served_config(models, model), gateway, sequence, columns)
 
-    return Kind("label log", "labels", pack, write)
+    return LogSpec("label log", "labels", pack, write)
 
 
-def quarantine_kind(store: Store) -> Kind[tuple[Label, ...]]:
-    """Labels that say something else than the first of their id: JSON, for a person to look at."""
+def label_quarantine_spec(store: Store) -> LogSpec[tuple[Label, ...]]:
+    """Describe the log of conflicting labels: JSON files for inspection."""
 
     def write(gateway: str, model: str, sequence: int, parts: Sequence[Mapping[str, Any]]) -> None:
         found = _joined(parts)
         rows = [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
-        body = {"reason": "another label for this id came first", "labels": rows}
+        body = {"reason": "another label for this id arrived first", "labels": rows}
         store.put(f"quarantine/{model}/labels/{gateway}-{sequence:08d}.json", orjson.dumps(body))
 
-    return Kind("label quarantine", "quarantine", pack, write)
+    return LogSpec("label quarantine", "quarantine", pack, write)
 
 
 def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -1,4 +1,4 @@
-"""The gateway's side of the prediction log: every served row once, or counted as lost."""
+"""The gateway's part of the prediction log: each served row is logged once, or counted as lost."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.ports import Store
-from homeostat.serving.recorder.upload import Kind, served_here
+from homeostat.serving.recorder.upload import LogSpec, served_config
 from homeostat.serving.scoring_request import Rows
 from homeostat.storage.prediction_log import FEATURE, write_predictions
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """One version's answers to the rows of one request, as they go to the log."""
+class ServedRequest:
+    """One version's predictions for the rows of one request, as they are logged."""
 
     request_id: str
     ids: Sequence[str]
@@ -33,63 +33,26 @@ class Served:
 
 
 def prediction_ids(request_id: str, count: int) -> list[str]:
-    """The request's own id for a single row, ``<request_id>-<i>`` for row i of several."""
+    """Return the request's own id for a single row, ``<request_id>-<i>`` for row i of several."""
     return [request_id] if count == 1 else [f"{request_id}-{i}" for i in range(count)]
 
 
-def pack(config: ModelConfig, entries: Sequence[Served]) -> dict[str, Any]:
-    """Many answers as columns for the journal: one value a request, or one a row, as :func:`unpack` reads."""
-    plain = [e.rows for e in entries]
-    out: dict[str, Any] = {name: [value(e) for e in entries] for name, value in _SCALARS.items()}
-    out["rows"] = [rows.count for rows in plain]
-    out["prediction_id"] = [i for e in entries for i in e.ids]
-    out["prediction"] = [p for e in entries for p in e.predictions]
-    out["confidence"] = [c for e in entries for c in (e.confidence or [None] * e.rows.count)]
-    out["at"] = (
-        [at for rows in plain for at in (rows.times or [None] * rows.count)]
-        if any(rows.times for rows in plain)
-        else None
-    )
-    out["key"] = (
-        [key for rows in plain for key in (rows.keys or [None] * rows.count)]
-        if any(rows.keys for rows in plain)
-        else None
-    )
-    for index, name in enumerate(config.feature_names):
-        out[FEATURE + name] = list(chain.from_iterable([rows.columns[index] for rows in plain]))
-    endless = [name for name in ("prediction", *_numbers(config)) if _INFINITE & set(out[name])]
-    for name in endless:  # JSON has no word for them
-        out[name] = [str(v) if v in _INFINITE else v for v in out[name]]
-    out["infinite"] = endless
-    return out
+def prediction_log_spec(store: Store, models: Mapping[str, ModelConfig]) -> LogSpec[ServedRequest]:
+    """Describe the prediction log to a spool."""
+
+    def packed(model: str, entries: Sequence[ServedRequest]) -> Mapping[str, Any]:
+        return pack(models[model], entries)
+
+    def write(gateway: str, model: str, sequence: int, parts: Sequence[Mapping[str, Any]]) -> object:
+        return write_predictions(store, served_config(models, model), gateway, sequence, unpack(parts))
+
+    return LogSpec("prediction log", "predictions", packed, write)
 
 
-def unpack(parts: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """What was packed, as the columns of :func:`homeostat.storage.prediction_log.prediction_schema`."""
-    out: dict[str, list[Any]] = {}
-    names = dict.fromkeys(name for part in parts for name in part)
-    for part in parts:
-        counts = part["rows"]
-        rows = sum(counts)
-        for name in names:
-            if name in ("rows", "infinite"):
-                continue
-            values = part.get(name) or [None] * (len(counts) if name in _SCALARS else rows)
-            if name in part["infinite"]:
-                values = [float(v) if isinstance(v, str) else v for v in values]
-            if name in _SCALARS and rows != len(counts):
-                values = [v for v, count in zip(values, counts, strict=True) for _ in range(count)]
-            out.setdefault(name, []).extend(values)
-    out["received_at"] = [datetime.fromisoformat(at) for at in out["received_at"]]
-    out["at"] = [
-        received if at is None else datetime.fromisoformat(at)
-        for at, received in zip(out["at"], out["received_at"], strict=True)
-    ]
-    return out
+# Packing. Journals of release 0.1 hold the same columns: a column that is added must be optional in unpack.
 
-
-_INFINITE = {float("inf"), float("-inf")}
-_SCALARS: dict[str, Callable[[Served], Any]] = {
+#: Columns with one value per request; all others have one value per row.
+_PER_REQUEST: dict[str, Callable[[ServedRequest], Any]] = {
     "request_id": lambda e: e.request_id,
     "received_at": lambda e: e.received_at,
     "version": lambda e: e.version,
@@ -99,19 +62,85 @@ _SCALARS: dict[str, Callable[[Served], Any]] = {
     "latency_ms": lambda e: e.latency_ms,
     "error": lambda e: e.error or None,
 }
+#: Keys of a packed part that are not columns: rows per request, and the columns that hold infinities as text.
+_ROWS, _INFINITE = "rows", "infinite"
+_INFINITIES = {float("inf"), float("-inf")}
 
 
-def _numbers(config: ModelConfig) -> list[str]:
-    return [FEATURE + name for name, feature in config.columns.features.items() if feature.type == "number"]
+def pack(config: ModelConfig, entries: Sequence[ServedRequest]) -> dict[str, Any]:
+    """Return requests as JSON columns for the journal; :func:`unpack` reads them."""
+    columns = _request_columns(entries) | _row_columns(config, entries)
+    columns[_INFINITE] = _infinities_to_text(config, columns)
+    return columns
 
 
-def kind(store: Store, models: Mapping[str, ModelConfig]) -> Kind[Served]:
-    """The prediction log, for a spool."""
+def _request_columns(entries: Sequence[ServedRequest]) -> dict[str, Any]:
+    columns: dict[str, Any] = {name: [value(e) for e in entries] for name, value in _PER_REQUEST.items()}
+    columns[_ROWS] = [e.rows.count for e in entries]
+    return columns
 
-    def packed(model: str, entries: Sequence[Served]) -> Mapping[str, Any]:
-        return pack(models[model], entries)
 
-    def write(gateway: str, model: str, sequence: int, parts: Sequence[Mapping[str, Any]]) -> object:
-        return write_predictions(store, served_here(models, model), gateway, sequence, unpack(parts))
+def _row_columns(config: ModelConfig, entries: Sequence[ServedRequest]) -> dict[str, Any]:
+    requests = [e.rows for e in entries]
+    columns: dict[str, Any] = {
+        "prediction_id": [i for e in entries for i in e.ids],
+        "prediction": [p for e in entries for p in e.predictions],
+        "confidence": [c for e in entries for c in (e.confidence or [None] * e.rows.count)],
+        "at": _optional_column(requests, [rows.times for rows in requests]),
+        "key": _optional_column(requests, [rows.keys for rows in requests]),
+    }
+    for index, name in enumerate(config.feature_names):
+        columns[FEATURE + name] = list(chain.from_iterable([rows.columns[index] for rows in requests]))
+    return columns
 
-    return Kind("prediction log", "predictions", packed, write)
+
+def _optional_column(requests: Sequence[Rows], values: Sequence[list[Any] | None]) -> list[Any] | None:
+    """Return one value per row, or None when no request has this column."""
+    if not any(values):
+        return None
+    return [
+        value
+        for rows, column in zip(requests, values, strict=True)
+        for value in (column or [None] * rows.count)
+    ]
+
+
+def _infinities_to_text(config: ModelConfig, columns: dict[str, Any]) -> list[str]:
+    """Replace infinities, which JSON cannot express, by text; return the names of the columns changed."""
+    features = config.columns.features.items()
+    numbers = [FEATURE + name for name, feature in features if feature.type == "number"]
+    changed = [name for name in ("prediction", *numbers) if _INFINITIES & set(columns[name])]
+    for name in changed:
+        columns[name] = [str(v) if v in _INFINITIES else v for v in columns[name]]
+    return changed
+
+
+# Unpacking
+
+
+def unpack(parts: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return packed parts as columns of :func:`homeostat.storage.prediction_log.prediction_schema`."""
+    names = [name for name in dict.fromkeys(chain.from_iterable(parts)) if name not in (_ROWS, _INFINITE)]
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for part in parts:
+        for name in names:
+            columns[name].extend(_unpack_column(part, name))
+    columns["received_at"] = [datetime.fromisoformat(at) for at in columns["received_at"]]
+    columns["at"] = [
+        received if at is None else datetime.fromisoformat(at)
+        for at, received in zip(columns["at"], columns["received_at"], strict=True)
+    ]
+    return columns
+
+
+def _unpack_column(part: Mapping[str, Any], name: str) -> list[Any]:
+    """Return one value per row; None where the part does not have the column."""
+    counts = part[_ROWS]
+    rows = sum(counts)
+    per_request = name in _PER_REQUEST
+    values: list[Any] = part.get(name) or [None] * (len(counts) if per_request else rows)
+    if name in part[_INFINITE]:
+        values = [float(v) if isinstance(v, str) else v for v in values]
+    if per_request and rows != len(counts):
+        values = [v for v, count in zip(values, counts, strict=True) for _ in range(count)]
+    return values

@@ -1,8 +1,8 @@
-"""Whose journal is whose: each process owns a folder for as long as it lives, and the next one clears up.
+"""Journal ownership: each process locks its own folder; later processes recover orphaned folders.
 
-Below ``<state>/journal``: ``<gateway>/lock`` is held (flock) by the living process, ``<gateway>/counts`` says
-what it took in (odometer.py), ``<gateway>/<log>/`` holds its segments (journal.py), and ``losses.jsonl``
-remembers what ended processes lost.
+Below ``<state>/journal``: the running process holds ``<gateway>/lock`` (flock), ``<gateway>/counts`` is its
+counters file (counters.py), ``<gateway>/<log>/`` has its segments (journal.py), and ``losses.jsonl`` records
+what ended processes lost.
 """
 
 from __future__ import annotations
@@ -23,9 +23,15 @@ import orjson
 
 from homeostat.config.errors import AlreadyExists
 from homeostat.ports import Store
-from homeostat.serving.recorder.counters import Odometer
+from homeostat.serving.recorder.counters import Counters
 from homeostat.serving.recorder.journal import SUFFIX, read_segment
-from homeostat.serving.recorder.upload import UNWRITABLE, Kind, expected_rows, rows_aside, ship
+from homeostat.serving.recorder.upload import (
+    UNWRITABLE,
+    LogSpec,
+    expected_rows,
+    quarantined_rows,
+    upload_segment,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +41,9 @@ _LOCK, _COUNTS, _NEW = "lock", "counts", ".new-"
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What one process lost of one model's log; ``served = logged + lost``, exactly.
+    """Rows that one process lost of one model's log; ``served = logged + lost``, exactly.
 
-    ``torn`` are records that were cut short; their rows are among the lost.
+    ``torn`` counts truncated records; their rows are included in ``lost``.
     """
 
     gateway: str
@@ -49,39 +55,39 @@ class Loss:
     torn: int
 
 
-class Home:
-    """The folder of this process, taken when it is first needed.
+class JournalFolder:
+    """The journal folder of this process, created and locked at first use.
 
     Parameters
     ----------
     root
-        The folder of all journals, on a disk that outlives the process.
+        Folder of all journals, on a disk that outlives the process.
     gateway
-        The name to go by; a number is added when it is taken.
+        Name of the folder; a number is appended when the name is in use.
     """
 
-    def __init__(self, root: Path, gateway: str, counts: Odometer) -> None:
+    def __init__(self, root: Path, gateway: str, counters: Counters) -> None:
         self.root = root
         self.name = gateway
-        self._counts = counts
+        self._counters = counters
         self._lock = -1
-        self.folder: Path | None = None
+        self._path: Path | None = None
 
-    def __call__(self) -> Path:
-        """The folder; OSError while there can be none."""
-        if self.folder is None:
-            self.folder = self._claim()
-        return self.folder
+    def acquire(self) -> Path:
+        """Return the folder; create and lock it at the first call. OSError when that fails."""
+        if self._path is None:
+            self._path = self._create()
+        return self._path
 
-    def _claim(self) -> Path:
+    def _create(self) -> Path:
         self.root.mkdir(parents=True, exist_ok=True)
         made = self.root / f"{_NEW}{self.name}-{os.getpid()}"
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir()
         lock = _locked(made / _LOCK, create=True)
-        assert lock is not None  # noqa: S101  # nobody else knows of it
+        assert lock is not None  # noqa: S101  # the folder has a temporary name that no other process uses
         try:
-            self._counts.anchor(made / _COUNTS)
+            self._counters.attach_file(made / _COUNTS)
             name, number = self.name, 1
             while not _renamed(made, self.root / name):
                 number += 1
@@ -93,31 +99,31 @@ class Home:
         self._lock, self.name = lock, name
         return self.root / name
 
-    def leave(self) -> Path | None:
-        """Give the folder up, for whoever clears it; None when there was none."""
-        folder, self.folder = self.folder, None
+    def release(self) -> Path | None:
+        """Unlock the folder, so that another process may recover it; None when there was none."""
+        path, self._path = self._path, None
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-        return folder
+        return path
 
 
-def clear_up(
-    root: Path, kinds: Sequence[Kind[Any]], store: Store, only: Path | None = None
+def recover_orphans(
+    root: Path, specs: Sequence[LogSpec[Any]], store: Store, only: Path | None = None
 ) -> tuple[list[Loss], str]:
-    """Write what ended processes left, report what they lost, and delete their folders.
+    """Write the rows that ended processes left, report what they lost, and delete their folders.
 
-    Any number of processes may do so at once: each folder is cleared by one of them, and one that is
-    killed in the middle is followed by the next.
+    Any number of processes may do this at the same time: each folder is locked by one of them, and the next
+    one continues when that one is killed.
 
     Parameters
     ----------
     only
-        Clear this folder and no other.
+        Recover this folder and no other.
 
     Returns
     -------
-    What was lost, and why some folder had to stay ("" when none had to).
+    The losses, and why a folder could not be recovered ("" when all could).
     """
     losses: list[Loss] = []
     error = ""
@@ -126,43 +132,45 @@ def clear_up(
         if lock is None:
             continue
         try:
-            losses += settle(folder, kinds, store)
-        except Exception as failure:  # noqa: BLE001  # one folder must not keep the others
-            error = f"the journal of {folder.name} could not be cleared and stays: {failure}"
+            losses += recover_folder(folder, specs, store)
+        except Exception as failure:  # noqa: BLE001  # one folder must not block the others
+            error = f"the journal of {folder.name} could not be recovered and stays: {failure}"
             logger.warning("%s", error)
         finally:
             os.close(lock)
     return losses, error
 
 
-def settle(folder: Path, kinds: Sequence[Kind[Any]], store: Store) -> list[Loss]:
-    """Clear one folder whose lock is held. Repeated after a crash, it gives the same chunks and figures."""
+def recover_folder(folder: Path, specs: Sequence[LogSpec[Any]], store: Store) -> list[Loss]:
+    """Recover one folder whose lock is held. Repeated after a crash, it gives the same chunks and losses."""
     counts_path = folder / _COUNTS
-    if not counts_path.exists():  # it was all but deleted
+    if not counts_path.exists():  # a previous recovery was killed while it deleted the folder
         shutil.rmtree(folder)
         return []
-    counts = Odometer.open(counts_path)
+    counters = Counters.open(counts_path)
     losses = []
-    for kind in kinds:
-        paths = sorted((folder / kind.folder).glob(f"*{SUFFIX}"))
+    for spec in specs:
+        paths = sorted((folder / spec.folder).glob(f"*{SUFFIX}"))
         torn = sum(read_segment(path).torn for path in paths)
         for path, following in zip_longest(paths, paths[1:]):
-            ship(path, kind, counts, expected_rows(path, following))
-        losses += _losses(folder, kind, counts, torn)
+            upload_segment(path, spec, counters, expected_rows(path, following))
+        losses += _losses(folder, spec, counters, torn)
     for loss in losses:
         _report(folder.parent, store, loss)
     shutil.rmtree(folder)
     return losses
 
 
-def _losses(folder: Path, kind: Kind[Any], counts: Odometer, torn: int) -> list[Loss]:
+def _losses(folder: Path, spec: LogSpec[Any], counters: Counters, torn: int) -> list[Loss]:
     found = []
-    for name in counts.names:
+    for name in counters.names:
         log, model, what = name.split("/")
-        if log != kind.folder or what != "counted":
+        if log != spec.folder or what != "counted":
             continue
-        served = counts.get(name)
-        logged = counts.get(f"{log}/{model}/done") - rows_aside(folder.parent, folder.name, log, model)
+        served = counters.get(name)
+        logged = counters.get(f"{log}/{model}/done") - quarantined_rows(
+            folder.parent, folder.name, log, model
+        )
         if served > logged:
             found.append(Loss(folder.name, log, model, served, logged, served - logged, torn))
     return found
@@ -173,7 +181,7 @@ def _report(root: Path, store: Store, loss: Loss) -> None:
         "gateway %s lost %d of %d rows of %s (%s)", loss.gateway, loss.lost, loss.served, loss.model, loss.log
     )
     line = orjson.dumps(asdict(loss))
-    with suppress(AlreadyExists):  # reported by a process that was then killed itself
+    with suppress(AlreadyExists):  # reported before by a process that was then killed
         store.put(f"log/{loss.model}/losses/{loss.gateway}-{loss.log}.json", line)
     if loss not in known_losses(root):
         with (root / LOSSES).open("ab") as file:
@@ -181,14 +189,14 @@ def _report(root: Path, store: Store, loss: Loss) -> None:
 
 
 def known_losses(root: Path) -> list[Loss]:
-    """What ended processes of this state folder lost, each once."""
+    """Return what ended processes of this state folder lost, each loss once."""
     try:
         lines = (root / LOSSES).read_bytes().splitlines()
     except FileNotFoundError:
         return []
     found: dict[tuple[str, str, str], Loss] = {}
     for line in lines:
-        with suppress(ValueError, TypeError):  # a line may be torn as well
+        with suppress(ValueError, TypeError):  # a line may be truncated
             loss = Loss(**json.loads(line))
             found.setdefault((loss.gateway, loss.log, loss.model), loss)
     return list(found.values())
@@ -210,14 +218,14 @@ def _renamed(made: Path, wanted: Path) -> bool:
     try:
         made.rename(wanted)
     except OSError:
-        if wanted.exists():  # somebody was faster
+        if wanted.exists():  # another process was faster
             return False
         raise
     return True
 
 
 def _locked(path: Path, *, create: bool = False) -> int | None:
-    """Take the lock of a folder; None when its owner lives, or another process is clearing it or has."""
+    """Lock a folder; None when its owner runs, or another process recovers it or has recovered it."""
     try:
         lock = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0) | os.O_CLOEXEC, 0o640)
     except FileNotFoundError:

@@ -1,0 +1,155 @@
+"""A thread pool that replaces each thread whose call never returns.
+
+Python cannot kill a thread. In a standard pool a call that hangs occupies its thread for good; here another
+thread replaces it, up to a limit. All threads are daemons, so a hung call does not block process exit.
+Own code because no library in the lock does this: concurrent.futures, anyio and asyncio keep the hung thread.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+#: Default for how many threads may hang before no more are replaced.
+MAX_HUNG = 32
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A submitted call: the function and its arguments."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    call: Call | None = None
+    deadline: float = 0.0
+    hung: bool = False
+
+
+#: Future, function, arguments, keyword arguments, and seconds after which the call counts as hung.
+_Task = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any], float]
+
+
+class ReplacingThreadPool(Executor):
+    """A fixed number of working threads, in addition to the hung ones.
+
+    Parameters
+    ----------
+    hang_seconds
+        Seconds after which a call counts as hung.
+    max_hung
+        Threads that may hang at the same time and still be replaced.
+    """
+
+    def __init__(self, threads: int, name: str, *, hang_seconds: float, max_hung: int = MAX_HUNG) -> None:
+        self._threads = threads
+        self._name = name
+        self._hang_seconds = hang_seconds
+        self._max_hung = max_hung
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._workers: set[_Worker] = set()
+        self._lock = threading.Lock()
+        self._serial = itertools.count()
+        self._closed = False
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Queue a call; RuntimeError after the shutdown."""
+        future: Future[T] = Future()
+        self._enqueue((future, fn, args, kwargs, self._hang_seconds))
+        return future
+
+    def submit_with_limit(self, seconds: float, fn: Callable[..., T], /, *args: Any) -> Future[T]:
+        """Queue a call that counts as hung after ``seconds``; RuntimeError after the shutdown."""
+        future: Future[T] = Future()
+        self._enqueue((future, fn, args, {}, seconds))
+        return future
+
+    def hung_calls(self) -> list[Call]:
+        """Return the calls that hang at the moment."""
+        with self._lock:
+            return [w.call for w in self._workers if w.hung and w.call is not None]
+
+    def replace_hung(self) -> list[Call]:
+        """Replace the threads that have hung since the last time, and return their calls."""
+        now = time.monotonic()
+        found = []
+        with self._lock:
+            for worker in list(self._workers):
+                call = worker.call
+                if call is None or worker.hung or worker.deadline > now:
+                    continue
+                worker.hung = True
+                found.append(call)
+                if sum(w.hung for w in self._workers) <= self._max_hung and not self._closed:
+                    self._start()
+        return found
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # Executor's signature
+        """Accept no more calls. ``wait`` is ignored: a hung call would block it."""
+        del wait
+        self._closed = True
+        if cancel_futures:
+            while True:
+                try:
+                    task = self._tasks.get_nowait()
+                except Empty:
+                    break
+                if task is not None:
+                    task[0].cancel()
+        for _ in self._workers:
+            self._tasks.put(None)
+
+    def _enqueue(self, task: _Task) -> None:
+        if self._closed:
+            msg = f"thread pool '{self._name}' was shut down"
+            raise RuntimeError(msg)
+        if not self._workers:  # started at first use: threads do not survive a fork
+            with self._lock:
+                for _ in range(self._threads - len(self._workers)):
+                    self._start()
+        self._tasks.put(task)
+
+    def _start(self) -> None:
+        worker = _Worker()
+        self._workers.add(worker)
+        name = f"{self._name}_{next(self._serial)}"
+        threading.Thread(target=self._work, args=(worker,), name=name, daemon=True).start()
+
+    def _work(self, worker: _Worker) -> None:
+        while True:
+            task = self._tasks.get()
+            if task is None:
+                break
+            future, function, args, kwargs, seconds = task
+            if future.set_running_or_notify_cancel():
+                worker.deadline = time.monotonic() + seconds
+                worker.call = Call(function, args)
+                _run(future, function, args, kwargs)
+                worker.call = None
+            del task, future, function, args, kwargs  # an idle thread must not keep a request's rows alive
+            if worker.hung:
+                break
+        with self._lock:
+            self._workers.discard(worker)
+
+
+def _run(
+    future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    try:
+        result = function(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001  # the caller gets it from the future
+        future.set_exception(error)
+    else:
+        future.set_result(result)
