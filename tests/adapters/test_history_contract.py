@@ -1,4 +1,4 @@
-"""What every History promises, held against the fake, the store's and a real MLflow server."""
+"""Contract of every History: the in-memory fake, the store and a real MLflow server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from homeostat.adapters import detector_history, history_mlflow, history_store, open_store
+from homeostat.adapters import history_mlflow, history_store, open_store, open_store_history
 from homeostat.adapters.history_memory import MemoryHistory
 from homeostat.adapters.history_mlflow import MlflowHistory
 from homeostat.adapters.history_store import StoreHistory
@@ -29,9 +29,9 @@ def history(request: pytest.FixtureRequest) -> History:
     if request.param == "memory":
         return MemoryHistory()
     if request.param == "store":
-        return detector_history(MemoryStore())
+        return open_store_history(MemoryStore())
     if request.param == "s3":
-        return detector_history(open_store(f"s3://{request.getfixturevalue('s3_server').bucket}/history"))
+        return open_store_history(open_store(f"s3://{request.getfixturevalue('s3_server').bucket}/history"))
     return MlflowHistory(request.getfixturevalue("mlflow_server"))
 
 
@@ -41,23 +41,23 @@ def model() -> str:
 
 
 def window(end: datetime, **more) -> WindowRecord:
-    made = WindowRecord(end, "3", 240, "pass", 0.1, "pending", None, None, reason="within_tolerance")
-    return replace(made, **more)
+    record = WindowRecord(end, "3", 240, "pass", 0.1, "pending", None, None, reason="within_tolerance")
+    return replace(record, **more)
 
 
 def put(history: History, model: str, record: WindowRecord, **more) -> str:
-    given = {
+    values = {
         "metrics": {"psi [a=b]": 0.2, "ks/temp": float("nan")},
         "artifacts": {"report.json": b"{}"},
     } | more
-    return history.record(model, record, **given)
+    return history.record(model, record, **values)
 
 
-def test_a_model_without_checks_has_no_history(history, model):
+def test_an_unchecked_model_has_no_history(history, model):
     assert history.windows(model) == []
 
 
-def test_windows_come_back_whole_and_in_order(history, model):
+def test_windows_are_returned_complete_and_in_order(history, model):
     records = [window(END + i * HOUR, score=0.1 * i, fired=i == 2, drift="alert") for i in range(4)]
     for record in (records[2], records[0], records[3], records[1]):
         put(history, model, record)
@@ -66,7 +66,7 @@ def test_windows_come_back_whole_and_in_order(history, model):
     assert history.windows(model, since=END + 9 * HOUR) == []
 
 
-def test_a_check_again_overwrites(history, model):
+def test_a_repeated_check_overwrites(history, model):
     first = put(history, model, window(END, drift="alert", drifted_share=0.9))
     again = window(END, drift="not_computable", drifted_share=None, reason="empty")
     assert put(history, model, again, metrics={}, artifacts={"report.json": b"[]", "p/q.png": b"x"}) == first
@@ -79,7 +79,7 @@ def test_the_same_instant_in_another_zone_is_the_same_window(history, model):
     assert [record.rows for record in history.windows(model)] == [2]
 
 
-def test_models_do_not_see_each_other(history, model):
+def test_models_are_separate(history, model):
     put(history, model, window(END))
     assert history.windows(model + "x") == []
 
@@ -91,7 +91,7 @@ def test_more_windows_than_a_page_are_all_read(history, model, monkeypatch):
     assert len(history.windows(model)) == 5
 
 
-def test_a_fake_that_is_down_says_so():
+def test_the_fake_can_simulate_an_outage():
     history = MemoryHistory()
     history.down = True
     with pytest.raises(Unavailable):
@@ -104,7 +104,7 @@ def test_mlflow_down_is_unavailable(free_port):
         put(history, "m", window(END))
 
 
-def test_the_run_in_mlflow_can_be_read_by_a_person(mlflow_server, model):
+def test_the_run_in_mlflow_has_readable_name_metrics_and_tags(mlflow_server, model):
     history = MlflowHistory(mlflow_server)
     run_id = put(history, model, window(END, fired=True, drift="alert"), metrics={"ks/temp": 0.5})
     put(history, model, window(END, fired=True, drift="alert"), metrics={"ks/temp": 0.25})
@@ -115,7 +115,7 @@ def test_the_run_in_mlflow_can_be_read_by_a_person(mlflow_server, model):
     assert (run.data.tags["homeostat.drift"], run.data.tags["homeostat.fired"]) == ("alert", "yes")
 
 
-def test_a_run_cut_short_is_no_history_and_is_filled_later(mlflow_server, model):
+def test_an_interrupted_run_is_ignored_and_completed_later(mlflow_server, model):
     history = MlflowHistory(mlflow_server)
     put(history, model, window(END))
     client = history._mlflow.client
@@ -125,7 +125,7 @@ def test_a_run_cut_short_is_no_history_and_is_filled_later(mlflow_server, model)
     assert len(history.windows(model)) == 2
 
 
-def test_an_experiment_deleted_by_hand_is_taken_out_of_the_bin(mlflow_server, model):
+def test_a_deleted_experiment_is_restored(mlflow_server, model):
     history = MlflowHistory(mlflow_server)
     put(history, model, window(END))
     client = history._mlflow.client
@@ -136,69 +136,67 @@ def test_an_experiment_deleted_by_hand_is_taken_out_of_the_bin(mlflow_server, mo
 
 
 class CountingStore(MemoryStore):
-    """Counts what is asked of it."""
+    """Records its reads and listings."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
     def get(self, key: str) -> bytes:
-        self.asked.append(f"get {key}")
+        self.calls.append(f"get {key}")
         return super().get(key)
 
     def list(self, prefix: str) -> list[str]:
-        self.asked.append(f"list {prefix}")
+        self.calls.append(f"list {prefix}")
         return super().list(prefix)
 
 
 def at(moment: datetime):
-    """A clock of the store's history that goes on by itself."""
+    """Return a clock of the store's history, fixed at a time."""
     return lambda: moment
 
 
 @pytest.fixture
 def counted() -> CountingStore:
-    """A month of hours, each with its report, and a cache."""
+    """Return a store with a month of hourly windows and a cache."""
     store = CountingStore()
     history = StoreHistory(store, at(END))
     for hour in range(700):
         put(history, "pump", window(END - hour * HOUR, rows=hour))
     assert len(StoreHistory(store, at(END)).windows("pump", since=END - 700 * HOUR)) == 700
-    store.asked.clear()
+    store.calls.clear()
     return store
 
 
-def test_a_month_of_hours_costs_its_listings_and_one_object(counted):
+def test_a_month_of_hours_costs_three_listings_and_one_read(counted):
     found = StoreHistory(counted, at(END)).windows("pump", since=END - 700 * HOUR)
     assert [record.rows for record in found] == list(range(699, -1, -1))
     months = [f"list history/pump/2012-{month}" for month in ("02", "03", "04")]
-    assert sorted(counted.asked) == sorted([*months, "get history/pump/cache.json"])
+    assert sorted(counted.calls) == sorted([*months, "get history/pump/cache.json"])
 
 
-def test_what_came_after_the_cache_is_read_beside_it(counted):
+def test_records_newer_than_the_cache_are_read_one_by_one(counted):
     writer = StoreHistory(counted, at(END + HOUR))
     for hour in range(1, 4):
         put(writer, "pump", window(END + hour * HOUR, rows=7))
     put(writer, "pump", window(END - 9 * HOUR, rows=7))
     found = StoreHistory(counted, at(END)).windows("pump", since=END - 700 * HOUR)
     assert [record.rows for record in found].count(7) == 5  # and hour 7 itself
-    assert len([asked for asked in counted.asked if asked.startswith("get")]) == 5
+    assert len([call for call in counted.calls if call.startswith("get")]) == 5
 
 
-def test_who_looks_back_on_more_than_a_process_remembers_reads_no_record_by_itself_either(
-    counted, monkeypatch
-):
-    monkeypatch.setattr(history_store, "_KEPT", 100)
+def test_a_look_back_beyond_the_memory_limit_uses_the_cache(counted, monkeypatch):
+    monkeypatch.setattr(history_store, "_MAX_IN_MEMORY", 100)
     counted.delete("history/pump/cache.json")
     for cold in range(2):
-        counted.asked.clear()
+        counted.calls.clear()
         assert len(StoreHistory(counted, at(END)).windows("pump", since=END - 700 * HOUR)) == 700
-        alone = [asked for asked in counted.asked if asked.startswith("get") and "cache" not in asked]
-        assert len(alone) == (0 if cold else 700)
+        single_reads = [call for call in counted.calls if call.startswith("get") and "cache" not in call]
+        assert len(single_reads) == (0 if cold else 700)
 
 
 @pytest.mark.parametrize("cache", [b"", b"[]", b"{", b'{"a": 1}', b'{"a": {"window_end": 1}}', None])
-def test_a_cache_that_is_lost_or_damaged_changes_no_answer(counted, cache):
+def test_a_lost_or_damaged_cache_changes_no_result(counted, cache):
     if cache is None:
         counted.delete("history/pump/cache.json")
     else:
@@ -207,7 +205,7 @@ def test_a_cache_that_is_lost_or_damaged_changes_no_answer(counted, cache):
     assert [record.rows for record in found] == list(range(699, -1, -1))
 
 
-def test_who_may_only_read_needs_no_cache(counted, monkeypatch):
+def test_read_only_access_works_without_a_cache(counted, monkeypatch):
     def refuse(*_, **__):
         msg = "access denied"
         raise ConfigError(msg)
@@ -217,7 +215,7 @@ def test_who_may_only_read_needs_no_cache(counted, monkeypatch):
     assert len(StoreHistory(counted, at(END)).windows("pump", since=END - 50 * HOUR)) == 51
 
 
-def test_a_record_that_cannot_be_read_gives_way_to_the_check_before_it():
+def test_an_unreadable_record_falls_back_to_the_check_before_it():
     store = MemoryStore()
     history = StoreHistory(store)
     put(history, "pump", window(END, rows=1))
@@ -229,7 +227,7 @@ def test_a_record_that_cannot_be_read_gives_way_to_the_check_before_it():
     assert [record.rows for record in StoreHistory(store).windows("pump")] == [1]
 
 
-def test_a_check_that_was_cut_short_before_its_record_is_no_history():
+def test_a_check_interrupted_before_its_record_is_ignored():
     class Dying(MemoryStore):
         def put(self, key: str, data: bytes, *, overwrite: bool = False) -> None:
             if key.endswith(".json") and "report" not in key:
@@ -244,14 +242,14 @@ def test_a_check_that_was_cut_short_before_its_record_is_no_history():
     assert StoreHistory(store).windows("pump") == []
 
 
-def test_the_newer_record_counts_though_the_clock_went_back():
+def test_the_newer_record_counts_when_the_clock_goes_back():
     history = StoreHistory(MemoryStore(), iter([END + HOUR, END, END, END, END]).__next__)
     put(history, "pump", window(END, rows=1))
     put(history, "pump", window(END, rows=2))
     assert [record.rows for record in history.windows("pump")] == [2]
 
 
-def test_metrics_and_artifacts_come_back_for_copying():
+def test_metrics_and_artifacts_can_be_read_for_copying():
     store = MemoryStore()
     history = StoreHistory(store, at(END))
     put(history, "pump", window(END), artifacts={"report.json": b"{}", "p/q.png": b"x"})
@@ -263,7 +261,7 @@ def test_metrics_and_artifacts_come_back_for_copying():
     assert history.read(entry)[1] == {"report.json": b"{}"}
 
 
-def test_windows_that_end_within_a_second_are_told_apart():
+def test_windows_ending_in_the_same_second_are_distinct():
     history = StoreHistory(MemoryStore())
     for micro in (0, 250_000):
         put(history, "pump", window(END.replace(microsecond=micro), rows=micro))

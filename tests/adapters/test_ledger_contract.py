@@ -1,4 +1,4 @@
-"""What every Ledger promises, held against the fake, SQLite and a real PostgreSQL."""
+"""Contract of every Ledger: the in-memory fake, SQLite and a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def model() -> str:
 
 
 def write(ledger: Ledger, traffic: Traffic, **more) -> Traffic:
-    said = {"kind": "test", "reason": "because", "by": "me", "at": NOW}
-    return ledger.write(traffic, **said | more)
+    event = {"kind": "test", "reason": "because", "by": "me", "at": NOW}
+    return ledger.write(traffic, **event | more)
 
 
 def full(model: str, revision: int = 0) -> Traffic:
@@ -65,22 +65,22 @@ def full(model: str, revision: int = 0) -> Traffic:
 
 
 def in_threads(*calls):
-    answers: list = [None] * len(calls)
+    results: list = [None] * len(calls)
     start = threading.Barrier(len(calls))
 
     def run(i: int) -> None:
         start.wait()
         try:
-            answers[i] = calls[i]()
-        except Exception as error:  # noqa: BLE001  # the errors are what is looked at
-            answers[i] = error
+            results[i] = calls[i]()
+        except Exception as error:  # noqa: BLE001  # the tests check the errors
+            results[i] = error
 
     threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return answers
+    return results
 
 
 def test_a_new_model_is_at_revision_zero(ledger, model):
@@ -89,13 +89,13 @@ def test_a_new_model_is_at_revision_zero(ledger, model):
     assert ledger.evidence(model, "r") == {}
 
 
-def test_what_was_written_is_read_back_whole(ledger, model):
+def test_a_write_is_read_back_complete(ledger, model):
     written = write(ledger, full(model))
     assert written == full(model, 1)
     assert ledger.read(model) == written
 
 
-def test_every_write_leaves_one_event(ledger, model):
+def test_every_write_records_one_event(ledger, model):
     first = write(ledger, Traffic(model), kind="first", evidence={"n": 3})
     write(ledger, full(model, 1), kind="second", at=NOW + HOUR)
     events = ledger.events(model)
@@ -109,7 +109,7 @@ def test_every_write_leaves_one_event(ledger, model):
     assert [e.revision for e in ledger.events(model, since=1)] == [2]
 
 
-def test_models_do_not_see_each_other(ledger, model):
+def test_models_are_separate(ledger, model):
     write(ledger, full(model))
     assert ledger.read(model + "x") == Traffic(model + "x")
     assert ledger.events(model + "x") == []
@@ -125,7 +125,7 @@ def test_a_stale_revision_changes_nothing(ledger, model, stale):
     assert len(ledger.events(model)) == 2
 
 
-def test_what_cannot_be_written_changes_nothing(ledger, model):
+def test_a_failed_write_changes_nothing(ledger, model):
     with pytest.raises(TypeError):
         write(ledger, full(model), evidence={"n": object()})
     assert ledger.read(model) == Traffic(model)
@@ -133,27 +133,27 @@ def test_what_cannot_be_written_changes_nothing(ledger, model):
 
 
 @pytest.mark.parametrize("before", [0, 1])
-def test_of_two_writers_at_once_one_is_told_to_read_again(ledger, model, before):
+def test_of_concurrent_writers_one_wins_and_the_others_get_stale_revision(ledger, model, before):
     if before:
         write(ledger, Traffic(model))
-    answers = in_threads(*[lambda i=i: write(ledger, Traffic(model, before), by=str(i)) for i in range(6)])
-    kinds = Counter(type(answer) for answer in answers)
+    results = in_threads(*[lambda i=i: write(ledger, Traffic(model, before), by=str(i)) for i in range(6)])
+    kinds = Counter(type(result) for result in results)
     assert kinds == {Traffic: 1, StaleRevision: 5}
     assert ledger.read(model).revision == before + 1
     assert len(ledger.events(model)) == before + 1
 
 
-def test_a_batch_of_evidence_that_is_sent_again_is_counted_once(ledger, model):
-    tally = {("shadow", "shadow"): Tally(answers=2)}
+def test_a_repeated_batch_of_evidence_is_counted_once(ledger, model):
+    tally = {("shadow", "shadow"): Tally(rows=2)}
     for gateway, batch in (("a", 1), ("a", 1), ("b", 1), ("a", 3), ("a", 2)):
         ledger.add_evidence(model, "r", gateway, NOW, tally, batch=batch)
-    assert ledger.evidence(model, "r")["shadow", "shadow"].answers == 6
+    assert ledger.evidence(model, "r")["shadow", "shadow"].rows == 6
     ledger.add_evidence(model, "other", "a", NOW, tally, batch=1)
-    assert ledger.evidence(model, "other")["shadow", "shadow"].answers == 2
+    assert ledger.evidence(model, "other")["shadow", "shadow"].rows == 2
 
 
 def test_evidence_of_all_gateways_adds_up(ledger, model):
-    tally = Tally(answers=2, errors=1, predictions=(1, 0, 1), latency=(0, 2))
+    tally = Tally(rows=2, errors=1, predictions=(1, 0, 1), latency=(0, 2))
     for gateway in ("a", "b"):
         for _ in range(3):
             ledger.add_evidence(model, "r", gateway, NOW, {("canary:0", "candidate"): tally})
@@ -173,7 +173,7 @@ def test_recent_evidence_is_exact_to_the_second(ledger, model):
     assert ledger.evidence(model, "r", NOW + HOUR) == {}
 
 
-def test_old_evidence_still_adds_up(ledger, model):
+def test_compacted_evidence_keeps_its_sum(ledger, model):
     for i in range(60):
         at = NOW + timedelta(minutes=5 * i, seconds=i)
         ledger.add_evidence(model, "r", "a", at, {("s", "v"): Tally(1, latency=(1,) * (i % 3))})
@@ -183,7 +183,7 @@ def test_old_evidence_still_adds_up(ledger, model):
     assert recent == {("s", "v"): Tally(1, latency=(1, 1))}
 
 
-def test_gateways_that_write_at_once_lose_nothing(ledger, model):
+def test_concurrent_gateways_lose_no_evidence(ledger, model):
     def add(gateway: str) -> None:
         for i in range(10):
             ledger.add_evidence(model, "r", gateway, NOW + timedelta(seconds=i // 4), {("s", "v"): Tally(1)})
@@ -192,67 +192,67 @@ def test_gateways_that_write_at_once_lose_nothing(ledger, model):
     assert ledger.evidence(model, "r") == {("s", "v"): Tally(40)}
 
 
-def test_a_trigger_is_answered_once(ledger, model):
-    assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
-    ledger.release(model, "run1")
-    second = ledger.claim(model, "t1", "run2", NOW + 10 * HOUR, HOUR)
+def test_a_trigger_is_granted_to_one_holder_only(ledger, model):
+    assert ledger.acquire_lease(model, "t1", "run1", NOW, HOUR).granted
+    ledger.release_lease(model, "run1")
+    second = ledger.acquire_lease(model, "t1", "run2", NOW + 10 * HOUR, HOUR)
     assert (second.granted, second.holder) == (False, "run1")
-    assert "already answered" in second.reason
+    assert "already handled" in second.reason
 
 
-def test_the_same_holder_may_ask_again(ledger, model):
+def test_the_same_holder_may_acquire_again(ledger, model):
     for _ in range(2):
-        assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
-    ledger.release(model, "run1")
-    assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
+        assert ledger.acquire_lease(model, "t1", "run1", NOW, HOUR).granted
+    ledger.release_lease(model, "run1")
+    assert ledger.acquire_lease(model, "t1", "run1", NOW, HOUR).granted
 
 
-def test_one_retrain_at_a_time(ledger, model):
-    assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
-    second = ledger.claim(model, "t2", "run2", NOW, HOUR)
+def test_one_lease_per_model_at_a_time(ledger, model):
+    assert ledger.acquire_lease(model, "t1", "run1", NOW, HOUR).granted
+    second = ledger.acquire_lease(model, "t2", "run2", NOW, HOUR)
     assert (second.granted, second.holder) == (False, "run1")
     assert "retraining" in second.reason
-    ledger.release(model, "run2")  # not holding it is fine, and frees nothing
-    assert not ledger.claim(model, "t2", "run2", NOW, HOUR).granted
-    ledger.release(model, "run1")
-    assert ledger.claim(model, "t2", "run2", NOW, HOUR).granted
-    assert ledger.claim(model + "x", "t2", "run3", NOW, HOUR).granted
+    ledger.release_lease(model, "run2")  # not holding it is fine, and frees nothing
+    assert not ledger.acquire_lease(model, "t2", "run2", NOW, HOUR).granted
+    ledger.release_lease(model, "run1")
+    assert ledger.acquire_lease(model, "t2", "run2", NOW, HOUR).granted
+    assert ledger.acquire_lease(model + "x", "t2", "run3", NOW, HOUR).granted
 
 
-def test_the_holder_is_known_until_it_gives_back_or_its_lease_runs_out(ledger, model):
-    assert ledger.holder(model, NOW) is None
-    assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
-    assert ledger.holder(model, NOW) == "run1"
-    assert ledger.holder(model, NOW + HOUR) is None
-    ledger.release(model, "run1")
-    assert ledger.holder(model, NOW) is None
+def test_the_holder_is_known_until_release_or_expiry(ledger, model):
+    assert ledger.lease_holder(model, NOW) is None
+    assert ledger.acquire_lease(model, "t1", "run1", NOW, HOUR).granted
+    assert ledger.lease_holder(model, NOW) == "run1"
+    assert ledger.lease_holder(model, NOW + HOUR) is None
+    ledger.release_lease(model, "run1")
+    assert ledger.lease_holder(model, NOW) is None
 
 
-def test_a_lease_that_ran_out_no_longer_blocks(ledger, model):
-    assert ledger.claim(model, "t1", "run1", NOW, HOUR).granted
-    assert ledger.claim(model, "t2", "run2", NOW + HOUR, HOUR).granted
-    late = ledger.claim(model, "t1", "run1", NOW + HOUR, HOUR)
+def test_an_expired_lease_no_longer_blocks(ledger, model):
+    assert ledger.acquire_lease(model, "t1", "run1", NOW, HOUR).granted
+    assert ledger.acquire_lease(model, "t2", "run2", NOW + HOUR, HOUR).granted
+    late = ledger.acquire_lease(model, "t1", "run1", NOW + HOUR, HOUR)
     assert (late.granted, late.holder) == (False, "run2")
 
 
-def test_of_many_claims_at_once_one_is_granted(ledger, model):
-    claims = in_threads(
-        *[lambda i=i: ledger.claim(model, f"t{i % 2}", f"run{i}", NOW, HOUR) for i in range(6)]
+def test_of_concurrent_requests_one_gets_the_lease(ledger, model):
+    results = in_threads(
+        *[lambda i=i: ledger.acquire_lease(model, f"t{i % 2}", f"run{i}", NOW, HOUR) for i in range(6)]
     )
-    granted = [claim for claim in claims if claim.granted]
+    granted = [result for result in results if result.granted]
     assert len(granted) == 1
-    assert {claim.holder for claim in claims} == {granted[0].holder}
+    assert {result.holder for result in results} == {granted[0].holder}
 
 
-def test_processes_that_start_at_once_make_the_tables_once(url, model):
+def test_concurrent_processes_create_the_tables_once(url, model):
     ledgers = [open_ledger(url) for _ in range(6)]
-    answers = in_threads(*[lambda each=each: each.read(model) for each in ledgers])
+    results = in_threads(*[lambda each=each: each.read(model) for each in ledgers])
     for each in ledgers:
         each.close()
-    assert answers == [Traffic(model)] * 6
+    assert results == [Traffic(model)] * 6
 
 
-def test_a_new_file_is_opened_by_many_at_once_again_and_again(tmp_path):
+def test_a_new_sqlite_file_can_be_opened_concurrently(tmp_path):
     for n in range(40):
         ledgers = [open_ledger(f"sqlite:///{tmp_path}/{n}.db") for _ in range(6)]
         assert in_threads(*[lambda each=each: each.read("m") for each in ledgers]) == [Traffic("m")] * 6
@@ -260,7 +260,7 @@ def test_a_new_file_is_opened_by_many_at_once_again_and_again(tmp_path):
             each.close()
 
 
-def test_another_process_sees_it(url, model):
+def test_another_connection_sees_a_write(url, model):
     one, other = open_ledger(url), open_ledger(url)
     write(one, full(model))
     assert other.read(model) == full(model, 1)
@@ -268,11 +268,11 @@ def test_another_process_sees_it(url, model):
     other.close()
 
 
-def test_old_rows_are_folded_and_stay_few(tmp_path):
+def test_old_rows_are_compacted(tmp_path):
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
     for i in range(0, 6 * 3600, 20):
         ledger.add_evidence("m", "r", "a", NOW + timedelta(seconds=i), {("s", "v"): Tally(1)})
-    with ledger._reading.connect() as db:
+    with ledger._read_engine.connect() as db:
         count = db.exec_driver_sql(
             "select count(*), sum(span = 1), sum(span = 60) from homeostat_evidence"
         ).one()
@@ -281,14 +281,14 @@ def test_old_rows_are_folded_and_stay_few(tmp_path):
     ledger.close()
 
 
-def test_a_fake_that_is_down_says_so():
+def test_the_fake_can_simulate_an_outage():
     ledger = MemoryLedger()
     ledger.down = True
     with pytest.raises(Unavailable):
         ledger.read("m")
 
 
-def test_a_database_that_is_down_is_unavailable_within_seconds(free_port):
+def test_an_unreachable_database_is_unavailable_within_seconds(free_port):
     ledger = open_ledger(f"postgresql+psycopg2://me:secret@127.0.0.1:{free_port()}/x")
     started = time.monotonic()
     with pytest.raises(Unavailable, match="does not answer") as caught:
@@ -297,22 +297,22 @@ def test_a_database_that_is_down_is_unavailable_within_seconds(free_port):
     assert "secret" not in str(caught.value)
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path):
+def test_a_file_that_is_no_database_is_named_in_the_error(tmp_path):
     (tmp_path / "ledger.db").write_text("not a database, but long enough to look at" * 100)
     with pytest.raises(Unavailable, match=r"ledger\.db"):
         open_ledger(f"sqlite:///{tmp_path}/ledger.db").read("m")
 
 
 @pytest.mark.parametrize("url", ["", "ledger.db", "nosuchdb://x"])
-def test_a_url_of_no_database_shows_the_right_one(url):
+def test_an_invalid_url_is_refused_with_an_example(url):
     with pytest.raises(ConfigError, match="sqlite:////path"):
         open_ledger(url)
 
 
 @pytest.fixture
 def published(ledger, model, tmp_path):
-    """Publish a model from this ledger, and read it back as a ledger."""
-    from homeostat.adapters import PublishedLedger, fake_ports
+    """Return a function that publishes the model and opens the published ledger."""
+    from homeostat.adapters import LedgerSnapshot, fake_ports
     from homeostat.config.model import ModelConfig
     from homeostat.storage import model_state
 
@@ -328,56 +328,55 @@ def published(ledger, model, tmp_path):
     )
     store = MemoryStore()
 
-    def publish() -> PublishedLedger:
-        model_state.publish(config, fake_ports(start=NOW, ledger=ledger, store=store))
-        return PublishedLedger(store)
+    def publish_state() -> LedgerSnapshot:
+        model_state.publish_state(config, fake_ports(start=NOW, ledger=ledger, store=store))
+        return LedgerSnapshot(store)
 
-    return publish
+    return publish_state
 
 
-def test_what_is_published_reads_as_the_ledger_does(ledger, model, published):
+def test_the_snapshot_reads_like_the_ledger(ledger, model, published):
     assert published().read(model) == Traffic(model)
     first = write(ledger, Traffic(model, 0, VersionRef("9", "ef")))
     second = write(ledger, full(model, first.revision))
     write(ledger, replace(full(model, second.revision), rollout=None), at=NOW + HOUR)
-    there = published()
-    assert there.read(model) == ledger.read(model)
-    assert [event.revision for event in there.events(model)] == [1, 2]  # where the champion changed
-    assert [event.revision for event in there.events(model, since=1)] == [2]
-    assert there.events(model) == [replace(event, evidence={}) for event in ledger.events(model)[:2]]
+    snapshot = published()
+    assert snapshot.read(model) == ledger.read(model)
+    assert [event.revision for event in snapshot.events(model)] == [1, 2]  # where the champion changed
+    assert [event.revision for event in snapshot.events(model, since=1)] == [2]
+    assert snapshot.events(model) == [replace(event, evidence={}) for event in ledger.events(model)[:2]]
 
 
-def test_everyone_that_was_champion_is_known_where_it_is_published(ledger, model, published):
-    from homeostat.adapters import fake_ports
-    from homeostat.storage.bundles import champions
+def test_the_snapshot_knows_all_former_champions(ledger, model, published):
+    from homeostat.storage.champion_history import champions
 
     revision = 0
     for version in ("1", "2", "2", "1", "3"):
         revision = write(ledger, Traffic(model, revision, VersionRef(version, f"d{version}"))).revision
-    wanted = champions(fake_ports(ledger=ledger), model)
-    assert [ref.version for ref in wanted] == ["1", "2", "1", "3"]
-    assert champions(fake_ports(ledger=published()), model) == wanted
+    expected = champions(ledger, model)
+    assert [ref.version for ref in expected] == ["1", "2", "1", "3"]
+    assert champions(published(), model) == expected
 
 
 @pytest.mark.parametrize("lease", [timedelta(minutes=7), HOUR, timedelta(days=3, minutes=11)])
-def test_who_retrains_is_published_until_the_lease_runs_out(ledger, model, published, lease):
-    assert published().holder(model, NOW) is None
-    ledger.claim(model, "t1", "run1", NOW, lease)
-    there = published()
-    assert there.holder(model, NOW + lease - timedelta(seconds=1)) == "run1"
-    assert there.holder(model, NOW + lease + timedelta(minutes=1)) is None
-    ledger.release(model, "run1")
-    assert published().holder(model, NOW) is None
+def test_the_snapshot_knows_the_lease_holder_until_expiry(ledger, model, published, lease):
+    assert published().lease_holder(model, NOW) is None
+    ledger.acquire_lease(model, "t1", "run1", NOW, lease)
+    snapshot = published()
+    assert snapshot.lease_holder(model, NOW + lease - timedelta(seconds=1)) == "run1"
+    assert snapshot.lease_holder(model, NOW + lease + timedelta(minutes=1)) is None
+    ledger.release_lease(model, "run1")
+    assert published().lease_holder(model, NOW) is None
 
 
-def test_what_is_published_cannot_be_written_to(model, published):
-    there = published()
+def test_the_snapshot_is_read_only(model, published):
+    snapshot = published()
     for call in (
-        lambda: write(there, Traffic(model)),
-        lambda: there.add_evidence(model, "r", "g", NOW, {}),
-        lambda: there.evidence(model, "r"),
-        lambda: there.claim(model, "t", "h", NOW, HOUR),
-        lambda: there.release(model, "h"),
+        lambda: write(snapshot, Traffic(model)),
+        lambda: snapshot.add_evidence(model, "r", "g", NOW, {}),
+        lambda: snapshot.evidence(model, "r"),
+        lambda: snapshot.acquire_lease(model, "t", "h", NOW, HOUR),
+        lambda: snapshot.release_lease(model, "h"),
     ):
-        with pytest.raises(Refused, match="where its database is"):
+        with pytest.raises(Refused, match="where HOMEOSTAT_LEDGER is set"):
             call()

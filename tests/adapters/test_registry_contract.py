@@ -1,4 +1,4 @@
-"""What every Registry promises, held against the fake and a real MLflow server."""
+"""Contract of every Registry: the in-memory fake and a real MLflow server."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def put(registry: Registry, model: str, key: str, bundle: Path, **tags: str):
 
 
 def overwrite(registry: Registry, model: str, version: str, name: str, data: bytes) -> None:
-    """What a person or a broken job can do to an artifact of a registered, aliased version."""
+    """Overwrite an artifact of a registered version, as a person or a broken job can."""
     if isinstance(registry, MemoryRegistry):
         registry.files[model, version][name] = data
         return
@@ -83,7 +83,7 @@ def delete(registry: Registry, model: str, version: str) -> None:
         registry._mlflow.client.delete_model_version(model, version)
 
 
-def test_a_model_that_was_never_registered_has_nothing(registry, model):
+def test_an_unregistered_model_has_no_versions_and_aliases(registry, model):
     assert list(registry.versions(model)) == []
     assert registry.aliases(model) == {}
     with pytest.raises(NotFound):
@@ -91,7 +91,7 @@ def test_a_model_that_was_never_registered_has_nothing(registry, model):
     registry.set_alias(model, "champion", None)
 
 
-def test_a_run_is_found_again_by_its_key(registry, model):
+def test_a_run_is_found_by_its_key(registry, model):
     first = begin(registry, model, "scheduled__2026-03-01T00:00:00+00:00")
     registry.end_run(first)
     registry.end_run(first)
@@ -104,7 +104,7 @@ def test_a_key_may_hold_an_apostrophe(registry, model):
     assert begin(registry, model, "Anna's run") == begin(registry, model, "Anna's run")
 
 
-def test_logging_twice_is_fine(registry, model):
+def test_logging_is_idempotent(registry, model):
     run_id = begin(registry, model, "k")
     for _ in range(2):
         registry.log(
@@ -151,7 +151,7 @@ def test_the_same_run_key_is_the_same_version(registry, model, bundle, tmp_path)
     assert [version.version for version in registry.versions(model)] == ["1", "2"]
 
 
-def test_two_tasks_of_one_run_key_at_once_make_one_version(registry, model, bundle):
+def test_concurrent_tasks_of_one_run_key_create_one_version(registry, model, bundle):
     run_id = begin(registry, model, "k1")
     found, start = [], threading.Barrier(3)
 
@@ -175,7 +175,7 @@ def test_versions_are_sorted_as_numbers(registry, model, bundle):
     assert [version.version for version in registry.versions(model)] == [str(i) for i in range(1, 12)]
 
 
-def test_a_bundle_that_is_not_what_was_promised_is_not_registered(registry, model, bundle):
+def test_a_bundle_with_another_digest_is_not_registered(registry, model, bundle):
     run_id = begin(registry, model, "k1")
     with pytest.raises(Untrusted):
         registry.register(model, "k1", run_id, bundle, "0" * 64, {})
@@ -185,7 +185,7 @@ def test_a_bundle_that_is_not_what_was_promised_is_not_registered(registry, mode
     assert list(registry.versions(model)) == []
 
 
-def test_what_is_fetched_is_what_was_registered(registry, model, bundle, tmp_path):
+def test_a_fetched_bundle_equals_the_registered_one(registry, model, bundle, tmp_path):
     version = put(registry, model, "k1", bundle)
     folder = registry.fetch(version, tmp_path / "cache" / "x")
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.skops", "reference.bin"]
@@ -210,7 +210,7 @@ def test_a_deleted_version_is_not_fetched(registry, model, bundle, tmp_path):
         registry.fetch(version, tmp_path / "x")
 
 
-def test_aliases_move_and_go(registry, model, bundle, tmp_path):
+def test_aliases_can_be_moved_and_removed(registry, model, bundle, tmp_path):
     put(registry, model, "k1", bundle)
     put(registry, model, "k2", bundle)
     registry.set_alias(model, "champion", "1")
@@ -222,7 +222,7 @@ def test_aliases_move_and_go(registry, model, bundle, tmp_path):
     assert registry.aliases(model) == {"champion": "2"}
 
 
-def test_no_alias_points_at_a_version_that_is_not_there(registry, model, bundle):
+def test_an_alias_needs_an_existing_version(registry, model, bundle):
     put(registry, model, "k1", bundle)
     registry.set_alias(model, "champion", "1")
     with pytest.raises(NotFound):
@@ -236,7 +236,7 @@ def test_no_alias_points_at_a_version_that_is_not_there(registry, model, bundle)
             registry.version(model, wrong)
 
 
-def test_a_number_is_never_given_twice(registry, model, bundle, tmp_path):
+def test_version_numbers_are_never_reused(registry, model, bundle, tmp_path):
     put(registry, model, "k1", bundle)
     put(registry, model, "k2", bundle)
     delete(registry, model, "1")
@@ -253,12 +253,12 @@ def test_tags_are_added_to_a_version(registry, model, bundle):
         registry.tag(model, "7", {"a": "b"})
 
 
-def test_every_page_has_an_address(registry):
+def test_every_page_has_a_url(registry):
     for what in ({}, {"run_id": "r"}, {"model": "m"}, {"model": "m", "version": "3"}):
         assert "://" in registry.url(**what)
 
 
-def test_a_fake_that_is_down_says_so():
+def test_the_fake_can_simulate_an_outage():
     registry = MemoryRegistry(FakeClock(datetime.now(UTC)))
     registry.down = True
     with pytest.raises(Unavailable):

@@ -1,4 +1,4 @@
-"""What only a real MLflow can show: lost answers, its own pages, and what it makes of a version."""
+"""Behaviour that needs a real MLflow: lost responses, its pages, and loading a version."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _fail_after(monkeypatch: pytest.MonkeyPatch, client: object, name: str, *, d
 @pytest.mark.parametrize(
     "call", ["create_logged_model", "log_model_artifacts", "finalize_logged_model", "create_model_version"]
 )
-def test_a_register_whose_answer_was_lost_is_found_again(registry, model, bundle, monkeypatch, call, done):
+def test_a_registration_is_found_after_a_lost_response(registry, model, bundle, monkeypatch, call, done):
     _fail_after(monkeypatch, registry._mlflow.client, call, done=done)
     with pytest.raises(Unavailable, match="timed out"):
         put(registry, model, bundle)
@@ -73,7 +73,7 @@ def test_a_register_whose_answer_was_lost_is_found_again(registry, model, bundle
     registry.fetch(version, bundle / "fetched")
 
 
-def test_a_run_whose_creation_was_not_answered_is_found_again(registry, model, monkeypatch):
+def test_a_run_is_found_after_a_lost_response(registry, model, monkeypatch):
     registry.start_run(model, "k0", name="k0", tags={})
     _fail_after(monkeypatch, registry._mlflow.client, "create_run", done=True)
     with pytest.raises(Unavailable):
@@ -82,7 +82,7 @@ def test_a_run_whose_creation_was_not_answered_is_found_again(registry, model, m
     assert registry.start_run(model, "k1", name="k1", tags={}) == run_id
 
 
-def test_a_download_that_breaks_leaves_nothing_behind(registry, model, bundle, monkeypatch):
+def test_a_broken_download_leaves_no_files(registry, model, bundle, monkeypatch):
     from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
     version = put(registry, model, bundle)
@@ -92,7 +92,7 @@ def test_a_download_that_breaks_leaves_nothing_behind(registry, model, bundle, m
     assert list((bundle / "fetched").iterdir()) == []
 
 
-def test_an_artifact_that_was_deleted_is_said_to_be_missing(registry, model, bundle):
+def test_a_deleted_artifact_is_named_in_the_error(registry, model, bundle):
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     version, uri = put(registry, model, bundle), registry._mlflow.uri
@@ -102,7 +102,7 @@ def test_an_artifact_that_was_deleted_is_said_to_be_missing(registry, model, bun
         registry.fetch(version, bundle / "fetched")
 
 
-def test_a_version_that_homeostat_did_not_register_is_not_fetched(registry, model, bundle):
+def test_a_foreign_version_is_not_fetched(registry, model, bundle):
     put(registry, model, bundle)
     client = registry._mlflow.client
     source = client.get_model_version(model, "1").source
@@ -114,7 +114,7 @@ def test_a_version_that_homeostat_did_not_register_is_not_fetched(registry, mode
         registry.fetch(foreign, bundle / "fetched")
 
 
-def test_params_keep_their_first_value_and_say_what_came_later(registry, model):
+def test_params_keep_their_first_value_and_tag_the_new_one(registry, model):
     run_id = registry.start_run(model, "k1", name="k1", tags={})
     registry.log(run_id, params={"git": "aaa", "rows": 1})
     registry.log(run_id, params={"git": "bbb", "rows": 1})
@@ -133,7 +133,7 @@ def test_both_contexts_of_one_snapshot_are_shown(registry, model):
     assert json.loads(inputs[0].dataset.profile) == {"num_rows": 7, "sha256": "ab" * 32}
 
 
-def test_what_a_person_reads_first_is_there(registry, model, bundle):
+def test_model_version_and_experiment_have_descriptions(registry, model, bundle):
     version = put(registry, model, bundle)
     client = registry._mlflow.client
     assert "kept healthy by Homeostat" in client.get_registered_model(model).description
@@ -144,7 +144,7 @@ def test_what_a_person_reads_first_is_there(registry, model, bundle):
     assert [client.get_logged_model(each.model_id).status for each in outputs] == ["READY"]
 
 
-def test_mlflow_itself_can_load_a_version_with_its_signature(registry, model, bundle, monkeypatch):
+def test_mlflow_can_load_a_version_with_its_signature(registry, model, bundle, monkeypatch):
     import skops.io
     from sklearn.ensemble import RandomForestClassifier
 
@@ -166,13 +166,13 @@ def test_mlflow_itself_can_load_a_version_with_its_signature(registry, model, bu
     assert list(loaded.predict(rows.iloc[[0, 19]])) == ["no", "yes"]
 
 
-def test_what_mlflow_refuses_is_not_called_an_outage(registry, model, bundle):
+def test_a_request_that_mlflow_rejects_is_refused_not_unavailable(registry, model, bundle):
     put(registry, model, bundle)
     with pytest.raises(Refused, match="reserved"):
         registry.set_alias(model, "v7", "1")
 
 
-def test_a_server_that_denies_is_a_matter_of_credentials(registry, monkeypatch):
+def test_denied_access_is_a_configuration_error(registry, monkeypatch):
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
@@ -184,7 +184,7 @@ def test_a_server_that_denies_is_a_matter_of_credentials(registry, monkeypatch):
         registry.versions("m")
 
 
-def test_links_lead_to_mlflows_own_pages(registry, mlflow_server, model):
+def test_urls_point_to_mlflow_pages(registry, mlflow_server, model):
     view = "?workflowType=machine_learning"
     assert registry.url() == f"{mlflow_server}/#/models{view}"
     assert registry.url(model="pump") == f"{mlflow_server}/#/models/pump{view}"

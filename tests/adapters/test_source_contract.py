@@ -1,4 +1,4 @@
-"""Whatever kind a source is, it gives the same rows in the same shape."""
+"""Contract of every source kind: the same rows in the same shape."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def config(request: pytest.FixtureRequest, tmp_path: Path, rows: pd.DataFrame) -
         for i, part in enumerate((rows.iloc[:4], rows.iloc[4:])):
             (folder / "data" / f"date={i}").mkdir(parents=True)
             part.to_parquet(folder / "data" / f"date={i}" / "part.parquet")
-        (folder / "data" / "_metadata.parquet").write_text("an engine's own")
+        (folder / "data" / "_metadata.parquet").write_text("written by an engine")
         return configure(tmp_path, "{kind: parquet, uri: data/}")
     if kind.startswith("s3"):
         server = request.getfixturevalue("s3_server")
@@ -108,7 +108,7 @@ def read(config: ModelConfig, start: datetime | None = None, end: datetime | Non
     return ConfiguredSource(MemoryStore()).read(config, start, end)
 
 
-def test_rows_come_sorted_in_utc_with_the_schemas_columns_only(config):
+def test_rows_are_sorted_in_utc_with_the_schemas_columns_only(config):
     found = read(config)
     assert list(found.columns) == ["at", "station", "temp", "season", "high"]
     assert list(found["at"]) == [START + i * HOUR for i in range(6)]
@@ -117,26 +117,26 @@ def test_rows_come_sorted_in_utc_with_the_schemas_columns_only(config):
     assert list(found["temp"]) == [0.0, 1, 2, 3, 4, 5]
 
 
-def test_names_that_look_like_numbers_stay_names(config):
+def test_categories_that_look_like_numbers_stay_text(config):
     found = read(config)
     assert list(found["season"]) == ["0", "1", "0", "1", "0", "1"]
     assert list(found["station"]) == ["00", "01", "02", "03", "04", "05"]
 
 
-def test_a_window_holds_its_start_and_not_its_end(config):
+def test_a_window_includes_its_start_and_excludes_its_end(config):
     found = read(config, START + HOUR, START + 3 * HOUR)
     assert list(found["temp"]) == [1.0, 2.0]
     assert list(read(config, None, START + HOUR)["temp"]) == [0.0]
     assert list(read(config, START + 5 * HOUR)["temp"]) == [5.0]
 
 
-def test_an_empty_window_has_no_rows_but_its_columns(config):
+def test_an_empty_window_has_columns_and_no_rows(config):
     found = read(config, START + 99 * HOUR, START + 100 * HOUR)
     assert len(found) == 0
     assert list(found.columns) == ["at", "station", "temp", "season", "high"]
 
 
-def test_a_row_without_a_readable_time_goes_with_the_row_before_it(tmp_path):
+def test_a_row_without_a_readable_time_stays_with_the_row_before_it(tmp_path):
     (tmp_path / "pump").mkdir()
     text = "at,temp\n2026-03-01T00:00,0\nsoon,1\n2026-03-01T01:00,2\n2026-03-01T02:00+02:00,3\n"
     (tmp_path / "pump" / "rows.csv").write_text(text)
@@ -162,7 +162,7 @@ def test_a_missing_file_names_the_file_and_the_key(tmp_path, kind, uri):
 
 def test_a_missing_object_names_the_key(tmp_path, s3_server):
     config = configure(tmp_path, f"{{kind: csv, uri: s3://{s3_server.bucket}/no/such.csv}}")
-    with pytest.raises(DataError, match=r"source\.uri: s3://.*no/such\.csv is not there"):
+    with pytest.raises(DataError, match=r"source\.uri: s3://.*no/such\.csv does not exist"):
         read(config)
 
 
@@ -188,7 +188,7 @@ def test_a_missing_timestamp_column_shows_what_is_there(tmp_path):
         read(configure(tmp_path, "{kind: csv, uri: x.csv}"))
 
 
-def test_times_as_numbers_are_refused_not_guessed(tmp_path):
+def test_numeric_times_are_refused(tmp_path):
     (tmp_path / "pump").mkdir()
     (tmp_path / "pump" / "x.csv").write_text("at,temp\n1772323200,1\n")
     with pytest.raises(DataError, match="holds numbers"):
@@ -205,21 +205,21 @@ def test_a_uri_may_name_an_environment_variable(tmp_path, monkeypatch):
     assert len(read(config)) == 1
 
 
-def test_a_missing_database_file_is_not_made(tmp_path):
+def test_a_missing_database_file_is_not_created(tmp_path):
     config = configure(tmp_path, "{kind: sql, uri: 'sqlite:///gone.db', query: 'select 1'}")
-    with pytest.raises(DataError, match=r"gone\.db is not there"):
+    with pytest.raises(DataError, match=r"gone\.db does not exist"):
         read(config)
     assert not (tmp_path / "pump" / "gone.db").exists()
 
 
-def test_a_query_that_is_wrong_is_named(tmp_path):
+def test_an_invalid_query_is_named(tmp_path):
     config = configure(tmp_path, "{kind: sql, uri: 'sqlite:///x.db', query: 'select * from nowhere'}")
     (tmp_path / "pump" / "x.db").touch()
     with pytest.raises(DataError, match=r"source\.query: .*nowhere"):
         read(config)
 
 
-def test_a_database_that_is_down_is_unavailable_within_seconds(tmp_path, free_port):
+def test_an_unreachable_database_is_unavailable_within_seconds(tmp_path, free_port):
     uri = f"postgresql+psycopg2://me:secret@127.0.0.1:{free_port()}/x"
     config = configure(tmp_path, f"{{kind: sql, uri: '{uri}', query: 'select 1'}}")
     started = time.monotonic()
@@ -229,7 +229,7 @@ def test_a_database_that_is_down_is_unavailable_within_seconds(tmp_path, free_po
     assert "secret" not in str(caught.value)
 
 
-def test_postgresql_takes_the_window_as_timestamps(tmp_path, postgres_url):
+def test_postgresql_gets_the_window_as_timestamps(tmp_path, postgres_url):
     query = (
         "select at, 1.5::numeric as temp, ''a'' as season "
         "from generate_series(:start, :end - interval ''1h'', interval ''1h'') as at"
@@ -244,7 +244,7 @@ def test_postgresql_takes_the_window_as_timestamps(tmp_path, postgres_url):
     ("body", "error", "words"),
     [("raise KeyError('no table')", DataError, "KeyError"), ("return [1]", PipelineError, "returned list")],
 )
-def test_a_loader_that_fails_is_named(tmp_path, body, error, words):
+def test_a_failing_loader_is_named(tmp_path, body, error, words):
     (tmp_path / "pump").mkdir()
     (tmp_path / "pump" / "pipeline.py").write_text(f"def load(start, end):\n    {body}\n")
     with pytest.raises(error, match=rf"source\.loader: pipeline\.py:load .*{words}"):
@@ -254,10 +254,10 @@ def test_a_loader_that_fails_is_named(tmp_path, body, error, words):
 def test_labelled_predictions_are_read_from_the_log(tmp_path, monkeypatch):
     from homeostat.storage import prediction_log as log
 
-    asked = []
+    calls = []
 
     def labelled(store, config, start, end, **more):
-        asked.append((store, start, end))
+        calls.append((store, start, end))
         frame = {"at": [START + HOUR], "temp": [1.0], "_version": ["3"], "season": ["a"], "high": [1.0]}
         return pd.DataFrame(frame)
 
@@ -265,14 +265,14 @@ def test_labelled_predictions_are_read_from_the_log(tmp_path, monkeypatch):
     config, store = configure(tmp_path, "{kind: predictions}"), MemoryStore()
     source = ConfiguredSource(store)
     assert len(source.read(config, None, START)) == 0
-    assert asked == []
+    assert calls == []
     store.put("log/pump/predictions/date=2026-03-01/hour=01/g-1.parquet", b"")
     assert list(source.read(config, None, None).columns) == ["at", "temp", "season", "high"]
-    assert asked == [(store, START, datetime(2026, 3, 1, 23, 59, 59, 999999, tzinfo=UTC))]
+    assert calls == [(store, START, datetime(2026, 3, 1, 23, 59, 59, 999999, tzinfo=UTC))]
     source.read(config, START, START + HOUR)
-    assert asked[1:] == [(store, START, START + HOUR)]
+    assert calls[1:] == [(store, START, START + HOUR)]
 
 
-def test_an_unknown_scheme_is_a_path_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="is not there"):
+def test_an_unknown_scheme_is_a_missing_path(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
         read(configure(tmp_path, "{kind: csv, uri: 'ftp://host/x.csv'}"))

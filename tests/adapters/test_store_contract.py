@@ -1,4 +1,4 @@
-"""What every Store promises, held against the fake and each real one."""
+"""Contract of every Store: the in-memory fake, files and S3."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return open_store(f"s3://{server.bucket}/{tmp_path.name}")
 
 
-def test_what_was_put_is_got_back(store):
+def test_get_returns_the_stored_bytes(store):
     store.put("snapshots/pump/ab.parquet", b"\x00rows")
     assert store.get("snapshots/pump/ab.parquet") == b"\x00rows"
     assert store.exists("snapshots/pump/ab.parquet")
 
 
-def test_nothing_is_not_there(store):
+def test_a_missing_key_is_not_found(store):
     assert not store.exists("a/b")
     assert store.list("") == []
     assert store.list("a/b") == []
@@ -49,7 +49,7 @@ def test_a_folder_is_not_a_key(store):
         store.get("a/b")
 
 
-def test_a_key_is_written_once(store):
+def test_a_key_is_write_once(store):
     store.put("k", b"first")
     store.put("k", b"first")
     with pytest.raises(AlreadyExists, match="written once"):
@@ -57,7 +57,7 @@ def test_a_key_is_written_once(store):
     assert store.get("k") == b"first"
 
 
-def test_overwriting_has_to_be_asked_for(store):
+def test_overwrite_replaces_the_bytes(store):
     store.put("k", b"first")
     store.put("k", b"second", overwrite=True)
     assert store.get("k") == b"second"
@@ -80,7 +80,7 @@ def test_a_list_is_sorted_and_stays_in_its_folder(store):
     )
 
 
-def test_a_deleted_key_is_gone(store):
+def test_a_deleted_key_does_not_exist(store):
     store.put("a/k", b"1")
     store.delete("a/k")
     assert not store.exists("a/k")
@@ -90,7 +90,7 @@ def test_a_deleted_key_is_gone(store):
 @pytest.mark.parametrize(
     "key", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", ".hidden", "a\\b", "a%2e", "x" * 901]
 )
-def test_no_key_leaves_the_store(store, key):
+def test_an_invalid_key_is_refused(store, key):
     for call in (
         lambda: store.put(key, b"x"),
         lambda: store.get(key),
@@ -101,7 +101,7 @@ def test_no_key_leaves_the_store(store, key):
             call()
 
 
-def test_of_many_writers_of_one_key_one_wins(store):
+def test_of_concurrent_writers_one_wins(store):
     def write(data: bytes) -> None:
         start.wait()
         try:
@@ -120,7 +120,7 @@ def test_of_many_writers_of_one_key_one_wins(store):
     assert sorted([*lost, store.get("race")]) == values
 
 
-def test_a_reader_never_sees_half_a_write(store):
+def test_reads_never_see_a_partial_write(store):
     sizes = set()
     done = threading.Event()
     store.put("k", b"a" * 200_000)
@@ -139,19 +139,19 @@ def test_a_reader_never_sees_half_a_write(store):
     assert sizes == {(200_000, 1)}
 
 
-def test_a_uri_says_where(store):
+def test_a_uri_contains_the_key(store):
     assert store.uri("a/b").split("://")[0] in ("memory", "file", "s3")
     assert store.uri("a/b").endswith("a/b")
 
 
-def test_a_fake_that_is_down_says_so():
+def test_the_fake_can_simulate_an_outage():
     store = MemoryStore()
     store.down = True
     with pytest.raises(Unavailable):
         store.list("")
 
 
-def test_an_object_store_that_is_down_is_unavailable_within_seconds(monkeypatch, free_port):
+def test_an_unreachable_object_store_is_unavailable_within_seconds(monkeypatch, free_port):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
@@ -166,7 +166,7 @@ def test_a_missing_bucket_is_named(s3_server):
         open_store("s3://no-such-bucket").put("k", b"1", overwrite=True)
 
 
-def test_a_file_store_without_its_disk_is_unavailable(tmp_path):
+def test_an_unusable_root_folder_is_unavailable(tmp_path):
     (tmp_path / "taken").write_text("a file where the store's folder should be")
     with pytest.raises(Unavailable, match="check the disk"):
         open_store((tmp_path / "taken").as_uri()).put("k", b"1")
@@ -181,6 +181,6 @@ def test_an_unfinished_write_is_never_listed(tmp_path):
 
 
 @pytest.mark.parametrize("url", ["", "store", "file://", "ftp://x/y", "s3://", "file://host/x"])
-def test_a_store_url_of_no_known_kind_shows_the_right_ones(url):
+def test_an_invalid_url_is_refused_with_examples(url):
     with pytest.raises(ConfigError, match="s3://bucket/prefix"):
         open_store(url)

@@ -1,44 +1,43 @@
-"""The only rooms that know MLflow, SQL, S3 and SQS; a fake beside each.
+"""Adapters for MLflow, SQL, S3, SQS and files, each with an in-memory fake for tests.
 
-Nothing heavy is imported before it is used: MLflow, boto3 and SQLAlchemy come with the first port that
-needs them, and what rests on the flows comes when it is asked for.
+No other package imports these SDKs. Heavy modules (MLflow, boto3, SQLAlchemy) are imported at first use.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from homeostat.adapters.factory import (
     build_ports,
-    detector_history,
     fake_ports,
     open_ledger,
     open_store,
-    open_triggers,
+    open_store_history,
+    open_trigger_queue,
 )
 
 if TYPE_CHECKING:
-    from homeostat.adapters.ledger_snapshot import PublishedLedger
-    from homeostat.adapters.trigger_queue_memory import MemoryTriggers
+    from homeostat.adapters.ledger_snapshot import LedgerSnapshot
+    from homeostat.adapters.trigger_queue_memory import MemoryTriggerQueue
 
 __all__ = [
-    "MemoryTriggers",
-    "PublishedLedger",
+    "LedgerSnapshot",
+    "MemoryTriggerQueue",
     "build_ports",
-    "detector_history",
     "fake_ports",
     "open_ledger",
     "open_store",
-    "open_triggers",
+    "open_store_history",
+    "open_trigger_queue",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "PublishedLedger":
-        from homeostat.adapters.ledger_snapshot import PublishedLedger
+    if name == "LedgerSnapshot":
+        from homeostat.adapters.ledger_snapshot import LedgerSnapshot
 
-        return PublishedLedger
-    if name == "MemoryTriggers":
-        from homeostat.adapters.trigger_queue_memory import MemoryTriggers
+        return LedgerSnapshot
+    if name == "MemoryTriggerQueue":
+        from homeostat.adapters.trigger_queue_memory import MemoryTriggerQueue
 
-        return MemoryTriggers
+        return MemoryTriggerQueue
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -1,4 +1,4 @@
-"""What AWS answers when it does not do what it was asked: as a sentence, and as something to retry or not."""
+"""Translate AWS errors (boto3) into Homeostat's: retryable or not, with what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from homeostat.config.errors import ConfigError, HomeostatError, Unavailable
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-_UNKNOWN = {
+_BAD_CREDENTIALS = {
     *("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidClientTokenId", "InvalidToken", "AuthFailure"),
     *("UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignature", "InvalidSecurity"),
     *("MissingAuthenticationToken", "NotSignedUp", "OptInRequired"),
@@ -18,116 +18,116 @@ _DENIED = {
     *("KmsAccessDenied", "KMS.AccessDeniedException", "KMS.DisabledException", "KMS.NotFoundException"),
     *("KmsDisabled", "KmsNotFound", "KmsInvalidState", "KMS.KMSInvalidStateException", "AccountProblem"),
 }
-_SLOWER = {
+_THROTTLED = {
     *("SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "429"),
     *("RequestThrottledException", "TooManyRequestsException", "RequestLimitExceeded", "KmsThrottled"),
     *("BandwidthLimitExceeded", "KMS.ThrottlingException", "ServiceUnavailable", "503"),
 }
-_ELSEWHERE = {
+_WRONG_REGION = {
     *("PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"),
 }
-_SKEWED = {"RequestTimeTooSkewed", "RequestInTheFuture"}
-_CURES = (
+_CLOCK_SKEW = {"RequestTimeTooSkewed", "RequestInTheFuture"}
+_FIXES = (
     (
-        _UNKNOWN,
+        _BAD_CREDENTIALS,
         "AWS does not accept these credentials",
-        "check AWS_ACCESS_KEY_ID, its secret and AWS_SESSION_TOKEN, or give the task a role",
+        "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or give the task a role",
     ),
     (
         _DENIED,
         "access denied",
-        "give the role that right on it and on its KMS key; infra/terraform/access.tf lists what is used",
+        "allow the action for the role, on its KMS key too; infra/terraform/access.tf lists all actions",
     ),
-    (_ELSEWHERE, "it lies in another region", "set AWS_DEFAULT_REGION to that one"),
-    (_SKEWED, "this machine's clock is wrong", "set it, by NTP for instance"),
+    (_WRONG_REGION, "the resource is in another region", "set AWS_DEFAULT_REGION to that region"),
+    (_CLOCK_SKEW, "this machine's clock is wrong", "synchronise it, for example with NTP"),
 )
 _NO_QUEUE = (
-    "there is no such queue: check HOMEOSTAT_TRIGGERS and the region in it, or make it with `terraform apply`"
+    "there is no such queue: check HOMEOSTAT_TRIGGERS and its region, or create it with `terraform apply`"
 )
-_NOT_THERE = {
-    "NoSuchBucket": "there is no such bucket: check HOMEOSTAT_STORE, or make it with `terraform apply`",
+_MISSING = {
+    "NoSuchBucket": "there is no such bucket: check HOMEOSTAT_STORE, or create it with `terraform apply`",
     "AWS.SimpleQueueService.NonExistentQueue": _NO_QUEUE,
     "QueueDoesNotExist": _NO_QUEUE,
 }
 
 
 @contextmanager
-def asking(where: str) -> Iterator[None]:
-    """Turn what boto3 raises into one of ours, with ``where`` in front.
+def translate_aws_errors(where: str) -> Iterator[None]:
+    """Translate boto3's exceptions into Homeostat's, with ``where`` in front of the message.
 
-    The clients retry throttling, 5xx answers and broken connections themselves before they raise.
+    boto3 retries throttling, 5xx responses and broken connections itself before it raises.
 
     Raises
     ------
     Unavailable
-        It may pass: throttled, an error of AWS's own, no connection.
+        Worth a retry: throttled, an AWS-side error, no connection.
     ConfigError
-        It will not: credentials that are missing, unknown or expired, a right that is lacking, a bucket or
-        a queue that is not there.
+        A retry cannot help: missing, rejected or expired credentials, a missing permission, a bucket or
+        queue that does not exist.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield
     except ClientError as error:
-        raise of_answer(where, error) from error
+        raise from_client_error(where, error) from error
     except BotoCoreError as error:
         raise _of_client(where, error) from error
 
 
-def code_of(error: object) -> str:
-    """The code of a ClientError's answer; "" when it has none."""
+def error_code(error: object) -> str:
+    """Return the error code of a ClientError; "" when it has none."""
     response = getattr(error, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
 
 
-def of_answer(where: str, error: Exception) -> HomeostatError:
-    """The error for an answer of AWS (a ClientError)."""
-    code = code_of(error)
-    if code in _SLOWER:
+def from_client_error(where: str, error: Exception) -> HomeostatError:
+    """Return Homeostat's error for an error response of AWS (a ClientError)."""
+    code = error_code(error)
+    if code in _THROTTLED:
         retried = getattr(error, "response", {}).get("ResponseMetadata", {}).get("RetryAttempts", 0)
         times = f"asked {int(retried) + 1} times" if retried else "asked once"
         return Unavailable(f"{where}: AWS asks for fewer requests ({code}); {times}, try again later")
-    said = _sentence(code, error)
-    return ConfigError(f"{where}: {said}") if said else Unavailable(f"{where}: AWS answered {error}")
+    message = _permanent(code, error)
+    return ConfigError(f"{where}: {message}") if message else Unavailable(f"{where}: AWS returned {error}")
 
 
-def _sentence(code: str, error: Exception) -> str:
-    """What is wrong, with its cure, where trying again would change nothing; "" for anything else."""
+def _permanent(code: str, error: Exception) -> str:
+    """Return the problem and its fix for an error that a retry cannot clear; "" for any other error."""
     if code in _EXPIRED:
         return _expired(error)
-    if code in _NOT_THERE:
-        return _NOT_THERE[code]
-    for codes, what, cure in _CURES:
+    if code in _MISSING:
+        return _MISSING[code]
+    for codes, problem, fix in _FIXES:
         if code in codes:
-            return f"{what} ({error}): {cure}"
+            return f"{problem} ({error}): {fix}"
     return ""
 
 
 def _of_client(where: str, error: Exception) -> HomeostatError:
-    """The error for a request that has had no answer (a BotoCoreError)."""
-    if signed_out(error):
+    """Return Homeostat's error for a request without a response (a BotoCoreError)."""
+    if needs_sign_in(error):
         return ConfigError(f"{where}: {_expired(error)}")
     from botocore import exceptions
 
     if isinstance(error, (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)):
-        cure = "set AWS_ACCESS_KEY_ID and its secret, or give the task a role"
-        return ConfigError(f"{where}: no AWS credentials ({error}); {cure}")
+        fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the task a role"
+        return ConfigError(f"{where}: no AWS credentials ({error}); {fix}")
     return Unavailable(f"{where}: AWS does not answer: {error}")
 
 
-def signed_out(error: Exception) -> bool:
-    """Whether somebody has to sign in again, at their organisation's page, before AWS can be asked."""
+def needs_sign_in(error: Exception) -> bool:
+    """Whether the SSO session has expired, so that a person must sign in again."""
     from botocore import exceptions
 
-    stale = (
+    expired = (
         exceptions.SSOTokenLoadError,
         exceptions.TokenRetrievalError,
         exceptions.UnauthorizedSSOTokenError,
     )
-    return isinstance(error, stale)
+    return isinstance(error, expired)
 
 
 def _expired(error: Exception) -> str:
-    cure = "sign in again, or renew AWS_SESSION_TOKEN; those of a role are renewed by AWS itself"
-    return f"credentials expired: {cure} ({error})"
+    fix = "sign in again, or renew AWS_SESSION_TOKEN; AWS renews the credentials of a role itself"
+    return f"credentials expired: {fix} ({error})"

@@ -1,4 +1,4 @@
-"""The time, real or told."""
+"""The system clock, and a fake for tests."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from datetime import UTC, datetime, timedelta
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's clock."""
 
     def now(self) -> datetime:
-        """Now, timezone-aware UTC."""
+        """Return the current time, timezone-aware UTC."""
         return datetime.now(UTC)
 
 
 class FakeClock:
-    """A clock that stands still until it is told to move."""
+    """A clock that moves only by :meth:`advance` and :meth:`set`."""
 
     def __init__(self, start: datetime) -> None:
         self._now = start
 
     def now(self) -> datetime:
-        """The time that the clock was set to."""
+        """Return the time that was set."""
         return self._now
 
     def advance(self, by: timedelta) -> datetime:
-        """Move on by a duration (back, when it is negative) and return the new time."""
+        """Advance by a duration (negative: backwards) and return the new time."""
         self._now += by
         return self._now
 

@@ -1,7 +1,7 @@
-"""Evidence as rows that stay few: by the second at first, by the minute and the hour as they grow old.
+"""Rollout evidence in SQL: one row per second, compacted to minutes and then hours as it ages.
 
-A day in shadow would otherwise be 86,400 rows per variant and gateway, all of them read at every tick.
-A gateway folds its own rows and no other's, in the transaction that adds the newest.
+Without compaction a day in shadow would be 86,400 rows per variant and gateway, all read at every evaluation.
+A gateway compacts only its own rows, in the transaction that adds the newest.
 """
 
 from __future__ import annotations
@@ -19,34 +19,36 @@ from homeostat.adapters.ledger_tables import BATCHES, EVIDENCE
 from homeostat.core.rollout.evidence import Evidence, Tally
 
 MINUTE, HOUR = 60, 3600
-#: (finer span, coarser span, age in seconds from which on the coarser one will do)
-_FOLDS = ((1, MINUTE, 5 * MINUTE), (MINUTE, HOUR, 2 * HOUR))
+#: (fine span, coarse span, age from which rows are compacted to the coarse span), in seconds
+_COMPACTIONS = ((1, MINUTE, 5 * MINUTE), (MINUTE, HOUR, 2 * HOUR))
 
 Owner = tuple[str, str, str]  # model, rollout, gateway
 
 
 def insert_if_absent(db: sa.Connection, table: sa.Table) -> Any:
-    """An INSERT that does nothing when the primary key is taken, in the dialect's own words."""
+    """Return an INSERT that does nothing when the primary key exists."""
     dialect = postgresql if db.dialect.name == "postgresql" else sqlite
     return dialect.insert(table).on_conflict_do_nothing()
 
 
-def is_new(db: sa.Connection, owner: Owner, batch: int) -> bool:
-    """Whether the owner has not added this batch yet; from now on it has."""
+def record_batch(db: sa.Connection, owner: Owner, batch: int) -> bool:
+    """Record a batch number of the owner; return whether it is new."""
     key = dict(zip(("model", "rollout", "gateway"), owner, strict=True))
     db.execute(insert_if_absent(db, BATCHES).values(**key, batch=0))
-    here = sa.and_(*(BATCHES.c[name] == value for name, value in key.items()), BATCHES.c.batch < batch)
-    return bool(db.execute(sa.update(BATCHES).where(here).values(batch=batch)).rowcount)
+    older = sa.and_(*(BATCHES.c[name] == value for name, value in key.items()), BATCHES.c.batch < batch)
+    return bool(db.execute(sa.update(BATCHES).where(older).values(batch=batch)).rowcount)
 
 
-def add(db: sa.Connection, owner: Owner, second: int, tallies: Mapping[tuple[str, str], Tally]) -> None:
-    """Add counts to the owner's row of this second."""
+def add_tallies(
+    db: sa.Connection, owner: Owner, second: int, tallies: Mapping[tuple[str, str], Tally]
+) -> None:
+    """Add counts to the owner's row of this second, per (stage, variant)."""
     for (stage, variant), tally in sorted(tallies.items()):
         _add_row(db, owner, (second, 1, stage, variant), tally.to_json())
 
 
-def total(db: sa.Connection, model: str, rollout: str, since: int | None) -> Evidence:
-    """Sum over all gateways; a folded row counts when any part of it is at or after ``since``."""
+def sum_evidence(db: sa.Connection, model: str, rollout: str, since: int | None) -> Evidence:
+    """Sum over all gateways; a compacted row counts when any part of it is at or after ``since``."""
     table = EVIDENCE.c
     query = sa.select(table.stage, table.variant, table.tally)
     query = query.where(table.model == model, table.rollout == rollout)
@@ -58,11 +60,11 @@ def total(db: sa.Connection, model: str, rollout: str, since: int | None) -> Evi
     return {key: Tally.from_json(_sum(raws)) for key, raws in rows.items()}
 
 
-def fold(db: sa.Connection, owner: Owner, now: int) -> None:
-    """Fold the owner's old rows into coarser ones; the sum does not change."""
-    for fine, coarse, age in _FOLDS:
+def compact(db: sa.Connection, owner: Owner, now: int) -> None:
+    """Compact the owner's old rows into coarser spans; the sum does not change."""
+    for fine, coarse, age in _COMPACTIONS:
         before = (now - age) // coarse * coarse  # whole minutes or hours only
-        old = _of(owner) & (EVIDENCE.c.span == fine) & (EVIDENCE.c.second < before)
+        old = _rows_of(owner) & (EVIDENCE.c.span == fine) & (EVIDENCE.c.second < before)
         rows = db.execute(sa.select(EVIDENCE).where(old).with_for_update()).mappings().all()
         groups: dict[tuple[int, str, str], list[dict[str, Any]]] = defaultdict(list)
         for row in rows:
@@ -80,22 +82,22 @@ def _add_row(
     second, span, stage, variant = slot
     key = {"second": second, "span": span, "stage": stage, "variant": variant}
     key |= dict(zip(("model", "rollout", "gateway"), owner, strict=True))
-    # The row is made first and locked then: two threads of one gateway wait for each other.
-    made = db.execute(insert_if_absent(db, EVIDENCE).values(**key, tally=json.dumps(dict(raw))))
-    if made.rowcount == 1:
+    # Insert first, then lock: two threads of one gateway wait for each other.
+    inserted = db.execute(insert_if_absent(db, EVIDENCE).values(**key, tally=json.dumps(dict(raw))))
+    if inserted.rowcount == 1:
         return
-    here = sa.and_(*(EVIDENCE.c[name] == value for name, value in key.items()))
-    there = json.loads(db.scalars(sa.select(EVIDENCE.c.tally).where(here).with_for_update()).one())
-    db.execute(sa.update(EVIDENCE).where(here).values(tally=json.dumps(_sum([there, raw]))))
+    row = sa.and_(*(EVIDENCE.c[name] == value for name, value in key.items()))
+    stored = json.loads(db.scalars(sa.select(EVIDENCE.c.tally).where(row).with_for_update()).one())
+    db.execute(sa.update(EVIDENCE).where(row).values(tally=json.dumps(_sum([stored, raw]))))
 
 
-def _of(owner: Owner) -> sa.ColumnElement[bool]:
+def _rows_of(owner: Owner) -> sa.ColumnElement[bool]:
     model, rollout, gateway = owner
     return (EVIDENCE.c.model == model) & (EVIDENCE.c.rollout == rollout) & (EVIDENCE.c.gateway == gateway)
 
 
 def _sum(raws: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Add tallies in their JSON form, whatever fields they have; numpy, for there may be thousands."""
+    """Add tallies in their JSON form, field by field (with numpy: there may be thousands)."""
     numbers: dict[str, int] = defaultdict(int)
     vectors: dict[str, list[list[int]]] = defaultdict(list)
     for raw in raws:

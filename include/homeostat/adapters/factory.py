@@ -1,4 +1,4 @@
-"""Put the ports together: the real ones from the settings, or fakes for a test."""
+"""Build the ports: real ones from the settings, or in-memory fakes for tests."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from homeostat.config.errors import ConfigError
-from homeostat.config.redaction import without_userinfo
-from homeostat.ports import Clock, Ledger, Notifier, Ports, Store, Triggers
+from homeostat.config.redaction import redact_userinfo
+from homeostat.ports import Clock, Ledger, Notifier, Ports, Store, TriggerQueue
 
 if TYPE_CHECKING:
     from homeostat.adapters.history_store import StoreHistory
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 
 def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Ports:
-    """Every real port of one installation.
+    """Build every real port of an installation.
 
-    Nothing is connected to yet: a service that is down shows itself as Unavailable at the first call.
+    No connection is opened: a service that is down raises Unavailable at the first call.
 
     Parameters
     ----------
     settings
-        Where the store, the ledger and MLflow are.
+        The addresses of the store, the ledger and MLflow.
     notifier
-        How people are told; without one, notices go to the log.
+        Sends notifications (default: write them to the log).
 
     Raises
     ------
     ConfigError
-        ``HOMEOSTAT_STORE`` or ``HOMEOSTAT_LEDGER`` is of a kind that is not known.
+        ``HOMEOSTAT_STORE`` or ``HOMEOSTAT_LEDGER`` is not a supported URL.
     """
     from homeostat.adapters.clock import SystemClock
     from homeostat.adapters.history_mlflow import MlflowHistory
@@ -54,14 +54,14 @@ def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Port
 
 
 def fake_ports(*, start: datetime | None = None, **ports: Any) -> Ports:
-    """Ports that keep everything in memory, under a clock that moves only when told to.
+    """Build in-memory ports with a clock that moves only by ``advance`` and ``set``.
 
     Parameters
     ----------
     start
-        What the clock shows first (default: 2026-01-01 00:00 UTC).
+        Initial time of the clock (default: 2026-01-01 00:00 UTC).
     **ports
-        Ports to use instead of a fake, by their name in :class:`~homeostat.ports.Ports`.
+        Replacements for the fakes, by field name of :class:`~homeostat.ports.Ports`.
     """
     from homeostat.adapters.clock import FakeClock
     from homeostat.adapters.history_memory import MemoryHistory
@@ -100,7 +100,7 @@ def open_store(url: str) -> Store:
         from homeostat.adapters.store_memory import MemoryStore
 
         return MemoryStore()
-    shown = without_userinfo(url)
+    shown = redact_userinfo(url)
     msg = f"HOMEOSTAT_STORE is {shown!r}: write file:///absolute/folder or s3://bucket/prefix"
     raise ConfigError(msg)
 
@@ -112,22 +112,22 @@ def open_ledger(url: str) -> Ledger:
     return SqlLedger(url)
 
 
-def open_triggers(url: str) -> Triggers:
-    """Open the queue of retrain triggers at this URL, as Terraform's output names it."""
+def open_trigger_queue(url: str) -> TriggerQueue:
+    """Open the retrain trigger queue at an SQS URL."""
     parts = urlsplit(url)
     if parts.scheme in ("https", "http") and parts.netloc and parts.path.strip("/"):
-        from homeostat.adapters.trigger_queue_sqs import SqsTriggers
+        from homeostat.adapters.trigger_queue_sqs import SqsTriggerQueue
 
-        return SqsTriggers(url)
+        return SqsTriggerQueue(url)
     msg = (
-        f"HOMEOSTAT_TRIGGERS is {without_userinfo(url)!r}: write the URL of an SQS queue, such as "
+        f"HOMEOSTAT_TRIGGERS is {redact_userinfo(url)!r}: write the URL of an SQS queue, such as "
         "https://sqs.eu-central-1.amazonaws.com/123456789012/homeostat-triggers.fifo"
     )
     raise ConfigError(msg)
 
 
-def detector_history(store: Store) -> StoreHistory:
-    """The history that the drift detector writes into the store, where MLflow is out of its reach."""
+def open_store_history(store: Store) -> StoreHistory:
+    """Open the monitoring history that the drift detector on AWS Lambda writes to the store."""
     from homeostat.adapters.history_store import StoreHistory
 
     return StoreHistory(store)

@@ -1,4 +1,4 @@
-"""A monitoring history in memory, for tests; it keeps every promise of MLflow's adapter."""
+"""In-memory monitoring history for tests; passes the same contract tests as the MLflow adapter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from homeostat.core.trigger import WindowRecord
 
 @dataclass(frozen=True, slots=True)
 class MemoryWindow:
-    """One window's run as it was written last."""
+    """The last recorded run of a window."""
 
     record: dict[str, Any]
     metrics: dict[str, float]
@@ -23,7 +23,7 @@ class MemoryWindow:
 
 
 class MemoryHistory:
-    """One window per model and window end. Set ``down`` to see what an outage does."""
+    """One record per model and window end. Set ``down`` to simulate an outage."""
 
     def __init__(self) -> None:
         self.down = False
@@ -38,16 +38,16 @@ class MemoryHistory:
         artifacts: Mapping[str, bytes],
     ) -> str:
         """See :meth:`homeostat.ports.History.record`."""
-        self._answer()
+        self._raise_if_down()
         finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
-        # Through JSON, as the real history does it: what cannot be written must fail here too.
+        # Through JSON, as in the real history: values that JSON cannot hold fail here too.
         raw = json.loads(json.dumps(record.to_json(), allow_nan=False))
         self.written[model, record.window_end] = MemoryWindow(raw, finite, dict(artifacts))
         return f"{model}@{record.window_end.isoformat()}"
 
     def windows(self, model: str, since: datetime | None = None) -> list[WindowRecord]:
         """See :meth:`homeostat.ports.History.windows`."""
-        self._answer()
+        self._raise_if_down()
         mine = [
             WindowRecord.from_json(window.record)
             for (name, end), window in self.written.items()
@@ -55,6 +55,6 @@ class MemoryHistory:
         ]
         return sorted(mine, key=lambda record: record.window_end)
 
-    def _answer(self) -> None:
+    def _raise_if_down(self) -> None:
         if self.down:
-            raise Unavailable("the history in memory was told to be down")
+            raise Unavailable("the in-memory history is set to be down")

@@ -12,8 +12,8 @@ from homeostat.adapters.mlflow_client import (
     log_artifacts,
     log_metrics,
     log_tags,
-    pages,
     quoted,
+    search_pages,
 )
 from homeostat.config.errors import NotFound
 from homeostat.core.trigger import WindowRecord
@@ -25,9 +25,9 @@ _PAGE = 500
 class MlflowHistory:
     """Monitoring windows as MLflow runs that a person can filter, sort and compare.
 
-    A run starts and ends at its window's end, so that the UI lists windows by the time they are about,
-    also when the past is checked again. The record itself is a tag that is written last: a run that was
-    cut short is not history, and the next check of the window fills it.
+    A run starts and ends at its window's end, so that the UI sorts by window even when an old window is
+    checked again. The record is a tag written last: an interrupted run has none and is ignored, and the next
+    check of the window completes it.
     """
 
     def __init__(self, mlflow: MlflowConnection | str) -> None:
@@ -47,21 +47,21 @@ class MlflowHistory:
         try:
             return self._record(self._experiment(model), record, raw, metrics, artifacts)
         except NotFound:
-            # Someone deleted the experiment since it was opened.
-            self._mlflow.forget(name)
+            # The experiment was deleted after it was looked up.
+            self._mlflow.forget_experiment(name)
             return self._record(self._experiment(model), record, raw, metrics, artifacts)
 
     def windows(self, model: str, since: datetime | None = None) -> list[WindowRecord]:
         """See :meth:`homeostat.ports.History.windows`."""
-        experiment = self._mlflow.known(f"{model}/monitoring")
+        experiment = self._mlflow.find_experiment(f"{model}/monitoring")
         if experiment is None:
             return []
         query = f"tags.`{RECORD}` != ''"
         if since is not None:
             query += f" and attributes.start_time >= {_millis(since)}"
-        with self._mlflow.asking(f"read the monitoring history of {model}") as client:
+        with self._mlflow.operation(f"read the monitoring history of {model}") as client:
             runs = list(
-                pages(
+                search_pages(
                     client.search_runs,
                     experiment_ids=[experiment],
                     filter_string=query,
@@ -78,10 +78,10 @@ class MlflowHistory:
 
     def _experiment(self, model: str) -> str:
         note = (
-            f"What Homeostat saw of **{model}**, one run per window: drift per feature, output drift and, "
-            "once labels have arrived, performance. Sort by start time; compare runs to see what moved."
+            f"Monitoring of **{model}**, one run per window: drift per feature, output drift and, once "
+            "labels have arrived, performance. Sort by start time; compare runs to see what changed."
         )
-        return self._mlflow.experiment(f"{model}/monitoring", note, {"homeostat.model": model})
+        return self._mlflow.ensure_experiment(f"{model}/monitoring", note, {"homeostat.model": model})
 
     def _record(
         self,
@@ -95,7 +95,7 @@ class MlflowHistory:
         shown = {"rows": record.rows, "drifted_share": record.drifted_share}
         shown |= {"score": record.score, "decay": record.decay}
         numbers = {name: float(value) for name, value in shown.items() if value is not None} | dict(metrics)
-        with self._mlflow.asking(f"record the window of {end.isoformat()}") as client:
+        with self._mlflow.operation(f"record the window of {end.isoformat()}") as client:
             run_id = self._run(client, experiment, end)
             log_artifacts(client, run_id, artifacts)
             log_metrics(client, run_id, numbers)
@@ -104,7 +104,7 @@ class MlflowHistory:
 
     @staticmethod
     def _run(client: Any, experiment: str, end: datetime) -> str:
-        """The window's run: the one that a former check made, or a new one."""
+        """Return the run of the window, created if needed."""
         query = f"tags.`{WINDOW_END}` = {quoted(end.isoformat())}"
         found = client.search_runs([experiment], query, max_results=1, order_by=["attributes.start_time ASC"])
         if found:
@@ -117,7 +117,7 @@ class MlflowHistory:
 
 
 def _readable(record: WindowRecord) -> dict[str, str]:
-    """The verdicts as tags of their own: columns in the UI, and something to filter by."""
+    """Return the main results as tags, which MLflow's UI shows as columns and can filter by."""
     return {
         "homeostat.version": record.version,
         "homeostat.drift": record.drift,

@@ -1,4 +1,4 @@
-"""A ledger in memory, for tests; it keeps every promise of the real one."""
+"""In-memory ledger for tests; passes the same contract tests as the SQL ledger."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from homeostat.adapters.leases import Lease, decide_claim
+from homeostat.adapters.leases import Lease, grant_lease
 from homeostat.config.errors import StaleRevision, Unavailable
 from homeostat.core.rollout.evidence import Evidence, Tally
 from homeostat.core.rollout.phases import Traffic
-from homeostat.ports import Claim, Event
+from homeostat.ports import Event, LeaseResult
 
 
 class MemoryLedger:
-    """Traffic, events, evidence and claims in dictionaries. Set ``down`` to see what an outage does."""
+    """Traffic, events, evidence and leases in dictionaries. Set ``down`` to simulate an outage."""
 
     def __init__(self) -> None:
         self.down = False
@@ -24,13 +24,13 @@ class MemoryLedger:
         self._events: dict[str, list[Event]] = {}
         self._evidence: dict[tuple[str, str], list[tuple[int, str, str, Tally]]] = {}
         self._batches: dict[tuple[str, str, str], int] = {}
-        self._owners: dict[tuple[str, str], str] = {}
+        self._granted_to: dict[tuple[str, str], str] = {}
         self._leases: dict[str, Lease] = {}
         self._lock = threading.RLock()
 
     def read(self, model: str) -> Traffic:
         """See :meth:`homeostat.ports.Ledger.read`."""
-        self._answer()
+        self._raise_if_down()
         return self._traffic.get(model, Traffic(model))
 
     def write(
@@ -44,22 +44,22 @@ class MemoryLedger:
         evidence: Mapping[str, Any] | None = None,
     ) -> Traffic:
         """See :meth:`homeostat.ports.Ledger.write`."""
-        self._answer()
+        self._raise_if_down()
         with self._lock:
             current = self.read(traffic.model).revision
             if traffic.revision != current:
-                raise StaleRevision(stale(traffic, current))
+                raise StaleRevision(stale_message(traffic, current))
             written = traffic.at(current + 1)
-            # Through JSON, as the real ledger does it: what cannot be written must fail here too.
-            state, proof = json.loads(json.dumps([written.to_json(), dict(evidence or {})]))
-            event = Event(written.model, written.revision, at, kind, reason, by, state, proof)
+            # Through JSON, as in the SQL ledger: values that JSON cannot hold fail here too.
+            state, evidence_json = json.loads(json.dumps([written.to_json(), dict(evidence or {})]))
+            event = Event(written.model, written.revision, at, kind, reason, by, state, evidence_json)
             self._events.setdefault(written.model, []).append(event)
             self._traffic[written.model] = written
             return written
 
     def events(self, model: str, since: int = 0) -> list[Event]:
         """See :meth:`homeostat.ports.Ledger.events`."""
-        self._answer()
+        self._raise_if_down()
         with self._lock:
             return [event for event in self._events.get(model, []) if event.revision > since]
 
@@ -74,18 +74,18 @@ class MemoryLedger:
         batch: int = 0,
     ) -> None:
         """See :meth:`homeostat.ports.Ledger.add_evidence`."""
-        self._answer()
+        self._raise_if_down()
         rows = [(int(at.timestamp()), stage, variant, tally) for (stage, variant), tally in tallies.items()]
-        owner = (model, rollout, gateway)
+        key = (model, rollout, gateway)
         with self._lock:
-            if batch and batch <= self._batches.get(owner, 0):
+            if batch and batch <= self._batches.get(key, 0):
                 return
-            self._batches[owner] = max(batch, self._batches.get(owner, 0))
+            self._batches[key] = max(batch, self._batches.get(key, 0))
             self._evidence.setdefault((model, rollout), []).extend(rows)
 
     def evidence(self, model: str, rollout: str, since: datetime | None = None) -> Evidence:
         """See :meth:`homeostat.ports.Ledger.evidence`."""
-        self._answer()
+        self._raise_if_down()
         first = int(since.timestamp()) if since else 0
         total: dict[tuple[str, str], Tally] = {}
         with self._lock:
@@ -94,40 +94,44 @@ class MemoryLedger:
                     total[stage, variant] = total.get((stage, variant), Tally()) + tally
         return total
 
-    def claim(self, model: str, trigger: str, holder: str, at: datetime, lease: timedelta) -> Claim:
-        """See :meth:`homeostat.ports.Ledger.claim`."""
-        self._answer()
+    def acquire_lease(
+        self, model: str, trigger: str, holder: str, at: datetime, lease: timedelta
+    ) -> LeaseResult:
+        """See :meth:`homeostat.ports.Ledger.acquire_lease`."""
+        self._raise_if_down()
         with self._lock:
-            owner = self._owners.get((model, trigger))
-            answer = decide_claim(model, trigger, holder, at, owner=owner, lease=self._leases.get(model))
-            if answer.granted:
-                self._owners[model, trigger] = holder
+            granted_to = self._granted_to.get((model, trigger))
+            result = grant_lease(
+                model, trigger, holder, at, granted_to=granted_to, lease=self._leases.get(model)
+            )
+            if result.granted:
+                self._granted_to[model, trigger] = holder
                 self._leases[model] = Lease(holder, at + lease)
-            return answer
+            return result
 
-    def holder(self, model: str, at: datetime) -> str | None:
-        """See :meth:`homeostat.ports.Ledger.holder`."""
-        self._answer()
+    def lease_holder(self, model: str, at: datetime) -> str | None:
+        """See :meth:`homeostat.ports.Ledger.lease_holder`."""
+        self._raise_if_down()
         with self._lock:
             held = self._leases.get(model)
             return held.holder if held is not None and held.until > at else None
 
-    def release(self, model: str, holder: str) -> None:
-        """See :meth:`homeostat.ports.Ledger.release`."""
-        self._answer()
+    def release_lease(self, model: str, holder: str) -> None:
+        """See :meth:`homeostat.ports.Ledger.release_lease`."""
+        self._raise_if_down()
         with self._lock:
             held = self._leases.get(model)
             if held is not None and held.holder == holder:
                 del self._leases[model]
 
-    def _answer(self) -> None:
+    def _raise_if_down(self) -> None:
         if self.down:
-            raise Unavailable("the ledger in memory was told to be down")
+            raise Unavailable("the in-memory ledger is set to be down")
 
 
-def stale(traffic: Traffic, current: int) -> str:
-    """The sentence for a write that came too late."""
+def stale_message(traffic: Traffic, current: int) -> str:
+    """Return the message of a StaleRevision error."""
     return (
         f"{traffic.model}: the ledger is at revision {current}, not {traffic.revision}: "
-        "someone else wrote first; read again and decide again"
+        "another process wrote first; read the state again and retry"
     )

@@ -1,5 +1,6 @@
-"""The ledger as it was published: for whoever only looks, where its database is out of reach."""
+"""Read-only ledger from the state that Airflow publishes to the store, for processes without its database."""
 
+# ruff: noqa: ARG002  # the port's signatures; a read-only ledger uses few of the arguments
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -8,36 +9,36 @@ from typing import Any, NoReturn
 
 from homeostat.config.errors import Refused
 from homeostat.core.rollout import Evidence, Tally, Traffic
-from homeostat.ports import Claim, Event, Store
-from homeostat.storage.model_state import Published, load_published
+from homeostat.ports import Event, LeaseResult, Store
+from homeostat.storage.model_state import PublishedState, load_published_state
 
 
-class PublishedLedger:
-    """Reads ``published/<model>.json``, each model's once: made for one check, it sees one state throughout.
+class LedgerSnapshot:
+    """Reads ``published/<model>.json`` once per model, so that one check sees one consistent state.
 
-    Of the events it knows those at which the champion changed. It writes nothing.
+    Holds only the events that changed the champion. Every write raises Refused.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read: dict[str, Published] = {}
+        self._loaded: dict[str, PublishedState] = {}
 
-    def published(self, model: str) -> Published:
-        """All that was published of a model; see :func:`homeostat.storage.model_state.load_published`."""
-        if model not in self._read:
-            self._read[model] = load_published(self._store, model)
-        return self._read[model]
+    def published(self, model: str) -> PublishedState:
+        """Return the published state of a model."""
+        if model not in self._loaded:
+            self._loaded[model] = load_published_state(self._store, model)
+        return self._loaded[model]
 
     def read(self, model: str) -> Traffic:
         """See :meth:`homeostat.ports.Ledger.read`."""
         return self.published(model).traffic
 
     def events(self, model: str, since: int = 0) -> list[Event]:
-        """See :meth:`homeostat.ports.Ledger.events`; those at which the champion changed."""
+        """See :meth:`homeostat.ports.Ledger.events`; only the events that changed the champion."""
         return [event for event in self.published(model).events if event.revision > since]
 
-    def holder(self, model: str, at: datetime) -> str | None:
-        """See :meth:`homeostat.ports.Ledger.holder`; who took the right of way since is not known here."""
+    def lease_holder(self, model: str, at: datetime) -> str | None:
+        """See :meth:`homeostat.ports.Ledger.lease_holder`; as of the last publication."""
         found = self.published(model)
         return found.holder if found.holder and found.until is not None and found.until > at else None
 
@@ -45,41 +46,45 @@ class PublishedLedger:
         self,
         traffic: Traffic,
         *,
-        kind: str,  # noqa: ARG002  # the port's signature, as below
-        reason: str,  # noqa: ARG002
-        by: str,  # noqa: ARG002
-        at: datetime,  # noqa: ARG002
-        evidence: Mapping[str, Any] | None = None,  # noqa: ARG002
+        kind: str,
+        reason: str,
+        by: str,
+        at: datetime,
+        evidence: Mapping[str, Any] | None = None,
     ) -> Traffic:
-        """Refused."""
+        """Refused: this ledger is read-only."""
         _refuse(traffic.model)
 
     def add_evidence(
         self,
         model: str,
-        rollout: str,  # noqa: ARG002
-        gateway: str,  # noqa: ARG002
-        at: datetime,  # noqa: ARG002
-        tallies: Mapping[tuple[str, str], Tally],  # noqa: ARG002
+        rollout: str,
+        gateway: str,
+        at: datetime,
+        tallies: Mapping[tuple[str, str], Tally],
         *,
-        batch: int = 0,  # noqa: ARG002
+        batch: int = 0,
     ) -> None:
-        """Refused."""
+        """Refused: this ledger is read-only."""
         _refuse(model)
 
-    def evidence(self, model: str, rollout: str, since: datetime | None = None) -> Evidence:  # noqa: ARG002
-        """Refused: it is not published."""
+    def evidence(self, model: str, rollout: str, since: datetime | None = None) -> Evidence:
+        """Refused: evidence is not published."""
         _refuse(model)
 
-    def claim(self, model: str, trigger: str, holder: str, at: datetime, lease: timedelta) -> Claim:  # noqa: ARG002
-        """Refused."""
+    def acquire_lease(
+        self, model: str, trigger: str, holder: str, at: datetime, lease: timedelta
+    ) -> LeaseResult:
+        """Refused: this ledger is read-only."""
         _refuse(model)
 
-    def release(self, model: str, holder: str) -> None:  # noqa: ARG002
-        """Refused."""
+    def release_lease(self, model: str, holder: str) -> None:
+        """Refused: this ledger is read-only."""
         _refuse(model)
 
 
 def _refuse(model: str) -> NoReturn:
-    msg = f"{model}: here the ledger is only there as Airflow published it: do this where its database is"
+    msg = (
+        f"{model}: this process reads a published copy of the ledger; run this where HOMEOSTAT_LEDGER is set"
+    )
     raise Refused(msg)

@@ -1,4 +1,4 @@
-"""The ledger in SQLite (one machine) or PostgreSQL (several gateways), by compare-and-swap."""
+"""The ledger in SQLite (one machine) or PostgreSQL (several gateways), written by compare-and-swap."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from homeostat.adapters import evidence_sql
-from homeostat.adapters.leases import Lease, decide_claim
-from homeostat.adapters.ledger_memory import stale
+from homeostat.adapters.leases import Lease, grant_lease
+from homeostat.adapters.ledger_memory import stale_message
 from homeostat.adapters.ledger_tables import CLAIMS, EVENTS, LEASES, TRAFFIC, create_tables, make_engine
 from homeostat.config.errors import ConfigError, StaleRevision, Unavailable
 from homeostat.core.rollout.evidence import Evidence, Tally
 from homeostat.core.rollout.phases import Traffic
-from homeostat.ports import Claim, Event
+from homeostat.ports import Event, LeaseResult
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SqlLedger:
-    """Traffic, events, evidence and claims behind one SQLAlchemy URL; safe to share between threads.
+    """Traffic, events, evidence and leases in a SQL database; safe to share between threads.
 
     Parameters
     ----------
@@ -35,26 +35,26 @@ class SqlLedger:
     Raises
     ------
     ConfigError
-        The URL cannot be read, or its driver is not installed.
+        The URL is not valid, or its driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
         try:
             self._engine = make_engine(url)
         except (exc.ArgumentError, ImportError) as error:
-            msg = f"HOMEOSTAT_LEDGER: not a database URL that works here ({error}); write sqlite:////path/ledger.db"
+            msg = f"HOMEOSTAT_LEDGER is not a usable database URL ({error}); write sqlite:////path/ledger.db"
             raise ConfigError(msg) from error
         except OSError as error:
-            msg = f"HOMEOSTAT_LEDGER: cannot make the folder of the ledger: {error}"
+            msg = f"HOMEOSTAT_LEDGER: cannot create the folder of the ledger: {error}"
             raise Unavailable(msg) from error
-        self._reading = self._engine.execution_options(homeostat_reads=True)
-        self._tidied: dict[tuple[str, str, str], int] = {}
+        self._read_engine = self._engine.execution_options(homeostat_reads=True)
+        self._compacted_at: dict[tuple[str, str, str], int] = {}
         self._ready = False
         self._setup = threading.Lock()
 
     def read(self, model: str) -> Traffic:
         """See :meth:`homeostat.ports.Ledger.read`."""
-        with self._connect(self._reading) as db:
+        with self._connect(self._read_engine) as db:
             state = db.scalar(sa.select(TRAFFIC.c.state).where(TRAFFIC.c.model == model))
         return Traffic(model) if state is None else Traffic.from_json(json.loads(state))
 
@@ -85,15 +85,15 @@ class SqlLedger:
         try:
             with self._connect(self._engine) as db:
                 if traffic.revision == 0:
-                    # A second first write fails on the primary key.
+                    # A concurrent first write fails on the primary key.
                     db.execute(sa.insert(TRAFFIC).values(model=written.model, **values))
                 else:
                     current = (TRAFFIC.c.model == written.model) & (TRAFFIC.c.revision == traffic.revision)
                     if db.execute(sa.update(TRAFFIC).where(current).values(**values)).rowcount != 1:
-                        raise StaleRevision(stale(traffic, _revision(db, written.model)))
+                        raise StaleRevision(stale_message(traffic, _revision(db, written.model)))
                 db.execute(sa.insert(EVENTS).values(**event))
         except exc.IntegrityError:
-            raise StaleRevision(stale(traffic, self.read(written.model).revision)) from None
+            raise StaleRevision(stale_message(traffic, self.read(written.model).revision)) from None
         return written
 
     def events(self, model: str, since: int = 0) -> list[Event]:
@@ -103,7 +103,7 @@ class SqlLedger:
             .where(EVENTS.c.model == model, EVENTS.c.revision > since)
             .order_by(EVENTS.c.revision)
         )
-        with self._connect(self._reading) as db:
+        with self._connect(self._read_engine) as db:
             rows = db.execute(query).mappings().all()
         return [
             Event(
@@ -131,58 +131,60 @@ class SqlLedger:
     ) -> None:
         """See :meth:`homeostat.ports.Ledger.add_evidence`.
 
-        Counts older than a few minutes are folded together, see :mod:`homeostat.adapters.evidence_sql`.
+        Counts older than a few minutes are compacted, see :mod:`homeostat.adapters.evidence_sql`.
         """
         owner = (model, rollout, gateway)
         second = int(at.timestamp())
         with self._connect(self._engine) as db:
-            if batch and not evidence_sql.is_new(db, owner, batch):
+            if batch and not evidence_sql.record_batch(db, owner, batch):
                 return
-            evidence_sql.add(db, owner, second, tallies)
-            if second - self._tidied.get(owner, 0) >= evidence_sql.MINUTE:
-                evidence_sql.fold(db, owner, second)
-        # Only after the commit: a fold that was rolled back is due again.
-        if second - self._tidied.get(owner, 0) >= evidence_sql.MINUTE:
-            self._tidied[owner] = second
+            evidence_sql.add_tallies(db, owner, second, tallies)
+            if second - self._compacted_at.get(owner, 0) >= evidence_sql.MINUTE:
+                evidence_sql.compact(db, owner, second)
+        # After the commit, so that a compaction that was rolled back is retried.
+        if second - self._compacted_at.get(owner, 0) >= evidence_sql.MINUTE:
+            self._compacted_at[owner] = second
 
     def evidence(self, model: str, rollout: str, since: datetime | None = None) -> Evidence:
         """See :meth:`homeostat.ports.Ledger.evidence`.
 
-        A ``since`` in the last five minutes is exact to the second; one further back is taken down
-        to the minute or hour that the counts were folded into.
+        A ``since`` in the last five minutes is exact to the second; an older one is rounded down to the
+        minute or hour that the counts were compacted into.
         """
-        with self._connect(self._reading) as db:
-            return evidence_sql.total(db, model, rollout, int(since.timestamp()) if since else None)
+        with self._connect(self._read_engine) as db:
+            return evidence_sql.sum_evidence(db, model, rollout, int(since.timestamp()) if since else None)
 
-    def claim(self, model: str, trigger: str, holder: str, at: datetime, lease: timedelta) -> Claim:
-        """See :meth:`homeostat.ports.Ledger.claim`."""
+    def acquire_lease(
+        self, model: str, trigger: str, holder: str, at: datetime, lease: timedelta
+    ) -> LeaseResult:
+        """See :meth:`homeostat.ports.Ledger.acquire_lease`."""
         this_model = LEASES.c.model == model
         with self._connect(self._engine) as db:
             blank = {"model": model, "holder": "", "until": _NEVER.isoformat()}
             db.execute(evidence_sql.insert_if_absent(db, LEASES).values(**blank))
             row = db.execute(sa.select(LEASES).where(this_model).with_for_update()).mappings().one()
             held = Lease(row["holder"], datetime.fromisoformat(row["until"])) if row["holder"] else None
-            claimed = (CLAIMS.c.model == model) & (CLAIMS.c.trigger == trigger)
-            owner = db.scalar(sa.select(CLAIMS.c.holder).where(claimed))
-            answer = decide_claim(model, trigger, holder, at, owner=owner, lease=held)
-            if answer.granted:
+            this_trigger = (CLAIMS.c.model == model) & (CLAIMS.c.trigger == trigger)
+            granted_to = db.scalar(sa.select(CLAIMS.c.holder).where(this_trigger))
+            result = grant_lease(model, trigger, holder, at, granted_to=granted_to, lease=held)
+            if result.granted:
                 until = (at + lease).isoformat()
                 db.execute(sa.update(LEASES).where(this_model).values(holder=holder, until=until))
-            if answer.granted and owner is None:
+            if result.granted and granted_to is None:
                 granted = {"model": model, "trigger": trigger, "holder": holder, "at": at.isoformat()}
                 db.execute(sa.insert(CLAIMS).values(**granted))
-        return answer
+        return result
 
-    def holder(self, model: str, at: datetime) -> str | None:
-        """See :meth:`homeostat.ports.Ledger.holder`."""
-        with self._connect(self._reading) as db:
+    def lease_holder(self, model: str, at: datetime) -> str | None:
+        """See :meth:`homeostat.ports.Ledger.lease_holder`."""
+        with self._connect(self._read_engine) as db:
             row = db.execute(sa.select(LEASES).where(LEASES.c.model == model)).mappings().first()
         if row is None or not row["holder"] or datetime.fromisoformat(row["until"]) <= at:
             return None
         return str(row["holder"])
 
-    def release(self, model: str, holder: str) -> None:
-        """See :meth:`homeostat.ports.Ledger.release`."""
+    def release_lease(self, model: str, holder: str) -> None:
+        """See :meth:`homeostat.ports.Ledger.release_lease`."""
         mine = (LEASES.c.model == model) & (LEASES.c.holder == holder)
         with self._connect(self._engine) as db:
             db.execute(sa.update(LEASES).where(mine).values(holder="", until=_NEVER.isoformat()))
@@ -193,7 +195,7 @@ class SqlLedger:
 
     @contextmanager
     def _connect(self, engine: sa.Engine) -> Iterator[sa.Connection]:
-        """One transaction; everything that means "the database is away" becomes Unavailable."""
+        """Run one transaction; raise Unavailable when the database cannot be reached."""
         try:
             if not self._ready:
                 with self._setup:
@@ -203,7 +205,7 @@ class SqlLedger:
             with engine.begin() as connection:
                 yield connection
         except exc.IntegrityError:
-            raise  # a key that is taken: the caller knows what that means
+            raise  # duplicate key: handled by the caller
         except (exc.DBAPIError, exc.TimeoutError) as error:
             where = self._engine.url.render_as_string(hide_password=True)
             msg = f"the ledger at {where} does not answer: {_first_line(error)}"

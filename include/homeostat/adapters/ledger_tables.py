@@ -1,4 +1,4 @@
-"""The ledger's tables, and how they come into being however many processes start at once."""
+"""The ledger's tables, and an engine that creates them safely from concurrent processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EVENTS = sa.Table(
     sa.Column("evidence", sa.Text, nullable=False),
 )
 
-#: One row counts ``span`` seconds from ``second`` on. A gateway writes its own rows only.
+#: Counts of ``span`` seconds, starting at ``second``. A gateway writes only its own rows.
 EVIDENCE = sa.Table(
     "homeostat_evidence",
     METADATA,
@@ -47,7 +47,7 @@ EVIDENCE = sa.Table(
     sa.Column("tally", sa.Text, nullable=False),
 )
 
-#: The last batch of counts that a gateway added to a rollout, so that none is counted twice.
+#: The last evidence batch that a gateway added to a rollout: no batch is counted twice.
 BATCHES = sa.Table(
     "homeostat_batches",
     METADATA,
@@ -57,7 +57,7 @@ BATCHES = sa.Table(
     sa.Column("batch", sa.BigInteger, nullable=False),
 )
 
-#: Which holder a trigger was granted to; never deleted, so that no trigger is answered twice.
+#: The holder that each trigger was granted to; never deleted, so that a trigger is handled once.
 CLAIMS = sa.Table(
     "homeostat_claims",
     METADATA,
@@ -67,7 +67,7 @@ CLAIMS = sa.Table(
     sa.Column("at", sa.String(40), nullable=False),
 )
 
-#: One row per model, made at its first claim, so that there is always a row to lock.
+#: One row per model, inserted at its first lease, so that there is always a row to lock.
 LEASES = sa.Table(
     "homeostat_leases",
     METADATA,
@@ -77,20 +77,14 @@ LEASES = sa.Table(
 )
 
 _BUSY_MS = 5_000
-_SETUP_LOCK = 0x486F6D656F  # any number will do, as long as every Homeostat takes the same
+_SETUP_LOCK = 0x486F6D656F  # an arbitrary number, the same in every Homeostat process
 
 
 def make_engine(url: str) -> sa.Engine:
-    """Make an engine that gives up within seconds when its database is away; nothing is connected yet."""
+    """Create an engine, not connected yet, whose calls fail within seconds during an outage."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        limits: dict[str, Any] = {}
-        if parsed.get_backend_name() == "postgresql":
-            limits["connect_timeout"] = 3
-        if parsed.drivername in ("postgresql", "postgresql+psycopg2"):
-            from homeostat.adapters.pg_timeouts import Deadlined
-
-            limits["connection_factory"] = Deadlined
+        limits = _postgres_limits(parsed)
         return sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=5, connect_args=limits)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +94,18 @@ def make_engine(url: str) -> sa.Engine:
     return engine
 
 
+def _postgres_limits(url: sa.URL) -> dict[str, Any]:
+    """Return the connection arguments that bound every call to PostgreSQL."""
+    if url.drivername not in ("postgresql", "postgresql+psycopg2"):
+        return {"connect_timeout": 3} if url.get_backend_name() == "postgresql" else {}
+    from homeostat.adapters.pg_timeouts import LIBPQ_SETTINGS, TimedConnection
+
+    settings = {name: value for name, value in LIBPQ_SETTINGS.items() if name not in url.query}
+    return {**settings, "connection_factory": TimedConnection}
+
+
 def create_tables(engine: sa.Engine) -> None:
-    """Create what is not there; any number of processes may do so at the same time."""
+    """Create missing tables; safe when several processes do so at the same time."""
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SETUP_LOCK)))
@@ -109,25 +113,25 @@ def create_tables(engine: sa.Engine) -> None:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions are begun below, not by the driver
+    connection.isolation_level = None  # _begin_sqlite begins the transactions, not the driver
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-    end = time.monotonic() + _BUSY_MS / 1000
+    deadline = time.monotonic() + _BUSY_MS / 1000
     while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
             break
         except sqlite3.OperationalError as error:
-            # Of several that open a new file at once, one changes its mode; for this alone the others do not
-            # wait as busy_timeout says, but are told at once that it is locked.
-            if "locked" not in str(error) or time.monotonic() > end:
+            # When several connections open a new file, one changes its mode. The others fail at once with
+            # "locked": busy_timeout does not apply to this statement.
+            if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
     cursor.close()
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    # A transaction that reads first and writes later would fail when another wrote in between:
-    # whoever means to write says so at once and waits for its turn.
+    # A transaction that reads and then writes fails when another one wrote in between. BEGIN IMMEDIATE
+    # takes the write lock at the start and waits for it.
     reads = connection.get_execution_options().get("homeostat_reads")
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

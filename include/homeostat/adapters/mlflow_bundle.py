@@ -1,4 +1,4 @@
-"""A bundle as an MLflow model: MLmodel beside its files on the way up, digests on the way down."""
+"""Upload a bundle as an MLflow model with an MLmodel file, and download it with a digest check."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _RUN_KEY, _DIGEST = "homeostat.run_key", "homeostat.digest"
 
 
 def upload(client: MlflowClient, model: str, run_id: str, bundle: Path, tags: Mapping[str, str]) -> str:
-    """Log the bundle as the model of a run; returns the id of MLflow's LoggedModel.
+    """Log the bundle as the model of a run; return the id of MLflow's LoggedModel.
 
-    One that a first try finished is taken again, one that failed is removed. One still pending is left
-    alone: it may be another task's, at work right now.
+    A retry reuses a READY upload of the same run key and deletes a FAILED one. A pending upload is left
+    alone, as another task may be writing it.
     """
     experiment = client.get_run(run_id).info.experiment_id
     query = f"tags.`{_RUN_KEY}` = {quoted(tags[_RUN_KEY])}"
@@ -41,31 +41,31 @@ def upload(client: MlflowClient, model: str, run_id: str, bundle: Path, tags: Ma
 
     manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     kind = "classifier" if manifest.get("task") == "classification" else "regressor"
-    made = client.create_logged_model(
+    logged = client.create_logged_model(
         experiment, name=model, source_run_id=run_id, tags=dict(tags), model_type=kind
     )
     try:
         with tempfile.TemporaryDirectory() as scratch:
             for name in FILES:
                 shutil.copyfile(bundle / name, Path(scratch) / name)
-            _write_mlmodel(Path(scratch), manifest, made, run_id)
-            client.log_model_artifacts(made.model_id, scratch)
-        client.finalize_logged_model(made.model_id, "READY")
+            _write_mlmodel(Path(scratch), manifest, logged, run_id)
+            client.log_model_artifacts(logged.model_id, scratch)
+        client.finalize_logged_model(logged.model_id, "READY")
     except BaseException:
-        with suppress(Exception):  # the error that counts is the first one
-            client.finalize_logged_model(made.model_id, "FAILED")
+        with suppress(Exception):  # the first error is the one to report
+            client.finalize_logged_model(logged.model_id, "FAILED")
         raise
-    client.log_outputs(run_id, [LoggedModelOutput(made.model_id, 0)])
-    return str(made.model_id)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+    return str(logged.model_id)
 
 
 def download(client: MlflowClient, uri: str, version: Version, folder: Path) -> Path:
-    """Download a version's bundle into ``folder``, where it appears only when its digest is right.
+    """Download a version's bundle into ``folder``; files appear there only after the digest check.
 
     Raises
     ------
     Untrusted
-        A file is missing, the whole is too large, or the digest is another than the version's.
+        A file is missing or too large, or the digest differs from the version's.
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -79,8 +79,8 @@ def download(client: MlflowClient, uri: str, version: Version, folder: Path) -> 
         raise Untrusted(msg)
     large = [name for name in FILES if sizes[name] > MAX_BYTES[name]]
     if large:
-        most = MAX_BYTES[large[0]] >> 20
-        msg = f"{what}: {large[0]} is {sizes[large[0]] >> 20} MB, and more than {most} MB are not read"
+        limit = MAX_BYTES[large[0]] >> 20
+        msg = f"{what}: {large[0]} is {sizes[large[0]] >> 20} MB; the limit is {limit} MB"
         raise Untrusted(msg)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as scratch:
@@ -92,10 +92,10 @@ def download(client: MlflowClient, uri: str, version: Version, folder: Path) -> 
     return folder
 
 
-def _write_mlmodel(folder: Path, manifest: Mapping[str, Any], made: Any, run_id: str) -> None:
-    """Write the file by which MLflow's UI, ``mlflow.pyfunc`` and ``mlflow models serve`` know a model.
+def _write_mlmodel(folder: Path, manifest: Mapping[str, Any], logged: Any, run_id: str) -> None:
+    """Write the MLmodel file for MLflow's UI, ``mlflow.pyfunc`` and ``mlflow models serve``.
 
-    It lies outside the digest: Homeostat itself never loads by it, because doing so can run code.
+    The digest does not cover it: Homeostat never loads it, because that can run code.
     """
     from importlib.metadata import version
 
@@ -105,12 +105,12 @@ def _write_mlmodel(folder: Path, manifest: Mapping[str, Any], made: Any, run_id:
 
     mlmodel = Model(
         run_id=run_id,
-        model_id=made.model_id,
-        model_uuid=made.model_id,
-        artifact_path=made.artifact_location,
+        model_id=logged.model_id,
+        model_uuid=logged.model_id,
+        artifact_path=logged.artifact_location,
         signature=_signature(manifest),
     )
-    # What mlflow.pyfunc.add_to_model does, without loading mlflow.pyfunc, which warns while it loads.
+    # Same as mlflow.pyfunc.add_to_model, without importing mlflow.pyfunc, which emits warnings.
     mlmodel.add_flavor(
         "python_function",
         loader_module="mlflow.sklearn",
@@ -130,7 +130,7 @@ def _write_mlmodel(folder: Path, manifest: Mapping[str, Any], made: Any, run_id:
 
 
 def _signature(manifest: Mapping[str, Any]) -> Any:
-    """Numbers as doubles and categories as strings, all of them optional: a missing value is a value."""
+    """Return the signature: numbers as doubles, categories as strings, all optional."""
     from mlflow.models.signature import ModelSignature
     from mlflow.types import ColSpec, Schema
 
@@ -138,10 +138,10 @@ def _signature(manifest: Mapping[str, Any]) -> Any:
         ColSpec("double" if item["type"] == "number" else "string", item["name"], required=False)
         for item in manifest["features"]
     ]
-    return ModelSignature(Schema(inputs), Schema([ColSpec(_answer_type(manifest))]))
+    return ModelSignature(Schema(inputs), Schema([ColSpec(_prediction_type(manifest))]))
 
 
-def _answer_type(manifest: Mapping[str, Any]) -> str:
+def _prediction_type(manifest: Mapping[str, Any]) -> str:
     kinds = {type(label) for label in manifest.get("classes") or ()}
     if manifest.get("task") == "regression" or kinds == {float}:
         return "double"

@@ -1,7 +1,7 @@
-"""One way to talk to MLflow: quick to give up, quiet, and with errors that say what to do.
+"""MLflow client with short time-outs, without its console output, and with Homeostat's errors.
 
-``import mlflow`` loads some 1,800 modules whichever part of it is asked for, because every submodule runs
-``mlflow/__init__.py`` first. So it is imported at the first call, never with this module.
+Importing any part of mlflow loads some 1,800 modules, because every submodule runs ``mlflow/__init__.py``
+first. So it is imported at the first call, never with this module.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import ConfigError, HomeostatError, NotFound, Refused, Unavailable
-from homeostat.config.redaction import without_userinfo
+from homeostat.config.redaction import redact_userinfo
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
     from mlflow.tracking.client import MlflowClient
 
-# MLflow takes these from the environment only. An operator's own values win.
+# MLflow reads these from the environment only. Values set by the operator win.
 _DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # its own default of 120 s, seven times over, hangs a task
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # MLflow's default, 120 s with 7 retries, hangs a task
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
@@ -35,9 +35,9 @@ _DENIED = {"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"}
 _REFUSED = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_ALREADY_EXISTS"}
 # A missing alias and a deleted experiment both come as INVALID_PARAMETER_VALUE.
 _MISSING = re.compile(r"alias \S+ not found|must be in the 'active' state", re.IGNORECASE)
-# What is at the bottom of requests' and urllib3's long chains of "caused by".
+# The root cause inside the long messages of requests and urllib3.
 _CAUSE = re.compile(r"(?:\[Errno -?\d+\] |\b(?=Read timed out|too many \d+ error responses))([^\"'()\[]+)")
-_NOT_IN_NAMES = re.compile(r"[^\w./ :-]")  # what MLflow refuses in names of metrics and parameters
+_NOT_IN_NAMES = re.compile(r"[^\w./ :-]")  # not allowed in names of metrics and parameters
 
 EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows runs, not traces
 NOTE = "mlflow.note.content"
@@ -45,7 +45,7 @@ TRAINING_VIEW = "workflowType=machine_learning"  # the UI opens every page as "G
 
 
 class MlflowConnection:
-    """A client made at the first call, and the experiments that it has seen."""
+    """An MLflow client, created at the first call, with a cache of experiment ids."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -55,7 +55,7 @@ class MlflowConnection:
 
     @property
     def client(self) -> MlflowClient:
-        """MLflow's own client; call it inside :meth:`asking`."""
+        """MLflow's own client; call it inside :meth:`operation`."""
         with self._lock:
             if self._client is None:
                 for name, value in _DEFAULTS.items():
@@ -68,21 +68,21 @@ class MlflowConnection:
                         raise MlflowException("no scheme")
                     self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
                 except MlflowException as error:
-                    shown = without_userinfo(self.uri).rpartition("@")[2]
+                    shown = redact_userinfo(self.uri).rpartition("@")[2]
                     msg = f"MLFLOW_TRACKING_URI is {shown!r}: write MLflow's address, such as http://127.0.0.1:5000"
                     raise ConfigError(msg) from error
         return self._client
 
     @contextmanager
-    def asking(self, what: str) -> Iterator[MlflowClient]:
-        """Hand out the client; whatever goes wrong comes out as an error of Homeostat's own.
+    def operation(self, what: str) -> Iterator[MlflowClient]:
+        """Yield the client for one operation; translate every failure into one of Homeostat's errors.
 
         Raises
         ------
         NotFound, Refused, ConfigError
-            MLflow answered, and its answer was no.
+            MLflow rejected the request.
         Unavailable
-            It did not answer, or not as MLflow does.
+            MLflow did not respond, or the response is not MLflow's.
         """
         client = self.client
         import requests
@@ -92,33 +92,33 @@ class MlflowConnection:
         try:
             yield client
         except MlflowException as error:
-            raise self._translated(what, str(error.error_code), str(error)) from error
+            raise self._to_homeostat_error(what, str(error.error_code), str(error)) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError) as error:
-            raise self._translated(what, "", str(error)) from error
+            raise self._to_homeostat_error(what, "", str(error)) from error
 
-    def experiment(self, name: str, note: str, tags: Mapping[str, str]) -> str:
-        """The id of an experiment, which is made (or taken out of the bin) when need be."""
+    def ensure_experiment(self, name: str, note: str, tags: Mapping[str, str]) -> str:
+        """Return the id of an experiment; create it, or restore it if it was deleted."""
         if name not in self._experiments:
-            with self.asking(f"open experiment {name}") as client:
+            with self.operation(f"open experiment {name}") as client:
                 self._experiments[name] = self._open_experiment(client, name, note, tags)
         return self._experiments[name]
 
-    def forget(self, name: str) -> None:
-        """Look the experiment up again next time: someone may have deleted it meanwhile."""
+    def forget_experiment(self, name: str) -> None:
+        """Drop a cached experiment id, for example because the experiment was deleted."""
         self._experiments.pop(name, None)
 
-    def known(self, name: str) -> str | None:
-        """The id of an experiment if there is one, in use."""
-        with self.asking(f"look up experiment {name}") as client:
+    def find_experiment(self, name: str) -> str | None:
+        """Return the id of an active experiment, or None."""
+        with self.operation(f"look up experiment {name}") as client:
             found = client.get_experiment_by_name(name)
         return found.experiment_id if found and found.lifecycle_stage == "active" else None
 
     def experiment_of(self, run_id: str) -> str | None:
-        """The id of a run's experiment; None when that would take a first connection or is not to be had."""
+        """Return the id of a run's experiment; None when not connected yet or when the look-up fails."""
         if self._client is None:
             return None
         try:
-            with self.asking(f"look up run {run_id}") as client:
+            with self.operation(f"look up run {run_id}") as client:
                 return str(client.get_run(run_id).info.experiment_id)
         except HomeostatError:
             return None
@@ -132,16 +132,16 @@ class MlflowConnection:
             try:
                 return str(client.create_experiment(name, tags={**EXPERIMENT_KIND, **tags, NOTE: note}))
             except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another was quicker
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":  # created by another process
                     raise
                 found = client.get_experiment_by_name(name)
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
-    def _translated(self, what: str, code: str, message: str) -> Exception:
-        said = without_userinfo(message.strip().partition("\n")[0])[:300]
-        where = without_userinfo(self.uri)  # which may hold a user and a password
+    def _to_homeostat_error(self, what: str, code: str, message: str) -> Exception:
+        said = redact_userinfo(message.strip().partition("\n")[0])[:300]
+        where = redact_userinfo(self.uri)  # which may hold a user and a password
         if code in _GONE or _MISSING.search(message):
             return NotFound(f"cannot {what}: {said}")
         if code in _DENIED:
@@ -151,17 +151,17 @@ class MlflowConnection:
         cause = _CAUSE.search(message)
         return Unavailable(
             f"cannot {what}: MLflow at {where} does not answer ({cause[1] if cause else said}); "
-            "is it running? Set MLFLOW_TRACKING_URI to where it is"
+            "is it running? Check MLFLOW_TRACKING_URI"
         )
 
 
 def safe_name(name: str) -> str:
-    """A name that MLflow takes for a metric or a parameter; other characters become underscores."""
+    """Return a name that MLflow accepts for a metric or a parameter; other characters become underscores."""
     return _NOT_IN_NAMES.sub("_", name)
 
 
 def quoted(value: str) -> str:
-    """Quote a value for MLflow's search language, which knows no escapes.
+    """Quote a value for MLflow's search language, which has no escapes.
 
     Raises
     ------
@@ -171,19 +171,21 @@ def quoted(value: str) -> str:
     if "'" not in value:
         return f"'{value}'"
     if '"' in value:
-        msg = f"{value!r} holds both ' and \": MLflow cannot search for it; use only one of them"
+        msg = (
+            f"{value!r} holds both ' and \": MLflow cannot search for it; use only one kind of quotation mark"
+        )
         raise Refused(msg)
     return f'"{value}"'
 
 
 def log_metrics(client: MlflowClient, run_id: str, values: Mapping[str, float]) -> None:
-    """Log finite values, in batches as large as MLflow takes; the newest of a name is the one shown."""
+    """Log finite values in batches of MLflow's maximum size; MLflow shows the newest value of a name."""
     import math
     import time
 
     from mlflow.entities import Metric
 
-    now = time.time_ns() // 1_000_000  # MLflow's own stamp of when it was logged; no decision reads it
+    now = time.time_ns() // 1_000_000  # when it was logged; no decision reads it
     metrics: list[Metric] = [
         Metric(safe_name(name), float(value), now, 0)
         for name, value in values.items()
@@ -194,7 +196,7 @@ def log_metrics(client: MlflowClient, run_id: str, values: Mapping[str, float]) 
 
 
 def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
-    """Set tags, in batches as large as MLflow takes."""
+    """Set tags in batches of MLflow's maximum size."""
     from mlflow.entities import RunTag
 
     rows = [RunTag(name, str(value)) for name, value in tags.items()]
@@ -203,7 +205,7 @@ def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None
 
 
 def log_artifacts(client: MlflowClient, run_id: str, artifacts: Mapping[str, bytes]) -> None:
-    """Log bytes as artifacts, under the paths given."""
+    """Log bytes as artifacts; the keys are artifact paths."""
     import tempfile
     from pathlib import Path
 
@@ -219,8 +221,8 @@ def log_artifacts(client: MlflowClient, run_id: str, artifacts: Mapping[str, byt
         client.log_artifacts(run_id, scratch)
 
 
-def pages(search: Any, **query: Any) -> Iterator[Any]:
-    """Every item of a search, page by page."""
+def search_pages(search: Any, **query: Any) -> Iterator[Any]:
+    """Yield every item of a paged search."""
     token = None
     while True:
         found = search(**query, page_token=token)

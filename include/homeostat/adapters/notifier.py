@@ -1,4 +1,4 @@
-"""Notifiers that need no service: the log, and a list for tests. Airflow's side has its own."""
+"""Notifiers without a service: the log, and a list for tests. The Airflow plugin has its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LOG = logging.getLogger("homeostat.notices")
 
 
 class LogNotifier:
-    """Writes every notice to the log, where an installation without Airflow still finds it."""
+    """Writes every notice to the log (the default without Airflow)."""
 
     def notify(self, targets: Sequence[str], notice: Notice) -> None:
         """See :meth:`homeostat.ports.Notifier.notify`."""
@@ -26,7 +26,7 @@ class LogNotifier:
 
 
 class MemoryNotifier:
-    """Keeps what was sent, as ``(targets, notice)``, oldest first."""
+    """Records sent notices as ``(targets, notice)``, oldest first."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[tuple[str, ...], Notice]] = []
@@ -36,5 +36,5 @@ class MemoryNotifier:
         self.sent.append((tuple(targets), notice))
 
     def of(self, kind: str) -> list[Notice]:
-        """The notices of one kind."""
+        """Return the notices of one kind."""
         return [notice for _, notice in self.sent if notice.kind == kind]

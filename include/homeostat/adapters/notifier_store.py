@@ -1,4 +1,4 @@
-"""Notices left in the Store by whoever has no way to people; Airflow tells and removes them."""
+"""Notices queued in the Store by processes that cannot send them; Airflow sends and deletes them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ logger = logging.getLogger(__name__)
 
 
 class StoreNotifier:
-    """Writes ``notices/<model>/<about>-<kind>.json``: what is said again about the same thing is one notice.
+    """Writes ``notices/<model>/<subject>-<kind>.json``: a repeated notice on the same subject overwrites it.
 
     Parameters
     ----------
-    about
-        What this process looks at, as part of a key: a window's end, for instance.
+    subject
+        What the notices are about, as part of a key, for example a window's end.
     """
 
-    def __init__(self, store: Store, about: str) -> None:
-        self._store, self._about = store, about
+    def __init__(self, store: Store, subject: str) -> None:
+        self._store, self._subject = store, subject
 
-    def notify(self, targets: Sequence[str], notice: Notice) -> None:  # noqa: ARG002  # whom, model.yaml says when it is told
+    def notify(self, targets: Sequence[str], notice: Notice) -> None:  # noqa: ARG002  # read from model.yaml when sent
         """See :meth:`homeostat.ports.Notifier.notify`."""
         text = json.dumps(asdict(notice), indent=1)
-        key = f"notices/{notice.model}/{self._about}-{notice.kind}.json"
+        key = f"notices/{notice.model}/{self._subject}-{notice.kind}.json"
         try:
             self._store.put(key, text.encode(), overwrite=True)
         except HomeostatError as error:
-            logger.warning("the notice %r (%s) was lost: %s", notice.title, notice.body, error)
+            logger.warning("notice %r (%s) was lost: %s", notice.title, notice.body, error)

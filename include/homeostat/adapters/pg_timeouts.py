@@ -1,7 +1,9 @@
-"""No call to PostgreSQL lasts for ever: its socket is shut when the server says nothing for too long.
+"""Time limits for PostgreSQL connections: libpq's own settings, and a watchdog for a silent server.
 
-Neither libpq nor psycopg2 has a time limit for an answer. ``statement_timeout`` is the server's own and
-does not help when the server, or the way to it, is gone without a word.
+libpq bounds the connection attempt and detects a lost network; the server bounds statements and lock waits.
+Neither ends a call to a server that stays connected and sends nothing, such as a stopped server process or a
+hanging proxy: the peer's kernel still acknowledges data and keepalives. The watchdog closes the socket of
+such a call.
 """
 
 from __future__ import annotations
@@ -17,73 +19,75 @@ from typing import Any
 import psycopg2  # type: ignore[import-untyped]
 import psycopg2.extensions as pg  # type: ignore[import-untyped]
 
-#: The server gives up a statement, or the wait for a lock, before the client gives up the server.
+#: The server ends a statement or a lock wait before the watchdog ends the call.
 LOCK_SECONDS, STATEMENT_SECONDS, CALL_SECONDS = 2.0, 4.0, 5.0
-_LOOK_SECONDS = 0.5
+#: libpq's connection parameters; the same parameter in the ledger's URL overrides one.
+LIBPQ_SETTINGS = {
+    "connect_timeout": 3,
+    "keepalives": 1,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": int(CALL_SECONDS * 1e3),
+}
+_CHECK_SECONDS = 0.5
 
 
-class _Watch:
-    """One thread for all connections of a process; it sleeps while no call is under way."""
+class _Watchdog:
+    """Closes the sockets of overdue calls; one thread per process, asleep while no call runs."""
 
     def __init__(self) -> None:
-        self._lock = threading.Condition()
-        self._ends: dict[Deadlined, float] = {}
+        self._wakeup = threading.Condition()
+        self._deadlines: dict[TimedConnection, float] = {}
         self._pid = 0
 
     @contextmanager
-    def over(self, connection: Deadlined) -> Iterator[None]:
-        """Let the block last :data:`CALL_SECONDS`; then the connection's socket is shut."""
-        with self._lock:
-            self._ensure_thread()
-            if not self._ends:
-                self._lock.notify()
-            self._ends[connection] = time.monotonic() + CALL_SECONDS
+    def limit(self, connection: TimedConnection) -> Iterator[None]:
+        """Close the connection's socket when the block takes longer than :data:`CALL_SECONDS`."""
+        with self._wakeup:
+            if self._pid != os.getpid():  # threads do not survive a fork
+                self._pid = os.getpid()
+                self._deadlines.clear()
+                threading.Thread(target=self._run, name="ledger-watchdog", daemon=True).start()
+            self._deadlines[connection] = time.monotonic() + CALL_SECONDS
+            self._wakeup.notify()
         try:
             yield
         finally:
-            with self._lock:
-                self._ends.pop(connection, None)
-
-    def _ensure_thread(self) -> None:
-        if self._pid != os.getpid():  # threads do not survive a fork
-            self._pid = os.getpid()
-            self._ends.clear()
-            threading.Thread(target=self._run, name="ledger-deadline", daemon=True).start()
+            with self._wakeup:
+                self._deadlines.pop(connection, None)
 
     def _run(self) -> None:
         while True:
-            with self._lock:
-                while not self._ends:
-                    self._lock.wait()
+            with self._wakeup:
+                self._wakeup.wait_for(lambda: self._deadlines)
                 now = time.monotonic()
-                # Under the lock: the connection is in its call, so that its socket is still its own.
-                for connection in [each for each, end in self._ends.items() if end < now]:
-                    del self._ends[connection]
-                    connection.cut()
-            time.sleep(_LOOK_SECONDS)
+                # Under the lock, so that the call is still running and the socket is still its own.
+                for connection in [each for each, end in self._deadlines.items() if end < now]:
+                    del self._deadlines[connection]
+                    connection.shut_socket()
+            time.sleep(_CHECK_SECONDS)
 
 
-_WATCH = _Watch()
+_WATCHDOG = _Watchdog()
 
 
-class _Cursor(pg.cursor):  # type: ignore[misc]  # it comes without types
-    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's own name
-        with _WATCH.over(self.connection):
+class _TimedCursor(pg.cursor):  # type: ignore[misc]  # psycopg2 has no types
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's parameter name
+        with _WATCHDOG.limit(self.connection):
             super().execute(query, vars)
 
 
-class Deadlined(pg.connection):  # type: ignore[misc]  # the same
-    """A psycopg2 connection each of whose calls ends within :data:`CALL_SECONDS`.
-
-    A call that took too long ends as one whose server closed the connection.
-    """
+class TimedConnection(pg.connection):  # type: ignore[misc]  # psycopg2 has no types
+    """A psycopg2 connection whose calls fail after :data:`CALL_SECONDS`, as after a disconnect."""
 
     __hash__ = object.__hash__
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.cursor_factory = _Cursor
+        self.cursor_factory = _TimedCursor
         with self.cursor() as cursor:
+            # Not by libpq's ``options``: poolers such as PgBouncer and RDS Proxy refuse that parameter.
             cursor.execute(
                 f"SET statement_timeout = {STATEMENT_SECONDS * 1e3:.0f};"
                 f"SET lock_timeout = {LOCK_SECONDS * 1e3:.0f}"
@@ -91,16 +95,16 @@ class Deadlined(pg.connection):  # type: ignore[misc]  # the same
         self.commit()
 
     def commit(self) -> None:
-        """Commit in time."""
-        with _WATCH.over(self):
+        """Commit within the time limit."""
+        with _WATCHDOG.limit(self):
             super().commit()
 
     def rollback(self) -> None:
-        """Roll back in time."""
-        with _WATCH.over(self):
+        """Roll back within the time limit."""
+        with _WATCHDOG.limit(self):
             super().rollback()
 
-    def cut(self) -> None:
-        """Shut the socket; whoever waits for it is told that the connection is gone."""
-        with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(self.fileno())) as twin:
-            twin.shutdown(socket.SHUT_RDWR)
+    def shut_socket(self) -> None:
+        """Shut the socket down, which ends a waiting call with an error."""
+        with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(self.fileno())) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""A registry in memory, for tests; it keeps every promise of MLflow's adapter."""
+"""In-memory registry for tests; passes the same contract tests as the MLflow adapter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from homeostat.ports import Clock, Version
 
 @dataclass(slots=True)
 class MemoryRun:
-    """One training run as it was logged."""
+    """A training run and everything logged to it."""
 
     model: str
     key: str
@@ -31,7 +31,7 @@ class MemoryRun:
 
 
 class MemoryRegistry:
-    """Runs, versions and aliases in dictionaries. Set ``down`` to see what an outage does."""
+    """Runs, versions and aliases in dictionaries. Set ``down`` to simulate an outage."""
 
     def __init__(self, clock: Clock) -> None:
         self.down = False
@@ -45,7 +45,7 @@ class MemoryRegistry:
 
     def start_run(self, model: str, run_key: str, *, name: str, tags: Mapping[str, str]) -> str:
         """See :meth:`homeostat.ports.Registry.start_run`."""
-        self._answer()
+        self._raise_if_down()
         with self._lock:
             for run_id, run in self.runs.items():
                 if (run.model, run.key) == (model, run_key):
@@ -68,7 +68,7 @@ class MemoryRegistry:
         """See :meth:`homeostat.ports.Registry.log`."""
         run = self._run(run_id)
         for name, value in (params or {}).items():
-            if run.params.setdefault(name, str(value)) != str(value):  # as in MLflow, the first one stays
+            if run.params.setdefault(name, str(value)) != str(value):  # as in MLflow, the first value stays
                 run.tags[f"homeostat.changed.{name}"] = str(value)
         run.metrics |= {name: float(value) for name, value in (metrics or {}).items() if math.isfinite(value)}
         run.tags |= tags or {}
@@ -89,31 +89,31 @@ class MemoryRegistry:
         self, model: str, run_key: str, run_id: str, bundle: Path, digest: str, tags: Mapping[str, str]
     ) -> Version:
         """See :meth:`homeostat.ports.Registry.register`."""
-        self._answer()
+        self._raise_if_down()
         check_digest(bundle, digest, f"bundle {bundle} of {model}")
         with self._lock:
-            mine = self._versions.setdefault(model, {})
-            for version in mine.values():
+            versions = self._versions.setdefault(model, {})
+            for version in versions.values():
                 if version.tags.get("homeostat.run_key") == run_key:
                     return version
             number = str(next(self._numbers.setdefault(model, itertools.count(1))))
             own = {"homeostat.run_key": run_key, "homeostat.digest": digest}
-            mine[number] = Version(model, number, digest, run_id, {**tags, **own}, self._clock.now())
+            versions[number] = Version(model, number, digest, run_id, {**tags, **own}, self._clock.now())
             self.files[model, number] = {name: (bundle / name).read_bytes() for name in FILES}
-            return mine[number]
+            return versions[number]
 
     def versions(self, model: str) -> Sequence[Version]:
         """See :meth:`homeostat.ports.Registry.versions`."""
-        self._answer()
+        self._raise_if_down()
         return sorted(self._versions.get(model, {}).values(), key=lambda version: int(version.version))
 
     def version(self, model: str, version: str) -> Version:
         """See :meth:`homeostat.ports.Registry.version`."""
-        self._answer()
+        self._raise_if_down()
         try:
             return self._versions[model][version]
         except KeyError:
-            msg = f"{model} has no version {version}: it was deleted or never was"
+            msg = f"{model} has no version {version}: it was deleted or never registered"
             raise NotFound(msg) from None
 
     def fetch(self, version: Version, folder: Path) -> Path:
@@ -132,12 +132,12 @@ class MemoryRegistry:
 
     def aliases(self, model: str) -> dict[str, str]:
         """See :meth:`homeostat.ports.Registry.aliases`."""
-        self._answer()
+        self._raise_if_down()
         return dict(self._aliases.get(model, {}))
 
     def set_alias(self, model: str, alias: str, version: str | None) -> None:
         """See :meth:`homeostat.ports.Registry.set_alias`."""
-        self._answer()
+        self._raise_if_down()
         if version is None:
             self._aliases.get(model, {}).pop(alias, None)
         else:
@@ -150,7 +150,7 @@ class MemoryRegistry:
             self._versions[model][version] = replace(old, tags={**old.tags, **tags})
 
     def delete(self, model: str, version: str) -> None:
-        """Delete a version as a person does in MLflow's UI: its aliases go without a word."""
+        """Delete a version and its aliases, as a deletion in MLflow's UI does."""
         with self._lock:
             self._versions[model].pop(version)
             aliases = self._aliases.get(model, {})
@@ -162,13 +162,13 @@ class MemoryRegistry:
         return "memory://registry/" + "/".join(parts)
 
     def _run(self, run_id: str) -> MemoryRun:
-        self._answer()
+        self._raise_if_down()
         try:
             return self.runs[run_id]
         except KeyError:
-            msg = f"no run {run_id}: it was deleted or never was"
+            msg = f"no run {run_id}: it was deleted or never started"
             raise NotFound(msg) from None
 
-    def _answer(self) -> None:
+    def _raise_if_down(self) -> None:
         if self.down:
-            raise Unavailable("the registry in memory was told to be down")
+            raise Unavailable("the in-memory registry is set to be down")

@@ -16,9 +16,9 @@ from homeostat.adapters.mlflow_client import (
     log_artifacts,
     log_metrics,
     log_tags,
-    pages,
     quoted,
     safe_name,
+    search_pages,
 )
 from homeostat.config.errors import NotFound, Unavailable
 from homeostat.ports import Version
@@ -33,8 +33,8 @@ _MAX_PARAM, _MAX_DIGEST = 6000, 36
 class MlflowRegistry:
     """MLflow as Homeostat's registry: experiment ``<model>/training``, registered model ``<model>``.
 
-    Everything is found again by the run key, so that a step may run as often as it likes; a call whose
-    answer was lost is as good as one that was answered.
+    Runs and versions are found by their run key, so that steps may be repeated: a retry after a lost response
+    finds what the first call created.
     """
 
     def __init__(self, mlflow: MlflowConnection | str) -> None:
@@ -45,18 +45,17 @@ class MlflowRegistry:
         try:
             return self._start_run(model, run_key, name, tags)
         except NotFound:
-            self._mlflow.forget(f"{model}/training")  # someone deleted the experiment since it was opened
+            self._mlflow.forget_experiment(
+                f"{model}/training"
+            )  # the experiment was deleted after it was looked up
             return self._start_run(model, run_key, name, tags)
 
     def _start_run(self, model: str, run_key: str, name: str, tags: Mapping[str, str]) -> str:
-        note = (
-            f"How the versions of **{model}** came about: one run per retrain, with its data, scores and "
-            "gate report."
-        )
-        experiment = self._mlflow.experiment(f"{model}/training", note, {"homeostat.model": model})
+        note = f"Training of **{model}**: one run per retrain, with its data, scores and gate report."
+        experiment = self._mlflow.ensure_experiment(f"{model}/training", note, {"homeostat.model": model})
         query = f"tags.`{RUN_KEY}` = {quoted(run_key)}"
         own = {**tags, RUN_KEY: run_key, "homeostat.model": model}
-        with self._mlflow.asking(f"start the training run of {model}") as client:
+        with self._mlflow.operation(f"start the training run of {model}") as client:
             found = client.search_runs(
                 [experiment], query, max_results=1, order_by=["attributes.start_time ASC"]
             )
@@ -79,10 +78,10 @@ class MlflowRegistry:
     ) -> None:
         """See :meth:`homeostat.ports.Registry.log`.
 
-        MLflow's params never change. One that comes again with another value (a task that ran twice,
-        before and after an upgrade) keeps the first; the other is the tag ``homeostat.changed.<name>``.
+        MLflow's params are immutable. A param logged again with another value (a task that ran before and
+        after an upgrade) keeps the first; the new value becomes the tag ``homeostat.changed.<name>``.
         """
-        with self._mlflow.asking(f"log to run {run_id}") as client:
+        with self._mlflow.operation(f"log to run {run_id}") as client:
             changed = _log_params(client, run_id, params or {})
             log_metrics(client, run_id, metrics or {})
             log_tags(client, run_id, {**changed, **(tags or {})})
@@ -92,10 +91,10 @@ class MlflowRegistry:
         """See :meth:`homeostat.ports.Registry.log_dataset`."""
         import json
 
-        with self._mlflow.asking(f"log dataset {name} to run {run_id}") as client:
+        with self._mlflow.operation(f"log dataset {name} to run {run_id}") as client:
             from mlflow.entities import Dataset, DatasetInput, InputTag
 
-            # MLflow shows one input per name and digest: training and holdout come from one snapshot.
+            # MLflow keeps one input per name and digest, and training and holdout share a snapshot.
             dataset = Dataset(
                 name=f"{name}/{context}",
                 digest=digest[:_MAX_DIGEST],
@@ -107,7 +106,7 @@ class MlflowRegistry:
 
     def end_run(self, run_id: str, status: str = "FINISHED") -> None:
         """See :meth:`homeostat.ports.Registry.end_run`."""
-        with self._mlflow.asking(f"end run {run_id}") as client:
+        with self._mlflow.operation(f"end run {run_id}") as client:
             client.set_terminated(run_id, status)
 
     def register(
@@ -118,11 +117,11 @@ class MlflowRegistry:
         Raises
         ------
         Untrusted
-            The bundle's files do not have the digest.
+            The digest of the bundle's files is not ``digest``.
         """
         check_digest(bundle, digest, f"bundle {bundle} of {model}")
-        with self._mlflow.asking(f"register a version of {model}") as client:
-            found = _of_run_key(client, model, run_key)
+        with self._mlflow.operation(f"register a version of {model}") as client:
+            found = _versions_of_run_key(client, model, run_key)
             if found:
                 return found[0]
             _ensure_model(client, model)
@@ -137,10 +136,10 @@ class MlflowRegistry:
                 await_creation_for=0,
                 model_id=model_id,
             )
-            found = _of_run_key(client, model, run_key)
-            # Two tasks of one run key at once: the lowest number stays, for both.
-            for double in found[1:]:
-                _delete_version(client, model, double.version)
+            found = _versions_of_run_key(client, model, run_key)
+            # Two concurrent tasks of one run key: both keep the lowest version number.
+            for duplicate in found[1:]:
+                _delete_version(client, model, duplicate.version)
         if not found:
             msg = f"MLflow does not show the version of {model} that it just registered; try again"
             raise Unavailable(msg)
@@ -148,7 +147,7 @@ class MlflowRegistry:
 
     def versions(self, model: str) -> Sequence[Version]:
         """See :meth:`homeostat.ports.Registry.versions`."""
-        with self._mlflow.asking(f"list the versions of {model}") as client:
+        with self._mlflow.operation(f"list the versions of {model}") as client:
             return _search(client, f"name = {quoted(model)}")
 
     def version(self, model: str, version: str) -> Version:
@@ -156,18 +155,18 @@ class MlflowRegistry:
         if not (version.isascii() and version.isdecimal()):
             msg = f"{model} has no version {version!r}: versions are numbers, such as 3"
             raise NotFound(msg)
-        with self._mlflow.asking(f"read version {version} of {model}") as client:
+        with self._mlflow.operation(f"read version {version} of {model}") as client:
             return _version(client.get_model_version(model, version))
 
     def fetch(self, version: Version, folder: Path) -> Path:
         """See :meth:`homeostat.ports.Registry.fetch`."""
-        with self._mlflow.asking(f"fetch version {version.version} of {version.model}") as client:
+        with self._mlflow.operation(f"fetch version {version.version} of {version.model}") as client:
             return mlflow_bundle.download(client, self._mlflow.uri, version, folder)
 
     def aliases(self, model: str) -> dict[str, str]:
         """See :meth:`homeostat.ports.Registry.aliases`."""
         try:
-            with self._mlflow.asking(f"read the aliases of {model}") as client:
+            with self._mlflow.operation(f"read the aliases of {model}") as client:
                 found = client.get_registered_model(model).aliases
         except NotFound:
             return {}
@@ -176,20 +175,20 @@ class MlflowRegistry:
     def set_alias(self, model: str, alias: str, version: str | None) -> None:
         """See :meth:`homeostat.ports.Registry.set_alias`."""
         if version is not None:
-            with self._mlflow.asking(f"point alias {alias} of {model} at version {version}") as client:
+            with self._mlflow.operation(f"point alias {alias} of {model} at version {version}") as client:
                 client.set_registered_model_alias(model, alias, version)
         elif alias in self.aliases(model):
-            with self._mlflow.asking(f"remove alias {alias} of {model}") as client:
+            with self._mlflow.operation(f"remove alias {alias} of {model}") as client:
                 client.delete_registered_model_alias(model, alias)
 
     def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """See :meth:`homeostat.ports.Registry.tag`."""
-        with self._mlflow.asking(f"tag version {version} of {model}") as client:
+        with self._mlflow.operation(f"tag version {version} of {model}") as client:
             for name, value in tags.items():
                 client.set_model_version_tag(model, version, name, str(value))
 
     def url(self, *, run_id: str | None = None, model: str | None = None, version: str | None = None) -> str:
-        """See :meth:`homeostat.ports.Registry.url`; in an outage the link takes one step more."""
+        """See :meth:`homeostat.ports.Registry.url`; during an outage, a link that MLflow redirects."""
         page = "models"
         if run_id:
             experiment = self._mlflow.experiment_of(run_id)
@@ -204,20 +203,20 @@ def _part(name: str) -> str:
 
 
 def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> dict[str, str]:
-    """Log those that are new; return the tags that say which ones came with another value."""
+    """Log new params; return tags for those that MLflow already has with another value."""
     from mlflow.entities import Param
 
     if not params:
         return {}
-    there = client.get_run(run_id).data.params
+    logged = client.get_run(run_id).data.params
     wanted = {safe_name(name): str(value)[:_MAX_PARAM] for name, value in params.items()}
-    new = [Param(name, value) for name, value in wanted.items() if name not in there]
+    new = [Param(name, value) for name, value in wanted.items() if name not in logged]
     for i in range(0, len(new), 100):
         client.log_batch(run_id, params=new[i : i + 100])
     return {
         f"homeostat.changed.{name}": value
         for name, value in wanted.items()
-        if there.get(name, value) != value
+        if logged.get(name, value) != value
     }
 
 
@@ -225,9 +224,9 @@ def _ensure_model(client: MlflowClient, model: str) -> None:
     from mlflow.exceptions import MlflowException
 
     note = (
-        f"**{model}**, kept healthy by Homeostat. `champion` serves, `candidate` is on its way, `previous` "
-        "stays loaded for a rollback. Pointing `champion` at another version asks for a promotion: it is "
-        "honoured if that version passed its gate."
+        f"**{model}**, kept healthy by Homeostat. `champion` serves, `candidate` is in rollout, `previous` "
+        "stays loaded for a rollback. Moving `champion` to another version requests its promotion, which is "
+        "granted if that version passed its gate."
     )
     try:
         client.create_registered_model(model, tags={"homeostat.model": model}, description=note)
@@ -242,7 +241,7 @@ def _delete_version(client: MlflowClient, model: str, version: str) -> None:
     try:
         client.delete_model_version(model, version)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # the other task was quicker
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # deleted by the other task
             raise
 
 
@@ -257,12 +256,12 @@ def _describe(tags: Mapping[str, str], digest: str) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _of_run_key(client: MlflowClient, model: str, run_key: str) -> list[Version]:
+def _versions_of_run_key(client: MlflowClient, model: str, run_key: str) -> list[Version]:
     return _search(client, f"name = {quoted(model)} and tags.`{RUN_KEY}` = {quoted(run_key)}")
 
 
 def _search(client: MlflowClient, query: str) -> list[Version]:
-    found = pages(client.search_model_versions, filter_string=query, max_results=1000)
+    found = search_pages(client.search_model_versions, filter_string=query, max_results=1000)
     return sorted((_version(item) for item in found), key=lambda version: int(version.version))
 
 

@@ -1,4 +1,4 @@
-"""Rows with labels from wherever the ``source`` block of model.yaml says."""
+"""Read rows with labels from the ``source`` of model.yaml."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from homeostat.adapters.source_rows import schema_columns, where_written, within
+from homeostat.adapters.source_rows import config_location, schema_columns, select_window
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, HomeostatError, PipelineError
 from homeostat.ports import Store
 
-_SOON = datetime(9999, 1, 1, tzinfo=UTC)
+_FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class ConfiguredSource:
-    """Dispatches on ``source.kind``: csv, parquet, sql, loader or predictions.
+    """Reads by ``source.kind``: csv, parquet, sql, loader or predictions.
 
     Parameters
     ----------
     store
-        Where the gateway's prediction log is; only ``kind: predictions`` reads it.
+        Holds the gateway's prediction log; only ``kind: predictions`` reads it.
     """
 
     def __init__(self, store: Store) -> None:
@@ -29,18 +29,18 @@ class ConfiguredSource:
     def read(self, config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
         """See :meth:`homeostat.ports.Source.read`.
 
-        Only the columns of the schema come back, and only those that the source has: what a missing
-        one means is for :mod:`homeostat.core.training_data` to say. A row whose timestamp cannot be read
-        comes back too, as NaT, with the row before it, so that it is quarantined and counted once.
+        Returns the schema's columns that the source has; :mod:`homeostat.core.training_data` checks for
+        missing ones. A row whose timestamp cannot be parsed is returned as NaT, in the window of the row
+        before it, so that it is quarantined and counted once.
 
         Raises
         ------
         DataError
-            The source is not there or cannot be read; names model.yaml and the key.
+            The source does not exist or cannot be read; the message names model.yaml and the key.
         Unavailable
             The database or the object store does not answer.
         """
-        return within(self._rows(config, start, end), config, start, end)
+        return select_window(self._rows(config, start, end), config, start, end)
 
     def _rows(self, config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
         kind = config.source.kind
@@ -67,15 +67,15 @@ class ConfiguredSource:
                 return pd.DataFrame(columns=schema_columns(config))
             first = first or datetime.fromisoformat(f"{days[0]}T00:00:00+00:00")
             last = last or datetime.fromisoformat(f"{days[-1]}T23:59:59.999999+00:00")
-        # Without an end, whatever label has arrived by now counts.
-        known = {} if end is not None else {"known_by": _SOON}
+        # Without an end, every label that has arrived counts.
+        known = {} if end is not None else {"known_by": _FAR_FUTURE}
         return read_labelled(self._store, config, first, last, **known)
 
 
 def _call_loader(config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
     from homeostat.bundle.pipeline import load_pipeline
 
-    where = where_written(config, "source.loader")
+    where = config_location(config, "source.loader")
     load = load_pipeline(config, config.source.loader)
     try:
         rows = load(start, end)

@@ -1,4 +1,4 @@
-"""CSV and Parquet, from a file, a folder or S3."""
+"""Read CSV and Parquet from a file, a folder or S3."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
-from homeostat.adapters.source_rows import expand, schema_columns, text_columns, where_written
+from homeostat.adapters.source_rows import config_location, expand_variables, schema_columns, text_columns
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, NotFound
 from homeostat.config.times import utc
 
 
 def read_files(config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
-    """Read the schema's columns of every file that ``source.uri`` names, in the order of their names.
+    """Read the schema's columns from every file of ``source.uri``, in file-name order.
 
     Raises
     ------
     DataError
-        There is no such file, or one cannot be read as what ``source.kind`` says.
+        No such file, or one that cannot be read as ``source.kind``.
     """
-    where = where_written(config, "source.uri")
+    where = config_location(config, "source.uri")
     frames = []
     for name, file in _files(config, where):
         try:
@@ -64,7 +64,7 @@ def _read_parquet(
 
 
 def _touches(parquet: Any, group: int, time: str, start: datetime | None, end: datetime | None) -> bool:
-    """Whether a row group can hold rows of ``[start, end)``, by its own statistics."""
+    """Whether a row group may hold rows of ``[start, end)``, from its statistics."""
     meta = parquet.metadata.row_group(group)
     column = next(
         (meta.column(i) for i in range(meta.num_columns) if meta.column(i).path_in_schema == time), None
@@ -77,7 +77,7 @@ def _touches(parquet: Any, group: int, time: str, start: datetime | None, end: d
 
 
 def _files(config: ModelConfig, where: str) -> Iterator[tuple[str, IO[bytes]]]:
-    uri = expand(config, config.source.uri or "")
+    uri = expand_variables(config, config.source.uri or "")
     suffix = "." + config.source.kind
     parts = urlsplit(uri)
     if parts.scheme == "s3":
@@ -86,15 +86,15 @@ def _files(config: ModelConfig, where: str) -> Iterator[tuple[str, IO[bytes]]]:
     path = Path(unquote(parts.path)) if parts.scheme == "file" else config.folder / Path(uri).expanduser()
     paths = sorted(_visible(path, suffix)) if path.is_dir() else [path]
     if not paths or not paths[0].exists():
-        inside = f"holds no {suffix} file" if path.is_dir() else "is not there"
-        msg = f"{where}: {path} {inside}; give a path from {config.folder} or an absolute one"
+        problem = f"holds no {suffix} file" if path.is_dir() else "does not exist"
+        msg = f"{where}: {path} {problem}; write an absolute path, or one relative to {config.folder}"
         raise DataError(msg)
     for each in paths:
         yield str(each), each.open("rb")
 
 
 def _visible(folder: Path, suffix: str) -> Iterator[Path]:
-    """Data files below a folder; engines keep their own under names with a dot or an underscore."""
+    """Yield the data files below a folder, without the dot and underscore files that engines write."""
     for path in folder.rglob(f"*{suffix}"):
         if not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts):
             yield path
@@ -110,5 +110,5 @@ def _s3_files(uri: str, suffix: str, where: str) -> Iterator[tuple[str, IO[bytes
         for name in below or [key]:
             yield f"s3://{parts.netloc}/{name}", io.BytesIO(store.get(name))
     except NotFound:
-        msg = f"{where}: {uri} is not there, neither as a file nor as a folder of {suffix} files"
+        msg = f"{where}: {uri} does not exist, neither as a file nor as a folder of {suffix} files"
         raise DataError(msg) from None

@@ -1,4 +1,4 @@
-"""What every source has in common: which columns, which rows, in which order."""
+"""Column selection, time window and order, shared by all sources."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from homeostat.config.errors import ConfigError, DataError
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
-def where_written(config: ModelConfig, key: str) -> str:
-    """Name the file and the key that an error is about."""
+def config_location(config: ModelConfig, key: str) -> str:
+    """Return "file, key" for an error message."""
     return f"{config.folder / 'model.yaml'}, {key}"
 
 
-def expand(config: ModelConfig, text: str) -> str:
-    """Put the environment's values in for every ``${NAME}`` of ``source.uri``.
+def expand_variables(config: ModelConfig, text: str) -> str:
+    """Replace every ``${NAME}`` in ``source.uri`` by the environment variable.
 
     Raises
     ------
     ConfigError
-        A variable is not set; its name is said, its value never is.
+        A variable is not set. Values never appear in messages.
     """
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
-            where = where_written(config, "source.uri")
+            where = config_location(config, "source.uri")
             msg = f"{where}: the environment variable {match[1]} is not set; export {match[1]}=..."
             raise ConfigError(msg)
         return os.environ[match[1]]
@@ -39,19 +39,19 @@ def expand(config: ModelConfig, text: str) -> str:
 
 
 def schema_columns(config: ModelConfig) -> list[str]:
-    """The columns that model.yaml names: timestamp, key, features, label; each once."""
+    """Return the columns of the schema without duplicates: timestamp, key, features, label."""
     columns = config.columns
     key = [columns.key] if columns.key else []
     return list(dict.fromkeys([columns.timestamp, *key, *config.feature_names, columns.label.name]))
 
 
 def text_columns(config: ModelConfig) -> list[str]:
-    """The columns whose values are names even where they look like numbers: categories and the key."""
+    """Return the columns read as text even when they hold digits: categories and the key."""
     named = [name for name, feature in config.columns.features.items() if feature.type == "category"]
     return named + [name for name in [config.columns.key] if name and name not in config.columns.features]
 
 
-def within(
+def select_window(
     rows: pd.DataFrame, config: ModelConfig, start: datetime | None, end: datetime | None
 ) -> pd.DataFrame:
     """Keep the schema's columns and the rows of ``[start, end)``, sorted by time in UTC.
@@ -59,10 +59,10 @@ def within(
     Raises
     ------
     DataError
-        The timestamp column is missing, or holds numbers, whose unit would be a guess.
+        The timestamp column is missing, or holds numbers (their unit is unknown).
     """
     name = config.columns.timestamp
-    where = where_written(config, "schema.timestamp")
+    where = config_location(config, "schema.timestamp")
     if name not in rows.columns:
         found = ", ".join(map(str, rows.columns[:20])) or "none"
         msg = f"{where}: the source has no column '{name}'; its columns are: {found}"
@@ -73,11 +73,11 @@ def within(
         raise DataError(msg)
     times = pd.to_datetime(rows[name], utc=True, errors="coerce", format="ISO8601")
     rows[name] = times
-    # A row without a readable time belongs to no window by itself: it goes with its neighbour.
-    place = times.ffill().bfill()
+    # A row without a readable time goes into the window of its neighbour.
+    position = times.ffill().bfill()
     if start is not None:
-        rows = rows[(place >= start).loc[rows.index]]
+        rows = rows[(position >= start).loc[rows.index]]
     if end is not None:
-        rows = rows[(place < end).loc[rows.index]]
-    order = place.loc[rows.index].sort_values(kind="stable").index
+        rows = rows[(position < end).loc[rows.index]]
+    order = position.loc[rows.index].sort_values(kind="stable").index
     return rows.loc[order].reset_index(drop=True)

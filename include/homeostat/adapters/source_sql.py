@@ -1,4 +1,4 @@
-"""Rows by a SQL query."""
+"""Read rows by a SQL query."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from homeostat.adapters.source_rows import expand, where_written
+from homeostat.adapters.source_rows import config_location, expand_variables
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, Unavailable
 
@@ -14,33 +14,33 @@ _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UT
 
 
 def read_sql(config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
-    """Run ``source.query``; ``:start`` and ``:end`` in it are bound to the window asked for.
+    """Run ``source.query`` with ``:start`` and ``:end`` bound to the window.
 
-    A query without them is right too, but brings the whole table every time.
+    A query without these parameters works, but reads the whole table every time.
 
     Raises
     ------
     DataError
-        The database file is not there, or the query is not one that the database understands.
+        The database file does not exist, or the database rejects the query.
     Unavailable
         The database does not answer.
     """
     import sqlalchemy as sa
     from sqlalchemy import exc
 
-    where = where_written(config, "source.uri")
+    where = config_location(config, "source.uri")
     try:
-        url = sa.make_url(expand(config, config.source.uri or ""))
+        url = sa.make_url(expand_variables(config, config.source.uri or ""))
         if url.get_backend_name() == "sqlite" and url.database:
             path = config.folder / url.database
-            if not path.exists():  # SQLite would make an empty one
-                msg = f"{where}: {path} is not there"
+            if not path.exists():  # SQLite would create an empty one
+                msg = f"{where}: {path} does not exist"
                 raise DataError(msg)
             url = url.set(database=str(path))
-        quick = {"connect_timeout": 5} if url.get_backend_name() == "postgresql" else {}
-        engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=quick)
+        timeouts = {"connect_timeout": 5} if url.get_backend_name() == "postgresql" else {}
+        engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=timeouts)
     except (exc.ArgumentError, ImportError) as error:
-        msg = f"{where}: not a database URL that works here ({error}); write postgresql+psycopg2://host/database"
+        msg = f"{where}: not a usable database URL ({error}); write postgresql+psycopg2://host/database"
         raise DataError(msg) from error
     query = sa.text(config.source.query or "")
     bound = {"start": start or _FIRST, "end": end or _LAST}
@@ -51,13 +51,13 @@ def read_sql(config: ModelConfig, start: datetime | None, end: datetime | None) 
             return pd.read_sql_query(query, connection)
     except (exc.DBAPIError, pd.errors.DatabaseError) as error:
         cause = error if isinstance(error, exc.DBAPIError) else error.__cause__
-        said = str(getattr(cause, "orig", cause)).strip().partition("\n")[0]
-        # SQLite is never away; there an operational error is a query that is wrong.
-        away = isinstance(cause, (exc.OperationalError, exc.InterfaceError))
-        if away and url.get_backend_name() != "sqlite":
-            msg = f"{where}: {url.render_as_string(hide_password=True)} does not answer: {said}"
+        detail = str(getattr(cause, "orig", cause)).strip().partition("\n")[0]
+        # With SQLite, a local file, an operational error means a wrong query.
+        unreachable = isinstance(cause, (exc.OperationalError, exc.InterfaceError))
+        if unreachable and url.get_backend_name() != "sqlite":
+            msg = f"{where}: {url.render_as_string(hide_password=True)} does not answer: {detail}"
             raise Unavailable(msg) from error
-        msg = f"{where_written(config, 'source.query')}: the database refused the query: {said}"
+        msg = f"{config_location(config, 'source.query')}: the database rejected the query: {detail}"
         raise DataError(msg) from error
     finally:
         engine.dispose()

@@ -1,4 +1,4 @@
-"""The store on a file system that all its users share."""
+"""The store on a file system shared by all its users."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from homeostat.adapters.store_keys import check_key, folder_of
+from homeostat.adapters.store_keys import check_key, folder_prefix
 from homeostat.config.errors import AlreadyExists, NotFound, Unavailable
 
 _PARTIAL = ".partial"  # no key starts with a dot, so unfinished writes are never listed
 
 
 class FileStore:
-    """Bytes under a folder. A write appears whole, under its name, or not at all.
+    """Files under a root folder, written atomically.
 
-    The bytes go to a hidden file first, which is then linked (write-once: linking to a name that is
-    taken fails, whoever else is writing) or renamed over the key.
+    Data goes to a hidden file first, which is then linked to its name (write-once: linking fails when the
+    name exists) or renamed over it.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -29,7 +29,7 @@ class FileStore:
         target = self._path(key)
         with _outage(f"cannot write {target}"):
             if not overwrite and target.exists():
-                _same_or_refused(target, data)
+                _require_same(target, data)
                 return
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = self._write_partial(data)
@@ -48,7 +48,7 @@ class FileStore:
             try:
                 return path.read_bytes()
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-                msg = f"{path} is not there"
+                msg = f"{path} does not exist"
                 raise NotFound(msg) from None
 
     def exists(self, key: str) -> bool:
@@ -57,7 +57,7 @@ class FileStore:
 
     def list(self, prefix: str) -> list[str]:
         """See :meth:`homeostat.ports.Store.list`."""
-        below = folder_of(prefix)
+        below = folder_prefix(prefix)
         with _outage(f"cannot list {self.root / below}"):
             return sorted(_files(str(self.root / below), below))
 
@@ -83,7 +83,7 @@ class FileStore:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).chmod(0o644)  # mkstemp's 0600 would hide it from the next container's user
+            Path(name).chmod(0o644)  # mkstemp's 0600 is unreadable for another container's user
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -91,9 +91,9 @@ class FileStore:
 
 
 def _files(folder: str, below: str) -> Iterator[str]:
-    """Keys of the files in a folder, hidden ones left out.
+    """Yield the keys of the files below a folder, hidden files excluded.
 
-    Strings and scandir, since a log has thousands of parts and is listed at every check.
+    Uses scandir and strings for speed: a log has thousands of parts and every check lists it.
     """
     try:
         entries = list(os.scandir(folder))
@@ -112,21 +112,21 @@ def _publish_once(partial: Path, target: Path, data: bytes) -> None:
     try:
         os.link(partial, target)
     except FileExistsError:
-        _same_or_refused(target, data)
+        _require_same(target, data)
     except OSError:
-        # Some network and container file systems know no hard links; creating exclusively
-        # still lets only one writer have the name.
+        # Some network and container file systems have no hard links; exclusive creation
+        # also lets only one writer take the name.
         try:
             target.touch(exist_ok=False)
         except FileExistsError:
-            _same_or_refused(target, data)
+            _require_same(target, data)
         else:
             partial.replace(target)
 
 
-def _same_or_refused(target: Path, data: bytes) -> None:
+def _require_same(target: Path, data: bytes) -> None:
     if target.read_bytes() != data:
-        msg = f"{target} already holds other bytes, and is written once"
+        msg = f"{target} already holds other bytes, and a key is written once"
         raise AlreadyExists(msg)
 
 

@@ -1,4 +1,4 @@
-"""What may be a key of the store: a relative path that cannot leave it."""
+"""Validation of store keys: relative paths that cannot leave the store."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import string
 
 from homeostat.config.errors import Refused
 
-MAX_KEY = 900  # S3 stops at 1024 bytes, the store's own prefix included
+MAX_KEY = 900  # S3 allows 1024 bytes, the store's prefix included
 _ALLOWED = frozenset(string.ascii_letters + string.digits + "/._-=+@:, ()")
 
 
 def check_key(key: str) -> str:
-    """Give the key back when it is safe on every store.
+    """Return the key when it is valid on every store.
 
     Raises
     ------
     Refused
-        The key is empty, absolute, too long, has a part that is empty or starts with a dot, or holds
-        a character that some store or file system reads as something else.
+        The key is empty, absolute or too long, has a part that is empty or starts with a dot, or holds
+        a character with a special meaning on some store or file system.
     """
     parts = key.split("/")
     if (
@@ -31,7 +31,7 @@ def check_key(key: str) -> str:
     return key
 
 
-def folder_of(prefix: str) -> str:
-    """Make a prefix end in a slash, or be empty: ``log`` means the folder, never ``logbook``."""
+def folder_prefix(prefix: str) -> str:
+    """Return the prefix with a trailing slash, or "": ``log`` matches ``log/x``, not ``logbook``."""
     stripped = prefix.strip("/")
     return f"{check_key(stripped)}/" if stripped else ""

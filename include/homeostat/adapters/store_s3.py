@@ -1,4 +1,4 @@
-"""The store in S3, or in anything that speaks its language."""
+"""The store in S3 or an S3-compatible service."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from homeostat.adapters.aws_errors import asking, code_of
-from homeostat.adapters.store_keys import check_key, folder_of
+from homeostat.adapters.aws_errors import error_code, translate_aws_errors
+from homeostat.adapters.store_keys import check_key, folder_prefix
 from homeostat.config.errors import AlreadyExists, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -16,47 +16,47 @@ if TYPE_CHECKING:
 
 _GONE = {"404", "NoSuchKey", "NotFound"}
 _TAKEN = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
-#: A HEAD has no body, and so no code that would say more.
-_SPEECHLESS = {"400", "403"}
+#: A HEAD response has no body, so these codes do not tell the reason.
+_HEAD_WITHOUT_REASON = {"400", "403"}
 
 
 class S3Store:
-    """Bytes under ``s3://bucket/prefix``; S3 shows an object whole or not at all.
+    """Objects under ``s3://bucket/prefix``; S3 writes are atomic.
 
-    ``AWS_ENDPOINT_URL`` names another server than Amazon's; credentials come the way that boto3 finds
-    them. Write-once keys are put with ``If-None-Match: *``, so that of two writers one is told.
+    ``AWS_ENDPOINT_URL`` selects another server than Amazon's; boto3 finds the credentials. Write-once keys
+    are put with ``If-None-Match: *``, so that the second of two writers gets an error.
     """
 
     def __init__(self, bucket: str, prefix: str = "") -> None:
         self.bucket = bucket
-        self._prefix = folder_of(prefix)
+        self._prefix = folder_prefix(prefix)
         self._client_: S3Client | None = None
 
     def put(self, key: str, data: bytes, *, overwrite: bool = False) -> None:
         """See :meth:`homeostat.ports.Store.put`."""
         name = self._name(key)
         if overwrite:
-            with self._asking(key):
+            with self._translate_errors(key):
                 self._client.put_object(Bucket=self.bucket, Key=name, Body=data)
             return
-        # Asked first because some servers pass over the condition; the condition, because
-        # another writer may come between.
+        # Some servers ignore the condition, hence this check; another writer may come between, hence
+        # the condition.
         if self.exists(key):
-            self._same_or_refused(key, data)
+            self._require_same(key, data)
             return
         try:
-            with self._asking(key):
+            with self._translate_errors(key):
                 self._client.put_object(Bucket=self.bucket, Key=name, Body=data, IfNoneMatch="*")
         except AlreadyExists:
             try:
-                self._same_or_refused(key, data)
+                self._require_same(key, data)
             except NotFound:  # the other writer failed after all
-                msg = f"{self.uri(key)}: another writer came between and failed; try again"
+                msg = f"{self.uri(key)}: a concurrent writer failed; try again"
                 raise Unavailable(msg) from None
 
     def get(self, key: str) -> bytes:
         """See :meth:`homeostat.ports.Store.get`."""
-        with self._asking(key):
+        with self._translate_errors(key):
             return self._client.get_object(Bucket=self.bucket, Key=self._name(key))["Body"].read()
 
     def exists(self, key: str) -> bool:
@@ -65,13 +65,13 @@ class S3Store:
 
         name = self._name(key)
         try:
-            with self._asking(key):
+            with self._translate_errors(key):
                 try:
                     self._client.head_object(Bucket=self.bucket, Key=name)
                 except ClientError as error:
-                    if code_of(error) not in _SPEECHLESS:
+                    if error_code(error) not in _HEAD_WITHOUT_REASON:
                         raise
-                    # Asked once more in a way that S3 answers with its reason: expired, denied, no bucket.
+                    # A GET returns the reason: expired, denied, no bucket.
                     self._client.get_object(Bucket=self.bucket, Key=name, Range="bytes=0-0")
         except NotFound:
             return False
@@ -79,15 +79,15 @@ class S3Store:
 
     def list(self, prefix: str) -> list[str]:
         """See :meth:`homeostat.ports.Store.list`."""
-        folder = self._prefix + folder_of(prefix)
-        with self._asking(prefix or "/"):
+        folder = self._prefix + folder_prefix(prefix)
+        with self._translate_errors(prefix or "/"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder)
             names = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return sorted(name.removeprefix(self._prefix) for name in names if not name.endswith("/"))
 
     def delete(self, key: str) -> None:
         """See :meth:`homeostat.ports.Store.delete`."""
-        with self._asking(key):
+        with self._translate_errors(key):
             self._client.delete_object(Bucket=self.bucket, Key=self._name(key))
 
     def uri(self, key: str) -> str:
@@ -103,45 +103,45 @@ class S3Store:
             self._client_ = _connect()
         return self._client_
 
-    def _same_or_refused(self, key: str, data: bytes) -> None:
+    def _require_same(self, key: str, data: bytes) -> None:
         if self.get(key) != data:
-            msg = f"{self.uri(key)} already holds other bytes, and is written once"
+            msg = f"{self.uri(key)} already holds other bytes, and a key is written once"
             raise AlreadyExists(msg)
 
     @contextmanager
-    def _asking(self, key: str) -> Iterator[None]:
+    def _translate_errors(self, key: str) -> Iterator[None]:
         from botocore.exceptions import ClientError
 
         where = f"s3://{self.bucket}/{self._prefix}{key}"
-        with asking(where):
+        with translate_aws_errors(where):
             try:
                 yield
             except ClientError as error:
-                code = code_of(error)
+                code = error_code(error)
                 if code in _GONE:
-                    msg = f"{where} is not there"
+                    msg = f"{where} does not exist"
                     raise NotFound(msg) from None
                 if code in _TAKEN:
-                    msg = f"{where} was written by another at the same moment"
+                    msg = f"{where} was written by another process at the same time"
                     raise AlreadyExists(msg) from None
                 raise
 
 
 def _connect() -> S3Client:
-    """Make a client that gives up within seconds; boto3's clients may be shared between threads."""
+    """Create a client with short time-outs; boto3's clients are safe to share between threads."""
     import boto3
     from botocore.config import Config
 
-    elsewhere = bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
+    custom_endpoint = bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
     config = Config(
         connect_timeout=3,
         read_timeout=10,
         retries={"mode": "standard", "total_max_attempts": 3},
         max_pool_connections=16,
-        # Servers other than Amazon's often know buckets by path only, and no checksum trailers.
-        s3={"addressing_style": "path" if elsewhere else "auto"},
-        request_checksum_calculation="when_required" if elsewhere else "when_supported",
-        response_checksum_validation="when_required" if elsewhere else "when_supported",
+        # Other servers often support only path-style buckets, and no checksum trailers.
+        s3={"addressing_style": "path" if custom_endpoint else "auto"},
+        request_checksum_calculation="when_required" if custom_endpoint else "when_supported",
+        response_checksum_validation="when_required" if custom_endpoint else "when_supported",
     )
     session = boto3.Session()
     return session.client("s3", config=config, region_name=session.region_name or "us-east-1")

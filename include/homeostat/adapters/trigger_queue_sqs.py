@@ -1,4 +1,4 @@
-"""The queue of retrain triggers in SQS: FIFO, so that they keep their order, and twice counts once."""
+"""The retrain trigger queue in SQS FIFO, which keeps the order and drops duplicates."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import hashlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from homeostat.adapters.aws_errors import asking, code_of, of_answer
+from homeostat.adapters.aws_errors import error_code, from_client_error, translate_aws_errors
 from homeostat.ports import Delivery, TriggerMessage
-from homeostat.storage.trigger_message import body_of
+from homeostat.storage.trigger_message import encode_trigger
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
-_MOST = 10  # SQS gives no more at a time
+_MAX_BATCH = 10  # limit of SQS
 _GONE = {"ReceiptHandleIsInvalid", "InvalidReceiptHandle", "MessageNotInflight", "InvalidParameterValue"}
 _GONE |= {"AWS.SimpleQueueService.MessageNotInflight"}
 
 
-class SqsTriggers:
-    """Triggers on the FIFO queue at ``url``, for as long as its own settings say.
+class SqsTriggerQueue:
+    """Messages on the FIFO queue at ``url``; retention and visibility time-out are settings of the queue.
 
-    The group is the model, so that its triggers come one after the other, and the deduplication id is
-    a digest of the trigger's own id. ``AWS_ENDPOINT_URL`` names another server than Amazon's.
+    The message group is the model, so that its triggers are delivered in order. The deduplication id is the
+    SHA-256 of the trigger id. ``AWS_ENDPOINT_URL`` selects another server than Amazon's.
     """
 
     def __init__(self, url: str) -> None:
@@ -30,24 +30,24 @@ class SqsTriggers:
         self._client_: SQSClient | None = None
 
     def send(self, message: TriggerMessage) -> None:
-        """See :meth:`homeostat.ports.Triggers.send`."""
-        with asking(self.url):
+        """See :meth:`homeostat.ports.TriggerQueue.send`."""
+        with translate_aws_errors(self.url):
             self._client.send_message(
                 QueueUrl=self.url,
-                MessageBody=body_of(message),
+                MessageBody=encode_trigger(message),
                 MessageGroupId=message.model,
                 MessageDeduplicationId=hashlib.sha256(message.trigger_id.encode()).hexdigest(),
             )
 
     def receive(self, limit: int = 10) -> list[Delivery]:
-        """See :meth:`homeostat.ports.Triggers.receive`."""
+        """See :meth:`homeostat.ports.TriggerQueue.receive`."""
         found: list[Delivery] = []
         while len(found) < limit:
-            with asking(self.url):
-                answer = self._client.receive_message(
+            with translate_aws_errors(self.url):
+                response = self._client.receive_message(
                     QueueUrl=self.url,
-                    MaxNumberOfMessages=min(_MOST, limit - len(found)),
-                    # Not 0, which asks some of its servers only, and finds nothing where there is something.
+                    MaxNumberOfMessages=min(_MAX_BATCH, limit - len(found)),
+                    # 0 polls a subset of the servers and may miss messages.
                     WaitTimeSeconds=0 if found else 1,
                     MessageSystemAttributeNames=["ApproximateReceiveCount"],
                 )
@@ -57,7 +57,7 @@ class SqsTriggers:
                     receipt=raw["ReceiptHandle"],
                     attempt=int(raw.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
                 )
-                for raw in answer.get("Messages", [])
+                for raw in response.get("Messages", [])
             ]
             if not batch:
                 break
@@ -65,31 +65,31 @@ class SqsTriggers:
         return found
 
     def delete(self, receipt: str) -> None:
-        """See :meth:`homeostat.ports.Triggers.delete`."""
+        """See :meth:`homeostat.ports.TriggerQueue.delete`."""
         from botocore.exceptions import ClientError
 
-        with asking(self.url):
+        with translate_aws_errors(self.url):
             try:
                 self._client.delete_message(QueueUrl=self.url, ReceiptHandle=receipt)
             except ClientError as error:
-                self._unless_gone(error)
+                self._raise_unless_gone(error)
 
-    def give_back(self, receipt: str) -> None:
-        """See :meth:`homeostat.ports.Triggers.give_back`."""
+    def release(self, receipt: str) -> None:
+        """See :meth:`homeostat.ports.TriggerQueue.release`."""
         from botocore.exceptions import ClientError
 
-        with asking(self.url):
+        with translate_aws_errors(self.url):
             try:
                 self._client.change_message_visibility(
                     QueueUrl=self.url, ReceiptHandle=receipt, VisibilityTimeout=0
                 )
             except ClientError as error:
-                self._unless_gone(error)
+                self._raise_unless_gone(error)
 
-    def _unless_gone(self, error: Exception) -> None:
-        """A receipt that ran out, or whose message is deleted, has nothing to be done with any more."""
-        if code_of(error) not in _GONE:
-            raise of_answer(self.url, error) from error
+    def _raise_unless_gone(self, error: Exception) -> None:
+        """Ignore an expired receipt or one of a deleted message; raise any other error."""
+        if error_code(error) not in _GONE:
+            raise from_client_error(self.url, error) from error
 
     @property
     def _client(self) -> SQSClient:
@@ -99,7 +99,7 @@ class SqsTriggers:
 
 
 def region_of(url: str) -> str | None:
-    """The region in a queue's URL, ``https://sqs.eu-central-1.amazonaws.com/...``; None in any other URL."""
+    """Return the region of a queue URL such as ``https://sqs.eu-central-1.amazonaws.com/...``, or None."""
     parts = (urlsplit(url).hostname or "").split(".")
     return parts[1] if len(parts) > 3 and parts[0] == "sqs" else None
 
