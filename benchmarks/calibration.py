@@ -1,10 +1,10 @@
-"""How often the drift check cries wolf, and how soon it sees drift: by simulation, as a Markdown table.
+"""Simulate the false-alarm rate of the drift check and its delay, as a Markdown table.
 
     PYTHONPATH=include python benchmarks/calibration.py [--write] [--sets 100] [--runs 200] [--workers 2]
 
-Nothing is sampled that can be drawn exactly instead: the edges that freezing takes from n continuous
-values are order statistics, which are sums of gamma variates, and the window's counts between frozen
-edges are multinomial. So a million rows cost as much as 300, and every count has the distribution
+Nothing is sampled that can be drawn exactly instead: the edges that are fitted to n continuous
+values are order statistics, which are sums of gamma variates, and the window's counts between fixed
+edges are multinomial. A million rows therefore cost as much as 300, and every count has the distribution
 that counting sampled rows would give it. Edges, labels, statistics, correction and verdict are the
 library's own code. Features are independent of each other.
 """
@@ -22,49 +22,49 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from homeostat.config.model import Monitor
-from homeostat.core.drift.compare import judge_all, together
-from homeostat.core.drift.feature import DECISIVE, Figures, measure
-from homeostat.core.profile import Counts, NumberFrame
+from homeostat.core.drift.compare import aggregate, feature_verdicts
+from homeostat.core.drift.feature import DECISIVE, FeatureStats, compute_stats
+from homeostat.core.profile import FeatureCounts, NumberEdges
 from homeostat.core.profile.coerce import hash_of
-from homeostat.core.profile.fit_edges import freeze_labels
+from homeostat.core.profile.fit_edges import fit_label_edges
 
 ROWS = (300, 3_000, 100_000, 1_000_000)
 REFERENCES = (2_000, 200_000)
 FEATURES = (1, 5, 35, 500)
 EDGES = 128
 DEFAULTS = Monitor()
-#: Any significant feature is an alert: what the statistics alone would do.
+#: Any significant feature is an alert: the statistics alone decide.
 STATISTICS = Monitor(min_effect=1e-12, drifted_share=1e-12)
-#: Ten features of a data set, again and again.
+#: Ten features of a data set, repeated.
 MIX = ("number",) * 6 + ("ties", "category", "rare", "many")
 SHARES = {
     "ties": np.array([*np.exp(-0.5 * ((np.arange(25) - 8) / 3) ** 2)]),  # integers from 0 to 24
     "category": np.array([5.0, 4.0, 3.0, 2.0, 1.0]),
-    "rare": 0.6 ** np.arange(30),  # most of them under one row in a thousand
+    "rare": 0.6 ** np.arange(30),  # most of them below one row in a thousand
     "many": 1 / np.arange(1.0, 801.0),  # more than have slots, and more than the smaller reference has seen
 }
 SHARES = {kind: shares / shares.sum() for kind, shares in SHARES.items()}
 LABELS = [f"label-{i}" for i in range(max(map(len, SHARES.values())))]
 HASHES = np.array([hash_of(label) for label in LABELS])
-LONGEST = 50  # windows that are waited for
+LONGEST = 50  # windows to wait for an alert
 SEED = 20240229
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One feature's reference and the chances of a window's row to fall into its slots."""
+    """One feature's reference, and the chance of a window's row for each slot."""
 
-    reference: Counts
+    reference: FeatureCounts
     chances: np.ndarray  # of each slot, and of being unseen
 
-    def window(self, rng: np.random.Generator, rows: int) -> Counts:
-        """That many rows, counted."""
+    def window(self, rng: np.random.Generator, rows: int) -> FeatureCounts:
+        """Return the counts of that many rows."""
         *slots, unseen = rng.multinomial(rows, self.chances)
-        return Counts(self.reference.frame, np.array(slots, dtype=np.int64), 0, int(unseen))
+        return FeatureCounts(self.reference.edges, np.array(slots, dtype=np.int64), 0, int(unseen))
 
 
 def number(rng: np.random.Generator, n: int, shift: float = 0.0) -> Draw:
-    """A standard normal, its n values' quantiles as edges; the window's values are ``shift`` further up."""
+    """Draw a standard normal on the quantiles of n values; the window is shifted by ``shift``."""
     at = np.round(np.linspace(0, n - 1, EDGES)).astype(np.int64)
     spacings = rng.gamma(np.diff(at, prepend=-1, append=n))
     below = np.cumsum(spacings)[:-1] / spacings.sum()  # uniform order statistics
@@ -73,75 +73,73 @@ def number(rng: np.random.Generator, n: int, shift: float = 0.0) -> Draw:
     reference[1::2], reference[2:-1:2] = 1, np.diff(at) - 1
     chances = np.zeros(2 * EDGES + 2)
     chances[0:-1:2] = np.diff(ndtr(edges - shift), prepend=0.0, append=1.0)
-    return Draw(Counts(NumberFrame(tuple(edges.tolist()), complete=False), reference), chances)
+    return Draw(FeatureCounts(NumberEdges(tuple(edges.tolist()), complete=False), reference), chances)
 
 
 def ties(rng: np.random.Generator, n: int) -> Draw:
-    """Integers, each of those that the reference holds an edge."""
+    """Draw integers; each one that the reference holds is a cut point."""
     shares = SHARES["ties"]
     drawn = rng.multinomial(n, shares)
     edges = np.flatnonzero(drawn)
     below = np.searchsorted(edges, np.arange(shares.size))
     slots = 2 * below + (drawn > 0)
     size = 2 * edges.size + 1
-    frame = NumberFrame(tuple(edges.astype(float).tolist()), complete=True)
+    fitted = NumberEdges(tuple(edges.astype(float).tolist()), complete=True)
     reference = np.bincount(slots, weights=drawn, minlength=size).astype(np.int64)
-    return Draw(Counts(frame, reference), np.bincount(slots, weights=shares, minlength=size + 1))
+    return Draw(FeatureCounts(fitted, reference), np.bincount(slots, weights=shares, minlength=size + 1))
 
 
 def category(rng: np.random.Generator, n: int, kind: str) -> Draw:
-    """Labels with slots, hashes or neither, as freezing has it."""
+    """Draw labels with slots, hashes or neither, as fit_edges assigns them."""
     shares = SHARES[kind]
     drawn = rng.multinomial(n, shares)
     seen = np.flatnonzero(drawn)
-    frame = freeze_labels(drawn[seen], [LABELS[i] for i in seen], 100)
-    slots = np.full(shares.size, frame.size - 1 if frame.open else frame.size)
-    slots[np.isin(HASHES[: shares.size], frame.rest)] = frame.size - 1
-    slot_of = {label: slot for slot, label in enumerate(frame.labels)}
+    fitted = fit_label_edges(drawn[seen], [LABELS[i] for i in seen], 100)
+    slots = np.full(shares.size, fitted.size - 1 if fitted.open else fitted.size)
+    slots[np.isin(HASHES[: shares.size], fitted.rest)] = fitted.size - 1
+    slot_of = {label: slot for slot, label in enumerate(fitted.labels)}
     for i in seen:
         slots[i] = slot_of.get(LABELS[i], slots[i])
-    reference = np.bincount(slots, weights=drawn, minlength=frame.size + 1).astype(np.int64)
-    chances = np.bincount(slots, weights=shares, minlength=frame.size + 1)
-    return Draw(Counts(frame, reference[:-1]), chances / chances.sum())
+    reference = np.bincount(slots, weights=drawn, minlength=fitted.size + 1).astype(np.int64)
+    chances = np.bincount(slots, weights=shares, minlength=fitted.size + 1)
+    return Draw(FeatureCounts(fitted, reference[:-1]), chances / chances.sum())
 
 
 def draw(rng: np.random.Generator, kind: str, n: int) -> Draw:
-    """A feature of one kind without drift."""
+    """Draw a feature of one kind without drift."""
     if kind in ("number", "ties"):
         return (number if kind == "number" else ties)(rng, n)
     return category(rng, n, kind)
 
 
-def decide(name: str, reference: Counts, window: Counts) -> Figures:
-    """The statistics that a verdict rests on, and no others."""
-    return measure(name, reference, window, DEFAULTS, tests=DECISIVE)
+def decisive_stats(name: str, reference: FeatureCounts, window: FeatureCounts) -> FeatureStats:
+    """Return the statistics that decide a verdict, and no others."""
+    return compute_stats(name, reference, window, DEFAULTS, tests=DECISIVE)
 
 
 def false_alarms(
     n: int, m: int, sets: int
 ) -> tuple[dict[tuple[str, int], tuple[int, int]], dict[str, tuple[int, int]]]:
-    """Alerts and data sets, by settings and features; and p-values below alpha, by kind of feature.
+    """Count alerts and data sets by settings and features, and p-values below alpha by kind of feature.
 
-    The features of one large data set are those of many smaller ones as well.
+    The features of one large data set also serve as those of many smaller ones.
     """
     rng = np.random.default_rng([SEED, n, m])
     kinds = [MIX[i % len(MIX)] for i in range(sets * max(FEATURES))]
-    figures: list[Figures] = []
+    stats: list[FeatureStats] = []
     for at, kind in enumerate(kinds):
         one = draw(rng, kind, n)
-        figures.append(decide(f"{kind}-{at}", one.reference, one.window(rng, m)))
-    mixed = [figures[i] for i in rng.permutation(len(figures))]
+        stats.append(decisive_stats(f"{kind}-{at}", one.reference, one.window(rng, m)))
+    mixed = [stats[i] for i in rng.permutation(len(stats))]
     alerts = {}
     for name, monitor in (("defaults", DEFAULTS), ("statistics", STATISTICS)):
         for features in FEATURES:
             groups = [mixed[i : i + features] for i in range(0, len(mixed), features)]
-            verdicts = [together(judge_all(group, monitor), monitor)[0] for group in groups]
+            verdicts = [aggregate(feature_verdicts(group, monitor), monitor).verdict for group in groups]
             alerts[name, features] = (verdicts.count("alert"), len(groups))
     found = {
         kind: [
-            f.p_value < DEFAULTS.alpha
-            for f, of in zip(figures, kinds, strict=True)
-            if of == kind and f.p_value
+            f.p_value < DEFAULTS.alpha for f, of in zip(stats, kinds, strict=True) if of == kind and f.p_value
         ]
         for kind in dict.fromkeys(MIX)
     }
@@ -149,28 +147,28 @@ def false_alarms(
 
 
 def delays(n: int, features: int, shifted: int, runs: int) -> list[int]:
-    """Windows of 500 rows until the verdict is an alert, ``shifted`` features 0.3 deviations off."""
+    """Return windows of 500 rows until the alert, with ``shifted`` features 0.3 deviations off."""
     rng = np.random.default_rng([SEED, n, features, shifted])
     found = []
     for _ in range(runs):
-        world = [number(rng, n, 0.3 if i < shifted else 0.0) for i in range(features)]
+        drawn = [number(rng, n, 0.3 if i < shifted else 0.0) for i in range(features)]
         window, verdict = 0, ""
         while verdict != "alert" and window < LONGEST:
             window += 1
-            figures = [decide(f"x{i}", x.reference, x.window(rng, 500)) for i, x in enumerate(world)]
-            verdict = together(judge_all(figures, DEFAULTS), DEFAULTS)[0]
+            stats = [decisive_stats(f"x{i}", x.reference, x.window(rng, 500)) for i, x in enumerate(drawn)]
+            verdict = aggregate(feature_verdicts(stats, DEFAULTS), DEFAULTS).verdict
         found.append(window)
     return found
 
 
 def rate(hits: int, of: int) -> str:
-    """Share and its standard error, which is that of one hit where there is none."""
+    """Return the share and its standard error (that of one hit when there are none)."""
     share = max(hits, 1) / of
     return f"{hits / of:.4f} ± {np.sqrt(share * (1 - share) / of):.4f}"
 
 
 def report(sets: int, runs: int, workers: int) -> str:
-    """The tables, as Markdown."""
+    """Return the tables as Markdown."""
     cases = [(n, m) for n in REFERENCES for m in ROWS]
     with ProcessPoolExecutor(workers) as pool:
         waiting = [pool.submit(false_alarms, n, m, sets) for n, m in cases]

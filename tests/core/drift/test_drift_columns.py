@@ -15,8 +15,8 @@ import pyarrow as pa
 import pytest
 
 from homeostat.config.model import Monitor
-from homeostat.core.drift import TESTS, compare
-from homeostat.core.profile import Reference, count
+from homeostat.core.drift import TESTS, compare_profiles
+from homeostat.core.profile import Reference, count_dataframe
 
 N = 240
 RNG = np.random.default_rng(0)
@@ -88,21 +88,21 @@ OTHERS = ("normal", "all-missing", "empty", "mixed", "instants", "text")
 @pytest.mark.parametrize("name", sorted(COLUMNS))
 def test_any_column_against_any_other_gets_a_verdict_or_a_reason(name, kind):
     for one, other in {(name, name), *product([name], OTHERS), *product(OTHERS, [name])}:
-        reference = Reference.of(pd.DataFrame({"v": COLUMNS[one]}), {"v": kind})
-        window = count(reference.frames, pd.DataFrame({"v": COLUMNS[other]}))
+        reference = Reference.fit(pd.DataFrame({"v": COLUMNS[one]}), {"v": kind})
+        window = count_dataframe(reference.edges, pd.DataFrame({"v": COLUMNS[other]}))
         for test in TESTS[kind].values():
             answer = test(reference.profile.features["v"], window.features["v"])
             assert (answer.value is None) == bool(answer.reason), (one, other, answer)
-        report = compare(reference.profile, window, Monitor(min_rows=20))
+        report = compare_profiles(reference.profile, window, Monitor(min_rows=20))
         verdict = report.features[0]
         assert verdict.reason
         json.dumps(report.to_json(), allow_nan=False)
-        figures = [value for value in asdict(verdict).values() if isinstance(value, float)]
-        assert all(math.isfinite(value) for value in figures)
+        stats = [value for value in asdict(verdict).values() if isinstance(value, float)]
+        assert all(math.isfinite(value) for value in stats)
         if verdict.verdict == "not_computable":
             assert verdict.drifted is None
         if one == other:
-            assert verdict.verdict != "alert" or "no numbers" in verdict.reason, (one, verdict)
+            assert verdict.verdict != "alert" or "not numbers" in verdict.reason, (one, verdict)
 
 
 COMPUTABLE = sorted(
@@ -115,30 +115,34 @@ NO_NUMBERS = {
 
 
 @pytest.mark.parametrize("name", COMPUTABLE)
-def test_what_has_values_can_be_judged(name):
-    """As a number unless it holds none, as a category unless every row has its own."""
+def test_a_column_with_values_is_comparable(name):
+    """A number is comparable unless it has no numbers, a category unless every row has its own label."""
     column = pd.DataFrame({"v": COLUMNS[name]})
     for kind in ("number", "category"):
-        reference = Reference.of(column, {"v": kind})
-        verdict = compare(reference.profile, count(reference.frames, column), Monitor()).features[0]
+        reference = Reference.fit(column, {"v": kind})
+        verdict = compare_profiles(
+            reference.profile, count_dataframe(reference.edges, column), Monitor()
+        ).features[0]
         unique = (
-            reference.profile.features["v"].frame.kind == "category" and column["v"].map(repr).nunique() > 150
+            reference.profile.features["v"].edges.kind == "category" and column["v"].map(repr).nunique() > 150
         )
         if (kind == "number" and name in NO_NUMBERS) or unique:
-            assert verdict.verdict == "not_computable" or "no numbers" in verdict.reason
+            assert verdict.verdict == "not_computable" or "not numbers" in verdict.reason
         else:
             assert verdict.p_value > 0.5, (kind, verdict)
 
 
 @pytest.mark.parametrize("name", ["instants", "instants-in-berlin", "instants-as-objects", "arrow-instants"])
-def test_instants_that_moved_on_are_drift_and_the_same_ones_in_another_zone_are_not(name):
-    reference = Reference.of(pd.DataFrame({"v": COLUMNS[name]}), {"v": "number"})
-    same = compare(
+def test_later_instants_are_drift_and_the_same_instants_in_another_zone_are_not(name):
+    reference = Reference.fit(pd.DataFrame({"v": COLUMNS[name]}), {"v": "number"})
+    same = compare_profiles(
         reference.profile,
-        count(reference.frames, pd.DataFrame({"v": COLUMNS["instants-in-berlin"]})),
+        count_dataframe(reference.edges, pd.DataFrame({"v": COLUMNS["instants-in-berlin"]})),
         Monitor(),
     )
     assert (same.features[0].verdict, same.features[0].ks) == ("pass", 0.0)
     later = pd.DataFrame({"v": DAYS + pd.Timedelta(days=30)})
-    moved = compare(reference.profile, count(reference.frames, later), Monitor()).features[0]
+    moved = compare_profiles(reference.profile, count_dataframe(reference.edges, later), Monitor()).features[
+        0
+    ]
     assert (moved.verdict, moved.ks, moved.unseen_share) == ("alert", 1.0, 0.0)

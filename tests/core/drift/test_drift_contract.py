@@ -1,4 +1,4 @@
-"""The one suite that every drift test passes; a new test only has to be listed in TESTS."""
+"""The suite that every drift test must pass; a new test only has to be listed in TESTS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.core.drift import TESTS
-from homeostat.core.profile import Counts, NumberFrame, count_column, freeze
+from homeostat.core.profile import FeatureCounts, NumberEdges, count_series, fit_edges
 
 CASES = [
     pytest.param(kind, test, id=f"{kind}-{name}") for kind in TESTS for name, test in TESTS[kind].items()
@@ -23,11 +23,11 @@ IN_THE_REFERENCES_UNITS = {"wasserstein"}
 
 
 def counts(kind, reference, *windows, max_edges=16, max_categories=5):
-    """Count the reference and each window on the reference's frame."""
-    frames = freeze(
+    """Count the reference and each window on the reference's edges."""
+    edges = fit_edges(
         series(kind, reference).to_frame("v"), {"v": kind}, max_edges=max_edges, max_categories=max_categories
     )
-    return [count_column(frames.features["v"], series(kind, rows)) for rows in (reference, *windows)]
+    return [count_series(edges.features["v"], series(kind, rows)) for rows in (reference, *windows)]
 
 
 def series(kind, rows):
@@ -98,14 +98,14 @@ def test_no_evidence_is_never_a_number(kind, test):
 @every_test
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_any_two_counts_on_one_frame_get_a_finite_answer(kind, test, data):
-    frame = counts(kind, [1.0, 2.0, 3.0, 4.0] if kind == "number" else list("abcd"))[0].frame
+def test_any_two_counts_on_the_same_edges_get_a_finite_result(kind, test, data):
+    edges = counts(kind, [1.0, 2.0, 3.0, 4.0] if kind == "number" else list("abcd"))[0].edges
     vector = st.lists(
         st.one_of(st.just(0), st.integers(0, 30), st.integers(0, 10**9)),
-        min_size=frame.size,
-        max_size=frame.size,
+        min_size=edges.size,
+        max_size=edges.size,
     )
-    samples = [Counts(frame, np.array(data.draw(vector), np.int64)) for _ in range(2)]
+    samples = [FeatureCounts(edges, np.array(data.draw(vector), np.int64)) for _ in range(2)]
     answer = test(*samples)
     assert (answer.value is None) == bool(answer.reason)
     assert answer.value is None or answer.value >= 0
@@ -135,9 +135,9 @@ def test_names_of_categories_and_the_direction_of_numbers_do_not_matter(kind, te
     reference, window = draw(kind, rng, 700), draw(kind, rng, 400, shift=0.3)
     if kind == "number":
         one, other = counts(kind, reference, window)
-        frame = one.frame
-        mirror = NumberFrame(tuple(-edge for edge in reversed(frame.edges)), frame.complete)
-        turned = [Counts(mirror, sample.slots[::-1].copy()) for sample in (one, other)]
+        edges = one.edges
+        mirror = NumberEdges(tuple(-edge for edge in reversed(edges.cut_points)), edges.complete)
+        turned = [FeatureCounts(mirror, sample.slots[::-1].copy()) for sample in (one, other)]
     else:
         one, other = counts(kind, reference, window)
         names = dict(zip("abcd", "wmzk", strict=True))
@@ -181,9 +181,9 @@ def test_one_absurd_value_weighs_one_row(kind, test):
 
 
 @every_test
-def test_missing_and_unseen_rows_leak_into_no_test(kind, test):
+def test_missing_and_unseen_rows_do_not_change_a_statistic(kind, test):
     rng = np.random.default_rng(5)
     reference, window = counts(kind, draw(kind, rng, 400), draw(kind, rng, 300, shift=0.2))
-    with_holes = Counts(window.frame, window.slots.copy(), missing=5000, unseen=700)
+    with_holes = FeatureCounts(window.edges, window.slots.copy(), missing=5000, unseen=700)
     assert test(reference, with_holes) == test(reference, window)
     assert test(with_holes, reference) == test(window, reference)

@@ -1,4 +1,4 @@
-"""Mistakes that drift monitors make: each beside the right answer, which is worked out here from the rows."""
+"""Common mistakes of drift monitors, each with the right result computed from the rows."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import pytest
 from scipy import stats
 
 from homeostat.config.model import Monitor
-from homeostat.core.drift import TESTS, compare
-from homeostat.core.drift.feature import judge, measure
-from homeostat.core.profile import Counts, Reference, count
+from homeostat.core.drift import TESTS, compare_profiles
+from homeostat.core.drift.feature import compute_stats, feature_verdict
+from homeostat.core.profile import FeatureCounts, Reference, count_dataframe
 
 MONITOR = Monitor()
 
 
 def check(reference, window, kind):
-    frozen = Reference.of(pd.DataFrame({"v": reference}), {"v": kind})
-    return compare(frozen.profile, count(frozen.frames, pd.DataFrame({"v": window})), MONITOR).features[0]
+    fitted = Reference.fit(pd.DataFrame({"v": reference}), {"v": kind})
+    return compare_profiles(
+        fitted.profile, count_dataframe(fitted.edges, pd.DataFrame({"v": window})), MONITOR
+    ).features[0]
 
 
 def textbook_psi(reference, window, edges):
-    """Of plain shares in given bins, half a row added to each."""
+    """Return PSI of plain shares in given bins, half a row added to each."""
     inner = edges[1:-1]
     shares = [
         (np.bincount(np.searchsorted(inner, rows, side="right"), minlength=len(edges) - 1) + 0.5)
@@ -31,7 +33,7 @@ def textbook_psi(reference, window, edges):
     return float(((q - p) * np.log(q / p)).sum())
 
 
-def test_one_outlier_does_not_blind_the_bins():
+def test_one_outlier_does_not_hide_a_shift():
     rng = np.random.default_rng(0)
     reference, window = rng.normal(size=5000), rng.normal(1.0, size=2000)
     clean = check(reference, window, "number")
@@ -39,14 +41,14 @@ def test_one_outlier_does_not_blind_the_bins():
     assert clean.psi == pytest.approx(right, rel=0.1)
     reference[0], window[0] = 1e6, -1e6
     # Equal widths over the joint range put all other rows into one bin, and see nothing.
-    blind = textbook_psi(reference, window, np.linspace(-1e6, 1e6, 10))
-    assert blind < 0.01
-    spoilt = check(reference, window, "number")
-    assert spoilt.psi == pytest.approx(clean.psi, abs=0.02)
-    assert spoilt.verdict == "alert"
+    naive = textbook_psi(reference, window, np.linspace(-1e6, 1e6, 10))
+    assert naive < 0.01
+    with_outlier = check(reference, window, "number")
+    assert with_outlier.psi == pytest.approx(clean.psi, abs=0.02)
+    assert with_outlier.verdict == "alert"
 
 
-def test_a_reference_no_larger_than_the_window_is_a_sample_too():
+def test_a_small_reference_is_treated_as_a_sample():
     rng = np.random.default_rng(1)
     taken_as_exact, ours, right = [], [], []
     for _ in range(400):
@@ -55,13 +57,13 @@ def test_a_reference_no_larger_than_the_window_is_a_sample_too():
         right.append(stats.chi2_contingency([n, m], correction=False).pvalue < 0.05)
         rows = [np.repeat(list("abcd"), side) for side in (n, m)]
         ours.append(check(*rows, "category").p_value < 0.05)
-    assert np.mean(taken_as_exact) > 0.3  # goodness of fit cries wolf every third time
+    assert np.mean(taken_as_exact) > 0.3  # goodness of fit raises a false alarm every third time
     assert ours == right
     assert np.mean(ours) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 400))
 
 
 @pytest.mark.parametrize("kind", ["number", "category"])
-def test_a_p_value_that_is_not_there_is_not_compared_with_alpha(kind):
+def test_an_absent_p_value_is_not_compared_with_alpha(kind):
     full = np.arange(300) % 7
     for window in (np.full(300, np.nan), np.empty(0), full[:5]):
         verdict = check(full, window, kind)
@@ -73,7 +75,7 @@ def test_a_p_value_that_is_not_there_is_not_compared_with_alpha(kind):
         assert verdict.reason
 
 
-def test_rows_outside_the_references_range_are_not_dropped():
+def test_rows_outside_the_reference_range_are_not_dropped():
     rng = np.random.default_rng(2)
     reference = rng.normal(size=4000)
     window = np.where(rng.random(1000) < 0.5, rng.normal(size=1000), rng.normal(50, size=1000))
@@ -88,7 +90,7 @@ def test_rows_outside_the_references_range_are_not_dropped():
     assert verdict.verdict == "alert"
 
 
-def test_psi_of_a_small_window_is_not_above_the_thresholds_of_large_ones():
+def test_psi_of_a_small_window_stays_below_the_usual_thresholds():
     rng = np.random.default_rng(3)
     reference = rng.normal(size=5000)
     plain, ours = [], []
@@ -124,21 +126,21 @@ def test_codes_of_categories_are_names_and_not_quantities():
     )
 
 
-def test_a_code_spelt_as_a_number_in_one_source_and_as_text_in_another_is_no_drift():
+def test_a_code_read_as_a_number_here_and_as_text_there_is_no_drift():
     rng = np.random.default_rng(5)
     codes = rng.integers(0, 5, 2000)
     verdict = check(codes[:1500], pd.Series(codes[1500:]).astype(str), "category")
     assert (verdict.verdict, verdict.unseen_share) == ("pass", 0.0)
 
 
-def test_a_constant_column_is_neither_a_division_by_zero_nor_a_reason_to_alert():
+def test_a_constant_column_passes():
     for kind in ("number", "category"):
         verdict = check(np.full(500, 3), np.full(300, 3), kind)
         assert (verdict.verdict, verdict.p_value, verdict.effect) == ("pass", 1.0, 0.0)
         assert check(np.full(500, 3), np.full(300, 4), kind).verdict == "alert"
 
 
-def test_the_same_rows_again_are_no_drift_however_rare_their_labels():
+def test_the_same_rows_are_no_drift_however_rare_their_labels():
     rng = np.random.default_rng(6)
     rows = rng.zipf(1.4, 400).astype(str)
     verdict = check(rows, rows, "category")
@@ -147,11 +149,11 @@ def test_the_same_rows_again_are_no_drift_however_rare_their_labels():
 
 
 @pytest.mark.parametrize("kind", ["number", "category"])
-def test_one_mass_for_both_samples_is_no_difference_whatever_their_sizes(kind):
-    frame = Reference.of(pd.DataFrame({"v": [1, 2, 3, 4, 5]}), {"v": kind}).frames.features["v"]
+def test_equal_shares_are_no_difference_whatever_the_sample_sizes(kind):
+    edges = Reference.fit(pd.DataFrame({"v": [1, 2, 3, 4, 5]}), {"v": kind}).edges.features["v"]
     shape = np.array([0, 1, 0, 2, 0, 3, 0, 2, 0, 1, 0]) if kind == "number" else np.array([1, 2, 3, 2, 1, 0])
-    pair = [Counts(frame, shape * size) for size in (50, 3000)]
+    pair = [FeatureCounts(edges, shape * size) for size in (50, 3000)]
     for name, test in TESTS[kind].items():
         assert test(*pair).value == pytest.approx(0, abs=1e-12), name
-    figures = measure("v", *pair, MONITOR)
-    assert judge(figures, figures.p_value, MONITOR).verdict == "pass"
+    stats = compute_stats("v", *pair, MONITOR)
+    assert feature_verdict(stats, stats.p_value, MONITOR).verdict == "pass"

@@ -1,4 +1,4 @@
-"""One absurd row moves a statistic by one row's worth, wherever it stands.
+"""One absurd row moves a statistic by the weight of one row, whatever its value.
 
 What a row is worth, of n rows on its side: 1/n of the KS distance; 20/n of the Wasserstein distance
 (everything lies within ten spreads of the median); ln(n)/n times a few of PSI and Jensen-Shannon, whose
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.core.drift import TESTS
-from homeostat.core.profile import count_column, freeze
+from homeostat.core.profile import count_series, fit_edges
 
 ABSURD = (1e300, -1e300, np.inf, -np.inf, float(np.finfo(float).max), 5e-324)
 SHAPES = {
@@ -35,8 +35,8 @@ NUMBERS = {
 
 
 def numbers(reference, *windows):
-    frame = freeze(pd.DataFrame({"x": reference}), {"x": "number"}).features["x"]
-    return [count_column(frame, pd.Series(rows)) for rows in (reference, *windows)]
+    edges = fit_edges(pd.DataFrame({"x": reference}), {"x": "number"}).features["x"]
+    return [count_series(edges, pd.Series(rows)) for rows in (reference, *windows)]
 
 
 @pytest.mark.parametrize("name", sorted(NUMBERS))
@@ -59,26 +59,26 @@ def test_an_absurd_number_moves_no_statistic_by_more_than_a_row(
         window = np.where(rng.random(m) < drift, 0.0, window)
     else:
         window += np.round(drift * 3) if shape == "integers" else drift
-    spoilt, corrupt = window.copy(), reference.copy()
-    spoilt[at] = corrupt[at] = absurd
+    with_outlier, corrupt = window.copy(), reference.copy()
+    with_outlier[at] = corrupt[at] = absurd
     test = TESTS["number"][name]
-    counts, now, then = numbers(reference, window, spoilt)
+    counts, now, then = numbers(reference, window, with_outlier)
     plain = test(counts, now)
     assert abs(test(counts, then).value - plain.value) <= NUMBERS[name](m) + 1e-12
     if name == "wasserstein" and shape in ("integers", "few"):
         return  # its unit is a quartile distance, and of few values a quartile is the one or the next
-    # The same window against a reference that was frozen with the absurd row in it.
-    frozen = test(*numbers(corrupt, window))
-    moved = 2 * NUMBERS[name](min(n, m)) + plain.error + frozen.error
-    assert abs(frozen.value - plain.value) <= moved + 1e-12
+    # The same window against a reference that was fitted with the absurd row in it.
+    fitted = test(*numbers(corrupt, window))
+    moved = 2 * NUMBERS[name](min(n, m)) + plain.error + fitted.error
+    assert abs(fitted.value - plain.value) <= moved + 1e-12
 
 
-def test_the_first_row_in_an_empty_cell_of_psi_weighs_what_the_cell_held_times_ln_3():
+def test_the_first_row_in_an_empty_bin_of_psi_weighs_the_share_of_the_bin_times_ln_3():
     n = 1000
     reference = np.r_[np.zeros(n // 2), np.ones(n // 2)]
     gone = np.ones(n)
-    spoilt = np.r_[0.0, gone[1:]]
-    before, now = (TESTS["number"]["psi"](*numbers(reference, rows)).value for rows in (gone, spoilt))
+    with_outlier = np.r_[0.0, gone[1:]]
+    before, now = (TESTS["number"]["psi"](*numbers(reference, rows)).value for rows in (gone, with_outlier))
     assert before - now == pytest.approx(0.5 * np.log(3), abs=0.01)
 
 
@@ -105,15 +105,15 @@ def test_an_absurd_label_moves_no_statistic_by_more_than_a_row(name, *, seed, n,
     shares = np.array([0.4, 0.3, 0.2, 0.1])
     reference = rng.choice(list("abcd"), n, p=shares).astype(object)
     window = rng.choice(list("abcd"), m, p=shares + drift * np.array([-1, 0, 0, 1])).astype(object)
-    spoilt, corrupt = window.copy(), reference.copy()
-    spoilt[at], corrupt[at] = absurd, absurd
+    with_outlier, corrupt = window.copy(), reference.copy()
+    with_outlier[at], corrupt[at] = absurd, absurd
     test = TESTS["category"][name]
 
     def value(*rows):
-        frame = freeze(pd.DataFrame({"c": pd.Series(list(rows[0]), dtype=object)}), {"c": "category"})
-        counts = [count_column(frame.features["c"], pd.Series(list(r), dtype=object)) for r in rows]
+        edges = fit_edges(pd.DataFrame({"c": pd.Series(list(rows[0]), dtype=object)}), {"c": "category"})
+        counts = [count_series(edges.features["c"], pd.Series(list(r), dtype=object)) for r in rows]
         return test(*counts).value
 
     plain = value(reference, window)
-    assert abs(value(reference, spoilt) - plain) <= CATEGORIES[name](m, plain)
+    assert abs(value(reference, with_outlier) - plain) <= CATEGORIES[name](m, plain)
     assert abs(value(corrupt, window) - plain) <= CATEGORIES[name](min(n, m), plain)

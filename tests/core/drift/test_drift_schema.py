@@ -1,4 +1,4 @@
-"""The contract of model.yaml against what came."""
+"""Rows checked against the schema of model.yaml."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from homeostat.config.model import ModelConfig, Monitor
-from homeostat.core.drift import compare, schema_check, schema_findings
-from homeostat.core.profile import Reference, count
+from homeostat.core.drift import check_schema, compare_profiles, schema_findings
+from homeostat.core.profile import Reference, count_dataframe
 
 CONFIG = ModelConfig.model_validate(
     {
@@ -34,12 +34,12 @@ ROWS = pd.DataFrame(
 
 
 def found(rows):
-    return {(finding.column, finding.kind, finding.severity) for finding in schema_check(rows, CONFIG)}
+    return {(finding.column, finding.kind, finding.severity) for finding in check_schema(rows, CONFIG)}
 
 
-def test_rows_as_promised_have_no_findings():
-    assert schema_check(ROWS, CONFIG) == []
-    assert schema_check({"temp": "float64", "pressure": "int64", "season": "str"}, CONFIG) == []
+def test_rows_that_match_the_schema_have_no_findings():
+    assert check_schema(ROWS, CONFIG) == []
+    assert check_schema({"temp": "float64", "pressure": "int64", "season": "str"}, CONFIG) == []
 
 
 @pytest.mark.parametrize(
@@ -56,20 +56,20 @@ def test_rows_as_promised_have_no_findings():
         ({"temp": "str", "pressure": "double", "season": "int64"}, {("temp", "retyped", "critical")}),
     ],
 )
-def test_each_breach_is_found(rows, expected):
+def test_each_violation_is_found(rows, expected):
     assert found(rows) == expected
 
 
-def test_a_renamed_column_is_missing_and_new_and_said_to_be_renamed():
-    findings = schema_check(ROWS.rename(columns={"temp": "temp_c"}), CONFIG)
+def test_a_renamed_column_is_missing_and_new_with_a_hint():
+    findings = check_schema(ROWS.rename(columns={"temp": "temp_c"}), CONFIG)
     assert [(f.column, f.kind) for f in findings] == [("temp", "missing"), ("temp_c", "new")]
     assert "renamed to 'temp_c'?" in findings[0].detail
 
 
-def test_findings_without_rows_come_from_the_report_and_the_columns_nobody_asked_for():
-    reference = Reference.of(pd.concat([ROWS] * 100), {"temp": "number", "season": "category"})
-    window = count(reference.frames, pd.concat([ROWS.drop(columns="temp")] * 100))
-    report = compare(reference.profile, window, Monitor())
+def test_findings_without_rows_come_from_the_report_and_the_extra_columns():
+    reference = Reference.fit(pd.concat([ROWS] * 100), {"temp": "number", "season": "category"})
+    window = count_dataframe(reference.edges, pd.concat([ROWS.drop(columns="temp")] * 100))
+    report = compare_profiles(reference.profile, window, Monitor())
     findings = schema_findings(report, extra=["temp_c", "season"], config=CONFIG)
     assert [(f.column, f.kind, f.severity) for f in findings] == [
         ("temp", "missing", "critical"),

@@ -11,27 +11,27 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from homeostat.core.drift import benjamini_hochberg
-from homeostat.core.drift.bins import pooled
+from homeostat.core.drift.bins import pool_small_bins
 from homeostat.core.drift.chi_square import chi_square
 from homeostat.core.drift.cramers_v import cramers_v
 from homeostat.core.drift.jensen_shannon import jensen_shannon
 from homeostat.core.drift.ks import ks, p_value
 from homeostat.core.drift.psi import psi
 from homeostat.core.drift.wasserstein import wasserstein
-from homeostat.core.profile import CategoryFrame, Counts, count_column, freeze
+from homeostat.core.profile import CategoryEdges, FeatureCounts, count_series, fit_edges
 
 FEW = st.lists(st.integers(-6, 6).map(float), min_size=2, max_size=60)
 MANY = st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 3)), min_size=2, max_size=80)
 
 
 def numbers(reference, window, max_edges=128):
-    frame = freeze(pd.DataFrame({"x": reference}), {"x": "number"}, max_edges=max_edges).features["x"]
-    return [count_column(frame, pd.Series(rows, dtype=float)) for rows in (reference, window)]
+    edges = fit_edges(pd.DataFrame({"x": reference}), {"x": "number"}, max_edges=max_edges).features["x"]
+    return [count_series(edges, pd.Series(rows, dtype=float)) for rows in (reference, window)]
 
 
 def categories(reference, window):
-    frame = CategoryFrame(tuple(f"k{i}" for i in range(len(reference))))
-    return [Counts(frame, np.array([*cells, 0], np.int64)) for cells in (reference, window)]
+    edges = CategoryEdges(tuple(f"k{i}" for i in range(len(reference))))
+    return [FeatureCounts(edges, np.array([*bins, 0], np.int64)) for bins in (reference, window)]
 
 
 @settings(max_examples=80, deadline=None)
@@ -49,7 +49,7 @@ def test_ks_is_within_its_reported_bound_otherwise(reference, window, max_edges)
     one, other = numbers(reference, window, max_edges)
     ours, exact = ks(one, other), stats.ks_2samp(reference, window, method="asymp").statistic
     assert ours.value - 1e-12 <= exact <= ours.value + ours.error + 1e-12
-    widest = max((one.slots / one.placed)[::2].max(), 0)
+    widest = max((one.slots / one.binned)[::2].max(), 0)
     assert ours.error <= widest + 1e-12
 
 
@@ -70,14 +70,14 @@ def test_chi_square_is_the_test_of_homogeneity():
 
 @settings(max_examples=80, deadline=None)
 @given(
-    cells=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=30).filter(
+    bins=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=30).filter(
         lambda rows: all(map(sum, zip(*rows, strict=True)))
     )
 )
-def test_small_cells_are_pooled_until_cochrans_rule_holds_and_no_row_is_lost(cells):
-    table = np.array(cells, dtype=float).T
+def test_small_bins_are_pooled_until_cochrans_rule_holds_and_no_row_is_lost(bins):
+    table = np.array(bins, dtype=float).T
     table = table[:, table.any(axis=0)]
-    kept = pooled(table)
+    kept = pool_small_bins(table)
     assert kept.sum(axis=1).tolist() == table.sum(axis=1).tolist()
     expected = np.outer(kept.sum(axis=1), kept.sum(axis=0)) / kept.sum()
     if kept.shape[1] > 1:
@@ -115,7 +115,7 @@ def test_cramers_v_does_not_shrink_beside_a_large_reference():
     assert min(against) > 0.3
 
 
-def test_cramers_v_is_near_nothing_by_chance_however_few_rows():
+def test_cramers_v_is_near_zero_without_drift_however_few_rows():
     rng = np.random.default_rng(0)
     shares = np.full(10, 0.1)
     found = [
@@ -125,7 +125,7 @@ def test_cramers_v_is_near_nothing_by_chance_however_few_rows():
     assert np.mean(found) < 0.06  # the uncorrected one is 0.17 here
 
 
-def test_psi_is_nothing_by_chance_however_few_rows():
+def test_psi_is_near_zero_without_drift_however_few_rows():
     rng = np.random.default_rng(0)
     found = [psi(*numbers(rng.normal(size=500), rng.normal(size=100))).value for _ in range(100)]
     assert np.mean(found) < 0.04  # the uncorrected one is 0.11 here
@@ -165,7 +165,7 @@ def test_wasserstein_is_near_the_true_one_in_interquartile_ranges():
 @pytest.mark.parametrize(
     "reference", [[5.0] * 50, [0.0] * 45 + [1.0, 2.0, 3.0, 4.0, 5.0]], ids=["constant", "atom"]
 )
-def test_wasserstein_has_a_scale_where_the_interquartile_range_is_nothing(reference):
+def test_wasserstein_has_a_scale_where_the_interquartile_range_is_zero(reference):
     value = wasserstein(*numbers(reference, [7.0] * 50)).value
     assert 0.5 < value <= 20
 
@@ -177,7 +177,7 @@ def test_the_correction_is_scipys(p_values):
     assert benjamini_hochberg(p_values) == pytest.approx(theirs, abs=1e-12)
 
 
-def test_the_correction_passes_over_what_was_not_computable():
+def test_the_correction_ignores_what_was_not_computable():
     assert benjamini_hochberg([None, 0.01, None, 0.04]) == [
         None,
         pytest.approx(0.02),

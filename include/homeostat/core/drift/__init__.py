@@ -1,10 +1,10 @@
-"""Drift: a window's profile against its reference, one test a file, one verdict for all."""
+"""Compare a window's profile with its reference: one test per file, one verdict for all features."""
 
-from homeostat.core.drift.compare import OUTPUTS, compare
+from homeostat.core.drift.compare import OUTPUTS, compare_profiles
 from homeostat.core.drift.correction import benjamini_hochberg
 from homeostat.core.drift.feature import TESTS
-from homeostat.core.drift.report import DriftReport, FeatureVerdict, SchemaFinding
-from homeostat.core.drift.schema import schema_check, schema_findings
+from homeostat.core.drift.report import DriftReport, DriftVerdict, FeatureVerdict, SchemaFinding
+from homeostat.core.drift.schema import check_schema, schema_findings
 from homeostat.core.drift.statistic import DriftTest, Statistic
 
 __all__ = [
@@ -12,11 +12,12 @@ __all__ = [
     "TESTS",
     "DriftReport",
     "DriftTest",
+    "DriftVerdict",
     "FeatureVerdict",
     "SchemaFinding",
     "Statistic",
     "benjamini_hochberg",
-    "compare",
-    "schema_check",
+    "check_schema",
+    "compare_profiles",
     "schema_findings",
 ]

@@ -1,41 +1,42 @@
-"""Chi-square test of homogeneity: whether both samples are draws from one distribution."""
+"""Chi-square test of homogeneity: whether both samples come from one distribution."""
 
 from __future__ import annotations
 
 from scipy.special import chdtrc
 
-from homeostat.core.drift.bins import SMALL, Table, homogeneous
-from homeostat.core.drift.statistic import Statistic, nothing_to_compare, too_sparse
-from homeostat.core.profile import Counts
+from homeostat.core.drift.bins import MIN_EXPECTED, ContingencyTable, pooled_table
+from homeostat.core.drift.statistic import Statistic, no_comparison, too_sparse
+from homeostat.core.profile import FeatureCounts
 
 
-def chi_square(reference: Counts, window: Counts, /) -> Statistic:
-    """Pearson's sum (observed - expected)^2 / expected over the 2 x k table, k - 1 degrees of freedom.
+def chi_square(reference: FeatureCounts, window: FeatureCounts, /) -> Statistic:
+    """Return Pearson's sum (observed - expected)^2 / expected over the 2 x k table, k - 1 degrees of freedom.
 
-    Both samples are random. A goodness-of-fit test would take the reference for the truth and be
-    wrong most often where the reference is no larger than the window. Small cells are pooled
-    first (:func:`~homeostat.core.drift.bins.homogeneous`). Where Cochran's rule leaves expected counts
-    below 5, Pearson's sum has a longer tail than chi-square: three times in 10,000 p < 0.0001, which
-    tells among hundreds of features. N. Cressie and T. Read's statistic ("Multinomial goodness-of-fit
-    tests", 1984) has not, and there the p-value is the larger of the two. With one value in both
-    samples nothing differs: 0, p = 1.
+    Both samples are random. A goodness-of-fit test would treat the reference as exact and be wrong most
+    often when the reference is no larger than the window. Small bins are pooled first
+    (:func:`~homeostat.core.drift.bins.pooled_table`). Where Cochran's rule leaves expected counts below 5,
+    Pearson's sum has a longer tail than chi-square: p < 0.0001 comes three times in 10,000, which matters
+    among hundreds of features. N. Cressie and T. Read's statistic ("Multinomial goodness-of-fit tests",
+    1984) does not, and there the p-value is the larger of the two. With one value in both samples the
+    result is 0, p = 1.
     """
-    empty = nothing_to_compare(reference, window)
+    empty = no_comparison(reference, window)
     if empty is not None:
         return empty
-    cells, kept = homogeneous(reference, window)
-    sparse = too_sparse(cells, kept)
+    table = pooled_table(reference, window)
+    sparse = too_sparse(table)
     if sparse is not None:
         return sparse
-    if kept.shape[1] == 1:
+    bins = table.pooled
+    if bins.shape[1] == 1:
         return Statistic(0.0, p_value=1.0)
-    expected = kept.sum(axis=1, keepdims=True) * kept.sum(axis=0) / kept.sum()
-    value = float(((kept - expected) ** 2 / expected).sum())
-    p = float(chdtrc(kept.shape[1] - 1, value))
-    if expected.min() < SMALL:
-        p = max(p, float(chdtrc(kept.shape[1] - 1, _cressie_read(kept, expected))))
+    expected = bins.sum(axis=1, keepdims=True) * bins.sum(axis=0) / bins.sum()
+    value = float(((bins - expected) ** 2 / expected).sum())
+    p = float(chdtrc(bins.shape[1] - 1, value))
+    if expected.min() < MIN_EXPECTED:
+        p = max(p, float(chdtrc(bins.shape[1] - 1, _cressie_read(bins, expected))))
     return Statistic(value, p_value=p)
 
 
-def _cressie_read(observed: Table, expected: Table) -> float:
+def _cressie_read(observed: ContingencyTable, expected: ContingencyTable) -> float:
     return float(9 / 5 * (observed * ((observed / expected) ** (2 / 3) - 1)).sum())

@@ -1,4 +1,4 @@
-"""Many features looked at together: Benjamini and Hochberg's correction."""
+"""Correct p-values for the number of features: Benjamini and Hochberg's method."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
-    """Adjusted p-values: below alpha for at most a share alpha of false alarms among the alarms.
+    """Return adjusted p-values: alarms below alpha have at most a share alpha of false ones.
 
-    Y. Benjamini, Y. Hochberg, "Controlling the false discovery rate" (1995). A None takes no part
-    and stays None. The order is that of the input.
+    Y. Benjamini, Y. Hochberg, "Controlling the false discovery rate" (1995). A None is left out of the
+    correction and stays None. The order is that of the input.
     """
     known = [at for at, p in enumerate(p_values) if p is not None]
     raw = np.array([p_values[at] for at in known], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""One feature: its figures first, and its verdict once the correction is known."""
+"""One feature: compute its statistics, and its verdict once the p-value is corrected."""
 
 from __future__ import annotations
 
@@ -12,89 +12,89 @@ from homeostat.core.drift.cramers_v import cramers_v
 from homeostat.core.drift.jensen_shannon import jensen_shannon
 from homeostat.core.drift.ks import ks
 from homeostat.core.drift.psi import psi
-from homeostat.core.drift.report import FeatureVerdict, Verdict
+from homeostat.core.drift.report import DriftVerdict, FeatureVerdict
 from homeostat.core.drift.statistic import DriftTest, Statistic
 from homeostat.core.drift.wasserstein import wasserstein
-from homeostat.core.profile import CategoryFrame, Counts, Kind
+from homeostat.core.profile import CategoryEdges, FeatureCounts, FeatureKind
 
-#: The tests of each kind of feature, by the name that a verdict gives their value.
-TESTS: dict[Kind, dict[str, DriftTest]] = {
+#: The tests of each kind of feature, by the verdict's field for their value.
+TESTS: dict[FeatureKind, dict[str, DriftTest]] = {
     "number": {"ks": ks, "psi": psi, "js": jensen_shannon, "wasserstein": wasserstein},
     "category": {"chi2": chi_square, "cramers_v": cramers_v, "psi": psi, "js": jensen_shannon},
 }
-#: Those of them that a verdict rests on: one has the p-value, one is the effect.
-DECISIVE: dict[Kind, dict[str, DriftTest]] = {
+#: The tests that decide a verdict: one gives the p-value, one the effect.
+DECISIVE: dict[FeatureKind, dict[str, DriftTest]] = {
     "number": {"ks": ks},
     "category": {"chi2": chi_square, "cramers_v": cramers_v},
 }
-#: Fewer values than this (or than ``min_rows``, if that is less) are no evidence either way.
+#: Fewer values than this (or than ``min_rows``, if that is less) are no evidence.
 MIN_VALUES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """A feature's statistics, before anything is made of them."""
+class FeatureStats:
+    """A feature's statistics, before its verdict."""
 
     name: str
-    reference: Counts
-    window: Counts
+    reference: FeatureCounts
+    window: FeatureCounts
     statistics: dict[str, Statistic]
     reason: str  # why the distributions cannot be compared; empty when they can
 
     @property
     def p_value(self) -> float | None:
-        """What goes into the correction; None when the distributions could not be compared."""
+        """The p-value before correction; None when the distributions could not be compared."""
         if self.reason:
             return None
         return self.statistics["ks" if self.reference.kind == "number" else "chi2"].p_value
 
     @property
     def effect(self) -> Statistic:
-        """What ``min_effect`` is held against."""
+        """The effect size that ``monitor.min_effect`` limits."""
         return self.statistics["ks" if self.reference.kind == "number" else "cramers_v"]
 
 
-def measure(
+def compute_stats(
     name: str,
-    reference: Counts,
-    window: Counts,
+    reference: FeatureCounts,
+    window: FeatureCounts,
     monitor: Monitor,
     *,
-    tests: Mapping[Kind, Mapping[str, DriftTest]] = TESTS,
-) -> Figures:
-    """Compute every statistic of a feature's kind, or those of ``tests``, :data:`DECISIVE` among them."""
+    tests: Mapping[FeatureKind, Mapping[str, DriftTest]] = TESTS,
+) -> FeatureStats:
+    """Compute a feature's statistics; ``tests`` must include those of :data:`DECISIVE`."""
     found = {key: test(reference, window) for key, test in tests[reference.kind].items()}
     reasons = (found[key].reason for key in DECISIVE[reference.kind])
     reason = next(filter(None, reasons), "") or _too_few(reference, window, monitor)
-    return Figures(name, reference, window, found, reason)
+    return FeatureStats(name, reference, window, found, reason)
 
 
-def _too_few(reference: Counts, window: Counts, monitor: Monitor) -> str:
+def _too_few(reference: FeatureCounts, window: FeatureCounts, monitor: Monitor) -> str:
     needed = min(MIN_VALUES, monitor.min_rows)
     for side, counts in (("reference", reference), ("window", window)):
-        if counts.placed < needed:
-            return f"the {side} has only {counts.placed} values of {counts.rows} rows, {needed} are needed"
+        if counts.binned < needed:
+            return f"the {side} has only {counts.binned} values of {counts.rows} rows, {needed} are needed"
     return ""
 
 
-def judge(figures: Figures, p_adjusted: float | None, monitor: Monitor) -> FeatureVerdict:
-    """Turn figures into a verdict; a corrected p-value *and* an effect are needed for drift."""
-    reference, window = figures.reference, figures.window
-    values = {name: statistic.value for name, statistic in figures.statistics.items()}
-    shifted = _shifted(figures, p_adjusted, monitor)
-    unseen = _unseen(reference, window, monitor)
-    missing = _missing(reference, window, monitor)
+def feature_verdict(stats: FeatureStats, p_adjusted: float | None, monitor: Monitor) -> FeatureVerdict:
+    """Return the verdict; drift needs a corrected p-value below ``alpha`` *and* a large enough effect."""
+    reference, window = stats.reference, stats.window
+    values = {name: statistic.value for name, statistic in stats.statistics.items()}
+    shifted = _shift_alert(stats, p_adjusted, monitor)
+    unseen = _unseen_alert(reference, window, monitor)
+    missing = _missing_alert(reference, window, monitor)
     alerts = [text for text in (shifted, unseen, missing) if text]
-    verdict: Verdict = "alert" if alerts else "not_computable" if figures.reason else "pass"
+    verdict: DriftVerdict = "alert" if alerts else "not_computable" if stats.reason else "pass"
     drifted = bool(shifted) or bool(unseen and reference.kind == "category")
     return FeatureVerdict(
-        name=figures.name,
+        name=stats.name,
         kind=reference.kind,
         verdict=verdict,
-        reason="; ".join([*alerts, figures.reason] if figures.reason else alerts) or "within tolerance",
-        drifted=drifted if drifted or not figures.reason else None,
-        ks_error=figures.statistics["ks"].error if values.get("ks") is not None else None,
-        p_value=figures.p_value,
+        reason="; ".join([*alerts, stats.reason] if stats.reason else alerts) or "within tolerance",
+        drifted=drifted if drifted or not stats.reason else None,
+        ks_error=stats.statistics["ks"].error if values.get("ks") is not None else None,
+        p_value=stats.p_value,
         p_adjusted=p_adjusted,
         missing_reference=reference.missing_rate,
         missing_current=window.missing_rate,
@@ -103,36 +103,37 @@ def judge(figures: Figures, p_adjusted: float | None, monitor: Monitor) -> Featu
     )
 
 
-def _shifted(figures: Figures, p_adjusted: float | None, monitor: Monitor) -> str:
-    effect = figures.effect.value
-    if figures.reason or p_adjusted is None or effect is None:
+def _shift_alert(stats: FeatureStats, p_adjusted: float | None, monitor: Monitor) -> str:
+    effect = stats.effect.value
+    if stats.reason or p_adjusted is None or effect is None:
         return ""
     if p_adjusted >= monitor.alpha or effect < monitor.min_effect:
         return ""
-    name = "KS distance" if figures.reference.kind == "number" else "Cramer's V"
+    name = "KS distance" if stats.reference.kind == "number" else "Cramer's V"
     return f"distribution shifted: {name} {effect:.3f}, corrected p {p_adjusted:.2g}"
 
 
-def _unseen(reference: Counts, window: Counts, monitor: Monitor) -> str:
+def _unseen_alert(reference: FeatureCounts, window: FeatureCounts, monitor: Monitor) -> str:
     share = window.unseen_share
     if share is None or not too_many_unseen(reference, window, monitor):
         return ""
-    what = "never seen in the reference" if window.kind == "category" else "no numbers"
-    return f"{share:.1%} of the values are {what} (at most {monitor.max_unseen:.1%})"
+    what = "never seen in the reference" if window.kind == "category" else "not numbers"
+    return f"{share:.1%} of the values are {what} (monitor.max_unseen is {monitor.max_unseen:.1%})"
 
 
-def _missing(reference: Counts, window: Counts, monitor: Monitor) -> str:
+def _missing_alert(reference: FeatureCounts, window: FeatureCounts, monitor: Monitor) -> str:
     if not too_many_missing(reference, window, monitor):
         return ""
     before, now = reference.missing_rate, window.missing_rate
-    return f"missing rate rose from {before:.1%} to {now:.1%} (by at most {monitor.max_missing:.1%})"
+    limit = f"monitor.max_missing allows {monitor.max_missing:.1%} more"
+    return f"missing rate rose from {before:.1%} to {now:.1%} ({limit})"
 
 
-def too_many_missing(reference: Counts, window: Counts, monitor: Monitor) -> bool:
-    """Whether the missing rate rose by more than ``max_missing``, and by more than chance gives.
+def too_many_missing(reference: FeatureCounts, window: FeatureCounts, monitor: Monitor) -> bool:
+    """Return whether the missing rate rose by more than ``max_missing`` and by more than chance.
 
-    By chance: three standard errors of the difference, at the reference's rate. Where half of the
-    reference is missing, one window of 200 rows in 700 has 10 points more of them for nothing.
+    Chance is three standard errors of the difference, at the reference's rate. Where half of the
+    reference is missing, one window of 200 rows in 700 has 10 points more of them by chance.
     """
     before, now = reference.missing_rate, window.missing_rate
     if before is None or now is None:
@@ -140,27 +141,27 @@ def too_many_missing(reference: Counts, window: Counts, monitor: Monitor) -> boo
     return now - before > max(monitor.max_missing, _three_sigma(before, reference.rows, window.rows))
 
 
-def too_many_unseen(reference: Counts, window: Counts, monitor: Monitor) -> bool:
-    """Whether more than ``max_unseen`` of the values are unseen, beside those to be expected.
+def too_many_unseen(reference: FeatureCounts, window: FeatureCounts, monitor: Monitor) -> bool:
+    """Return whether more than ``max_unseen`` of the values are unseen, beyond those to be expected.
 
-    To be expected of a category: the share of the reference's rows whose label occurs once there,
-    which is what a row has for a chance of a new label (I. J. Good, 1953), and three standard errors
-    of it. Nothing is to be expected where every label occurs often.
+    Expected for a category: the share of the reference's rows whose label occurs once there, which
+    estimates a row's chance of a new label (I. J. Good, 1953), and three standard errors of it. Where
+    every label occurs often, no unseen values are expected.
     """
     share = window.unseen_share
     if share is None:
         return False
-    n, m = reference.placed, window.placed + window.unseen
+    n, m = reference.binned, window.binned + window.unseen
     once = _seen_once(reference) / n if n else 0.0
     return share > monitor.max_unseen + once + _three_sigma(once, n, m)
 
 
-def _seen_once(reference: Counts) -> float:
-    frame = reference.frame
-    if not isinstance(frame, CategoryFrame) or frame.open:
+def _seen_once(reference: FeatureCounts) -> float:
+    edges = reference.edges
+    if not isinstance(edges, CategoryEdges) or edges.open:
         return 0.0
-    # Of the labels in the rest it is not known; freezing has seen to it that they are few.
-    rest = min(len(frame.rest), int(reference.slots[-1]), math.sqrt(reference.placed))
+    # How often each label of the rest occurs is not known; fit_edges ensures that few occur once.
+    rest = min(len(edges.rest), int(reference.slots[-1]), math.sqrt(reference.binned))
     return int((reference.slots[:-1] == 1).sum()) + rest
 
 

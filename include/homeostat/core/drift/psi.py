@@ -1,48 +1,48 @@
-"""Population stability index, with what chance alone would give taken off."""
+"""Population stability index, less what chance alone gives."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from homeostat.core.drift.bins import Floats, Table, homogeneous, tenths
-from homeostat.core.drift.statistic import Statistic, nothing_to_compare, too_sparse
-from homeostat.core.profile import Counts
+from homeostat.core.drift.bins import ContingencyTable, Floats, decile_weights, pooled_table
+from homeostat.core.drift.statistic import Statistic, no_comparison, too_sparse
+from homeostat.core.profile import FeatureCounts
 
-# Added to every cell, so that an empty one gives a large number and not an infinite one.
-_ROWS = 0.5
+# Rows added to every bin: an empty bin then gives a large value instead of an infinite one.
+_ADDED_ROWS = 0.5
 
 
-def psi(reference: Counts, window: Counts, /) -> Statistic:
-    """PSI = sum (q - p) ln(q / p) over the cells, less (cells - 1)(1/n + 1/m), never below 0.
+def psi(reference: FeatureCounts, window: FeatureCounts, /) -> Statistic:
+    """Return PSI = sum (q - p) ln(q / p) over the bins, less (bins - 1)(1/n + 1/m), never below 0.
 
-    The part taken off is the expectation without drift (B. Yurdakul, "Statistical properties of
-    population stability index", 2018): without it a window of 100 rows reads 0.1 for nothing. It
-    holds where cells expect a handful of rows, so that rare categories are pooled first, as for
-    chi-square. Where cells share a slot (numbers with atoms) they vary less than cells of their
-    own, and ``cells`` is the trace that stands for it in the same derivation. Half a row is added
-    to every cell.
+    The subtracted part is the expectation without drift (B. Yurdakul, "Statistical properties of
+    population stability index", 2018): without it, a window of 100 rows has a PSI of 0.1 by chance. It
+    holds where bins expect a handful of rows, so rare categories are pooled first, as for chi-square.
+    Bins that share a slot (numbers with atoms) vary less than independent bins; for them, ``bins`` is the
+    trace that replaces their number in the same derivation. Half a row is added to every bin.
     """
-    empty = nothing_to_compare(reference, window)
+    empty = no_comparison(reference, window)
     if empty is not None:
         return empty
     if reference.kind == "category":
-        cells, kept = homogeneous(reference, window)
-        sparse = too_sparse(cells, kept)
+        table = pooled_table(reference, window)
+        sparse = too_sparse(table)
         if sparse is not None:
             return sparse
-        return _less_chance(kept, np.full(kept.shape[1], _ROWS), kept.shape[1])
+        bins = table.pooled
+        return _subtract_chance(bins, np.full(bins.shape[1], _ADDED_ROWS), bins.shape[1])
     counts = np.stack([reference.slots, window.slots]).astype(np.float64)
     counts = counts[:, counts.any(axis=0)]
-    parts = tenths(counts)
+    weights = decile_weights(counts)
     mixture = (counts / counts.sum(axis=1, keepdims=True)).mean(axis=0)
-    # A slot's half row is divided as the slot is; small slots have a tenth's half row together.
-    added = _ROWS * np.minimum(1, 10 * mixture) @ parts
-    trace = float((mixture @ parts**2 / (mixture @ parts)).sum())
-    return _less_chance(counts @ parts, added, trace)
+    # A slot's half row is divided as the slot is; small slots share the half row of a tenth.
+    added = _ADDED_ROWS * np.minimum(1, 10 * mixture) @ weights
+    trace = float((mixture @ weights**2 / (mixture @ weights)).sum())
+    return _subtract_chance(counts @ weights, added, trace)
 
 
-def _less_chance(cells: Table, added: Floats, free: float) -> Statistic:
-    n, m = cells.sum(axis=1)
-    shares = (cells + added) / (cells + added).sum(axis=1, keepdims=True)
+def _subtract_chance(bins: ContingencyTable, added: Floats, free: float) -> Statistic:
+    n, m = bins.sum(axis=1)
+    shares = (bins + added) / (bins + added).sum(axis=1, keepdims=True)
     plain = float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
     return Statistic(max(0.0, plain - float((free - 1) * (1 / n + 1 / m))))

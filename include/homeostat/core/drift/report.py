@@ -1,4 +1,4 @@
-"""What a drift check found, per feature and together."""
+"""The result of a drift check: one verdict per feature and one for the data set."""
 
 from __future__ import annotations
 
@@ -6,36 +6,37 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from homeostat.core.profile import Kind
+from homeostat.core.profile import FeatureKind
 
-Verdict = Literal["pass", "alert", "not_computable"]
+#: The verdict on a feature or a data set; ``not_computable`` is neither healthy nor an alert.
+DriftVerdict = Literal["pass", "alert", "not_computable"]
 Severity = Literal["critical", "warning", "info"]
-Finding = Literal["missing", "new", "retyped", "new_category", "missing_rate"]
+FindingKind = Literal["missing", "new", "retyped", "new_category", "missing_rate"]
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaFinding:
-    """Where the rows break the contract of model.yaml, or of the reference."""
+    """A column that violates the schema of model.yaml, or differs from the reference in its values."""
 
     column: str
-    kind: Finding
+    kind: FindingKind
     detail: str
     severity: Severity
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureVerdict:
-    """One feature's comparison; a figure that could not be computed, or does not apply, is None.
+    """One feature's verdict and statistics; a statistic that was not computed or does not apply is None.
 
     ``verdict`` is alert when the distribution drifted, when too many values are unseen, or when the
-    missing rate rose too far; ``reason`` says which. ``drifted`` is the part that a retrain could
-    learn from (distribution, and categories never seen): missing values are somebody's fault
-    upstream. It is None when it could not be told.
+    missing rate rose too far; ``reason`` says which. ``drifted`` covers only what a retrain can learn
+    from, the distribution and new categories; missing values are a fault upstream. It is None when it
+    could not be computed.
     """
 
     name: str
-    kind: Kind
-    verdict: Verdict
+    kind: FeatureKind
+    verdict: DriftVerdict
     reason: str
     drifted: bool | None
     ks: float | None = None
@@ -53,7 +54,7 @@ class FeatureVerdict:
 
     @property
     def effect(self) -> float | None:
-        """What ``min_effect`` is held against: KS distance of numbers, Cramer's V of categories."""
+        """The effect size that ``monitor.min_effect`` limits: KS distance or Cramer's V."""
         return self.ks if self.kind == "number" else self.cramers_v
 
 
@@ -61,11 +62,11 @@ class FeatureVerdict:
 class DriftReport:
     """All features of one window.
 
-    ``drifted_share`` is the share of drifted features among those that the reference can judge;
-    ``outputs`` (prediction, confidence) are reported beside them and never in that share.
+    ``drifted_share`` is the share of drifted features among those with a comparable reference;
+    ``outputs`` (prediction, confidence) are reported separately and never count in that share.
     """
 
-    verdict: Verdict
+    verdict: DriftVerdict
     reason: str
     rows: int
     drifted_share: float | None
@@ -74,15 +75,15 @@ class DriftReport:
     schema: tuple[SchemaFinding, ...] = ()
 
     def with_outputs(self, outputs: Iterable[FeatureVerdict]) -> DriftReport:
-        """The same report with other outputs, such as those of one version's answers alone."""
+        """Return the report with other outputs, such as those of one version's predictions alone."""
         return replace(self, outputs=tuple(outputs))
 
     def with_schema(self, findings: Iterable[SchemaFinding]) -> DriftReport:
-        """The same report with these findings instead of its own."""
+        """Return the report with these findings instead of its own."""
         return replace(self, schema=tuple(findings))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON: no NaN, no numpy."""
+        """Return plain JSON: no NaN, no numpy."""
         return {
             **{name: getattr(self, name) for name in ("verdict", "reason", "rows", "drifted_share")},
             **{
@@ -93,17 +94,17 @@ class DriftReport:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> DriftReport:
-        """Read what :meth:`to_json` wrote; keys that this release does not know are passed over."""
+        """Read what :meth:`to_json` wrote; unknown keys are ignored."""
         return cls(
             verdict=raw["verdict"],
             reason=raw["reason"],
             rows=int(raw["rows"]),
             drifted_share=raw["drifted_share"],
-            features=tuple(_of(FeatureVerdict, item) for item in raw.get("features", ())),
-            outputs=tuple(_of(FeatureVerdict, item) for item in raw.get("outputs", ())),
-            schema=tuple(_of(SchemaFinding, item) for item in raw.get("schema", ())),
+            features=tuple(_from_json(FeatureVerdict, item) for item in raw.get("features", ())),
+            outputs=tuple(_from_json(FeatureVerdict, item) for item in raw.get("outputs", ())),
+            schema=tuple(_from_json(SchemaFinding, item) for item in raw.get("schema", ())),
         )
 
 
-def _of(kind: Any, raw: Mapping[str, Any]) -> Any:
+def _from_json(kind: Any, raw: Mapping[str, Any]) -> Any:
     return kind(**{f.name: raw[f.name] for f in fields(kind) if f.name in raw})

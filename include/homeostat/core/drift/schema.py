@@ -1,4 +1,4 @@
-"""The contract of model.yaml against the columns that came."""
+"""Check columns against the schema of model.yaml."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from homeostat.core.profile.coerce import as_labels, as_numbers, label_of
 _NUMBERS = ("int", "uint", "float", "double", "bool", "decimal", "number")
 
 
-def schema_check(columns_seen: Mapping[str, str] | pd.DataFrame, config: ModelConfig) -> list[SchemaFinding]:
-    """Hold the columns that came against the schema of model.yaml.
+def check_schema(columns_seen: Mapping[str, str] | pd.DataFrame, config: ModelConfig) -> list[SchemaFinding]:
+    """Check columns against the schema of model.yaml.
 
     Parameters
     ----------
     columns_seen
         The rows themselves, or column names with their types (a pandas or Arrow type's name, or
-        ``number`` and ``category``). Only rows can show new categories and missing values.
+        ``number`` and ``category``). New categories and missing values are found only in rows.
 
     Returns
     -------
     list of SchemaFinding
-        In the order of model.yaml, then new columns. ``critical``: the model cannot work with it.
+        In the order of model.yaml, then new columns. ``critical``: the model cannot use the rows.
     """
     features = config.columns.features
     own = {config.columns.timestamp, config.columns.key, config.columns.label.name}
@@ -35,57 +35,57 @@ def schema_check(columns_seen: Mapping[str, str] | pd.DataFrame, config: ModelCo
     found: list[SchemaFinding] = []
     for name, feature in features.items():
         if name not in seen:
-            found.append(_gone(name, feature, new))
+            found.append(_missing_column(name, feature, new))
         elif isinstance(columns_seen, pd.DataFrame):
-            found += _values(name, feature, columns_seen[name])
+            found += _check_values(name, feature, columns_seen[name])
         elif feature.type == "number" and not columns_seen[name].lower().startswith(_NUMBERS):
             found.append(
                 SchemaFinding(name, "retyped", f"number expected, {columns_seen[name]} found", "critical")
             )
-    return found + [
-        SchemaFinding(name, "new", "not in model.yaml; it is passed over", "info") for name in new
-    ]
+    return found + _new_columns(new)
 
 
 def schema_findings(report: DriftReport, *, extra: Iterable[str], config: ModelConfig) -> list[SchemaFinding]:
-    """The contract where no rows are at hand: a report's own findings, and columns that were not asked for.
+    """Return the schema findings without the rows: those of a report, and extra columns.
 
-    A required feature that is missing in every row of the window, and was not so in the reference, may as
-    well have lost its column: it is called missing, with the extra column that looks like it.
+    A required feature that is missing in every row of the window, but not in the reference, has probably
+    lost its column: it is reported as missing, with the extra column of the most similar name.
     """
     new = sorted(name for name in set(extra) if name not in config.columns.features)
     found: list[SchemaFinding] = []
     for finding in report.schema:
         feature = config.columns.features.get(finding.column)
         if feature is not None and finding.kind == "missing_rate" and finding.severity == "critical":
-            found.append(_gone(finding.column, feature, new))
+            found.append(_missing_column(finding.column, feature, new))
         else:
             found.append(finding)
-    return found + [
-        SchemaFinding(name, "new", "not in model.yaml; it is passed over", "info") for name in new
-    ]
+    return found + _new_columns(new)
 
 
-def _gone(name: str, feature: Feature, new: list[str]) -> SchemaFinding:
+def _new_columns(names: Iterable[str]) -> list[SchemaFinding]:
+    return [SchemaFinding(name, "new", "not in model.yaml; ignored", "info") for name in names]
+
+
+def _missing_column(name: str, feature: Feature, new: list[str]) -> SchemaFinding:
     near = difflib.get_close_matches(name, new, n=1)
     hint = f"; renamed to '{near[0]}'?" if near else ""
-    return SchemaFinding(name, "missing", f"the column is not there{hint}", _severity(feature))
+    return SchemaFinding(name, "missing", f"the column is missing{hint}", _severity(feature))
 
 
 def _severity(feature: Feature) -> Severity:
     return "critical" if feature.required else "warning"
 
 
-def _values(name: str, feature: Feature, column: pd.Series) -> list[SchemaFinding]:
+def _check_values(name: str, feature: Feature, column: pd.Series) -> list[SchemaFinding]:
     rows, missing = len(column), int(column.isna().sum())
     if rows and missing == rows:
         return [SchemaFinding(name, "missing_rate", f"all {rows} rows are missing", _severity(feature))]
     if feature.type == "number":
-        _, strangers = as_numbers(column)
-        if not strangers:
+        _, not_numbers = as_numbers(column)
+        if not not_numbers:
             return []
-        detail = f"number expected, {strangers} of {rows - missing} values are none ({column.dtype})"
-        severity: Severity = "critical" if strangers * 2 >= rows - missing else "warning"
+        detail = f"number expected, {not_numbers} of {rows - missing} values are not numbers ({column.dtype})"
+        severity: Severity = "critical" if not_numbers * 2 >= rows - missing else "warning"
         return [SchemaFinding(name, "retyped", detail, severity)]
     if feature.categories is None:
         return []

@@ -1,4 +1,4 @@
-"""The one shape of a drift test, and of its answer."""
+"""The signature of a drift test, and its result."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from homeostat.core.drift.bins import Table, table
-from homeostat.core.profile import Counts
+from homeostat.core.drift.bins import PooledTable, contingency_table
+from homeostat.core.profile import FeatureCounts
 
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """What a test found; ``value`` is None with a ``reason`` when it could not be computed, never NaN.
+    """The result of a test; ``value`` is None with a ``reason`` when it could not be computed, never NaN.
 
-    ``p_value`` is there for tests that have one. ``error`` is how far the value may lie below the
-    one that all rows would have given.
+    ``p_value`` is there for tests that have one. ``error`` is the most by which the value may lie below
+    the exact one, computed from all rows.
     """
 
     value: float | None
@@ -27,30 +27,30 @@ class Statistic:
         for name in ("value", "p_value", "error"):
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
-                msg = f"{name} is {number}: a test that cannot answer says so with a reason"
+                msg = f"{name} is {number}: return None with a reason when a statistic cannot be computed"
                 raise ValueError(msg)
         if self.value is None and not self.reason:
-            msg = "a test that cannot answer says why"
+            msg = "a statistic without a value needs a reason"
             raise ValueError(msg)
 
 
 class DriftTest(Protocol):
-    """Compare two counts on one frame. Missing and unseen rows are no business of a test.
+    """Compare two counts on the same edges; missing and unseen rows are not part of a test.
 
-    A test is a function in a file of its own, listed in :data:`homeostat.drift.TESTS`; all of them
-    pass ``tests/drift/test_drift_contract.py``.
+    A test is a function in its own file, listed in :data:`homeostat.core.drift.TESTS`; all tests must
+    pass ``tests/core/drift/test_drift_contract.py``.
     """
 
-    def __call__(self, reference: Counts, window: Counts, /) -> Statistic:
-        """Never raise for counts on the same frame, and never answer NaN."""
+    def __call__(self, reference: FeatureCounts, window: FeatureCounts, /) -> Statistic:
+        """Return the statistic; never raise for counts on the same edges, and never return NaN."""
 
 
-def nothing_to_compare(reference: Counts, window: Counts) -> Statistic | None:
-    """The answer when either side has no value with a slot, or none that can be told apart; else None."""
+def no_comparison(reference: FeatureCounts, window: FeatureCounts) -> Statistic | None:
+    """Return a result without a value when a side has no binned or no distinct values, else None."""
     for side, counts in (("reference", reference), ("window", window)):
-        if not counts.placed:
-            return Statistic(None, reason=f"the {side} has no values{_why(counts)}")
-    if getattr(reference.frame, "open", False) and table(reference, window).shape[1] == 1:
+        if not counts.binned:
+            return Statistic(None, reason=f"the {side} has no values{_why_empty(counts)}")
+    if getattr(reference.edges, "open", False) and contingency_table(reference, window).shape[1] == 1:
         return Statistic(
             None,
             reason="nothing to compare: too many categories for their rows, and none clearly more frequent",
@@ -58,18 +58,19 @@ def nothing_to_compare(reference: Counts, window: Counts) -> Statistic | None:
     return None
 
 
-def too_sparse(cells: Table, kept: Table) -> Statistic | None:
-    """The answer when pooling has left one cell of several; None when there is something to compare."""
-    if kept.shape[1] > 1 or cells.shape[1] == 1:
+def too_sparse(table: PooledTable) -> Statistic | None:
+    """Return a result without a value when pooling has merged all bins into one, else None."""
+    values = table.full.shape[1]
+    if table.pooled.shape[1] > 1 or values == 1:
         return None
-    return Statistic(None, reason=f"too few rows to compare {cells.shape[1]} values: expected counts below 5")
+    return Statistic(None, reason=f"too few rows to compare {values} values: expected counts below 5")
 
 
-def _why(counts: Counts) -> str:
+def _why_empty(counts: FeatureCounts) -> str:
     if not counts.rows:
         return ": it has no rows"
     if not counts.unseen:
         return f": all {counts.rows} rows are missing"
-    kind = "never seen in the reference" if counts.kind == "category" else "no numbers"
+    what = "never seen in the reference" if counts.kind == "category" else "not numbers"
     others = ", the others missing" if counts.unseen < counts.rows else ""
-    return f" that can be placed: {counts.unseen} of {counts.rows} rows are {kind}{others}"
+    return f" that the reference knows: {counts.unseen} of {counts.rows} rows are {what}{others}"
