@@ -13,14 +13,14 @@ from botocore import exceptions
 
 from doctor.conftest import on_disk, record, unhurried
 from doctor.rewriting_proxy import Bend, bending
-from homeostat.adapters import detector_history, fake_ports, open_store
+from homeostat.adapters import open_store_history, fake_ports, open_store
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
 from homeostat.config.fargate import Fargate
 from homeostat.doctor import Deployment, plan
-from homeostat.doctor.aws import clients
+from homeostat.doctor.connect import aws_clients
 from homeostat.doctor.aws.schedule_interval import longest_gap
-from homeostat.storage.model_state import publish
+from homeostat.storage.model_state import publish_state
 from serving.gateway_harness import model_config
 
 DIGEST = "sha256:" + "d" * 64
@@ -56,7 +56,7 @@ class Aws:
         self.make_schedule()
         self.make_training()
         self.publish()
-        detector_history(open_store(self.store)).record(
+        open_store_history(open_store(self.store)).record(
             "pump", record(timedelta(minutes=20)), metrics={}, artifacts={}
         )
 
@@ -150,9 +150,9 @@ class Aws:
             ],
         )
 
-    def publish(self, ago=timedelta(0)):
+    def publish_state(self, ago=timedelta(0)):
         clock = SimpleNamespace(now=lambda: datetime.now(UTC) - ago)
-        publish(self.config, fake_ports(store=open_store(self.store), clock=clock))
+        publish_state(self.config, fake_ports(store=open_store(self.store), clock=clock))
 
     def settings(self, **changes):
         fargate = Fargate(
@@ -263,7 +263,7 @@ def test_credentials_that_are_missing_or_expired(aws, monkeypatch, name):
     ids=lambda error: type(error).__name__,
 )
 def test_who_has_to_sign_in_again_is_told_so_and_not_that_aws_is_away(error):
-    with pytest.raises(ConfigError, match="have expired"), clients.asking("sts:GetCallerIdentity"):
+    with pytest.raises(ConfigError, match="have expired"), aws_clients.asking("sts:GetCallerIdentity"):
         raise error
 
 
@@ -340,7 +340,7 @@ def test_a_queue_with_waiting_triggers_dead_letters_or_without_a_redrive_policy(
     waiting = aws.one("queue")
     assert waiting.state == "warning"
     assert "1 trigger waits" in waiting.sentence
-    assert "hear_triggers" in waiting.cure
+    assert "consume_retrain_triggers" in waiting.cure
     for n in range(2):
         aws.sqs.send_message(
             QueueUrl=aws.dead, MessageBody="?", MessageGroupId="pump", MessageDeduplicationId=str(n)
@@ -443,9 +443,9 @@ def test_training_that_cannot_be_started_or_runs_in_another_image(aws):
     assert "this process runs in sha256:eeee" in other.sentence
     strict = on_disk(
         aws.home / "strict",
-        model_config(name="strict", training={"runs_on": "ecs", "parity": "required"}),
+        model_config(name="strict", training={"runs_on": "ecs", "parity": "enforce"}),
     )
-    assert "strict asks for parity" in aws.one("training task", env=here, config=strict).sentence
+    assert "strict has training.parity: enforce" in aws.one("training task", env=here, config=strict).sentence
     aws.define(image=f"{ECR}-platform:latest")
     assert "a tag may move" in aws.one("training task").sentence
     aws.define(store="s3://another/store")

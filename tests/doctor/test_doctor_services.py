@@ -154,7 +154,7 @@ def test_a_bundle_that_was_changed_or_lost_is_broken(patient):
 
 
 def test_a_gateway_with_troubles_is_a_warning_and_one_that_is_no_gateway_is_broken(patient, mlflow_server):
-    degraded = json.dumps({"status": "degraded", "troubles": ["the store is away"]}).encode()
+    degraded = json.dumps({"status": "degraded", "problems": ["the store is away"]}).encode()
     answers = {"/health": (200, "application/json", degraded)}
     with bending(patient.settings.gateway, Bend(instead=lambda _, path, *__: answers.get(path))) as url:
         found = patient.one("gateway", gateway=url)
@@ -233,9 +233,9 @@ def test_a_fresh_champion_is_not_called_silent_before_its_first_check(patient, t
     assert silent.state == "broken"
 
 
-def test_a_right_of_way_that_is_held_for_long_without_a_rollout_is_a_warning(patient):
+def test_a_lease_that_is_held_for_long_without_a_rollout_is_a_warning(patient):
     name, now = patient.config.name, datetime.now(UTC)
-    patient.ports.ledger.claim(name, "t1", "abc", now - timedelta(hours=1), timedelta(days=3))
+    patient.ports.ledger.acquire_lease(name, "t1", "abc", now - timedelta(hours=1), timedelta(days=3))
     assert "under way" in patient.one("retrain").sentence
     stuck = patient.one("retrain", now=now_in(timedelta(hours=9)))
     assert stuck.state == "warning"

@@ -7,7 +7,7 @@ import pytest
 
 from homeostat.config.errors import ConfigError, Unavailable
 from homeostat.doctor import Check, Finding, Probe, run, verdict
-from homeostat.doctor.check import NotAllowed, NotLookedAt, ok, span
+from homeostat.doctor.check import NotAllowed, Skipped, ok, span
 from homeostat.doctor.deployment import Once
 
 
@@ -25,7 +25,7 @@ def probe(look, **more):
 @pytest.mark.parametrize(
     ("error", "state", "said"),
     [
-        (NotLookedAt("MLflow is out of reach"), "skipped", "MLflow is out of reach"),
+        (Skipped("MLflow is out of reach"), "skipped", "MLflow is out of reach"),
         (NotAllowed("sqs:GetQueueAttributes"), "warning", "not allowed to (sqs:GetQueueAttributes)"),
         (ConfigError("X: write Y"), "broken", "X: write Y"),
         (Unavailable("it does not answer"), "broken", "it does not answer"),
@@ -91,7 +91,7 @@ def test_a_connection_is_tried_once_and_the_others_are_skipped():
     with pytest.raises(Unavailable):
         once.get()
     for _ in range(3):
-        with pytest.raises(NotLookedAt, match="the part is out of reach"):
+        with pytest.raises(Skipped, match="the part is out of reach"):
             once.needed()
     assert len(tries) == 1
 

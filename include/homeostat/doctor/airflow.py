@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from homeostat.config.errors import ConfigError, HomeostatError, Unavailable
-from homeostat.doctor.check import Finding, NotLookedAt, broken, ok, skipped, span, warning
+from homeostat.doctor.check import Finding, Skipped, broken, ok, skipped, span, warning
 from homeostat.doctor.check_freshness import newest_of
 from homeostat.doctor.http_probe import get
 
@@ -46,7 +46,7 @@ def _traces(deployment: Deployment) -> str:
             continue
         try:
             found = newest_of(deployment, model)
-        except NotLookedAt as why:
+        except Skipped as why:
             return f"{why}, so that its last check is not known either"
         except (ConfigError, HomeostatError):
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from homeostat.config.redaction import without_userinfo
+from homeostat.config.redaction import redact_userinfo
 from homeostat.doctor import airflow, gateway, ledger, store
 from homeostat.doctor import check_freshness as watching
 from homeostat.doctor import clock_skew as clocks
@@ -81,17 +81,17 @@ def _services(deployment: Deployment) -> Iterator[Probe]:
     )
     yield Probe(
         "mlflow",
-        without_userinfo(settings.tracking_uri),
+        redact_userinfo(settings.tracking_uri),
         lambda: tracking.look(deployment),
         "see that MLFLOW_TRACKING_URI is right, and that MLflow runs (`homeostat up` starts one)",
     )
     yield Probe(
         "gateway",
-        without_userinfo(settings.gateway),
+        redact_userinfo(settings.gateway),
         lambda: gateway.look(deployment),
         "see that HOMEOSTAT_GATEWAY is right, and that it runs",
     )
-    where = without_userinfo(deployment.env.get(airflow.VARIABLE, "") or "address not set")
+    where = redact_userinfo(deployment.env.get(airflow.VARIABLE, "") or "address not set")
     yield Probe(
         "airflow",
         where,

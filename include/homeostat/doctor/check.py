@@ -51,7 +51,7 @@ class Probe:
     limit: float = LIMIT
 
 
-class NotLookedAt(Exception):
+class Skipped(Exception):
     """It makes no sense to look, and why; what it would need has a check of its own."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from homeostat.config import format_duration
 from homeostat.config.errors import Refused
 from homeostat.doctor.check import Finding, broken, ok, skipped, span
-from homeostat.doctor.ledger import books_of
+from homeostat.doctor.ledger import ledger_of
 
 if TYPE_CHECKING:
     from homeostat.config import ModelConfig
@@ -33,9 +33,9 @@ def newest_of(deployment: Deployment, model: ModelConfig) -> WindowRecord | None
 def _history(deployment: Deployment, model: ModelConfig) -> History:
     """What the detector wrote into the store, or what Airflow wrote into MLflow."""
     if model.monitor.runs_on == "lambda":
-        from homeostat.adapters import detector_history
+        from homeostat.adapters import open_store_history
 
-        return detector_history(_ReadOnly(deployment.store.needed().store))
+        return open_store_history(_ReadOnly(deployment.store.needed().store))
     from homeostat.adapters.history_mlflow import MlflowHistory
 
     return MlflowHistory(deployment.mlflow.needed().connection)
@@ -60,7 +60,7 @@ class _ReadOnly:
 
 def look(deployment: Deployment, model: ModelConfig) -> Finding:
     """The newest window ended within three periods."""
-    traffic = books_of(deployment).traffic(model.name)
+    traffic = ledger_of(deployment).traffic(model.name)
     if traffic.champion is None:
         return skipped("no champion yet, so that there is nothing to check")
     now, patience = deployment.now(), SILENCE * model.monitor.every

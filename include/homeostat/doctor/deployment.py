@@ -13,10 +13,8 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from homeostat.config import ModelConfig, Settings
-from homeostat.doctor import gateway, ledger, store
-from homeostat.doctor import mlflow as tracking
-from homeostat.doctor.aws import account
-from homeostat.doctor.check import NotLookedAt
+from homeostat.doctor.check import Skipped
+from homeostat.doctor.connect import aws, gateway, ledger, mlflow, store
 
 T = TypeVar("T")
 
@@ -24,9 +22,9 @@ T = TypeVar("T")
 class Once(Generic[T]):
     """Something that is reached for once, by whoever comes first; the others wait for what comes of it."""
 
-    def __init__(self, what: str, reach: Callable[[], T]) -> None:
+    def __init__(self, what: str, connect: Callable[[], T]) -> None:
         self._what = what
-        self._reach = reach
+        self._connect = connect
         self._lock = threading.Lock()
         self._found: list[T] = []
         self._error: Exception | None = None
@@ -36,7 +34,7 @@ class Once(Generic[T]):
         with self._lock:
             if not self._found and self._error is None:
                 try:
-                    self._found.append(self._reach())
+                    self._found.append(self._connect())
                 except Exception as error:  # noqa: BLE001  # kept for everyone who asks
                     self._error = error
         if self._error is not None:
@@ -49,7 +47,7 @@ class Once(Generic[T]):
             return self.get()
         except Exception as error:
             msg = f"{self._what} is out of reach"
-            raise NotLookedAt(msg) from error
+            raise Skipped(msg) from error
 
 
 class Deployment:
@@ -79,11 +77,11 @@ class Deployment:
         self.models = models
         self.env = dict(os.environ if env is None else env)
         self.now = now
-        self.ledger = Once("the ledger", lambda: ledger.reach(settings.ledger))
-        self.store = Once("the store", lambda: store.reach(settings.store))
-        self.mlflow = Once("MLflow", lambda: tracking.reach(settings.tracking_uri, self.env))
-        self.gateway = Once("the gateway", lambda: gateway.reach(settings))
-        self.aws = Once("AWS", account.reach)
+        self.ledger = Once("the ledger", lambda: ledger.connect(settings.ledger))
+        self.store = Once("the store", lambda: store.connect(settings.store))
+        self.mlflow = Once("MLflow", lambda: mlflow.connect(settings.tracking_uri, self.env))
+        self.gateway = Once("the gateway", lambda: gateway.connect(settings))
+        self.aws = Once("AWS", aws.connect)
 
     def detected(self) -> tuple[ModelConfig, ...]:
         """The models that a function in AWS checks."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from homeostat.config.errors import ConfigError, Unavailable
-from homeostat.config.redaction import without_userinfo
+from homeostat.config.redaction import redact_userinfo
 from homeostat.doctor import check
 from homeostat.doctor.clock_skew import ahead_by_header
 
@@ -35,7 +35,7 @@ def get(url: str, what: str, variable: str, headers: Mapping[str, str] | None = 
     ConfigError
         The address cannot be read.
     """
-    shown = without_userinfo(url)
+    shown = redact_userinfo(url)
     patience = httpx.Timeout(check.ANSWER_SECONDS, connect=check.CONNECT_SECONDS)
     asked = datetime.now(UTC)
     try:

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, wait
 
 from homeostat.config.errors import ConfigError, HomeostatError
 from homeostat.config.redaction import secret_redactor
-from homeostat.doctor.check import Check, Finding, NotAllowed, NotLookedAt, Probe, broken, skipped, warning
+from homeostat.doctor.check import Check, Finding, NotAllowed, Probe, Skipped, broken, skipped, warning
 from homeostat.hung_calls import ReplacingThreadPool
 
 _THREADS = 16
@@ -63,7 +63,7 @@ def run(probes: Sequence[Probe], told: _Told | None = None, *, threads: int = _T
 def _finding(probe: Probe) -> Finding:
     try:
         return probe.look()
-    except NotLookedAt as why:
+    except Skipped as why:
         return skipped(str(why))
     except NotAllowed as action:
         return warning(

@@ -4,61 +4,17 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homeostat.config.errors import AlreadyExists, HomeostatError, NotFound
 from homeostat.doctor.check import Finding, broken, ok, warning
-from homeostat.doctor.clock_skew import ahead_by_header
 
 if TYPE_CHECKING:
     from homeostat.doctor.deployment import Deployment
     from homeostat.ports import Store
 
 FOLDER = "doctor"
-
-
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """The store, and how far its clock is ahead; None where it is a folder."""
-
-    store: Store
-    offset: timedelta | None
-
-
-def reach(url: str) -> Shelf:
-    """Open the store and see that its folder or bucket is there.
-
-    Raises
-    ------
-    NotFound
-        There is no such folder.
-    Unavailable, ConfigError
-        Nothing answers, or not to these credentials.
-    """
-    from homeostat.adapters import open_store
-    from homeostat.adapters.store_file import FileStore
-    from homeostat.adapters.store_s3 import S3Store
-
-    store = open_store(url)
-    if isinstance(store, S3Store):
-        return Shelf(store, _reach_bucket(store))
-    if isinstance(store, FileStore) and not store.root.is_dir():
-        msg = f"{store.root} is not there"
-        raise NotFound(msg)
-    return Shelf(store, None)
-
-
-def _reach_bucket(store: Store) -> timedelta | None:
-    """Ask for the bucket with less patience than the store itself has: silence must show soon."""
-    from homeostat.doctor.aws import clients
-
-    with clients.asking("s3:ListBucket"):
-        asked = datetime.now(UTC)
-        answer = clients.s3().list_objects_v2(Bucket=store.bucket, MaxKeys=1)  # type: ignore[attr-defined]
-    return ahead_by_header(answer["ResponseMetadata"]["HTTPHeaders"], asked, datetime.now(UTC))
 
 
 def look(deployment: Deployment) -> Finding:
@@ -111,11 +67,11 @@ def _passes_over_conditions(store: Store, key: str, data: bytes) -> bool:
         return False
     from botocore.exceptions import ClientError
 
-    from homeostat.doctor.aws import clients
+    from homeostat.doctor.connect import aws_clients
 
     name = store.uri(key).removeprefix(f"s3://{store.bucket}/")
     try:
-        clients.s3().put_object(Bucket=store.bucket, Key=name, Body=data, IfNoneMatch="*")
+        aws_clients.s3().put_object(Bucket=store.bucket, Key=name, Body=data, IfNoneMatch="*")
     except ClientError as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         if status not in (409, 412, 501):

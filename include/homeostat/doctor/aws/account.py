@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from homeostat.config.errors import ConfigError
-from homeostat.doctor.aws import clients
 from homeostat.doctor.check import Finding, broken, ok, warning
+from homeostat.doctor.connect import aws_clients
 
 if TYPE_CHECKING:
     from homeostat.doctor.deployment import Deployment
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The user or role that we are, with its account, and the region that is asked."""
-
-    who: str
-    region: str
-
-
-def reach() -> Account:
-    """Ask sts; ConfigError without valid credentials, Unavailable when nothing answers."""
-    import boto3
-
-    with clients.asking("sts:GetCallerIdentity"):
-        found = clients.sts().get_caller_identity()
-    return Account(found["Arn"], boto3.Session().region_name or "")
 
 
 def look(deployment: Deployment) -> Finding:
@@ -35,10 +17,10 @@ def look(deployment: Deployment) -> Finding:
     try:
         account = deployment.aws.get()
     except ConfigError as error:
-        return broken(str(error), clients.NEW_ONES)
+        return broken(str(error), aws_clients.NEW_ONES)
     if not account.region:
         return warning(
-            f"{account.who}; no region is set, and {clients.DEFAULT_REGION} is asked",
+            f"{account.who}; no region is set, and {aws_clients.DEFAULT_REGION} is asked",
             "set AWS_DEFAULT_REGION, as `terraform output -json airflow_environment` has it",
         )
     return ok(f"{account.who} in {account.region}")
@@ -56,6 +38,10 @@ def needed_by(deployment: Deployment) -> str:
             if deployment.trained_in_aws()
             else []
         ),
-        *(["HOMEOSTAT_STORE"] if settings.store.startswith("s3://") and not clients.elsewhere("s3") else []),
+        *(
+            ["HOMEOSTAT_STORE"]
+            if settings.store.startswith("s3://") and not aws_clients.elsewhere("s3")
+            else []
+        ),
     ]
     return ", ".join(parts)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from homeostat.config.errors import NotFound
-from homeostat.doctor.aws import clients
 from homeostat.doctor.check import Finding, broken, ok, warning
+from homeostat.doctor.connect import aws_clients
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +23,9 @@ _FOUR = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPu
 def look(deployment: Deployment) -> Finding:
     """As ``infra/terraform/storage.tf`` makes it."""
     deployment.aws.needed()
-    bucket, s3 = urlsplit(deployment.settings.store).netloc, clients.s3()
+    bucket, s3 = urlsplit(deployment.settings.store).netloc, aws_clients.s3()
     try:
-        with clients.asking("s3:GetBucketVersioning"):
+        with aws_clients.asking("s3:GetBucketVersioning"):
             versioned = s3.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled"
     except NotFound:
         return broken(
@@ -45,13 +45,13 @@ def look(deployment: Deployment) -> Finding:
 
 
 def _encrypted(s3: S3Client, bucket: str) -> bool:
-    with clients.asking("s3:GetEncryptionConfiguration"):
+    with aws_clients.asking("s3:GetEncryptionConfiguration"):
         found = _unless_not_set(lambda: s3.get_bucket_encryption(Bucket=bucket))
     return bool(found)
 
 
 def _open_ways(s3: S3Client, bucket: str) -> list[str]:
-    with clients.asking("s3:GetBucketPublicAccessBlock"):
+    with aws_clients.asking("s3:GetBucketPublicAccessBlock"):
         found = _unless_not_set(lambda: s3.get_public_access_block(Bucket=bucket))
     block = found.get("PublicAccessBlockConfiguration", {})
     return [name for name in _FOUR if not block.get(name)]

@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import NotFound, Unavailable
-from homeostat.doctor.aws import clients
 from homeostat.doctor.aws.lambda_function import APPLY
 from homeostat.doctor.check import Finding, broken, ok, warning
+from homeostat.doctor.connect import aws_clients
 
 if TYPE_CHECKING:
     from homeostat.doctor.deployment import Deployment
@@ -21,8 +21,8 @@ def look_at_cluster(deployment: Deployment) -> Finding:
     deployment.aws.needed()
     ecs = deployment.settings.ecs
     assert ecs is not None  # noqa: S101  # for the type checker: planned only with it
-    with clients.asking("ecs:DescribeClusters"):
-        found = clients.ecs().describe_clusters(clusters=[ecs.cluster])["clusters"]
+    with aws_clients.asking("ecs:DescribeClusters"):
+        found = aws_clients.ecs().describe_clusters(clusters=[ecs.cluster])["clusters"]
     state = found[0].get("status", "") if found else "missing"
     if state != "ACTIVE":
         return broken(f"the cluster is {state.lower()}", f"{APPLY}, and take HOMEOSTAT_ECS from its outputs")
@@ -35,8 +35,8 @@ def look_at_task(deployment: Deployment) -> Finding:
     ecs = deployment.settings.ecs
     assert ecs is not None  # noqa: S101  # for the type checker: planned only with it
     try:
-        with clients.asking("ecs:DescribeTaskDefinition"):
-            found = clients.ecs().describe_task_definition(taskDefinition=ecs.task_definition)[
+        with aws_clients.asking("ecs:DescribeTaskDefinition"):
+            found = aws_clients.ecs().describe_task_definition(taskDefinition=ecs.task_definition)[
                 "taskDefinition"
             ]
     except (NotFound, Unavailable) as error:
@@ -69,8 +69,10 @@ def _judge(deployment: Deployment, container: dict[str, Any], revision: int) -> 
         )
     there, here = pinned[1], deployment.env.get("HOMEOSTAT_IMAGE_DIGEST", "")
     if here and here != there:
-        strict = [m.name for m in deployment.trained_in_aws() if m.training.parity == "required"]
-        also = f"; {', '.join(strict)} asks for parity, and stops before the fit" if strict else ""
+        strict = [m.name for m in deployment.trained_in_aws() if m.training.parity == "enforce"]
+        also = (
+            f"; {', '.join(strict)} has training.parity: enforce and stops before the fit" if strict else ""
+        )
         return warning(
             f"revision {revision} has image {there[:19]}, this process runs in {here[:19]}{also}",
             "bring both to one image: push, apply, and start Airflow anew",

@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import NotFound
-from homeostat.doctor.aws import clients
 from homeostat.doctor.aws.schedule_interval import longest_gap
 from homeostat.doctor.check import Finding, broken, ok, span, warning
 from homeostat.doctor.check_freshness import SILENCE
+from homeostat.doctor.connect import aws_clients
 
 if TYPE_CHECKING:
     from homeostat.config import ModelConfig
@@ -26,8 +26,8 @@ def look(deployment: Deployment) -> Finding:
     deployment.aws.needed()
     name = function_of(deployment)
     try:
-        with clients.asking("lambda:GetFunctionConfiguration"):
-            found = clients.functions().get_function_configuration(FunctionName=name)
+        with aws_clients.asking("lambda:GetFunctionConfiguration"):
+            found = aws_clients.functions().get_function_configuration(FunctionName=name)
     except NotFound:
         return broken(
             f"there is no function {name}", f"{APPLY} makes it; HOMEOSTAT_PROJECT is part of its name"
@@ -67,8 +67,8 @@ def look_at_schedule(deployment: Deployment, model: ModelConfig) -> Finding:
     deployment.aws.needed()
     group = deployment.settings.project
     try:
-        with clients.asking("scheduler:GetSchedule"):
-            found = clients.schedules().get_schedule(GroupName=group, Name=model.name)
+        with aws_clients.asking("scheduler:GetSchedule"):
+            found = aws_clients.schedules().get_schedule(GroupName=group, Name=model.name)
     except NotFound:
         return broken(
             f"there is no schedule {group}/{model.name}: nobody starts its check",
@@ -108,11 +108,11 @@ def _event(text: str) -> dict[str, Any]:
 
 def look_at_published(deployment: Deployment, model: ModelConfig) -> Finding:
     """What the detector is told of the model is there, can be read, and is of late."""
-    from homeostat.storage.model_state import load_published
+    from homeostat.storage.model_state import load_published_state
 
     store, dag = deployment.store.needed().store, f"drift_check__{model.name} in Airflow publishes it"
     try:
-        published = load_published(store, model.name)
+        published = load_published_state(store, model.name)
     except NotFound:
         what = f"published/{model.name}.json is not there: the detector knows nothing of this model"
         return broken(what, f"{dag}: see whether it is paused or fails")

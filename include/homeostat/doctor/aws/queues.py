@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from homeostat.config.errors import NotFound
-from homeostat.doctor.aws import clients
-from homeostat.doctor.check import Finding, NotLookedAt, broken, ok, warning
+from homeostat.doctor.check import Finding, Skipped, broken, ok, warning
+from homeostat.doctor.connect import aws_clients
 
 if TYPE_CHECKING:
     from homeostat.doctor.deployment import Deployment
@@ -38,7 +38,7 @@ def look(deployment: Deployment) -> Finding:
     if waiting:
         return warning(
             f"{_many(waiting, 'trigger waits', 'triggers wait')} for Airflow, {taken} taken, not yet deleted",
-            "look again in a minute; if they still wait, see that the triggerer is up and hear_triggers not "
+            "look again in a minute; if they still wait, check that the triggerer runs and consume_retrain_triggers is not "
             f"paused. After {int(found['MessageRetentionPeriod']) // 3600} h a trigger is gone",
         )
     told = f"{_many(taken, 'trigger is', 'triggers are')} being heard" if taken else "nothing waits"
@@ -51,10 +51,10 @@ def look_at_dead_letters(deployment: Deployment) -> Finding:
         policy = json.loads(_attributes(deployment, deployment.settings.triggers).get("RedrivePolicy", "{}"))
     except NotFound:
         msg = "there is no queue of triggers"
-        raise NotLookedAt(msg) from None
+        raise Skipped(msg) from None
     if not policy:
         msg = "the queue has no redrive policy"
-        raise NotLookedAt(msg)
+        raise Skipped(msg)
     return _empty(
         deployment,
         policy["deadLetterTargetArn"].rpartition(":")[2],
@@ -79,8 +79,8 @@ def look_at_failures(deployment: Deployment) -> Finding:
 def _empty(deployment: Deployment, name: str, noun: tuple[str, str], what: str, then: str) -> Finding:
     deployment.aws.needed()
     try:
-        with clients.asking("sqs:GetQueueUrl"):
-            url = clients.sqs(deployment.settings.triggers).get_queue_url(QueueName=name)["QueueUrl"]
+        with aws_clients.asking("sqs:GetQueueUrl"):
+            url = aws_clients.sqs(deployment.settings.triggers).get_queue_url(QueueName=name)["QueueUrl"]
         found = _attributes(deployment, url)
     except NotFound:
         return broken(f"there is no queue {name}", "`terraform apply` in infra/terraform makes it")
@@ -95,8 +95,8 @@ def _empty(deployment: Deployment, name: str, noun: tuple[str, str], what: str, 
 
 def _attributes(deployment: Deployment, url: str) -> dict[str, str]:
     deployment.aws.needed()
-    with clients.asking(_ALL):
-        found = clients.sqs(deployment.settings.triggers).get_queue_attributes(
+    with aws_clients.asking(_ALL):
+        found = aws_clients.sqs(deployment.settings.triggers).get_queue_attributes(
             QueueUrl=url, AttributeNames=["All"]
         )
     return {str(name): value for name, value in found["Attributes"].items()}

@@ -15,7 +15,7 @@ from homeostat.doctor.check import NotAllowed
 if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
-    from botocore.loaders import Loader
+    from botocore.loaders import BundleCache
     from mypy_boto3_ecs.client import ECSClient
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_s3.client import S3Client
@@ -98,7 +98,7 @@ def _session() -> boto3.Session:
 
 
 @cache
-def _loader() -> Loader:
+def _loader() -> BundleCache:
     from botocore.loaders import create_loader
 
     return create_loader()
@@ -141,7 +141,7 @@ def asking(action: str) -> Iterator[None]:
         PartialCredentialsError,
     )
 
-    from homeostat.adapters.aws_errors import signed_out
+    from homeostat.adapters.aws_errors import needs_sign_in
 
     try:
         yield
@@ -149,7 +149,7 @@ def asking(action: str) -> Iterator[None]:
         msg = f"no AWS credentials were found ({error})"
         raise ConfigError(msg) from error
     except BotoCoreError as error:
-        if signed_out(error):
+        if needs_sign_in(error):
             msg = f"the AWS credentials have expired ({error})"
             raise ConfigError(msg) from error
         msg = f"{action}: no answer: {error}"
