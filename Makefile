@@ -23,17 +23,24 @@ help: ## list the targets
 setup: $(RUNTIME) ## set up .venv from the lock; a second time does nothing
 
 .PHONY: demo
-demo: $(RUNTIME) ## the whole loop on this machine, told as it happens (ARGS=--exit ends it afterwards)
+demo: $(RUNTIME) ## run the whole loop on this machine with comments (ARGS=--exit stops it afterwards)
 	@$(VENV)/bin/homeostat demo $(ARGS)
 
 .PHONY: up
 up: $(RUNTIME) ## MLflow, Airflow and the gateway on this machine until Ctrl-C
 	@$(VENV)/bin/homeostat up $(ARGS)
 
+# Tests that share a server stay in one worker, see tests/distribution.py.
+TEST_WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
+
 .PHONY: test
-test: $(TOOLS) $(CHECKOV) ## run the tests (ARGS="-k gate" runs some, ARGS="-m 'not slow'" the quick ones)
+test: $(TOOLS) $(CHECKOV) ## run the tests in two processes (ARGS="-k gate" selects, ARGS="-n 0" uses one process)
 	@infra/setup/optional.sh
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest $(TEST_WORKERS) $(ARGS)
+
+.PHONY: quick
+quick: $(TOOLS) ## in two minutes: the pure decisions, and one test of each adapter
+	$(PYTHON) -m pytest $(TEST_WORKERS) -m quick $(ARGS)
 
 .PHONY: test-aws
 test-aws: $(TOOLS) $(CHECKOV) ## of the tests those of the AWS half: Terraform applied, the loop end to end
@@ -41,15 +48,16 @@ test-aws: $(TOOLS) $(CHECKOV) ## of the tests those of the AWS half: Terraform a
 	$(PYTHON) -m pytest tests/aws $(ARGS)
 
 .PHONY: nightly
-nightly: $(TOOLS) $(CHECKOV) ## a hundred thousand random steps of rollouts, and then the tests
+nightly: $(TOOLS) $(CHECKOV) ## 100,000 random steps of rollouts, then the tests with their coverage
 	HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest tests/core/rollout/test_rollout_machine.py
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest $(TEST_WORKERS) --cov --cov-report=term:skip-covered $(ARGS)
 
 .PHONY: lint
-lint: $(TOOLS) ## ruff, mypy strict, who may import whom, and terraform fmt where terraform is
+lint: $(TOOLS) ## ruff, mypy, import contracts, and terraform fmt if terraform is installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --config-file tests/mypy.ini tests
 	$(VENV)/bin/lint-imports
 	! command -v terraform >/dev/null || terraform fmt -check -diff -recursive infra/terraform
 
@@ -74,7 +82,7 @@ env: ## write the secrets that docker-compose.yml needs into .env; keeps those t
 	@python3 infra/compose/make_env.py .env
 
 .PHONY: bench
-bench: $(TOOLS) $(PEERS:%=.venv-bench/%/.made) ## measure checks, rollouts, the gateway and the detector, peers beside them (ARGS=--write updates benchmarks/*.md)
+bench: $(TOOLS) $(PEERS:%=.venv-bench/%/.made) ## measure checks, rollouts, the gateway and the Lambda function beside peers (ARGS=--write updates benchmarks/*.md)
 	@export PYTHONPATH=$(PYTHONPATH):tests:tests/aws_lambda; for script in drift calibration rollout gateway rollback detector; do \
 		test ! -f benchmarks/$$script.py || $(PYTHON) benchmarks/$$script.py $(ARGS) || exit 1; \
 	done

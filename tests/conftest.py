@@ -20,6 +20,14 @@ from pathlib import Path
 
 import pytest
 
+from distribution import distribute
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests for pytest-xdist."""
+    distribute(items)
+
 
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:

@@ -1,7 +1,7 @@
-"""One AWS with the whole of ``infra/terraform`` deployed to it, for all tests of the session.
+"""One AWS with all of ``infra/terraform`` deployed to it, for the tests of this folder.
 
-Following the README takes minutes, in which Terraform mostly waits: it begins as soon as it is known that a
-test wants it, and other tests run in the meantime. Taking it down begins when the last of them is done.
+The README's steps take minutes, in which Terraform mostly waits. They start with the first test of this
+folder and run beside the tests that do not need them. The teardown starts after the last test that does.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ LAST = "test_taking_it_down_leaves_nothing"
 
 @pytest.fixture(scope="session")
 def aws_stack(pytestconfig: pytest.Config) -> AwsStack:
-    """Everything that the README's steps made, in that AWS."""
+    """Return what the README's steps deployed."""
     return pytestconfig.stash[_DEPLOYMENT].stack()
 
 
 @pytest.fixture(scope="session")
 def aws_deployment(pytestconfig: pytest.Config) -> Deployment:
-    """Who deployed it, and takes it down."""
+    """Return the deployment, which also takes it down."""
     return pytestconfig.stash[_DEPLOYMENT]
 
 
@@ -35,7 +35,7 @@ def _wants_it(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of these tests those first that can do without it, and the one that destroys it at the end of all."""
+    """Put the tests without the stack first, and the one that destroys it last."""
     here = Path(__file__).parent
     own = [number for number, item in enumerate(items) if here in item.path.parents]
     ordered = sorted((items[number] for number in own), key=_wants_it)
@@ -44,18 +44,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.name == LAST)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin to deploy when a test wants it."""
-    config, wanting = session.config, [item for item in session.items if _wants_it(item)]
-    if wanting and not config.option.collectonly:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start to deploy with the first test of this folder, in the worker that runs them."""
+    config, wanting = item.config, [each for each in item.session.items if _wants_it(each)]
+    if wanting and _DEPLOYMENT not in config.stash and Path(__file__).parent in item.path.parents:
         config.stash[_DEPLOYMENT] = deployment = Deployment()
-        config.stash[_WAITED_FOR] = {item.nodeid for item in wanting if item.name != LAST}
+        config.stash[_WAITED_FOR] = {each.nodeid for each in wanting if each.name != LAST}
         config.add_cleanup(deployment.stop)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Begin to take it down when its last test is done."""
+    """Start the teardown after the last test that needs the stack."""
     waited_for = item.config.stash.get(_WAITED_FOR, set())
     if item.nodeid in waited_for:
         waited_for.discard(item.nodeid)
