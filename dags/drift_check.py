@@ -1,13 +1,14 @@
-"""drift_check__<model>: is this model still right about the world? Asked hourly, or as model.yaml says.
+"""drift_check__<model>: check one window of data for drift and performance decay, hourly by default.
 
-Where model.yaml says `monitor: {runs_on: lambda}`, a function in AWS asks; its answers are collected here.
+The schedule is `monitor.every` in model.yaml. With `monitor: {runs_on: lambda}` a Lambda function checks, and
+this DAG imports its results.
 """
 
 from airflow.sdk import DAG, Param
 
 from homeostat.config import Settings, format_duration
-from homeostat_airflow.dag_factory import RETRIES, START, broken, schedule
-from homeostat_airflow.operators import CheckDriftOperator, CollectOperator, TriggerRetrainOperator
+from homeostat_airflow.dag_factory import RETRIES, START, error_dag, schedule
+from homeostat_airflow.operators import CheckDriftOperator, SyncDetectorOperator, TriggerRetrainOperator
 
 TITLE = "Window end"
 HERE = Param(
@@ -22,30 +23,30 @@ settings = Settings.from_env()
 
 
 def in_aws(name: str) -> Param:
-    """A field that takes nothing, and says where a window of this model is checked again."""
+    """Return a read-only field that says how to re-check a window of a model checked in AWS."""
     event = f'{{"model": "{name}", "window_end": "2026-01-05T07:00:00Z"}}'
     return Param(
         None,
-        type=["null"],  # a list, or the form would want something
+        type=["null"],  # a list: otherwise the form requires a value
         enum=[None],
         values_display={"null": "not here"},
         title=TITLE,
-        description_md="Nothing to fill in: a function in AWS checks this model, and what it found is "
-        f"collected here. To check a window of the past again, invoke it: `aws lambda invoke --function-name "
-        f"{settings.project}-detector --cli-binary-format raw-in-base64-out --payload '{event}' answer.json`",
+        description_md="Nothing to fill in: a Lambda function checks this model, and this DAG imports its "
+        f"results. To re-check a past window, invoke the function: `aws lambda invoke --function-name "
+        f"{settings.project}-detector --cli-binary-format raw-in-base64-out --payload '{event}' result.json`",
     )
 
 
 for model in settings.each_model():
     if isinstance(model, tuple):
-        dag = broken("drift_check", *model)
+        dag = error_dag("drift_check", *model)
     else:
         here = model.monitor.runs_on == "airflow"
         span = format_duration(model.monitor.window)
-        who = "Looks at" if here else "Collects what a function in AWS saw of"
+        what = "Checks" if here else "Imports the Lambda function's checks of"
         with DAG(
             f"drift_check__{model.name}",
-            description=f"Has {model.name} gone stale? {who} the last {span}.",
+            description=f"{what} the last {span} of {model.name}: drift, performance, retrain trigger.",
             doc_md=__doc__,
             schedule=schedule(model.monitor.every),
             start_date=START,
@@ -60,5 +61,5 @@ for model in settings.each_model():
                 check = CheckDriftOperator(task_id="check", model=model.name)
                 check >> TriggerRetrainOperator(task_id="trigger_retrain", model=model.name)
             else:
-                CollectOperator(task_id="collect", model=model.name)
+                SyncDetectorOperator(task_id="sync_detector", model=model.name)
     globals()[dag.dag_id] = dag

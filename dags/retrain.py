@@ -1,13 +1,13 @@
 """retrain__<model>: assemble, train, validate, gate, register, shadow, canary, promote.
 
-Started by the drift asset, or by hand with the form.
+Started by the drift asset's event, or manually with the form.
 """
 
 from airflow.sdk import DAG, Param
 from airflow.sdk.bases.operator import chain
 
 from homeostat.config import ModelConfig, Settings
-from homeostat_airflow.dag_factory import RETRIES, START, broken
+from homeostat_airflow.dag_factory import RETRIES, START, error_dag
 from homeostat_airflow.operators import (
     AssembleOperator,
     CanaryOperator,
@@ -18,7 +18,7 @@ from homeostat_airflow.operators import (
     TrainOperator,
     ValidateOperator,
     drift_asset,
-    release_claim,
+    release_lease,
 )
 
 FORM = {
@@ -26,13 +26,13 @@ FORM = {
         None,
         type=["null", "string"],
         title="Reason",
-        description="Why you retrain; stands in MLflow beside the version.",
+        description="Why you retrain; shown in MLflow with the version.",
     ),
     "training_window": Param(
         None,
         type=["null", "string"],
         title="Training window",
-        description="Learn from the last stretch, such as 90d, instead of what model.yaml says.",
+        description="Train on the last 90d, say, instead of training.window in model.yaml.",
         pattern=r"^(\d+(\.\d+)?[smhdw])?$",
     ),
     "until": Param(
@@ -57,8 +57,8 @@ FORM = {
         default=False,
         type="boolean",
         title="Force",
-        description="Go on although the gate refuses. A forced version is watched like any other and becomes "
-        "champion only when a person approves.",
+        description="Continue although the gate refuses. A forced version goes through shadow and canary "
+        "and needs a person's approval to become champion.",
     ),
 }
 
@@ -73,20 +73,20 @@ def _train(model: ModelConfig) -> TrainOperator:
 
 for model in Settings.from_env().each_model():
     if isinstance(model, tuple):
-        dag = broken("retrain", *model)
+        dag = error_dag("retrain", *model)
     else:
         with DAG(
             f"retrain__{model.name}",
-            description=f"A new version of {model.name}, from data to traffic.",
+            description=f"Trains, checks and rolls out a new version of {model.name}.",
             doc_md=__doc__,
             schedule=[drift_asset(model.name)],
             start_date=START,
             catchup=False,
-            max_active_runs=4,  # a second run has to start to be told that it is superseded
+            max_active_runs=4,  # a second run starts, and ends as superseded
             default_args=RETRIES,
-            on_failure_callback=release_claim,
+            on_failure_callback=release_lease,
             tags=["homeostat", model.name, *(["aws"] if model.training.runs_on == "ecs" else [])],
-            is_paused_upon_creation=False,  # a paused consumer loses asset events
+            is_paused_upon_creation=False,  # a paused DAG loses asset events
             params=FORM,
         ) as dag:
             name = {"model": model.name}

@@ -1,10 +1,10 @@
-"""What Homeostat adds to Airflow's own pages: the Model health page and the links from tasks to MLflow.
+"""Adds the Model health page and the links from tasks to MLflow to Airflow.
 
-Airflow executes this file under its bare name; everything of substance lies in ``homeostat_airflow``,
-which ``.airflowignore`` keeps from being executed twice.
+Airflow executes this file under its bare name. The code is in ``homeostat_airflow``, which
+``.airflowignore`` keeps from being executed twice.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -16,11 +16,9 @@ class HomeostatPlugin(AirflowPlugin):
     """Registers the page and the link."""
 
     name = "homeostat"
-    operator_extra_links: ClassVar[list[Any]] = [MLflowLink()]
-    fastapi_apps: ClassVar[list[dict[str, Any]]] = [
-        {"app": app, "url_prefix": "/homeostat", "name": "Homeostat"}
-    ]
-    external_views: ClassVar[list[dict[str, Any]]] = [
+    operator_extra_links: list[Any] = [MLflowLink()]
+    fastapi_apps: list[dict[str, Any]] = [{"app": app, "url_prefix": "/homeostat", "name": "Homeostat"}]
+    external_views: list[dict[str, Any]] = [
         {
             "name": "Model health",
             "href": "/homeostat/health",

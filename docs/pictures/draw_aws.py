@@ -23,7 +23,7 @@ BOXES = (
     (30, 214, 180, 86, OURS, "drift_check", ("a DAG per model: publishes,", "collects, sends notices")),
     (250, 214, 170, 86, DATA, "MLflow", ("runs, versions, and the", "history as people see it")),
     (250, 352, 170, 70, OURS, "retrain", ("a DAG per model:", "assemble to rollout")),
-    (250, 456, 170, 70, OURS, "hear_triggers", ("a DAG: a run per message,", "then it is deleted")),
+    (250, 456, 170, 70, OURS, "consume_retrain_triggers", ("a DAG: a run per message,", "then it is deleted")),
     (520, 84, 200, 216, DATA, "data bucket: the store", ()),
     (760, 84, 180, 70, DATA, "artifact bucket", ("MLflow's artifacts,", "locked where asked for")),
     (970, 84, 180, 70, CLOUD, "EventBridge", ("one schedule", "for each model")),

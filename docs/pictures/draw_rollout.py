@@ -10,7 +10,7 @@ from textwrap import wrap
 
 from drawing import arrow, box, sheet, text
 
-from homeostat.core.rollout import SENTENCES, Phase
+from homeostat.core.rollout import PHASE_SENTENCES, Phase
 
 WIDTH, HEIGHT, BOX_W, BOX_H = 1180, 440, 196, 96
 #: Phase, left edge, top edge, fill.
@@ -50,7 +50,7 @@ def svg() -> str:
         title = str(phase).replace("_", " ")
         parts.append(box(x, y, BOX_W, BOX_H, fill))
         parts.append(text(x + 10, y + 22, title, size=15, anchor="start", weight="bold"))
-        for line, words in enumerate(wrap(SENTENCES[phase], 30)):
+        for line, words in enumerate(wrap(PHASE_SENTENCES[phase], 30)):
             parts.append(text(x + 10, y + 44 + 16 * line, words, size=12, anchor="start"))
     return sheet(WIDTH, HEIGHT, parts)
 

@@ -1,4 +1,4 @@
-"""What both DAG files share: the models, their schedules, and a DAG that says what is wrong with one."""
+"""Shared by the DAG files: schedule, retries, and the DAG that shows a model.yaml error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow.sdk import DAG
 logger = logging.getLogger(__name__)
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-#: Retries for what can pass; see :mod:`homeostat_airflow.operators` for what is not retried.
+#: Retries for temporary errors; :mod:`homeostat_airflow.operators` says what is not retried.
 RETRIES: dict[str, Any] = {
     "retries": 3,
     "retry_delay": timedelta(seconds=10),
@@ -21,8 +21,8 @@ RETRIES: dict[str, Any] = {
 }
 
 
-def broken(prefix: str, folder: str, problem: str) -> DAG:
-    """A DAG whose page says what is wrong with a model.yaml; it has nothing to run."""
+def error_dag(prefix: str, folder: str, problem: str) -> DAG:
+    """Return a DAG without tasks whose page shows the error in a model.yaml."""
     logger.error("%s", problem)
     name = re.sub(r"[^\w.-]", "_", folder)
     return DAG(
@@ -36,7 +36,7 @@ def broken(prefix: str, folder: str, problem: str) -> DAG:
 
 
 def schedule(every: timedelta) -> str | timedelta:
-    """Cron where a period fits the clock (on the hour, at midnight), otherwise the period itself."""
+    """Return a cron expression when the period divides an hour, a day or a week; otherwise the period."""
     minutes, rest = divmod(int(every.total_seconds()), 60)
     if not rest and minutes < 60 and 60 % minutes == 0:
         return f"*/{minutes} * * * *"

@@ -1,10 +1,10 @@
-"""The train step on Fargate: ``homeostat train-step`` as an ECS task, waited for without holding a worker.
+"""The train step on Fargate: ``homeostat train-step`` as an ECS task; the operator defers while it runs.
 
-Imported only for models with ``training: {runs_on: ecs}``, whose DAG files pay for Amazon's provider.
+Imported only for models with ``training: {runs_on: ecs}``: the import of Amazon's provider is slow.
 
-What the task needs beyond its definition's own environment goes along with it. No secret does: whoever may
-describe ECS tasks can read it. The ledger's address is one, so that the task may have none; what needs the
-ledger, or tells people, is done here, before and after.
+The task gets its environment from the task definition and from container overrides. Overrides hold no secret:
+everyone who may describe ECS tasks can read them. The ledger's URL is a secret, so the task has no ledger;
+steps that need the ledger or send notifications run here, before and after the task.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
 from airflow.providers.amazon.aws.links.logs import CloudWatchEventsLink
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from homeostat.config.fargate import Fargate
     from homeostat.ports import Ports
 
-#: Seconds between two looks at the task.
-LOOK = 15
-#: Hours that it may take: a retrain's right of way ends at about the same time.
+#: Seconds between two polls of the task.
+POLL = 15
+#: Time limit in hours; the retrain lease ends at about the same time.
 HOURS = 12
-#: Lines of the container's log that a failure shows.
+#: Lines of the container's log shown on failure.
 LINES = 10
 
 
@@ -51,12 +51,12 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
     """Fit in an ECS task; its result is that of the local step, read from the Store.
 
     A task that an earlier try has started is waited for instead of starting another one. What has a result
-    already, and a recall, which fits nothing, start none at all.
+    already, and a reinstatement, which fits nothing, start none at all.
     """
 
     operator_extra_links = (MLflowLink(), ContainerLogLink())
-    template_fields = ()  # all is filled in when the step runs: a DAG file knows no cluster
-    template_fields_renderers: Mapping[str, str] = {}
+    template_fields = ()  # filled in at run time: a DAG file does not know the cluster
+    template_fields_renderers: ClassVar[dict[str, str]] = {}
     ui_color = "#e8f0f7"
 
     def __init__(self, *, model: str, **kwargs: Any) -> None:
@@ -70,25 +70,25 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
             deferrable=True,
             reattach=True,
             propagate_tags="TASK_DEFINITION",
-            waiter_delay=LOOK,
-            waiter_max_attempts=HOURS * 3600 // LOOK,
+            waiter_delay=POLL,
+            waiter_max_attempts=HOURS * 3600 // POLL,
             number_logs_exception=LINES,
             **kwargs,
         )
 
     def execute(self, context: Context) -> Any:
-        """Start the task, or find it again, and wait in the triggerer."""
+        """Start the task, or find a running one, and defer."""
         found = self._run(self._prepare, context)
         if "digest" in found:
             return found
         try:
             return EcsRunTaskOperator.execute(self, context)
-        finally:  # it leaves by an exception, to wait
+        finally:  # deferring raises
             if self.arn and self._aws_logs_enabled():
                 self._link_to_log(context)
 
     def _link_to_log(self, context: Context) -> None:
-        """Best effort: a link that cannot be made is no reason to start the step anew."""
+        """Save the link to the log; a failure is logged and does not fail the step."""
         try:
             ContainerLogLink.persist(
                 context=context,
@@ -103,7 +103,7 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
             self.log.warning("no link to the container's log: %s", error)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
-        """Take the result over, or say why there is none."""
+        """Return the result, or raise with the reason why there is none."""
         if not event or event.get("status") != "success":
             msg = f"cannot follow the task on ECS: {event}"
             raise AirflowException(msg)
@@ -111,21 +111,22 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
         return self._run(self._finish, context)
 
     def _prepare(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
-        """The step's result, if nothing has to be fitted; otherwise fill in what the task is told."""
+        """Return the step's result if nothing has to be fitted; otherwise fill in the ECS call."""
         from homeostat.config import Settings
-        from homeostat.retraining.environment_check import note_champion
-        from homeostat.retraining.remote_training import forget_failure
+        from homeostat.retraining.environment_check import save_champion
+        from homeostat.retraining.remote_training import clear_failure
         from homeostat.retraining.train import train
-        from homeostat.storage.retrain_request import find_result, load_request
+        from homeostat.storage.retrain_request import load_request
+        from homeostat.storage.step_results import find_result
 
         key = self.run_key(context)
         done = find_result(ports.store, config.name, key, "train")
         if done is not None:
             return done
-        if load_request(ports.store, config.name, key).recall:
+        if load_request(ports.store, config.name, key).reinstate:
             return train(config, key, ports)
         settings = Settings.from_env()
-        place = place_of(settings, config)
+        place = ecs_settings(settings, config)
         self._aim(place)
         container = {
             "name": place.container,
@@ -136,36 +137,37 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
         }
         self.overrides = {"containerOverrides": [container]}
         self.tags = {"homeostat:model": config.name, "homeostat:run_key": key}
-        note_champion(config, key, ports)
-        self._forget_failure = partial(forget_failure, ports.store, config.name, key)
+        save_champion(config, key, ports)
+        self._forget_failure = partial(clear_failure, ports.store, config.name, key)
         where = f"{place.task_definition} on {place.cluster}"
         return {"sentence": f"{config.name}, retrain {key}: sent to the task definition {where}"}
 
     def _finish(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
-        """The result in the Store; without one, the error that says why, and whether to try again."""
+        """Return the result from the Store; without one, raise the error that says whether a retry helps."""
         from homeostat.config import Settings
         from homeostat.retraining.remote_training import find_failure
-        from homeostat.storage.retrain_request import find_result, load_result
+        from homeostat.storage.step_results import find_result, load_result
 
         key = self.run_key(context)
         done = find_result(ports.store, config.name, key, "train")
         if done is not None:
             return done
-        self._aim(place_of(Settings.from_env(), config))
-        described = self.client.describe_tasks(cluster=self.cluster, tasks=[self.arn])["tasks"]
-        ended = ended_how(described[0] if described else {}, self.container_name or "")
+        self._aim(ecs_settings(Settings.from_env(), config))
+        client: Any = self.client
+        described = client.describe_tasks(cluster=self.cluster, tasks=[self.arn])["tasks"]
+        ended = task_end(described[0] if described else {}, self.container_name or "")
         failure = find_failure(ports.store, config.name, key)
         sentence = failure.sentence if failure else ended.sentence + self._last_lines()
-        told = f"in the container: {sentence}" if failure else sentence
-        if ended.may_pass:
-            raise AirflowException(told)
+        message = f"in the container: {sentence}" if failure else sentence
+        if ended.retryable:
+            raise AirflowException(message)
         for targets, notice in failure.notices if failure else ():
             ports.notifier.notify(targets, notice)
         run_id = load_result(ports.store, config.name, key, "assemble")["run_id"]
-        ports.registry.log(run_id, tags={"homeostat.failed": sentence[:4000]})
+        ports.registry.log(run_id, tags={"homeostat.error": sentence[:4000]})
         ports.registry.end_run(run_id, "FAILED")
-        ports.ledger.release(config.name, key)
-        raise HomeostatError(told)
+        ports.ledger.release_lease(config.name, key)
+        raise HomeostatError(message)
 
     def _aim(self, place: Fargate) -> None:
         self.cluster, self.task_definition = place.cluster, place.task_definition
@@ -177,15 +179,15 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
                 "assignPublicIp": "DISABLED",
             }
         }
-        if place.log_group:  # infra/terraform has streams begin with the container's name
+        if place.log_group:  # infra/terraform prefixes log streams with the container's name
             self.awslogs_group, self.awslogs_stream_prefix = place.log_group, place.container
 
     def _start_task(self) -> None:
-        self._forget_failure()  # and not where a task is found again, which may have said something by now
+        self._forget_failure()  # a task found again keeps its recorded failure
         super()._start_task()
 
     def _last_lines(self) -> str:
-        """The end of the container's log, where there is one and it can be read."""
+        """Return the end of the container's log; empty when it cannot be read."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         if not self._aws_logs_enabled():
@@ -198,7 +200,8 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
                 verify=self.verify,
                 config=self.botocore_config,
             )
-            found = logs.conn.get_log_events(
+            client: Any = logs.conn
+            found = client.get_log_events(
                 logGroupName=self.awslogs_group, logStreamName=stream, startFromHead=False, limit=LINES
             )
         except (BotoCoreError, ClientError) as error:
@@ -208,18 +211,18 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
         return f"\nIts last lines, of {stream} in {self.awslogs_group}:\n{lines}" if lines else ""
 
 
-def place_of(settings: Settings, config: ModelConfig) -> Fargate:
-    """Where the task runs; ConfigError when this installation does not say, or the task could not read."""
-    said = f"{config.name}: model.yaml says training.runs_on: ecs"
+def ecs_settings(settings: Settings, config: ModelConfig) -> Fargate:
+    """Return the ECS settings; ConfigError when they are missing or the task cannot reach the Store."""
+    setting = f"{config.name}: model.yaml has training.runs_on: ecs"
     if settings.ecs is None:
         msg = (
-            f"{said}, but HOMEOSTAT_ECS is not set: set it for every process of Airflow "
-            "(`terraform output -json airflow_environment`), or write runs_on: airflow"
+            f"{setting}, but HOMEOSTAT_ECS is not set: set it for every Airflow process "
+            "(`terraform output -json airflow_environment`), or set training.runs_on: airflow"
         )
         raise ConfigError(msg)
     if not settings.store.startswith("s3://"):
         msg = (
-            f"{said}, but HOMEOSTAT_STORE is {settings.store}, which no task on ECS can reach: "
+            f"{setting}, but HOMEOSTAT_STORE is {settings.store}, which an ECS task cannot reach: "
             "set it to s3://bucket/prefix (`terraform output -raw store`)"
         )
         raise ConfigError(msg)
@@ -227,39 +230,38 @@ def place_of(settings: Settings, config: ModelConfig) -> Fargate:
 
 
 def environment_of(settings: Settings, config: ModelConfig) -> dict[str, str]:
-    """What the task has to be told beyond its definition: nothing that must not be read by others.
+    """Return the task's environment overrides; they hold no secret.
 
-    MLflow's address is left out where it holds a password, or where Airflow has none of its own: the task
-    definition's stands then.
+    MLFLOW_TRACKING_URI is left out when it holds a password or is not set here: the task definition's value
+    applies then.
     """
     from homeostat.bundle.environment import UNKNOWN, git_revision
-    from homeostat.config.redaction import without_userinfo
+    from homeostat.config.redaction import redact_userinfo
     from homeostat.retraining.remote_training import EXPECTED_CODE, code_digest
 
-    told = {"HOMEOSTAT_STORE": settings.store, EXPECTED_CODE: code_digest(config)}
+    overrides = {"HOMEOSTAT_STORE": settings.store, EXPECTED_CODE: code_digest(config)}
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if tracking and without_userinfo(tracking) == tracking:
-        told["MLFLOW_TRACKING_URI"] = tracking
+    if tracking and redact_userinfo(tracking) == tracking:
+        overrides["MLFLOW_TRACKING_URI"] = tracking
     revision = os.environ.get("HOMEOSTAT_GIT_REVISION") or git_revision(config.folder)
     if revision != UNKNOWN:
-        told["HOMEOSTAT_GIT_REVISION"] = revision
-    return told
+        overrides["HOMEOSTAT_GIT_REVISION"] = revision
+    return overrides
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a task ended, and whether another try may do better."""
+class TaskEnd:
+    """How a task ended, and whether a retry can help."""
 
     sentence: str
-    may_pass: bool
+    retryable: bool
 
 
-def ended_how(task: Mapping[str, Any], container: str) -> Ended:
-    """Read it from ECS's description of a stopped task; {} where ECS has forgotten it.
+def task_end(task: Mapping[str, Any], container: str) -> TaskEnd:
+    """Read the end from ECS's description of a stopped task; {} when ECS no longer knows it.
 
-    What never ran, or was killed, may pass: no image could be pulled, no capacity, a host that went away.
-    What ended by itself says so by its exit status, see ``homeostat train-step --help``. Memory that was not
-    enough will not be enough the next time either.
+    Retryable: a task that never ran or was killed (image pull, capacity, lost host). A container that ended
+    by itself reports by its exit status, see ``homeostat train-step --help``. Out of memory is not retryable.
     """
     from homeostat.retraining.remote_training import DONE, FAILED
 
@@ -269,14 +271,18 @@ def ended_how(task: Mapping[str, Any], container: str) -> Ended:
     why = ". ".join(part.rstrip(".") for part in (task.get("stoppedReason", ""), own) if part)
     because = f": {why}" if why else ""
     if not task:
-        return Ended("ECS no longer knows the task, and it left no result", may_pass=True)
+        return TaskEnd("ECS no longer knows the task, and it left no result", retryable=True)
     if "OutOfMemory" in own:
-        cure = "give the task definition more memory, or the model a shorter training.window"
-        return Ended(f"the container needed more memory than its task has{because}; {cure}", may_pass=False)
+        remedy = "give the task definition more memory, or set a shorter training.window"
+        return TaskEnd(
+            f"the container needed more memory than its task has{because}; {remedy}", retryable=False
+        )
     if status is None:
-        return Ended(f"the container did not run{because}", may_pass=True)
+        return TaskEnd(f"the container did not run{because}", retryable=True)
     if status == DONE:
-        msg = "the task ended well, but its result is not in this store: is its HOMEOSTAT_STORE another one?"
-        return Ended(msg, may_pass=False)
-    # 2 is how a program says that it does not know its arguments: an image that is too old.
-    return Ended(f"the container ended with status {status}{because}", may_pass=status not in (FAILED, 2))
+        msg = (
+            "the task succeeded, but its result is not in this store: compare HOMEOSTAT_STORE there and here"
+        )
+        return TaskEnd(msg, retryable=False)
+    # Status 2 means unknown arguments: the image is too old.
+    return TaskEnd(f"the container ended with status {status}{because}", retryable=status not in (FAILED, 2))

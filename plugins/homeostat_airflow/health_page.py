@@ -19,19 +19,19 @@ _pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=
 
 
 @app.get("/health", response_class=HTMLResponse)
-def health(user: GetUserDep) -> str:  # noqa: ARG001  # asked for so that only users get in
-    """Every model: who serves, how its rollout stands, how the last windows looked."""
+def health(user: GetUserDep) -> str:  # noqa: ARG001  # requires a logged-in user
+    """Show every model: champion, rollout, and the drift of the last windows."""
     from homeostat.adapters import open_ledger, open_store
     from homeostat.config import Settings
-    from homeostat.core.rollout import SENTENCES
+    from homeostat.core.rollout import PHASE_SENTENCES
 
     settings = Settings.from_env()
     ledger, store = open_ledger(settings.ledger), open_store(settings.store)
     models = [
         {"name": name, "traffic": ledger.read(name), "reports": _reports(store, name)}
-        for name in settings.model_names()  # a model.yaml that cannot be read hides nothing here
+        for name in settings.model_names()  # includes models whose model.yaml is invalid
     ]
-    return _pages.get_template("health_page.html").render(models=models, sentences=SENTENCES)
+    return _pages.get_template("health_page.html").render(models=models, sentences=PHASE_SENTENCES)
 
 
 def _reports(store: Any, model: str) -> list[dict[str, Any]]:

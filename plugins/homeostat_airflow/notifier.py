@@ -1,7 +1,7 @@
-"""Notices go out through Airflow's Apprise provider, so that one connection speaks to any service.
+"""Sends notices through Airflow's Apprise provider: one connection reaches any service.
 
-The connection's extra says where to: ``{"config": {"path": "slack://..."}}``, or a list of such for several
-services. In Airflow's form that is the field *config*, without the outer key.
+The connection's extra holds the destination: ``{"config": {"path": "slack://..."}}``, or a list of such
+entries. In Airflow's form this is the field *config*, without the outer key.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _SEVERITY = {
     "promoted": "success",
     "rolled_back": "failure",
     "gate_refused": "warning",
-    "parity_refused": "warning",
-    "silent": "failure",
+    "environment_refused": "warning",
+    "checks_stopped": "failure",
     "trigger_refused": "warning",
     "not_computable": "warning",
 }
@@ -31,22 +31,22 @@ class AirflowNotifier:
     """Sends notices to the Apprise connections that model.yaml names under ``notify``."""
 
     def notify(self, targets: Sequence[str], notice: Notice) -> None:
-        """Send to every connection; one that fails is logged and stops nothing."""
+        """Send to every connection; a failure is logged and does not stop the loop."""
         logger.info("%s: %s. %s", notice.kind, notice.title, notice.body)
         for connection in targets:
             try:
                 problem = _send(connection, notice)
-            except Exception as error:  # noqa: BLE001  # whatever a service does must not stop the loop
+            except Exception as error:  # noqa: BLE001  # a notification error must not stop the loop
                 problem = f"{type(error).__name__}: {error}"
             if problem:
                 logger.error("the notice %r did not reach %s: %s", notice.title, connection, problem)
 
 
 def _send(connection: str, notice: Notice) -> str:
-    """Send to the services of one connection; says what went wrong, if anything did.
+    """Send to the services of one connection; return the problem, or "".
 
-    By the provider's hook and not by its notifier: that one renders title and body as Jinja templates,
-    and they hold text from data; and neither tells whether anything arrived.
+    Uses the provider's hook, not its notifier: the notifier renders title and body as Jinja templates, and
+    they hold text from data. Neither reports whether the message arrived.
     """
     from airflow.providers.apprise.hooks.apprise import AppriseHook
     from apprise import Apprise, NotifyType
@@ -61,4 +61,4 @@ def _send(connection: str, notice: Notice) -> str:
         return f"it names no service that Apprise knows; {_FORM}"
     severity = NotifyType(_SEVERITY.get(notice.kind, "info"))
     sent = services.notify(body=notice.body, title=notice.title, notify_type=severity)
-    return "" if sent else "a service of it does not answer or refused; Apprise's own lines above say which"
+    return "" if sent else "one of its services did not respond or refused; see Apprise's log lines above"

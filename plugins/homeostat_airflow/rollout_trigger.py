@@ -1,4 +1,4 @@
-"""The trigger that waits for a rollout to leave a phase. It runs in the triggerer and holds no worker."""
+"""The trigger that waits until a rollout leaves a phase. It runs in the triggerer and occupies no worker."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class RolloutTrigger(BaseTrigger):
-    """Fires when the rollout of ``run_key`` is in none of ``phases`` any more.
+    """Fires when the rollout of ``run_key`` has left ``phases``.
 
-    It also lets the rollout tick: with no gateway alive somebody has to notice the deadline. Ticking
-    from several places is safe, the ledger compares before it swaps.
+    It also advances the rollout, so that deadlines hold when no gateway is alive. Several drivers may run at
+    once: the ledger is written by compare-and-swap.
     """
 
     def __init__(self, model: str, run_key: str, phases: list[str], poll: float = 1.0) -> None:
@@ -28,19 +28,20 @@ class RolloutTrigger(BaseTrigger):
         self.phases = phases
         self.poll = poll
         self._ledger: Ledger | None = None
+        self._held = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """How Airflow stores and rebuilds it."""
+        """Return how Airflow stores and rebuilds the trigger."""
         arguments = {"model": self.model, "run_key": self.run_key, "phases": self.phases, "poll": self.poll}
         return "homeostat_airflow.rollout_trigger.RolloutTrigger", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the ledger every ``poll`` seconds; an outage of it is waited out."""
+        """Advance the rollout every ``poll`` seconds; wait while the ledger does not answer."""
         from homeostat.config.errors import HomeostatError, Unavailable
 
         while True:
             try:
-                traffic = await asyncio.to_thread(self._tick)
+                traffic = await asyncio.to_thread(self._advance)
             except Unavailable as error:
                 self.log.warning("the ledger does not answer, waiting: %s", error)
             except HomeostatError as error:
@@ -53,12 +54,16 @@ class RolloutTrigger(BaseTrigger):
                     return
             await asyncio.sleep(self.poll)
 
-    def _tick(self) -> Traffic:
-        # Off the event loop, opening included: it serves every other trigger too.
+    def _advance(self) -> Traffic:
+        # In a thread, opening the ledger included: the event loop runs all other triggers too.
         from homeostat.adapters import open_ledger
         from homeostat.config import Settings
-        from homeostat.rollouts.advance import tick
+        from homeostat.rollouts.advance import advance
 
         if self._ledger is None:
             self._ledger = open_ledger(Settings.from_env().ledger)
-        return tick(self.model, self._ledger, by="airflow")
+        result = advance(self.model, self._ledger, by="airflow")
+        if result.held != self._held:
+            self.log.warning("%s: %s", self.model, result.held or "the rollout is no longer held")
+            self._held = result.held
+        return result.traffic

@@ -111,9 +111,9 @@ def receive(pause):
 
     from airflow.sdk._shared.module_loading import import_string
 
-    from homeostat_airflow import hearing
+    from homeostat_airflow import sqs_consumer
 
-    dag = DagBag().dags["hear_triggers"]
+    dag = DagBag().dags["consume_retrain_triggers"]
     ((path, arguments),) = [
         watcher.trigger.serialize()
         for asset in dag.timetable.asset_condition.objects
@@ -121,7 +121,7 @@ def receive(pause):
     ]
     rebuilt = import_string(path)(**json.loads(json.dumps(arguments)))
 
-    hearing.PAUSE_WHILE_AWAY = pause
+    sqs_consumer.PAUSE_UNAVAILABLE = pause
 
     async def first():
         return await anext(rebuilt.run())
@@ -191,10 +191,10 @@ def trigger(model, run_key, phases):
 
 def notify(targets, title, body):
     """Send one notice."""
-    from homeostat.ports import Notice
+    from homeostat.ports import Notice, NoticeKind
     from homeostat_airflow.notifier import AirflowNotifier
 
-    AirflowNotifier().notify(targets, Notice("promoted", "toy", title, body))
+    AirflowNotifier().notify(targets, Notice(NoticeKind.PROMOTED, "toy", title, body))
 
 
 def _hurried(seconds, sleep=time.sleep):

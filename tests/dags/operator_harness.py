@@ -18,7 +18,7 @@ from pathlib import Path
 from homeostat.adapters import build_ports
 from homeostat.config import Settings, load_model
 from homeostat.config.errors import StaleRevision
-from homeostat.core.rollout import Recorder, decide
+from homeostat.core.rollout import EvidenceRecorder, decide_rollout
 from sample_model import MODEL, PIPELINE, T0, rows_between
 
 UNTIL = T0.isoformat()
@@ -190,7 +190,7 @@ def _work_once(model, ledger, *, traffic):
         return
     if traffic and state.active.phase != "registered":
         ledger.add_evidence(model, state.active.id, "g1", now, _answers(state.active))
-    decision = decide(state, ledger.evidence(model, state.active.id), now)
+    decision = decide_rollout(state, ledger.evidence(model, state.active.id), now)
     if decision.transition is not None:
         step = decision.transition
         with suppress(StaleRevision):
@@ -199,13 +199,13 @@ def _work_once(model, ledger, *, traffic):
 
 def _answers(rollout):
     """Twenty answers of each version that answers in this stage, all alike."""
-    recorder = Recorder()
+    recorder = EvidenceRecorder()
     shadow = rollout.phase == "shadow"
     for variant in ("champion", "shadow") if shadow else ("control", "candidate"):
         for i in range(20):
-            recorder.answered(rollout.stage, variant, [i % 2], confidence=[0.9], latency_ms=5 + i % 3)
+            recorder.record_predictions(rollout.stage, variant, [i % 2], confidence=[0.9], latency_ms=5 + i % 3)
     if shadow:
-        recorder.compared(rollout.stage, "shadow", [False] * 20)
+        recorder.record_comparison(rollout.stage, "shadow", [False] * 20)
     return recorder.drain()
 
 

@@ -93,7 +93,7 @@ QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/homeostat-triggers.
 WATCHERS = """
 import json
 from airflow.dag_processing.dagbag import DagBag
-dag = DagBag().dags["hear_triggers"]
+dag = DagBag().dags["consume_retrain_triggers"]
 watchers = [watcher for asset in dag.timetable.asset_condition.objects for watcher in asset.watchers]
 print(json.dumps([watcher.trigger.serialize() for watcher in watchers]))
 """
@@ -101,11 +101,11 @@ print(json.dumps([watcher.trigger.serialize() for watcher in watchers]))
 
 def test_a_queue_of_triggers_adds_a_dag_that_hears_it_and_nothing_heavy(parse, tmp_path):
     write_model(tmp_path, "good")
-    assert "hear_triggers" not in parse(HOMEOSTAT_MODELS=str(tmp_path))["dags"]
+    assert "consume_retrain_triggers" not in parse(HOMEOSTAT_MODELS=str(tmp_path))["dags"]
     found = parse(HOMEOSTAT_MODELS=str(tmp_path), HOMEOSTAT_TRIGGERS=QUEUE)
     assert (found["errors"], found["heavy"]) == ({}, [])
-    dag = found["dags"]["hear_triggers"]
-    assert dag["tasks"] == ["read", "message.start", "message.done"]
+    dag = found["dags"]["consume_retrain_triggers"]
+    assert dag["tasks"] == ["receive", "message.start", "message.ack"]
     assert not dag["paused"], "a paused consumer loses asset events"
 
 

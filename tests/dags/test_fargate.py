@@ -15,10 +15,11 @@ import pytest
 import homeostat
 from homeostat.config import Settings, load_model
 from homeostat.config.errors import Refused, Unavailable
-from homeostat.ports import Notice
-from homeostat.retraining.remote_training import leave_failure
-from homeostat.storage.retrain_request import find_result, load_result, run_key
-from homeostat_airflow.fargate import ended_how, environment_of
+from homeostat.ports import Notice, NoticeKind
+from homeostat.retraining.remote_training import save_failure
+from homeostat.storage.retrain_request import run_key
+from homeostat.storage.step_results import find_result, load_result
+from homeostat_airflow.fargate import task_end, environment_of
 from sample_model import MODEL
 
 LIBRARY = Path(homeostat.__file__).parents[1]
@@ -113,7 +114,7 @@ def sent(world, fargate, s3_server):
     return world
 
 
-def key_of(task):
+def state_key(task):
     return task.overrides["containerOverrides"][0]["command"][-1]
 
 
@@ -134,7 +135,7 @@ def ends_with(store, model, status, error=None, notices=()):
 
     def container(task):
         if error is not None:
-            leave_failure(store, model, key_of(task), error, notices)
+            save_failure(store, model, state_key(task), error, notices)
         return {"exitCode": status, "stopped_reason": "Essential container in task exited"}
 
     return container
@@ -196,7 +197,7 @@ def test_the_task_is_the_right_one_and_its_command_finishes_the_step(sent, farga
 
 
 @pytest.mark.slow
-def test_what_may_pass_is_tried_again_and_a_refusal_is_not_but_told(sent, fargate, receiver):
+def test_a_temporary_failure_is_retried_and_a_refusal_is_notified(sent, fargate, receiver):
     store = sent.ports.store
     fargate.container = ends_with(store, sent.name, 75, Unavailable("MLflow does not answer"))
     done = sent.retrain(retries=1)
@@ -204,7 +205,7 @@ def test_what_may_pass_is_tried_again_and_a_refusal_is_not_but_told(sent, fargat
     assert reason(done) == ["in the container: Unavailable: MLflow does not answer"] * 2
     assert len(fargate.tasks) == 2
 
-    notice = Notice("parity_refused", sent.name, f"{sent.name} was not fitted", "another image")
+    notice = Notice(NoticeKind.ENVIRONMENT_REFUSED, sent.name, f"{sent.name} was not fitted", "another image")
     error = Refused("another image")
     fargate.container = ends_with(store, sent.name, 1, error, [(("people",), notice)])
     done = sent.retrain(retries=1)
@@ -212,7 +213,7 @@ def test_what_may_pass_is_tried_again_and_a_refusal_is_not_but_told(sent, fargat
     assert reason(done) == ["in the container: Refused: another image"]
     assert len(fargate.tasks) == 3
     assert find_result(store, sent.name, run_key(sent.name, done["run_id"]), "train") is None
-    assert sent.ports.ledger.holder(sent.name, datetime.now(UTC)) is None, "its right of way was given back"
+    assert sent.ports.ledger.lease_holder(sent.name, datetime.now(UTC)) is None, "its lease was released"
     assert receiver.titles == ["was not fitted"]
 
 
@@ -265,9 +266,9 @@ def test_a_task_that_still_runs_is_found_again_and_no_second_is_started(sent, fa
         overrides=before.overrides,
         networkConfiguration=network,
     )
-    key = key_of(before)
+    key = state_key(before)
     fargate.tasks[1].containers[0].exitCode = 1
-    leave_failure(store, sent.name, key, ValueError("told by the task that was found"))
+    save_failure(store, sent.name, key, ValueError("told by the task that was found"))
     again = sent.retrain(run=sent.runs)
     assert again["run_id"] == first["run_id"]
     assert len(fargate.tasks) == 2
@@ -305,7 +306,7 @@ def test_no_password_goes_along(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("container", "may_pass"),
+    ("container", "retryable"),
     [
         ({"exitCode": 75}, True),
         ({"exitCode": 70}, True),
@@ -317,10 +318,10 @@ def test_no_password_goes_along(monkeypatch, tmp_path):
         ({}, True),
     ],
 )
-def test_how_a_task_ended_says_whether_to_try_again(container, may_pass):
+def test_the_end_of_a_task_says_whether_a_retry_helps(container, retryable):
     other = {"name": "sidecar", "exitCode": 0}
     task = {"stoppedReason": "it stopped", "containers": [other, {"name": "train", **container}]}
-    ended = ended_how(task, "train")
-    assert ended.may_pass is may_pass
+    ended = task_end(task, "train")
+    assert ended.retryable is retryable
     assert ended.sentence
-    assert ended_how({}, "train").may_pass
+    assert task_end({}, "train").retryable

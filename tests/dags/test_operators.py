@@ -11,7 +11,7 @@ import pytest
 from dags.operator_harness import gateway, within
 from homeostat.adapters import open_ledger
 from homeostat.core.rollout import Phase, Plan, Rollout, Traffic, VersionRef
-from homeostat.rollouts.advance import approve_by_hand
+from homeostat.rollouts.manual import manual_approve
 from sample_model import T0, rows_between, serve
 
 BEFORE = ["assemble", "train", "validate", "gate"]
@@ -79,14 +79,14 @@ def test_a_version_without_evidence_is_taken_back_and_the_run_fails_with_the_sen
     assert served.ports.registry.version(served.name, "2").tags["homeostat.phase"] == "rolled_back"
     assert receiver.titles[-1] == "version 2 rolled back"
     assert "inconclusive" in receiver.got[-1]["message"]
-    assert the_way_is_free(served)
+    assert lease_is_free(served)
 
 
-def the_way_is_free(world):
+def lease_is_free(world):
     """Whether the next retrain would be let through; leaves things as they were."""
     now = datetime.now(UTC)
-    claim = world.ports.ledger.claim(world.name, f"question {now}", "question", now, timedelta(hours=1))
-    world.ports.ledger.release(world.name, "question")
+    claim = world.ports.ledger.acquire_lease(world.name, f"question {now}", "question", now, timedelta(hours=1))
+    world.ports.ledger.release_lease(world.name, "question")
     return claim.granted
 
 
@@ -108,7 +108,7 @@ def test_a_refused_version_goes_no_further_and_a_forced_one_waits_for_a_person(s
         time.sleep(1.5)
         assert not forced.done()
         assert served.traffic.champion.version == "1"
-        approve_by_hand(served.config, served.ports, by="homeostat promote")
+        manual_approve(served.config, served.ports, by="homeostat promote")
         done = forced.result(60)
     assert done["state"] == "success"
     assert served.traffic.champion.version == "2"
@@ -149,12 +149,12 @@ def test_a_model_scored_in_batch_moves_its_champion_without_shadow_or_canary(wor
 
 def test_a_retrain_beside_another_is_skipped_and_says_why(world):
     now = datetime.now(UTC)
-    world.ports.ledger.claim(world.name, "drift", "another run", now, timedelta(hours=1))
+    world.ports.ledger.acquire_lease(world.name, "drift", "another run", now, timedelta(hours=1))
     done = world.retrain()
     assert done["state"] == "success"
     assert set(done["tasks"].values()) == {"skipped"}
     assert "another run" in done["skipped"]["assemble"]
-    assert not the_way_is_free(world), "the other one still has it"
+    assert not lease_is_free(world), "the other one still has it"
 
 
 def test_without_a_champion_a_check_is_not_computable_and_nothing_is_triggered(world):
@@ -196,7 +196,7 @@ def test_checks_pass_fire_once_and_can_be_asked_about_the_past(served, receiver)
         "trigger_id": f"{served.name}/{second.isoformat()}",
         "window_end": second.isoformat(),
         "reason": "sustained_drift",
-        "recall": "",
+        "reinstate": "",
     }
     assert fired["events"] == [event]
     assert fired["xcoms"]["trigger_retrain"] == event
@@ -224,7 +224,7 @@ def test_with_mlflow_down_tasks_are_retried_and_then_say_so(world, free_port):
         note["text"].startswith("cannot") and down["MLFLOW_TRACKING_URI"] in note["text"] for note in notes
     )
     assert "is it running?" in notes[-1]["text"]
-    assert the_way_is_free(world), "a failed run gives the right of way back"
+    assert lease_is_free(world), "a failed run releases the lease"
 
     assert world.retrain(run=1)["state"] == "success", "the same run, once MLflow is back"
     assert world.versions() == ["1"]
@@ -252,7 +252,7 @@ def test_what_cannot_pass_fails_at_once_however_many_retries_there_are(world):
     unknown = world.retrain(pipeline="nowhere.py:build", retries=3)
     assert (unknown["tasks"]["train"], unknown["tries"]["train"]) == ("failed", 1)
     assert "nowhere.py" in reason_of(unknown, "train")
-    assert the_way_is_free(world)
+    assert lease_is_free(world)
 
     when = world.airflow.ask(
         "run",

@@ -11,7 +11,7 @@ from dags.operator_harness import within
 from homeostat.storage.retrain_request import run_key
 from sample_model import T0
 
-TRIGGER = {"reason": "sustained_drift", "recall": ""}
+TRIGGER = {"reason": "sustained_drift", "reinstate": ""}
 
 
 class Queue:
@@ -84,9 +84,9 @@ class Hearing:
         return self.world.airflow.ask("receive", {**self.env, **env}, pause=0.2)
 
     def hear(self, *payloads, **how):
-        """Run hear_triggers for these events (default: for what the trigger receives now)."""
+        """Run consume_retrain_triggers for these events (default: for what the trigger receives now)."""
         return self.world.airflow.ask(
-            "run", self.env, dag="hear_triggers", payloads=payloads or (self.receive(),), **how
+            "run", self.env, dag="consume_retrain_triggers", payloads=payloads or (self.receive(),), **how
         )
 
     @property
@@ -95,10 +95,10 @@ class Hearing:
 
 
 def test_a_trigger_starts_the_retrain_that_it_asks_for_and_leaves_the_queue(hearing):
-    hearing.send(hearing.trigger(reason="recall", recall="7"))
+    hearing.send(hearing.trigger(reason="reinstate", reinstate="7"))
     done = hearing.hear()
     assert done["state"] == "success", done
-    assert done["tasks"] == {"read": "success", "message.start[0]": "success", "message.done[0]": "success"}
+    assert done["tasks"] == {"receive": "success", "message.start[0]": "success", "message.ack[0]": "success"}
     (run,) = hearing.runs
     assert run["run_id"].startswith("trigger__")
     assert run["state"] == "queued"
@@ -116,10 +116,10 @@ def test_the_request_is_the_one_that_the_drift_event_would_have_made(hearing):
     request = json.loads(hearing.world.ports.store.get(key))
     end = T0.isoformat()
     assert request["trigger_id"] == f"{hearing.world.name}/{end}"
-    assert (request["until"], request["reason"], request["recall"]) == (end, "sustained_drift", "")
+    assert (request["until"], request["reason"], request["reinstate"]) == (end, "sustained_drift", "")
     other = hearing.world.retrain(**run["conf"])
     assert other["tasks"]["assemble"] == "skipped"
-    assert "was already answered by" in other["skipped"]["assemble"], "whatever the run's id"
+    assert "was already handled by" in other["skipped"]["assemble"], "whatever the run's id"
 
 
 def test_a_trigger_that_comes_twice_makes_one_run_and_says_so(hearing):
@@ -130,7 +130,7 @@ def test_a_trigger_that_comes_twice_makes_one_run_and_says_so(hearing):
     again = hearing.hear()
     assert again["state"] == "success", again
     assert again["tasks"]["message.start[0]"] == "skipped"
-    assert again["skipped"]["message.start[0]"].startswith("the run is there already")
+    assert again["skipped"]["message.start[0]"].startswith("the run already exists")
     (run,) = hearing.runs
     assert again["links"]["message.start[0]"].endswith(
         f"/dags/retrain__{hearing.world.name}/runs/{run['run_id']}"
@@ -146,7 +146,7 @@ def test_garbage_turns_red_says_why_once_and_becomes_a_dead_letter_while_others_
     assert first["state"] == "failed"
     states = sorted(first["tasks"].items())
     assert [state for name, state in states if "start" in name].count("failed") == 1
-    assert [state for name, state in states if "done" in name].count("success") == 1
+    assert [state for name, state in states if "ack" in name].count("success") == 1
     assert {name: called for name, called in first["called"].items() if "start" in name} == {
         "message.start[0]": "unreadable",
         "message.start[1]": hearing.world.name,
@@ -170,7 +170,7 @@ def test_a_run_that_cannot_be_started_leaves_its_message_on_the_queue(hearing):
     path.write_text(whole + "monitr: {}\n")
     failed = hearing.hear()
     assert failed["tasks"]["message.start[0]"] == "failed"
-    assert failed["tasks"]["message.done[0]"] == "upstream_failed"
+    assert failed["tasks"]["message.ack[0]"] == "upstream_failed"
     assert "did you mean 'monitor'" in failed["told"][0]["text"]
     assert hearing.queue.counts() == (0, 1), "it comes again when the visibility timeout is over"
     assert hearing.runs == []
@@ -202,9 +202,9 @@ def test_events_that_came_together_share_a_run_and_each_message_counts_once(hear
 
 
 def test_started_by_hand_it_says_that_there_is_nothing_to_do(hearing):
-    done = hearing.world.airflow.ask("run", hearing.env, dag="hear_triggers")
-    assert done["tasks"]["read"] == "skipped"
-    assert "nothing to do by hand" in done["skipped"]["read"]
+    done = hearing.world.airflow.ask("run", hearing.env, dag="consume_retrain_triggers")
+    assert done["tasks"]["receive"] == "skipped"
+    assert "a manual run has nothing to do" in done["skipped"]["receive"]
 
 
 def test_while_sqs_is_away_the_trigger_waits_and_says_so_and_then_hears(hearing, free_port):

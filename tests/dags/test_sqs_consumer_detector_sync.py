@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from homeostat.adapters import detector_history
+from homeostat.adapters import open_store_history
 from homeostat.core.trigger import WindowRecord
-from homeostat.storage.model_state import load_published
+from homeostat.storage.model_state import load_published_state
 from sample_model import T0
 
 QUEUE = {"HOMEOSTAT_TRIGGERS": "https://sqs.eu-central-1.amazonaws.com/123456789012/homeostat-triggers.fifo"}
@@ -29,30 +29,30 @@ def collect(world, **env):
 def test_every_step_of_a_retrain_tells_the_function_who_serves_and_who_retrains(watched):
     begun = watched.retrain(mark_success="train|validate|gate|register|shadow|canary|promote")
     assert begun["state"] == "success"
-    published = load_published(watched.ports.store, watched.name)
-    assert published.holder, "as soon as the right of way is taken, no check asks for another retrain"
+    published = load_published_state(watched.ports.store, watched.name)
+    assert published.holder, "as soon as the lease is acquired, no check asks for another retrain"
     assert published.traffic.champion is None
     assert watched.retrain(run=1)["state"] == "success"
-    published = load_published(watched.ports.store, watched.name)
+    published = load_published_state(watched.ports.store, watched.name)
     assert (published.holder, published.traffic.champion.version) == ("", "1")
 
 
 def test_a_retrain_that_fails_leaves_nobody_retraining_in_what_is_published(watched):
     assert watched.retrain(pipeline="pipeline.py:absent")["tasks"]["train"] == "failed"
-    assert load_published(watched.ports.store, watched.name).holder == ""
+    assert load_published_state(watched.ports.store, watched.name).holder == ""
 
 
 def test_what_the_function_has_seen_goes_into_mlflow_once(watched):
     store = watched.ports.store
     seen = WindowRecord(T0, "1", 240, "pass", 0.0, "pending", None, None)
-    detector_history(store).record(watched.name, seen, metrics={"rows": 240.0}, artifacts={})
+    open_store_history(store).record(watched.name, seen, metrics={"rows": 240.0}, artifacts={})
     done = collect(watched, **QUEUE)
     assert done["state"] == "success", done
     assert done["tasks"] == {"collect": "success"}
     assert "1 new drift checks copied into MLflow" in done["xcoms"]["collect"]["sentence"]
     assert watched.ports.history.windows(watched.name, since=T0 - timedelta(days=1)) == [seen]
-    assert collect(watched, **QUEUE)["xcoms"]["collect"]["collected"] == 0
-    assert load_published(store, watched.name).config.name == watched.name
+    assert collect(watched, **QUEUE)["xcoms"]["collect"]["synced"] == 0
+    assert load_published_state(store, watched.name).config.name == watched.name
 
 
 def test_triggers_that_nobody_would_hear_turn_the_collecting_red_with_the_cure(watched):
@@ -62,7 +62,7 @@ def test_triggers_that_nobody_would_hear_turn_the_collecting_red_with_the_cure(w
     assert told["error"] == "AirflowFailException"
     assert "HOMEOSTAT_TRIGGERS is not set" in told["text"]
     assert "terraform output -raw trigger_queue_url" in told["text"]
-    assert load_published(watched.ports.store, watched.name).traffic.champion is None, (
+    assert load_published_state(watched.ports.store, watched.name).traffic.champion is None, (
         "collected all the same"
     )
 
@@ -71,10 +71,10 @@ def test_back_in_airflow_the_check_tells_the_function_to_stop_and_takes_over_wha
     store = watched.ports.store
     assert collect(watched, **QUEUE)["state"] == "success"
     seen = WindowRecord(T0, "1", 240, "pass", 0.0, "pending", None, None)
-    detector_history(store).record(watched.name, seen, metrics={"rows": 240.0}, artifacts={})
+    open_store_history(store).record(watched.name, seen, metrics={"rows": 240.0}, artifacts={})
     path = watched.folder / "models" / watched.name / "model.yaml"
     path.write_text(path.read_text().replace("runs_on: lambda", "runs_on: airflow"))
     done = collect(watched)
     assert done["tasks"]["check"] == "success", done
-    assert load_published(store, watched.name).config.monitor.runs_on == "airflow"
+    assert load_published_state(store, watched.name).config.monitor.runs_on == "airflow"
     assert seen in watched.ports.history.windows(watched.name)
