@@ -14,7 +14,7 @@ def api_answering(handler):
     return api
 
 
-def test_it_logs_in_by_itself_and_again_when_the_token_has_run_out():
+def test_it_logs_in_automatically_and_again_when_the_token_has_expired():
     tokens = iter(["first", "second"])
     seen = []
 
@@ -36,7 +36,7 @@ def test_it_logs_in_by_itself_and_again_when_the_token_has_run_out():
     ("status", "error"),
     [(404, NotFound), (409, Refused), (422, Refused), (500, Unavailable), (503, Unavailable)],
 )
-def test_what_airflow_will_not_do_is_told_in_its_own_words(status, error):
+def test_an_error_carries_the_message_of_airflow(status, error):
     def handler(request):
         if request.url.path == "/auth/token":
             return httpx.Response(201, json={"access_token": "t"})
@@ -46,7 +46,7 @@ def test_what_airflow_will_not_do_is_told_in_its_own_words(status, error):
         api.trigger("d", {"a": 1})
 
 
-def test_a_busy_database_is_waited_for_and_no_run_is_started_twice():
+def test_calls_are_retried_while_the_database_is_busy_and_no_run_is_started_twice():
     asked = []
 
     def handler(request):
@@ -65,15 +65,15 @@ def test_a_busy_database_is_waited_for_and_no_run_is_started_twice():
     assert {name for method, name in asked if method == "POST"} == {run_id}
 
 
-def test_a_silent_airflow_is_unavailable():
+def test_an_airflow_that_does_not_respond_is_unavailable():
     def handler(request):
         raise httpx.ConnectError("refused")
 
-    with api_answering(handler) as api, pytest.raises(Unavailable, match="does not answer"):
+    with api_answering(handler) as api, pytest.raises(Unavailable, match="does not respond"):
         api.health()
 
 
-def test_a_run_id_with_a_plus_sign_reaches_airflow_as_it_is():
+def test_a_run_id_with_a_plus_sign_reaches_airflow_unchanged():
     def handler(request):
         if request.url.path == "/auth/token":
             return httpx.Response(201, json={"access_token": "t"})

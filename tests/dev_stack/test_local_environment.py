@@ -12,7 +12,7 @@ from homeostat.dev_stack.secrets_file import load_secrets, write_passwords
 PORTS = Ports(airflow=1, mlflow=2, gateway=3, task_logs=4)
 
 
-def test_settings_survive_the_way_through_the_environment(tmp_path):
+def test_settings_survive_a_round_trip_through_the_environment(tmp_path):
     given = Settings.from_env(
         {
             "HOMEOSTAT_STATE": str(tmp_path),
@@ -23,7 +23,7 @@ def test_settings_survive_the_way_through_the_environment(tmp_path):
     assert Settings.from_env(settings_env(given)) == given
 
 
-def test_every_setting_has_its_variable():
+def test_every_setting_has_an_environment_variable():
     documented = [
         line.split()[0] for line in (Settings.__doc__ or "").splitlines() if line.strip()[:5].isupper()
     ]
@@ -32,7 +32,7 @@ def test_every_setting_has_its_variable():
     assert names == set(documented)
 
 
-def test_services_are_told_where_the_others_are(tmp_path):
+def test_services_get_the_addresses_of_the_others(tmp_path):
     secrets = load_secrets(tmp_path / "secrets.json")
     settings = local_settings(Settings.from_env({"HOMEOSTAT_STATE": str(tmp_path)}), PORTS, secrets)
     env = platform_env(settings, PORTS, secrets, {"PATH": "/bin"})
@@ -43,7 +43,7 @@ def test_services_are_told_where_the_others_are(tmp_path):
     assert env["PYTHONPATH"].startswith(str(settings.home / "include"))
 
 
-def test_a_matter_of_taste_is_the_users_and_an_address_is_not(tmp_path):
+def test_user_variables_override_preferences_but_not_addresses(tmp_path):
     secrets = load_secrets(tmp_path / "secrets.json")
     settings = local_settings(Settings.from_env({"HOMEOSTAT_STATE": str(tmp_path)}), PORTS, secrets)
     base = {
@@ -57,7 +57,7 @@ def test_a_matter_of_taste_is_the_users_and_an_address_is_not(tmp_path):
     assert env["AIRFLOW__API__PORT"] == "1"
 
 
-def test_secrets_are_made_once_and_are_nobody_elses_to_read(tmp_path):
+def test_secrets_are_generated_once_and_readable_by_the_owner_only(tmp_path):
     path = tmp_path / "secrets.json"
     first = load_secrets(path)
     assert load_secrets(path) == first
@@ -66,14 +66,14 @@ def test_secrets_are_made_once_and_are_nobody_elses_to_read(tmp_path):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_damaged_secrets_are_named_with_the_cure(tmp_path):
+def test_a_damaged_secrets_file_is_named_with_the_fix(tmp_path):
     path = tmp_path / "secrets.json"
     path.write_text('{"password": "x"')
-    with pytest.raises(ConfigError, match=r"secrets\.json.*Remove the file"):
+    with pytest.raises(ConfigError, match=r"secrets\.json.*Delete the file"):
         load_secrets(path)
 
 
-def test_blank_entries_of_airflow_settings_count_as_not_there(tmp_path):
+def test_blank_entries_of_airflow_settings_are_ignored(tmp_path):
     path = tmp_path / "airflow_settings.yaml"
     path.write_text(
         """
@@ -115,5 +115,5 @@ def test_a_malformed_airflow_settings_file_is_named(tmp_path, text, said):
         read_airflow_settings(path)
 
 
-def test_no_airflow_settings_file_means_nothing_to_load(tmp_path):
+def test_without_an_airflow_settings_file_nothing_is_imported(tmp_path):
     assert read_airflow_settings(tmp_path / "none.yaml") == {"connections": {}, "pools": {}, "variables": {}}

@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from homeostat.config import Settings
-from homeostat.dev_stack import Platform, Step
+from homeostat.dev_stack import Platform, ServiceProgress
 from homeostat.dev_stack.processes import session_members
 
 DAGS = """
@@ -48,8 +48,8 @@ def project(tmp_path) -> Settings:
 
 
 @pytest.mark.slow
-def test_it_starts_runs_a_dag_by_hand_and_by_asset_and_leaves_nothing_behind(project: Settings):
-    steps: list[Step] = []
+def test_it_starts_runs_a_dag_manually_and_by_asset_and_leaves_no_process(project: Settings):
+    steps: list[ServiceProgress] = []
     with Platform(project, progress=steps.append) as platform:
         sessions = [service.process.pid for service in platform.services]
         assert {service.name for service in platform.services} == {

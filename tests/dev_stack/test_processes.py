@@ -11,9 +11,9 @@ from homeostat.config import Settings
 from homeostat.config.errors import Refused
 from homeostat.dev_stack import processes
 from homeostat.dev_stack.reset import clear_state
-from homeostat.dev_stack.state_lock import owner
+from homeostat.dev_stack.state_lock import state_lock
 
-# A leader whose child moves to a process group of its own, as Airflow's tasks do, and does not mind SIGTERM.
+# A leader whose child moves to its own process group, as Airflow's tasks do, and ignores SIGTERM.
 STUBBORN_CHILD = """
 import os, signal, sys, time
 if os.fork() == 0:
@@ -63,47 +63,47 @@ def test_stopping_ends_children_in_other_process_groups_that_ignore_sigterm(tmp_
     assert not list((tmp_path / "run").iterdir())
 
 
-def test_the_next_start_ends_the_workers_of_a_leader_that_was_killed(tmp_path):
+def test_the_next_start_kills_the_workers_of_a_killed_leader(tmp_path):
     service, child = start_with_child(tmp_path)
     service.process.kill()
     service.process.wait()
-    assert processes.sweep(tmp_path / "run", grace=0.2) == ["stubborn"]
+    assert processes.kill_orphans(tmp_path / "run", grace=0.2) == ["stubborn"]
     assert gone(child)
     assert not list((tmp_path / "run").iterdir())
 
 
 @pytest.mark.parametrize("started", ["1", None])
-def test_a_pid_that_was_given_to_someone_else_is_left_alone(tmp_path, started):
+def test_a_reused_pid_is_left_alone(tmp_path, started):
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
         record = {"pid": stranger.pid, "started": started, "cwd": str(tmp_path), "owner": 1}
         (tmp_path / "mlflow.json").write_text(json.dumps(record))
-        assert processes.sweep(tmp_path, grace=0.1) == []
+        assert processes.kill_orphans(tmp_path, grace=0.1) == []
         assert stranger.poll() is None
         stranger.kill()
 
 
-def test_a_torn_record_is_passed_over(tmp_path):
+def test_a_truncated_record_is_ignored(tmp_path):
     (tmp_path / "mlflow.json").write_text('{"pid": 1')
-    assert processes.sweep(tmp_path) == []
+    assert processes.kill_orphans(tmp_path) == []
 
 
-def test_a_guardian_ends_only_what_its_own_platform_recorded(tmp_path):
+def test_only_orphans_of_the_given_owner_are_killed(tmp_path):
     service, child = start_with_child(tmp_path)
-    assert processes.sweep(tmp_path / "run", owner=os.getpid() + 1, grace=0.1) == []
+    assert processes.kill_orphans(tmp_path / "run", owner=os.getpid() + 1, grace=0.1) == []
     assert processes.start_time(child) is not None
     processes.stop([service], tmp_path / "run", 0.2)
 
 
-def test_services_end_with_a_starter_that_is_killed_without_a_word(tmp_path):
+def test_services_end_when_their_starter_gets_sigkill(tmp_path):
     note = tmp_path / "child.pid"
     starter = f"""
 import os, sys, time
 from pathlib import Path
-from homeostat.dev_stack.state_lock import guardian
+from homeostat.dev_stack.state_lock import orphan_reaper
 from homeostat.dev_stack.processes import start
 here = Path({str(tmp_path)!r})
 (here / "run").mkdir()
-with guardian(here / "run", dict(os.environ)):
+with orphan_reaper(here / "run", dict(os.environ)):
     start("stubborn", [sys.executable, "-c", {STUBBORN_CHILD!r}, {str(note)!r}],
           env=dict(os.environ), cwd=here, logs=here, records=here / "run")
     time.sleep(60)
@@ -120,11 +120,11 @@ with guardian(here / "run", dict(os.environ)):
     assert processes.start_time(child) is None
 
 
-def test_a_state_folder_has_one_owner_at_a_time(tmp_path):
+def test_one_platform_at_a_time_locks_a_state_folder(tmp_path):
     held = f"""
 from pathlib import Path
-from homeostat.dev_stack.state_lock import owner
-with owner(Path({str(tmp_path)!r})):
+from homeostat.dev_stack.state_lock import state_lock
+with state_lock(Path({str(tmp_path)!r})):
     print("held", flush=True)
     input()
 """
@@ -137,17 +137,17 @@ with owner(Path({str(tmp_path)!r})):
     ) as other:
         assert other.stdout.readline() == b"held\n"
         with (
-            pytest.raises(Refused, match=f"running there already.*{other.pid}.*HOMEOSTAT_STATE"),
-            owner(tmp_path),
+            pytest.raises(Refused, match=f"already uses this state folder.*{other.pid}.*HOMEOSTAT_STATE"),
+            state_lock(tmp_path),
         ):
             pass
         with pytest.raises(Refused):
             clear_state(tmp_path)
         other.communicate(b"\n")
-    with owner(tmp_path):
-        pass  # free again
+    with state_lock(tmp_path):
+        pass  # unlocked again
 
 
-def test_a_port_is_free_and_the_preferred_one_is_taken_when_it_can_be():
+def test_the_preferred_port_is_used_when_it_is_free():
     port = processes.free_port()
     assert processes.free_port(port) == port

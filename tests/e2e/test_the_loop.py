@@ -1,4 +1,4 @@
-"""The whole loop under the real scheduler, as the demonstration tells it."""
+"""The whole loop under the real scheduler: runs `homeostat demo`."""
 
 import json
 import os
@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def tell(tmp_path, *options, models=None):
-    """Run the demonstration to its end; gives exit status, report and what was printed."""
+def run_demo(tmp_path, *options, models=None):
+    """Run the demo to its end; return the process and the report."""
     report = tmp_path / "report.json"
     env = {
         **os.environ,
@@ -37,13 +37,13 @@ def tell(tmp_path, *options, models=None):
     return done, json.loads(report.read_text())
 
 
-def test_the_loop_closes_by_itself_and_a_bad_version_is_taken_back(tmp_path):
-    done, report = tell(tmp_path)
+def test_drift_triggers_a_retrain_and_a_broken_candidate_is_rolled_back(tmp_path):
+    done, report = run_demo(tmp_path)
     assert done.returncode == 0, done.stdout[-4000:]
     assert report["ok"]
     stages = {stage["name"]: stage for stage in report["stages"]}
     assert list(stages) == ["platform", "first_version", "quiet", "drift", "retrain", "after", "rollback"]
-    assert len(report["triggers"]) == 1, "nothing before the drift, one retrain after it"
+    assert len(report["triggers"]) == 1, "no trigger before the drift, one after it"
     reason = report["triggers"][0]["reason"]
     assert reason in ("harmful_drift", "sustained_drift"), "whether labels have shown the harm by then"
     assert stages["drift"]["detail"]["windows"] >= 3
@@ -63,12 +63,12 @@ def test_the_loop_closes_by_itself_and_a_bad_version_is_taken_back(tmp_path):
     assert sum(stage["seconds"] for stage in report["stages"]) < 600
 
 
-def test_a_batch_model_goes_the_same_way_without_shadow_and_canary(tmp_path):
+def test_a_batch_model_is_retrained_and_promoted_without_shadow_and_canary(tmp_path):
     models = tmp_path / "models"
     shutil.copytree(ROOT / "include" / "models" / "pump_fault", models / "pump_fault")
     path = models / "pump_fault" / "model.yaml"
     path.write_text(path.read_text() + "serve: none\n")
-    done, report = tell(tmp_path, models=models)
+    done, report = run_demo(tmp_path, models=models)
     assert done.returncode == 0, done.stdout[-4000:]
     assert [stage["name"] for stage in report["stages"]][-3:] == ["drift", "retrain", "after"]
     assert len(report["triggers"]) == 1

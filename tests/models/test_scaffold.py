@@ -1,4 +1,4 @@
-"""`homeostat new MODEL` writes a folder that works as it stands, or nothing."""
+"""`homeostat new MODEL` writes a folder that runs without changes, or nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_template_is_a_valid_model(made):
     assert sorted(path.name for path in made.iterdir()) == ["README.md", "model.yaml", "pipeline.py"]
 
 
-def test_the_template_learns_from_its_own_rows(made):
+def test_the_template_model_fits_its_own_rows(made):
     config = load_model(made)
     rows = load_pipeline(config, config.source.loader)(None, None)
     columns = config.columns
@@ -43,7 +43,7 @@ def test_the_template_learns_from_its_own_rows(made):
     assert model.score(rows[names][cut:], label[cut:]) > 0.8
 
 
-def test_the_template_makes_the_same_rows_for_the_same_hours(made):
+def test_the_template_generates_the_same_rows_for_the_same_hours(made):
     config = load_model(made)
     load = load_pipeline(config, config.source.loader)
     start = datetime(2026, 1, 5, 3, tzinfo=UTC)
@@ -55,7 +55,7 @@ def test_the_template_makes_the_same_rows_for_the_same_hours(made):
     pd.testing.assert_frame_equal(pd.concat(halves, ignore_index=True), whole)
 
 
-def test_what_the_template_writes_passes_the_linter(made):
+def test_the_template_passes_the_linter(made):
     config = made.parents[0] / "ruff.toml"
     config.write_text('line-length = 110\n[lint]\nselect = ["E", "F", "I", "B", "UP", "SIM"]\n')
     done = subprocess.run(
@@ -71,20 +71,20 @@ def test_what_the_template_writes_passes_the_linter(made):
     "name", ["", "a/b", "../up", "..", "Big", "with space", "-first", "é", "x" * 64, "a\n", "a.b"]
 )
 def test_a_name_that_cannot_be_one_is_refused_and_nothing_is_written(tmp_path, name):
-    with pytest.raises(ConfigError, match="cannot be a model's name"):
+    with pytest.raises(ConfigError, match="is not a valid model name"):
         new_model(name, tmp_path / "models")
     assert not (tmp_path / "models").exists()
 
 
 def test_a_refused_name_comes_with_one_that_would_do(tmp_path):
-    with pytest.raises(ConfigError, match=re.escape("'my_model_2' would do")):
+    with pytest.raises(ConfigError, match=re.escape("for example 'my_model_2'")):
         new_model("My Model/2", tmp_path)
 
 
 def test_a_folder_that_is_there_stays_as_it_is(tmp_path):
     folder = new_model("mine", tmp_path)
     (folder / "pipeline.py").write_text("# changed")
-    with pytest.raises(AlreadyExists, match="mine is there already"):
+    with pytest.raises(AlreadyExists, match="mine already exists"):
         new_model("mine", tmp_path)
     assert (folder / "pipeline.py").read_text() == "# changed"
     assert list(load_models(tmp_path)) == ["mine"]

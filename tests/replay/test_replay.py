@@ -1,4 +1,4 @@
-"""The replay client against a real HTTP server that does what a gateway does, and what a broken one does."""
+"""The replay client against a real HTTP server that behaves like a gateway, working or broken."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def make_rows(count: int) -> pd.DataFrame:
 
 
 class Gateway:
-    """Says 1 where x > 4; keeps what it was sent. ``fault(n)`` may answer the n-th request otherwise."""
+    """Predicts 1 where x > 4 and keeps the requests. ``fault(n)`` may replace the n-th response."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict]] = []
@@ -75,11 +75,11 @@ class Gateway:
         self.requests.append((request.headers["x-request-id"], body))
         self.ports.add(request.client.port)
         self.asked.add(request.headers.get("authorization"))
-        answer = self.fault(number)
-        if isinstance(answer, float):
-            await asyncio.sleep(answer)
-        elif answer is not None:
-            return answer
+        result = self.fault(number)
+        if isinstance(result, float):
+            await asyncio.sleep(result)
+        elif result is not None:
+            return result
         split = body["dataframe_split"]
         at = split["columns"].index("x")
         headers = {"X-Homeostat-Version": "10" if number % 2 else "9", "X-Homeostat-Variant": "champion"}
@@ -108,16 +108,16 @@ def gateway():
 
 def test_every_row_is_sent_once_and_counted(gateway):
     rows, seen, done = make_rows(100), [], []
-    report = replay(rows, CONFIG, gateway.url, concurrency=4, on_answer=seen.append, on_progress=done.append)
+    report = replay(rows, CONFIG, gateway.url, concurrency=4, on_result=seen.append, on_progress=done.append)
     assert (report.sent, report.failed, report.labels, report.stopped) == (100, 0, 100, False)
     assert report.by_version == {"9": 50, "10": 50}
-    assert report.accuracy == 0.9  # 5 is said to be 1, and is 0
+    assert report.accuracy == 0.9  # 5 is predicted as 1 and labelled 0
     assert done == list(range(1, 101))
-    assert {answer.at for answer in seen} == set(rows["timestamp"])
-    assert all(answer.right == (answer.prediction == answer.label) for answer in seen)
-    assert len(gateway.ports) <= 4  # connections are kept
+    assert {result.at for result in seen} == set(rows["timestamp"])
+    assert all(result.right == (result.prediction == result.label) for result in seen)
+    assert len(gateway.ports) <= 4  # connections are reused
     assert "100 rows" in report.sentence()
-    assert "answers" not in report.to_json()
+    assert "results" not in report.to_json()
 
 
 def test_a_request_has_time_and_key_but_never_the_label(gateway):
@@ -130,26 +130,26 @@ def test_a_request_has_time_and_key_but_never_the_label(gateway):
 
 
 @pytest.mark.parametrize(("token", "header"), [("t0ken", "Bearer t0ken"), ("", None)])
-def test_a_token_goes_with_rows_and_labels(gateway, token, header):
+def test_a_token_is_sent_with_rows_and_labels(gateway, token, header):
     assert replay(make_rows(3), CONFIG, gateway.url, token=token).labels == 3
     assert gateway.asked == {header}
 
 
-def test_labels_name_their_prediction_and_the_time_at_which_they_are_known(gateway):
+def test_labels_carry_their_prediction_id_and_the_time_at_which_they_are_known(gateway):
     report = replay(make_rows(5), CONFIG, gateway.url, batch=2, concurrency=1, label_delay=timedelta(hours=2))
     entries = [entry for post in gateway.labels for entry in post["labels"]]
-    assert {e["id"]: e["label"] for e in entries} == {a.id: a.label for a in report.answers}
+    assert {e["id"]: e["label"] for e in entries} == {a.id: a.label for a in report.results}
     assert entries[0]["at"] == (START + timedelta(hours=2)).isoformat()
     first, last = gateway.requests[0][0], gateway.requests[-1][0]
-    assert [a.id for a in report.answers] == [
+    assert [a.id for a in report.results] == [
         f"{first}-0",
         f"{first}-1",
-        *(a.id for a in report.answers[2:4]),
+        *(a.id for a in report.results[2:4]),
         last,
     ]
 
 
-def test_labels_follow_while_rows_are_still_sent(gateway):
+def test_due_labels_are_sent_while_rows_are_still_sent(gateway):
     before = []
     gateway.fault = lambda number: before.append(len(gateway.labels)) if number == 1399 else None
     replay(make_rows(1400), CONFIG, gateway.url, concurrency=2, label_delay=timedelta(minutes=10))
@@ -157,10 +157,10 @@ def test_labels_follow_while_rows_are_still_sent(gateway):
     assert [len(post["labels"]) for post in gateway.labels] == [500, 500, 400]
 
 
-def test_the_same_rows_get_the_same_ids_again_and_another_run_new_ones(gateway):
+def test_the_same_rows_get_the_same_ids_and_another_run_gives_new_ones(gateway):
     rows = pd.concat([make_rows(20), make_rows(1)])  # the last one twice
     ids = [
-        [answer.id for answer in replay(rows, CONFIG, gateway.url, concurrency=1, run=run).answers]
+        [result.id for result in replay(rows, CONFIG, gateway.url, concurrency=1, run=run).results]
         for run in ("", "", "other")
     ]
     assert ids[0] == ids[1]
@@ -168,21 +168,21 @@ def test_the_same_rows_get_the_same_ids_again_and_another_run_new_ones(gateway):
     assert not set(ids[0]) & set(ids[2])
 
 
-def test_missing_values_are_sent_as_null_and_a_null_answer_is_wrong(gateway):
+def test_missing_values_are_sent_as_null_and_a_null_prediction_is_wrong(gateway):
     rows = make_rows(4).assign(x=[float("nan"), 1.0, float("nan"), 9.0], y=[0, 0, None, 1])
     report = replay(rows, CONFIG, gateway.url, concurrency=1)
     assert gateway.requests[0][1]["dataframe_split"]["data"][0][2] is None
-    assert [answer.right for answer in report.answers] == [False, True, None, True]
+    assert [result.right for result in report.results] == [False, True, None, True]
     assert (report.failed, report.labels) == (0, 3)
 
 
-def test_all_that_is_not_a_200_with_an_answer_has_failed(gateway):
+def test_every_response_but_a_200_with_predictions_counts_as_failed(gateway):
     odd = {
         0: JSONResponse({"message": "no such model"}, status_code=404),
         1: PlainTextResponse("busy", status_code=503),
         2: PlainTextResponse("hello"),
         3: JSONResponse({"predictions": [1, 2]}),
-        4: 4.0,  # longer than is waited for, and that is longer than a busy machine stalls
+        4: 4.0,  # longer than the time-out, which exceeds the stalls of a busy machine
     }
     gateway.fault = odd.get
     report = replay(make_rows(10), CONFIG, gateway.url, concurrency=1, timeout=2.0)
@@ -191,10 +191,10 @@ def test_all_that_is_not_a_200_with_an_answer_has_failed(gateway):
         report.problems
     )
     assert any("TimeoutError" in problem for problem in report.problems)
-    assert all(answer.right is None for answer in report.answers if not answer.ok)
+    assert all(result.right is None for result in report.results if not result.ok)
 
 
-def test_a_gateway_that_is_not_there_fails_every_row_and_loses_none():
+def test_without_a_gateway_every_row_fails_and_is_counted():
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
     report = replay(make_rows(7), CONFIG, f"http://127.0.0.1:{port}", concurrency=3)
@@ -202,7 +202,7 @@ def test_a_gateway_that_is_not_there_fails_every_row_and_loses_none():
     assert "ConnectionRefusedError" in report.sentence()
 
 
-def test_a_rate_is_kept_and_stop_ends_it_with_what_was_sent_counted(gateway):
+def test_the_rate_is_kept_and_after_stop_the_sent_rows_are_counted(gateway):
     began = time.monotonic()
     replay(make_rows(20), CONFIG, gateway.url, rate=40, concurrency=4)
     assert time.monotonic() - began >= 19 / 40
@@ -215,7 +215,7 @@ def test_a_rate_is_kept_and_stop_ends_it_with_what_was_sent_counted(gateway):
     assert report.labels == report.sent
 
 
-def test_frames_may_come_one_after_the_other(gateway):
+def test_several_frames_are_sent_in_order(gateway):
     chunks = (make_rows(30).iloc[i : i + 10] for i in (0, 10, 20))
     assert replay(chunks, CONFIG, gateway.url).sent == 30
 
@@ -226,29 +226,29 @@ def test_an_error_in_a_callback_reaches_the_caller_and_ends_the_threads(gateway)
 
     before = threading.active_count()
     with pytest.raises(RuntimeError, match="enough"):
-        replay(make_rows(200), CONFIG, gateway.url, on_answer=refuse)
+        replay(make_rows(200), CONFIG, gateway.url, on_result=refuse)
     assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://host", "http://host:port", ""])
-def test_a_wrong_url_is_said_before_anything_is_sent(url):
-    with pytest.raises(ConfigError, match=r"write for example http://127\.0\.0\.1:8080"):
+def test_a_wrong_url_raises_before_anything_is_sent(url):
+    with pytest.raises(ConfigError, match=r"expected for example http://127\.0\.0\.1:8080"):
         replay(make_rows(1), CONFIG, url)
 
 
-def test_rows_of_another_model_are_refused_with_what_was_expected(gateway):
-    with pytest.raises(DataError, match="toy needs timestamp, x, c"):
+def test_rows_of_another_model_raise_an_error_with_the_expected_columns(gateway):
+    with pytest.raises(DataError, match="expected timestamp, x, c for toy"):
         replay(make_rows(3).drop(columns=["x", "c"]), CONFIG, gateway.url)
     with pytest.raises(DataError, match="row 1 has no 'timestamp'"):
         replay(make_rows(3).assign(timestamp=[START, None, START]), CONFIG, gateway.url)
     assert not gateway.requests
 
 
-def test_a_sensor_that_is_gone_is_left_to_the_gateway(gateway):
+def test_a_missing_feature_is_sent_as_it_is(gateway):
     assert replay(make_rows(3).drop(columns=["c"]), CONFIG, gateway.url).sent == 3
 
 
 @pytest.mark.parametrize("wrong", [{"rate": 0}, {"concurrency": 0}, {"batch": 0}])
-def test_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(ConfigError, match="must be above 0"):
+def test_options_out_of_range_raise(wrong):
+    with pytest.raises(ConfigError, match="must be greater than 0"):
         replay(make_rows(1), CONFIG, "http://127.0.0.1:1", **wrong)

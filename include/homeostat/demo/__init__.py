@@ -1,4 +1,4 @@
-"""The demonstration: the loop, closed by itself, on a machine that has nothing but Python."""
+"""The demo: the whole loop (drift, retrain, rollout, rollback) on a machine that has nothing but Python."""
 
 from homeostat.demo.run import run_demo
 

@@ -1,4 +1,4 @@
-"""Behind the scenes of the demonstration: what its stages ask of Airflow, the gateway and the world."""
+"""What the demo's stages share: access to Airflow and the gateway, the traffic, and the report."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ import pandas as pd
 
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import HomeostatError
-from homeostat.demo.display import Screen
-from homeostat.demo.scenario import Story
-from homeostat.demo.traffic import World
+from homeostat.demo.display import Display
+from homeostat.demo.scenario import Scenario
+from homeostat.demo.traffic import TrafficSender
 from homeostat.dev_stack import AirflowApi, Platform
 from homeostat.ports import Ports
-from homeostat.replay import Answer
+from homeostat.replay import RowResult
 from homeostat.storage import prediction_log as log
 from homeostat.storage.retrain_request import run_key
 
-#: How long one DAG run of the story may take.
+#: Seconds that one DAG run may take.
 RUN_SECONDS = 300.0
 
 
-class StoryError(HomeostatError):
-    """A stage did not do what it should; the message says which and how."""
+class DemoError(HomeostatError):
+    """A stage failed; the message says what was expected and what happened."""
 
 
 @dataclass(slots=True)
-class Told:
-    """What has happened so far."""
+class DemoRecord:
+    """What has happened so far, for the report."""
 
     stages: list[dict[str, Any]] = field(default_factory=list)
     triggers: list[dict[str, str]] = field(default_factory=list)
@@ -44,168 +44,170 @@ class Told:
     promoted_wall: float | None = None
 
 
-class Backstage:
-    """What the stages share: the platform, the world, and how to ask them."""
+class DemoContext:
+    """The platform, the traffic, and the calls that the stages make."""
 
     def __init__(
         self,
         settings: Settings,
         config: ModelConfig,
-        story: Story,
-        told: Told,
-        screen: Screen,
+        scenario: Scenario,
+        record: DemoRecord,
+        display: Display,
         stack: ExitStack,
     ) -> None:
         self.settings = settings
         self.config = config
-        self.story = story
-        self.told = told
-        self.screen = screen
+        self.scenario = scenario
+        self.record = record
+        self.display = display
         self.stack = stack
         self.platform: Platform | None = None
-        self.world: World | None = None
+        self.sender: TrafficSender | None = None
         self.served = config.serve == "gateway"
         self.window_end = datetime.now(UTC)
 
-    def _end_world(self) -> None:
-        if self.world is not None:
-            self.world.end()
+    def _stop_traffic(self) -> None:
+        if self.sender is not None:
+            self.sender.end()
 
     @property
     def airflow(self) -> AirflowApi:
-        """Airflow's client."""
+        """The client of Airflow's API."""
         return self._up.airflow
 
     @property
     def _up(self) -> Platform:
         if self.platform is None:
-            msg = "the platform is not up"
-            raise StoryError(msg)
+            msg = "the platform is not running"
+            raise DemoError(msg)
         return self.platform
 
     @cached_property
     def ports(self) -> Ports:
-        """The platform's own store, ledger and registry; not before it is up."""
+        """The platform's store, ledger and registry; available once it is running."""
         from homeostat.adapters import build_ports
 
         return build_ports(self._up.settings)
 
     @property
     def check_dag(self) -> str:
-        """The drift check's DAG id."""
+        """DAG id of the drift check."""
         return f"drift_check__{self.config.name}"
 
     @property
     def retrain_dag(self) -> str:
-        """The retrain's DAG id."""
+        """DAG id of the retrain."""
         return f"retrain__{self.config.name}"
 
     @property
     def sent(self) -> int:
-        """Requests so far."""
-        return self.world.traffic.sent if self.world else 0
+        """Requests sent so far."""
+        return self.sender.traffic.sent if self.sender else 0
 
     @property
     def failed(self) -> int:
-        """Requests so far that were not answered well."""
-        return self.world.traffic.failed if self.world else 0
+        """Requests that failed so far."""
+        return self.sender.traffic.failed if self.sender else 0
 
-    def every_request_answered(self) -> None:
+    def check_no_failed_requests(self) -> None:
         """Raise StoryError when a client's request failed."""
-        if self.world and self.failed:
-            msg = f"{self.failed} client requests failed: {self.world.traffic.problem}"
-            raise StoryError(msg)
+        if self.sender and self.failed:
+            msg = f"{self.failed} client requests failed; the last error: {self.sender.traffic.problem}"
+            raise DemoError(msg)
 
     def _first_until(self) -> datetime:
-        if self.story.first_until is not None:
-            return self.story.first_until.astimezone(UTC)
+        if self.scenario.first_until is not None:
+            return self.scenario.first_until.astimezone(UTC)
         stamp = self.config.columns.timestamp
         rows = self.ports.source.read(self.config, None, None)
-        at: datetime = rows[stamp].iloc[int(len(rows) * self.story.first_share)].to_pydatetime()
+        at: datetime = rows[stamp].iloc[int(len(rows) * self.scenario.first_share)].to_pydatetime()
         return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
-    def _begin_world(self) -> None:
+    def _start_traffic(self) -> None:
         if not self.served:
-            return  # scored in batch elsewhere: the checks read the source
+            return  # scored in batch: the checks read the source
         source = self.ports.source
-        self.world = World(
+        self.sender = TrafficSender(
             self.config,
             self.settings.gateway,
             lambda start, end: source.read(self.config, start, end),
             self.window_end,
-            self.story.seconds_per_window,
+            self.scenario.seconds_per_window,
         )
-        self.world.start()
+        self.sender.start()
 
     def _check_next(self) -> dict[str, Any]:
-        """Wait for the next window's traffic, then check it in Airflow."""
+        """Wait for the next window's traffic, then run its drift check in Airflow."""
         end = self.window_end + self.config.monitor.every
-        if self.world is not None:
-            self.world.wait_for(end)
+        if self.sender is not None:
+            self.sender.wait_for(end)
             self._flush()
         stamp = end.isoformat()
         run_id = self.airflow.trigger(self.check_dag, {"window_end": stamp}, run_id=f"replayed__{stamp}")
         run = self.airflow.wait_for_run(self.check_dag, run_id, RUN_SECONDS)
         if run["state"] != "success":
-            msg = f"{self.check_dag} {run_id} ended as {run['state']}; see its log in Airflow"
-            raise StoryError(msg)
-        answer: dict[str, Any] = self.airflow.xcom(self.check_dag, run_id, "check")
+            msg = f"{self.check_dag} {run_id} ended as {run['state']}; see the task's log in Airflow"
+            raise DemoError(msg)
+        check: dict[str, Any] = self.airflow.xcom(self.check_dag, run_id, "check")
         self.window_end = end
-        if self.world is not None:
-            self.world.checked(end)
-        if answer["fired"]:
-            self.told.triggers.append({"window_end": answer["window_end"], "reason": answer["reason"]})
-        self._show(answer)
-        return answer
+        if self.sender is not None:
+            self.sender.checked(end)
+        if check["fired"]:
+            self.record.triggers.append({"window_end": check["window_end"], "reason": check["reason"]})
+        self._show(check)
+        return check
 
     @contextmanager
-    def _slowly(self, seconds: float) -> Iterator[None]:
-        """Let a window take longer: a rollout takes seconds here and must not outlast whole seasons."""
-        if self.world is None:
+    def _slowed_to(self, seconds: float) -> Iterator[None]:
+        """Stretch each window's traffic to ``seconds``, so that a rollout spans only a few windows."""
+        if self.sender is None:
             yield
             return
-        pace = self.world.pace
-        self.world.pace = max(pace, seconds)
+        usual = self.sender.seconds_per_window
+        self.sender.seconds_per_window = max(usual, seconds)
         try:
             yield
         finally:
-            self.world.pace = pace
+            self.sender.seconds_per_window = usual
 
     def _check_when_due(self) -> None:
-        """Check the next window if its traffic has been sent already."""
-        if self.world is not None and self.world.window_end > self.window_end:
+        """Check the next window when its traffic has been sent."""
+        if self.sender is not None and self.sender.window_end > self.window_end:
             self._check_next()
 
     def _check_before_canary(self, run_id: str) -> None:
-        """Check what is due while a candidate is being made; its canary is over in a moment."""
+        """Check due windows only until the canary starts, which lasts too short for a check."""
         model, mine = self.config.name, run_key(self.config.name, run_id)
         rollout = self.ports.ledger.read(model).rollout
         begun = rollout is not None and rollout.id == mine
-        if not begun and self.ports.ledger.holder(model, datetime.now(UTC)) == mine:
+        if not begun and self.ports.ledger.lease_holder(model, datetime.now(UTC)) == mine:
             self._check_when_due()
 
-    def _show(self, answer: dict[str, Any]) -> None:
+    def _show(self, check: dict[str, Any]) -> None:
         start = self.window_end - self.config.monitor.every
-        right = [a.right for a in self._answers() if start <= a.at < self.window_end and a.right is not None]
-        share = answer["drifted_share"]
-        self.screen.window(
+        right = [
+            a.right for a in self._row_results() if start <= a.at < self.window_end and a.right is not None
+        ]
+        share = check["drifted_share"]
+        self.display.window(
             f"{self.window_end:%Y-%m-%d %H:%M}",
             "-" if share is None else f"{share:.0%}",
-            answer["performance"],
+            check["performance"],
             f"{sum(right) / len(right):.3f}" if right else "-",
-            f"RETRAIN: {answer['reason']}" if answer["fired"] else answer["reason"].replace("_", " "),
+            f"RETRAIN: {check['reason']}" if check["fired"] else check["reason"].replace("_", " "),
         )
-        self.screen.traffic = f"{self.sent} requests sent, {self.failed} failed"
+        self.display.traffic = f"{self.sent} requests sent, {self.failed} failed"
 
-    def _answers(self) -> list[Answer]:
-        return list(self.world.traffic.answers) if self.world else []
+    def _row_results(self) -> list[RowResult]:
+        return list(self.sender.traffic.results) if self.sender else []
 
     def _flush(self) -> None:
         headers = {"Authorization": f"Bearer {self._up.control_token}"}
-        answer = httpx.post(
+        response = httpx.post(
             f"{self.settings.gateway}/control/flush", headers=headers, timeout=30, trust_env=False
         )
-        answer.raise_for_status()
+        response.raise_for_status()
 
     def _triggered_run(self) -> str:
         deadline = time.monotonic() + 60
@@ -214,8 +216,8 @@ class Backstage:
                 if run["run_type"] == "asset_triggered":
                     return str(run["dag_run_id"])
             time.sleep(0.3)
-        msg = "the trigger fired, but no retrain run started within a minute"
-        raise StoryError(msg)
+        msg = f"the trigger fired, but no run of {self.retrain_dag} started within a minute"
+        raise DemoError(msg)
 
     def _follow(
         self,
@@ -225,23 +227,23 @@ class Backstage:
         meanwhile: Callable[[], None] = lambda: None,
         expect: str = "success",
     ) -> None:
-        """Watch a retrain run to its end, telling which task it is at."""
+        """Wait for a retrain run to end, and show its current task."""
         deadline = time.monotonic() + RUN_SECONDS
         while True:
             state = self.airflow.run(self.retrain_dag, run_id)["state"]
             if state in ("success", "failed"):
                 break
             if time.monotonic() > deadline:
-                msg = f"{self.retrain_dag} {run_id} was not done after {RUN_SECONDS:.0f} s"
-                raise StoryError(msg)
-            self.screen.note(stage, self._where(run_id))
+                msg = f"{self.retrain_dag} {run_id} did not end within {RUN_SECONDS:.0f} s"
+                raise DemoError(msg)
+            self.display.note(stage, self._current_tasks(run_id))
             meanwhile()
             time.sleep(0.5)
         if state != expect:
             msg = f"{self.retrain_dag} {run_id} ended as {state}{self._first_failure(run_id)}"
-            raise StoryError(msg)
+            raise DemoError(msg)
 
-    def _where(self, run_id: str) -> str:
+    def _current_tasks(self, run_id: str) -> str:
         tasks = self.airflow.task_instances(self.retrain_dag, run_id)
         busy = [
             task["task_id"]
@@ -253,12 +255,12 @@ class Backstage:
         return f"{' '.join(busy) or 'next task'}{share}"
 
     def _first_failure(self, run_id: str) -> str:
-        """Which task failed, and the sentence that its error said."""
+        """Return which task failed, and its error message."""
         for task in self.airflow.task_instances(self.retrain_dag, run_id):
             if task["state"] == "failed":
                 log = self.airflow.task_log(self.retrain_dag, run_id, task["task_id"], task["try_number"])
-                said = re.findall(r"'exc_value': (['\"])(.*?)\1, '", log)
-                return f" at {task['task_id']}: {said[-1][1] if said else log[-600:]}"
+                messages = re.findall(r"'exc_value': (['\"])(.*?)\1, '", log)
+                return f" at {task['task_id']}: {messages[-1][1] if messages else log[-600:]}"
         return ""
 
     def _gate(self, run_id: str) -> dict[str, Any]:
@@ -268,24 +270,24 @@ class Backstage:
             return {}
         return {"gate": gate["sentence"]}
 
-    def _bad_answers(self, version: str, since: datetime) -> tuple[datetime, datetime, int]:
-        """When the bad version first met a request, when its last one was answered, and how many they were.
+    def _bad_predictions(self, version: str, since: datetime) -> tuple[datetime, datetime, int]:
+        """Return when the bad version got its first request, when its last one ended, and their number.
 
-        Out of the gateway's own log: clients never see a bad answer, the champion steps in.
+        Read from the prediction log: clients get the champion's predictions instead of invalid ones.
         """
         self._flush()
         until = since + self.config.monitor.every * 100
         rows = log.read_predictions(self.ports.store, self.config, since, until).rows
-        stepped_in = rows["_error"].fillna("").str.startswith(f"candidate {version}:")
-        bad = rows[(rows["_version"] == version) | stepped_in]
+        fell_back = rows["_error"].fillna("").str.startswith(f"candidate {version}:")
+        bad = rows[(rows["_version"] == version) | fell_back]
         if bad.empty:
-            msg = f"no request ever met version {version}"
-            raise StoryError(msg)
+            msg = f"version {version} got no request"
+            raise DemoError(msg)
         spent = (bad["_latency_ms"].fillna(0.0) * 1000).round().astype("int64")
-        answered = bad["_received_at"] + pd.to_timedelta(spent, unit="us")
-        return bad["_received_at"].min().to_pydatetime(), answered.max().to_pydatetime(), len(bad)
+        ended = bad["_received_at"] + pd.to_timedelta(spent, unit="us")
+        return bad["_received_at"].min().to_pydatetime(), ended.max().to_pydatetime(), len(bad)
 
-    def _who_rolled_back(self, rollout_id: str) -> str:
+    def _rolled_back_by(self, rollout_id: str) -> str:
         for event in reversed(self.ports.ledger.events(self.config.name)):
             inner = event.traffic.get("rollout") or {}
             if event.kind == "rolled_back" and inner.get("id") == rollout_id:
@@ -293,23 +295,23 @@ class Backstage:
         return "unknown"
 
     def accuracy(self) -> dict[str, float | None]:
-        """Share of right answers: before the drift, between drift and promotion, and after it."""
-        began = self.told.drift_began
-        promoted = self.told.promoted_wall
+        """Return the accuracy before the drift, between drift and promotion, and after the promotion."""
+        began = self.record.drift_began
+        promoted = self.record.promoted_wall
         parts: dict[str, list[bool]] = {"before_drift": [], "drifted": [], "after": []}
-        for answer in self._answers():
-            if answer.right is None:
+        for row in self._row_results():
+            if row.right is None:
                 continue
-            if began is None or answer.at < began:
-                parts["before_drift"].append(answer.right)
-            elif promoted is None or answer.wall < promoted:
-                parts["drifted"].append(answer.right)
+            if began is None or row.at < began:
+                parts["before_drift"].append(row.right)
+            elif promoted is None or row.wall < promoted:
+                parts["drifted"].append(row.right)
             else:
-                parts["after"].append(answer.right)
+                parts["after"].append(row.right)
         return {name: round(sum(right) / len(right), 4) if right else None for name, right in parts.items()}
 
     def summary(self, *, ok: bool) -> dict[str, Any]:
-        """The report, as JSON."""
+        """Return the report as JSON."""
         try:
             versions = [
                 {"version": version.version, "digest": version.digest, "tags": dict(version.tags)}
@@ -320,10 +322,10 @@ class Backstage:
         return {
             "model": self.config.name,
             "ok": ok,
-            "stages": self.told.stages,
+            "stages": self.record.stages,
             "versions": versions,
-            "triggers": self.told.triggers,
+            "triggers": self.record.triggers,
             "requests": {"sent": self.sent, "failed": self.failed},
-            "rollback_seconds": self.told.rollback_seconds,
+            "rollback_seconds": self.record.rollback_seconds,
             "accuracy": self.accuracy(),
         }

@@ -1,4 +1,4 @@
-"""The live display of the demonstration; on anything but a terminal, plain lines."""
+"""The live display of the demo on a terminal; plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MARKS = {"wait": "[dim]·[/]", "run": "[yellow]▶[/]", "ok": "[green]✔[/]", "
 
 @dataclass(slots=True)
 class Line:
-    """One stage on the screen."""
+    """One stage on the display."""
 
     title: str
     state: str = "wait"
@@ -27,8 +27,8 @@ class Line:
     seconds: float = 0.0
 
 
-class Screen:
-    """Stages, the last windows, and where to look; safe to call from several threads."""
+class Display:
+    """Stages, the last windows, and addresses; thread-safe."""
 
     def __init__(self, console: Console, title: str, stages: list[tuple[str, str]]) -> None:
         self.console = console
@@ -54,14 +54,14 @@ class Screen:
             self._live.__exit__(*error)  # type: ignore[arg-type]
 
     def begin(self, name: str) -> None:
-        """A stage has begun."""
+        """Show that a stage has started."""
         with self._lock:
             line = self.stages[name]
             line.state, line.began = "run", time.monotonic()
         self._say(f"{line.title} ...")
 
     def note(self, name: str, text: str) -> None:
-        """What a stage is doing right now."""
+        """Show what a stage is doing."""
         with self._lock:
             changed = self.stages[name].note != text
             self.stages[name].note = text
@@ -69,7 +69,7 @@ class Screen:
             self._say(f"  {text}")
 
     def end(self, name: str, *, ok: bool, note: str) -> float:
-        """A stage is over; returns its seconds."""
+        """Show that a stage has ended; return its seconds."""
         with self._lock:
             line = self.stages[name]
             line.state, line.note = ("ok" if ok else "bad"), note
@@ -78,11 +78,12 @@ class Screen:
         return line.seconds
 
     def window(self, when: str, share: str, performance: str, accuracy: str, verdict: str) -> None:
-        """One window was checked."""
+        """Show the result of one window's check."""
         with self._lock:
             self.windows.append((when, share, performance, accuracy, verdict))
         self._say(
-            f"  window to {when}: drifted {share}, performance {performance}, accuracy {accuracy}: {verdict}"
+            f"  window to {when}: features drifted {share}, performance {performance}, accuracy {accuracy}: "
+            f"{verdict}"
         )
 
     def _say(self, text: str) -> None:
@@ -90,7 +91,7 @@ class Screen:
             self.console.print(text, highlight=False, markup=False)
 
     def render(self) -> RenderableType:
-        """The whole picture, from what is known now."""
+        """Return the whole display."""
         with self._lock:
             return Group(
                 Panel(

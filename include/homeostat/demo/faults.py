@@ -1,4 +1,4 @@
-"""A pipeline that goes wrong in the ways that get past offline checks: NaN now and then, and slow."""
+"""A broken pipeline: some NaN predictions, and slow calls."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 
-class _Unsteady(BaseEstimator):  # type: ignore[misc]  # scikit-learn comes without types
-    """Answers like a dummy, but some rows get NaN and every call takes its time.
+class _Faulty(BaseEstimator):  # type: ignore[misc]  # scikit-learn comes without types
+    """Predicts like a dummy, but NaN for some rows, and slowly.
 
     Parameters
     ----------
     nan_share
-        Share of rows that are answered with NaN, chosen by the row's own values, so that the same row
-        is always bad.
+        Share of rows with a NaN prediction, chosen by the row's values, so that the same row always gets it.
     delay
         Seconds that each call takes.
     """
@@ -33,58 +32,58 @@ class _Unsteady(BaseEstimator):  # type: ignore[misc]  # scikit-learn comes with
         return np.asarray(codes % 1000 < self.nan_share * 1000)
 
 
-class UnsteadyClassifier(ClassifierMixin, _Unsteady):  # type: ignore[misc]
-    """The classifier; ``classes_`` are numbers, so that NaN has a place among the answers."""
+class FaultyClassifier(ClassifierMixin, _Faulty):  # type: ignore[misc]
+    """The classifier; ``classes_`` are numbers, so that a prediction can be NaN."""
 
     def fit(self, rows: Any, labels: Any, sample_weight: Any = None) -> Self:  # noqa: ARG002  # sklearn's signature
-        """Remember how frequent the classes are."""
+        """Fit the class frequencies."""
         self.dummy_ = DummyClassifier(strategy="prior").fit(np.zeros((len(labels), 1)), labels)
         self.classes_ = self.dummy_.classes_
         return self
 
     def predict_proba(self, rows: Any) -> Any:
-        """Class probabilities, shape (rows, classes); NaN in the bad rows."""
+        """Return class probabilities, shape (rows, classes); NaN in the bad rows."""
         time.sleep(self.delay)
         proba = self.dummy_.predict_proba(np.zeros((len(rows), 1))).astype(float)
         proba[self._bad(rows)] = np.nan
         return proba
 
     def predict(self, rows: Any) -> Any:
-        """Class labels as floats; NaN in the bad rows."""
+        """Return class labels as floats; NaN in the bad rows."""
         time.sleep(self.delay)
-        answers = np.asarray(self.dummy_.predict(np.zeros((len(rows), 1))), dtype=float)
-        answers[self._bad(rows)] = np.nan
-        return answers
+        predictions = np.asarray(self.dummy_.predict(np.zeros((len(rows), 1))), dtype=float)
+        predictions[self._bad(rows)] = np.nan
+        return predictions
 
 
-class UnsteadyRegressor(RegressorMixin, _Unsteady):  # type: ignore[misc]
+class FaultyRegressor(RegressorMixin, _Faulty):  # type: ignore[misc]
     """The regressor."""
 
     def fit(self, rows: Any, labels: Any, sample_weight: Any = None) -> Self:  # noqa: ARG002  # sklearn's signature
-        """Remember the mean."""
+        """Fit the mean."""
         self.dummy_ = DummyRegressor().fit(np.zeros((len(labels), 1)), labels)
         return self
 
     def predict(self, rows: Any) -> Any:
-        """The mean, shape (rows,); NaN in the bad rows."""
+        """Return the mean, shape (rows,); NaN in the bad rows."""
         time.sleep(self.delay)
-        answers = np.asarray(self.dummy_.predict(np.zeros((len(rows), 1))), dtype=float)
-        answers[self._bad(rows)] = np.nan
-        return answers
+        predictions = np.asarray(self.dummy_.predict(np.zeros((len(rows), 1))), dtype=float)
+        predictions[self._bad(rows)] = np.nan
+        return predictions
 
 
 def classifier() -> BaseEstimator:
-    """The broken candidate of the demonstration, for classification."""
-    return UnsteadyClassifier()
+    """Return the demo's broken candidate for classification."""
+    return FaultyClassifier()
 
 
 def regressor() -> BaseEstimator:
-    """The broken candidate of the demonstration, for regression."""
-    return UnsteadyRegressor()
+    """Return the demo's broken candidate for regression."""
+    return FaultyRegressor()
 
 
-#: What the demonstration tells the platform to trust besides its own list.
-TRUSTED = (
-    "homeostat.demo.faults.UnsteadyClassifier",
-    "homeostat.demo.faults.UnsteadyRegressor",
+#: Types that the demo adds to the platform's trusted types.
+TRUSTED_TYPES = (
+    "homeostat.demo.faults.FaultyClassifier",
+    "homeostat.demo.faults.FaultyRegressor",
 )

@@ -1,4 +1,4 @@
-"""What the demonstration does with a model: data in the model's folder, ``demo.yaml``, every key optional."""
+"""The demo's scenario for a model: ``demo.yaml`` in the model's folder; every key is optional."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from homeostat.config.errors import ConfigError
 from homeostat.config.load import merge
 from homeostat.config.model import Section
 
-#: Shadow and canary in seconds instead of hours: the same code, other settings.
+#: Settings that shorten shadow and canary from hours to seconds.
 SHORT: dict[str, Any] = {
     "shadow": {"duration": "8s", "min_samples": 60},
     "canary": {"steps": [0.2, 0.5], "step_duration": "8s", "min_samples": 25},
 }
 
 
-class Story(Section):
-    """The plan of one demonstration.
+class Scenario(Section):
+    """The keys of ``demo.yaml``.
 
-    ``first_until`` (or ``first_share`` of the rows) ends the data of the first version; the rest is
-    replayed window by window (``monitor.every``). ``quiet`` windows must pass without a trigger;
-    ``drift_at`` is when the world is told to change, after which at most ``patience`` windows may pass
-    until the trigger fires. ``after`` windows follow the promotion. ``data_env`` names the variable
-    that the model's loader reads the path of ``--data`` from.
+    ``first_until`` (or ``first_share`` of the rows) ends the training data of the first version; the rest is
+    replayed window by window (``monitor.every``). During the first ``quiet`` windows the trigger must not
+    fire. ``drift_at`` is the time from which the data drifts; the trigger must fire within ``patience``
+    windows. ``after`` windows follow the promotion. ``data_env`` names the environment variable from which
+    the model's loader reads the path given by ``--data``.
     """
 
     first_until: datetime | None = None
@@ -46,13 +46,13 @@ class Story(Section):
     about: str = ""
 
 
-def load_story(config: ModelConfig) -> Story:
-    """Read ``demo.yaml`` beside model.yaml; without one the defaults tell a story on any file of rows."""
+def load_scenario(config: ModelConfig) -> Scenario:
+    """Read ``demo.yaml`` beside model.yaml; without one, defaults that suit any file of rows."""
     path = config.folder / "demo.yaml"
     if not path.exists():
-        return Story()
+        return Scenario()
     try:
-        return Story.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        return Scenario.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except yaml.YAMLError as error:
         msg = f"{path}: not valid YAML: {error}"
         raise ConfigError(msg) from None
@@ -62,31 +62,31 @@ def load_story(config: ModelConfig) -> Story:
         raise ConfigError(msg) from None
 
 
-def stage_environment(config: ModelConfig, story: Story, data: Path | None) -> None:
-    """Set what the model's own loader reads; every process that is started afterwards inherits it."""
-    os.environ.update(story.env)
+def set_environment(config: ModelConfig, scenario: Scenario, data: Path | None) -> None:
+    """Set the environment variables that the model's loader reads; started processes inherit them."""
+    os.environ.update(scenario.env)
     if data is None:
         return
-    if story.data_env:
-        os.environ[story.data_env] = str(data.resolve())
+    if scenario.data_env:
+        os.environ[scenario.data_env] = str(data.resolve())
     elif config.source.kind not in ("csv", "parquet"):
         msg = (
             f"--data: the source of {config.name} is '{config.source.kind}', which reads no file; "
-            f"leave --data out, or write 'data_env: NAME' into {config.folder / 'demo.yaml'}"
+            f"omit --data, or add 'data_env: NAME' to {config.folder / 'demo.yaml'}"
         )
         raise ConfigError(msg)
 
 
-def overrides(config: ModelConfig, story: Story, data: Path | None) -> dict[str, Any]:
-    """What is laid over model.yaml for the demonstration."""
-    asked: dict[str, Any] = merge(SHORT, story.overrides)
-    if data is not None and not story.data_env:
+def overrides(config: ModelConfig, scenario: Scenario, data: Path | None) -> dict[str, Any]:
+    """Return the settings that override model.yaml in the demo."""
+    changed: dict[str, Any] = merge(SHORT, scenario.overrides)
+    if data is not None and not scenario.data_env:
         kind = "parquet" if data.suffix == ".parquet" else "csv"
-        asked["source"] = {"kind": kind, "uri": str(data.resolve())}
-    return {config.name: asked}
+        changed["source"] = {"kind": kind, "uri": str(data.resolve())}
+    return {config.name: changed}
 
 
-def staged_model(settings: Settings, name: str) -> ModelConfig:
-    """The model as the demonstration runs it."""
+def demo_model(settings: Settings, name: str) -> ModelConfig:
+    """Return the model's configuration with the demo's overrides."""
     plain = settings.load_model(name)
     return load_model(plain.folder, settings.model_overrides())

@@ -1,4 +1,4 @@
-"""The stages of the demonstration, each a method that says what came of it, or raises."""
+"""The stages of the demo. Each is a method that returns its result as a sentence, or raises."""
 
 from __future__ import annotations
 
@@ -7,56 +7,56 @@ from functools import partial
 from typing import Any
 
 from homeostat.config.errors import HomeostatError
-from homeostat.demo.compare import new_against_old
-from homeostat.demo.context import RUN_SECONDS, Backstage, StoryError
-from homeostat.dev_stack import Platform, Step
+from homeostat.demo.compare import compare_with_previous
+from homeostat.demo.context import RUN_SECONDS, DemoContext, DemoError
+from homeostat.dev_stack import Platform, ServiceProgress
 
 STAGES = [
     ("platform", "Start MLflow, Airflow and the gateway"),
     ("first_version", "Train the first version; it becomes champion"),
-    ("quiet", "The world stands still; nothing fires"),
-    ("drift", "The world drifts; the trigger fires"),
+    ("quiet", "Normal traffic; the trigger does not fire"),
+    ("drift", "The data drifts; the trigger fires"),
     ("retrain", "Retrain, gate, shadow, canary, promote"),
-    ("after", "The new champion at work"),
-    ("rollback", "A broken candidate is taken back"),
-    ("rest", "The rest of the file, as traffic"),
+    ("after", "The new champion serves the drifted data"),
+    ("rollback", "A broken candidate is rolled back"),
+    ("rest", "Send the rest of the file as traffic"),
 ]
 
 
-class Stages(Backstage):
-    """The story, in order."""
+class Stages(DemoContext):
+    """The stages, in order."""
 
-    def tell(self, stages: list[tuple[str, str]]) -> bool:
-        """Every stage in order; the first that fails ends the story."""
+    def run_stages(self, stages: list[tuple[str, str]]) -> bool:
+        """Run the stages in order; return False at the first that fails."""
         for name, _ in stages:
             detail: dict[str, Any] = {}
             began = time.monotonic()
-            self.screen.begin(name)
+            self.display.begin(name)
             try:
                 note = getattr(self, f"_{name}")(detail)
             except (HomeostatError, RuntimeError) as error:
-                self.screen.end(name, ok=False, note=str(error))
+                self.display.end(name, ok=False, note=str(error))
                 self._record(name, began, {**detail, "problem": str(error)}, ok=False)
-                self._end_world()
+                self._stop_traffic()
                 return False
-            self.screen.end(name, ok=True, note=note)
+            self.display.end(name, ok=True, note=note)
             self._record(name, began, detail, ok=True)
-        self._end_world()
+        self._stop_traffic()
         return True
 
     def _record(self, name: str, began: float, detail: dict[str, Any], *, ok: bool) -> None:
         seconds = round(time.monotonic() - began, 1)
-        self.told.stages.append({"name": name, "ok": ok, "seconds": seconds, "detail": detail})
+        self.record.stages.append({"name": name, "ok": ok, "seconds": seconds, "detail": detail})
 
     def _platform(self, detail: dict[str, Any]) -> str:
-        def progress(step: Step) -> None:
-            self.screen.note("platform", f"{step.name} {step.state} {step.detail}".strip())
+        def progress(step: ServiceProgress) -> None:
+            self.display.note("platform", f"{step.name} {step.state} {step.detail}".strip())
 
         self.platform = self.stack.enter_context(Platform(self.settings, progress=progress))
         self.settings = self.platform.settings
         airflow = self.airflow
         for dag in (self.check_dag, self.retrain_dag):
-            self.screen.note("platform", f"waiting for Airflow to read {dag}")
+            self.display.note("platform", f"waiting for Airflow to read {dag}")
             airflow.wait_for_dag(dag, RUN_SECONDS)
             airflow.unpause(dag)
         detail |= {
@@ -64,13 +64,13 @@ class Stages(Backstage):
             "mlflow": self.platform.mlflow_url,
             "gateway": self.platform.gateway_url,
         }
-        self.screen.links = [
+        self.display.links = [
             ("Airflow", f"{airflow.url}   user {airflow.user}, password {airflow.password}"),
             ("MLflow", self.platform.mlflow_url),
             ("Gateway", self.platform.gateway_url),
             ("Logs", str(self.platform.logs)),
         ]
-        return "all of it is up"
+        return "MLflow, Airflow and the gateway are ready"
 
     def _first_version(self, detail: dict[str, Any]) -> str:
         self.window_end = self._first_until()
@@ -79,115 +79,120 @@ class Stages(Backstage):
         self._follow("first_version", run_id)
         traffic = self.ports.ledger.read(self.config.name)
         if traffic.champion is None:
-            msg = f"there is no champion: {self._gate(run_id).get('gate', 'the gate was not reached')}"
-            raise StoryError(msg)
+            gate = self._gate(run_id).get("gate", "the gate was not reached")
+            msg = f"no champion after the first run: {gate}"
+            raise DemoError(msg)
         detail |= {"version": traffic.champion.version, "until": self.window_end, **self._gate(run_id)}
         return f"version {traffic.champion.version} is champion"
 
     def _quiet(self, detail: dict[str, Any]) -> str:
-        self._begin_world()
-        for _ in range(self.story.quiet):
-            answer = self._check_next()
-            if answer["fired"]:
-                msg = f"fired at {answer['window_end']} ({answer['reason']}), but nothing had drifted"
-                raise StoryError(msg)
-        detail |= {"windows": self.story.quiet, "requests": self.sent}
-        return f"{self.story.quiet} windows checked, no trigger"
+        self._start_traffic()
+        for _ in range(self.scenario.quiet):
+            check = self._check_next()
+            if check["fired"]:
+                msg = f"the trigger fired at {check['window_end']} ({check['reason']}) before the drift"
+                raise DemoError(msg)
+        detail |= {"windows": self.scenario.quiet, "requests": self.sent}
+        return f"{self.scenario.quiet} windows checked; the trigger did not fire"
 
     def _drift(self, detail: dict[str, Any]) -> str:
-        self.told.drift_began = self.story.drift_at or self.window_end
-        for number in range(1, self.story.patience + 1):
-            answer = self._check_next()
-            if answer["fired"]:
-                detail |= {"windows": number, "reason": answer["reason"], "window_end": answer["window_end"]}
-                return f"fired after {number} windows: {answer['reason']}"
-        msg = f"no trigger within {self.story.patience} windows of the drift"
-        raise StoryError(msg)
+        self.record.drift_began = self.scenario.drift_at or self.window_end
+        for number in range(1, self.scenario.patience + 1):
+            check = self._check_next()
+            if check["fired"]:
+                detail |= {"windows": number, "reason": check["reason"], "window_end": check["window_end"]}
+                return f"the trigger fired after {number} windows: {check['reason']}"
+        msg = (
+            f"the trigger did not fire within {self.scenario.patience} windows after the drift "
+            "('patience' in demo.yaml)"
+        )
+        raise DemoError(msg)
 
     def _retrain(self, detail: dict[str, Any]) -> str:
         began = time.monotonic()
         before = self.ports.ledger.read(self.config.name).champion
         run_id = self._triggered_run()
-        with self._slowly(self.story.seconds_per_window_in_rollouts):
+        with self._slowed_to(self.scenario.seconds_per_window_in_rollouts):
             self._follow("retrain", run_id, meanwhile=self._check_when_due)
         traffic = self.ports.ledger.read(self.config.name)
         if traffic.champion is None or traffic.champion == before:
-            why = traffic.rollout.reason if traffic.rollout else "no rollout began"
+            why = traffic.rollout.reason if traffic.rollout else "no rollout started"
             msg = f"the new version was not promoted: {why or self._gate(run_id)}"
-            raise StoryError(msg)
-        self.told.promoted_wall = time.time()
+            raise DemoError(msg)
+        self.record.promoted_wall = time.time()
         detail |= {"version": traffic.champion.version, "dag_run": run_id, **self._gate(run_id)}
         seconds = time.monotonic() - began
         return f"version {traffic.champion.version} is champion, {seconds:.0f} s after the trigger"
 
     def _after(self, detail: dict[str, Any]) -> str:
         began = self.window_end
-        for _ in range(self.story.after):
+        for _ in range(self.scenario.after):
             self._check_next()
-        if len(self.told.triggers) != 1:
-            msg = f"expected one retrain, the trigger fired {len(self.told.triggers)} times"
-            raise StoryError(msg)
-        compared = new_against_old(self.ports, self.config, began, self.window_end)
-        detail |= {"accuracy": self.accuracy(), "on_the_same_rows": compared.to_json()}
-        if compared.surely_worse:
-            msg = f"the old version would have done better: {compared.sentence()}"
-            raise StoryError(msg)
-        return compared.sentence()
+        if len(self.record.triggers) != 1:
+            msg = f"expected one retrain, the trigger fired {len(self.record.triggers)} times"
+            raise DemoError(msg)
+        comparison = compare_with_previous(self.ports, self.config, began, self.window_end)
+        detail |= {"accuracy": self.accuracy(), "on_the_same_rows": comparison.to_json()}
+        if comparison.significantly_worse:
+            msg = f"the new version is significantly worse than the previous one: {comparison.sentence()}"
+            raise DemoError(msg)
+        return comparison.sentence()
 
     def _rest(self, detail: dict[str, Any]) -> str:
-        world, before, began = self.world, self.sent, self.window_end
-        if world is None:
-            msg = "there is no traffic"
-            raise StoryError(msg)
-        world.hurry()
-        while world.is_alive():
-            self.screen.note("rest", f"{self.sent - before} rows, up to {world.window_end:%Y-%m-%d}")
-            world.join(timeout=1)
-        if world.problem is not None:
-            raise StoryError(str(world.problem)) from world.problem
-        self.every_request_answered()
-        compared = new_against_old(self.ports, self.config, began, world.window_end)
+        sender, before, began = self.sender, self.sent, self.window_end
+        if sender is None:
+            msg = "no traffic was started"
+            raise DemoError(msg)
+        sender.send_rest()
+        while sender.is_alive():
+            self.display.note("rest", f"{self.sent - before} rows, up to {sender.window_end:%Y-%m-%d}")
+            sender.join(timeout=1)
+        if sender.problem is not None:
+            raise DemoError(str(sender.problem)) from sender.problem
+        self.check_no_failed_requests()
+        comparison = compare_with_previous(self.ports, self.config, began, sender.window_end)
         detail |= {
             "requests": self.sent - before,
-            "until": world.window_end,
-            "on_the_same_rows": compared.to_json(),
+            "until": sender.window_end,
+            "on_the_same_rows": comparison.to_json(),
         }
-        rows, until = self.sent - before, f"{world.window_end:%Y-%m-%d}"
-        return f"{rows} more rows served, to {until}, without checks: {compared.sentence()}"
+        rows, until = self.sent - before, f"{sender.window_end:%Y-%m-%d}"
+        return f"{rows} more rows served, up to {until}, without drift checks: {comparison.sentence()}"
 
     def _rollback(self, detail: dict[str, Any]) -> str:
         began = self.window_end
         champion = self.ports.ledger.read(self.config.name).champion
         kind = "classifier" if self.config.task == "classification" else "regressor"
         conf = {
-            "reason": "demonstration: a broken candidate",
+            "reason": "demo: a broken candidate",
             "pipeline": f"homeostat.demo.faults:{kind}",
             "until": began.isoformat(),
             "skip_shadow": True,
             "force": True,
         }
         run_id = self.airflow.trigger(self.retrain_dag, conf)
-        with self._slowly(12.0):
+        with self._slowed_to(12.0):
             before_canary = partial(self._check_before_canary, run_id)
             self._follow("rollback", run_id, meanwhile=before_canary, expect="failed")
         traffic = self.ports.ledger.read(self.config.name)
         rollout = traffic.rollout
         if rollout is None or str(rollout.phase) != "rolled_back" or traffic.champion != champion:
-            msg = (
-                f"the broken candidate was not taken back: {rollout.phase if rollout else 'no rollout began'}"
-            )
-            raise StoryError(msg)
-        time.sleep(2)  # answers of the bad version that were still under way would show now
-        first, last, count = self._bad_answers(rollout.candidate.version, began)
-        self.told.rollback_seconds = round((last - first).total_seconds(), 3)
+            state = rollout.phase if rollout else "no rollout started"
+            msg = f"the broken candidate was not rolled back: {state}"
+            raise DemoError(msg)
+        time.sleep(2)  # predict calls of the bad version that were still running end now
+        first, last, count = self._bad_predictions(rollout.candidate.version, began)
+        self.record.rollback_seconds = round((last - first).total_seconds(), 3)
         detail |= {
             "version": rollout.candidate.version,
             "reason": rollout.reason,
-            "by": self._who_rolled_back(rollout.id),
-            "answers_of_the_bad_version": count,
-            "seconds": self.told.rollback_seconds,
+            "by": self._rolled_back_by(rollout.id),
+            "predictions_of_the_bad_version": count,
+            "seconds": self.record.rollback_seconds,
             "failed_requests": self.failed,
         }
-        self.every_request_answered()
-        version, seconds = rollout.candidate.version, self.told.rollback_seconds
-        return f"version {version} met traffic for {seconds:.2f} s, no request failed: {rollout.reason}"
+        self.check_no_failed_requests()
+        version, seconds = rollout.candidate.version, self.record.rollback_seconds
+        return (
+            f"version {version} got traffic for {seconds:.2f} s; no request failed. Reason: {rollout.reason}"
+        )

@@ -1,4 +1,4 @@
-"""The world of the demonstration: sends traffic window after window, and never far ahead of the checks."""
+"""Send the demo's traffic window by window, at most one window ahead of the checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from homeostat.config import ModelConfig
-from homeostat.replay import Answer, replay
+from homeostat.replay import RowResult, replay
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,27 +19,27 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Traffic:
-    """Every answer so far, in the order of sending; ``problem`` is what came of the last that failed."""
+class TrafficLog:
+    """The result of every row so far, in sending order; ``problem`` is the last error."""
 
-    answers: list[Answer] = field(default_factory=list)
+    results: list[RowResult] = field(default_factory=list)
     sent: int = 0
     failed: int = 0
     problem: str = ""
 
 
-class World(threading.Thread):
-    """Replays windows of rows at a steady pace in the background.
+class TrafficSender(threading.Thread):
+    """Replays windows of rows at a steady rate in the background.
 
-    At most one window is sent ahead of the last one that :meth:`checked` was called for, so that there
-    is traffic while a check runs, and still a check after every window.
+    It sends at most one window more than :meth:`checked` was called for, so that there is traffic during a
+    check, and a check after every window.
 
     Parameters
     ----------
     rows
-        Gives the rows with ``start <= timestamp < end``; none left ends the world.
-    pace
-        Seconds that the sending of one window takes; may be changed while it runs.
+        Returns the rows with ``start <= timestamp < end``; an empty frame ends the traffic.
+    seconds_per_window
+        Seconds in which the rows of one window are sent; may be changed while it runs.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class World(threading.Thread):
         gateway: str,
         rows: Callable[[datetime, datetime], pd.DataFrame],
         start: datetime,
-        pace: float,
+        seconds_per_window: float,
     ) -> None:
-        super().__init__(name="world", daemon=True)
+        super().__init__(name="traffic", daemon=True)
         self.config = config
         self.gateway = gateway
         self.rows = rows
-        self.pace = pace
-        self.traffic = Traffic()
+        self.seconds_per_window = seconds_per_window
+        self.traffic = TrafficLog()
         self.problem: BaseException | None = None
         self.window_end = start
         self._checked = start
@@ -78,7 +78,7 @@ class World(threading.Thread):
                 with self._moved:
                     self.window_end = start + every
                     self._moved.notify_all()
-        except BaseException as error:  # noqa: BLE001  # handed on to whoever waits
+        except BaseException as error:  # noqa: BLE001  # wait_for raises it again
             self.problem = error
         finally:
             with self._moved:
@@ -86,7 +86,7 @@ class World(threading.Thread):
                 self._moved.notify_all()
 
     def checked(self, window_end: datetime) -> None:
-        """Let the world go on past this window."""
+        """Allow sending past this window."""
         with self._moved:
             self._checked = max(self._checked, window_end)
             self._moved.notify_all()
@@ -97,7 +97,7 @@ class World(threading.Thread):
         Raises
         ------
         RuntimeError
-            The world ended (no rows left) or did not get there in time.
+            The traffic ended (no rows left) or did not get there in time.
         """
         with self._moved:
             self._moved.wait_for(lambda: self.window_end >= window_end or self._ended.is_set(), timeout)
@@ -105,19 +105,20 @@ class World(threading.Thread):
             raise self.problem
         if self.window_end < window_end:
             msg = (
-                f"no more rows at {self.window_end:%Y-%m-%d %H:%M}; wanted up to {window_end:%Y-%m-%d %H:%M}"
+                f"traffic ended at {self.window_end:%Y-%m-%d %H:%M}, before {window_end:%Y-%m-%d %H:%M}: "
+                "no more rows, or sending took too long"
             )
             raise RuntimeError(msg)
 
-    def hurry(self) -> None:
-        """Send what is left as fast as it is answered, without waiting for checks."""
+    def send_rest(self) -> None:
+        """Send the remaining rows at full speed, without waiting for checks."""
         with self._moved:
-            self.pace = 0.0
+            self.seconds_per_window = 0.0
             self._checked = datetime.max.replace(tzinfo=UTC) - self.config.monitor.every * 3
             self._moved.notify_all()
 
     def end(self) -> None:
-        """Stop sending, and wait until what is under way has been answered."""
+        """Stop sending, and wait for open requests."""
         self._ended.set()
         with self._moved:
             self._moved.notify_all()
@@ -132,17 +133,17 @@ class World(threading.Thread):
             rows,
             self.config,
             self.gateway,
-            rate=len(rows) / self.pace if self.pace else None,
+            rate=len(rows) / self.seconds_per_window if self.seconds_per_window else None,
             concurrency=4,
             stop=self._ended,
-            on_answer=self._note,
+            on_result=self._note,
         )
         if report.labels_failed:
-            logger.warning("%d labels were refused: %s", report.labels_failed, report.problems)
+            logger.warning("%d labels were rejected: %s", report.labels_failed, report.problems)
 
-    def _note(self, answer: Answer) -> None:
-        self.traffic.answers.append(answer)
+    def _note(self, result: RowResult) -> None:
+        self.traffic.results.append(result)
         self.traffic.sent += 1
-        if not answer.ok:
+        if not result.ok:
             self.traffic.failed += 1
-            self.traffic.problem = answer.problem
+            self.traffic.problem = result.problem

@@ -1,4 +1,4 @@
-"""A small client of Airflow's REST API: what the demo, the command line and the tests ask of it."""
+"""A small client of Airflow's REST API, for the demo, the command line and the tests."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import httpx
 
 from homeostat.config.errors import NotFound, Refused, Unavailable
 
-#: How often a call is tried while Airflow answers that something of its own failed.
+#: Attempts while Airflow answers with a server error.
 TRIES = 5
 T = TypeVar("T")
 FINISHED = frozenset({"success", "failed"})
 
 
 class AirflowApi:
-    """Airflow at ``url``, as ``user``; logs in by itself and again when the token has run out.
+    """Airflow at ``url``, as ``user``; logs in automatically, and again when the token has expired.
 
-    Answers are Airflow's own JSON objects. Raises NotFound for what is not there, Refused with Airflow's
-    words for what it will not do, Unavailable when it does not answer.
+    Methods return Airflow's JSON objects. They raise NotFound for a missing object, Refused with Airflow's
+    message for a rejected request, Unavailable when Airflow does not respond.
     """
 
     def __init__(self, url: str, user: str, password: str, *, timeout: float = 30.0) -> None:
@@ -43,28 +43,28 @@ class AirflowApi:
         self.close()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._client.close()
 
     def health(self) -> dict[str, str]:
-        """Status of metadatabase, scheduler, dag_processor, triggerer: "healthy", "unhealthy" or "None"."""
-        answer = self._send_once("GET", "/api/v2/monitor/health").json()
-        return {name: str(part.get("status")) for name, part in answer.items() if part}
+        """Return each component's status: "healthy", "unhealthy" or "None"."""
+        response = self._send_once("GET", "/api/v2/monitor/health").json()
+        return {name: str(part.get("status")) for name, part in response.items() if part}
 
     def dag(self, dag_id: str) -> dict[str, Any]:
-        """One DAG as the scheduler knows it."""
+        """Return one DAG."""
         return self.request("GET", f"/dags/{_q(dag_id)}")
 
     def dags(self) -> list[dict[str, Any]]:
-        """Every DAG that is there."""
+        """Return every DAG."""
         return list(self.request("GET", "/dags", params={"limit": 100})["dags"])
 
     def import_errors(self) -> list[dict[str, Any]]:
-        """DAG files that do not import, with their tracebacks."""
+        """Return the DAG files that fail to import, with their tracebacks."""
         return list(self.request("GET", "/importErrors")["import_errors"])
 
     def wait_for_dag(self, dag_id: str, timeout: float = 60.0) -> dict[str, Any]:
-        """Wait until the DAG processor has written this DAG; else NotFound with the import errors."""
+        """Wait until the DAG processor has parsed this DAG; else NotFound with the import errors."""
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -79,11 +79,11 @@ class AirflowApi:
             time.sleep(0.25)
 
     def unpause(self, dag_id: str) -> None:
-        """Let a DAG run."""
+        """Unpause a DAG."""
         self.request("PATCH", f"/dags/{_q(dag_id)}", json={"is_paused": False})
 
     def pause(self, dag_id: str) -> None:
-        """Hold a DAG: no new runs."""
+        """Pause a DAG: no new runs."""
         self.request("PATCH", f"/dags/{_q(dag_id)}", json={"is_paused": True})
 
     def trigger(
@@ -95,42 +95,42 @@ class AirflowApi:
         logical_date: datetime | None = None,
         note: str | None = None,
     ) -> str:
-        """Start a run by hand and return its run id; raises Refused when that run id is taken."""
+        """Trigger a run and return its run id; raises Refused when the run id exists."""
         body: dict[str, Any] = {
             "conf": dict(conf or {}),
             "logical_date": None if logical_date is None else logical_date.astimezone(UTC).isoformat(),
         }
         if note is not None:
             body["note"] = note
-        # With a name of its own a run can be asked for again without starting a second one.
+        # With a run id given here, a retry cannot start a second run.
         body["dag_run_id"] = name = run_id or f"manual__{datetime.now(UTC).isoformat()}"
-        asked = 0
+        attempts = 0
 
-        def ask() -> str:
-            nonlocal asked
-            asked += 1
+        def post() -> str:
+            nonlocal attempts
+            attempts += 1
             try:
                 return str(self.request("POST", f"/dags/{_q(dag_id)}/dagRuns", json=body)["dag_run_id"])
             except Refused:
-                if asked == 1:
+                if attempts == 1:
                     raise
-                return str(self.run(dag_id, name)["dag_run_id"])  # the time before did get through
+                return str(self.run(dag_id, name)["dag_run_id"])  # the previous attempt succeeded
 
-        return _patiently(ask)
+        return _with_retries(post)
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """One run: state, conf, times."""
+        """Return one run: state, conf, times."""
         return self.request("GET", f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}")
 
     def runs(self, dag_id: str, *, limit: int = 100, order_by: str = "-run_after") -> list[dict[str, Any]]:
-        """The newest runs of a DAG, newest first."""
+        """Return the newest runs of a DAG, newest first."""
         params: dict[str, str | int] = {"limit": limit, "order_by": order_by}
         return list(self.request("GET", f"/dags/{_q(dag_id)}/dagRuns", params=params)["dag_runs"])
 
     def wait_for_run(
         self, dag_id: str, run_id: str, timeout: float = 300.0, *, poll: float = 0.2
     ) -> dict[str, Any]:
-        """Wait until a run has ended, well or not, and return it; Unavailable after ``timeout`` seconds."""
+        """Wait until a run has succeeded or failed, and return it; Unavailable after ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
         while True:
             run = self.run(dag_id, run_id)
@@ -142,49 +142,49 @@ class AirflowApi:
             time.sleep(poll)
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """The task instances of a run: task_id, state, try_number, times."""
+        """Return the task instances of a run: task_id, state, try_number, times."""
         path = f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances"
         return list(self.request("GET", path, params={"limit": 100})["task_instances"])
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """What a task returned, as JSON values."""
+        """Return a task's return value as JSON."""
         path = f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances/{_q(task_id)}/xcomEntries/{_q(key)}"
         return self.request("GET", path, params={"deserialize": "true"})["value"]
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
-        """The log of one try of a task, a line per event."""
+        """Return the log of one try of a task, one line per event."""
         path = f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances/{_q(task_id)}/logs/{try_number}"
         content = self.request("GET", path, params={"full_content": "true"}).get("content", [])
         return "\n".join(_log_line(line) for line in content)
 
     def request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """Any call below ``/api/v2`` that the methods above do not cover; the JSON object of its answer."""
-        answer = self._send(method, f"/api/v2{path}", **options)
-        return dict(answer.json()) if answer.content else {}
+        """Make any other call below ``/api/v2``; return the JSON object of the response."""
+        response = self._send(method, f"/api/v2{path}", **options)
+        return dict(response.json()) if response.content else {}
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One call; what may be said twice (all but POST) is tried again while Airflow's database is busy."""
+        """Make one call; idempotent ones (all but POST) are retried while Airflow's database is busy."""
         if method == "POST":
             return self._send_once(method, path, **options)
-        return _patiently(lambda: self._send_once(method, path, **options))
+        return _with_retries(lambda: self._send_once(method, path, **options))
 
     def _send_once(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             if not self._token:
                 self._log_in()
-            answer = self._client.request(method, path, headers=self._headers(), **options)
-            if answer.status_code == httpx.codes.UNAUTHORIZED:
+            response = self._client.request(method, path, headers=self._headers(), **options)
+            if response.status_code == httpx.codes.UNAUTHORIZED:
                 self._log_in()
-                answer = self._client.request(method, path, headers=self._headers(), **options)
+                response = self._client.request(method, path, headers=self._headers(), **options)
         except httpx.TransportError as error:
-            msg = f"Airflow at {self.url} does not answer ({error!r})"
+            msg = f"Airflow at {self.url} does not respond ({error!r})"
             raise Unavailable(msg) from error
-        if answer.is_success:
-            return answer
-        msg = f"Airflow, {method} {path}: {answer.status_code} {_detail(answer)}"
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if response.is_success:
+            return response
+        msg = f"Airflow, {method} {path}: {response.status_code} {_detail(response)}"
+        if response.status_code == httpx.codes.NOT_FOUND:
             raise NotFound(msg)
-        if answer.is_server_error:
+        if response.is_server_error:
             raise Unavailable(msg)
         raise Refused(msg)
 
@@ -193,17 +193,18 @@ class AirflowApi:
 
     def _log_in(self) -> None:
         body = {"username": self.user, "password": self.password}
-        answer = self._client.post("/auth/token", json=body)
-        if not answer.is_success:
+        response = self._client.post("/auth/token", json=body)
+        if not response.is_success:
             msg = (
-                f"Airflow at {self.url} does not let '{self.user}' in: {answer.status_code} {_detail(answer)}"
+                f"Airflow at {self.url} rejects the login of '{self.user}': "
+                f"{response.status_code} {_detail(response)}"
             )
-            raise (Unavailable if answer.is_server_error else Refused)(msg)
-        self._token = str(answer.json()["access_token"])
+            raise (Unavailable if response.is_server_error else Refused)(msg)
+        self._token = str(response.json()["access_token"])
 
 
-def _patiently(call: Callable[[], T]) -> T:
-    """Try a few times: SQLite has one writer at a time, and Airflow answers 500 when it waits too long."""
+def _with_retries(call: Callable[[], T]) -> T:
+    """Retry a few times: SQLite has one writer at a time, and Airflow returns 500 when it waits too long."""
     for attempt in range(1, TRIES):
         with contextlib.suppress(Unavailable):
             return call()
@@ -212,14 +213,14 @@ def _patiently(call: Callable[[], T]) -> T:
 
 
 def _q(part: str) -> str:
-    return quote(part, safe="")  # a run id holds a plus sign and colons
+    return quote(part, safe="")  # a run id contains a plus sign and colons
 
 
-def _detail(answer: httpx.Response) -> str:
+def _detail(response: httpx.Response) -> str:
     try:
-        found = answer.json()
+        found = response.json()
     except ValueError:
-        return answer.text[:500]
+        return response.text[:500]
     return str(found.get("detail", found) if isinstance(found, dict) else found)[:1000]
 
 

@@ -1,4 +1,4 @@
-"""airflow_settings.yaml (connections, pools, variables, as in the Astro CLI), in the form Airflow imports."""
+"""Read airflow_settings.yaml (the Astro CLI's file) in the format that Airflow imports."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _CONNECTION_KEYS = ("conn_type", "host", "schema", "login", "password", "port", 
 def read_airflow_settings(path: Path) -> dict[str, dict[str, Any]]:
     """Read ``airflow_settings.yaml``.
 
-    Blank entries, as in the file that Astro generates, count as not there.
+    Blank entries, as in the file that Astro generates, are ignored.
 
     Returns
     -------
     dict
         ``{"connections": {id: {...} | uri}, "pools": {name: {...}}, "variables": {name: value}}``, each in
-        the form that ``airflow connections|pools|variables import`` reads. All empty when there is no file.
+        the format of ``airflow connections|pools|variables import``. All empty when the file does not exist.
 
     Raises
     ------
     ConfigError
-        The file is not YAML, or an entry lacks its id.
+        The file is not YAML, or an entry has no id.
     """
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
@@ -39,13 +39,13 @@ def read_airflow_settings(path: Path) -> dict[str, dict[str, Any]]:
         raise ConfigError(msg)
     section = (found or {}).get("airflow") or {}
     return {
-        "connections": _named(path, section, "connections", "conn_id", _connection),
-        "pools": _named(path, section, "pools", "pool_name", _pool),
-        "variables": _named(path, section, "variables", "variable_name", lambda e: e.get("variable_value")),
+        "connections": _entries(path, section, "connections", "conn_id", _connection),
+        "pools": _entries(path, section, "pools", "pool_name", _pool),
+        "variables": _entries(path, section, "variables", "variable_name", lambda e: e.get("variable_value")),
     }
 
 
-def _named(
+def _entries(
     path: Path, section: Mapping[str, Any], kind: str, key: str, convert: Callable[[dict[str, Any]], Any]
 ) -> dict[str, Any]:
     entries = {}

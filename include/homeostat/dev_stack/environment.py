@@ -1,4 +1,4 @@
-"""The environment that MLflow, Airflow and the gateway are started with on one machine."""
+"""The environment of MLflow, Airflow and the gateway on one machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from homeostat.config.settings import Settings
 from homeostat.dev_stack.secrets_file import Secrets
 
 HOST = "127.0.0.1"
-# Airflow's own first: what a task's process would import before its first line runs, half a second here.
+# Airflow's modules first: a task's process would need half a second to import them.
 PRELOADED = (
     "airflow.executors.local_executor",
     "airflow.sdk.execution_time.supervisor",
@@ -31,7 +31,7 @@ PRELOADED = (
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where each server listens on loopback; ``task_logs`` is the scheduler's server of task logs."""
+    """The loopback port of each server; ``task_logs`` is the scheduler's task-log server."""
 
     airflow: int
     mlflow: int
@@ -40,7 +40,7 @@ class Ports:
 
 
 def local_settings(settings: Settings, ports: Ports, secrets: Secrets) -> Settings:
-    """The settings with the addresses and the token of this start."""
+    """Return the settings with the addresses and the control token of this start."""
     return replace(
         settings,
         tracking_uri=f"http://{HOST}:{ports.mlflow}",
@@ -50,7 +50,7 @@ def local_settings(settings: Settings, ports: Ports, secrets: Secrets) -> Settin
 
 
 def settings_env(settings: Settings) -> dict[str, str]:
-    """The environment from which ``Settings.from_env`` reads these settings again."""
+    """Return the environment from which ``Settings.from_env`` reads the same settings."""
     return {
         "HOMEOSTAT_HOME": str(settings.home),
         "HOMEOSTAT_MODELS": str(settings.models),
@@ -75,10 +75,10 @@ def settings_env(settings: Settings) -> dict[str, str]:
 def platform_env(
     settings: Settings, ports: Ports, secrets: Secrets, base: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Everything the services need, over ``base`` (default: this process's environment).
+    """Return the services' environment, on top of ``base`` (default: this process's environment).
 
-    Addresses, folders and keys are this runner's; what is a matter of taste (log level, intervals, the
-    metadata database) is only a default, so that an ``AIRFLOW__...`` variable of the user's wins.
+    Addresses, folders and keys are always set here. Preferences (log level, intervals, the metadata database)
+    are defaults: a user's ``AIRFLOW__...`` variable overrides them.
     """
     base = dict(os.environ if base is None else base)
     inherited = base.get("PYTHONPATH", "")
@@ -130,15 +130,15 @@ def _defaults(airflow_home: Path) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home / 'airflow.db'}",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",
-        # Task processes are forked from one that has imported the slow libraries already: a task that needs
-        # them all starts 4 to 6 seconds sooner.
+        # Task processes are forked from one that has imported the slow libraries: a task that needs all of
+        # them starts 4 to 6 seconds sooner.
         "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
         "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD": ",".join(PRELOADED),
-        # A worker may not notice the end of its task before the next heartbeat, and is busy until then.
+        # A worker may notice the end of its task only at the next heartbeat, and is busy until then.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",  # a task of a killed run is tried again
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",  # a task of a killed run is retried
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # a full name needs a name server
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",  # a new run or event is seen this soon
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",  # a new run or event is noticed this soon
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",

@@ -1,6 +1,6 @@
-"""``python -m homeostat.dev_stack.orphan_reaper RECORDS OWNER``: stops what OWNER left running.
+"""``python -m homeostat.dev_stack.orphan_reaper RECORDS OWNER``: kills the services of an ended process.
 
-The owner holds the other end of standard input. However the owner ends, SIGKILL included, that end closes.
+The process OWNER holds the other end of standard input, which closes however it ends, by SIGKILL too.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import signal
 import sys
 from pathlib import Path
 
-from homeostat.dev_stack.processes import sweep
+from homeostat.dev_stack.processes import kill_orphans
 
 
 def main(records: Path, owner: int) -> None:
-    """Wait for the end of input, then end every service that this owner recorded."""
+    """Wait for the end of input, then kill every service that ``owner`` recorded."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a Ctrl-C in the terminal is the owner's to answer
+        signal.signal(number, signal.SIG_IGN)  # the owner handles Ctrl-C
     sys.stdin.buffer.read()
-    sweep(records, owner=owner)
+    kill_orphans(records, owner=owner)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""``python -m homeostat.dev_stack.prepare_airflow FILE``: Airflow's database at its newest form, and filled.
+"""``python -m homeostat.dev_stack.prepare_airflow FILE``: migrate Airflow's database and import settings.
 
 Migrates the metadata database and loads connections, pools and variables from ``airflow_settings.yaml``, in
-one process because every start of Airflow's command line costs seconds. Doing it twice changes nothing: a
-connection or variable that exists stays as its owner left it, a pool gets the size that the file says. The
-local runner and docker-compose.yml both call this.
+one process because each start of Airflow's command line takes seconds. Idempotent: existing connections and
+variables are not changed, a pool gets the size in the file. The development stack and docker-compose.yml both
+call this.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from homeostat.dev_stack.airflow_settings import read_airflow_settings
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Migrate the database, then import what the file holds."""
+    """Migrate the database, then import the file."""
     settings = read_airflow_settings(Path(arguments[0]) if arguments else Path("airflow_settings.yaml"))
     _write_ahead_log(os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", ""))
     _airflow("db", "migrate")
@@ -44,7 +44,7 @@ def _airflow(*command: str) -> None:
 
 
 def _write_ahead_log(url: str) -> None:
-    """Let SQLite's readers and its writer work at the same time; kept in the file once set."""
+    """Let SQLite's readers work while it writes; the file keeps the setting."""
     if url.startswith("sqlite:///"):
         with sqlite3.connect(url.removeprefix("sqlite:///").partition("?")[0]) as database:
             database.execute("PRAGMA journal_mode=WAL")

@@ -1,8 +1,8 @@
-"""Programs that outlive their starter's crash and still never escape it.
+"""Start services, stop them, and kill the orphans of a starter that was killed.
 
-Each program leads a session of its own. Airflow's tasks move to process groups of their own but cannot leave
-the session, so the session, not the group, is what is stopped. A record on disk (pid and start time) lets the
-next start clean up after one that was killed, without ever touching a pid that was given to someone else.
+Each service leads a session of its own. Airflow's tasks move to their own process groups but cannot leave the
+session, so sessions are stopped, not groups. A record on disk (pid and start time) lets the next start kill
+orphans without touching a pid that the system has reused.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _SESSION_FIELD = 3
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One started program: its name, the process that leads its session, and where it writes its log."""
+    """A started service: its name, the process that leads its session, and its log file."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
 
     def exited(self) -> int | None:
-        """Exit status when it has ended, else None."""
+        """Return the exit status when it has ended, else None."""
         return self.process.poll()
 
     def last_lines(self, count: int = 15) -> str:
-        """The end of its log, for the sentence that says why it did not start."""
+        """Return the end of its log, for error messages."""
         try:
             with self.log.open("rb") as file:
                 file.seek(max(0, self.log.stat().st_size - 16_384))
@@ -47,10 +47,10 @@ class Service:
 def start(
     name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, logs: Path, records: Path
 ) -> Service:
-    """Start a program in its own session, output to ``logs/<name>.log``, and record it under ``records``."""
+    """Start a service in its own session, output to ``logs/<name>.log``, and record it under ``records``."""
     log = logs / f"{name}.log"
     if log.exists():
-        log.replace(logs / f"{name}.log.1")  # one run back is kept
+        log.replace(logs / f"{name}.log.1")  # keeps the log of the run before
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603 - our own command line, no shell
             list(command),
@@ -69,7 +69,7 @@ def start(
 
 
 def stop(services: Iterable[Service], records: Path, grace: float) -> None:
-    """End the sessions of these services: SIGTERM to all, after ``grace`` seconds SIGKILL to what is left."""
+    """Stop the services' sessions: SIGTERM to all, after ``grace`` seconds SIGKILL to the rest."""
     services = list(services)
     _end([service.process.pid for service in services], grace, [service.process for service in services])
     for service in services:
@@ -78,8 +78,8 @@ def stop(services: Iterable[Service], records: Path, grace: float) -> None:
         (records / f"{service.name}.json").unlink(missing_ok=True)
 
 
-def sweep(records: Path, *, owner: int | None = None, grace: float = 3.0) -> list[str]:
-    """End what an earlier run left behind, by its records; only that of process ``owner`` when it is given.
+def kill_orphans(records: Path, *, owner: int | None = None, grace: float = 3.0) -> list[str]:
+    """Kill the services that an earlier run left running; only those of process ``owner`` when given.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def sweep(records: Path, *, owner: int | None = None, grace: float = 3.0) -> lis
             record = json.loads(text)
             pid, started, cwd = int(record["pid"]), record["started"], record["cwd"]
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # a torn record names nobody
+            continue  # a truncated record
         if owner is not None and record.get("owner") != owner:
             continue
         read[path] = text
@@ -102,19 +102,19 @@ def sweep(records: Path, *, owner: int | None = None, grace: float = 3.0) -> lis
         if now is not None and now == started:
             left[path.stem] = pid
         elif now is None and any(_cwd(member) == cwd for member in session_members(pid)):
-            # The leader is gone and its workers live on. A session's id is not given away while it has
-            # members, and the working folder tells ours from a later session that drew the same number.
+            # The leader has ended but its workers still run. A session id is not reused while the session has
+            # members; the working folder distinguishes ours from a later session with the same id.
             left[path.stem] = pid
     _end(list(left.values()), grace)
     for path, text in read.items():
         with contextlib.suppress(OSError):
-            if path.read_text(encoding="utf-8") == text:  # a start meanwhile may have put its own there
+            if path.read_text(encoding="utf-8") == text:  # a concurrent start may have written its own record
                 path.unlink()
     return sorted(left)
 
 
 def start_time(pid: int) -> str | None:
-    """When this process started, as the system counts it; None when it does not exist (or is a zombie)."""
+    """Return the system's start time of a process; None when it does not exist or is a zombie."""
     fields = _stat(pid)
     if fields is not None:
         return None if fields[0] in "ZX" else fields[_TICKS_FIELD]
@@ -127,7 +127,7 @@ def start_time(pid: int) -> str | None:
 
 
 def session_members(session: int) -> list[int]:
-    """Pids of the live processes in this session (without /proc: the leader, if it lives)."""
+    """Return the pids of a session's running processes (without /proc: the leader, if it runs)."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         fields = _stat(int(entry.name))
@@ -139,7 +139,7 @@ def session_members(session: int) -> list[int]:
 
 
 def free_port(preferred: int = 0) -> int:
-    """``preferred`` when nothing listens there on loopback, else any free TCP port."""
+    """Return ``preferred`` when it is free on loopback, else any free TCP port."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -170,7 +170,7 @@ def _signal(sessions: Sequence[int], number: signal.Signals) -> None:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Fields of /proc/<pid>/stat from the state on (the name before it may hold spaces)."""
+    """Return the fields of /proc/<pid>/stat from the state on (the name before it may contain spaces)."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""The local platform's secrets: made once, kept in the state folder, readable by its owner only."""
+"""The development stack's secrets: generated once, kept in the state folder, readable by the owner only."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from homeostat.config.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What Airflow and the gateway need to trust one another.
+    """The secrets of Airflow and the gateway.
 
-    ``password`` is that of Airflow's user ``admin``; ``control_token`` opens the gateway's control side.
+    ``password`` is that of Airflow's user ``admin``; ``control_token`` authorizes the gateway's control API.
     """
 
     password: str
@@ -27,7 +27,7 @@ class Secrets:
 
 
 def load_secrets(path: Path) -> Secrets:
-    """Read the secrets, or make them at the first start; raises ConfigError when the file is damaged."""
+    """Read the secrets, or generate them at the first start; raises ConfigError when the file is damaged."""
     if not path.exists():
         _write_private(path, json.dumps(asdict(_generate()), indent=1))
     try:
@@ -35,8 +35,8 @@ def load_secrets(path: Path) -> Secrets:
         return Secrets(**{field.name: str(found[field.name]) for field in fields(Secrets)})
     except (ValueError, KeyError, TypeError) as error:
         msg = (
-            f"{path}: not the secrets that were written there ({error!r}). Remove the file to get new ones; "
-            "connections that Airflow encrypted with the old key must then be entered again."
+            f"{path}: damaged secrets file ({error!r}). Delete the file to generate new secrets; connections "
+            "that Airflow encrypted with the old key must then be entered again."
         )
         raise ConfigError(msg) from error
 
@@ -57,7 +57,7 @@ def _generate() -> Secrets:
 
 
 def _write_private(path: Path, text: str) -> None:
-    # Complete or not there at all, and never readable by others, not even for a moment.
+    # Atomic, and never readable by other users.
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)

@@ -20,11 +20,11 @@ from homeostat.config.errors import HomeostatError, Unavailable
 from homeostat.config.settings import Settings
 from homeostat.dev_stack.airflow_api import AirflowApi
 from homeostat.dev_stack.environment import HOST, Ports, local_settings, platform_env
-from homeostat.dev_stack.processes import Service, free_port, start, stop, sweep
+from homeostat.dev_stack.processes import Service, free_port, kill_orphans, start, stop
 from homeostat.dev_stack.secrets_file import load_secrets, write_passwords
-from homeostat.dev_stack.state_lock import guardian, owner, terminate_as_exit
+from homeostat.dev_stack.state_lock import orphan_reaper, state_lock, terminate_as_exit
 
-# The scheduler first: what its tasks need is imported at its start, which takes longest.
+# The scheduler first: it imports the tasks' libraries at its start, which takes longest.
 AIRFLOW_SERVICES = (
     ("scheduler",),
     ("api-server",),
@@ -35,8 +35,8 @@ _AIRFLOW_PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """Progress of one part of the start or stop: ``state`` is "started", "ready" or "stopped"."""
+class ServiceProgress:
+    """Progress of one service: ``state`` is "started", "ready" or "stopped"."""
 
     name: str
     state: str
@@ -50,36 +50,35 @@ class Platform:
     Parameters
     ----------
     settings
-        Where things are; addresses and token are filled in (see ``.settings``).
+        Folders and stores; addresses and the control token are filled in (see ``.settings``).
     progress
-        Called with a Step whenever a part starts, is ready or has stopped.
+        Called whenever a service starts, is ready or has stopped.
     gateway
-        False leaves the gateway out.
+        False starts no gateway.
     keep_ports
-        True tries the well-known ports first (Airflow 8080, MLflow 5000, gateway 8000) and takes free ones
-        only when those are taken; False takes free ones.
+        True prefers the well-known ports (Airflow 8080, MLflow 5000, gateway 8000) when they are free; False
+        uses any free ports.
     timeout
-        Seconds that the start may take.
+        Time limit of the start, in seconds.
 
     Raises
     ------
     Refused
-        Another platform runs on the same state folder.
+        Another platform uses the same state folder.
     Unavailable
-        A part ended during the start, or was not ready in time; the message shows the end of its log.
+        A service ended during the start, or was not ready in time; the message shows the end of its log.
 
     Notes
     -----
-    Everything is stopped on leaving the block, on exceptions, Ctrl-C and SIGTERM (which ends the block with
-    SystemExit), and by a guardian process when this one is killed outright. What even that left behind is
-    ended by the next start.
+    Everything is stopped when the block ends, on exceptions, Ctrl-C and SIGTERM (which ends the block with
+    SystemExit), and by orphan_reaper.py when this process is killed. The next start kills what is left.
     """
 
     def __init__(
         self,
         settings: Settings | None = None,
         *,
-        progress: Callable[[Step], None] = lambda _step: None,
+        progress: Callable[[ServiceProgress], None] = lambda _step: None,
         gateway: bool = True,
         keep_ports: bool = False,
         timeout: float = 180.0,
@@ -101,21 +100,21 @@ class Platform:
 
     @property
     def logs(self) -> Path:
-        """Folder of the services' logs, ``<service>.log`` each."""
+        """Return the folder of the services' logs, ``<service>.log`` each."""
         return self._given.state / "logs"
 
     @property
     def services(self) -> tuple[Service, ...]:
-        """What is running, in the order of its start."""
+        """Return the running services, in the order of their start."""
         return tuple(self._services)
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
         with contextlib.ExitStack() as stack:
             stack.enter_context(terminate_as_exit())
-            stack.enter_context(owner(self._given.state))
+            stack.enter_context(state_lock(self._given.state))
             self._prepare()
-            stack.enter_context(guardian(self._records, self.env))
+            stack.enter_context(orphan_reaper(self._records, self.env))
             stack.callback(self._stop)
             self._start()
             self.settings.announce()
@@ -129,7 +128,7 @@ class Platform:
         self._stack.__exit__(kind, error, trace)
 
     def check(self) -> None:
-        """Raise Unavailable when a service has ended by itself."""
+        """Raise Unavailable when a service has ended."""
         for service in self._services:
             _raise_if_ended(service)
 
@@ -141,8 +140,8 @@ class Platform:
         state = self._given.state
         for folder in (state / "airflow", state / "mlflow", self.logs, self._records):
             folder.mkdir(parents=True, exist_ok=True)
-        for name in sweep(self._records):
-            self._report(name, "stopped", "left over from a run that was killed")
+        for name in kill_orphans(self._records):
+            self._report(name, "stopped", "left running by an earlier run")
         secrets = load_secrets(state / "secrets.json")
         write_passwords(state / "airflow" / "passwords.json", secrets)
         wanted = (8080, 5000, 8000, 0) if self._keep_ports else (0, 0, 0, 0)
@@ -166,11 +165,11 @@ class Platform:
             self._launch(words[0], [sys.executable, "-m", "airflow", *words]) for words in AIRFLOW_SERVICES
         ]
         waiting: dict[str, tuple[list[Service], Callable[[], bool]]] = {
-            "mlflow": ([mlflow], lambda: _answers(f"{self.mlflow_url}/health")),
+            "mlflow": ([mlflow], lambda: _responds(f"{self.mlflow_url}/health")),
             "airflow": (airflow, self._airflow_ready),
         }
         if gateway is not None:
-            waiting["gateway"] = ([gateway], lambda: _answers(f"{self.gateway_url}/v2/health/live"))
+            waiting["gateway"] = ([gateway], lambda: _responds(f"{self.gateway_url}/v2/health/live"))
         while waiting:
             for name, (services, ready) in list(waiting.items()):
                 for service in services:
@@ -193,7 +192,7 @@ class Platform:
         return service
 
     def _migrate(self, deadline: float) -> None:
-        """Bring Airflow's database up to date, unless this version did it here before with the same file."""
+        """Migrate Airflow's database, unless this version did it before with the same settings file."""
         marker = self._given.state / "airflow" / "prepared.json"
         file = self._given.home / "airflow_settings.yaml"
         wanted = {
@@ -232,16 +231,16 @@ class Platform:
     def _stop(self) -> None:
         self.airflow.close()
         if self._services:
-            # The gateway writes its prediction log on the way out. The scheduler would wait for its tasks
-            # without end; they run again after the next start.
-            last_words = [service for service in self._services if service.name == "gateway"]
-            stop(last_words, self._records, 8.0)
-            stop([s for s in self._services if s not in last_words], self._records, 2.5)
+            # The gateway first: it writes its prediction log before it exits. The scheduler would wait for
+            # its tasks without limit; they run again after the next start.
+            gateway = [service for service in self._services if service.name == "gateway"]
+            stop(gateway, self._records, 8.0)
+            stop([s for s in self._services if s not in gateway], self._records, 2.5)
             self._services.clear()
             self._report("platform", "stopped")
 
     def _report(self, name: str, state: str, detail: str = "") -> None:
-        self._progress(Step(name, state, time.monotonic() - self._began, detail))
+        self._progress(ServiceProgress(name, state, time.monotonic() - self._began, detail))
 
 
 def _mlflow_command(state: Path, port: int) -> list[str]:
@@ -263,7 +262,7 @@ def _gateway_command(port: int) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     with contextlib.suppress(httpx.HTTPError):
         return httpx.get(url, timeout=2.0, trust_env=False).is_success
     return False

@@ -1,4 +1,4 @@
-"""Who holds a state folder, and what happens when the holder ends: by a signal, or without a word."""
+"""Lock a state folder for one platform, and clean up when its process ends, by a signal or SIGKILL."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from homeostat.config.errors import Refused
 
 
 @contextlib.contextmanager
-def owner(state: Path) -> Iterator[None]:
-    """Hold the state folder for one platform at a time; the lock ends with the process, however that ends.
+def state_lock(state: Path) -> Iterator[None]:
+    """Lock the state folder for one platform; the lock ends with the process, however it ends.
 
     Raises
     ------
     Refused
-        Another process holds it.
+        Another process holds the lock.
     """
     state.mkdir(parents=True, exist_ok=True)
     with (state / "lock").open("a+", encoding="utf-8") as lock:
@@ -31,9 +31,10 @@ def owner(state: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.seek(0)
+            pid = lock.read().strip() or "unknown"
             msg = (
-                f"{state}: a platform is running there already (process {lock.read().strip() or 'unknown'}). "
-                "Stop it, or start a second one with another HOMEOSTAT_STATE."
+                f"{state}: a platform already uses this state folder (process {pid}). "
+                "Stop it, or set HOMEOSTAT_STATE to another folder to run a second one."
             )
             raise Refused(msg) from None
         lock.truncate(0)
@@ -43,8 +44,8 @@ def owner(state: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def guardian(records: Path, env: Mapping[str, str]) -> Iterator[None]:
-    """Run the guardian, which ends the recorded services should this process be killed; see guardian.py."""
+def orphan_reaper(records: Path, env: Mapping[str, str]) -> Iterator[None]:
+    """Run orphan_reaper.py, which kills the recorded services if this process is killed."""
     with subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-m", "homeostat.dev_stack.orphan_reaper", str(records), str(os.getpid())],
         stdin=subprocess.PIPE,
@@ -62,7 +63,7 @@ def guardian(records: Path, env: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def terminate_as_exit() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into SystemExit, so that leaving cleans up; in the main thread only."""
+    """Turn SIGTERM and SIGHUP into SystemExit, so that ``with`` blocks clean up; main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""``homeostat up``: the platform without the story."""
+"""``homeostat up``: run the platform until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from rich.console import Console
 from rich.table import Table
 
 from homeostat.config import Settings
-from homeostat.dev_stack.stack import Platform, Step
+from homeostat.dev_stack.stack import Platform, ServiceProgress
 
 
 def run_up(settings: Settings, console: Console, *, keep_ports: bool) -> None:
-    """Start everything, say where it is, and stay until Ctrl-C or until a part ends by itself.
+    """Start the platform, print its addresses, and run until Ctrl-C or until a service ends.
 
     Raises
     ------
     Refused
-        A platform runs on this state folder already.
+        A platform already uses this state folder.
     Unavailable
-        A part did not start, or ended; the message shows the end of its log.
+        A service did not start, or ended; the message shows the end of its log.
     """
     with console.status("starting MLflow, Airflow and the gateway") as status:
 
-        def progress(step: Step) -> None:
-            if step.state == "ready":
-                console.print(f"[green]✔[/] {step.name} is ready after {step.seconds:.0f} s", highlight=False)
-            elif step.state == "started":
-                status.update(f"starting {step.name}")
+        def progress(event: ServiceProgress) -> None:
+            if event.state == "ready":
+                console.print(
+                    f"[green]✔[/] {event.name} is ready after {event.seconds:.0f} s", highlight=False
+                )
+            elif event.state == "started":
+                status.update(f"starting {event.name}")
 
         platform = Platform(settings, progress=progress, keep_ports=keep_ports)
         platform.__enter__()
     try:
-        console.print(where_to_look(platform))
-        console.print("\nIn other terminals, so that `homeostat` commands find it:", highlight=False)
-        console.print(exports(platform), highlight=False, soft_wrap=True)
-        console.print("[bold]Ctrl-C[/] stops it; everything is kept and is there again at the next start.")
+        console.print(addresses_table(platform))
+        console.print("\nTo use `homeostat` commands in another terminal:", highlight=False)
+        console.print(environment_exports(platform), highlight=False, soft_wrap=True)
+        console.print("Press [bold]Ctrl-C[/] to stop. Data is kept for the next start.")
         while True:
             platform.check()
             time.sleep(1)
@@ -47,8 +49,8 @@ def run_up(settings: Settings, console: Console, *, keep_ports: bool) -> None:
     console.print("stopped")
 
 
-def where_to_look(platform: Platform) -> Table:
-    """The addresses, and how to log in."""
+def addresses_table(platform: Platform) -> Table:
+    """Return the addresses and the login."""
     table = Table(box=None, padding=(0, 2), show_header=False)
     airflow = platform.airflow
     table.add_row("[bold]Airflow[/]", f"{airflow.url}   user {airflow.user}, password {airflow.password}")
@@ -58,8 +60,8 @@ def where_to_look(platform: Platform) -> Table:
     return table
 
 
-def exports(platform: Platform) -> str:
-    """What another terminal needs in order to talk to this platform."""
+def environment_exports(platform: Platform) -> str:
+    """Return the shell commands that let another terminal use this platform."""
     wanted = {
         "HOMEOSTAT_STATE": str(platform.settings.state),
         "HOMEOSTAT_GATEWAY": platform.gateway_url,

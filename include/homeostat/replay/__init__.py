@@ -1,6 +1,6 @@
-"""A client that sends rows as live traffic, with labels that follow, and counts honestly what came of it."""
+"""Send rows as live traffic, then their labels, and count the results."""
 
-from homeostat.replay.report import Answer, ReplayReport
+from homeostat.replay.report import ReplayReport, RowResult
 from homeostat.replay.run import replay
 
-__all__ = ["Answer", "ReplayReport", "replay"]
+__all__ = ["ReplayReport", "RowResult", "replay"]

@@ -1,4 +1,4 @@
-"""One kept-alive HTTP connection: a post goes out once, and comes back as an answer or an error."""
+"""One kept-alive HTTP connection; requests are never retried."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 
 from homeostat.config.errors import ConfigError
 
-IDLE_SECONDS = 2.0  # servers close idle connections, often after 5 s: an older one is opened anew
+IDLE_SECONDS = 2.0  # servers close idle connections, often after 5 s: an older one is reopened
 
 
 class Connection:
@@ -20,7 +20,7 @@ class Connection:
     Raises
     ------
     ConfigError
-        The URL is not one.
+        The URL is invalid.
     """
 
     def __init__(self, url: str, timeout: float, token: str = "") -> None:
@@ -30,7 +30,7 @@ class Connection:
         except ValueError:
             parts, port = urlsplit(""), None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            msg = f"{url!r} is not the URL of a gateway: write for example http://127.0.0.1:8080"
+            msg = f"{url!r} is not the URL of a gateway; expected for example http://127.0.0.1:8080"
             raise ConfigError(msg)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._http = kind(parts.hostname, port, timeout=timeout)
@@ -43,7 +43,7 @@ class Connection:
     def post(
         self, path: str, body: bytes, headers: dict[str, str]
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """POST and read the whole answer; OSError or HTTPException when there is none."""
+        """POST and read the whole response; OSError or HTTPException when there is none."""
         if time.monotonic() - self._used > IDLE_SECONDS:
             self._http.close()
         try:
@@ -57,12 +57,12 @@ class Connection:
         return response.status, response.headers, content
 
     def close(self) -> None:
-        """Close it; it opens again when used."""
+        """Close the connection; the next post reopens it."""
         self._http.close()
 
 
-def said(content: bytes) -> str:
-    """The sentence in an error's body, or else how the body begins."""
+def error_message(content: bytes) -> str:
+    """Return the message in an error response, or the beginning of its body."""
     with suppress(ValueError, AttributeError):
         body = orjson.loads(content)
         return str(body.get("message") or body.get("detail") or body)[:200]

@@ -1,4 +1,4 @@
-"""Labels wait until the replay has come to the time at which they are known, and go out in batches."""
+"""Send labels in batches, once the replay has reached the time at which they are known."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 import orjson
 
-from homeostat.replay.connection import Connection, said
-from homeostat.replay.report import Answer
+from homeostat.replay.connection import Connection, error_message
+from homeostat.replay.report import RowResult
 
 LABELS_PER_POST = 500
 
 
-class LabelPost:
-    """Posts the label of each answered row, known ``delay`` after the row's own time."""
+class LabelSender:
+    """Posts the label of each predicted row, known ``delay`` after the row's own time."""
 
     def __init__(self, connection: Connection, path: str, delay: timedelta) -> None:
         self._connection, self._path, self._delay = connection, path, delay
@@ -27,18 +27,18 @@ class LabelPost:
         self.sent = self.failed = 0
         self.problems: Counter[str] = Counter()
 
-    def add(self, answer: Answer) -> None:
-        """Take note of an answer: its label, and how far the replay has come."""
-        if answer.ok and answer.label is not None:
-            heapq.heappush(self._waiting, (answer.at + self._delay, answer.id, answer.label))
-        while self._waiting and self._waiting[0][0] <= answer.at:
+    def add(self, result: RowResult) -> None:
+        """Queue the label of a result, and send the labels that are due at its time."""
+        if result.ok and result.label is not None:
+            heapq.heappush(self._waiting, (result.at + self._delay, result.id, result.label))
+        while self._waiting and self._waiting[0][0] <= result.at:
             self._due.append(heapq.heappop(self._waiting))
         while len(self._due) >= LABELS_PER_POST:
             self._post(self._due[:LABELS_PER_POST])
             del self._due[:LABELS_PER_POST]
 
     def finish(self) -> None:
-        """Post all that are left. Those not yet due bear the time at which they will be."""
+        """Post all remaining labels; those not yet due carry the time at which they become known."""
         rest = self._due + sorted(self._waiting, key=lambda entry: entry[:2])
         for first in range(0, len(rest), LABELS_PER_POST):
             self._post(rest[first : first + LABELS_PER_POST])
@@ -49,7 +49,7 @@ class LabelPost:
         entries = [{"id": row, "label": label, "at": at.isoformat()} for at, row, label in some]
         try:
             status, _, content = self._connection.post(self._path, orjson.dumps({"labels": entries}), {})
-            problem = "" if status == 200 else f"labels: status {status}: {said(content)}"
+            problem = "" if status == 200 else f"labels: status {status}: {error_message(content)}"
         except (OSError, http.client.HTTPException) as error:
             problem = f"labels: {type(error).__name__}: {error}"
         if problem:

@@ -1,4 +1,4 @@
-"""What came of each row, and of all of them."""
+"""The result of each row, and the report over all rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of one row.
+class RowResult:
+    """The result of one row.
 
-    ``at`` is the row's own time, ``wall`` the wall-clock time of the answer (seconds since the epoch).
-    ``right`` says whether a class was called right: None for regression, without a label, and when the
-    request failed. ``fell_back_from`` is the version that was asked first, when another had to answer.
+    ``at`` is the row's own time, ``wall`` the wall-clock time of the response (seconds since the epoch).
+    ``right`` is True for a correct class; None for regression, without a label, and for a failed request.
+    ``fell_back_from`` is the version that failed when another one's prediction was served.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """What came of a replay. Counts are of rows; latencies (milliseconds) of answered requests."""
+    """The result of a replay. Counts are rows; latencies (milliseconds) are of successful requests."""
 
     sent: int
     failed: int
@@ -51,14 +51,14 @@ class ReplayReport:
     problems: dict[str, int]
     seconds: float
     stopped: bool
-    answers: tuple[Answer, ...] = field(repr=False, default=())
+    results: tuple[RowResult, ...] = field(repr=False, default=())
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the single answers, as plain JSON."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "answers"}
+        """Return everything except the single results as JSON."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "results"}
 
     def sentence(self) -> str:
-        """One line for a person."""
+        """Return the report as one line."""
         parts = [f"{self.sent} rows sent in {self.seconds:.1f} s, {self.failed} failed"]
         if self.p50_ms is not None and self.p99_ms is not None:
             parts.append(f"latency {self.p50_ms:.1f} ms (p99 {self.p99_ms:.1f} ms)")
@@ -67,14 +67,14 @@ class ReplayReport:
         if self.mae is not None:
             parts.append(f"mean absolute error {self.mae:.4g}")
         parts.append(
-            f"{self.labels} labels" + (f", {self.labels_failed} refused" if self.labels_failed else "")
+            f"{self.labels} labels" + (f", {self.labels_failed} rejected" if self.labels_failed else "")
         )
         parts.extend(f"{count} x {problem}" for problem, count in list(self.problems.items())[:3])
         return "; ".join(parts)
 
 
 def summarise(
-    answers: Sequence[Answer],
+    results: Sequence[RowResult],
     *,
     regression: bool,
     labels: int,
@@ -83,24 +83,24 @@ def summarise(
     seconds: float,
     stopped: bool,
 ) -> ReplayReport:
-    """Count. Latency is that of answered requests, accuracy that of answered rows with a label."""
-    good = [answer for answer in answers if answer.ok]
-    latencies = [answer.latency_ms for answer in good]
+    """Aggregate results. Latency is over successful requests, accuracy over predicted rows with a label."""
+    successful = [result for result in results if result.ok]
+    latencies = [result.latency_ms for result in successful]
     p50, p99 = (round(float(q), 3) for q in np.percentile(latencies, [50, 99])) if latencies else (None, None)
-    right = [answer.right for answer in good if answer.right is not None]
+    right = [result.right for result in successful if result.right is not None]
     misses = [
-        abs(answer.prediction - answer.label)
-        for answer in good
-        if regression and answer.prediction is not None and answer.label is not None
+        abs(result.prediction - result.label)
+        for result in successful
+        if regression and result.prediction is not None and result.label is not None
     ]
-    problems = Counter(answer.problem for answer in answers if answer.problem) + Counter(label_problems)
+    problems = Counter(result.problem for result in results if result.problem) + Counter(label_problems)
     return ReplayReport(
-        sent=len(answers),
-        failed=len(answers) - len(good),
+        sent=len(results),
+        failed=len(results) - len(successful),
         labels=labels,
         labels_failed=labels_failed,
-        by_version=dict(Counter(answer.version for answer in good)),
-        by_variant=dict(Counter(answer.variant for answer in good)),
+        by_version=dict(Counter(result.version for result in successful)),
+        by_variant=dict(Counter(result.variant for result in successful)),
         p50_ms=p50,
         p99_ms=p99,
         accuracy=round(sum(right) / len(right), 6) if right else None,
@@ -108,5 +108,5 @@ def summarise(
         problems=dict(problems.most_common()),
         seconds=round(seconds, 3),
         stopped=stopped,
-        answers=tuple(answers),
+        results=tuple(results),
     )

@@ -1,4 +1,4 @@
-"""Rows as requests in MLflow's ``dataframe_split`` form."""
+"""Build requests from rows, in MLflow's ``dataframe_split`` format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from homeostat.config.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ReplayRequest:
     """One request: its id, its body, and the times and labels of its rows."""
 
     id: str
@@ -26,18 +26,18 @@ class Message:
     labels: tuple[Any, ...]
 
 
-def messages(
+def build_requests(
     rows: pd.DataFrame | Iterable[pd.DataFrame], config: ModelConfig, batch: int, run: str
-) -> Iterator[Message]:
-    """Requests in the order of the rows; an id is a digest of what is sent, and so stays the same."""
+) -> Iterator[ReplayRequest]:
+    """Yield requests in the order of the rows; ids are digests of the content, so repeats keep theirs."""
     seen: Counter[str] = Counter()
     stamp, label = config.columns.timestamp, config.columns.label.name
     for frame in [rows] if isinstance(rows, pd.DataFrame) else rows:
-        # A sensor that is gone is the gateway's to answer for; a frame without any feature is a mistake here.
+        # A missing feature is sent as it is, for the gateway to handle; a frame without any is an error.
         if stamp not in frame or not set(config.feature_names) & set(frame.columns):
             wants = ", ".join((stamp, *config.feature_names))
             found = ", ".join(map(str, frame.columns))
-            msg = f"replay: the rows have the columns {found}; {config.name} needs {wants}"
+            msg = f"replay: the rows have the columns {found}; expected {wants} for {config.name}"
             raise DataError(msg)
         times = pd.to_datetime(frame[stamp], utc=True)
         if times.isna().any():
@@ -57,10 +57,10 @@ def messages(
             digest = hashlib.blake2b(f"{config.name}\0{run}\0".encode() + body, digest_size=10).hexdigest()
             seen[digest] += 1
             again = f".{seen[digest]}" if seen[digest] > 1 else ""
-            yield Message(digest + again, body, tuple(moments[part]), tuple(truth[part]))
+            yield ReplayRequest(digest + again, body, tuple(moments[part]), tuple(truth[part]))
 
 
 def _plain(labels: pd.Series) -> list[Any]:
-    """Labels as plain Python values, None where there is none."""
+    """Return labels as Python values; None for a missing one."""
     values: list[Any] = labels.astype(object).where(labels.notna(), None).tolist()
     return values

@@ -1,8 +1,7 @@
-"""Rows of a file as live traffic: sent over HTTP in their order, with labels that follow later.
+"""Send rows over HTTP in their order, as live traffic, followed by their labels.
 
-Worker threads hold one connection each and send one request at a time; the calling thread collects what they
-bring, keeps the counts and posts labels. Nothing is retried: a request that is not answered with 200 has
-failed, and is counted so.
+Worker threads have one connection each and send one request at a time; the calling thread collects the
+results and posts labels. Nothing is retried: a request without a 200 response counts as failed.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ import pandas as pd
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError
 from homeostat.config.label_text import label_text
-from homeostat.replay.connection import Connection, said
-from homeostat.replay.labels import LabelPost
-from homeostat.replay.report import Answer, ReplayReport, summarise
-from homeostat.replay.requests import Message, messages
+from homeostat.replay.connection import Connection, error_message
+from homeostat.replay.labels import LabelSender
+from homeostat.replay.report import ReplayReport, RowResult, summarise
+from homeostat.replay.requests import ReplayRequest, build_requests
 
-_Done = queue.SimpleQueue[Sequence[Answer] | BaseException | None]
+_Done = queue.SimpleQueue[Sequence[RowResult] | BaseException | None]
 
 
-def replay(  # noqa: PLR0913  # one knob each, and all of them by name
+def replay(  # noqa: PLR0913  # independent options, all keyword-only
     rows: pd.DataFrame | Iterable[pd.DataFrame],
     config: ModelConfig,
     gateway: str,
@@ -43,50 +42,49 @@ def replay(  # noqa: PLR0913  # one knob each, and all of them by name
     run: str = "",
     token: str = "",
     on_progress: Callable[[int], None] | None = None,
-    on_answer: Callable[[Answer], None] | None = None,
+    on_result: Callable[[RowResult], None] | None = None,
     stop: threading.Event | None = None,
 ) -> ReplayReport:
-    """Send rows through a gateway, then the labels that they carry.
+    """Send rows to a gateway, then the labels in the rows.
 
     Parameters
     ----------
     rows
-        A frame, or several one after the other, with the timestamp and feature columns of the model. The
-        label column is never sent along; where it holds something it becomes a label, known ``label_delay``
-        (default: the model's own) after the row. A label is posted once the replay has come to that time,
-        the last ones at the end.
+        A frame, or several in order, with the timestamp and feature columns of the model. The label column is
+        not sent with the features: a value in it becomes a label, known ``label_delay`` (default: the model's
+        own) after the row. A label is posted once the replay has reached that time; the last ones at the end.
     gateway
-        Its URL, such as ``http://127.0.0.1:8080``.
+        The gateway's URL, such as ``http://127.0.0.1:8080``.
     rate
-        Rows a second; None is as fast as they are answered.
+        Rows per second; None: unlimited.
     batch
-        Rows a request.
+        Rows per request.
     timeout
-        Seconds until a request without an answer has failed.
+        Seconds until a request without a response counts as failed.
     run
-        Salt of the request ids. They are made from the row itself, so that a replay of the same rows is
-        recognised as such; another ``run`` makes them new ones.
+        Salt of the request ids. They are digests of the rows, so that a second replay of the same rows has
+        the same ids; another ``run`` gives new ones.
     token
-        For gateways that ask for one: it must open ``predict`` and ``label``.
-    on_progress, on_answer
-        Called in the calling thread: with the rows done so far, and with each answer.
+        For gateways that require one; it must grant ``predict`` and ``label``.
+    on_progress, on_result
+        Called in the calling thread: with the number of rows done so far, and with each result.
     stop
-        Set it, and the replay ends after what is under way.
+        When set, the replay ends after the requests in flight.
 
     Raises
     ------
     DataError
         The timestamp column, or every feature column, is missing; or a row has no time.
     ConfigError
-        The URL is not one, or a setting is out of range.
+        The URL is invalid, or an option is out of range.
     """
     if concurrency < 1 or batch < 1 or (rate is not None and not rate > 0):
-        msg = f"replay: rate {rate}, concurrency {concurrency}, batch {batch}: each must be above 0"
+        msg = f"replay: rate {rate}, concurrency {concurrency}, batch {batch}: each must be greater than 0"
         raise ConfigError(msg)
     connect = functools.partial(Connection, gateway, timeout, token)
-    connect()  # a wrong URL is said before anything is sent
+    connect()  # raises for a wrong URL before anything is sent
     stop = stop or threading.Event()
-    source = _Source(messages(rows, config, batch, run), rate, stop)
+    source = _Source(build_requests(rows, config, batch, run), rate, stop)
     done: _Done = queue.SimpleQueue()
     path, classes = f"/models/{quote(config.name)}/invocations", config.task == "classification"
     workers = [
@@ -97,24 +95,24 @@ def replay(  # noqa: PLR0913  # one knob each, and all of them by name
     for worker in workers:
         worker.start()
     delay = config.columns.label.delay if label_delay is None else label_delay
-    labels = LabelPost(connect(), f"/models/{quote(config.name)}/labels", delay)
-    answers: list[Answer] = []
+    labels = LabelSender(connect(), f"/models/{quote(config.name)}/labels", delay)
+    results: list[RowResult] = []
     try:
         for some in _collect(done, len(workers)):
-            for answer in some:
-                answers.append(answer)
-                labels.add(answer)
-                if on_answer is not None:
-                    on_answer(answer)
+            for result in some:
+                results.append(result)
+                labels.add(result)
+                if on_result is not None:
+                    on_result(result)
             if on_progress is not None:
-                on_progress(len(answers))
+                on_progress(len(results))
         labels.finish()
     finally:
         source.close()
         for worker in workers:
             worker.join()
     return summarise(
-        answers,
+        results,
         regression=not classes,
         labels=labels.sent,
         labels_failed=labels.failed,
@@ -125,17 +123,17 @@ def replay(  # noqa: PLR0913  # one knob each, and all of them by name
 
 
 class _Source:
-    """Hands out requests in order to any number of threads, no faster than ``rate`` rows a second."""
+    """Gives requests in order to any number of threads, at most ``rate`` rows per second."""
 
-    def __init__(self, requests: Iterator[Message], rate: float | None, stop: threading.Event) -> None:
+    def __init__(self, requests: Iterator[ReplayRequest], rate: float | None, stop: threading.Event) -> None:
         self._requests, self._rate, self._stop = requests, rate, stop
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._rows = 0
         self._began = time.monotonic()
 
-    def take(self) -> Message | None:
-        """Wait for the next request's turn; None when there is none, or it is time to stop."""
+    def take(self) -> ReplayRequest | None:
+        """Wait until the next request is due; None when there is none, or the replay stops."""
         with self._lock:
             request = None if self._ended else next(self._requests, None)
             if request is None:
@@ -149,7 +147,7 @@ class _Source:
         return request
 
     def close(self) -> None:
-        """Hand out no more."""
+        """Give out no more requests."""
         self._closed.set()
 
     @property
@@ -166,7 +164,7 @@ def _work(
 ) -> None:
     try:
         while (request := source.take()) is not None:
-            done.put(_ask(connection, path, request, classes=classes))
+            done.put(_send(connection, path, request, classes=classes))
     except BaseException as error:  # noqa: BLE001  # raised again in the calling thread
         done.put(error)
     finally:
@@ -174,27 +172,29 @@ def _work(
         done.put(None)
 
 
-def _ask(connection: Connection, path: str, request: Message, *, classes: bool) -> list[Answer]:
+def _send(connection: Connection, path: str, request: ReplayRequest, *, classes: bool) -> list[RowResult]:
     began = time.perf_counter()
     try:
         status, headers, content = connection.post(path, request.body, {"X-Request-Id": request.id})
         predictions = orjson.loads(content)["predictions"] if status == 200 else []
-        problem = "" if status == 200 else f"status {status}: {said(content)}"
+        problem = "" if status == 200 else f"status {status}: {error_message(content)}"
         if not problem and len(predictions) != len(request.times):
             problem = f"{len(predictions)} predictions for {len(request.times)} rows"
     except (OSError, http.client.HTTPException) as error:
         problem = f"{type(error).__name__}: {error}"
     except (ValueError, KeyError, TypeError):
-        problem = "status 200, but not an answer in MLflow's protocol"
+        problem = "status 200, but not a response in MLflow's protocol"
     wall, latency = time.time(), (time.perf_counter() - began) * 1000
     ids = (
         [request.id] if len(request.times) == 1 else [f"{request.id}-{i}" for i in range(len(request.times))]
     )
     rows = zip(ids, request.times, request.labels, strict=True)
     if problem:
-        return [Answer(i, at, wall, latency, ok=False, label=label, problem=problem) for i, at, label in rows]
+        return [
+            RowResult(i, at, wall, latency, ok=False, label=label, problem=problem) for i, at, label in rows
+        ]
     return [
-        Answer(
+        RowResult(
             i,
             at,
             wall,
@@ -211,7 +211,7 @@ def _ask(connection: Connection, path: str, request: Message, *, classes: bool) 
     ]
 
 
-def _collect(done: _Done, workers: int) -> Iterator[Sequence[Answer]]:
+def _collect(done: _Done, workers: int) -> Iterator[Sequence[RowResult]]:
     while workers:
         item = done.get()
         if isinstance(item, BaseException):

@@ -1,4 +1,4 @@
-"""A model folder from the template, which works as it stands."""
+"""Create a model folder from the template, which runs without changes."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ PLACEHOLDER = "__MODEL__"
 
 
 def new_model(name: str, models_folder: Path) -> Path:
-    """Write ``<models_folder>/<name>`` from the template, whole or not at all; returns the folder.
+    """Write ``<models_folder>/<name>`` from the template, atomically; return the folder.
 
     Raises
     ------
     ConfigError
-        The name cannot be one; the message proposes another.
+        The name is invalid; the message suggests a valid one.
     AlreadyExists
-        There is such a folder; nothing in it is touched.
+        The folder exists; it is not changed.
     """
     if not re.fullmatch(_pattern(), name):
         near = re.sub(r"[^a-z0-9_-]+", "_", name.lower()).strip("_-")[:63]
-        cure = f"; '{near}' would do" if re.fullmatch(_pattern(), near) else ""
+        suggestion = f"; for example '{near}'" if re.fullmatch(_pattern(), near) else ""
         msg = (
-            f"'{name}' cannot be a model's name: lower-case letters, digits, '_' and '-' only, at most 63, "
-            f"and not '_' or '-' first, because it becomes part of paths and URLs{cure}"
+            f"'{name}' is not a valid model name: use lower-case letters, digits, '_' and '-', at most 63 "
+            f"characters, a letter or digit first; the name is part of paths and URLs{suggestion}"
         )
         raise ConfigError(msg)
     folder = models_folder / name
     if folder.exists():
-        msg = f"{folder} is there already and stays as it is: choose another name, or move that folder away"
+        msg = f"{folder} already exists and was not changed: choose another name, or move the folder away"
         raise AlreadyExists(msg)
     models_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=models_folder, prefix=".new-") as beside:
-        unfinished = Path(beside) / name  # a level deeper than where models are looked for
+        unfinished = Path(beside) / name  # deeper than model folders, so that it is not loaded as one
         unfinished.mkdir()
         for item in resources.files("homeostat.scaffold").joinpath("template").iterdir():
             if item.name.endswith(".tmpl"):
@@ -46,13 +46,13 @@ def new_model(name: str, models_folder: Path) -> Path:
         try:
             unfinished.rename(folder)
         except OSError as error:
-            msg = f"{folder} cannot be made ({error.strerror}); nothing was written"
+            msg = f"{folder} cannot be created ({error.strerror}); nothing was written"
             raise AlreadyExists(msg) from error
     return folder
 
 
 def _pattern() -> str:
-    """What model.yaml itself says a name may be, so that the two never differ."""
+    """Return the pattern of ``name`` in model.yaml's schema, so that both checks are the same."""
     [pattern] = [
         item.pattern for item in ModelConfig.model_fields["name"].metadata if hasattr(item, "pattern")
     ]
