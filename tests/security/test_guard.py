@@ -1,4 +1,4 @@
-"""Over real HTTP: who gets in where, and what of it stands in the audit trail."""
+"""Access control over real HTTP, and the audit log."""
 
 import json
 import re
@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from homeostat.serving.auth.audit import REFUSED_BURST, Audit
-from homeostat.serving.auth.guard import MAX_ORDER_BYTES
+from homeostat.serving.auth.audit import REFUSAL_BURST, AuditLog
+from homeostat.serving.auth.guard import MAX_CONTROL_BYTES
 from homeostat.serving.auth.tokens import Token
 from serving.gateway_harness import TOKEN, make_world, serving
 
@@ -21,7 +21,7 @@ CALLS = {
     "label": [("POST", "/models/pump/labels", LABELS)],
     "read": [
         ("GET", path, None)
-        for path in ("/models", "/models/pump", "/metrics", "/version", "/openapi.json", "/overview.json")
+        for path in ("/models", "/models/pump", "/metrics", "/version", "/openapi.json", "/overview")
     ],
     "control": [("POST", "/control/flush", None), ("POST", "/control/models/pump/rollback", {"reason": "x"})],
 }
@@ -58,7 +58,7 @@ def trail(world):
 @pytest.mark.parametrize(
     ("needed", "call"), [(s, c) for s in SCOPES for c in CALLS[s]], ids=lambda value: str(value)[:40]
 )
-def test_each_call_takes_its_own_scope_or_control_and_no_other(closed, needed, call):
+def test_each_call_needs_its_own_scope_or_control(closed, needed, call):
     _, client = closed
     none = ask(client, call)
     assert none.status_code == 401
@@ -67,24 +67,24 @@ def test_each_call_takes_its_own_scope_or_control_and_no_other(closed, needed, c
     wrong = ask(client, call, "nobody's")
     assert (wrong.status_code, "invalid_token" in wrong.headers["www-authenticate"]) == (403, True)
     for held in SCOPES:
-        answer = ask(client, call, SECRET[held])
+        response = ask(client, call, SECRET[held])
         if held in (needed, "control"):
-            assert answer.status_code in (200, 409), answer.text
+            assert response.status_code in (200, 409), response.text
         else:
-            assert answer.status_code == 403
-            assert f'error="insufficient_scope", scope="{needed}"' in answer.headers["www-authenticate"]
+            assert response.status_code == 403
+            assert f'error="insufficient_scope", scope="{needed}"' in response.headers["www-authenticate"]
 
 
 @pytest.mark.parametrize("path", OPEN)
-def test_probes_and_the_empty_page_are_open_and_say_nothing_more(closed, path):
+def test_probes_and_the_page_are_open_and_contain_no_data(closed, path):
     _, client = closed
-    answer = client.http.get(path)
-    assert answer.status_code == 200
-    assert "pump" not in answer.text
+    response = client.http.get(path)
+    assert response.status_code == 200
+    assert "pump" not in response.text
     if path == "/health":
-        assert answer.json() == {"status": "ok"}
+        assert response.json() == {"status": "ok"}
         whole = client.http.get(path, headers={"Authorization": f"Bearer {SECRET['read']}"})
-        assert set(whole.json()) >= {"status", "troubles"}
+        assert set(whole.json()) >= {"status", "problems"}
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_probes_and_the_empty_page_are_open_and_say_nothing_more(closed, path):
         "/models/pump/../../control/flush",
     ],
 )
-def test_no_other_spelling_of_a_path_gets_past_the_door(closed, path):
+def test_no_other_spelling_of_a_path_bypasses_the_guard(closed, path):
     _, client = closed
-    answer = raw(client, "POST", path)
-    assert answer in (400, 401, 403, 404, 405)
+    response = raw(client, "POST", path)
+    assert response in (400, 401, 403, 404, 405)
 
 
 def raw(client, method, path, *headers, body=b""):
@@ -117,21 +117,21 @@ def raw(client, method, path, *headers, body=b""):
     with socket.create_connection((host, int(port)), timeout=30) as sock:
         lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", "Connection: close"]
         sock.sendall("\r\n".join([*lines, *headers, "", ""]).encode("latin-1") + body)
-        answer = b""
+        response = b""
         while chunk := sock.recv(65536):
-            answer += chunk
-    return int(answer.split()[1])
+            response += chunk
+    return int(response.split()[1])
 
 
-def test_whoever_has_no_token_learns_no_models_name(closed):
+def test_without_a_token_no_model_name_is_revealed(closed):
     _, client = closed
     for path in ("/models/nobody/invocations", "/models/nobody/labels", "/control/models/nobody/rollback"):
-        answer = client.http.post(path, json={})
-        assert answer.status_code == 401
-        assert "pump" not in answer.text
+        response = client.http.post(path, json={})
+        assert response.status_code == 401
+        assert "pump" not in response.text
 
 
-def test_every_order_and_every_refusal_stands_in_the_trail_with_names_and_without_tokens(tmp_path):
+def test_control_calls_and_refusals_are_audited_by_name_without_tokens(tmp_path):
     world = guarded(tmp_path)
     with serving(world) as client:
         client.ready()
@@ -146,40 +146,42 @@ def test_every_order_and_every_refusal_stands_in_the_trail_with_names_and_withou
         ask(client, CALLS["label"][0], SECRET["predict"])
     found = trail(world)
     assert [(line["by"].partition("@")[0], line["status"]) for line in found] == [
-        ("anybody", 401),
+        ("anonymous", 401),
         ("label-holder", 403),
         ("control-holder", 409),
         ("control-holder", 400),
         ("control-holder", 404),
         ("operator", 200),
-        ("anybody", 403),
+        ("anonymous", 403),
         ("predict-holder", 403),
     ]
     assert all(line["by"].endswith("@127.0.0.1") and line["at"] for line in found)
     text = (world.settings.state / "audit.jsonl").read_text()
     assert not any(secret in text for secret in (*SECRET.values(), TOKEN, "nobody's"))
-    assert found[2]["asked"] == {"reason": "one two [31m", "version": ""}
+    assert found[2]["request"] == {"reason": "one two [31m", "version": ""}
     assert (world.settings.state / "audit.jsonl").stat().st_mode & 0o077 == 0
 
 
-def test_a_flood_of_refusals_is_counted_and_leaves_the_trail_small(tmp_path):
+def test_a_flood_of_refusals_is_counted_and_the_audit_log_stays_small(tmp_path):
     world = guarded(tmp_path)
     with serving(world) as client:
         client.ready()
-        for _ in range(REFUSED_BURST + 150):
+        for _ in range(REFUSAL_BURST + 150):
             assert ask(client, CALLS["control"][0], "guess").status_code == 403
         assert ask(client, CALLS["control"][0], SECRET["control"]).status_code == 200
     found = trail(world)
-    assert REFUSED_BURST < len(found) < REFUSED_BURST + 100
-    passed_over = sum(line.get("refused_before_and_not_written", 0) for line in found)
-    assert len(found) - 1 + passed_over == REFUSED_BURST + 150
+    assert REFUSAL_BURST < len(found) < REFUSAL_BURST + 100
+    skipped = sum(line.get("skipped_refusals", 0) for line in found)
+    assert len(found) - 1 + skipped == REFUSAL_BURST + 150
     assert (found[-1]["by"], found[-1]["status"]) == ("control-holder@127.0.0.1", 200)
 
 
-def test_the_trail_is_rotated_and_bounded(tmp_path):
-    audit = Audit(tmp_path / "audit.jsonl", max_bytes=10_000, kept=2)
+def test_the_audit_log_is_rotated_and_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("homeostat.serving.auth.audit.MAX_BYTES", 10_000)
+    monkeypatch.setattr("homeostat.serving.auth.audit.MAX_ROTATED", 2)
+    audit = AuditLog(tmp_path / "audit.jsonl")
     for number in range(2_000):
-        audit.write({"number": number, "said": "x" * 80})
+        audit.write({"number": number, "message": "x" * 80})
     files = sorted(tmp_path.glob("audit.jsonl*"))
     assert [file.name for file in files] == ["audit.jsonl", "audit.jsonl.1", "audit.jsonl.2"]
     assert all(file.stat().st_size < 10_200 for file in files)
@@ -192,20 +194,20 @@ def test_the_trail_is_rotated_and_bounded(tmp_path):
     assert len(newest.read_text().splitlines()[-1]) < 20_000
 
 
-def test_a_disk_that_takes_no_audit_stops_no_rollback(tmp_path, caplog):
+def test_an_audit_log_that_cannot_be_written_does_not_stop_a_call(tmp_path, caplog):
     (tmp_path / "a file").touch()
-    audit = Audit(tmp_path / "a file" / "audit.jsonl")
+    audit = AuditLog(tmp_path / "a file" / "audit.jsonl")
     audit.write({"at": "now"})
-    assert "cannot be written" in caplog.text
+    assert "cannot write the audit file" in caplog.text
     assert str(tmp_path) not in caplog.records[-1].getMessage()
 
 
-def test_by_default_scoring_labels_and_state_are_open_and_control_is_not(tmp_path):
+def test_by_default_only_control_needs_a_token(tmp_path):
     world = make_world(tmp_path)
     world.begin(world.version())
     with serving(world) as client:
         client.ready()
-        assert not client.app._guarded
+        assert not client.app._guards_scoring
         for scope in ("predict", "label", "read"):
             for call in CALLS[scope]:
                 assert ask(client, call).status_code == 200
@@ -214,23 +216,25 @@ def test_by_default_scoring_labels_and_state_are_open_and_control_is_not(tmp_pat
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_an_order_that_is_too_large_is_refused_without_being_read(closed, announced):
+def test_a_control_call_that_is_too_large_is_413(closed, announced):
     _, client = closed
-    body = b'{"reason": "' + b"x" * (4 * MAX_ORDER_BYTES) + b'"}'
+    body = b'{"reason": "' + b"x" * (4 * MAX_CONTROL_BYTES) + b'"}'
     headers = {"Authorization": f"Bearer {SECRET['control']}", "Content-Type": "application/json"}
     content = body if announced else (body[i : i + 1000] for i in range(0, len(body), 1000))
-    answer = client.http.post("/control/models/pump/rollback", content=content, headers=headers)
-    assert answer.status_code == 413
+    response = client.http.post("/control/models/pump/rollback", content=content, headers=headers)
+    assert response.status_code == 413
     assert client.http.get("/ping").status_code == 200
 
 
-def test_a_body_is_not_read_for_who_has_no_token(closed):
+def test_a_body_is_not_read_without_a_token(closed):
     _, client = closed
-    answer = raw(client, "POST", "/control/models/pump/rollback", "Content-Type: application/json", body=b"{")
-    assert answer == 401
+    response = raw(
+        client, "POST", "/control/models/pump/rollback", "Content-Type: application/json", body=b"{"
+    )
+    assert response == 401
 
 
-def test_the_description_of_the_api_says_which_calls_take_a_token(closed):
+def test_the_api_description_lists_which_calls_need_a_token(closed):
     _, client = closed
     spec = client.http.get("/openapi.json", headers={"Authorization": f"Bearer {SECRET['read']}"}).json()
     assert spec["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
@@ -242,7 +246,7 @@ def test_the_description_of_the_api_says_which_calls_take_a_token(closed):
 @pytest.mark.parametrize(
     "value", ["a\r\nSet-Cookie: x=1", "a\nb", "a\x00b", "../../etc", "a" * 129, "é", "<script>", ""]
 )
-def test_a_request_id_that_is_none_never_comes_back(closed, value):
+def test_an_invalid_request_id_is_never_returned(closed, value):
     _, client = closed
     import socket
 
@@ -252,10 +256,10 @@ def test_a_request_id_that_is_none_never_comes_back(closed, value):
             "POST /models/pump/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n"
         )
         sock.sendall((head + f"X-Request-Id: {value}\r\n\r\n").encode("latin-1") + b"{}")
-        answer = b""
+        response = b""
         while chunk := sock.recv(65536):
-            answer += chunk
-    headers = answer.partition(b"\r\n\r\n")[0].decode("latin-1").lower()
+            response += chunk
+    headers = response.partition(b"\r\n\r\n")[0].decode("latin-1").lower()
     assert headers.startswith("http/1.1 4")
     assert "set-cookie" not in headers
     made = re.search(r"x-request-id: (.*)", headers)

@@ -1,4 +1,4 @@
-"""How often, how much, how slowly: what one client can take from the others."""
+"""Limits per client: rate, memory, connections and time."""
 
 import contextlib
 import socket
@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.serving import create_app
-from homeostat.serving.auth.rate_limit import Bucket, Rates
-from homeostat.serving.server.http_limits import limited
+from homeostat.serving.auth.rate_limit import RateLimit, TokenBucket
+from homeostat.serving.server.http_limits import limited_protocol
 from serving.gateway_harness import LOAD, Client, make_world, serving, until
 
 HEAD = b"POST /models/pump/invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -27,8 +27,8 @@ BODY = b'{"dataframe_records": [{"a": 1, "b": 0, "colour": "red"}]}'
     st.integers(1, 50),
     st.lists(st.floats(0, 2), min_size=1, max_size=200),
 )
-def test_no_more_is_let_in_than_burst_and_rate_allow_and_a_refusal_says_when(rate, burst, gaps):
-    bucket, now, taken = Bucket(rate, burst), 0.0, 0
+def test_a_bucket_allows_burst_and_rate_and_returns_the_wait(rate, burst, gaps):
+    bucket, now, taken = TokenBucket(rate, burst), 0.0, 0
     for gap in gaps:
         now += gap
         wait = bucket.take(now)
@@ -42,8 +42,9 @@ def test_no_more_is_let_in_than_burst_and_rate_allow_and_a_refusal_says_when(rat
     assert taken <= burst + now * rate + 1e-3
 
 
-def test_clients_have_a_rate_each_in_bounded_memory():
-    rates = Rates(1.0, 2, remembered=100)
+def test_every_client_has_its_own_rate_in_bounded_memory(monkeypatch):
+    monkeypatch.setattr("homeostat.serving.auth.rate_limit.MAX_CLIENTS", 100)
+    rates = RateLimit(1.0, 2)
     assert [rates.take("a", 0.0), rates.take("a", 0.0)] == [0, 0]
     assert rates.take("a", 0.0) == 1.0
     assert rates.take("b", 0.0) == 0
@@ -52,34 +53,34 @@ def test_clients_have_a_rate_each_in_bounded_memory():
     assert len(rates._buckets) == 100
 
 
-def test_beyond_its_rate_a_client_gets_429_and_when_to_come_back(tmp_path):
+def test_beyond_its_rate_a_client_gets_429_with_retry_after(tmp_path):
     world = make_world(tmp_path)
     world.begin(world.version())
     with serving(world, rate_per_client=0.01, rate_burst=3) as client:
         client.ready()
-        answers = [client.score() for _ in range(5)]
-        assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
-        assert answers[3].json()["error_code"] == "TOO_MANY_REQUESTS"
-        assert 40 <= int(answers[3].headers["retry-after"]) <= 101
+        responses = [client.score() for _ in range(5)]
+        assert [response.status_code for response in responses] == [200, 200, 200, 429, 429]
+        assert responses[3].json()["error_code"] == "TOO_MANY_REQUESTS"
+        assert 40 <= int(responses[3].headers["retry-after"]) <= 101
         assert client.labels({"id": "x", "label": 1}).status_code == 429
         # A person who takes a version back is not held up by traffic.
         assert all(client.order("flush").status_code == 200 for _ in range(10))
         assert 'homeostat_requests_total{model="",status="429"} 2.0' in client.http.get("/metrics").text
 
 
-def test_large_bodies_in_parts_may_hold_so_much_memory_and_no_more(tmp_path):
+def test_incomplete_bodies_take_bounded_memory(tmp_path):
     world = make_world(tmp_path)
     world.begin(world.version())
     with serving(world, max_held_bytes=300_000, max_body_bytes=1_000_000) as client:
         client.ready()
         with connected(client) as first:
             first.sendall(HEAD + b"Content-Length: 900000\r\n\r\n" + b" " * 200_000)
-            until(lambda: client.app._held >= 200_000, "the first body is being received")
+            until(lambda: client.app.bodies.held_bytes >= 200_000, "the first body is being received")
             with connected(client) as second:
                 second.sendall(HEAD + b"Content-Length: 900000\r\n\r\n" + b" " * 200_000)
                 assert b" 503 " in second.recv(1000).split(b"\r\n")[0]
             assert client.score().status_code == 200
-        until(lambda: client.app._held == 0, "what the client that left held is free")
+        until(lambda: client.app.bodies.held_bytes == 0, "what the client that left held is free")
 
 
 # Connections, with the protocol that the real server uses
@@ -90,7 +91,13 @@ def guarded(world, **changes):
     options = replace(world.options, **changes)
     app = create_app({world.config.name: world.config}, world.ports, world.settings, options, load=LOAD)
     config = uvicorn.Config(
-        app, port=0, log_level="warning", lifespan="on", access_log=False, http=limited(options), ws="none"
+        app,
+        port=0,
+        log_level="warning",
+        lifespan="on",
+        access_log=False,
+        http=limited_protocol(options),
+        ws="none",
     )
     config.timeout_graceful_shutdown = 1
     server = uvicorn.Server(config)
@@ -175,36 +182,36 @@ def trickle(sock, start, piece, seconds=60.0):
     ],
     ids=str,
 )
-def test_whoever_sends_byte_by_byte_is_cut_off_in_a_bounded_time(impatient, start, piece, status):
+def test_a_client_that_sends_byte_by_byte_is_disconnected_in_time(impatient, start, piece, status):
     with connected(impatient) as sock:
         got = trickle(sock, start, piece)
     assert got.split(b"\r\n")[0].split(b" ")[1:2] == ([status] if status else [])
     assert impatient.score().status_code == 200
 
 
-def test_many_slow_clients_at_once_hold_nobody_up(impatient):
+def test_many_slow_clients_do_not_delay_others(impatient):
     with contextlib.ExitStack() as stack:
         slow = [stack.enter_context(connected(impatient)) for _ in range(100)]
         for sock in slow:
             sock.sendall(HEAD + b"Content-Length: 90000\r\n\r\n {")
         assert all(impatient.score().status_code == 200 for _ in range(20))
         assert all(b" 408 " in to_the_end(sock) for sock in slow)
-    crowd_is_gone(impatient)
+    until_idle(impatient)
     assert impatient.runtime.in_flight == 0
 
 
-def crowd_is_gone(client):
+def until_idle(client):
     until(lambda: client.runtime.in_flight == 0, "nothing is in flight")
 
 
-def test_headers_without_end_are_refused_before_they_fill_the_memory(impatient):
+def test_endless_headers_are_431(impatient):
     for endless in (b"X-a: " + b"b" * 40_000, b"X-a: b\r\n" * 5_000):
         with connected(impatient) as sock, contextlib.suppress(ConnectionError):
             sock.sendall(HEAD + endless)
             assert b" 431 " in to_the_end(sock).split(b"\r\n")[0]
 
 
-def test_a_body_without_end_is_not_taken_in_for_ever(impatient):
+def test_an_endless_body_is_cut_off(impatient):
     with connected(impatient) as sock:
         sock.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
         chunk = b"2000\r\n" + b" " * 0x2000 + b"\r\n"
@@ -217,7 +224,7 @@ def test_a_body_without_end_is_not_taken_in_for_ever(impatient):
     assert impatient.score().status_code == 200
 
 
-def test_whoever_never_reads_its_answers_is_cut_off(impatient):
+def test_a_client_that_does_not_read_its_responses_is_disconnected(impatient):
     with connected(impatient) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -235,12 +242,12 @@ def test_whoever_never_reads_its_answers_is_cut_off(impatient):
             pytest.fail("a client that reads nothing was never cut off")
 
 
-def test_one_request_after_another_on_one_connection_and_a_pause_between_are_fine(impatient):
+def test_one_connection_serves_several_requests_with_pauses(impatient):
     with httpx.Client(base_url=impatient.url, timeout=60, trust_env=False) as http:
         for pause in (0, 0, 1.5, 0):
             time.sleep(pause)
-            answer = http.post("/invocations", content=BODY, headers={"content-type": "application/json"})
-            assert answer.status_code == 200
+            response = http.post("/invocations", content=BODY, headers={"content-type": "application/json"})
+            assert response.status_code == 200
     with connected(impatient) as sock:  # an answer that came before the body was whole, then a good request
         wrong = b"POST /models/nobody/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n"
         sock.sendall(wrong + b" " * 10)
@@ -250,7 +257,7 @@ def test_one_request_after_another_on_one_connection_and_a_pause_between_are_fin
         assert b" 200 " in sock.recv(4096)
 
 
-def test_requests_sent_ahead_are_answered_in_order(impatient):
+def test_pipelined_requests_get_their_responses_in_order(impatient):
     length = b"Content-Length: %d\r\n" % len(BODY)
     with connected(impatient) as sock:
         sock.sendall(
@@ -262,7 +269,7 @@ def test_requests_sent_ahead_are_answered_in_order(impatient):
     assert [int(part.split(b"\r\n")[0]) for part in got.split(b"x-request-id: n")[1:]] == list(range(20))
 
 
-def test_beyond_its_connections_a_gateway_says_so_and_comes_back(tmp_path):
+def test_beyond_the_connection_limit_clients_get_503_until_others_close(tmp_path):
     world = make_world(tmp_path)
     world.begin(world.version())
     with guarded(world, max_connections=10, receive_seconds=5.0) as client, contextlib.ExitStack() as stack:
@@ -275,8 +282,8 @@ def test_beyond_its_connections_a_gateway_says_so_and_comes_back(tmp_path):
             assert b"retry-after: 1" in got.lower()
         for sock in idle:
             sock.close()
-        answer = None
+        response = None
         end = time.monotonic() + 60
-        while time.monotonic() < end and (answer is None or answer.status_code != 200):
-            answer = httpx.get(f"{client.url}/ping", trust_env=False)
-        assert answer.status_code == 200
+        while time.monotonic() < end and (response is None or response.status_code != 200):
+            response = httpx.get(f"{client.url}/ping", trust_env=False)
+        assert response.status_code == 200

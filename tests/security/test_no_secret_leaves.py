@@ -1,4 +1,4 @@
-"""A real gateway full of secrets, made to fail in many ways: none of them in anything it says or writes."""
+"""A real gateway with many secrets and failures: no secret in responses, logs or files."""
 
 import contextlib
 import http.client
@@ -17,10 +17,10 @@ import pytest
 from homeostat.adapters import build_ports
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
-from homeostat.config.redaction import masker, secrets_of, without_userinfo
-from homeostat.serving.auth.token_store import Keyring
+from homeostat.config.redaction import find_secrets, redact_userinfo, secret_redactor
+from homeostat.serving.auth.token_store import TokenStore
 from homeostat.serving.auth.tokens import Token
-from homeostat.serving.server.logging_setup import OneLine
+from homeostat.serving.server.logging_setup import OneLineFormatter
 
 INCLUDE = Path(sys.modules["homeostat"].__file__).parents[1]
 SECRETS = {
@@ -82,18 +82,18 @@ def ask(port, method, path, body=b"", **headers):
     try:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body=body, headers={"Content-Type": "application/json", **names})
-        answer = connection.getresponse()
-        return answer.status, str(answer.getheaders()) + answer.read().decode("utf-8", "replace")
+        response = connection.getresponse()
+        return response.status, str(response.getheaders()) + response.read().decode("utf-8", "replace")
     finally:
         connection.close()
 
 
 @pytest.fixture(scope="module")
-def said(home):
+def output(home):
     """What came out of a gateway that nothing around it answers: its log, its answers, its files."""
     command, more = homeostat(home, "gateway", "--port", "0")
     log = home / "gateway.log"
-    answers, statuses = [], set()
+    responses, statuses = [], set()
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, **more)
     try:
@@ -106,7 +106,7 @@ def said(home):
             ("GET", "/health", b"", {}),
             ("GET", "/ping", b"", {}),
             ("GET", "/models/tiny", b"", {}),
-            ("GET", "/overview.json", b"", {}),
+            ("GET", "/overview", b"", {}),
             ("GET", "/metrics", b"", {}),
             ("GET", "/openapi.json", b"", {}),
             ("GET", "/nothing", b"", {}),
@@ -128,7 +128,7 @@ def said(home):
         ]
         for method, path, body, headers in calls:
             status, text = ask(port, method, path, body, **headers)
-            answers.append(text)
+            responses.append(text)
             statuses.add(status)
         time.sleep(1.0)  # a round of flushing and of asking the ledger
         process.send_signal(signal.SIGTERM)
@@ -139,7 +139,7 @@ def said(home):
             process.wait()
     files = [path for path in (home / ".homeostat").rglob("*") if path.is_file()]
     written = {str(path): path.read_bytes().decode("utf-8", "replace") for path in files}
-    return {"log": log.read_text(), "answers": "\n".join(answers), **written}, statuses
+    return {"log": log.read_text(), "answers": "\n".join(responses), **written}, statuses
 
 
 def listening(process, log):
@@ -156,21 +156,21 @@ def listening(process, log):
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_no_secret_is_in_anything_that_a_failing_gateway_says_or_writes(said, name):
-    texts, statuses = said
+def test_a_failing_gateway_returns_logs_and_writes_no_secret(output, name):
+    texts, statuses = output
     assert {200, 400, 401, 403, 404, 405, 415, 503} <= statuses
     assert "does not answer" in texts["log"]
     where = [place for place, text in texts.items() if SECRETS[name] in text]
     assert where == []
 
 
-def test_no_answer_names_the_server(said):
-    assert "uvicorn" not in said[0]["answers"].lower()
-    assert "'server'" not in said[0]["answers"].lower()
+def test_no_response_names_the_server_software(output):
+    assert "uvicorn" not in output[0]["answers"].lower()
+    assert "'server'" not in output[0]["answers"].lower()
 
 
-def test_it_did_say_what_failed(said):
-    texts, _ = said
+def test_the_log_contains_the_failures(output):
+    texts, _ = output
     assert "ledger:***@127.0.0.1:1" in texts["log"] or "://***@127.0.0.1:1" in texts["log"]
     assert "audit" in "".join(texts)
 
@@ -185,12 +185,12 @@ WRONG = [
 
 
 def _use(settings):
-    Keyring(settings)
+    TokenStore(settings)
     build_ports(settings).registry.versions("tiny")
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
-def test_a_setting_that_is_wrong_is_named_without_its_secret(home, wrong):
+def test_an_invalid_setting_is_named_without_its_secret(home, wrong):
     """Whoever prints it: this is the error itself."""
     settings = Settings.from_env({**environment(home), **wrong})
     with pytest.raises(ConfigError) as caught:
@@ -199,7 +199,7 @@ def test_a_setting_that_is_wrong_is_named_without_its_secret(home, wrong):
     assert not [name for name, secret in SECRETS.items() if secret in str(caught.value)]
 
 
-def test_a_gateway_that_does_not_start_shows_no_secret(home):
+def test_a_failed_start_prints_no_secret(home):
     command, more = homeostat(home, "gateway", "--port", "0", **WRONG[0])
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **more)
     assert done.returncode != 0
@@ -220,11 +220,11 @@ def test_a_gateway_that_does_not_start_shows_no_secret(home):
         ("mail a@b.c", "mail a@b.c"),
     ],
 )
-def test_users_and_passwords_are_taken_out_of_urls(text, masked):
-    assert without_userinfo(text) == masked
+def test_users_and_passwords_are_redacted_in_urls(text, masked):
+    assert redact_userinfo(text) == masked
 
 
-def test_what_is_secret_in_an_environment():
+def test_secrets_are_found_in_the_environment():
     env = {
         "HOMEOSTAT_CONTROL_TOKEN": "abcdefgh",
         "AWS_SECRET_ACCESS_KEY": "ijklmnop",
@@ -238,12 +238,12 @@ def test_what_is_secret_in_an_environment():
         "SHORT_TOKEN": "abc",
     }
     expected = {"abcdefgh", "ijklmnop", "qrstuvwx", "yzyzyzyz", "p%40ss-word", "p@ss-word"}
-    assert secrets_of(env) == expected
-    assert masker(env)("it was p@ss-word, then abcdefgh") == "it was ***, then ***"
+    assert find_secrets(env) == expected
+    assert secret_redactor(env)("it was p@ss-word, then abcdefgh") == "it was ***, then ***"
 
 
-def test_a_message_is_one_line_and_a_traceback_shows_no_secret():
-    formatter = OneLine(masker({"A_TOKEN": "hunter2hunter2"}))
+def test_a_log_message_is_one_line_and_a_traceback_contains_no_secret():
+    formatter = OneLineFormatter(secret_redactor({"A_TOKEN": "hunter2hunter2"}))
     try:
         raise ValueError("the token hunter2hunter2 at http://u:p@h")
     except ValueError:

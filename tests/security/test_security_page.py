@@ -1,4 +1,4 @@
-"""SECURITY.md and the gateway's page on tokens say what is there."""
+"""SECURITY.md and the token section of docs/gateway.md match the code."""
 
 import re
 from pathlib import Path
@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from homeostat.cli.app import app
 from homeostat.config import Settings
 from homeostat.serving import Options
-from homeostat.serving.auth.token_store import Keyring
-from homeostat.serving.auth.tokens import SCOPES, check, parse_tokens
+from homeostat.serving.auth.token_store import TokenStore
+from homeostat.serving.auth.tokens import SCOPES, authorize, parse_tokens
 
 ROOT = Path(__file__).resolve().parents[2]
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
@@ -19,20 +19,20 @@ TOKENS = GATEWAY.partition("## Tokens, keys and limits")[2].partition("\n## ")[0
 
 
 @pytest.mark.parametrize("named", sorted(set(re.findall(r"`(tests/[\w/.]+(?:::\w+)?)`", SECURITY))))
-def test_every_test_that_a_defence_rests_on_is_there(named):
+def test_every_test_that_the_page_names_exists(named):
     path, _, name = named.partition("::")
     text = (ROOT / path).read_text(encoding="utf-8")
     assert f"def {name or 'test_'}" in text
 
 
-def test_every_link_of_the_page_leads_somewhere():
+def test_every_link_of_the_page_resolves():
     for link in re.findall(r"\]\(([^)\s]+)\)", SECURITY):
         path, _, anchor = link.partition("#")
         text = (ROOT / path).read_text(encoding="utf-8").lower()
         assert not anchor or f"## {anchor.replace('-', ' ')}" in text.replace(",", "")
 
 
-def test_every_setting_of_the_section_is_there_with_its_default():
+def test_every_setting_of_the_section_exists_with_its_default():
     rows = dict(re.findall(r"\| `HOMEOSTAT_(\w+)` \| ([^|]+) \|", TOKENS))
     assert len(rows) == 12
     settings, options = Settings.from_env({"HOMEOSTAT_HOME": "/nowhere"}), Options()
@@ -48,31 +48,31 @@ def test_every_setting_of_the_section_is_there_with_its_default():
     assert options.max_held_bytes == 256 << 20
 
 
-def test_the_scopes_of_the_section_are_the_scopes_that_there_are():
+def test_the_section_lists_all_scopes():
     assert re.findall(r"^\| `(\w+)` \| `", TOKENS, re.MULTILINE) == list(SCOPES)
 
 
-def test_the_tokens_file_of_the_section_is_read_as_it_stands(tmp_path):
+def test_the_tokens_file_of_the_section_is_valid(tmp_path):
     path = tmp_path / "tokens.yaml"
     path.write_text(re.search(r"```yaml\n(.*?)```", TOKENS, re.DOTALL)[1], encoding="utf-8")
     settings = Settings.from_env({"HOMEOSTAT_HOME": str(tmp_path), "HOMEOSTAT_TOKENS_FILE": str(path)})
-    assert [token.name for token in Keyring(settings).tokens] == ["scoring-app", "labels-job"]
+    assert [token.name for token in TokenStore(settings).tokens] == ["scoring-app", "labels-job"]
 
 
-def test_a_token_made_on_the_command_line_is_the_one_that_its_entry_lets_in():
+def test_a_token_from_the_command_line_matches_its_entry():
     done = CliRunner().invoke(app, ["token", "labels-job", "--scope", "label", "--scope", "read"])
     assert done.exit_code == 0, done.output
     secret = re.search(r"^  (homeostat_\S+)$", done.output, re.MULTILINE)[1]
     entry = re.search(r"^- \{.*\}$", done.output, re.MULTILINE)[0]
     tokens = parse_tokens(entry, "entry")
     assert secret not in entry
-    assert check(f"Bearer {secret}", tokens, "label").name == "labels-job"
-    assert check(f"Bearer {secret}", tokens, "read").status == 200
-    assert check(f"Bearer {secret}", tokens, "control").status == 403
+    assert authorize(f"Bearer {secret}", tokens, "label").name == "labels-job"
+    assert authorize(f"Bearer {secret}", tokens, "read").status == 200
+    assert authorize(f"Bearer {secret}", tokens, "control").status == 403
 
 
 @pytest.mark.parametrize("arguments", [["a b", "--scope", "label"], ["x", "--scope", "admin"], ["x"]])
-def test_a_token_for_nobody_or_nothing_is_not_made(arguments):
+def test_an_invalid_name_or_scope_makes_no_token(arguments):
     done = CliRunner().invoke(app, ["token", *arguments])
     assert done.exit_code != 0
     assert "homeostat_" not in done.output

@@ -1,4 +1,4 @@
-"""Named tokens: what is accepted, what is refused with which status, how they are changed while serving."""
+"""Tokens: parsing, authorization, and rotation while serving."""
 
 import hmac
 import json
@@ -8,8 +8,8 @@ import pytest
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
 from homeostat.serving.auth import tokens as access
-from homeostat.serving.auth.token_store import LOOK_SECONDS, Keyring
-from homeostat.serving.auth.tokens import CONTROL, LABEL, PREDICT, READ, Token, check, parse_tokens
+from homeostat.serving.auth.token_store import CHECK_SECONDS, TokenStore
+from homeostat.serving.auth.tokens import CONTROL, LABEL, PREDICT, READ, Token, authorize, parse_tokens
 
 TOKENS = tuple(Token.of(f"{scope}er", f"the-token-for-{scope}", [scope]) for scope in access.SCOPES)
 
@@ -20,32 +20,32 @@ def bearer(scope):
 
 @pytest.mark.parametrize("needed", access.SCOPES)
 @pytest.mark.parametrize("held", access.SCOPES)
-def test_a_token_opens_its_own_scope_and_control_opens_all(needed, held):
-    verdict = check(bearer(held), TOKENS, needed)
-    assert verdict.name == f"{held}er"
-    assert verdict.status == (200 if held in (needed, CONTROL) else 403)
-    assert verdict.status == 200 or needed in verdict.sentence
+def test_a_token_grants_its_own_scope_and_control_grants_all(needed, held):
+    result = authorize(bearer(held), TOKENS, needed)
+    assert result.name == f"{held}er"
+    assert result.status == (200 if held in (needed, CONTROL) else 403)
+    assert result.status == 200 or needed in result.message
 
 
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer ", "Basic dGVzdA==", "the-token-for-control", "Token x"]
 )
 def test_without_a_bearer_token_it_is_401(header):
-    verdict = check(header, TOKENS, CONTROL)
-    assert (verdict.status, verdict.name) == (401, "")
+    result = authorize(header, TOKENS, CONTROL)
+    assert (result.status, result.name) == (401, "")
 
 
 @pytest.mark.parametrize(
     "given", ["x", "the-token-for-contro", "the-token-for-control2", "é" * 40, "a" * 9000]
 )
-def test_a_token_that_nobody_has_is_403_and_is_not_repeated(given):
-    verdict = check(f"Bearer {given}", TOKENS, CONTROL)
-    assert (verdict.status, verdict.name) == (403, "")
-    assert given not in verdict.sentence.split()
+def test_an_unknown_token_is_403_and_is_not_repeated(given):
+    result = authorize(f"Bearer {given}", TOKENS, CONTROL)
+    assert (result.status, result.name) == (403, "")
+    assert given not in result.message.split()
 
 
 @pytest.mark.parametrize("given", ["the-token-for-predict", "the-token-for-control", "nobody's"])
-def test_every_entry_is_compared_whichever_matches(monkeypatch, given):
+def test_every_entry_is_compared_even_after_a_match(monkeypatch, given):
     compared = []
 
     def compare(ours, theirs):
@@ -53,11 +53,11 @@ def test_every_entry_is_compared_whichever_matches(monkeypatch, given):
         return hmac.compare_digest(ours, theirs)
 
     monkeypatch.setattr(access, "hmac", type("Seen", (), {"compare_digest": staticmethod(compare)}))
-    check(f"Bearer {given}", TOKENS, CONTROL)
+    authorize(f"Bearer {given}", TOKENS, CONTROL)
     assert compared == [token.digest for token in TOKENS]
 
 
-def test_only_the_hash_of_a_token_is_held():
+def test_only_the_hash_of_a_token_is_stored():
     entry = Token.of("ci", "a-very-secret-token", [LABEL]).entry()
     assert "a-very-secret-token" not in json.dumps(entry)
     assert parse_tokens(json.dumps([entry]), "there") == (Token.of("ci", "a-very-secret-token", [LABEL]),)
@@ -78,16 +78,16 @@ HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
         (f"- {{name: ci, sha256: {HASH}, scopes: [admin]}}", "found 'admin'"),
         (
             f"- {{name: ci, sha256: {HASH}, scopes: []}}",
-            "expected a list out of predict, label, read, control",
+            "expected a list of predict, label, read, control",
         ),
-        (f"- {{name: ci, sha256: {HASH}, scopes: label}}", "expected a list out of"),
+        (f"- {{name: ci, sha256: {HASH}, scopes: label}}", "expected a list of"),
         (
             f"- {{name: a, sha256: {HASH}, scopes: [label]}}\n- {{name: b, sha256: {HASH}, scopes: [label]}}",
             "entry 2: 'sha256'",
         ),
     ],
 )
-def test_a_list_that_is_wrong_is_refused_by_entry_and_key_and_shows_no_value(text, words):
+def test_an_invalid_list_is_an_error_with_entry_and_key_but_no_value(text, words):
     with pytest.raises(ConfigError) as caught:
         parse_tokens(text, "tokens.yaml")
     assert words in str(caught.value)
@@ -101,53 +101,53 @@ class Watch:
         return self.now
 
 
-def keyring(tmp_path, watch=None, **env):
-    return Keyring(Settings.from_env({"HOMEOSTAT_HOME": str(tmp_path), **env}), watch or Watch())
+def token_store(tmp_path, watch=None, **env):
+    return TokenStore(Settings.from_env({"HOMEOSTAT_HOME": str(tmp_path), **env}), watch or Watch())
 
 
 def written(path, *names):
     path.write_text(json.dumps([Token.of(name, f"secret-of-{name}", [LABEL]).entry() for name in names]))
 
 
-def test_a_token_is_rotated_by_writing_the_file_without_a_restart(tmp_path):
+def test_a_token_is_rotated_through_the_file_without_a_restart(tmp_path):
     watch, path = Watch(), tmp_path / "tokens.yaml"
     written(path, "old")
-    ring = keyring(tmp_path, watch, HOMEOSTAT_TOKENS_FILE=str(path), HOMEOSTAT_CONTROL_TOKEN="x" * 20)
-    assert ring.check("Bearer secret-of-old", LABEL).name == "old"
+    store = token_store(tmp_path, watch, HOMEOSTAT_TOKENS_FILE=str(path), HOMEOSTAT_CONTROL_TOKEN="x" * 20)
+    assert store.authorize("Bearer secret-of-old", LABEL).name == "old"
     new = tmp_path / "next"
     written(new, "old", "new")  # both, while clients change over
     new.replace(path)
-    watch.now += LOOK_SECONDS
-    assert ring.check("Bearer secret-of-new", LABEL).name == "new"
+    watch.now += CHECK_SECONDS
+    assert store.authorize("Bearer secret-of-new", LABEL).name == "new"
     written(path, "new")
-    watch.now += LOOK_SECONDS
-    assert ring.check("Bearer secret-of-old", LABEL).status == 403
-    assert ring.check("Bearer secret-of-new", LABEL).status == 200
-    assert ring.check(f"Bearer {'x' * 20}", LABEL).name == "operator"
+    watch.now += CHECK_SECONDS
+    assert store.authorize("Bearer secret-of-old", LABEL).status == 403
+    assert store.authorize("Bearer secret-of-new", LABEL).status == 200
+    assert store.authorize(f"Bearer {'x' * 20}", LABEL).name == "operator"
 
 
 @pytest.mark.parametrize("spoil", ["broken", "gone", "not text"])
-def test_a_file_that_breaks_while_serving_locks_nobody_out_and_is_said(tmp_path, caplog, spoil):
+def test_an_invalid_file_keeps_the_previous_tokens_and_is_reported(tmp_path, caplog, spoil):
     watch, path = Watch(), tmp_path / "tokens.yaml"
     written(path, "ci")
-    ring = keyring(tmp_path, watch, HOMEOSTAT_TOKENS_FILE=str(path))
+    store = token_store(tmp_path, watch, HOMEOSTAT_TOKENS_FILE=str(path))
     {
         "broken": lambda: path.write_text("- {name: ci, token: oh-no-in-the-clear}"),
         "gone": path.unlink,
         "not text": lambda: path.write_bytes(b"\xff\xfe\x00"),
     }[spoil]()
     for _ in range(5):
-        watch.now += LOOK_SECONDS
-        assert ring.check("Bearer secret-of-ci", LABEL).status == 200
-    assert "tokens.yaml" in ring.trouble
-    assert str(tmp_path) not in ring.trouble
-    said = [r for r in caplog.records if "stay in force" in r.getMessage()]
-    assert len(said) == 1
+        watch.now += CHECK_SECONDS
+        assert store.authorize("Bearer secret-of-ci", LABEL).status == 200
+    assert "tokens.yaml" in store.error
+    assert str(tmp_path) not in store.error
+    logged = [r for r in caplog.records if "stay valid" in r.getMessage()]
+    assert len(logged) == 1
     assert "oh-no" not in caplog.text
     written(path, "ci", "new")
-    watch.now += LOOK_SECONDS
-    assert ring.check("Bearer secret-of-new", LABEL).status == 200
-    assert ring.trouble == ""
+    watch.now += CHECK_SECONDS
+    assert store.authorize("Bearer secret-of-new", LABEL).status == 200
+    assert store.error == ""
 
 
 @pytest.mark.parametrize(
@@ -165,24 +165,24 @@ def test_a_file_that_breaks_while_serving_locks_nobody_out_and_is_said(tmp_path,
         ),
     ],
 )
-def test_a_gateway_does_not_start_open_because_of_a_typing_mistake(tmp_path, env, words):
+def test_invalid_token_settings_are_an_error_at_startup(tmp_path, env, words):
     with pytest.raises(ConfigError, match=words):
-        keyring(tmp_path, **env)
+        token_store(tmp_path, **env)
 
 
-def test_what_needs_a_token(tmp_path):
-    assert keyring(tmp_path).required == {CONTROL}
-    assert keyring(tmp_path, HOMEOSTAT_CONTROL_TOKEN="x" * 20).required == {CONTROL}
+def test_required_scopes(tmp_path):
+    assert token_store(tmp_path).required == {CONTROL}
+    assert token_store(tmp_path, HOMEOSTAT_CONTROL_TOKEN="x" * 20).required == {CONTROL}
     named = json.dumps([Token.of("ci", "secret", [READ]).entry()])
-    assert keyring(tmp_path, HOMEOSTAT_TOKENS=named).required == {CONTROL, LABEL}
-    asked = keyring(tmp_path, HOMEOSTAT_REQUIRE_TOKEN="predict, read")
-    assert asked.required == {CONTROL, PREDICT, READ}
+    assert token_store(tmp_path, HOMEOSTAT_TOKENS=named).required == {CONTROL, LABEL}
+    required = token_store(tmp_path, HOMEOSTAT_REQUIRE_TOKEN="predict, read")
+    assert required.required == {CONTROL, PREDICT, READ}
     # Required, and nobody has one: closed, not open.
-    assert asked.check("Bearer x", PREDICT).status == 403
+    assert required.authorize("Bearer x", PREDICT).status == 403
 
 
-def test_a_token_that_can_be_guessed_is_warned_about(tmp_path, caplog):
-    keyring(tmp_path, HOMEOSTAT_CONTROL_TOKEN="letmein")
+def test_a_short_control_token_is_warned_about(tmp_path, caplog):
+    token_store(tmp_path, HOMEOSTAT_CONTROL_TOKEN="letmein")
     assert "can be guessed" in caplog.text
     assert "letmein" not in caplog.text
 

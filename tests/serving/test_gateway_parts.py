@@ -1,4 +1,4 @@
-"""The parts on their own: labels, options."""
+"""Known labels and options."""
 
 from datetime import UTC, datetime
 
@@ -11,19 +11,19 @@ from homeostat.serving.recorder.labels import KnownLabels, Label
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 
 
-def test_the_memory_of_labels_is_bounded_and_the_first_of_an_id_is_kept():
+def test_known_labels_are_bounded_and_the_first_label_of_an_id_is_kept():
     known = KnownLabels(3)
 
     def take(*pairs):
-        done = known.take([Label(i, v, NOW, NOW) for i, v in pairs])
-        return len(done.kept), done.duplicates, len(done.conflicting)
+        done = known.accept([Label(i, v, NOW, NOW) for i, v in pairs])
+        return len(done.new), done.duplicates, len(done.conflicting)
 
     assert take(("a", "1"), ("a", "1"), ("a", "0"), ("b", "1")) == (2, 1, 1)
     assert take(("c", "1"), ("d", "1"), ("a", "0")) == (3, 0, 0), "a was forgotten; the reader drops it again"
     assert len(known._known) == 3
 
 
-def test_options_come_from_the_environment_and_a_wrong_one_is_named():
+def test_options_come_from_the_environment_and_an_invalid_one_is_named():
     options = Options.from_env({"HOMEOSTAT_GATEWAY_MAX_ROWS": "7", "HOMEOSTAT_GATEWAY_FLUSH_SECONDS": "0.5"})
     assert (options.max_rows, options.flush_seconds) == (7, 0.5)
     assert Options.from_env({}).gateway != Options.from_env({}).gateway

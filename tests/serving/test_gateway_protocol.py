@@ -1,4 +1,4 @@
-"""The protocol's parser: pure, typed, and silent about what it was sent."""
+"""The parser of MLflow's JSON forms: typed columns, and errors without what was sent."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.config.label_text import label_text
-from homeostat.serving.inference.scoring import frame_of, matrix_of
+from homeostat.serving.inference.scoring import to_frame, to_matrix
 from homeostat.serving.scoring_request import BadRequest, InputSpec, parse
 from serving.gateway_harness import model_config
 
@@ -56,7 +56,7 @@ def test_all_forms_of_the_same_rows_are_parsed_into_the_same_columns(table):
     for column, index in ((0, 0), (1, 1), (3, 3)):
         expected = [math.nan if row[index] is None else float(row[index]) for row in table]
         assert np.array_equal(parsed[0].columns[column], expected, equal_nan=True)
-    frame = frame_of([parsed[0], parsed[1]], SPEC)
+    frame = to_frame([parsed[0], parsed[1]], SPEC)
     assert [str(t) for t in frame.dtypes] == ["float64", "float64", "str", "float64"]
     assert list(frame.columns) == NAMES
     assert len(frame) == 2 * len(table)
@@ -64,7 +64,7 @@ def test_all_forms_of_the_same_rows_are_parsed_into_the_same_columns(table):
 
 @given(json_values)
 @settings(max_examples=100, deadline=None)
-def test_whatever_is_sent_is_parsed_or_refused_with_a_sentence(value):
+def test_arbitrary_json_is_parsed_or_a_bad_request(value):
     for body in (value, {"inputs": value}, {"instances": value}, {"dataframe_split": value}):
         try:
             parse(json.dumps(body).encode(), SPEC)
@@ -78,14 +78,14 @@ def test_whatever_is_sent_is_parsed_or_refused_with_a_sentence(value):
 
 @given(st.binary(max_size=40))
 @settings(max_examples=60, deadline=None)
-def test_any_bytes_are_refused_with_a_sentence(body):
+def test_arbitrary_bytes_are_a_bad_request(body):
     with pytest.raises(BadRequest):
         parse(body, SPEC)
 
 
 @given(st.text(min_size=9, max_size=30, alphabet=st.characters(min_codepoint=0x4E00, max_codepoint=0x4FFF)))
 @settings(max_examples=30, deadline=None)
-def test_a_refusal_never_shows_what_was_sent(secret):
+def test_an_error_never_contains_what_was_sent(secret):
     row = {"a": 1, "b": 1, "colour": "red"}
     bodies = [
         {"dataframe_records": [row | {"a": secret}]},
@@ -110,11 +110,11 @@ def test_a_retired_feature_may_be_absent_and_a_required_one_may_not():
 
 
 def test_missing_values_reach_the_pipeline_as_missing():
-    frame = frame_of([parse(b'{"inputs": {"a": [null], "b": [2], "colour": [null]}}', SPEC)], SPEC)
+    frame = to_frame([parse(b'{"inputs": {"a": [null], "b": [2], "colour": [null]}}', SPEC)], SPEC)
     assert frame.isna().to_numpy().tolist() == [[True, False, True, True]]
 
 
-def test_unknown_categories_are_counted_and_known_columns_are_no_extras():
+def test_unknown_categories_are_counted_and_known_columns_are_not_extra():
     row = {"a": 1, "b": 1, "colour": "green", "timestamp": "2026-01-05T07:50:00Z", "unit": 3, "y": 1}
     parsed = parse(orjson.dumps({"instances": [row]}), SPEC)
     assert parsed.unknown == {"colour": 1}
@@ -131,8 +131,8 @@ def test_a_matrix_holds_the_rows_of_all_requests_in_order():
         parse(b'{"instances": [[5, 6]]}', numeric),
     ]
     expected = np.array([[1, 2], [3, np.nan], [5, 6]])
-    assert np.array_equal(matrix_of(batch), expected, equal_nan=True)
-    assert np.array_equal(matrix_of(batch[:1]), expected[:2], equal_nan=True)
+    assert np.array_equal(to_matrix(batch), expected, equal_nan=True)
+    assert np.array_equal(to_matrix(batch[:1]), expected[:2], equal_nan=True)
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "Infinity", "1" * 400])

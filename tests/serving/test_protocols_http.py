@@ -1,4 +1,4 @@
-"""The protocols over real HTTP: the same answers and the same headers, whoever asks in whichever way."""
+"""The protocols over real HTTP: each returns the same predictions and headers."""
 
 from datetime import UTC, datetime
 
@@ -28,40 +28,40 @@ def served(tmp_path_factory):
         yield world, client
 
 
-def ask(client, protocol, **headers):
+def score(client, protocol, **headers):
     """The same two rows in each protocol: the response and the predictions."""
     path = {"deployments": "/endpoints/pump/invocations", "v2": "/v2/models/pump/infer"}
     path |= {"pinned": "/v2/models/pump/versions/1/infer", "sagemaker": "/invocations"}
     url = path.get(protocol, "/models/pump/invocations")
     if protocol == "csv":
-        answer = client.http.post(url, content=CSV, headers={"Content-Type": TEXT} | headers)
+        response = client.http.post(url, content=CSV, headers={"Content-Type": TEXT} | headers)
     else:
         body = INFER if protocol in ("v2", "pinned") else {"dataframe_records": ROWS, "params": {"k": [1]}}
-        answer = client.http.post(url, json=body, headers=headers)
-    assert answer.status_code == 200, answer.text
-    said = answer.json()
-    return answer, said["predictions"] if "predictions" in said else said["outputs"][0]["data"]
+        response = client.http.post(url, json=body, headers=headers)
+    assert response.status_code == 200, response.text
+    body = response.json()
+    return response, body["predictions"] if "predictions" in body else body["outputs"][0]["data"]
 
 
 PROTOCOLS = ("json", "csv", "v2", "pinned", "deployments", "sagemaker")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_every_protocol_gives_the_same_answer_and_says_who_gave_it(served, protocol):
+def test_every_protocol_returns_the_same_predictions_and_names_the_version(served, protocol):
     _, client = served
-    answer, predictions = ask(client, protocol)
+    response, predictions = score(client, protocol)
     assert predictions == [1.0, 0.0]
-    assert answer.headers["x-homeostat-version"] == "1"
-    assert answer.headers["x-homeostat-variant"] == ("pinned" if protocol == "pinned" else "champion")
-    assert len(answer.headers["x-request-id"]) == 32
+    assert response.headers["x-homeostat-version"] == "1"
+    assert response.headers["x-homeostat-variant"] == ("pinned" if protocol == "pinned" else "champion")
+    assert len(response.headers["x-request-id"]) == 32
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("header", ["X-Request-Id", "Ce-Id"])
-def test_every_protocol_takes_a_request_id_in_and_hands_it_back(served, protocol, header):
+def test_every_protocol_returns_the_request_id_it_was_sent(served, protocol, header):
     _, client = served
     given = f"{protocol}-{header}"
-    assert ask(client, protocol, **{header: given})[0].headers["x-request-id"] == given
+    assert score(client, protocol, **{header: given})[0].headers["x-request-id"] == given
     refused = client.http.post("/v2/models/pump/infer", content=b"{", headers={header: given})
     assert (refused.status_code, refused.headers["x-request-id"]) == (400, given)
 
@@ -70,26 +70,26 @@ def test_the_id_of_an_infer_request_is_echoed_and_only_a_header_names_the_reques
     _, client = served
     for header in (None, "theirs"):
         headers = {"X-Request-Id": header} if header else {}
-        answers = [
+        responses = [
             client.http.post("/v2/models/pump/infer", json=INFER | {"id": "same"}, headers=headers)
             for _ in range(2)
         ]
-        assert [answer.json()["id"] for answer in answers] == ["same", "same"]
-        found = {answer.headers["x-request-id"] for answer in answers}
+        assert [response.json()["id"] for response in responses] == ["same", "same"]
+        found = {response.headers["x-request-id"] for response in responses}
         assert found == {header} if header else len(found) == 2, "rows of a constant id are not doubles"
 
 
-def test_an_infer_answer_names_model_version_and_tensors(served):
+def test_an_infer_response_contains_model_version_and_tensors(served):
     _, client = served
-    said = client.http.post("/v2/models/pump/infer", json=INFER).json()
-    assert (said["model_name"], said["model_version"], "id" in said) == ("pump", "1", False)
-    assert said["outputs"] == [
+    body = client.http.post("/v2/models/pump/infer", json=INFER).json()
+    assert (body["model_name"], body["model_version"], "id" in body) == ("pump", "1", False)
+    assert body["outputs"] == [
         {"name": "predict", "datatype": "FP64", "shape": [2], "data": [1.0, 0.0]},
         {"name": "confidence", "datatype": "FP64", "shape": [2], "data": [0.9, 0.9]},
     ]
 
 
-def test_the_metadata_of_an_infer_server_say_what_it_takes_and_gives(served):
+def test_open_inference_metadata_lists_inputs_and_outputs(served):
     _, client = served
     get = client.http.get
     assert get("/v2").json()["name"] == "homeostat"
@@ -111,19 +111,19 @@ def test_the_metadata_of_an_infer_server_say_what_it_takes_and_gives(served):
         "/v2/models/pump/versions/7",
         "/v2/models/pump/versions/7/ready",
     ):
-        answer = get(path)
-        assert (answer.status_code, set(answer.json()) >= {"error"}) == (404, True), path
+        response = get(path)
+        assert (response.status_code, set(response.json()) >= {"error"}) == (404, True), path
 
 
 @pytest.mark.parametrize(
-    ("call", "headers", "status", "said"),
+    ("call", "headers", "status", "message"),
     [
         (("POST", "/v2/models/nobody/infer", b"{}"), {}, 404, "pump"),
         (("POST", "/v2/models/pump/versions/7/infer", b'{"inputs": []}'), {}, 400, "inputs"),
         (("POST", "/v2/models/pump/versions/7/infer", None), {}, 404, "not loaded"),
         (("POST", "/v2/models/pump/versions/last/infer", None), {}, 404, "whole numbers"),
-        (("POST", "/v2/models/pump%2f/infer", None), {}, 400, "no model's name"),
-        (("POST", "/endpoints/pump%2f/invocations", None), {}, 400, "no model's name"),
+        (("POST", "/v2/models/pump%2f/infer", None), {}, 400, "Invalid model name"),
+        (("POST", "/endpoints/pump%2f/invocations", None), {}, 400, "Invalid model name"),
         (
             ("POST", "/v2/models/pump/infer", b"binary"),
             {"content-type": "application/octet-stream"},
@@ -153,22 +153,22 @@ def test_the_metadata_of_an_infer_server_say_what_it_takes_and_gives(served):
         (("GET", "/v2/nothing", None), {}, 404, "openapi.json"),
     ],
 )
-def test_what_cannot_be_answered_is_refused_in_a_form_every_client_reads(served, call, headers, status, said):
+def test_errors_have_a_form_that_every_client_reads(served, call, headers, status, message):
     _, client = served
     method, path, body = call
     sent = {"json": INFER} if body is None and method != "GET" else {"content": body}
-    answer = client.http.request(
+    response = client.http.request(
         method, path, **sent, headers=({} if body is None else {"content-type": JSON}) | headers
     )
-    found = answer.json()
-    assert answer.status_code == status, answer.text
+    found = response.json()
+    assert response.status_code == status, response.text
     assert found["error"] == found["message"] == found["detail"]
-    assert said in found["error"]
-    assert "secret" not in answer.text
-    assert ("allow" in answer.headers) == (status == 405)
+    assert message in found["error"]
+    assert "secret" not in response.text
+    assert ("allow" in response.headers) == (status == 405)
 
 
-def test_bodies_and_rows_beyond_the_limits_are_refused_in_every_protocol(world):
+def test_bodies_and_rows_beyond_the_limits_are_413_in_every_protocol(world):
     world.begin(world.version())
     with serving(world, max_body_bytes=3000, max_rows=5) as client:
         client.ready()
@@ -180,7 +180,7 @@ def test_bodies_and_rows_beyond_the_limits_are_refused_in_every_protocol(world):
                 ("/v2/models/pump/infer", {"json": {"inputs": [tensor]}}),
             ):
                 assert client.http.post(path, **sent).status_code == 413
-        assert ask(client, "csv")[1] == ask(client, "v2")[1] == [1.0, 0.0]
+        assert score(client, "csv")[1] == score(client, "v2")[1] == [1.0, 0.0]
 
 
 def test_bad_input_counts_against_no_version(world):
@@ -207,7 +207,7 @@ def begin_canary(world, client, **faults):
     until(lambda: client.runtime.states["pump"].table.candidate is not None, "the canary takes traffic")
 
 
-def test_a_named_version_answers_only_while_it_is_loaded_and_is_evidence_for_nothing(world):
+def test_a_pinned_version_responds_only_while_loaded_and_is_no_evidence(world):
     world.begin(world.version())
     start = datetime.now(UTC)
     with serving(world) as client:
@@ -221,9 +221,9 @@ def test_a_named_version_answers_only_while_it_is_loaded_and_is_evidence_for_not
         nothing = client.runtime.counters("pump")
         for i in range(60):
             url = f"/v2/models/pump/versions/{1 + i % 2}/infer"
-            answer = client.http.post(url, json=INFER, headers={"x-request-id": f"pin-{i}"})
-            assert answer.status_code == 200, answer.text
-            assert answer.headers["x-homeostat-version"] == str(1 + i % 2)
+            response = client.http.post(url, json=INFER, headers={"x-request-id": f"pin-{i}"})
+            assert response.status_code == 200, response.text
+            assert response.headers["x-homeostat-version"] == str(1 + i % 2)
         assert not client.runtime.states["pump"].happened
         assert world.ports.ledger.evidence("pump", name) == before
         after = client.runtime.counters("pump")
@@ -232,7 +232,7 @@ def test_a_named_version_answers_only_while_it_is_loaded_and_is_evidence_for_not
         assert world.traffic().active is not None
         assert not client.runtime.states["pump"].tripped
         client.order("flush")
-        until(lambda: client.runtime.log.kept == 0, "everything is written")
+        until(lambda: client.runtime.log.pending_rows == 0, "everything is written")
 
     def read(**more):
         return read_predictions(world.ports.store, world.config, start, datetime.now(UTC), **more).rows
@@ -241,17 +241,17 @@ def test_a_named_version_answers_only_while_it_is_loaded_and_is_evidence_for_not
     assert not read()["_prediction_id"].str.startswith("pin-").any()
 
 
-def test_a_named_version_that_fails_says_so_and_no_other_answers_for_it(world):
+def test_a_pinned_version_that_fails_has_no_fallback(world):
     world.begin(world.version(raises=True))
     with serving(world) as client:
         client.ready()
-        answer = client.http.post("/v2/models/pump/versions/1/infer", json=INFER)
-        assert answer.status_code == 500
-        assert "4711" not in answer.text
+        response = client.http.post("/v2/models/pump/versions/1/infer", json=INFER)
+        assert response.status_code == 500
+        assert "4711" not in response.text
         assert not client.runtime.states["pump"].tripped
 
 
-def test_it_is_ready_only_when_it_can_answer(world):
+def test_it_is_ready_only_when_a_champion_is_loaded(world):
     with serving(world) as client:
         for path in ("/ping", "/v2/health/ready", "/v2/models/pump/ready"):
             assert client.http.get(path).status_code == 503
@@ -276,9 +276,9 @@ def test_a_model_that_cannot_be_loaded_does_not_take_the_others_out_of_service(w
         until(lambda: client.runtime.states["valve"].failures, "the broken one was tried")
         assert client.http.get("/ping").status_code == 200
         assert client.http.get("/v2/models/valve/ready").status_code == 503
-        answer = client.http.post("/invocations", json={"dataframe_records": ROWS})
-        assert answer.status_code == 400
-        assert "pump, valve" in answer.json()["message"]
+        response = client.http.post("/invocations", json={"dataframe_records": ROWS})
+        assert response.status_code == 400
+        assert "pump, valve" in response.json()["message"]
 
 
 # MLflow's own warning, as it is imported
@@ -303,5 +303,5 @@ def test_mlflows_own_clients_work_unchanged(served, monkeypatch):
     scoring = ScoringServerClient(host, port)
     scoring.wait_server_ready(timeout=60)
     assert scoring.get_version()
-    answer = scoring.invoke(pd.DataFrame(ROWS), params={"temperature": 0.5})  # its NaN is written as such
-    assert answer.get_predictions()[0].tolist() == [1.0, 0.0]
+    response = scoring.invoke(pd.DataFrame(ROWS), params={"temperature": 0.5})  # its NaN is written as such
+    assert response.get_predictions()[0].tolist() == [1.0, 0.0]

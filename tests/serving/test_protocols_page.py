@@ -1,4 +1,4 @@
-"""Every line of the gateway's page that speaks a protocol is run, and answers what stands there."""
+"""Run the commands of docs/gateway.md and compare what they print."""
 
 import json
 import re
@@ -93,7 +93,7 @@ def served(tmp_path_factory):
             yield client
 
 
-def test_the_page_shows_every_protocol():
+def test_the_docs_show_every_protocol():
     asked = "\n".join(command for command, _ in COMMANDS)
     for each in (
         "dataframe_split",
@@ -114,7 +114,7 @@ def test_the_page_shows_every_protocol():
     shutil.which("curl") is None, reason="curl is not installed: the page's lines are not run"
 )
 @pytest.mark.parametrize(("command", "printed"), COMMANDS)
-def test_a_line_of_the_page_answers_what_stands_there(served, tmp_path, command, printed):
+def test_a_command_of_the_docs_prints_what_they_show(served, tmp_path, command, printed):
     assert "127.0.0.1:8080" in command
     line = command.replace("http://127.0.0.1:8080", served.url).replace("curl ", "curl --noproxy '*' ")
     done = subprocess.run(
@@ -128,7 +128,7 @@ def test_a_line_of_the_page_answers_what_stands_there(served, tmp_path, command,
 
 # MLflow's own warning, as it is imported
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
-def test_the_pages_python_runs(served, monkeypatch):
+def test_the_python_of_the_docs_runs(served, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     (code,) = re.findall(r"^```python\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
     assert "127.0.0.1:8080" in code

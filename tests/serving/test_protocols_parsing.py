@@ -1,4 +1,4 @@
-"""CSV and tensors: the same rows as in MLflow's JSON forms, and silence about what was sent."""
+"""CSV and tensors are parsed to the same rows as MLflow's JSON forms; errors never contain what was sent."""
 
 import csv
 import io
@@ -61,7 +61,7 @@ def test_csv_gives_the_same_columns_as_json(table, way):
 
 @given(tables, st.booleans(), st.booleans())
 @settings(max_examples=100, deadline=None)
-def test_one_tensor_a_column_gives_the_same_columns_as_json(table, wide, nested):
+def test_one_tensor_per_column_gives_the_same_columns_as_json(table, wide, nested):
     inputs = []
     for i, name in enumerate(COLUMNS):
         values = [row[i] for row in table]
@@ -90,7 +90,7 @@ WHOLE = {"BOOL": True, "BYTES": "7"} | {f"{kind}{n}": 7 for n in (8, 16, 32, 64)
 
 
 @pytest.mark.parametrize("datatype", DATATYPES)
-def test_every_datatype_is_read_and_what_does_not_fit_into_it_is_refused(datatype):
+def test_every_datatype_is_parsed_and_values_out_of_its_range_are_refused(datatype):
     good = WHOLE.get(datatype, 1.5)
     numeric = datatype != "BYTES"
     column = "a" if numeric else "colour"
@@ -135,7 +135,7 @@ SECRETS = st.text(st.sampled_from("日本語中文字符"), min_size=7, max_size
 
 @given(SECRETS)
 @settings(max_examples=40, deadline=None)
-def test_a_refusal_of_csv_or_tensors_never_shows_what_was_sent(secret):
+def test_errors_of_csv_and_tensors_never_contain_what_was_sent(secret):
     tables = [
         f"a,b,colour\n{secret},1,red",
         f"a,b,colour,timestamp\n1,1,red,{secret}",
@@ -169,7 +169,7 @@ def test_a_refusal_of_csv_or_tensors_never_shows_what_was_sent(secret):
 
 @given(st.one_of(st.binary(max_size=60), st.text(string.printable, max_size=60).map(str.encode)))
 @settings(max_examples=100, deadline=None)
-def test_any_bytes_as_csv_are_refused_with_a_sentence(body):
+def test_arbitrary_bytes_as_csv_are_a_bad_request(body):
     for encoding in ("utf-8", "latin-1", "utf-16"):
         with pytest.raises(BadRequest):
             parse_csv(body, SPEC, encoding=encoding)
@@ -177,7 +177,7 @@ def test_any_bytes_as_csv_are_refused_with_a_sentence(body):
 
 @given(st.lists(st.lists(st.text(',"\n\r;x1é', max_size=4), max_size=5), max_size=4))
 @settings(max_examples=100, deadline=None)
-def test_csv_with_the_right_header_and_garbage_below_is_parsed_or_refused(rows):
+def test_csv_with_a_valid_header_and_arbitrary_rows_is_parsed_or_a_bad_request(rows):
     body = "a,b,colour\n" + "\n".join(",".join(row) for row in rows)
     try:
         parsed = parse_csv(body.encode(), SPEC)
@@ -217,7 +217,7 @@ odd = st.fixed_dictionaries(
     )
 )
 @settings(max_examples=100, deadline=None)
-def test_any_json_as_an_infer_request_is_parsed_or_refused(value):
+def test_arbitrary_json_as_an_infer_request_is_parsed_or_a_bad_request(value):
     import json
 
     try:
@@ -230,7 +230,7 @@ def test_any_json_as_an_infer_request_is_parsed_or_refused(value):
 
 @given(texts, st.sampled_from(["NaN", "null"]), st.sampled_from([parse, parse_infer]))
 @settings(max_examples=60, deadline=None)
-def test_a_bare_nan_is_a_missing_value_and_one_within_a_text_stays(text, missing, ask):
+def test_a_bare_nan_is_a_missing_value_and_nan_within_a_text_stays(text, missing, ask):
     word = orjson.dumps(f'{text}NaN"').decode()
     rows = f'{{"instances": [[{missing}, 1, {word}, {missing}]]}}'
     cells = ((missing, "FP64"), ("1", "INT8"), (word, "BYTES"), (missing, "FP64"))
@@ -248,14 +248,14 @@ def test_a_bare_nan_is_a_missing_value_and_one_within_a_text_stays(text, missing
 @pytest.mark.parametrize(
     "body", [b'{"instances": [[-NaN]]}', b"NaN", b'{"a": "NaN', b"[NaNNaN]", b'\\"NaN' * 50_000]
 )
-def test_what_is_no_json_but_for_its_nan_is_refused_and_soon(body):
+def test_invalid_json_with_nan_is_refused_quickly(body):
     begun = time.thread_time()  # what others make this thread wait does not count
     with pytest.raises(BadRequest):
         parse(body, SPEC)
     assert time.thread_time() - begun < 2.0
 
 
-def test_more_rows_than_allowed_are_refused_before_they_are_read():
+def test_too_many_rows_are_refused_before_they_are_parsed():
     with pytest.raises(BadRequest) as caught:
         parse_csv(b"a,b,colour\n" + b"1,1,red\n" * 6, SPEC, max_rows=5)
     assert caught.value.status == 413
@@ -265,7 +265,7 @@ def test_more_rows_than_allowed_are_refused_before_they_are_read():
     assert caught.value.status == 413
 
 
-def test_csv_in_another_charset_is_read_as_what_it_says():
+def test_csv_is_decoded_with_its_declared_charset():
     text = "a,b,colour\r\n1,2,größe\r\n"
     read = rows_parser(b'text/csv; charset="ISO-8859-1"')(text.encode("latin-1"), SPEC)
     assert read.columns[2] == ["größe"]
@@ -285,14 +285,14 @@ def test_csv_in_another_charset_is_read_as_what_it_says():
         b"\xff",
     ],
 )
-def test_other_content_types_are_refused_with_415(kind):
+def test_unsupported_content_types_are_415(kind):
     with pytest.raises(BadRequest) as caught:
         rows_parser(kind)
     assert caught.value.status == 415
     assert caught.value.sentence.endswith(".")
 
 
-def test_an_index_column_of_pandas_and_blank_lines_are_passed_over():
+def test_the_index_column_of_pandas_and_blank_lines_are_ignored():
     parsed = parse_csv(b",a,b,colour\n0,1,2,red\n\n1,3,4,\n", SPEC)
     assert parsed.columns[:2] == ([1.0, 3.0], [2.0, 4.0])
     assert parsed.columns[2] == ["red", None]
@@ -300,12 +300,12 @@ def test_an_index_column_of_pandas_and_blank_lines_are_passed_over():
 
 
 @pytest.mark.parametrize("cell", ["nan", "inf", "1e999", "1_000", "0x10", "true", "1,5", "١"])
-def test_what_is_no_plain_finite_number_is_refused_in_a_cell_of_a_number(cell):
+def test_a_number_cell_must_be_a_plain_finite_decimal(cell):
     with pytest.raises(BadRequest, match="Row 1, feature 'b'"):
         parse_csv(f'a,b,colour\n1,2,red\n1,"{cell}",red\n'.encode(), SPEC)
 
 
-def test_requested_outputs_are_answered_and_the_id_is_echoed():
+def test_requested_outputs_are_returned_and_the_id_is_echoed():
     tensors = [
         {
             "name": n,
@@ -321,8 +321,8 @@ def test_requested_outputs_are_answered_and_the_id_is_echoed():
         ),
         SPEC,
     )
-    answer = orjson.loads(encode_infer(asked, "pump", "3", [1.0], [0.9]))
-    assert answer == {
+    response = orjson.loads(encode_infer(asked, "pump", "3", [1.0], [0.9]))
+    assert response == {
         "model_name": "pump",
         "model_version": "3",
         "id": "x y",

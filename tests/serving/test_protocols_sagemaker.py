@@ -1,4 +1,4 @@
-"""SageMaker's contract with a container: `serve`, /ping, /invocations, and a clean end after SIGTERM."""
+"""SageMaker's container contract: `serve`, /ping, /invocations, and a clean exit after SIGTERM."""
 
 import http.client
 import json
@@ -23,12 +23,12 @@ from serving.test_gateway_real import MODEL, PIPELINE, cached_version, enter, wa
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_drain_ends_before_sagemaker_kills():
+def test_the_drain_ends_before_sagemaker_kills_the_container():
     assert DRAIN_SECONDS + 5 <= 30  # what comes after it is the log's last flush
 
 
 @pytest.mark.slow
-def test_a_request_in_flight_at_sigterm_is_answered_and_logged_and_the_process_ends_well(tmp_path):
+def test_a_request_in_flight_at_sigterm_gets_its_response_and_is_logged(tmp_path):
     write_home(tmp_path)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -69,10 +69,10 @@ def test_a_request_in_flight_at_sigterm_is_answered_and_logged_and_the_process_e
         process.send_signal(signal.SIGTERM)
         until(lambda: refused(port), "no new connection is taken")
         halfway.send(body[100:])
-        answer = halfway.getresponse()
-        assert answer.status == 200
+        response = halfway.getresponse()
+        assert response.status == 200
         expected = estimator.predict(frame[["a", "b"]].to_numpy()[:20]).tolist()
-        assert json.loads(answer.read())["predictions"] == expected
+        assert json.loads(response.read())["predictions"] == expected
         assert process.wait(60) == 0, (tmp_path / "gateway.log").read_text()
     finally:
         if process.poll() is None:

@@ -1,4 +1,4 @@
-"""Serves champion and candidate over HTTP and takes a bad version back."""
+"""The gateway: serves champions and canaries over HTTP and rolls bad versions back."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "create_app", "run"]
 
-_WHERE = {"Options": "options", "create_app": "http.app", "run": "server.serve"}
+_MODULES = {"Options": "options", "create_app": "http.app", "run": "server.serve"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is asked for: the shadow process needs no web server to start."""
+    """Import a public name on first use: the shadow process starts without the web server."""
     import importlib
 
-    if name not in _WHERE:
+    if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

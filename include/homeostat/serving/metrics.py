@@ -1,4 +1,4 @@
-"""What Prometheus scrapes from ``/metrics``, in a registry of the gateway's own."""
+"""The Prometheus metrics of ``/metrics``, in a registry of their own."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from homeostat.core.rollout.phases import Phase, Traffic
 
 _LATENCY = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
-_LEG = ("model", "version", "variant")
+_BY_VERSION = ("model", "version", "variant")
 MAX_EXTRA_NAMES = 50
-#: Versions of one model that keep series of their own; those not in use for longest give way.
+#: Versions of one model that keep their series; those unused for longest are removed.
 MAX_VERSIONS = 20
 
 
-class LegMetrics(NamedTuple):
-    """The series of one version in one role, looked up once per routing table and not per request."""
+class VersionMetrics(NamedTuple):
+    """The series of one version and variant; looked up once per routing table, not per request."""
 
     rows: Counter
     latency: Histogram
@@ -29,7 +29,7 @@ class LegMetrics(NamedTuple):
 
 
 class Metrics:
-    """Every series of the gateway."""
+    """All metrics of the gateway."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -41,58 +41,61 @@ class Metrics:
         )
         self.seconds = Histogram(
             "homeostat_request_seconds",
-            "Time from a whole request to its answer.",
+            "Time from a complete request to its response.",
             ("model",),
             buckets=_LATENCY,
             registry=self.registry,
         )
-        self.rows = Counter("homeostat_rows", "Rows answered.", _LEG, registry=self.registry)
+        self.rows = Counter("homeostat_rows", "Rows predicted.", _BY_VERSION, registry=self.registry)
         self.latency = Histogram(
             "homeostat_predict_seconds",
-            "Time of the predict call that answered a request.",
-            _LEG,
+            "Time of the predict call of a request.",
+            _BY_VERSION,
             buckets=_LATENCY,
             registry=self.registry,
         )
         self.errors = Counter(
-            "homeostat_errors", "Rows that a version failed on.", _LEG, registry=self.registry
+            "homeostat_errors", "Rows that a version failed on.", _BY_VERSION, registry=self.registry
         )
         self.nan = Counter(
-            "homeostat_nan", "Answers that were missing or not finite.", _LEG, registry=self.registry
+            "homeostat_nan",
+            "Predictions that were missing or not finite.",
+            _BY_VERSION,
+            registry=self.registry,
         )
         self.out_of_range = Counter(
             "homeostat_out_of_range",
-            "Answers that no good version would give.",
-            _LEG,
+            "Predictions outside the allowed output range.",
+            _BY_VERSION,
             registry=self.registry,
         )
         self.fallbacks = Counter(
             "homeostat_fallbacks",
-            "Rows that another version answered because this one did not.",
-            _LEG,
+            "Rows that another version predicted because this one failed.",
+            _BY_VERSION,
             registry=self.registry,
         )
         self.poison = Counter(
             "homeostat_poison_rows",
-            "Rows that no loaded version could answer.",
+            "Rows that no loaded version could predict.",
             ("model",),
             registry=self.registry,
         )
         self.extra = Counter(
             "homeostat_extra_columns",
-            "Rows with a column that model.yaml does not know.",
+            "Rows with a column that model.yaml does not list.",
             ("model", "column"),
             registry=self.registry,
         )
         self.unknown = Counter(
             "homeostat_unknown_categories",
-            "Values that model.yaml does not list, by feature.",
+            "Categories that model.yaml does not list, by feature.",
             ("model", "feature"),
             registry=self.registry,
         )
         self.batch = Histogram(
             "homeostat_batch_rows",
-            "Rows predicted in one call.",
+            "Rows of one predict call.",
             ("model",),
             buckets=_BATCH,
             registry=self.registry,
@@ -105,13 +108,13 @@ class Metrics:
         )
         self.shadow_dropped = Counter(
             "homeostat_shadow_dropped",
-            "Rows that the shadow did not get round to.",
+            "Rows that were not sent to the shadow because its queue was full.",
             ("model",),
             registry=self.registry,
         )
         self.shadow_restarts = Counter(
             "homeostat_shadow_restarts",
-            "How often the shadow process had to be started again.",
+            "Restarts of the shadow process.",
             ("model",),
             registry=self.registry,
         )
@@ -120,30 +123,33 @@ class Metrics:
         )
         self.ledger_errors = Counter(
             "homeostat_ledger_errors",
-            "Reads and writes that the ledger did not answer.",
+            "Failed reads and writes of the ledger.",
             registry=self.registry,
         )
         self.share = Gauge(
-            "homeostat_routing_share", "Share of the traffic by version.", _LEG, registry=self.registry
+            "homeostat_routing_share", "Share of the traffic by version.", _BY_VERSION, registry=self.registry
         )
         self.phase = Gauge(
             "homeostat_rollout_phase",
-            "1 for the phase that the latest rollout is in.",
+            "1 for the phase of the latest rollout.",
             ("model", "phase"),
             registry=self.registry,
         )
         self.rollbacks = Counter(
-            "homeostat_rollbacks", "Versions taken back by this gateway.", ("model",), registry=self.registry
+            "homeostat_rollbacks",
+            "Versions that this gateway rolled back.",
+            ("model",),
+            registry=self.registry,
         )
         self._extra_names: dict[str, set[str]] = {}
         self._versions: dict[str, dict[str, None]] = {}
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """A gauge that is read when it is scraped."""
+        """Add a gauge whose value is read at each scrape."""
         Gauge(name, text, registry=self.registry).set_function(read)
 
-    def leg(self, model: str, version: str, variant: str) -> LegMetrics:
-        """The series of one version in one role."""
+    def of_version(self, model: str, version: str, variant: str) -> VersionMetrics:
+        """Return the series of one version and variant."""
         families = (self.rows, self.latency, self.errors, self.nan, self.out_of_range, self.fallbacks)
         known = self._versions.setdefault(model, {})
         known.pop(version, None)
@@ -153,10 +159,10 @@ class Metrics:
             del known[oldest]
             for family in families:
                 family.remove_by_labels({"model": model, "version": oldest})
-        return LegMetrics(*(family.labels(model, version, variant) for family in families))  # type: ignore[arg-type]
+        return VersionMetrics(*(family.labels(model, version, variant) for family in families))  # type: ignore[arg-type]
 
     def count_extra(self, model: str, names: tuple[str, ...], rows: int) -> None:
-        """Count unknown columns by name; beyond the first fifty names of a model as ``(other)``."""
+        """Count unknown columns by name; those beyond :data:`MAX_EXTRA_NAMES` as ``(other)``."""
         known = self._extra_names.setdefault(model, set())
         for name in names:
             shown = name[:64]
@@ -167,8 +173,8 @@ class Metrics:
                     known.add(shown)
             self.extra.labels(model, shown).inc(rows)
 
-    def show_traffic(self, traffic: Traffic) -> None:
-        """Bring share and phase up to the routing that is in force."""
+    def set_traffic(self, traffic: Traffic) -> None:
+        """Set share and phase to the current routing."""
         model = traffic.model
         self.share.remove_by_labels({"model": model})
         active = traffic.active
@@ -182,5 +188,5 @@ class Metrics:
             self.phase.labels(model, str(phase)).set(float(current))
 
     def render(self) -> bytes:
-        """The exposition text."""
+        """Return Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""The gateway's own limits and rhythms; each has a default that suits one small machine."""
+"""Limits and intervals of the gateway. The defaults suit one small machine."""
 
 from __future__ import annotations
 
@@ -12,60 +12,62 @@ from homeostat.config.errors import ConfigError
 
 
 def gateway_id(name: str = "") -> str:
-    """A name that no other gateway, and no earlier run of this one, has: file names are built on it."""
+    """Return a unique name for this gateway process; file names contain it."""
     host = "".join(c for c in socket.gethostname().lower() if c.isalnum() or c == "-")[:24] or "gateway"
     return f"{name or host}-{uuid.uuid4().hex[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Limits and rhythms, each read from ``HOMEOSTAT_GATEWAY_<NAME>`` (upper case).
+    """Limits and intervals, each read from ``HOMEOSTAT_GATEWAY_<NAME>`` (upper case).
 
     Parameters
     ----------
     max_body_bytes, max_rows
-        What one request may bring; more is answered with 413.
+        Limits of one request; beyond them 413.
     max_held_bytes
-        Bodies in parts that are being received, in all; more are answered with 503 and Retry-After.
+        Memory for request bodies that arrive in several parts, over all connections; beyond it 503 with
+        Retry-After.
     max_header_bytes
-        What a request's headers may take; more is answered with 431.
+        Size of one request's headers; beyond it 431.
     receive_seconds
-        Seconds within which a request must be here whole; a slower one is answered with 408, and a
-        client that never reads its answer is cut off.
+        Time within which a request must be complete; then 408. A client that does not read its response for
+        as long is disconnected.
     max_connections
-        Open connections; those beyond it are answered with 503, or dropped when there are twice as many.
+        Open connections; beyond it 503. Beyond twice as many, connections are dropped without a response.
     rate_per_client, rate_burst
-        Requests a second of one client (its token, or else its address), and how many at once; more are
-        answered with 429 and Retry-After. 0, the default, is no limit. Each worker process counts for itself.
+        Requests per second of one client (its token, or else its address), and how many at once; beyond them
+        429 with Retry-After. 0, the default, means unlimited. Each worker process counts on its own.
     max_waiting_rows
-        Rows that may wait for one version; more are answered with 503 and Retry-After.
+        Rows that may wait for one version; beyond it 503 with Retry-After.
     max_batch_rows
-        Rows predicted in one call.
+        Rows of one predict call.
     threads
-        Worker threads that predict.
+        Threads that predict.
     candidate_timeout
-        Seconds after which the champion answers for a canary that does not; a plan's
-        ``p99_latency_ms`` makes it longer where that is slow.
+        Seconds after which the champion predicts in place of a canary; at least twice the plan's
+        ``p99_latency_ms``.
     champion_timeout
-        Seconds after which a request is given up with 504.
+        Seconds after which a request fails with 504.
     poll_seconds, tick_seconds
-        How often the ledger is read, and how often a rollout is judged.
+        How often the ledger is read, and how often a rollout is evaluated.
     flush_seconds, flush_rows, keep_rows
-        When the prediction log is written, and how many rows are kept while the store is away;
-        rows beyond that are served all the same, and counted as lost.
+        When the prediction log is written, and how many rows are kept while the store is unavailable.
+        Rows beyond that are still served, and counted as lost.
     journal_seconds
-        How often served rows are handed to the local journal; kill -9 loses what came since, counted.
+        How often served rows are written to the local journal. ``kill -9`` loses the rows since the last
+        write; they are counted.
     shadow_rows
-        Rows that may wait for the shadow process; more are dropped and counted.
+        Rows that may wait for the shadow process; further rows are dropped and counted.
     known_labels
-        How many recent label ids are remembered per model to see doubles.
+        Recent label ids kept per model to detect duplicates.
     max_future_seconds
-        How far ahead of the clock a row's timestamp may lie.
+        How far in the future a row's timestamp may be.
     workers
-        Processes that share the address; each is a whole gateway.
+        Processes that share the address; each is a complete gateway.
     gateway
-        ``HOMEOSTAT_GATEWAY_NAME``: what the gateway calls itself in the ledger and in file names, by
-        default after its host; a part that is new with every start is put behind it.
+        ``HOMEOSTAT_GATEWAY_NAME``: the gateway's name in the ledger and in file names, by default the host's
+        name. A suffix that is new with every start is added.
     """
 
     max_body_bytes: int = 8 * 1024 * 1024
@@ -95,7 +97,7 @@ class Options:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Options:
-        """Read ``HOMEOSTAT_GATEWAY_MAX_BODY_BYTES`` and its like; ConfigError names the one that is wrong."""
+        """Read the environment; ConfigError names the variable that is invalid."""
         env = os.environ if env is None else env
         values: dict[str, int | float | str] = {}
         for each in fields(cls):
@@ -113,6 +115,6 @@ class Options:
             if not isinstance(number, str) and number <= 0:
                 msg = f"{key}: found {text!r}, expected more than 0"
                 raise ConfigError(msg)
-        if "gateway" in values:  # a fixed name still needs a part that is new with every start
+        if "gateway" in values:  # a fixed name needs a unique suffix too
             values["gateway"] = gateway_id(str(values["gateway"]))
         return cls(**values)  # type: ignore[arg-type]  # each was converted by its field's type

@@ -1,4 +1,4 @@
-"""Answers as bytes: MLflow's ``{"predictions": [...]}``, and errors as one sentence."""
+"""Response bodies as bytes: MLflow's ``{"predictions": [...]}``, and errors with one message."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import orjson
 
 
 def predictions(values: list[Any]) -> bytes:
-    """MLflow's answer. A NaN, which JSON does not know, is written as null."""
+    """Return MLflow's response. NaN, which JSON lacks, is written as null."""
     return orjson.dumps({"predictions": values})
 
 
-def error(sentence: str, code: str = "BAD_REQUEST") -> bytes:
-    """An error under the names by which MLflow's, FastAPI's and Open Inference's clients look for it."""
-    return orjson.dumps({"error_code": code, "message": sentence, "detail": sentence, "error": sentence})
+def error(message: str, code: str = "BAD_REQUEST") -> bytes:
+    """Return an error under the keys that clients of MLflow, FastAPI and Open Inference read."""
+    return orjson.dumps({"error_code": code, "message": message, "detail": message, "error": message})
 
 
 CODES = {
@@ -35,6 +35,6 @@ CODES = {
 }
 
 
-def plain(value: dict[str, Any]) -> bytes:
-    """Any small JSON answer."""
+def to_json(value: dict[str, Any]) -> bytes:
+    """Return any small JSON response."""
     return orjson.dumps(value)

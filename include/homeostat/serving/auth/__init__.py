@@ -1,1 +1,1 @@
-"""Who may do what at the gateway's door, how much of it, and what is kept of who did."""
+"""Access control of the gateway: tokens, rate limits, and the audit log."""

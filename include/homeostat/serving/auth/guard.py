@@ -1,4 +1,4 @@
-"""What stands before every call: the token it needs, how often a client may ask, how much it may bring."""
+"""Authorize every call: token, rate limit, and the size of control calls, before its body is read."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from fastapi import HTTPException
 
 from homeostat.config import Settings
-from homeostat.serving import responses as encode
-from homeostat.serving.auth.audit import Audit
-from homeostat.serving.auth.rate_limit import Rates
-from homeostat.serving.auth.token_store import Keyring
-from homeostat.serving.auth.tokens import CONTROL, LABEL, PREDICT, READ, Verdict
+from homeostat.serving import responses
+from homeostat.serving.auth.audit import AuditLog
+from homeostat.serving.auth.rate_limit import RateLimit
+from homeostat.serving.auth.token_store import TokenStore
+from homeostat.serving.auth.tokens import CONTROL, LABEL, PREDICT, READ, AuthResult
 from homeostat.serving.options import Options
 from homeostat.serving.scoring_request import BadRequest
 
@@ -24,107 +24,104 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: What a control call may bring: a version and a reason.
-MAX_ORDER_BYTES = 64 * 1024
-#: Answered to anybody: probes, and the page itself, which holds no data and asks for a token.
+#: The largest body of a control call, which holds a version and a reason.
+MAX_CONTROL_BYTES = 64 * 1024
+#: Paths without authorization: probes, and the page, which holds no data and asks for a token.
 _OPEN = frozenset({"/ping", "/health", "/v2/health/live", "/v2/health/ready", "/"})
-WHO = "homeostat.who"  # where the ASGI scope holds who calls
+#: The key of the ASGI scope that holds the caller, as ``NAME@ADDRESS``.
+CALLER = "homeostat.caller"
 
 
-class Denied(BadRequest):
-    """The call is not answered: 401, 403 or 429, with the headers that belong to it."""
+class AccessDenied(BadRequest):
+    """The call is refused: 401, 403, 413 or 429, with the headers that belong to the status."""
 
     def __init__(self, sentence: str, status: int, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(sentence, status)
         self.headers = headers
 
 
-class Door:
-    """Lets calls in or not. One per gateway process, used from its event loop.
+class AccessGuard:
+    """Authorizes calls. One per gateway process; call it from the event loop only.
 
     Parameters
     ----------
     now
-        The clock's time, for the audit trail.
-    monotonic
-        Seconds, for rates; a seam for tests.
+        Returns the time for the audit log.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        options: Options,
-        audit: Audit,
-        now: Callable[[], datetime],
-        monotonic: Callable[[], float] = time.monotonic,
+        self, settings: Settings, options: Options, audit: AuditLog, now: Callable[[], datetime]
     ) -> None:
-        self.keyring = Keyring(settings, monotonic)
+        self.token_store = TokenStore(settings)
         self._audit = audit
         self._now = now
-        self._monotonic = monotonic
-        self._rates = (
-            Rates(options.rate_per_client, options.rate_burst) if options.rate_per_client > 0 else None
+        self._rate_limit = (
+            RateLimit(options.rate_per_client, options.rate_burst) if options.rate_per_client > 0 else None
         )
-        #: Whether scoring and labels have to ask at all; the hot path looks at nothing else otherwise.
+        #: Whether scoring and labels need authorization; when not, the hot path skips the guard.
         self.guards_scoring = (
-            self._rates is not None or self.keyring.needs_token(PREDICT) or self.keyring.needs_token(LABEL)
+            self._rate_limit is not None
+            or self.token_store.needs_token(PREDICT)
+            or self.token_store.needs_token(LABEL)
         )
 
-    def admit(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], action: str) -> None:
-        """Let a scoring or label request in, or raise Denied."""
-        needed = LABEL if action == "labels" else PREDICT
-        name = self._known(scope, headers, needed)
-        if self._rates is None:
+    def authorize_scoring(
+        self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], action: str
+    ) -> None:
+        """Authorize a scoring or label request; AccessDenied when it is refused."""
+        name = self._token_name(scope, headers, LABEL if action == "labels" else PREDICT)
+        if self._rate_limit is None:
             return
-        wait = self._rates.take(f"token {name}" if name else _host(scope), self._monotonic())
+        wait = self._rate_limit.take(f"token {name}" if name else _host(scope), time.monotonic())
         if wait > 0:
-            raise Denied(
-                "That is more than this gateway takes from one client: wait as long as Retry-After says.",
+            raise AccessDenied(
+                "Too many requests from this client: wait for the seconds in Retry-After.",
                 429,
                 ((b"retry-after", str(max(1, round(wait + 0.5))).encode()),),
             )
 
-    def enter(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-        """Let a call of the control side in and put down who it is, or raise Denied."""
-        needed = scope_of(scope["path"])
-        name = self._known(scope, headers, needed) if needed else ""
-        scope[WHO] = f"{name or 'anybody'}@{_host(scope)}"
+    def authorize_control(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+        """Authorize a control API call and store its caller in the scope; AccessDenied when refused."""
+        needed = required_scope(scope["path"])
+        name = self._token_name(scope, headers, needed) if needed else ""
+        scope[CALLER] = _caller(name, scope)
 
-    def may_read(self, headers: Mapping[str, str]) -> bool:
-        """Whether the caller of an open page may see the details too."""
-        return self.keyring.check(headers.get("authorization"), READ).status == 200
+    def can_read(self, headers: Mapping[str, str]) -> bool:
+        """Return whether the caller of an open path may also see what needs the scope ``read``."""
+        return self.token_store.authorize(headers.get("authorization"), READ).status == 200
 
-    def _known(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], needed: str) -> str:
-        if not self.keyring.needs_token(needed):
+    def _token_name(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], needed: str) -> str:
+        """The name of the caller's token, "" when none is needed; AccessDenied without a valid one."""
+        if not self.token_store.needs_token(needed):
             return ""
         given = headers.get(b"authorization")
-        verdict = self.keyring.check(given.decode("latin-1") if given else None, needed)
-        if verdict.status == 200:
-            return verdict.name
-        self._audit.refused(
+        result = self.token_store.authorize(given.decode("latin-1") if given else None, needed)
+        if result.status == 200:
+            return result.name
+        self._audit.write_refusal(
             {
                 "at": self._now(),
-                "by": f"{verdict.name or 'anybody'}@{_host(scope)}",
+                "by": _caller(result.name, scope),
                 "path": str(scope["path"])[:200],
-                "status": verdict.status,
-                "said": verdict.sentence,
+                "status": result.status,
+                "message": result.message,
             }
         )
-        raise Denied(verdict.sentence, verdict.status, _challenge(verdict, needed))
+        raise AccessDenied(result.message, result.status, _challenge(result, needed))
 
 
-def scope_of(path: str) -> str:
-    """The scope that a path of the control side asks for; empty when it is open to anybody."""
+def required_scope(path: str) -> str:
+    """Return the token scope that a path of the control API needs; "" for a path that is open to all."""
     if path.startswith("/control/"):
         return CONTROL
     if path in _OPEN:
         return ""
-    # The metadata of the inference protocol goes with the right to infer.
+    # The metadata of the Open Inference Protocol belongs to inference.
     return PREDICT if path.startswith("/v2") else READ
 
 
-def guard(app: App, door: Door) -> App:
-    """Put the door before the control side: tokens are looked at before a byte of the body is read."""
+def control_middleware(app: App, access_guard: AccessGuard) -> App:
+    """Wrap the control API: authorize each call before its body is read, and limit the body's size."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -132,49 +129,53 @@ def guard(app: App, door: Door) -> App:
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
-            door.enter(scope, headers)
+            access_guard.authorize_control(scope, headers)
             length = headers.get(b"content-length", b"")
-            if length.isdigit() and int(length) > MAX_ORDER_BYTES:
-                raise Denied(_TOO_LARGE, 413)
-        except Denied as error:
-            await _refuse(send, error)
+            if length.isdigit() and int(length) > MAX_CONTROL_BYTES:
+                raise AccessDenied(_TOO_LARGE, 413)
+        except AccessDenied as error:
+            await _send_error(send, error)
             return
         await app(scope, _bounded(receive), send)
 
     return guarded
 
 
-_TOO_LARGE = f"The body is larger than the {MAX_ORDER_BYTES} bytes that an order may have."
+_TOO_LARGE = f"The body is larger than {MAX_CONTROL_BYTES} bytes, the limit of control calls."
 
 
 def _bounded(receive: Receive) -> Receive:
-    """Stop reading a body that does not say how large it is and is too large."""
+    """Stop reading a body without a Content-Length once it is too large."""
     size = 0
 
     async def bounded() -> Message:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > MAX_ORDER_BYTES:
+        if size > MAX_CONTROL_BYTES:
             raise HTTPException(413, _TOO_LARGE)
         return message
 
     return bounded
 
 
-async def _refuse(send: Send, error: Denied) -> None:
-    body = encode.error(error.sentence, encode.CODES.get(error.status, "ERROR"))
+async def _send_error(send: Send, error: AccessDenied) -> None:
+    body = responses.error(error.sentence, responses.CODES.get(error.status, "ERROR"))
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": error.status, "headers": [*headers, *error.headers]})
     await send({"type": "http.response.body", "body": body})
 
 
-def _challenge(verdict: Verdict, needed: str) -> tuple[tuple[bytes, bytes], ...]:
-    """RFC 6750, section 3: what a client needs to know about the token that is missing."""
-    if verdict.status == 401:
+def _challenge(result: AuthResult, needed: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The WWW-Authenticate header (RFC 6750, section 3)."""
+    if result.status == 401:
         return ((b"www-authenticate", b"Bearer"),)
-    kind = "insufficient_scope" if verdict.name else "invalid_token"
+    kind = "insufficient_scope" if result.name else "invalid_token"
     return ((b"www-authenticate", f'Bearer error="{kind}", scope="{needed}"'.encode()),)
+
+
+def _caller(name: str, scope: Mapping[str, Any]) -> str:
+    return f"{name or 'anonymous'}@{_host(scope)}"
 
 
 def _host(scope: Mapping[str, Any]) -> str:

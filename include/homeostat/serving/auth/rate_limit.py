@@ -1,18 +1,18 @@
-"""How often one client may ask: a token bucket each, for as many clients as are remembered."""
+"""Rate limits: one token bucket per client, in bounded memory."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
-#: Clients beyond these are forgotten, the one that was quiet for longest first; it starts with a full bucket.
-REMEMBERED = 10_000
+#: Buckets that are kept; beyond them the client that was quiet for longest is forgotten.
+MAX_CLIENTS = 10_000
 
 
-class Bucket:
-    """A token bucket: ``burst`` calls at once, ``rate`` a second for ever.
+class TokenBucket:
+    """A token bucket: ``burst`` calls at once, then ``rate`` calls a second.
 
-    Turner's leaky bucket, read as a meter (IEEE Communications Magazine 24(10), 1986). Time is handed
-    in, as seconds that never go back.
+    The leaky bucket as a meter (Turner, IEEE Communications Magazine 24(10), 1986). The caller passes the
+    time, in seconds of a monotonic clock.
     """
 
     __slots__ = ("_at", "_burst", "_left", "_rate")
@@ -24,7 +24,7 @@ class Bucket:
         self._at: float | None = None
 
     def take(self, now: float) -> float:
-        """0 when one more call is within the rate; otherwise the seconds until it would be."""
+        """Take one call and return 0; without one left, return the seconds until there is one."""
         if self._at is not None:
             self._left = min(self._burst, self._left + (now - self._at) * self._rate)
         self._at = now
@@ -34,21 +34,20 @@ class Bucket:
         return (1.0 - self._left) / self._rate
 
 
-class Rates:
-    """A bucket per client, in bounded memory. For one thread."""
+class RateLimit:
+    """One :class:`TokenBucket` per client, for at most :data:`MAX_CLIENTS` clients. Not thread-safe."""
 
-    def __init__(self, rate: float, burst: float, remembered: int = REMEMBERED) -> None:
+    def __init__(self, rate: float, burst: float) -> None:
         self._rate = rate
         self._burst = burst
-        self._remembered = remembered
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, client: str, now: float) -> float:
-        """As :meth:`Bucket.take`, for this client."""
+        """Do as :meth:`TokenBucket.take` for this client."""
         bucket = self._buckets.get(client)
         if bucket is None:
-            bucket = self._buckets[client] = Bucket(self._rate, self._burst)
-            if len(self._buckets) > self._remembered:
+            bucket = self._buckets[client] = TokenBucket(self._rate, self._burst)
+            if len(self._buckets) > MAX_CLIENTS:
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(client)

@@ -1,4 +1,4 @@
-"""The tokens in force: from the environment and from a file that is read again when it changes."""
+"""The configured tokens: from the environment, and from a file that is reloaded when it changes."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from homeostat.serving.auth.tokens import (
     LABEL,
     OPERATOR,
     SCOPES,
+    AuthResult,
     Token,
-    Verdict,
-    check,
+    authorize,
     parse_tokens,
 )
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+#: How often the file is checked for changes.
+CHECK_SECONDS = 1.0
 _MAX_BYTES = 1024 * 1024
-_WEAK = 16
+_MIN_LENGTH = 16  # a shorter control token is warned about
 
-#: What a file looked like when it was read: rename, edit and truncation all change one of these.
+#: Modification time, size and inode: a rename, an edit and a truncation each change one of them.
 _Signature = tuple[int, int, int]
 
 
-class Keyring:
-    """Holds the tokens and says what needs one; safe to share between threads.
+class TokenStore:
+    """Holds the tokens and knows which scopes need one. Thread-safe.
 
     Parameters
     ----------
@@ -40,76 +41,76 @@ class Keyring:
         ``HOMEOSTAT_CONTROL_TOKEN``, ``HOMEOSTAT_TOKENS``, ``HOMEOSTAT_TOKENS_FILE`` and
         ``HOMEOSTAT_REQUIRE_TOKEN``.
     monotonic
-        Seconds, for how often the file is looked at; a seam for tests.
+        Seconds that never go back; decides when the file is checked.
 
     Raises
     ------
     ConfigError
-        The tokens or the scopes that are required cannot be read: a gateway must not start open
-        because of a typing mistake.
+        The tokens or the required scopes are invalid: a typing mistake must not open the gateway.
     """
 
     def __init__(self, settings: Settings, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(settings.tokens_file) if settings.tokens_file else None
-        self._fixed = _fixed(settings)
+        self._from_env = _tokens_from_env(settings)
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._signature: _Signature | None = None
-        self._tokens = self._fixed
-        self._next = 0.0
-        self.trouble = ""
-        self.required = _required(settings)
+        self._tokens = self._from_env
+        self._next_check = 0.0
+        #: Why the file could not be reloaded; "" while it can.
+        self.error = ""
+        self.required = _required_scopes(settings)
         if self._path is not None:
-            self._read(self._path)
-            self._next = monotonic() + LOOK_SECONDS
+            self._load(self._path)
+            self._next_check = monotonic() + CHECK_SECONDS
 
     @property
     def tokens(self) -> tuple[Token, ...]:
-        """Those in force now; the file is looked at once a second at most."""
-        if self._path is not None and self._monotonic() >= self._next:
-            self._look(self._path)
+        """The valid tokens; the file is checked for changes at most once per :data:`CHECK_SECONDS`."""
+        if self._path is not None and self._monotonic() >= self._next_check:
+            self._reload_if_changed(self._path)
         return self._tokens
 
     def needs_token(self, scope: str) -> bool:
-        """Whether a call of this scope is answered with a token only."""
+        """Return whether calls of this scope need a token."""
         return scope in self.required
 
-    def check(self, header: str | None, scope: str) -> Verdict:
-        """200 for a token that opens the scope, or when the scope needs none."""
+    def authorize(self, header: str | None, scope: str) -> AuthResult:
+        """Check an ``Authorization`` header; 200 when the token grants the scope or the scope needs none."""
         if scope not in self.required:
-            return Verdict(200)
-        return check(header, self.tokens, scope)
+            return AuthResult(200)
+        return authorize(header, self.tokens, scope)
 
-    def _look(self, path: Path) -> None:
+    def _reload_if_changed(self, path: Path) -> None:
         with self._lock:
-            if self._monotonic() < self._next:
+            if self._monotonic() < self._next_check:
                 return
-            self._next = self._monotonic() + LOOK_SECONDS
+            self._next_check = self._monotonic() + CHECK_SECONDS
             try:
                 if _signature(path) != self._signature:
-                    self._read(path)
-                    logger.info("the tokens were read again: %d in %s", len(self._tokens), path.name)
-                self.trouble = ""
+                    self._load(path)
+                    logger.info("tokens reloaded: %d in %s", len(self._tokens), path.name)
+                self.error = ""
             except ConfigError as error:
-                # The tokens of before stay: a half-written file must not lock the operators out. It is said
-                # once a change, and stands in /health until it is mended.
-                if str(error) != self.trouble:
-                    logger.error("the tokens of before stay in force: %s", error)  # noqa: TRY400  # no trace needed
-                self.trouble = str(error)
+                # A half-written file must not lock the operators out. Log each error once; /health shows it
+                # until the file is valid again.
+                if str(error) != self.error:
+                    logger.error("the previous tokens stay valid: %s", error)  # noqa: TRY400  # no trace needed
+                self.error = str(error)
 
-    def _read(self, path: Path) -> None:
+    def _load(self, path: Path) -> None:
         try:
-            found = _signature(path)
-            if found[1] > _MAX_BYTES:
-                msg = f"HOMEOSTAT_TOKENS_FILE: {path.name} has {found[1]} bytes, more than any list of tokens"
+            signature = _signature(path)
+            if signature[1] > _MAX_BYTES:
+                msg = f"HOMEOSTAT_TOKENS_FILE: {path.name} has {signature[1]} bytes, more than {_MAX_BYTES}"
                 raise ConfigError(msg)
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "not UTF-8 text"
             msg = f"HOMEOSTAT_TOKENS_FILE: {path.name} cannot be read: {why}"
             raise ConfigError(msg) from None
-        tokens = _unique((*self._fixed, *parse_tokens(text, f"HOMEOSTAT_TOKENS_FILE: {path.name}")))
-        self._tokens, self._signature = tokens, found
+        tokens = _unique((*self._from_env, *parse_tokens(text, f"HOMEOSTAT_TOKENS_FILE: {path.name}")))
+        self._tokens, self._signature = tokens, signature
 
 
 def _signature(path: Path) -> _Signature:
@@ -121,32 +122,36 @@ def _signature(path: Path) -> _Signature:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _fixed(settings: Settings) -> tuple[Token, ...]:
+def _tokens_from_env(settings: Settings) -> tuple[Token, ...]:
     tokens = parse_tokens(settings.tokens, "HOMEOSTAT_TOKENS")
     if settings.control_token:
-        if len(settings.control_token) < _WEAK:
-            logger.warning("HOMEOSTAT_CONTROL_TOKEN has fewer than %d characters and can be guessed", _WEAK)
+        if len(settings.control_token) < _MIN_LENGTH:
+            logger.warning(
+                "HOMEOSTAT_CONTROL_TOKEN has fewer than %d characters and can be guessed; "
+                "'homeostat token' makes a long one",
+                _MIN_LENGTH,
+            )
         tokens = (Token.of(OPERATOR, settings.control_token, [CONTROL]), *tokens)
     return _unique(tokens)
 
 
 def _unique(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
     names = [token.name for token in tokens]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        msg = (
-            f"two tokens are called '{twice[0]}' (HOMEOSTAT_CONTROL_TOKEN is called '{OPERATOR}'): rename one"
-        )
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        msg = f"duplicate token name '{duplicates[0]}' (HOMEOSTAT_CONTROL_TOKEN is '{OPERATOR}'): rename one"
         raise ConfigError(msg)
     return tokens
 
 
-def _required(settings: Settings) -> frozenset[str]:
-    """Control always; labels too as soon as there are named tokens; the rest as it is configured."""
-    asked = settings.require_token
-    strange = [scope for scope in asked if scope not in SCOPES]
-    if strange:
-        msg = f"HOMEOSTAT_REQUIRE_TOKEN: found {strange[0]!r:.40}, expected some of {', '.join(SCOPES)}"
+def _required_scopes(settings: Settings) -> frozenset[str]:
+    """``control``, ``label`` if there are named tokens, and what HOMEOSTAT_REQUIRE_TOKEN lists."""
+    listed = settings.require_token
+    unknown = [scope for scope in listed if scope not in SCOPES]
+    if unknown:
+        msg = (
+            f"HOMEOSTAT_REQUIRE_TOKEN: found {unknown[0]!r:.40}, expected one or more of {', '.join(SCOPES)}"
+        )
         raise ConfigError(msg)
-    named = bool(settings.tokens_file or settings.tokens)
-    return frozenset({CONTROL, *asked, *([LABEL] if named else [])})
+    has_named = bool(settings.tokens_file or settings.tokens)
+    return frozenset({CONTROL, *listed, *([LABEL] if has_named else [])})

@@ -1,1 +1,1 @@
-"""The gateway's HTTP interface: scoring, labels, control and status."""
+"""HTTP: scoring in every protocol, the control API, and the page."""

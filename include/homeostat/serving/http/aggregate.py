@@ -1,13 +1,13 @@
-"""What is shown of a gateway is said for all of its workers, whichever of them was asked."""
+"""What the gateway reports, over all of its workers, whichever of them received the request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import Unavailable
-from homeostat.serving.http.status import describe, health_of
-from homeostat.serving.worker_ipc import Part
+from homeostat.serving.http.status import health_report, model_status
+from homeostat.serving.worker_ipc import Queries, WorkerReply
 
 if TYPE_CHECKING:
     from homeostat.serving.runtime import Runtime
@@ -15,142 +15,139 @@ if TYPE_CHECKING:
 _FLUSH_SECONDS = 20.0
 
 
-def answers(runtime: Runtime) -> dict[str, Callable[[], Any]]:
-    """What a worker tells the others of its gateway, by question."""
+def worker_queries(runtime: Runtime) -> Queries:
+    """Return what a worker reports to the other workers of its gateway."""
     return {
         "ping": lambda: runtime.options.gateway,
-        "health": lambda: health_of(runtime),
-        "models": lambda: [describe(runtime, state) for state in runtime.states.values()],
+        "health": lambda: health_report(runtime),
+        "models": lambda: [model_status(runtime, state) for state in runtime.states.values()],
         "metrics": lambda: runtime.metrics.render().decode(),
         "flush": runtime.flush,
     }
 
 
 def health(runtime: Runtime) -> dict[str, Any]:
-    """The health of all workers: what troubles several of them is said once, and who does not answer."""
-    if runtime.siblings is None:
-        return health_of(runtime)
-    parts = runtime.siblings.ask_all("health")
-    roster = {each["worker"]: each for each in runtime.siblings.roster()}
-    troubles: dict[str, list[int]] = {}
-    for part in parts:
-        for trouble in part.said["troubles"] if part.said is not None else [part.why]:
-            troubles.setdefault(trouble, []).append(part.worker)
-    heard = [part for part in parts if part.said is not None]
+    """Return the health of all workers; a problem that several workers report appears once."""
+    if runtime.peers is None:
+        return health_report(runtime)
+    replies = runtime.peers.query_all("health")
+    roster = {worker["worker"]: worker for worker in runtime.peers.roster()}
+    problems: dict[str, list[int]] = {}
+    for reply in replies:
+        for problem in reply.value["problems"] if reply.value is not None else [reply.error]:
+            problems.setdefault(problem, []).append(reply.worker)
+    received = [reply for reply in replies if reply.value is not None]
     return {
-        "status": "degraded" if troubles else "ok",
-        "troubles": [_said_by(trouble, who, len(heard)) for trouble, who in troubles.items()],
-        "without_champion": _union(part.said["without_champion"] for part in heard),
+        "status": "degraded" if problems else "ok",
+        "problems": [_with_workers(problem, who, len(received)) for problem, who in problems.items()],
+        "models_without_champion": _union(reply.value["models_without_champion"] for reply in received),
         "workers": [
             {
-                "worker": part.worker,
-                "answers": part.said is not None,
-                "pid": roster.get(part.worker, {}).get("pid"),
-                "restarts": roster.get(part.worker, {}).get("restarts", 0),
+                "worker": reply.worker,
+                "responding": reply.value is not None,
+                "pid": roster.get(reply.worker, {}).get("pid"),
+                "restarts": roster.get(reply.worker, {}).get("restarts", 0),
             }
-            for part in parts
+            for reply in replies
         ],
     }
 
 
 def models(runtime: Runtime, only: str = "") -> list[dict[str, Any]]:
-    """Every model (or one): traffic as the asked worker knows it, counters and troubles of all."""
+    """Return every model (or one): this worker's routing, and the counters and load errors of all workers."""
     states = [state for name, state in runtime.states.items() if only in ("", name)]
-    mine = [describe(runtime, state) for state in states]
-    if runtime.siblings is None:
-        return mine
-    parts = [part.said for part in runtime.siblings.ask_all("models") if part.said is not None]
+    own = [model_status(runtime, state) for state in states]
+    if runtime.peers is None:
+        return own
     by_name: dict[str, list[dict[str, Any]]] = {}
-    for said in parts:
-        for model in said:
+    for reply in runtime.peers.query_all("models"):
+        for model in reply.value or ():
             by_name.setdefault(model["name"], []).append(model)
-    return [_merged(own, by_name.get(own["name"], [own])) for own in mine]
+    return [_merge_statuses(model, by_name.get(model["name"], [model])) for model in own]
 
 
 def metrics(runtime: Runtime) -> bytes:
-    """The exposition text; with several workers each sample says which one by the label ``worker``."""
-    siblings = runtime.siblings
-    if siblings is None:
+    """Return Prometheus' text format; with several workers every sample has the label ``worker``."""
+    peers = runtime.peers
+    if peers is None:
         return runtime.metrics.render()
-    parts = siblings.ask_all("metrics")
-    up = {part.worker: float(part.said is not None) for part in parts}
-    restarts = {each["worker"]: float(each["restarts"]) for each in siblings.roster()}
+    replies = peers.query_all("metrics")
+    up = {reply.worker: float(reply.value is not None) for reply in replies}
+    restarts = {worker["worker"]: float(worker["restarts"]) for worker in peers.roster()}
+    texts = {str(reply.worker): reply.value for reply in replies if reply.value is not None}
     return b"".join(
         [
-            add_up({str(part.worker): part.said for part in parts if part.said is not None}).encode(),
-            _family("homeostat_worker_up", "gauge", "1 for a worker that answers.", "", up),
-            _family(
-                "homeostat_worker_restarts",
-                "counter",
-                "How often a worker had to be started again.",
-                "_total",
-                restarts,
-            ),
+            merge_expositions(texts).encode(),
+            _family("homeostat_worker_up", "gauge", "1 for a worker that responds.", "", up),
+            _family("homeostat_worker_restarts", "counter", "Restarts of a worker.", "_total", restarts),
         ]
     )
 
 
 def flush(runtime: Runtime) -> dict[str, Any]:
-    """Have every worker write its buffers; the counts of all.
+    """Let every worker write its buffers; return the counts over all workers.
 
     Raises
     ------
     Unavailable
-        The store does not answer one of them, or one of them does not answer: its rows are kept.
+        A worker does not respond, or the store does not respond to it. Its rows are kept.
     """
-    if runtime.siblings is None:
+    if runtime.peers is None:
         return runtime.flush()
-    parts = runtime.siblings.ask_all("flush", _FLUSH_SECONDS)
-    silent = [part.why for part in parts if part.said is None]
-    if silent:
-        raise Unavailable("; ".join(dict.fromkeys(silent)))
-    return _sum_of_flushes(parts)
+    replies = runtime.peers.query_all("flush", _FLUSH_SECONDS)
+    errors = [reply.error for reply in replies if reply.value is None]
+    if errors:
+        raise Unavailable("; ".join(dict.fromkeys(errors)))
+    return _sum_of_flushes(replies)
 
 
-def _sum_of_flushes(parts: list[Part]) -> dict[str, Any]:
-    out: dict[str, dict[str, Any]] = {}
-    for part in parts:
-        for log, counts in part.said.items():
-            into = out.setdefault(log, {})
+def _sum_of_flushes(replies: list[WorkerReply]) -> dict[str, Any]:
+    total: dict[str, dict[str, Any]] = {}
+    for reply in replies:
+        for log, counts in reply.value.items():
+            sums = total.setdefault(log, {})
             for name, value in counts.items():
-                adds = isinstance(value, (int, float))
-                into[name] = into.get(name, 0) + value if adds else into.get(name) or value
-    return dict(out)
+                is_number = isinstance(value, (int, float))
+                sums[name] = sums.get(name, 0) + value if is_number else sums.get(name) or value
+    return dict(total)
 
 
-def _merged(own: dict[str, Any], parts: list[dict[str, Any]]) -> dict[str, Any]:
-    out = dict(own)
-    out["counters"] = {name: sum(part["counters"].get(name, 0) for part in parts) for name in own["counters"]}
-    out["ready"] = all(part["ready"] for part in parts)
-    out["stand_in"] = next((part["stand_in"] for part in parts if part["stand_in"]), None)
-    out["load_errors"] = {k: v for part in parts for k, v in part["load_errors"].items()}
-    out["checks"] = own["checks"] or next((part["checks"] for part in parts if part["checks"]), [])
-    shadows = [part["shadow"] for part in parts if part["shadow"] is not None]
-    out["shadow"] = (
-        {
-            "waiting_rows": sum(each["waiting_rows"] for each in shadows),
-            "ready": all(each["ready"] for each in shadows),
-        }
-        if shadows
-        else None
+def _merge_statuses(own: dict[str, Any], all_workers: list[dict[str, Any]]) -> dict[str, Any]:
+    merged = dict(own)
+    merged["counters"] = {
+        name: sum(status["counters"].get(name, 0) for status in all_workers) for name in own["counters"]
+    }
+    merged["ready"] = all(status["ready"] for status in all_workers)
+    merged["fallback"] = next((status["fallback"] for status in all_workers if status["fallback"]), None)
+    merged["load_errors"] = {k: v for status in all_workers for k, v in status["load_errors"].items()}
+    merged["checks"] = own["checks"] or next(
+        (status["checks"] for status in all_workers if status["checks"]), []
     )
-    return out
+    shadows = [status["shadow"] for status in all_workers if status["shadow"] is not None]
+    merged["shadow"] = None
+    if shadows:
+        merged["shadow"] = {
+            "waiting_rows": sum(shadow["waiting_rows"] for shadow in shadows),
+            "ready": all(shadow["ready"] for shadow in shadows),
+        }
+    return merged
 
 
-def _said_by(trouble: str, who: list[int], heard: int) -> str:
-    if len(who) >= heard or trouble.startswith("worker "):
-        return trouble
-    return f"worker {', '.join(map(str, who))}: {trouble}"
+def _with_workers(problem: str, workers: list[int], received: int) -> str:
+    """Name the workers that report a problem, unless all do or the problem names its worker already."""
+    if len(workers) >= received or problem.startswith("worker "):
+        return problem
+    return f"worker {', '.join(map(str, workers))}: {problem}"
 
 
 def _union(lists: Iterable[list[str]]) -> list[str]:
-    return list(dict.fromkeys(each for found in lists for each in found))
+    return list(dict.fromkeys(item for each in lists for item in each))
 
 
-def add_up(texts: Mapping[str, str]) -> str:
-    """Several expositions as one: each family once, each sample with the label ``worker``.
+def merge_expositions(texts: Mapping[str, str]) -> str:
+    """Merge the workers' metrics: each family once, each sample with the label ``worker``.
 
-    The format wants a family's samples together, behind its HELP and TYPE
+    The format requires the samples of a family together, after its HELP and TYPE
     (https://prometheus.io/docs/instrumenting/exposition_formats/).
     """
     heads: dict[str, list[str]] = {}
@@ -164,19 +161,19 @@ def add_up(texts: Mapping[str, str]) -> str:
                 if not any(known.startswith(f"# {kind} ") for known in head):
                     head.append(line)
             elif line:
-                samples.setdefault(family, []).append(_labelled(line, worker))
+                samples.setdefault(family, []).append(_with_worker_label(line, worker))
     return "".join("\n".join([*head, *samples.get(family, [])]) + "\n" for family, head in heads.items())
 
 
-def _labelled(sample: str, worker: str) -> str:
-    """``a{b="c"} 1`` as ``a{worker="0",b="c"} 1``: a name holds neither a brace nor a space."""
+def _with_worker_label(sample: str, worker: str) -> str:
+    """``a{b="c"} 1`` as ``a{worker="0",b="c"} 1``; a metric's name contains neither a brace nor a space."""
     brace, space = sample.find("{"), sample.find(" ")
     if 0 <= brace < space:
         return f'{sample[:brace]}{{worker="{worker}",{sample[brace + 1 :]}'
     return f'{sample[:space]}{{worker="{worker}"}}{sample[space:]}'
 
 
-def _family(name: str, kind: str, text: str, ending: str, values: Mapping[int, float]) -> bytes:
-    lines = [f"# HELP {name}{ending} {text}", f"# TYPE {name}{ending} {kind}"]
-    lines += [f'{name}{ending}{{worker="{worker}"}} {value}' for worker, value in values.items()]
+def _family(name: str, kind: str, text: str, suffix: str, values: Mapping[int, float]) -> bytes:
+    lines = [f"# HELP {name}{suffix} {text}", f"# TYPE {name}{suffix} {kind}"]
+    lines += [f'{name}{suffix}{{worker="{worker}"}} {value}' for worker, value in values.items()]
     return ("\n".join(lines) + "\n").encode()

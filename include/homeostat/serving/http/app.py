@@ -1,4 +1,4 @@
-"""The ASGI application: the hot path answered at once, everything else by FastAPI."""
+"""The ASGI application: scoring and labels directly, everything else through FastAPI."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from urllib.parse import unquote_to_bytes
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import HomeostatError
 from homeostat.ports import Ports
-from homeostat.serving import responses as encode
-from homeostat.serving.http import control_api as control
-from homeostat.serving.http import protocols
-from homeostat.serving.inference.engine import Answer
-from homeostat.serving.inference.routing import ModelState
+from homeostat.serving import responses
+from homeostat.serving.http import control_api, protocols
+from homeostat.serving.http.request_body import BodyReader, ClientDisconnected
+from homeostat.serving.inference.engine import ScoringResult
+from homeostat.serving.inference.routing import ServedModel
 from homeostat.serving.options import Options
 from homeostat.serving.recorder.labels import parse_labels
 from homeostat.serving.runtime import LOAD_BUNDLE, Runtime
@@ -37,22 +37,21 @@ _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/
 
 
 class Gateway:
-    """The application, with its lifespan: background work starts with the server and ends with it."""
+    """The ASGI application. Its lifespan starts and stops the runtime's background work."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.control = control.build(runtime)
-        self._max_body = runtime.options.max_body_bytes
-        self._held = 0  # bytes of bodies that came in parts and are not whole yet
-        self._guarded = runtime.door.guards_scoring
+        self.control = control_api.build(runtime)
+        self.bodies = BodyReader(runtime.options.max_body_bytes, runtime.options.max_held_bytes)
+        self._guards_scoring = runtime.access_guard.guards_scoring
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one connection's request (ASGI 3)."""
+        """Handle one connection (ASGI 3)."""
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        else:  # a websocket, which nothing here speaks
+        else:  # a websocket: not supported
             await send({"type": "websocket.close", "code": 1000})
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -62,7 +61,7 @@ class Gateway:
                 try:
                     self.runtime.start()
                 except Exception as error:
-                    logger.exception("the gateway does not start")
+                    logger.exception("the gateway did not start")
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
                 await send({"type": "lifespan.startup.complete"})
@@ -74,27 +73,30 @@ class Gateway:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = _path(scope)
         try:
-            model, action = _target(path)
+            model, action = _route(path)
         except BadRequest as error:
-            await _refuse(send, error)
+            await _send_error(send, error)
             return
         if action is None or scope["method"] != "POST":
             await self.control(scope, receive, send)
             return
         self.runtime.in_flight += 1
         try:
-            await self._hot(scope, receive, send, model, action)
+            await self._handle(scope, receive, send, model, action)
         finally:
             self.runtime.in_flight -= 1
 
-    async def _hot(self, scope: Scope, receive: Receive, send: Send, model: str | None, action: str) -> None:
-        begun = time.perf_counter()
+    async def _handle(
+        self, scope: Scope, receive: Receive, send: Send, model: str | None, action: str
+    ) -> None:
+        """Respond to a scoring or label request: the hot path."""
+        started = time.perf_counter()
         headers: Headers = dict(scope["headers"])
         request_id = _request_id(headers)
         name, status = "", 200
         try:
-            if self._guarded:
-                self.runtime.door.admit(scope, headers, action)
+            if self._guards_scoring:
+                self.runtime.access_guard.authorize_scoring(scope, headers, action)
             state = self._state(model, headers)
             name = state.config.name
             if action == "invocations":
@@ -105,152 +107,106 @@ class Gateway:
                 body, extra = await self._labels(state, headers, receive)
         except BadRequest as error:
             status = error.status
-            await _refuse(send, error, request_id)
-        except _Gone:
+            await _send_error(send, error, request_id)
+        except ClientDisconnected:
             status = 499
-        except Exception:  # one request must not end the connection without an answer
+        except Exception:  # a failed request still gets a response
             logger.exception("request %s failed", request_id)
             status = 500
-            await _refuse(
-                send, BadRequest("The gateway failed on this request; its log says more.", 500), request_id
-            )
+            await _send_error(send, BadRequest(_INTERNAL_ERROR, 500), request_id)
         else:
             await _send(send, 200, body, [*extra, (b"x-request-id", request_id.encode())])
         if action != "labels":
             self.runtime.metrics.requests.labels(name, str(status)).inc()
-            self.runtime.metrics.seconds.labels(name).observe(time.perf_counter() - begun)
+            self.runtime.metrics.seconds.labels(name).observe(time.perf_counter() - started)
 
     async def _invocations(
-        self, state: ModelState, headers: Headers, receive: Receive, request_id: str
+        self, state: ServedModel, headers: Headers, receive: Receive, request_id: str
     ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         kind = headers.get(b"content-type", b"")
         parser = parse if kind in _JSON else protocols.rows_parser(kind)
-        body = await self._body(headers, receive)
+        body = await self.bodies.read(headers, receive)
         rows = parser(body, state.spec, max_rows=self.runtime.options.max_rows)
         key = headers.get(b"x-homeostat-key")
-        answer = await self.runtime.engine.answer(
+        result = await self.runtime.engine.score(
             state,
             rows,
             request_id,
             key.decode("latin-1") if key else None,
             self.runtime.ports.clock.now(),
         )
-        return encode.predictions(answer.predictions), _about(answer)
+        return responses.predictions(result.predictions), _result_headers(result)
 
     async def _infer(
-        self, scope: Scope, state: ModelState, headers: Headers, receive: Receive, request_id: str
+        self, scope: Scope, state: ServedModel, headers: Headers, receive: Receive, request_id: str
     ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-        """Open Inference Protocol. The body's id is only echoed: clients send one that never changes."""
+        """Open Inference Protocol. The body's id is only echoed, because many clients send a constant one."""
         version = protocols.version_in(_path(scope))
         protocols.json_only(headers.get(b"content-type", b""))
-        body = await self._body(headers, receive)
-        asked = protocols.parse_infer(body, state.spec, max_rows=self.runtime.options.max_rows)
+        body = await self.bodies.read(headers, receive)
+        request = protocols.parse_infer(body, state.spec, max_rows=self.runtime.options.max_rows)
         engine, now = self.runtime.engine, self.runtime.ports.clock.now()
         if version is None:
             key = headers.get(b"x-homeostat-key")
-            answer = await engine.answer(
-                state, asked.rows, request_id, key.decode("latin-1") if key else None, now
+            result = await engine.score(
+                state, request.rows, request_id, key.decode("latin-1") if key else None, now
             )
         else:
-            answer = await engine.answer_pinned(state, asked.rows, request_id, version, now)
+            result = await engine.score_pinned(state, request.rows, request_id, version, now)
         return (
             protocols.encode_infer(
-                asked, state.config.name, answer.version, answer.predictions, answer.confidence
+                request, state.config.name, result.version, result.predictions, result.confidence
             ),
-            _about(answer),
+            _result_headers(result),
         )
 
     async def _labels(
-        self, state: ModelState, headers: Headers, receive: Receive
+        self, state: ServedModel, headers: Headers, receive: Receive
     ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         runtime = self.runtime
         protocols.json_only(headers.get(b"content-type", b""))
-        body = await self._body(headers, receive)
+        body = await self.bodies.read(headers, receive)
         parsed = parse_labels(
             body, state.config, runtime.ports.clock.now(), max_rows=runtime.options.max_rows
         )
-        taken = state.known_labels.take(parsed)
+        taken = state.known_labels.accept(parsed)
         name = state.config.name
-        if taken.kept and not await runtime.label_log.keep(name, taken.kept, len(taken.kept)):
-            state.known_labels.forget(taken.kept)
+        if taken.new and not await runtime.label_log.add_durable(name, taken.new, len(taken.new)):
+            state.known_labels.forget(taken.new)
             raise BadRequest(
-                "Labels cannot be kept at the moment: the disk or the store does not take them. "
-                "Send them again later.",
+                "The labels cannot be stored: disk or store unavailable. Send them again later.",
                 503,
             )
         if taken.conflicting:
             runtime.quarantine.add(name, taken.conflicting, len(taken.conflicting))
         counts = {
-            "accepted": len(taken.kept),
+            "accepted": len(taken.new),
             "duplicates": taken.duplicates,
             "conflicts": len(taken.conflicting),
         }
         for outcome, count in zip(("accepted", "duplicate", "conflict"), counts.values(), strict=True):
             runtime.metrics.labels.labels(name, outcome).inc(count)
-        return encode.plain(counts), []
+        return responses.to_json(counts), []
 
-    def _state(self, model: str | None, headers: Headers) -> ModelState:
+    def _state(self, model: str | None, headers: Headers) -> ServedModel:
         runtime = self.runtime
         if model is None:
-            asked = headers.get(b"x-homeostat-model")
-            if asked is not None:
-                model = _checked_name(asked.decode("latin-1"))
+            header = headers.get(b"x-homeostat-model")
+            if header is not None:
+                model = _checked_name(header.decode("latin-1"))
             elif len(runtime.states) == 1:
                 return next(iter(runtime.states.values()))
             else:
                 names = ", ".join(runtime.states) or "none"
                 msg = (
-                    "Not exactly one model is served here: name one, as in /models/NAME/invocations. "
-                    f"There are: {names}."
+                    "Name the model, as in /models/NAME/invocations or the header X-Homeostat-Model. "
+                    f"Served models: {names}."
                 )
                 raise BadRequest(msg, 400 if runtime.states else 404)
         try:
             return runtime.state(model)
         except HomeostatError as error:
             raise BadRequest(str(error), 404) from None
-
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        length = headers.get(b"content-length")
-        if length is not None and length.isdigit() and int(length) > self._max_body:
-            raise self._too_large()
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _Gone
-        body: bytes = message.get("body", b"")
-        if message.get("more_body"):
-            body = await self._whole(body, receive)
-        if len(body) > self._max_body:
-            raise self._too_large()
-        return body
-
-    async def _whole(self, first: bytes, receive: Receive) -> bytes:
-        """The body that began so; what all bodies of this kind hold at a time is bounded."""
-        chunks, size, more = [first], len(first), True
-        self._held += size
-        try:
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise _Gone
-                chunk: bytes = message.get("body", b"")
-                more = bool(message.get("more_body"))
-                chunks.append(chunk)
-                size += len(chunk)
-                self._held += len(chunk)
-                if size > self._max_body:
-                    raise self._too_large()
-                if self._held > self.runtime.options.max_held_bytes:
-                    raise BadRequest("Too many large requests are being received: try again.", 503)
-        finally:
-            self._held -= size
-        return b"".join(chunks)
-
-    def _too_large(self) -> BadRequest:
-        return BadRequest(f"The body is larger than {self._max_body} bytes: send fewer rows at a time.", 413)
-
-
-class _Gone(Exception):
-    """The client left before its request was whole."""
 
 
 def create_app(
@@ -266,18 +222,18 @@ def create_app(
     Parameters
     ----------
     models
-        Every model of the installation; those with ``serve: none`` are passed over.
+        Every model of the installation; those with ``serve: none`` are ignored.
     load
-        The function that loads bundles, as ``module:name``; a seam for tests.
+        The function that loads bundles, as ``module:name``; for tests.
     """
     return Gateway(Runtime(models, ports, settings, options or Options(), load=load))
 
 
-def _target(path: bytes) -> tuple[str | None, str | None]:
-    """The model and the action of the hot path; (None, None) for the control side.
+def _route(path: bytes) -> tuple[str | None, str | None]:
+    """Return model and action of a scoring or label path; (None, None) for the control API.
 
-    Raises BadRequest for anything under ``/models/`` or ``/control/models/`` that is no model's name:
-    slashes, dots and escapes are refused before anything else sees them.
+    Raises BadRequest for an invalid model name under ``/models/`` or ``/control/models/``, so that names with
+    slashes, dots or escapes reach nothing else.
     """
     if path == b"/invocations":
         return None, "invocations"
@@ -288,16 +244,13 @@ def _target(path: bytes) -> tuple[str | None, str | None]:
             text = unquote_to_bytes(name or rest).decode("latin-1")
             if not (rest and _NAME.fullmatch((name or rest).decode("latin-1"))):
                 _checked_name(text)
-                raise BadRequest(_BAD_NAME)
+                raise BadRequest(protocols.BAD_NAME)
             if prefix == b"/models/" and action in (b"invocations", b"labels") and name:
                 return text, action.decode()
-    return protocols.target(path)
+    return protocols.scoring_route(path)
 
 
-_BAD_NAME = (
-    "That is no model's name: names are lower-case letters, digits, '-' and '_', "
-    "without slashes, dots or escapes."
-)
+_INTERNAL_ERROR = "Internal error; the gateway's log has the details."
 
 
 def _path(scope: Scope) -> bytes:
@@ -305,20 +258,20 @@ def _path(scope: Scope) -> bytes:
     return path
 
 
-def _about(answer: Answer) -> list[tuple[bytes, bytes]]:
-    """Who answered, as response headers: the same ones in every protocol."""
+def _result_headers(result: ScoringResult) -> list[tuple[bytes, bytes]]:
+    """The response headers that name version and variant, in every protocol."""
     headers = [
-        (b"x-homeostat-version", answer.version.encode()),
-        (b"x-homeostat-variant", answer.variant.encode()),
+        (b"x-homeostat-version", result.version.encode()),
+        (b"x-homeostat-variant", result.variant.encode()),
     ]
-    if answer.fell_back_from:
-        headers.append((b"x-homeostat-fell-back-from", answer.fell_back_from.encode()))
+    if result.fell_back_from:
+        headers.append((b"x-homeostat-fell-back-from", result.fell_back_from.encode()))
     return headers
 
 
 def _checked_name(text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise BadRequest(_BAD_NAME)
+        raise BadRequest(protocols.BAD_NAME)
     return text
 
 
@@ -329,12 +282,12 @@ def _request_id(headers: Headers) -> str:
     return uuid.uuid4().hex
 
 
-async def _refuse(send: Send, error: BadRequest, request_id: str = "") -> None:
+async def _send_error(send: Send, error: BadRequest, request_id: str = "") -> None:
     headers = [(b"x-request-id", request_id.encode())] if request_id else []
-    headers.extend(getattr(error, "headers", ()))  # Denied brings its own
+    headers.extend(getattr(error, "headers", ()))  # those of AccessDenied
     if error.status == 503:
         headers.append((b"retry-after", b"1"))
-    body = encode.error(error.sentence, encode.CODES.get(error.status, "ERROR"))
+    body = responses.error(error.sentence, responses.CODES.get(error.status, "ERROR"))
     await _send(send, error.status, body, headers)
 
 

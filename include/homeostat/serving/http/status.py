@@ -1,61 +1,62 @@
-"""What the gateway shows of itself: plain JSON for ``/health``, ``/models`` and the page."""
+"""The status of the gateway as JSON data, for ``/health``, ``/models`` and the page."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import HomeostatError
-from homeostat.core.rollout.phases import SENTENCES
-from homeostat.serving.inference.engine import nothing_loaded
+from homeostat.core.rollout.phases import PHASE_SENTENCES
+from homeostat.serving.inference.failures import why_not_loaded
 
 if TYPE_CHECKING:
-    from homeostat.serving.inference.routing import ModelState
+    from homeostat.serving.inference.routing import ServedModel
     from homeostat.serving.runtime import Runtime
 
 
-def health_of(runtime: Runtime) -> dict[str, Any]:
-    """``ok``, or ``degraded`` with the reasons when something is away and answers are given all the same."""
-    troubles = []
+def health_report(runtime: Runtime) -> dict[str, Any]:
+    """Return ``ok``, or ``degraded`` with the problems. A degraded gateway still serves predictions."""
+    problems = []
     if runtime.controller.ledger_error:
-        troubles.append(
-            f"the ledger does not answer, the last known routing serves: {runtime.controller.ledger_error}"
+        problems.append(
+            "the ledger is unavailable, the gateway serves with the last known routing: "
+            f"{runtime.controller.ledger_error}"
         )
     if runtime.log_error:
-        troubles.append(runtime.log_error)
-    waiting = []
+        problems.append(runtime.log_error)
+    without_champion = []
     for name, state in runtime.states.items():
         table = state.table
         if table.champion is None:
-            waiting.append(name)
-        elif table.stand_in:
+            without_champion.append(name)
+        elif table.fallback:
             wanted = table.traffic.champion.version if table.traffic.champion else "none"
-            troubles.append(f"{name}: version {table.stand_in} serves in place of {wanted}")
-        troubles += [
-            f"{name}: version {ref.version} is not loaded: {said}"
-            for ref, (said, _) in dict(state.failures).items()
+            problems.append(f"{name}: version {table.fallback} serves in place of {wanted}")
+        problems += [
+            f"{name}: version {ref.version} is not loaded: {error}"
+            for ref, (error, _) in dict(state.failures).items()
         ]
-    status = "degraded" if troubles else "ok"
-    return {"status": status, "troubles": troubles, "without_champion": waiting}
+    status = "degraded" if problems else "ok"
+    return {"status": status, "problems": problems, "models_without_champion": without_champion}
 
 
-def describe(runtime: Runtime, state: ModelState) -> dict[str, Any]:
-    """One model: what the ledger says, what is loaded, and what was counted here."""
+def model_status(runtime: Runtime, state: ServedModel) -> dict[str, Any]:
+    """Return one model's traffic and rollout, its loaded versions, and this worker's counters."""
     table = state.table
     traffic = table.traffic
     rollout = traffic.rollout
     raw = traffic.to_json()
     name = state.config.name
     loaded = {
-        role: leg.ref.version
-        for role, leg in (
+        role: version.ref.version
+        for role, version in (
             ("champion", table.champion),
             ("candidate", table.candidate),
             ("previous", table.previous),
         )
-        if leg is not None
+        if version is not None
     }
     phase = str(rollout.phase) if rollout is not None else None
-    sentence = SENTENCES[rollout.phase] if rollout is not None else nothing_loaded(table)
+    sentence = PHASE_SENTENCES[rollout.phase] if rollout is not None else why_not_loaded(table)
     return raw | {
         "name": name,
         "task": state.config.task,
@@ -65,19 +66,19 @@ def describe(runtime: Runtime, state: ModelState) -> dict[str, Any]:
         "share": traffic.active.share if traffic.active is not None else 0.0,
         "ready": table.champion is not None,
         "loaded": loaded,
-        "stand_in": table.stand_in or None,
+        "fallback": table.fallback or None,
         "checks": list(state.checks),
         "shadow": None
         if table.shadow is None
         else {"waiting_rows": table.shadow.waiting_rows, "ready": table.shadow.ready.is_set()},
-        "load_errors": {ref.version: said for ref, (said, _) in dict(state.failures).items()},
+        "load_errors": {ref.version: error for ref, (error, _) in dict(state.failures).items()},
         "counters": runtime.counters(name),
-        "log": runtime.logs.of_model(name),
+        "log": runtime.logs.log_status(name),
     }
 
 
-def events_of(runtime: Runtime, model: str, last: int) -> list[dict[str, Any]]:
-    """The newest events of a model's ledger, newest first; [] while the ledger is away."""
+def recent_events(runtime: Runtime, model: str, last: int) -> list[dict[str, Any]]:
+    """Return a model's latest ledger events, newest first; [] while the ledger is unavailable."""
     state = runtime.state(model)
     try:
         events = runtime.ports.ledger.events(model, max(0, state.table.traffic.revision - last))

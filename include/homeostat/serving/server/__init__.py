@@ -1,1 +1,1 @@
-"""Processes, sockets and signals: one worker or several behind one address, spoken for as one gateway."""
+"""The server processes: uvicorn, the worker supervisor, connection limits and logging."""

@@ -1,8 +1,8 @@
-"""Connections that cannot be held for ever: deadlines and sizes that uvicorn's protocol does not know.
+"""Time and size limits of connections that uvicorn does not have.
 
-uvicorn closes a connection that is idle after an answer. One that sends nothing, its headers or its
-body byte by byte, or never reads its answer it would keep for good. Here one look a second at every
-connection finds those; the request itself pays two comparisons.
+uvicorn closes a connection that is idle after a response. It never closes one that sends nothing, sends its
+headers or body byte by byte, or does not read its response. Here every connection is checked once a second;
+a request itself costs two comparisons more.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from homeostat.serving import responses as encode
+from homeostat.serving import responses
 from homeostat.serving.options import Options
 
-LOOK_SECONDS = 1.0
-#: Beyond so many times the limit a new connection is dropped without an answer.
-_HARD = 2
-#: How much more than its content a body may be on the wire: a chunk of one byte takes six.
-_FRAMING = 8
+CHECK_SECONDS = 1.0
+#: Beyond this multiple of the limit a new connection is dropped without a response.
+_DROP_FACTOR = 2
+#: How much larger than its content a chunked body may be: a chunk of one byte takes six.
+_CHUNK_OVERHEAD = 8
 
-_NOTHING_YET, _IDLE, _CLOSING = "nothing was sent yet", "idle", "closing"
-
-
-def limited(options: Options) -> Callable[..., Connection]:
-    """What to hand to uvicorn as ``http``; one for each server."""
-    return functools.partial(Connection, crowd=Crowd(options))
+_NO_REQUEST, _IDLE, _CLOSING = "no request yet", "idle", "closing"
 
 
-class Crowd:
-    """Every open connection of one server, and since when each keeps it waiting for the same thing."""
+def limited_protocol(options: Options) -> Callable[..., Connection]:
+    """Return the protocol class for uvicorn's ``http`` parameter; one per server."""
+    return functools.partial(Connection, tracker=ConnectionTracker(options))
+
+
+class ConnectionTracker:
+    """The open connections of one server, what each waits for from its client, and since when."""
 
     def __init__(self, options: Options) -> None:
-        self.seconds = options.receive_seconds
-        self.most = options.max_connections
+        self.receive_seconds = options.receive_seconds
+        self.max_connections = options.max_connections
         self.header_bytes = options.max_header_bytes
-        self.wire_bytes = options.max_header_bytes + _FRAMING * options.max_body_bytes
+        self.wire_bytes = options.max_header_bytes + _CHUNK_OVERHEAD * options.max_body_bytes
         self._open: dict[Connection, tuple[object, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -46,63 +46,63 @@ class Crowd:
         return len(self._open)
 
     def add(self, connection: Connection) -> None:
-        """A connection was made."""
-        self._open[connection] = (_NOTHING_YET, connection.loop.time())
+        """Start tracking a new connection."""
+        self._open[connection] = (_NO_REQUEST, connection.loop.time())
         if self._timer is None:
-            self._arm(connection.loop)
+            self._schedule_check(connection.loop)
 
     def discard(self, connection: Connection) -> None:
-        """A connection was lost."""
+        """Stop tracking a closed connection."""
         self._open.pop(connection, None)
 
-    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(min(LOOK_SECONDS, self.seconds / 4), self._look, loop)
+    def _schedule_check(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(min(CHECK_SECONDS, self.receive_seconds / 4), self._check, loop)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         for connection, (before, since) in list(self._open.items()):
             awaited = connection.awaited()
             if awaited is None or awaited is not before:
                 self._open[connection] = (awaited, now)
-            elif now - since >= self.seconds:
-                connection.give_up()
+            elif now - since >= self.receive_seconds:
+                connection.time_out()
         self._timer = None
         if self._open:
-            self._arm(loop)
+            self._schedule_check(loop)
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection, with an end to its patience."""
+    """uvicorn's connection with time and size limits."""
 
-    def __init__(self, *args: Any, crowd: Crowd, **more: Any) -> None:
+    def __init__(self, *args: Any, tracker: ConnectionTracker, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._crowd = crowd
-        self._counted: object = None
-        self._wire = 0
+        self._tracker = tracker
+        self._counted_scope: object = None
+        self._wire_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Take a place, or be told that there is none."""
+        """Accept the connection if there is room: otherwise answer 503, or drop it far beyond the limit."""
         super().connection_made(transport)
-        self._crowd.add(self)
-        if len(self._crowd) > _HARD * self._crowd.most:
+        self._tracker.add(self)
+        if len(self._tracker) > _DROP_FACTOR * self._tracker.max_connections:
             transport.abort()
-        elif len(self._crowd) > self._crowd.most:
-            self.app = _full
+        elif len(self._tracker) > self._tracker.max_connections:
+            self.app = _reject_full
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Free the place."""
-        self._crowd.discard(self)
+        """Stop tracking the connection."""
+        self._tracker.discard(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; count what belongs to a request that is not whole yet."""
+        """Parse the data; count the bytes of a request that is not complete."""
         super().data_received(data)
         cycle = self.cycle
         if cycle is None or cycle.more_body or cycle.scope is not self.scope:
-            self._count(len(data))
+            self._count_bytes(len(data))
 
     def on_message_complete(self) -> None:
-        """A request is whole; after an answer that came before it, the idle time begins only now."""
+        """Handle a complete request; after an early response, the idle time starts only now."""
         cycle = self.cycle
         if not cycle.response_complete:
             super().on_message_complete()
@@ -115,13 +115,13 @@ class Connection(HttpToolsProtocol):
             )
 
     def awaited(self) -> object:
-        """What only the client can bring on: one and the same object for as long as it is the same."""
+        """Return what the client must do next (the same object while it is the same), or None."""
         if self.transport.is_closing():
             return _CLOSING
         if self.scope is None:
-            return _NOTHING_YET
+            return _NO_REQUEST
         if self.flow.write_paused:
-            return self.flow  # it does not read its answer
+            return self.flow  # the client does not read its response
         return None if self._our_turn() else self._unfinished()
 
     def _our_turn(self) -> bool:
@@ -135,34 +135,37 @@ class Connection(HttpToolsProtocol):
             return self.scope
         return _IDLE if self.timeout_keep_alive_task is None else None
 
-    def give_up(self) -> None:
-        """End the connection, with an answer where one was asked for."""
+    def time_out(self) -> None:
+        """Close the connection, with 408 if a request was begun."""
         if self.transport.is_closing() or self.flow.write_paused:
             self.transport.abort()
             return
         cycle = self.cycle
         if self.scope is not None and (self._in_headers() or not cycle.response_started):
-            self._end(408, f"The request was not here whole within {self._crowd.seconds:g} s.")
+            self._respond_and_close(
+                408, f"The request was not complete within {self._tracker.receive_seconds:g} s."
+            )
         else:
             self.transport.close()
 
     def _in_headers(self) -> bool:
         return self.cycle is None or self.cycle.scope is not self.scope
 
-    def _count(self, size: int) -> None:
-        if self._counted is not self.scope:
-            self._counted, self._wire = self.scope, 0
-        self._wire += size
+    def _count_bytes(self, size: int) -> None:
+        if self._counted_scope is not self.scope:
+            self._counted_scope, self._wire_bytes = self.scope, 0
+        self._wire_bytes += size
         if self.transport is None or self.transport.is_closing():
             return
         if self._in_headers():
-            if self._wire > self._crowd.header_bytes:
-                self._end(431, f"The headers are larger than {self._crowd.header_bytes} bytes.")
-        elif self._wire > self._crowd.wire_bytes:
+            if self._wire_bytes > self._tracker.header_bytes:
+                message = f"The headers are larger than {self._tracker.header_bytes} bytes."
+                self._respond_and_close(431, message)
+        elif self._wire_bytes > self._tracker.wire_bytes:
             self.transport.abort()
 
-    def _end(self, status: int, sentence: str) -> None:
-        body = encode.error(sentence, encode.CODES[status])
+    def _respond_and_close(self, status: int, message: str) -> None:
+        body = responses.error(message, responses.CODES[status])
         head = (
             f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
@@ -170,7 +173,7 @@ class Connection(HttpToolsProtocol):
         self.transport.write(head.encode() + body)
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
-            cycle.disconnected = True  # the application is told that the client left
+            cycle.disconnected = True  # the application sees a client that has left
             cycle.message_event.set()
         self.transport.close()
 
@@ -178,13 +181,13 @@ class Connection(HttpToolsProtocol):
 _PHRASES = {408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
 
-async def _full(
+async def _reject_full(
     _scope: MutableMapping[str, Any],
     _receive: Callable[[], Awaitable[Any]],
     send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
 ) -> None:
-    """Answer for every place that is not there."""
-    body = encode.error("All of this gateway's connections are taken: try again.", encode.CODES[503])
+    """Answer 503: the connection limit is reached."""
+    body = responses.error("Too many open connections: try again later.", responses.CODES[503])
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

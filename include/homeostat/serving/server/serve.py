@@ -1,4 +1,4 @@
-"""Put the gateway together from the settings and serve it: the one place here that knows the adapters."""
+"""Build the gateway from the settings and serve it. The only module of ``serving`` that imports adapters."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from homeostat.config import ModelConfig, Settings
     from homeostat.serving.http.app import Gateway, Message, Receive, Scope, Send
     from homeostat.serving.runtime import Runtime
-    from homeostat.serving.worker_ipc import Place
+    from homeostat.serving.worker_ipc import WorkerAddress
 
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
-#: Requests in flight get this long to end after SIGTERM; SageMaker and Kubernetes kill after 30 s.
+#: Time for requests in flight to end after SIGTERM; SageMaker and Kubernetes kill after 30 s.
 DRAIN_SECONDS = 20
-#: An idle connection stays open for longer than load balancers keep theirs (60 s is usual): whoever closes
-#: first must not be the side that the next request is on its way to.
+#: Idle connections stay open for longer than in load balancers (usually 60 s), so that the balancer closes
+#: first: a request must not arrive at a connection that is just being closed.
 KEEP_ALIVE_SECONDS = 75
-#: How long a worker that starts may load its versions before it takes connections all the same.
+#: A starting worker accepts connections after this time even if its versions are not loaded.
 WARM_UP_SECONDS = 10.0
 _BACKLOG = 2048
 
@@ -48,51 +48,51 @@ def run(
     *,
     load: str = "",
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C, then let requests in flight end and write the logs.
+    """Serve until SIGTERM or Ctrl-C, then finish requests in flight and write the logs.
 
-    A model whose model.yaml cannot be read is left out, and the log says why.
+    A model whose model.yaml is invalid is not served; the reason is logged.
 
     Parameters
     ----------
     load
-        The function that loads bundles, as ``module:name``, instead of ours; a seam for tests.
+        The function that loads bundles, as ``module:name``; for tests. Default: Homeostat's own.
 
     Raises
     ------
     ConfigError
-        A setting is wrong.
+        A setting is invalid.
     Unavailable
-        The address cannot be listened on.
+        The address is in use or not allowed.
     """
     options = options or Options.from_env()
     listening = listen(host, port)
-    _prepare()
-    where = f"[{host}]" if ":" in host else host
-    logger.info("listening on http://%s:%d", where, listening.getsockname()[1])
+    _configure_process()
+    url_host = f"[{host}]" if ":" in host else host
+    logger.info("listening on http://%s:%d", url_host, listening.getsockname()[1])
     if options.workers == 1:
         _serve(_application(settings, options, load), options, listening)
         return
     from homeostat.serving.server.supervisor import Supervisor
 
-    work = functools.partial(_work, settings, options, load)
-    code = Supervisor(work, listening, options.workers, settings.state).run()
+    run_worker = functools.partial(_run_worker, settings, options, load)
+    code = Supervisor(run_worker, listening, options.workers, settings.state).run()
     if code:
         sys.exit(code)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the address; Unavailable when it cannot be, with what to do."""
+    """Bind the address; Unavailable when it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         why = str(error.strerror or error).partition(" (while")[0]
-        msg = f"cannot listen on {host}, port {port}: {why}; choose another with --port (0 takes a free one)"
+        msg = f"cannot listen on {host}, port {port}: {why}; choose another with --port (0 picks a free one)"
         raise Unavailable(msg) from None
 
 
-def _prepare() -> None:
-    # One thread per predict call: the pool already keeps the cores busy, and small batches gain nothing.
+def _configure_process() -> None:
+    # One thread per predict call: the thread pool keeps the cores busy, and small batches gain nothing.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     log_to_stderr()
 
@@ -109,20 +109,20 @@ def _application(settings: Settings, options: Options, load: str) -> Gateway:
 def _serve(app: App, options: Options, listening: socket.socket) -> None:
     import uvicorn
 
-    from homeostat.serving.server.http_limits import limited
+    from homeostat.serving.server.http_limits import limited_protocol
 
-    # What was imported stays: a full collection that walks it all holds every answer up, and the journal
+    # Imported objects stay for good. A full collection over them would delay every response, and the journal
     # beyond its tenth of a second.
     gc.collect()
     gc.freeze()
-    # What answers leave behind is counted off, not collected: cycles are few, and looking for them can wait.
+    # Reference counting frees what requests leave behind; cycles are rare, so collect them seldom.
     gc.set_threshold(20_000, 20, 50)
-    # A predict call that wants Python's lock waits this long for a thread that is at work in the background.
+    # The longest that a predict call waits for the GIL while a background thread holds it.
     sys.setswitchinterval(0.0005)
     config = uvicorn.Config(
         app,
         loop="auto",
-        http=limited(options),  # type: ignore[arg-type]  # uvicorn only calls it
+        http=limited_protocol(options),  # type: ignore[arg-type]  # uvicorn only calls it
         ws="none",
         lifespan="on",
         access_log=False,
@@ -133,50 +133,52 @@ def _serve(app: App, options: Options, listening: socket.socket) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         backlog=_BACKLOG,
     )
-    # uvicorn raises the signal again when everything is drained: asked to end, and ended well.
+    # uvicorn raises SIGTERM again when everything is drained: end with exit status 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run([listening])
 
 
-def _work(settings: Settings, options: Options, load: str, listening: socket.socket, place: Place) -> None:
-    """One worker: a whole gateway with a name and evidence of its own, that knows its siblings."""
-    _prepare()
-    from homeostat.serving.worker_ipc import Siblings
+def _run_worker(
+    settings: Settings, options: Options, load: str, listening: socket.socket, address: WorkerAddress
+) -> None:
+    """Run one worker: a complete gateway with its own name and evidence, which can query its peers."""
+    _configure_process()
+    from homeostat.serving.worker_ipc import WorkerPeers
 
     name = options.gateway.rpartition("-")[0]
-    options = replace(options, gateway=gateway_id(f"{name}-w{place.index}"))
+    options = replace(options, gateway=gateway_id(f"{name}-w{address.index}"))
     app = _application(settings, options, load)
-    app.runtime.siblings = Siblings(place)
-    _serve(warmed_up(app), options, listening)
+    app.runtime.peers = WorkerPeers(address)
+    _serve(_listen_when_loaded(app), options, listening)
 
 
-def warmed_up(app: Gateway) -> App:
-    """The application, which takes connections only once its versions are loaded: its siblings have time."""
+def _listen_when_loaded(app: Gateway) -> App:
+    """Delay the end of startup until the versions are loaded; meanwhile the other workers serve."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             await app(scope, receive, send)
             return
 
-        async def held(message: Message) -> None:
-            siblings = app.runtime.siblings
-            if message["type"] == "lifespan.startup.complete" and siblings is not None:
-                from homeostat.serving.http.aggregate import answers
+        async def delayed(message: Message) -> None:
+            peers = app.runtime.peers
+            if message["type"] == "lifespan.startup.complete" and peers is not None:
+                from homeostat.serving.http.aggregate import worker_queries
 
                 end = time.monotonic() + WARM_UP_SECONDS
-                while not _settled(app.runtime) and time.monotonic() < end:  # noqa: ASYNC110  # once, at the start
+                while not _all_loaded(app.runtime) and time.monotonic() < end:  # noqa: ASYNC110  # once, at the start
                     await asyncio.sleep(0.02)
-                siblings.listen(asyncio.get_running_loop(), answers(app.runtime))
+                peers.listen(asyncio.get_running_loop(), worker_queries(app.runtime))
             await send(message)
 
-        await app(scope, receive, held)
+        await app(scope, receive, delayed)
 
     return wrapped
 
 
-def _settled(runtime: Runtime) -> bool:
-    """Whether every model answers, or the ledger says that it has no champion, or why it cannot be loaded."""
+def _all_loaded(runtime: Runtime) -> bool:
+    """Whether every model has a loaded champion, or none in the ledger, or one that cannot be loaded."""
     return all(
         state.table.champion is not None
         or (state.ledger_seen is not None and state.table.traffic.champion is None)
@@ -186,7 +188,7 @@ def _settled(runtime: Runtime) -> bool:
 
 
 def readable_models(settings: Settings) -> dict[str, ModelConfig]:
-    """The models that can be served; one bad model.yaml must not keep the others from answering."""
+    """Return the models with a valid model.yaml; log the others, which are not served."""
     models: dict[str, ModelConfig] = {}
     for model in settings.each_model():
         if isinstance(model, tuple):

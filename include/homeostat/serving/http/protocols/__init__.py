@@ -1,4 +1,4 @@
-"""The protocols that existing clients speak: MLflow's csv and deployments, Open Inference v2, SageMaker.
+"""Protocols of existing clients: MLflow's CSV and deployments, Open Inference v2, SageMaker.
 
 MLflow's JSON forms, which most requests use, are in :mod:`homeostat.serving.scoring_request`.
 """
@@ -6,16 +6,16 @@ MLflow's JSON forms, which most requests use, are in :mod:`homeostat.serving.sco
 from homeostat.serving.http.protocols.content_types import json_only, rows_parser
 from homeostat.serving.http.protocols.csv_rows import parse_csv
 from homeostat.serving.http.protocols.openinference import InferRequest, encode_infer, parse_infer
-from homeostat.serving.http.protocols.routes import PREFIX, target, version_in
+from homeostat.serving.http.protocols.routes import BAD_NAME, scoring_route, version_in
 
 __all__ = [
-    "PREFIX",
+    "BAD_NAME",
     "InferRequest",
     "encode_infer",
     "json_only",
     "parse_csv",
     "parse_infer",
     "rows_parser",
-    "target",
+    "scoring_route",
     "version_in",
 ]

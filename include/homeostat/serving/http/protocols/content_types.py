@@ -1,4 +1,4 @@
-"""Which parser a request's Content-Type asks for; 415 with a sentence for any other."""
+"""Choose the parser for a request's Content-Type; 415 for an unsupported one."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ Parser = Callable[..., Rows]
 
 _JSON, _CSV = "application/json", "text/csv"
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
-#: Read beside UTF-8, which is the default (RFC 7111), because spreadsheets write them.
+#: Supported besides UTF-8, the default (RFC 7111), because spreadsheets write them.
 CHARSETS = {"iso-8859-1": "latin-1", "latin1": "latin-1", "windows-1252": "cp1252", "utf-16": "utf-16"}
 _ACCEPTED = "Send 'application/json', or 'text/csv' with a header row"
 
 
 @lru_cache(maxsize=64)
 def rows_parser(content_type: bytes) -> Parser:
-    """Choose the parser of a scoring request; a request without a Content-Type is taken for JSON.
+    """Choose the parser of a scoring request. Without a Content-Type it is JSON.
 
     Raises
     ------
     BadRequest
-        415 for another type, or for a charset that is not read.
+        415 for an unsupported type or charset.
     """
     kind, charset = _split(content_type)
     if kind in (_JSON, ""):
         if charset and charset not in _UTF8:
-            raise BadRequest("JSON is UTF-8: leave the charset out of the Content-Type.", 415)
+            raise BadRequest("JSON is always UTF-8: remove the charset from the Content-Type.", 415)
         return parse
     if kind != _CSV:
-        msg = f"{_ACCEPTED}; this Content-Type is neither."
+        msg = f"Unsupported Content-Type. {_ACCEPTED}."
         raise BadRequest(msg, 415)
     if not charset or charset in _UTF8:
         return parse_csv
     encoding = CHARSETS.get(charset)
     if encoding is None:
-        msg = f"text/csv is read as UTF-8 or one of {', '.join(CHARSETS)}: this charset is none of them."
+        msg = f"Unsupported charset. Send text/csv as UTF-8 or one of {', '.join(CHARSETS)}."
         raise BadRequest(msg, 415)
     return partial(parse_csv, encoding=encoding)
 
 
 def json_only(content_type: bytes) -> None:
-    """Raise BadRequest (415) unless the body is JSON: labels and tensors have no other form here."""
+    """Raise BadRequest (415) unless the body is JSON, as labels and tensors must be."""
     kind, charset = _split(content_type)
     if kind not in (_JSON, "") or (charset and charset not in _UTF8):
         raise BadRequest("Send JSON, with the header 'Content-Type: application/json'.", 415)
 
 
 def _split(content_type: bytes) -> tuple[str, str]:
-    """Type and charset of a Content-Type, both in lower case; other parameters do not matter."""
+    """Return type and charset of a Content-Type in lower case; other parameters are ignored."""
     kind, *parameters = content_type.decode("latin-1").lower().split(";")
     charset = ""
     for parameter in parameters:

@@ -1,4 +1,4 @@
-"""What clients of the other protocols ask before they score: whether it is ready, and what it takes."""
+"""Readiness and metadata for clients of the Open Inference Protocol and of ``mlflow.deployments``."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,138 +6,161 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from homeostat.serving.inference.routing import ModelState, Table
+from homeostat.serving.http.protocols.response_schemas import (
+    Endpoint,
+    EndpointModel,
+    Endpoints,
+    Live,
+    ModelMetadata,
+    ModelReady,
+    Ready,
+    ServerMetadata,
+    TensorMetadata,
+)
+from homeostat.serving.inference.routing import ServedModel, RoutingTable
 
 if TYPE_CHECKING:
     from homeostat.serving.runtime import Runtime
 
-_KINDS: dict[type, str] = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
+_DATATYPES: dict[type, str] = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
+#: 503 with the same body as 200.
+_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Ready, "description": "Not ready."}}
+_MODEL_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": ModelReady, "description": "Not ready."}}
 
 
-def waiting_for(runtime: "Runtime") -> str:
-    """Why the gateway is not ready to answer, in a sentence; empty when it is.
+def not_ready_reason(runtime: "Runtime") -> str:
+    """Return why the gateway is not ready; "" when it is.
 
-    It is ready once some model answers and every version that the ledger calls a champion was loaded or
-    could not be: one broken model must not take the others out of service, and ``/health`` tells of it.
+    It is ready once one model has a loaded champion and no champion is still being loaded. A champion that
+    cannot be loaded does not count: one broken model must not take the others out of service. ``/health``
+    reports it.
     """
-    answering = 0
+    loaded = 0
     for name, state in runtime.states.items():
         table = state.table
         if table.champion is not None:
-            answering += 1
+            loaded += 1
         elif table.traffic.champion is not None and table.traffic.champion not in state.failures:
             return f"Model '{name}' is being loaded."
-    return "" if answering else "No model has a version that can answer yet."
+    return "" if loaded else "No model has a loaded version yet."
 
 
-def router(runtime: "Runtime") -> APIRouter:
-    """GET of the Open Inference Protocol, and what ``mlflow.deployments`` asks about endpoints."""
-    routes = APIRouter()
+def routes(runtime: "Runtime") -> APIRouter:
+    """Return the metadata routes of the Open Inference Protocol and of ``mlflow.deployments``."""
+    router = APIRouter()
 
-    @routes.get("/v2", tags=["open inference"], summary="The server's name and version")
-    async def server() -> dict[str, Any]:
-        return {"name": "homeostat", "version": runtime.version, "extensions": []}
+    @router.get("/v2", tags=["open inference"], summary="The server's name and version")
+    async def server() -> ServerMetadata:
+        return ServerMetadata(name="homeostat", version=runtime.version, extensions=[])
 
-    @routes.get("/v2/health/live", tags=["open inference"], summary="Whether the process answers")
-    async def live() -> dict[str, bool]:
-        return {"live": True}
+    @router.get("/v2/health/live", tags=["open inference"], summary="Liveness")
+    async def live() -> Live:
+        return Live(live=True)
 
-    @routes.get("/v2/health/ready", tags=["open inference"], summary="Whether the models can answer")
+    @router.get(
+        "/v2/health/ready",
+        tags=["open inference"],
+        summary="Readiness",
+        responses=_NOT_READY,
+        response_model=Ready,
+    )
     async def ready() -> Response:
-        why = waiting_for(runtime)
+        why = not_ready_reason(runtime)
         body: dict[str, Any] = {"live": True, "ready": not why}
         return JSONResponse(body | ({"error": why} if why else {}), 503 if why else 200)
 
-    @routes.get("/v2/models/{model}", tags=["open inference"], summary="A model's inputs and outputs")
-    async def metadata(model: str) -> dict[str, Any]:
-        return metadata_of(runtime, runtime.state(model))
+    @router.get("/v2/models/{model}", tags=["open inference"], summary="A model's inputs and outputs")
+    async def metadata(model: str) -> ModelMetadata:
+        return _metadata(runtime, runtime.state(model))
 
-    @routes.get("/v2/models/{model}/ready", tags=["open inference"], summary="Whether a model can answer")
+    @router.get(
+        "/v2/models/{model}/ready",
+        tags=["open inference"],
+        summary="Readiness of a model",
+        responses=_MODEL_NOT_READY,
+        response_model=ModelReady,
+    )
     async def model_ready(model: str) -> Response:
         is_ready = runtime.state(model).table.champion is not None
         return JSONResponse({"name": model, "ready": is_ready}, 200 if is_ready else 503)
 
-    @routes.get(
-        "/v2/models/{model}/versions/{version}", tags=["open inference"], summary="The same for a version"
+    @router.get(
+        "/v2/models/{model}/versions/{version}",
+        tags=["open inference"],
+        summary="Inputs and outputs of a version",
     )
-    async def version_metadata(model: str, version: str) -> dict[str, Any]:
+    async def version_metadata(model: str, version: str) -> ModelMetadata:
         state = runtime.state(model)
         _known(state.table, version)
-        return metadata_of(runtime, state)
+        return _metadata(runtime, state)
 
-    @routes.get(
+    @router.get(
         "/v2/models/{model}/versions/{version}/ready",
         tags=["open inference"],
-        summary="Whether a version is loaded",
+        summary="Readiness of a version",
+        responses=_MODEL_NOT_READY,
+        response_model=ModelReady,
     )
     async def version_ready(model: str, version: str) -> Response:
         table = runtime.state(model).table
         _known(table, version)
-        is_ready = table.named(version) is not None
+        is_ready = table.find(version) is not None
         return JSONResponse({"name": model, "ready": is_ready}, 200 if is_ready else 503)
 
-    @routes.get(
-        "/api/2.0/endpoints/", tags=["mlflow deployments"], summary="Every served model, as MLflow lists them"
-    )
-    async def endpoints() -> dict[str, Any]:
-        return {"endpoints": [endpoint_of(name) for name in runtime.states], "next_page_token": None}
+    @router.get("/api/2.0/endpoints/", tags=["mlflow deployments"], summary="All served models as endpoints")
+    async def endpoints() -> Endpoints:
+        return Endpoints(endpoints=[_endpoint(name) for name in runtime.states])
 
-    @routes.get(
-        "/api/2.0/endpoints/{model}",
-        tags=["mlflow deployments"],
-        summary="One served model, as MLflow lists it",
-    )
-    async def endpoint(model: str) -> dict[str, Any]:
-        return endpoint_of(runtime.state(model).config.name)
+    @router.get("/api/2.0/endpoints/{model}", tags=["mlflow deployments"], summary="One model as an endpoint")
+    async def endpoint(model: str) -> Endpoint:
+        return _endpoint(runtime.state(model).config.name)
 
-    return routes
+    return router
 
 
-def _known(table: Table, version: str) -> None:
-    """Raise 404 unless the routing names this version."""
+def _known(table: RoutingTable, version: str) -> None:
+    """Raise 404 unless the routing contains this version."""
     traffic = table.traffic
     refs = [traffic.champion, traffic.previous, traffic.active.candidate if traffic.active else None]
-    if table.named(version) is None and all(ref is None or ref.version != version for ref in refs):
-        raise HTTPException(404, "That version is neither champion nor candidate nor the previous one.")
+    if table.find(version) is None and all(ref is None or ref.version != version for ref in refs):
+        raise HTTPException(404, "This version is not the champion, the candidate or the previous version.")
 
 
-def endpoint_of(model: str) -> dict[str, Any]:
-    """A model as ``mlflow.deployments`` knows an endpoint."""
-    return {
-        "name": model,
-        "endpoint_type": "mlflow/scoring",
-        "model": {"name": model, "provider": "homeostat"},
-        "endpoint_url": f"/endpoints/{model}/invocations",
-        "limit": None,
-    }
+def _endpoint(model: str) -> Endpoint:
+    return Endpoint(
+        name=model,
+        endpoint_type="mlflow/scoring",
+        model=EndpointModel(name=model, provider="homeostat"),
+        endpoint_url=f"/endpoints/{model}/invocations",
+    )
 
 
-def metadata_of(runtime: "Runtime", state: ModelState) -> dict[str, Any]:
-    """A model's tensors: what model.yaml declares goes in, what its champion was trained to say comes out."""
+def _metadata(runtime: "Runtime", state: ServedModel) -> ModelMetadata:
+    """Inputs as model.yaml declares them; outputs with the datatype of the champion's classes."""
     spec, table = state.spec, state.table
-    legs = (table.champion, table.candidate, table.previous)
+    loaded = (table.champion, table.candidate, table.previous)
     inputs = [
         _tensor(name, "FP64" if numeric else "BYTES")
         for name, numeric in zip(spec.names, spec.numeric, strict=True)
     ]
-    outputs = [_tensor("predict", _answers(runtime, state))]
+    outputs = [_tensor("predict", _prediction_datatype(runtime, state))]
     if state.config.task == "classification":
         outputs.append(_tensor("confidence", "FP64"))
-    return {
-        "name": spec.model,
-        "versions": list(dict.fromkeys(leg.ref.version for leg in legs if leg is not None)),
-        "platform": "homeostat_sklearn",
-        "inputs": inputs,
-        "outputs": outputs,
-    }
+    return ModelMetadata(
+        name=spec.model,
+        versions=list(dict.fromkeys(each.ref.version for each in loaded if each is not None)),
+        platform="homeostat_sklearn",
+        inputs=inputs,
+        outputs=outputs,
+    )
 
 
-def _tensor(name: str, datatype: str) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": [-1]}
+def _tensor(name: str, datatype: str) -> TensorMetadata:
+    return TensorMetadata(name=name, datatype=datatype, shape=[-1])
 
 
-def _answers(runtime: "Runtime", state: ModelState) -> str:
-    """The datatype of ``predict``: that of the classes the champion knows."""
+def _prediction_datatype(runtime: "Runtime", state: ServedModel) -> str:
+    """The datatype of ``predict``: that of the champion's classes."""
     if state.config.task == "regression":
         return "FP64"
     champion = state.table.champion
@@ -145,4 +168,4 @@ def _answers(runtime: "Runtime", state: ModelState) -> str:
     kinds = {
         type(each) for each in (loaded.bundle.manifest.get("classes") if loaded is not None else None) or ()
     }
-    return _KINDS.get(kinds.pop(), "BYTES") if len(kinds) == 1 else "BYTES"
+    return _DATATYPES.get(kinds.pop(), "BYTES") if len(kinds) == 1 else "BYTES"

@@ -1,7 +1,7 @@
-"""JSON Schemas of what one model's requests hold, compiled from its model.yaml.
+"""JSON Schemas of one model's requests, compiled from its model.yaml.
 
-A schema cannot say "every list as long as the others" or "as many values as the shape asks for". Where
-that matters the schema shows one row, and the description says how several are sent.
+A schema cannot express "every list as long as the others" or "as many values as the shape has". Where that
+matters the schema describes one row, and the description says how to send several.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _NUMBER: Schema = {"type": ["number", "null"]}
 _CATEGORY: Schema = {"type": ["string", "number", "boolean", "null"]}
 _TIME: Schema = {"anyOf": [{"type": "string", "format": "date-time"}, {"enum": ["", None]}]}
-_PARAMS: Schema = {"description": "Accepted as MLflow's server accepts it, and not used."}
+_PARAMS: Schema = {"description": "Accepted, as by MLflow's server, and not used."}
 _TENSORS = {
     "FP64": {"type": ["number", "null"]},
     "INT64": {"type": ["integer", "null"], "minimum": -(2**63), "maximum": 2**63 - 1},
@@ -30,13 +30,13 @@ _TENSORS = {
 
 
 def example_row(spec: InputSpec) -> dict[str, Any]:
-    """One row that the model's schema knows."""
+    """Return one valid row."""
     pairs = zip(spec.names, spec.numeric, spec.categories, strict=True)
     return {name: 0.5 if numeric else min(known or {"text"}) for name, numeric, known in pairs}
 
 
 def scoring(spec: InputSpec) -> Schema:
-    """MLflow's JSON: exactly one of the four forms."""
+    """Return the schema of MLflow's JSON: exactly one of the four forms."""
     cells = _cells(spec)
     row = _record(spec, cells)
     ordered = _ordered([cells[name] for name in spec.names])
@@ -56,7 +56,7 @@ def scoring(spec: InputSpec) -> Schema:
     split = {
         "type": "object",
         "required": ["columns", "data"],
-        "description": "Columns may stand in any order; optional ones may be left out.",
+        "description": "Columns in any order; optional ones may be omitted.",
         "properties": {
             "columns": {"const": list(spec.names)},
             "data": {"type": "array", "minItems": 1, "items": ordered},
@@ -84,30 +84,30 @@ def scoring(spec: InputSpec) -> Schema:
 
 
 def csv_text(spec: InputSpec) -> Schema:
-    """MLflow's CSV, as a pattern: plain cells, columns in the order of model.yaml."""
+    """Return a pattern for MLflow's CSV: plain cells, columns in the order of model.yaml."""
     number, text = r"(-?[0-9]{1,9}(\.[0-9]{1,9})?)?", "[A-Za-z0-9_-]{0,20}"
     cells = ",".join(number if numeric else text for numeric in spec.numeric)
     schema: Schema = {
         "type": "string",
-        "description": "A header row, then one row a line; quotes as in RFC 4180; an empty cell is missing.",
+        "description": "A header row, then one row per line, quoted as in RFC 4180; empty cells are missing.",
     }
-    if all(_PLAIN.fullmatch(name) for name in spec.names):  # others need quotes, which no pattern should hold
+    if all(_PLAIN.fullmatch(name) for name in spec.names):  # other names need quotes
         schema["pattern"] = f"^{','.join(map(re.escape, spec.names))}\\n({cells}\\n){{1,20}}$"
     return schema
 
 
 def infer(spec: InputSpec) -> Schema:
-    """An infer request of the Open Inference Protocol: a tensor for each feature."""
+    """Return the schema of an infer request: a tensor for each feature."""
     kinds = {True: ("FP64", "INT64", "BOOL"), False: ("BYTES",)}
     tensors = {
         name: _tensor({"const": name}, kinds[numeric])
         for name, numeric in zip(spec.names, spec.numeric, strict=True)
     }
-    surplus = _tensor({"type": "string", "not": {"enum": list(spec.names)}}, tuple(_TENSORS))
-    inputs = _ordered(list(tensors.values()), surplus)
+    extra = _tensor({"type": "string", "not": {"enum": list(spec.names)}}, tuple(_TENSORS))
+    inputs = _ordered(list(tensors.values()), extra)
     if len(spec.required) < len(spec.names):
-        fewest = [tensors[name] for name in spec.names if name in spec.required]
-        inputs = {"anyOf": [inputs, _ordered(fewest, surplus)]}
+        required = [tensors[name] for name in spec.names if name in spec.required]
+        inputs = {"anyOf": [inputs, _ordered(required, extra)]}
     return {
         "type": "object",
         "required": ["inputs"],
@@ -135,7 +135,7 @@ def infer(spec: InputSpec) -> Schema:
 
 
 def infer_example(spec: InputSpec) -> dict[str, Any]:
-    """An infer request for :func:`example_row`."""
+    """Return an infer request with :func:`example_row`."""
     row = example_row(spec)
     pairs = zip(spec.names, spec.numeric, strict=True)
     return {
@@ -148,7 +148,7 @@ def infer_example(spec: InputSpec) -> dict[str, Any]:
 
 
 def labels(task: str) -> Schema:
-    """What ``/models/{model}/labels`` takes."""
+    """Return the schema of a label request."""
     label: Schema = {"type": "number"}
     if task == "classification":
         label = {"anyOf": [{"type": "string", "minLength": 1}, {"type": ["number", "boolean"]}]}
@@ -171,11 +171,13 @@ def labels(task: str) -> Schema:
 def _cells(spec: InputSpec) -> dict[str, Schema]:
     cells: dict[str, Schema] = {}
     for name, numeric, known in zip(spec.names, spec.numeric, spec.categories, strict=True):
-        told = {"description": f"Known: {', '.join(sorted(known)[:20])}."} if known else {}
-        cells[name] = _NUMBER if numeric else _CATEGORY | told
-    cells[spec.timestamp] = _TIME | {"description": "Not in the future; without an offset it is UTC."}
+        listed = {"description": f"Listed in model.yaml: {', '.join(sorted(known)[:20])}."} if known else {}
+        cells[name] = _NUMBER if numeric else _CATEGORY | listed
+    cells[spec.timestamp] = _TIME | {"description": "Not in the future; UTC unless it has an offset."}
     if spec.key:
-        cells[spec.key] = _CATEGORY | {"description": "What routing sticks to."}
+        cells[spec.key] = _CATEGORY | {
+            "description": "The routing key: rows with the same key go to the same version."
+        }
     return cells
 
 
@@ -184,10 +186,10 @@ def _record(spec: InputSpec, cells: dict[str, Schema]) -> Schema:
     return {"type": "object", "required": required, "properties": cells}
 
 
-def _ordered(items: list[Schema], surplus: Schema | None = None) -> Schema:
-    """A list of these, in this order; what may follow them, if anything may."""
+def _ordered(items: list[Schema], extra: Schema | None = None) -> Schema:
+    """A list of these items in this order; ``extra`` describes further ones, if they are allowed."""
     array: Schema = {"type": "array", "prefixItems": items, "minItems": len(items)}
-    return array | ({"items": surplus} if surplus else {"items": False, "maxItems": len(items)})
+    return array | ({"items": extra} if extra else {"items": False, "maxItems": len(items)})
 
 
 def _tensor(name: Schema, datatypes: tuple[str, ...]) -> Schema:

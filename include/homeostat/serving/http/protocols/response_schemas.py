@@ -1,124 +1,204 @@
-"""What the gateway answers, as JSON Schemas: predictions, metadata, state, and a refusal's one sentence."""
+"""The gateway's response bodies as pydantic models: predictions, metadata, status, and errors."""
 
-from typing import Any
+from __future__ import annotations
 
-Schema = dict[str, Any]
+from typing import Any, Literal
 
-SENTENCE: Schema = {
-    "type": "object",
-    "description": "An error: one sentence, under the names by which each protocol's clients look for it.",
-    "required": ["error_code", "message", "detail", "error"],
-    "properties": {name: {"type": "string"} for name in ("error_code", "message", "detail", "error")},
-}
-WHY = {
-    400: "The request is wrong; the sentence says how.",
-    401: "No token, and one is needed.",
-    403: "A wrong token, or one without the scope.",
-    404: "No such model or version.",
-    405: "Another method is meant.",
-    408: "The request was not here whole in time.",
-    409: "It cannot be done now, and why.",
-    413: "More bytes or rows than one request may bring.",
-    415: "Another Content-Type is meant.",
-    429: "More requests than one client may send.",
+from pydantic import BaseModel, ConfigDict
+from pydantic.json_schema import SkipJsonSchema
+
+#: Why a status is returned.
+ERRORS = {
+    400: "The request is invalid; the message says why.",
+    401: "A token is needed and none was sent.",
+    403: "The token is unknown or lacks the scope.",
+    404: "There is no such model or version.",
+    405: "The path does not support this method.",
+    408: "The request was not complete in time.",
+    409: "The current state does not allow it; the message says why.",
+    413: "The request has too many bytes or rows.",
+    415: "The Content-Type is not supported.",
+    429: "The client sent too many requests.",
     431: "The headers are too large.",
-    500: "The model failed on these rows; no version could answer.",
-    503: "Not now; try again.",
-    504: "The model did not answer in time.",
+    500: "No version could predict these rows.",
+    503: "Temporarily unavailable; try again.",
+    504: "The model did not respond in time.",
 }
-DOOR = (401, 403, 405, 408, 413, 429, 431, 503)
+#: Errors that every call can return: from access control, connection limits and overload.
+COMMON_ERRORS = (401, 403, 405, 408, 413, 429, 431, 503)
+#: Headers of scoring responses.
 HEADERS = {
-    "X-Request-Id": "The request's own id, or the one that was made for it; prediction ids are built on it.",
-    "X-Homeostat-Version": "The version that answered; several when the rows fell into both cohorts.",
+    "X-Request-Id": "The request's id as sent, or a generated one; prediction ids are derived from it.",
+    "X-Homeostat-Version": "The version that predicted; several when the rows fell into both cohorts.",
     "X-Homeostat-Variant": "champion, control, candidate or pinned.",
 }
-PREDICTIONS: Schema = {
-    "type": "object",
-    "required": ["predictions"],
-    "properties": {"predictions": {"type": "array"}},
-}
-_OUTPUT: Schema = {
-    "type": "object",
-    "required": ["name", "datatype", "shape", "data"],
-    "properties": {
-        "name": {"enum": ["predict", "confidence"]},
-        "datatype": {"enum": ["BOOL", "INT64", "FP64", "BYTES"]},
-        "shape": {"type": "array", "items": {"type": "integer"}},
-        "data": {"type": "array"},
-    },
-}
-INFERRED: Schema = {
-    "type": "object",
-    "required": ["model_name", "model_version", "outputs"],
-    "properties": {
-        "model_name": {"type": "string"},
-        "model_version": {"type": "string"},
-        "id": {"type": "string"},
-        "outputs": {"type": "array", "items": _OUTPUT},
-    },
-}
-_METADATA: Schema = {
-    "type": "object",
-    "required": ["name", "versions", "platform", "inputs", "outputs"],
-    "properties": {
-        "name": {"type": "string"},
-        "versions": {"type": "array", "items": {"type": "string"}},
-        "platform": {"type": "string"},
-        **{
-            side: {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["name", "datatype", "shape"],
-                    "properties": {
-                        "name": {"type": "string"},
-                        "datatype": {"type": "string"},
-                        "shape": {"type": "array", "items": {"type": "integer"}},
-                    },
-                },
-            }
-            for side in ("inputs", "outputs")
-        },
-    },
-}
-COUNTS: Schema = {
-    "type": "object",
-    "required": ["accepted", "duplicates", "conflicts"],
-    "properties": {name: {"type": "integer"} for name in ("accepted", "duplicates", "conflicts")},
-}
 
 
-def _object(**properties: Schema) -> Schema:
-    return {"type": "object", "required": list(properties), "properties": properties}
+class ErrorResponse(BaseModel):
+    """An error: the same message under the keys that clients of each protocol read."""
+
+    error_code: str
+    message: str
+    detail: str
+    error: str
 
 
-_TEXT: Schema = {"type": "string"}
-_TRUE: Schema = {"type": "boolean"}
-_READY = _object(name=_TEXT, ready=_TRUE)
-_ENDPOINT = _object(name=_TEXT, endpoint_type=_TEXT, endpoint_url=_TEXT)
-_MODEL = _object(name=_TEXT, task=_TEXT, sentence=_TEXT, ready=_TRUE, loaded={"type": "object"})
-_CHANGED = _object(kind=_TEXT, reason=_TEXT, traffic={"type": "object"})
-#: What a good answer of the control side holds at least.
-ANSWERS: dict[str, Schema] = {
-    "/ping": _object(status=_TEXT),
-    "/health": _object(status={"enum": ["ok", "degraded", "down"]}),
-    "/version": _object(version=_TEXT, gateway=_TEXT),
-    "/metrics": _TEXT,
-    "/models": _object(models={"type": "array", "items": _MODEL}),
-    "/models/{model}": _MODEL,
-    "/v2": _object(name=_TEXT, version=_TEXT, extensions={"type": "array", "items": _TEXT}),
-    "/v2/health/live": _object(live=_TRUE),
-    "/v2/health/ready": _object(live=_TRUE, ready=_TRUE),
-    "/v2/models/{model}": _METADATA,
-    "/v2/models/{model}/ready": _READY,
-    "/v2/models/{model}/versions/{version}": _METADATA,
-    "/v2/models/{model}/versions/{version}/ready": _READY,
-    "/api/2.0/endpoints/": _object(endpoints={"type": "array", "items": _ENDPOINT}),
-    "/api/2.0/endpoints/{model}": _ENDPOINT,
-    "/control/models/{model}/rollback": _CHANGED,
-    "/control/models/{model}/approve": _CHANGED,
-    "/control/models/{model}/promote": _CHANGED,
-    "/control/flush": {"type": "object"},
-}
-#: Where 503 is an answer of the same kind, and not an error's sentence.
-SAYS_503 = frozenset(path for path in ANSWERS if path.startswith("/v2") and path.endswith("/ready"))
+# Scoring
+
+
+class Predictions(BaseModel):
+    """MLflow's response."""
+
+    predictions: list[Any]
+
+
+class OutputTensor(BaseModel):
+    """An output of the Open Inference Protocol."""
+
+    name: Literal["predict", "confidence"]
+    datatype: Literal["BOOL", "INT64", "FP64", "BYTES"]
+    shape: list[int]
+    data: list[Any]
+
+
+class InferResponse(BaseModel):
+    """The response of the Open Inference Protocol."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    model_version: str
+    id: str = ""
+    outputs: list[OutputTensor]
+
+
+class LabelCounts(BaseModel):
+    """What became of the labels of one request."""
+
+    accepted: int
+    duplicates: int
+    conflicts: int
+
+
+# Metadata of the Open Inference Protocol and of mlflow.deployments
+
+
+class ServerMetadata(BaseModel):
+    """The server's name and version."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Live(BaseModel):
+    """Liveness of the process."""
+
+    live: bool
+
+
+class Ready(BaseModel):
+    """Readiness of the gateway; ``error`` says why it is not ready."""
+
+    live: bool
+    ready: bool
+    error: str = ""
+
+
+class ModelReady(BaseModel):
+    """Readiness of a model or version."""
+
+    name: str
+    ready: bool
+
+
+class TensorMetadata(BaseModel):
+    """Name, datatype and shape of an input or output; -1 is any length."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(BaseModel):
+    """A model's versions, inputs and outputs."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class EndpointModel(BaseModel):
+    """The model behind an endpoint."""
+
+    name: str
+    provider: str
+
+
+class Endpoint(BaseModel):
+    """A served model as ``mlflow.deployments`` lists it."""
+
+    name: str
+    endpoint_type: str
+    model: SkipJsonSchema[EndpointModel]  # undocumented: tools would take it for a value of {model} in paths
+    endpoint_url: str
+    limit: None = None
+
+
+class Endpoints(BaseModel):
+    """All served models as ``mlflow.deployments`` lists them."""
+
+    endpoints: list[Endpoint]
+    next_page_token: None = None
+
+
+# Status and control
+
+
+class Ping(BaseModel):
+    """SageMaker's readiness."""
+
+    status: Literal["ok"]
+
+
+class Health(BaseModel):
+    """``degraded`` with the problems; only ``status`` for callers without the scope ``read``."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Literal["ok", "degraded"]
+
+
+class GatewayVersion(BaseModel):
+    """The gateway's release and name."""
+
+    version: str
+    gateway: str
+
+
+class ModelStatus(BaseModel):
+    """One model: traffic and rollout, loaded versions, health checks, counters."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    task: str
+    sentence: str
+    ready: bool
+    loaded: dict[str, str]
+
+
+class ModelList(BaseModel):
+    """Every served model."""
+
+    models: list[ModelStatus]
+
+
+class TrafficChange(BaseModel):
+    """The ledger event that a control call caused, and the traffic after it."""
+
+    kind: str
+    reason: str
+    traffic: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Which paths of the other protocols score rows; every other path is the control side's."""
+"""The scoring paths of the other protocols. All further paths belong to the control API."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ from urllib.parse import unquote_to_bytes
 
 from homeostat.serving.scoring_request import BadRequest
 
-#: Everything of the Open Inference Protocol lies under this.
-PREFIX = b"/v2"
-
 _NAME = re.compile(rb"[a-z0-9][a-z0-9_-]{0,62}")
 _VERSION = re.compile(r"[0-9]{1,18}")
-_BAD_NAME = (
-    "That is no model's name: names are lower-case letters, digits, '-' and '_', "
-    "without slashes, dots or escapes."
+#: The message for an invalid model name, which is never repeated.
+BAD_NAME = (
+    "Invalid model name: use lower-case letters, digits, '-' and '_', without slashes, dots or escapes."
 )
 
 
-def target(path: bytes) -> tuple[str | None, str | None]:
-    """The model and the action (``infer`` or ``invocations``) of a raw path; (None, None) for any other.
+def scoring_route(path: bytes) -> tuple[str | None, str | None]:
+    """Return model and action (``infer`` or ``invocations``) of a raw path; (None, None) for any other.
 
-    ``/v2/models/{m}[/versions/{v}]/infer`` is the Open Inference Protocol's, ``/endpoints/{m}/invocations``
-    what ``mlflow.deployments`` asks.
+    ``/v2/models/{m}[/versions/{v}]/infer`` belongs to the Open Inference Protocol,
+    ``/endpoints/{m}/invocations`` to ``mlflow.deployments``.
 
     Raises
     ------
     BadRequest
-        The model's name holds slashes, dots or escapes.
+        The model's name is invalid.
     """
     if path.startswith(b"/endpoints/"):
         name, end, action = path[len(b"/endpoints/") :].partition(b"/")
@@ -42,23 +39,23 @@ def target(path: bytes) -> tuple[str | None, str | None]:
 
 
 def version_in(path: bytes) -> str | None:
-    """The version that an infer path names, or None.
+    """Return the version in an infer path, or None.
 
     Raises
     ------
     BadRequest
-        404 for what cannot be a version.
+        404 for an invalid version.
     """
     parts = path.split(b"/")
     if len(parts) < 6 or parts[4] != b"versions":
         return None
     text = unquote_to_bytes(parts[5]).decode("latin-1")
     if not _VERSION.fullmatch(text):
-        raise BadRequest("No such version: versions are whole numbers, as the registry counts them.", 404)
+        raise BadRequest("No such version: versions are whole numbers, as in the registry.", 404)
     return text
 
 
 def _name(raw: bytes) -> str:
     if not _NAME.fullmatch(raw):
-        raise BadRequest(_BAD_NAME)
+        raise BadRequest(BAD_NAME)
     return raw.decode("ascii")

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol as JSON: datatypes, shapes, flat and nested data."""
+"""Parse the JSON tensors of the Open Inference Protocol: datatypes, shapes, flat and nested data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DATATYPES = ("BOOL", *_INTEGERS, *_FLOATS, "BYTES")
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One input: its name, its shape, and its values in row-major order; a missing value is None."""
+    """One input: name, shape, datatype, and the values in row-major order; a missing value is None."""
 
     name: str
     shape: tuple[int, ...]
@@ -28,12 +28,12 @@ class Tensor:
 
 
 def read_tensor(raw: Any, index: int, max_rows: int) -> Tensor:
-    """Check one entry of ``inputs``.
+    """Parse one entry of ``inputs``.
 
     Raises
     ------
     BadRequest
-        With a sentence that names the entry by its position: a name that was sent may be anything.
+        The message names the entry by its position, because a name that was sent may be anything.
     """
     where = f"inputs[{index}]"
     if not isinstance(raw, dict):
@@ -48,11 +48,11 @@ def read_tensor(raw: Any, index: int, max_rows: int) -> Tensor:
         raise BadRequest(msg)
     shape = _shape(raw.get("shape"), where)
     if shape[0] > max_rows:
-        msg = f"{where}: more than the {max_rows} rows that one request may bring."
+        msg = f"{where}: more than {max_rows} rows, the limit of one request."
         raise BadRequest(msg, 413)
     if not isinstance(data, list):
-        binary = "" if data is not None else "; binary tensor data is not read here, send JSON"
-        msg = f"{where}: 'data' must be a list, flat in row-major order or nested as 'shape' says{binary}."
+        binary = "" if data is not None else "; binary tensor data is not supported, send JSON"
+        msg = f"{where}: 'data' must be a list, flat in row-major order or nested as in 'shape'{binary}."
         raise BadRequest(msg)
     check_parameters(raw, where)
     values = _flat(data, shape, where)
@@ -61,7 +61,7 @@ def read_tensor(raw: Any, index: int, max_rows: int) -> Tensor:
 
 
 def check_parameters(raw: dict[str, Any], where: str) -> None:
-    """Raise BadRequest unless ``parameters``, which nothing here uses, are an object where they are given."""
+    """Raise BadRequest if ``parameters``, which are not used, are given and not an object."""
     if not isinstance(raw.get("parameters"), (dict, type(None))):
         msg = f"{where}: 'parameters' must be an object."
         raise BadRequest(msg)
@@ -79,20 +79,20 @@ def _is_size(size: Any) -> bool:
 
 
 def _flat(data: list[Any], shape: tuple[int, ...], where: str) -> list[Any]:
-    """The values in row-major order; nested data must have exactly the shape."""
+    """Return the values in row-major order; nested data must match the shape."""
     expected = math.prod(shape)
     if not any(isinstance(value, list) for value in data):
         if len(data) != expected:
-            msg = f"{where}: 'data' holds {len(data)} values; 'shape' asks for another number of them."
+            msg = f"{where}: 'data' has {len(data)} values, which does not match 'shape'."
             raise BadRequest(msg)
         return data
     wrong = len(shape) != 2 or len(data) != shape[0]
     if wrong or any(not isinstance(row, list) or len(row) != shape[1] for row in data):
-        msg = f"{where}: nested 'data' must have exactly the lengths that 'shape' says."
+        msg = f"{where}: nested 'data' does not match 'shape'."
         raise BadRequest(msg)
     flat = [value for row in data for value in row]
     if any(isinstance(value, list) for value in flat):
-        msg = f"{where}: 'data' is nested deeper than 'shape' says."
+        msg = f"{where}: 'data' is nested deeper than 'shape'."
         raise BadRequest(msg)
     return flat
 
@@ -116,7 +116,7 @@ def _check(values: Sequence[Any], datatype: str, where: str) -> None:
         if not kinds <= _FLOAT:
             raise _mistyped(values, tuple(_FLOAT), where, whole)
         low, high = _INTEGERS[datatype]
-        # A whole number of more than 64 bits arrives as a float, rounded to where the range may begin.
+        # orjson parses a whole number of more than 64 bits as a float, possibly rounded into the range.
         if float in kinds and not all(_is_whole(value, low, high) for value in values):
             msg = f"{where}: expected {whole}; one value has a fraction or is too large."
             raise BadRequest(msg)
@@ -130,10 +130,10 @@ def _is_whole(value: Any, low: int, high: int) -> bool:
 def _check_range(values: Sequence[Any], low: float, high: float, datatype: str, where: str) -> None:
     for position, value in enumerate(values):
         if value is not None and not low <= value <= high:
-            msg = f"{where}: value {position} does not fit into {datatype}."
+            msg = f"{where}: value {position} is out of range for {datatype}."
             raise BadRequest(msg)
 
 
 def _mistyped(values: Sequence[Any], allowed: tuple[type, ...], where: str, expected: str) -> BadRequest:
     position = next(i for i, value in enumerate(values) if type(value) not in allowed)
-    return BadRequest(f"{where}: expected {expected}; value {position} is something else.")
+    return BadRequest(f"{where}: expected {expected}; value {position} has another type.")

@@ -1,4 +1,4 @@
-"""Every kind of error that the gateway answers: no path, no version of a server, nobody else's data."""
+"""No error response contains a path, a software version or another client's data."""
 
 import http.client
 import json
@@ -9,7 +9,7 @@ import pytest
 
 from homeostat.config import Settings
 from homeostat.config.errors import Unavailable, Untrusted
-from homeostat.serving.redaction import cleaned, cleaner
+from homeostat.serving.redaction import make_redactor, redact_json
 from serving.gateway_harness import make_world, serving, until
 
 HEADERS = {
@@ -69,22 +69,22 @@ def ask(client, method, path, body, headers):
     connection = http.client.HTTPConnection(client.url.removeprefix("http://"), timeout=30)
     try:
         connection.request(method, path, body=body, headers={"Content-Type": "application/json", **headers})
-        answer = connection.getresponse()
-        return answer.status, answer.getheaders(), answer.read().decode()
+        response = connection.getresponse()
+        return response.status, response.getheaders(), response.read().decode()
     finally:
         connection.close()
 
 
-def betrays(text, *more):
+def leaks(text, *more):
     """What of this machine, of its software or of others a text shows."""
-    tells = ("Traceback", "uvicorn", "starlette", "fastapi", "site-packages", ".py", "sklearn", "pw-4711")
+    signs = ("Traceback", "uvicorn", "starlette", "fastapi", "site-packages", ".py", "sklearn", "pw-4711")
     paths = ("/home/", "/root/", "/usr/", "/var/", "/opt/", "/etc/", sys.prefix, "/tmp/")  # noqa: S108  # looked for, not used
     versions = (f"{sys.version_info.major}.{sys.version_info.minor}", "0.1.0")
-    return [tell for tell in (*tells, *paths, *versions, SECRET_ROW, "4711", *more) if tell in text]
+    return [sign for sign in (*signs, *paths, *versions, SECRET_ROW, "4711", *more) if sign in text]
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_an_error_is_a_sentence_and_betrays_nothing(failing, call):
+def test_an_error_has_a_message_and_leaks_nothing(failing, call):
     world, client = failing
     method, path, body, headers, expected = CALLS[call]
     status, names, text = ask(client, method, path, body, headers)
@@ -95,11 +95,11 @@ def test_an_error_is_a_sentence_and_betrays_nothing(failing, call):
     found = json.loads(text)
     assert set(found) >= {"error_code", "message"}
     assert len(found["message"]) > 8
-    assert betrays(text + str(names)) == []
+    assert leaks(text + str(names)) == []
     assert str(world.folder) not in text
 
 
-def test_what_the_state_says_of_a_version_that_does_not_load_names_no_folder(tmp_path, monkeypatch):
+def test_the_status_of_a_version_that_does_not_load_contains_no_path(tmp_path, monkeypatch):
     from serving import gateway_harness
 
     world = make_world(tmp_path)
@@ -119,14 +119,14 @@ def test_what_the_state_says_of_a_version_that_does_not_load_names_no_folder(tmp
         client.ready()
         world.begin(world.version())
         until(lambda: world.traffic().active is None, "the version was taken back")
-        for path in ("/models/pump", "/models", "/overview.json", "/health"):
+        for path in ("/models/pump", "/models", "/overview", "/health"):
             text = client.http.get(path).text
             assert str(tmp_path) not in text
             assert "pw-4711" not in text
         assert "not trusted" in client.http.get("/models/pump").text
 
 
-def test_folders_of_the_installation_are_cut_and_paths_of_the_api_stay(tmp_path):
+def test_installation_folders_are_redacted_and_api_paths_stay(tmp_path):
     env = {
         "HOMEOSTAT_HOME": "/srv/homeostat",
         "HOMEOSTAT_CACHE": "/var/cache/homeostat",
@@ -134,8 +134,8 @@ def test_folders_of_the_installation_are_cut_and_paths_of_the_api_stay(tmp_path)
         "HOMEOSTAT_LEDGER": "sqlite:////data/ledger/ledger.db",
         "A_TOKEN": "hunter2hunter2",
     }
-    clean = cleaner(Settings.from_env(env), env)
-    said = {
+    redact = make_redactor(Settings.from_env(env), env)
+    redacted = {
         "/var/cache/homeostat/bundles/ab/model.skops: bad": "…/bundles/ab/model.skops: bad",
         "in /srv/homeostat, or '/srv/homeostat/include/models'": "in …, or '…'",
         "cannot open /data/ledger/ledger.db": "cannot open …/ledger.db",
@@ -143,12 +143,12 @@ def test_folders_of_the_installation_are_cut_and_paths_of_the_api_stay(tmp_path)
         "/srv/homeostatic is another": "/srv/homeostatic is another",
         "the token hunter2hunter2": "the token ***",
     }
-    assert {text: clean(text) for text in said} == said
+    assert {text: redact(text) for text in redacted} == redacted
     nested = {"a": ["/srv/homeostat/x", 1, None, {"b": ("/srv/homeostat/y",)}]}
-    assert cleaned(nested, clean) == {"a": ["…/x", 1, None, {"b": ["…/y"]}]}
+    assert redact_json(nested, redact) == {"a": ["…/x", 1, None, {"b": ["…/y"]}]}
 
 
-def test_a_redirect_never_repeats_the_host_that_a_client_named(failing):
+def test_no_redirect_repeats_the_host_header(failing):
     _, client = failing
     for path in ("/models/", "/ping/", "//evil.example/", "/openapi.json/"):
         status, names, _ = ask(client, "GET", path, b"", {"Host": "evil.example"})
@@ -156,7 +156,7 @@ def test_a_redirect_never_repeats_the_host_that_a_client_named(failing):
         assert "evil" not in str(names)
 
 
-def test_a_token_in_the_settings_is_not_shown_by_their_repr(tmp_path):
+def test_the_repr_of_the_settings_contains_no_token(tmp_path):
     world = make_world(tmp_path)
     settings = replace(world.settings, control_token="hunter2hunter2")
     assert "hunter2" not in repr(settings)
