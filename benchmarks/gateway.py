@@ -19,8 +19,8 @@ from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway_fixture import SLOW_TREES, TREES, BenchmarkFixture, Server, gateway, mlflow
 from gateway_measure import Canary, Rounds, Target, time_model, up_to
-from gateway_world import SLOW_TREES, TREES, Server, World, gateway, mlflow
 
 HERE = Path(__file__).resolve().parent
 COMMAND = "PYTHONPATH=include .venv/bin/python benchmarks/gateway.py --write"
@@ -30,25 +30,25 @@ FEATURES = (10, 30, 100, 300, 1_000)
 
 
 @dataclass(frozen=True)
-class Part:
-    """Lines of gateway.md, and what they say about what was asked for."""
+class Section:
+    """A section of gateway.md, and its targets."""
 
     lines: list[str]
     targets: list[Target]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print the tables as Markdown, and write them where that is asked for."""
+    """Measure, print the tables as Markdown, and write them to gateway.md with ``--write``."""
     options = _options(arguments)
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder, chdir(folder):
-        world = World(Path(folder))
-        parts = [PARTS[name](world, options) for name in options.only]
+        fixture = BenchmarkFixture(Path(folder))
+        parts = [PARTS[name](fixture, options) for name in options.only]
     targets = [target for part in parts for target in part.targets]
     text = "\n".join(
         [
             *_head(options),
             "",
-            "| asked for | limit | found | |",
+            "| target | limit | measured | |",
             "|---|---:|---:|---|",
             *(target.row() for target in targets),
             *(line for part in parts for line in ["", *part.lines]),
@@ -63,7 +63,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="rounds (5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each load lasts (3)")
-    parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS), help="some of the parts")
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS), help="sections to run")
     parser.add_argument("--write", action="store_true", help="write benchmarks/gateway.md")
     return parser.parse_args(arguments)
 
@@ -78,7 +78,7 @@ def _head(options: argparse.Namespace) -> list[str]:
         f"Written by `{COMMAND}`",
         f"({machine}, MLflow {version('mlflow')}, scikit-learn {version('scikit-learn')});",
         f"medians of {options.repeats} rounds of {options.seconds:g} s.",
-        "What is measured, and how, stands in README.md.",
+        "README.md describes what is measured, and how.",
     ]
 
 
@@ -86,42 +86,42 @@ def _head(options: argparse.Namespace) -> list[str]:
 
 
 @contextmanager
-def _canary(world: World) -> Iterator[Canary]:
-    """A gateway in the middle of a canary of 10 %: both versions are the same model, so answers are too."""
-    world.model("canary", "bench", 10)
-    (champion, _), (candidate, _) = world.register("canary", "bench"), world.register("canary", "bench")
-    world.enter("canary", "bench", champion)
-    world.enter("canary", "bench", candidate, skip_shadow=True)
-    with gateway(world, "canary", {"bench": "canary"}) as server:
-        yield Canary(world, "canary", server, candidate, "canary")
+def _canary(fixture: BenchmarkFixture) -> Iterator[Canary]:
+    """A gateway during a canary of 10 %; both versions are the same model, with equal predictions."""
+    fixture.model("canary", "bench", 10)
+    (champion, _), (candidate, _) = fixture.register("canary", "bench"), fixture.register("canary", "bench")
+    fixture.begin_rollout("canary", "bench", champion)
+    fixture.begin_rollout("canary", "bench", candidate, skip_shadow=True)
+    with gateway(fixture, "canary", {"bench": "canary"}) as server:
+        yield Canary(fixture, "canary", server, candidate, "canary")
 
 
 @contextmanager
-def _shadowed(world: World, home: str, trees: int = TREES) -> Iterator[Canary]:
-    """A gateway whose candidate is in its shadow and gets every row."""
-    world.model(home, "bench", 10)
-    champion, candidate = world.register(home, "bench")[0], world.register(home, "bench", trees=trees)[0]
-    world.enter(home, "bench", champion)
-    world.enter(home, "bench", candidate)
-    with gateway(world, home, {"bench": "shadow"}) as server:
-        yield Canary(world, home, server, candidate, "shadow")
+def _shadowed(fixture: BenchmarkFixture, home: str, trees: int = TREES) -> Iterator[Canary]:
+    """A gateway whose candidate is in its shadow phase and gets every row."""
+    fixture.model(home, "bench", 10)
+    champion, candidate = fixture.register(home, "bench")[0], fixture.register(home, "bench", trees=trees)[0]
+    fixture.begin_rollout(home, "bench", champion)
+    fixture.begin_rollout(home, "bench", candidate)
+    with gateway(fixture, home, {"bench": "shadow"}) as server:
+        yield Canary(fixture, home, server, candidate, "shadow")
 
 
-def beside_mlflow(world: World, options: argparse.Namespace) -> Part:
+def beside_mlflow(fixture: BenchmarkFixture, options: argparse.Namespace) -> Section:
     """Closed and open loops against MLflow's server."""
     with ExitStack() as up:
-        ours = up.enter_context(_canary(world))
-        shadowed = up.enter_context(_shadowed(world, "shadow"))
+        ours = up.enter_context(_canary(fixture))
+        shadowed = up.enter_context(_shadowed(fixture, "shadow"))
         version = ours.candidate.version
         servers: dict[str, Server | Canary] = {
-            "mlflow models serve": up.enter_context(mlflow(world, "bench", version)),
+            "mlflow models serve": up.enter_context(mlflow(fixture, "bench", version)),
             "the same, -w 2 and OMP_NUM_THREADS=1": up.enter_context(
-                mlflow(world, "bench", version, "-w", "2", OMP_NUM_THREADS="1")
+                mlflow(fixture, "bench", version, "-w", "2", OMP_NUM_THREADS="1")
             ),
             "Homeostat, canary of 10 %": ours,
             "Homeostat, shadow of 100 %": shadowed,
         }
-        rounds = Rounds(world.bodies(10, 1), servers)
+        rounds = Rounds(fixture.bodies(10, 1), servers)
         for _ in up_to(options.repeats, "beside MLflow"):
             for connections in CONNECTIONS:
                 rounds.each(("closed", connections), connections, options.seconds)
@@ -129,7 +129,7 @@ def beside_mlflow(world: World, options: argparse.Namespace) -> Part:
                 names = list(servers) if rate <= 50 else list(servers)[2:]
                 rounds.each(("open", rate), 64, options.seconds, rate, names)
         rounds.check_equal()
-        kept = ours.kept(), shadowed.kept()
+        kept = ours.check_logged(), shadowed.check_logged()
     base, _, canary, shadow = servers
     faster = {
         (name, c): rounds.ratio(("closed", c), "rate", name, base)
@@ -137,7 +137,7 @@ def beside_mlflow(world: World, options: argparse.Namespace) -> Part:
         for c in CONNECTIONS
     }
     tail = rounds.ratio(("closed", 8), "p99", canary, base)
-    return Part(
+    return Section(
         [
             "## Beside `mlflow models serve`",
             "",
@@ -163,7 +163,7 @@ def beside_mlflow(world: World, options: argparse.Namespace) -> Part:
                 for name in rounds.names(("open", rate))
             ),
             "",
-            f"One row a request, {TREES} trees, 10 features. All answers were equal. Homeostat logs rows and",
+            f"One row a request, {TREES} trees, 10 features. All predictions were equal. Homeostat logs rows and",
             f"counts evidence and metrics meanwhile: {kept[0]},",
             f"{kept[1]}. A rollout is in its canary or in its shadow, never in both.",
         ],
@@ -180,19 +180,19 @@ def beside_mlflow(world: World, options: argparse.Namespace) -> Part:
 # What it adds
 
 
-def overhead(world: World, options: argparse.Namespace) -> Part:
+def overhead(fixture: BenchmarkFixture, options: argparse.Namespace) -> Section:
     """One connection, against the model's own predict call."""
-    world.model("plain", "bench", 10)
-    champion, bundle = world.register("plain", "bench")
-    world.enter("plain", "bench", champion)
-    bodies, own = world.bodies(10, 1), []
-    with gateway(world, "plain", {"bench": "champion"}) as server:
+    fixture.model("plain", "bench", 10)
+    champion, bundle = fixture.register("plain", "bench")
+    fixture.begin_rollout("plain", "bench", champion)
+    bodies, own = fixture.bodies(10, 1), []
+    with gateway(fixture, "plain", {"bench": "champion"}) as server:
         rounds = Rounds(bodies, {"plain": server})
         for _ in up_to(options.repeats, "overhead"):
             rounds.each("one", 1, options.seconds)
             own.append(time_model(bundle, bodies))
     added = rounds.less("one", "p50", "plain", own)
-    return Part(
+    return Section(
         [
             "## What the gateway adds",
             "",
@@ -209,25 +209,25 @@ def overhead(world: World, options: argparse.Namespace) -> Part:
 # A slow shadow
 
 
-def slow_shadow(world: World, options: argparse.Namespace) -> Part:
+def slow_shadow(fixture: BenchmarkFixture, options: argparse.Namespace) -> Section:
     """The champion's latency with and without a shadow candidate that is ten times slower."""
     rate = 200
     with ExitStack() as up:
-        world.model("alone", "bench", 10)
-        world.enter("alone", "bench", world.register("alone", "bench")[0])
-        slow = up.enter_context(_shadowed(world, "slow", SLOW_TREES))
+        fixture.model("alone", "bench", 10)
+        fixture.begin_rollout("alone", "bench", fixture.register("alone", "bench")[0])
+        slow = up.enter_context(_shadowed(fixture, "slow", SLOW_TREES))
         servers: dict[str, Server | Canary] = {
-            "no shadow": up.enter_context(gateway(world, "alone", {"bench": "champion"})),
+            "no shadow": up.enter_context(gateway(fixture, "alone", {"bench": "champion"})),
             f"shadow of {SLOW_TREES} trees, {SLOW_TREES // TREES} times the champion's": slow,
         }
-        rounds = Rounds(world.bodies(10, 1), servers)
+        rounds = Rounds(fixture.bodies(10, 1), servers)
         for _ in up_to(2 * options.repeats, "slow shadow"):
             rounds.each("open", 32, 2 * options.seconds, rate)
             slow.until_shadow_is_idle()
         dropped = slow.server.counted("homeostat_shadow_dropped_total")
     alone, with_shadow = servers
     moved = rounds.ratio("open", "p99", with_shadow, alone)
-    return Part(
+    return Section(
         [
             "## A shadow candidate that is ten times slower",
             "",
@@ -248,22 +248,22 @@ def slow_shadow(world: World, options: argparse.Namespace) -> Part:
 # Growth
 
 
-def growth(world: World, options: argparse.Namespace) -> Part:
-    """Rows a request and features a row."""
+def growth(fixture: BenchmarkFixture, options: argparse.Namespace) -> Section:
+    """Rows per request and features per row."""
     for features in FEATURES:
         name = f"wide{features}"
-        world.model("sizes", name, features)
-        world.enter("sizes", name, world.register("sizes", name)[0])
-    with gateway(world, "sizes", {f"wide{n}": "champion" for n in FEATURES}) as server:
-        rounds = Rounds(world.bodies(10, 1), {"": server})
+        fixture.model("sizes", name, features)
+        fixture.begin_rollout("sizes", name, fixture.register("sizes", name)[0])
+    with gateway(fixture, "sizes", {f"wide{n}": "champion" for n in FEATURES}) as server:
+        rounds = Rounds(fixture.bodies(10, 1), {"": server})
         for _ in up_to(options.repeats, "growth"):
             for rows in ROWS:
                 rounds.each(
-                    ("rows", rows), 1, options.seconds / 3, bodies=world.bodies(10, rows), model="wide10"
+                    ("rows", rows), 1, options.seconds / 3, bodies=fixture.bodies(10, rows), model="wide10"
                 )
             for n in FEATURES:
                 rounds.each(
-                    ("features", n), 1, options.seconds / 3, bodies=world.bodies(n, 1), model=f"wide{n}"
+                    ("features", n), 1, options.seconds / 3, bodies=fixture.bodies(n, 1), model=f"wide{n}"
                 )
     lines, targets = [], []
     for what, sizes, each in (("rows", ROWS, "row"), ("features", FEATURES, "feature")):
@@ -282,7 +282,7 @@ def growth(world: World, options: argparse.Namespace) -> Part:
             f"From {sizes[2]:,} to {sizes[-1]:,}, the cost above the smallest grows with power {slope:.2f}.",
         ]
         targets.append(Target(f"power with which the cost grows with {what}", "<=", 1.1, slope))
-    return Part(
+    return Section(
         [
             "## Larger requests",
             "",

@@ -1,4 +1,4 @@
-"""Load on an HTTP server from a process of its own: keep-alive connections, bytes made beforehand.
+"""Generate load on an HTTP server from a separate process: keep-alive connections, prepared bytes.
 
     python benchmarks/gateway_load.py PORT PATH BODIES --connections 8 --seconds 3
     python benchmarks/gateway_load.py PORT PATH BODIES --connections 64 --seconds 3 --rate 200
@@ -27,7 +27,7 @@ _TIMEOUT = 60.0
 
 
 class Connection:
-    """One keep-alive connection with at most one request under way."""
+    """One keep-alive connection with at most one request in flight."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT)
@@ -37,7 +37,7 @@ class Connection:
         self._received = b""
 
     def fileno(self) -> int:
-        """What ``select`` waits for."""
+        """Return the file descriptor for ``select``."""
         return self.socket.fileno()
 
     def send(self, request: bytes, body: int, begun: float) -> None:
@@ -46,7 +46,7 @@ class Connection:
         self.socket.sendall(request)
 
     def receive(self) -> tuple[int, bytes] | None:
-        """Status and body of the answer, once it is whole."""
+        """Return status and body of the response, once it is complete."""
         data = self.socket.recv(262_144)
         if not data:
             raise ConnectionError("the server closed a connection")
@@ -66,7 +66,7 @@ class Connection:
 
 
 class Load:
-    """What was sent and what came back."""
+    """The requests sent and the responses received."""
 
     def __init__(self, requests: list[bytes]) -> None:
         self.requests = requests
@@ -83,7 +83,7 @@ class Load:
         connection.send(self.requests[body], body, begun)
 
     def take(self, connection: Connection) -> bool:
-        """Read from a connection; True when its answer is whole."""
+        """Read from a connection; True when its response is complete."""
         answer = connection.receive()
         if answer is None:
             return False
@@ -96,7 +96,7 @@ class Load:
         return True
 
     def closed(self, connections: list[Connection], seconds: float) -> None:
-        """Each connection sends again when it has its answer."""
+        """Closed loop: each connection sends again when it has its response."""
         end = time.perf_counter() + seconds
         for connection in connections:
             self.send(connection, time.perf_counter())
@@ -112,7 +112,7 @@ class Load:
                     busy.discard(connection)
 
     def open(self, connections: list[Connection], seconds: float, rate: float) -> None:
-        """Requests are due ``rate`` times a second; those that find no free connection wait for one."""
+        """Open loop: requests are due ``rate`` times per second and wait for a free connection."""
         begun = time.perf_counter()
         total = int(seconds * rate)
         idle, busy, waiting, due = list(connections), set[Connection](), deque[float](), 0
@@ -133,7 +133,7 @@ class Load:
 
 
 def request(path: str, body: bytes, port: int) -> bytes:
-    """One request, whole."""
+    """Return the bytes of one request."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
@@ -142,7 +142,7 @@ def request(path: str, body: bytes, port: int) -> bytes:
 
 
 def main() -> None:
-    """Run one load and print what came of it."""
+    """Run one load and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("port", type=int)
     parser.add_argument("path")

@@ -1,4 +1,4 @@
-"""Loads in turn, medians, ratios: what benchmarks/gateway.py makes its tables of."""
+"""Measurements for the tables of benchmarks/gateway.py: alternating loads, medians, ratios."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gateway_world import HERE, INCLUDE, Server, World
+from gateway_fixture import HERE, INCLUDE, BenchmarkFixture, Server
 
 from homeostat.core.rollout import VersionRef
 
@@ -25,7 +25,7 @@ Found = dict[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """What was asked for, and what was found."""
+    """A target and its measured value."""
 
     text: str
     sign: str
@@ -33,7 +33,7 @@ class Target:
     found: float
 
     def row(self) -> str:
-        """A row of Markdown."""
+        """Return a row of Markdown."""
         met = self.found >= self.limit if self.sign == ">=" else self.found <= self.limit
         return (
             f"| {self.text} | {self.sign} {self.limit:g} | {self.found:.3g} | {'met' if met else 'not met'} |"
@@ -42,49 +42,49 @@ class Target:
 
 @dataclass
 class Canary:
-    """A gateway that is measured in the middle of a rollout."""
+    """A gateway that is measured during a rollout."""
 
-    world: World
+    fixture: BenchmarkFixture
     home: str
     server: Server
     candidate: VersionRef
     phase: str
     begun: datetime = field(default_factory=lambda: datetime.now(UTC))
-    answered: int = 0
-    again: int = 0
+    predicted: int = 0
+    restarts: int = 0
 
-    def under_way(self) -> bool:
-        """Whether the rollout is where it should be; otherwise begin it anew, which is counted."""
+    def ensure_phase(self) -> bool:
+        """Return True when the rollout is in its phase; otherwise restart it and return False."""
         if self.server.phases() == {"bench": self.phase}:
             return True
-        self.again += 1
-        self.world.enter(self.home, "bench", self.candidate, skip_shadow=self.phase == "canary")
+        self.restarts += 1
+        self.fixture.begin_rollout(self.home, "bench", self.candidate, skip_shadow=self.phase == "canary")
         while self.server.phases() != {"bench": self.phase}:
             time.sleep(0.1)
         return False
 
     def until_shadow_is_idle(self) -> None:
-        """Wait until the shadow has answered what waits for it."""
+        """Wait until the shadow's queue is empty."""
         last = -1.0
         while (now := self.server.counted("homeostat_log_written_rows")) != last:
             last = now
             time.sleep(1.0)
 
-    def kept(self) -> str:
-        """How many of the rows that were answered are in the log."""
+    def check_logged(self) -> str:
+        """Check that every served row is in the log; return a sentence about it."""
         deadline = time.monotonic() + 30
-        while (rows := self.world.logged(self.home, "bench", self.begun)) < self.answered:
+        while (rows := self.fixture.logged_rows(self.home, "bench", self.begun)) < self.predicted:
             if time.monotonic() > deadline:
                 break
             time.sleep(1.0)
-        if rows != self.answered:
-            sys.exit(f"{self.home}: {self.answered} rows were answered, {rows} are in the log")
-        noise = f" ({self.phase} begun anew {self.again} times)" if self.again else ""
-        return f"{rows:,} of {self.answered:,} rows of the {self.phase} are in the log{noise}"
+        if rows != self.predicted:
+            sys.exit(f"{self.home}: {self.predicted} rows were served, {rows} are in the log")
+        noise = f" ({self.phase} restarted {self.restarts} times)" if self.restarts else ""
+        return f"{rows:,} of {self.predicted:,} rows of the {self.phase} are in the log{noise}"
 
 
 class Rounds:
-    """Measurements by what was measured, server and round."""
+    """Measurements by load, server and round."""
 
     def __init__(self, bodies: Path, servers: Mapping[str, Server | Canary]) -> None:
         self._bodies = bodies
@@ -116,7 +116,7 @@ class Rounds:
     def _load(self, server: Server | Canary, arguments: list[str]) -> Found:
         for _ in range(_TRIES):
             if isinstance(server, Canary):
-                server.under_way()
+                server.ensure_phase()
             port = server.server.port if isinstance(server, Canary) else server.port
             command = [sys.executable, str(HERE / "gateway_load.py"), str(port), *arguments]
             done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own script
@@ -127,13 +127,13 @@ class Rounds:
                 sys.exit(f"{found['failed']} requests failed, {found['changed']} answers changed: {command}")
             if not isinstance(server, Canary):
                 return found
-            server.answered += found["requests"]
-            if server.under_way():
+            server.predicted += found["requests"]
+            if server.ensure_phase():
                 return found
         sys.exit(f"the rollout was taken back {_TRIES} times in a row")
 
     def check_equal(self) -> None:
-        """Every server gave the same answers to the same rows."""
+        """Check that every server gave the same predictions for the same rows."""
         first = next(iter(self._answers.values()))
         for name, answers in self._answers.items():
             shared = first.keys() & answers.keys()
@@ -141,27 +141,27 @@ class Rounds:
                 sys.exit(f"{name} answers otherwise")
 
     def names(self, what: Hashable) -> list[str]:
-        """Which servers were measured."""
+        """Return the measured servers."""
         return list(self._found[what])
 
     def median(self, what: Hashable, key: str, name: str) -> float:
-        """Over the rounds."""
+        """Return the median over the rounds."""
         return statistics.median(found[key] for found in self._found[what][name])
 
     def ratio(self, what: Hashable, key: str, name: str, base: str) -> float:
-        """Median over the rounds of one server's figure by another's of the same round."""
+        """Return the median over the rounds of the ratio of two servers in the same round."""
         pairs = zip(self._found[what][name], self._found[what][base], strict=True)
         return statistics.median(one[key] / other[key] for one, other in pairs)
 
     def less(self, what: Hashable, key: str, name: str, others: Sequence[float]) -> float:
-        """Median over the rounds of a figure less another one."""
+        """Return the median over the rounds of the difference of two figures."""
         return statistics.median(
             found[key] - other for found, other in zip(self._found[what][name], others, strict=True)
         )
 
     @staticmethod
     def slope(found: Mapping[int, float]) -> float:
-        """The power with which the cost above the smallest size grows: least squares on logarithms.
+        """Return the exponent with which the cost above the smallest size grows: least squares on logarithms.
 
         The second smallest is left out, since its cost above the smallest is mostly noise.
         """
@@ -171,15 +171,15 @@ class Rounds:
 
 
 def time_model(bundle: Path, bodies: Path) -> float:
-    """Median milliseconds of the pipeline's own ``predict`` on one row, in a process of its own."""
-    command = [sys.executable, str(HERE / "gateway_world.py"), "time", str(bundle), str(bodies)]
+    """Return the median milliseconds of the pipeline's ``predict`` on one row, in its own process."""
+    command = [sys.executable, str(HERE / "gateway_fixture.py"), "time", str(bundle), str(bodies)]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(INCLUDE)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)  # noqa: S603  # our own script
     return 1e3 * float(done.stdout)
 
 
 def up_to(count: int, what: str) -> Iterator[int]:
-    """Count rounds, and say so."""
+    """Count rounds, and print the progress."""
     for i in range(count):
         print(f"{what}: round {i + 1} of {count}", file=sys.stderr, flush=True)
         yield i

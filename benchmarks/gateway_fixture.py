@@ -1,6 +1,6 @@
-"""What the gateway's benchmark serves: models registered in an MLflow store, and the servers on top of it.
+"""Set up the gateway benchmark: models registered in an MLflow store, and the servers that serve them.
 
-python benchmarks/gateway_world.py time BUNDLE BODIES      times the model's own predict call, by itself
+python benchmarks/gateway_fixture.py time BUNDLE BODIES      times the model's predict call alone
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from homeostat.core.rollout import Plan, VersionRef, begin
 HERE = Path(__file__).resolve().parent
 INCLUDE = HERE.parent / "include"
 TREES, SLOW_TREES = 100, 1000
-ROWS = 8_000  # below the 10,000 from which scikit-learn stops early by itself: every tree is grown
+ROWS = 8_000  # below 10,000, from which scikit-learn stops early: every tree is grown
 _DIFFERENT_ROWS = 100
 _START_SECONDS = 180.0
 
@@ -57,15 +57,15 @@ def build():
 
 
 @dataclass
-class World:
-    """A folder with an MLflow store in it, and the gateways' homes, each with its own ledger and log."""
+class BenchmarkFixture:
+    """A folder with an MLflow store and one home per gateway, each with its own ledger and log."""
 
     folder: Path
     fitted: dict[tuple[int, int], tuple[Any, pd.DataFrame]] = field(default_factory=dict)
     serial: int = 0
 
     def env(self, home: str) -> dict[str, str]:
-        """The environment of one gateway."""
+        """Return the environment of one gateway."""
         return {
             "HOMEOSTAT_HOME": str(self.folder / home),
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db",
@@ -73,7 +73,7 @@ class World:
         }
 
     def settings(self, home: str) -> Settings:
-        """The settings of one gateway."""
+        """Return the settings of one gateway."""
         return Settings.from_env(self.env(home))
 
     def model(self, home: str, name: str, features: int) -> None:
@@ -121,8 +121,8 @@ class World:
             self.fitted[features, trees] = fit(config, frame, None), frame
         return self.fitted[features, trees]
 
-    def enter(self, home: str, name: str, ref: VersionRef, **more: Any) -> None:
-        """Enter a version into a gateway's ledger: the first is champion, the next goes its way."""
+    def begin_rollout(self, home: str, name: str, ref: VersionRef, **more: Any) -> None:
+        """Begin a version's rollout in a gateway's ledger; the first version becomes champion."""
         from homeostat.adapters import build_ports
 
         settings = self.settings(home)
@@ -134,7 +134,7 @@ class World:
         ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="benchmark", at=now)
 
     def bodies(self, features: int, rows: int) -> Path:
-        """A file of request bodies, ``dataframe_split``; different rows, the same every time."""
+        """Return a file of ``dataframe_split`` request bodies with different rows; the same at each run."""
         path = self.folder / f"bodies-{features}-{rows}.json"
         if not path.exists():
             rng = np.random.default_rng(7)
@@ -145,8 +145,8 @@ class World:
             path.write_text(json.dumps(texts))
         return path
 
-    def logged(self, home: str, name: str, since: datetime) -> int:
-        """How many rows that clients were answered are in the prediction log."""
+    def logged_rows(self, home: str, name: str, since: datetime) -> int:
+        """Return how many served rows are in the prediction log."""
         from homeostat.adapters import build_ports
         from homeostat.storage.prediction_log import read_predictions
 
@@ -158,21 +158,21 @@ class World:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is up."""
+    """A running server."""
 
     port: int
     log: Path
 
     def get(self, path: str) -> bytes:
-        """Ask it something; b"" while it does not answer."""
+        """GET a path; b"" while the server does not respond."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return bytes(answer.read())
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
+                return bytes(response.read())
         except (urllib.error.URLError, OSError):
             return b""
 
     def phases(self) -> dict[str, str]:
-        """Of each model of a gateway: the phase that its newest version is in, once that is loaded."""
+        """Return the phase of each model of a gateway, once its newest version is loaded."""
         body = self.get("/models")
         models = json.loads(body)["models"] if body else []
         return {
@@ -182,36 +182,36 @@ class Server:
         }
 
     def counted(self, series: str) -> float:
-        """The sum of one series of ``/metrics``."""
+        """Return the sum of one series of ``/metrics``."""
         lines = self.get("/metrics").decode().splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{series}[ {{]", line))
 
 
 @contextlib.contextmanager
-def gateway(world: World, home: str, phases: Mapping[str, str]) -> Iterator[Server]:
-    """``homeostat gateway``, once each of these models is in the phase that is wanted, all of it loaded."""
+def gateway(fixture: BenchmarkFixture, home: str, phases: Mapping[str, str]) -> Iterator[Server]:
+    """Run ``homeostat gateway``; ready once every model is loaded and in the given phase."""
     port = _free_port()
     command = [sys.executable, "-c", "from homeostat.cli import main; main()", "gateway", "--port", str(port)]
-    env = {**os.environ, **world.env(home), "PYTHONPATH": str(INCLUDE)}
+    env = {**os.environ, **fixture.env(home), "PYTHONPATH": str(INCLUDE)}
 
     def ready(server: Server) -> bool:
         return server.phases() == phases
 
-    with _running(command, env, port, world.folder, ready) as server:
+    with _running(command, env, port, fixture.folder, ready) as server:
         yield server
 
 
 @contextlib.contextmanager
-def mlflow(world: World, name: str, version: str, *more: str, **env: str) -> Iterator[Server]:
-    """``mlflow models serve`` for a registered version, with the defaults of this MLflow."""
+def mlflow(fixture: BenchmarkFixture, name: str, version: str, *more: str, **env: str) -> Iterator[Server]:
+    """Run ``mlflow models serve`` for a registered version, with MLflow's defaults."""
     port = _free_port()
     uri = f"models:/{name}/{version}"
     command = [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "-m", uri]
     command += ["-p", str(port), "--env-manager", "local", *more]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    env = {**os.environ, **world.env("mlflow"), "PATH": path, **env}
+    env = {**os.environ, **fixture.env("mlflow"), "PATH": path, **env}
     env.pop("PYTHONPATH", None)
-    with _running(command, env, port, world.folder, lambda server: server.get("/ping") != b"") as server:
+    with _running(command, env, port, fixture.folder, lambda server: server.get("/ping") != b"") as server:
         yield server
 
 
@@ -233,7 +233,7 @@ def _running(
             time.sleep(0.2)
         yield server
     finally:
-        # Its own process group: MLflow's server is a child of what was started.
+        # Its own process group: MLflow's server is a child of the started process.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -250,7 +250,7 @@ def _free_port() -> int:
 
 
 def time_model(bundle: Path, bodies: Path) -> float:
-    """Median seconds of the pipeline's own ``predict`` on one row that is a NumPy matrix already."""
+    """Return the median seconds of the pipeline's ``predict`` on one row, given as a NumPy matrix."""
     from homeostat.bundle.files import load_bundle
 
     estimator = load_bundle(bundle).predictor.estimator
