@@ -1,23 +1,23 @@
-"""A model's history replayed: what would have fired, what the gate would have refused, what it was worth."""
+"""Backtest: replay a model's history under several retraining policies, and score each of them."""
 
-from homeostat.backtest.policy_run import Played, Turn
-from homeostat.backtest.report import events, gain, sentences, shown, to_json
-from homeostat.backtest.run import POLICIES, Backtest, Outcome, backtest
-from homeostat.backtest.windows import cut, parse_windows, spacing_of
+from homeostat.backtest.policy_run import PolicyRun, WindowResult
+from homeostat.backtest.report import events, format_score, gain, summarize, to_json
+from homeostat.backtest.run import POLICIES, BacktestResult, PolicyOutcome, run_backtest
+from homeostat.backtest.windows import median_spacing, parse_windows, split_history
 
 __all__ = [
     "POLICIES",
-    "Backtest",
-    "Outcome",
-    "Played",
-    "Turn",
-    "backtest",
-    "cut",
+    "BacktestResult",
+    "PolicyOutcome",
+    "PolicyRun",
+    "WindowResult",
     "events",
+    "format_score",
     "gain",
+    "median_spacing",
     "parse_windows",
-    "sentences",
-    "shown",
-    "spacing_of",
+    "run_backtest",
+    "split_history",
+    "summarize",
     "to_json",
 ]

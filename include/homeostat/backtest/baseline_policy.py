@@ -1,15 +1,15 @@
-"""The policy of the article that Homeostat grew out of, as it was published: something to be held against.
+"""The baseline policy: the published trigger and gate that Homeostat started from, for comparison.
 
-Per feature ``scipy.stats.ks_2samp`` against the training data, a p-value below 0.05 is drift, more than 30 %
-of the features with drift is a signal, the third signal in a row retrains; so does, at once, an accuracy that
-lies more than 0.15 below the stored one on average over the last ten batches. A retrain blocks the next for
-24 hours. The gate holds the candidate's score on its holdout against the one *stored* with the champion.
+Drift of a feature is a p-value below 0.05 of ``scipy.stats.ks_2samp`` against the training data. A signal
+is drift on more than 30 % of the features; the third consecutive signal retrains. So does, at once, a mean
+accuracy over the last ten batches more than 0.15 below the stored one. A retrain blocks the next for 24
+hours. The gate compares the candidate's holdout score with the score *stored* with the champion.
 
-Faithful to the code and not to the text around it: the decay above 0.10 sets a flag that the trigger never
-reads; a critical decay leaves the count of signals as it is; the cooldown begins with the trigger, whatever
-becomes of the retrain. Left open there and decided here: categories are compared by their codes, a promoted
-version begins with a monitor of its own, which sees its own answers only; errors of a regression are compared
-relatively; and the latency of this machine is not judged.
+This follows the published code rather than its text: a decay above 0.10 sets a flag that the trigger never
+reads, a critical decay does not reset the signal count, and the cooldown starts when the trigger fires,
+whatever the retrain's result. Choices for what was left open: categories are compared by their codes, a
+promoted version starts a monitor that sees only its own predictions, regression errors are compared
+relatively, and latency is not checked.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 
-from homeostat.backtest.fixed_policies import Serving
-from homeostat.backtest.policy_run import Played, Tick, Turn
-from homeostat.backtest.prediction_cache import Bench
-from homeostat.backtest.version_builder import Made, Workshop
-from homeostat.backtest.windows import Span
+from homeostat.backtest.fixed_policies import SimulatedServing
+from homeostat.backtest.policy_run import PolicyRun, Progress, WindowResult
+from homeostat.backtest.prediction_cache import PredictionCache
+from homeostat.backtest.version_builder import BuiltVersion, VersionBuilder
+from homeostat.backtest.windows import Window
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError
 from homeostat.core.performance.decay import decay
 
 P_VALUE = 0.05
 DRIFTED_SHARE = 0.3
-IN_A_ROW = 3
+CONSECUTIVE_SIGNALS = 3
 COOLDOWN = timedelta(hours=24)
 CRITICAL_DECAY = 0.15
-MIN_IMPROVEMENT = -0.02
+MAX_REGRESSION = 0.02
 MIN_ROWS = 1000
 
 
 @dataclass(slots=True)
-class Trigger:
-    """The published trigger's memory."""
+class BaselineTrigger:
+    """The baseline's trigger, with its state in memory."""
 
     signals: int = 0
     last_retrain: datetime | None = None
 
-    def evaluate(self, drifted: float, lost: float | None, now: datetime) -> tuple[bool, str]:
-        """Whether to retrain, and why."""
+    def evaluate(self, drifted_share: float, decayed: float | None, now: datetime) -> tuple[bool, str]:
+        """Return whether to retrain, and the reason."""
         if self.last_retrain is not None and now - self.last_retrain < COOLDOWN:
             return False, "cooldown_active"
-        if lost is not None and lost > CRITICAL_DECAY:
+        if decayed is not None and decayed > CRITICAL_DECAY:
             self.last_retrain = now
             return True, "performance_decay_critical"
-        self.signals = self.signals + 1 if drifted > DRIFTED_SHARE else 0
-        if self.signals >= IN_A_ROW:
+        self.signals = self.signals + 1 if drifted_share > DRIFTED_SHARE else 0
+        if self.signals >= CONSECUTIVE_SIGNALS:
             self.signals = 0
             self.last_retrain = now
             return True, "sustained_drift"
@@ -62,94 +62,101 @@ class Trigger:
 
 
 @dataclass(slots=True)
-class Monitor:
-    """Scores of the batches whose labels have come, beside the version's own baseline."""
+class BaselineMonitor:
+    """Scores of the labelled batches, and the version's stored score to compare them with."""
 
-    baseline: float | None
+    stored_score: float | None
     scores: list[float] = field(default_factory=list)
 
     def decay(self, metric: str) -> float | None:
-        """Loss against the baseline, positive is worse; None without a batch."""
-        return None if self.baseline is None else decay(self.baseline, self.scores, metric)
+        """Return the loss of performance (positive: worse); None without a batch or a stored score."""
+        return None if self.stored_score is None else decay(self.stored_score, self.scores, metric)
 
 
-def article(bench: Bench, workshop: Workshop, tick: Tick) -> Played:
-    """Replay the stream with the article's trigger and gate."""
-    config = bench.config
-    metric = "mae" if config.task == "regression" else "accuracy"
-    serving = Serving(bench, workshop.make(bench.stream.reference_end))
-    trigger, monitor = Trigger(), Monitor(serving.made.stored)
-    pending = ""  # who answered the window whose labels come next
-    for span in bench.stream.windows:
-        turn, made = serving.turn(span), None
-        if pending == serving.made.key:
-            late = bench.score([bench.said(pending, span.number - 1)], metric)
+def run_baseline(cache: PredictionCache, builder: VersionBuilder, progress: Progress) -> PolicyRun:
+    """Replay the history with the baseline's trigger and gate."""
+    config = cache.config
+    metric = _metric(config)
+    serving = SimulatedServing(cache, builder.build(cache.history.reference_end))
+    trigger, monitor = BaselineTrigger(), BaselineMonitor(serving.champion.holdout_score)
+    previous_key = ""  # the version that served the window whose labels arrive at the end of this one
+    for window in cache.history.windows:
+        result, promoted = serving.serve(window), None
+        if previous_key == serving.champion.key:
+            late = cache.score([cache.predictions(previous_key, window.index - 1)], metric)
             monitor.scores += [] if late is None else [late]
-        pending = serving.made.key
-        drifted = drifted_share(serving.made.data, bench.window_inputs(span.number), config)
-        fire, reason = trigger.evaluate(drifted, monitor.decay(metric), span.end)
+        previous_key = serving.champion.key
+        share = drifted_share(serving.champion.data, cache.inputs(window.index), config)
+        fire, reason = trigger.evaluate(share, monitor.decay(metric), window.end)
         if fire:
-            turn, made = _retrain(turn, span, reason, serving.made, bench, workshop)
-        serving.add(turn)
-        if made is not None:
-            serving.promote(made, span.number)
-            monitor = Monitor(made.stored)
-        tick()
-    return serving.played
+            result = replace(result, event="retrain", reason=reason)
+            result, promoted = _retrain(result, serving.champion, cache, builder)
+        serving.add(result)
+        if promoted is not None:
+            serving.promote(promoted, window.index)
+            monitor = BaselineMonitor(promoted.holdout_score)
+        progress()
+    return serving.run
 
 
 def drifted_share(reference: pd.DataFrame, window: pd.DataFrame, config: ModelConfig) -> float:
-    """Share of the features whose KS p-value is below 0.05; one without values is not drifted."""
+    """Return the share of features with a KS p-value below 0.05; a feature without values has not drifted."""
     from scipy.stats import ks_2samp
 
     drifted = 0
     for name, feature in config.columns.features.items():
-        before, now = reference[name].dropna(), window[name].dropna()
-        if not len(before) or not len(now):
+        expected, observed = reference[name].dropna(), window[name].dropna()
+        if not len(expected) or not len(observed):
             continue
         if feature.type == "category":
-            before, now = _codes(before, now)
+            expected, observed = _category_codes(expected, observed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # where the exact p-value gives way to the other
-            p_value = ks_2samp(before.to_numpy(dtype=float), now.to_numpy(dtype=float)).pvalue
-        drifted += bool(p_value < P_VALUE)
+            warnings.simplefilter("ignore", RuntimeWarning)  # SciPy switches from the exact p-value
+            test = ks_2samp(expected.to_numpy(dtype=float), observed.to_numpy(dtype=float))
+        drifted += bool(test.pvalue < P_VALUE)
     return drifted / len(config.columns.features)
 
 
-def _codes(before: pd.Series, now: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Categories as numbers: their own, where they are some, otherwise their place in the alphabet."""
-    both = pd.concat([before, now])
+def _category_codes(expected: pd.Series, observed: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Return categories as numbers: their value if all are numeric, otherwise their alphabetical rank."""
+    both = pd.concat([expected, observed])
     numbers = pd.to_numeric(both, errors="coerce")
     if numbers.isna().any():
         numbers = pd.Series(np.unique(both.astype("str"), return_inverse=True)[1])
-    return numbers.iloc[: len(before)], numbers.iloc[len(before) :]
+    return numbers.iloc[: len(expected)], numbers.iloc[len(expected) :]
 
 
 def _retrain(
-    turn: Turn, span: Span, reason: str, champion: Made, bench: Bench, workshop: Workshop
-) -> tuple[Turn, Made | None]:
-    turn = replace(turn, event="retrain", reason=reason)
+    result: WindowResult, champion: BuiltVersion, cache: PredictionCache, builder: VersionBuilder
+) -> tuple[WindowResult, BuiltVersion | None]:
+    window: Window = result.window
     try:
-        made = workshop.make(span.end - bench.stream.length)
+        candidate = builder.build(window.end - cache.history.length)
     except HomeostatError as error:
-        return replace(turn, sentence=str(error)), None
-    wrong = gate(made, champion, bench.config)
-    if wrong:
-        return replace(turn, fitted=True, sentence="the gate refused: " + "; ".join(wrong)), None
-    sentence = f"retrained on {made.rows} rows; the gate passed"
-    return replace(turn, fitted=True, promoted=True, sentence=sentence), made
+        return replace(result, sentence=str(error)), None
+    failures = baseline_gate(candidate, champion, cache.config)
+    if failures:
+        return replace(result, fitted=True, sentence="The gate refused: " + "; ".join(failures) + "."), None
+    sentence = f"Retrained on {candidate.training_rows} rows; the gate passed."
+    return replace(result, fitted=True, promoted=True, sentence=sentence), candidate
 
 
-def gate(candidate: Made, champion: Made, config: ModelConfig) -> list[str]:
-    """What the published gate finds wrong; nothing when it lets the candidate pass."""
-    metric = "mae" if config.task == "regression" else "accuracy"
-    wrong = []
-    if candidate.stored is not None and champion.stored is not None:
-        lost = decay(champion.stored, [candidate.stored], metric)
-        if lost is not None and lost > -MIN_IMPROVEMENT:
-            wrong.append(f"{metric} {candidate.stored:.4g}, stored with the champion {champion.stored:.4g}")
-    if candidate.rows <= MIN_ROWS:
-        wrong.append(f"{candidate.rows} training rows, more than {MIN_ROWS} are asked for")
+def baseline_gate(candidate: BuiltVersion, champion: BuiltVersion, config: ModelConfig) -> list[str]:
+    """Return the failed checks of the baseline's gate; [] when the candidate passes."""
+    metric, failures = _metric(config), []
+    if candidate.holdout_score is not None and champion.holdout_score is not None:
+        lost = decay(champion.holdout_score, [candidate.holdout_score], metric)
+        if lost is not None and lost > MAX_REGRESSION:
+            failures.append(
+                f"{metric} {candidate.holdout_score:.4g}, "
+                f"stored with the champion {champion.holdout_score:.4g}"
+            )
+    if candidate.training_rows <= MIN_ROWS:
+        failures.append(f"{candidate.training_rows} training rows, more than {MIN_ROWS} required")
     if candidate.nan_rate:
-        wrong.append(f"{candidate.nan_rate:.1%} of the answers are missing")
-    return wrong
+        failures.append(f"{candidate.nan_rate:.1%} of the predictions are missing")
+    return failures
+
+
+def _metric(config: ModelConfig) -> str:
+    return "mae" if config.task == "regression" else "accuracy"

@@ -1,60 +1,65 @@
-"""Policies that ask nothing: never retrain, and retrain at the end of every n-th window."""
+"""Policies on a fixed schedule: never retrain, or retrain after every n-th window."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from homeostat.backtest.policy_run import Played, Promotion, Tick, Turn
-from homeostat.backtest.prediction_cache import Bench
-from homeostat.backtest.version_builder import Made, Workshop
-from homeostat.backtest.windows import Span
+from homeostat.backtest.policy_run import PolicyRun, Progress, Promotion, WindowResult
+from homeostat.backtest.prediction_cache import PredictionCache
+from homeostat.backtest.version_builder import BuiltVersion, VersionBuilder
+from homeostat.backtest.windows import Window
 from homeostat.config.errors import HomeostatError
 
 
-class Serving:
-    """The version that serves, numbered as it took over, and the windows that were answered so far."""
+class SimulatedServing:
+    """The version that serves, its number, and the run so far."""
 
-    def __init__(self, bench: Bench, first: Made) -> None:
-        self.bench = bench
-        self.made = first
-        self.version = 1
-        self.played = Played()
+    def __init__(self, cache: PredictionCache, first: BuiltVersion) -> None:
+        self.champion = first
+        self.run = PolicyRun()
+        self._cache = cache
+        self._number = 1
 
-    def turn(self, span: Span) -> Turn:
-        """How the version did in a window."""
-        said = self.bench.said(self.made.key, span.number)
-        return Turn(span, len(said.truth), self.bench.score([said]), str(self.version))
+    def serve(self, window: Window) -> WindowResult:
+        """Score the serving version on a window."""
+        predictions = self._cache.predictions(self.champion.key, window.index)
+        score = self._cache.score([predictions])
+        return WindowResult(window, len(predictions.truth), score, str(self._number))
 
-    def add(self, turn: Turn) -> None:
-        """Note a window that :meth:`turn` gave; call it before :meth:`promote`."""
-        self.played.add(turn, self.made.key)
+    def add(self, result: WindowResult) -> None:
+        """Append a window's result; call it before :meth:`promote`."""
+        self.run.add(result, self.champion.key)
 
-    def promote(self, made: Made, number: int) -> None:
-        """Let another version serve from the next window on."""
-        old, self.made, self.version = self.made, made, self.version + 1
-        self.played.promotions.append(
-            Promotion(number, old.key, made.key, str(self.version - 1), str(self.version))
+    def promote(self, version: BuiltVersion, index: int) -> None:
+        """Let another version serve from the window after ``index``."""
+        old, self.champion = self.champion, version
+        self._number += 1
+        self.run.promotions.append(
+            Promotion(index, old.key, version.key, str(self._number - 1), str(self._number))
         )
 
 
-def retrain_every(every: int | None, bench: Bench, workshop: Workshop, tick: Tick) -> Played:
-    """Retrain after every so many windows, and let the new version serve at once; never with None."""
-    serving = Serving(bench, workshop.make(bench.stream.reference_end))
-    for span in bench.stream.windows:
-        turn, made = serving.turn(span), None
-        if every and (span.number + 1) % every == 0:
-            turn = replace(turn, event="retrain", reason="schedule")
+def run_fixed_schedule(
+    every: int | None, cache: PredictionCache, builder: VersionBuilder, progress: Progress
+) -> PolicyRun:
+    """Retrain after every ``every`` windows (None: never) and promote the new version without a gate."""
+    history = cache.history
+    serving = SimulatedServing(cache, builder.build(history.reference_end))
+    for window in history.windows:
+        result, built = serving.serve(window), None
+        if every and (window.index + 1) % every == 0:
+            result = replace(result, event="retrain", reason="schedule")
             try:
-                made = workshop.make(span.end - bench.stream.length)
-                sentence = f"retrained on {made.rows} rows, as after every {_ordinal(every)}window"
-                turn = replace(turn, fitted=True, promoted=True, sentence=sentence)
+                built = builder.build(window.end - history.length)
+                sentence = f"Retrained on {built.training_rows} rows, as after every {_ordinal(every)}window."
+                result = replace(result, fitted=True, promoted=True, sentence=sentence)
             except HomeostatError as error:
-                turn = replace(turn, sentence=str(error))
-        serving.add(turn)
-        if made is not None:
-            serving.promote(made, span.number)
-        tick()
-    return serving.played
+                result = replace(result, sentence=str(error))
+        serving.add(result)
+        if built is not None:
+            serving.promote(built, window.index)
+        progress()
+    return serving.run
 
 
 def _ordinal(every: int) -> str:

@@ -1,39 +1,40 @@
-"""Other settings of the trigger: the best on the first part of the windows, scored on the rest."""
+"""Grid search over the trigger's settings: selected on the first windows, tested on the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from homeostat.backtest.homeostat_policy import Loop
-from homeostat.backtest.policy_run import Played, Tick
-from homeostat.backtest.prediction_cache import Bench
+from homeostat.backtest.homeostat_policy import HomeostatPolicy
+from homeostat.backtest.policy_run import PolicyRun, Progress
+from homeostat.backtest.prediction_cache import PredictionCache
 from homeostat.config import ModelConfig, format_duration
 from homeostat.config.model import Trigger
 from homeostat.core.performance import higher_is_better
 
-#: So much of the windows is for choosing.
-FIRST_PART = 0.6
-#: The knobs of the trigger that are turned, in the words of model.yaml.
-KNOBS = ("consecutive", "cooldown", "decay", "critical_decay")
+#: Share of the windows used for selection.
+SELECTION_SHARE = 0.6
+#: The settings of the trigger that vary, by their key in model.yaml.
+TRIGGER_SETTINGS = ("consecutive", "cooldown", "decay", "critical_decay")
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """One combination, and what it did on the first part."""
+class GridTrial:
+    """One combination of settings and its result; ``current`` marks the model's own settings."""
 
     settings: dict[str, Any]
-    own: bool
+    current: bool
     score: float | None
     retrains: int
     promoted: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return plain JSON."""
         return {
             "settings": self.settings,
-            "own": self.own,
+            "current": self.current,
             "score": self.score,
             "retrains": self.retrains,
             "promoted": self.promoted,
@@ -41,116 +42,120 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """What was tried, what was chosen by the first part, and both on the rest, which chose nothing."""
+class GridSearch:
+    """All trials on the selection windows, the chosen one, and both settings on the test windows."""
 
-    first_part: tuple[Tried, ...]
-    chosen: Tried
-    first_windows: int
-    rest_windows: int
-    rest_chosen: float | None
-    rest_own: float | None
-    rest_retrains: tuple[int, int]
+    trials: tuple[GridTrial, ...]
+    chosen: GridTrial
+    selection_windows: int
+    test_windows: int
+    chosen_test: GridTrial
+    current_test: GridTrial
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
-        chosen, own = self.rest_retrains
+        """Return plain JSON."""
         return {
             "chosen": self.chosen.settings,
-            "chosen_is_own": self.chosen.own,
-            "first_part": [tried.to_json() for tried in self.first_part],
-            "rest": {"chosen": self.rest_chosen, "own": self.rest_own},
-            "rest_retrains": {"chosen": chosen, "own": own},
-            "windows": {"first_part": self.first_windows, "rest": self.rest_windows},
+            "chosen_is_current": self.chosen.current,
+            "trials": [trial.to_json() for trial in self.trials],
+            "test_score": {"chosen": self.chosen_test.score, "current": self.current_test.score},
+            "test_retrains": {"chosen": self.chosen_test.retrains, "current": self.current_test.retrains},
+            "windows": {"selection": self.selection_windows, "test": self.test_windows},
         }
 
 
-def combinations(own: Trigger, length: Any) -> list[Trigger]:
-    """The model's own settings first, then eight around them, without those that come out the same.
+def trigger_combinations(current: Trigger, length: timedelta) -> list[Trigger]:
+    """Return the model's own settings and eight combinations around them, without duplicates.
 
-    Two runs' lengths, two cooldowns (none to speak of, and four windows) and two limits of decay.
+    Two values each of ``consecutive``, ``cooldown`` (one and four windows) and ``decay``.
     """
-    found = [own]
+    found = [current]
     for consecutive in (2, 4):
         for cooldown in (length, length * 4):
             for decay in (0.05, 0.10):
-                critical = max(own.critical_decay, decay)
-                found.append(
-                    own.model_copy(
-                        update={
-                            "consecutive": consecutive,
-                            "cooldown": cooldown,
-                            "decay": decay,
-                            "critical_decay": critical,
-                        }
-                    )
-                )
+                settings = {
+                    "consecutive": consecutive,
+                    "cooldown": cooldown,
+                    "decay": decay,
+                    "critical_decay": max(current.critical_decay, decay),
+                }
+                found.append(current.model_copy(update=settings))
     return [trigger for at, trigger in enumerate(found) if trigger not in found[:at]]
 
 
-def try_grid(
+def run_grid_search(
     config: ModelConfig,
-    bench: Bench,
-    own: Played,
-    make_loop: Callable[[ModelConfig], Loop],
-    tick: Tick,
-) -> Grid:
-    """Replay the first 60 % of the windows with every combination; the best one goes on over the rest.
+    cache: PredictionCache,
+    current_run: PolicyRun,
+    make_policy: Callable[[ModelConfig], HomeostatPolicy],
+    progress: Progress,
+) -> GridSearch:
+    """Replay the first 60 % of the windows with every combination, and the rest with the best one.
 
-    Of equal scores the one with fewer retrains is chosen, of those the one nearest to the model's own.
+    Ties go to fewer retrains, then to the combination that differs least from the model's own settings.
     """
-    windows = bench.stream.windows
-    first = max(1, int(len(windows) * FIRST_PART))
-    tried: list[Tried] = []
-    loops: list[Loop | None] = []
-    for trigger in combinations(config.trigger, bench.stream.length):
-        mine = trigger == config.trigger
-        loop = None if mine else make_loop(config.model_copy(update={"trigger": trigger}))
-        played = own if loop is None else loop.run(windows[:first], tick)
-        tried.append(_tried(trigger, played, bench, range(first), own=mine))
-        loops.append(loop)
-    sign = 1 if higher_is_better(bench.score_name) else -1
-    known = [at for at in range(len(tried)) if tried[at].score is not None] or [0]
-
-    def worth(at: int) -> tuple[float, int, int, int]:
-        changed = sum(value != tried[0].settings[name] for name, value in tried[at].settings.items())
-        return sign * (tried[at].score or 0.0), -tried[at].retrains, -changed, -at
-
-    best = max(known, key=worth)
-    loop = loops[best]
-    chosen = own if loop is None else loop.run(windows[first:], tick)
-    rest = range(first, len(windows))
-    both = [_tried(config.trigger, played, bench, rest, own=True) for played in (chosen, own)]
-    return Grid(
-        first_part=tuple(tried),
-        chosen=tried[best],
-        first_windows=first,
-        rest_windows=len(rest),
-        rest_chosen=both[0].score,
-        rest_own=both[1].score,
-        rest_retrains=(both[0].retrains, both[1].retrains),
+    windows = cache.history.windows
+    split = _selection_windows(cache)
+    trials: list[GridTrial] = []
+    policies: list[HomeostatPolicy | None] = []  # None: the model's own settings, already replayed
+    for trigger in trigger_combinations(config.trigger, cache.history.length):
+        current = trigger == config.trigger
+        policy = None if current else make_policy(config.model_copy(update={"trigger": trigger}))
+        run = current_run if policy is None else policy.replay(windows[:split], progress)
+        trials.append(_trial(trigger, run, cache, range(split), current=current))
+        policies.append(policy)
+    best = _best(trials, cache.score_name)
+    policy = policies[best]
+    chosen_run = current_run if policy is None else policy.replay(windows[split:], progress)
+    test = range(split, len(windows))
+    return GridSearch(
+        trials=tuple(trials),
+        chosen=trials[best],
+        selection_windows=split,
+        test_windows=len(test),
+        chosen_test=_trial(config.trigger, chosen_run, cache, test, current=policy is None),
+        current_test=_trial(config.trigger, current_run, cache, test, current=True),
     )
 
 
-def steps(config: ModelConfig, bench: Bench) -> int:
-    """How many windows :func:`try_grid` replays at the most."""
-    windows = len(bench.stream.windows)
-    first = max(1, int(windows * FIRST_PART))
-    return (len(combinations(config.trigger, bench.stream.length)) - 1) * first + windows - first
+def grid_steps(config: ModelConfig, cache: PredictionCache) -> int:
+    """Return the maximum number of windows that :func:`run_grid_search` replays."""
+    windows, split = len(cache.history.windows), _selection_windows(cache)
+    combinations = trigger_combinations(config.trigger, cache.history.length)
+    return (len(combinations) - 1) * split + windows - split
 
 
-def _tried(trigger: Trigger, played: Played, bench: Bench, numbers: range, *, own: bool) -> Tried:
-    turns = [played.turns[number] for number in numbers]
-    return Tried(
-        settings=_written(trigger),
-        own=own,
-        score=bench.score(bench.said(played.keys[number], number) for number in numbers),
-        retrains=sum(turn.fitted for turn in turns),
-        promoted=sum(turn.promoted for turn in turns),
+def _selection_windows(cache: PredictionCache) -> int:
+    return max(1, int(len(cache.history.windows) * SELECTION_SHARE))
+
+
+def _best(trials: list[GridTrial], score_name: str) -> int:
+    """Return the index of the best trial."""
+    sign = 1 if higher_is_better(score_name) else -1
+    scored = [at for at in range(len(trials)) if trials[at].score is not None] or [0]
+
+    def rank(at: int) -> tuple[float, int, int, int]:
+        trial = trials[at]
+        changed = sum(value != trials[0].settings[name] for name, value in trial.settings.items())
+        return sign * (trial.score or 0.0), -trial.retrains, -changed, -at
+
+    return max(scored, key=rank)
+
+
+def _trial(
+    trigger: Trigger, run: PolicyRun, cache: PredictionCache, indices: range, *, current: bool
+) -> GridTrial:
+    results = [run.results[index] for index in indices]
+    return GridTrial(
+        settings=_settings(trigger),
+        current=current,
+        score=cache.score(cache.predictions(run.keys[index], index) for index in indices),
+        retrains=sum(result.fitted for result in results),
+        promoted=sum(result.promoted for result in results),
     )
 
 
-def _written(trigger: Trigger) -> dict[str, Any]:
-    """The settings as model.yaml has them."""
-    values = {name: getattr(trigger, name) for name in KNOBS}
+def _settings(trigger: Trigger) -> dict[str, Any]:
+    """Return the settings as written in model.yaml."""
+    values = {name: getattr(trigger, name) for name in TRIGGER_SETTINGS}
     return values | {"cooldown": format_duration(trigger.cooldown)}

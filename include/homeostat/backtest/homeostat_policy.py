@@ -1,4 +1,4 @@
-"""Homeostat itself: the same functions that the DAGs call, in the same order, in a world of the past."""
+"""Homeostat's own policy: the functions that the DAGs call, in the same order, on in-memory ports."""
 
 from __future__ import annotations
 
@@ -6,133 +6,137 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from homeostat.backtest.policy_run import Played, Promotion, Tick, Turn
-from homeostat.backtest.prediction_cache import Bench
+from homeostat.backtest.policy_run import PolicyRun, Progress, Promotion, WindowResult
+from homeostat.backtest.prediction_cache import PredictionCache
 from homeostat.backtest.replay_ports import ReplayClock, ReplaySource
-from homeostat.backtest.windows import Span
+from homeostat.backtest.windows import Window
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, HomeostatError, SingleClass
 from homeostat.core.rollout import VersionRef
 from homeostat.monitoring.drift_check import check_drift
 from homeostat.ports import Clock, Ports, Source
 from homeostat.retraining.assemble import assemble
-from homeostat.retraining.gate import judge, register
+from homeostat.retraining.gate import gate
+from homeostat.retraining.register import register
 from homeostat.retraining.train import train
 from homeostat.retraining.validate import validate
-from homeostat.rollouts.advance import begin_rollout, settle
+from homeostat.rollouts.lifecycle import begin_rollout, finalize
 from homeostat.storage.bundles import load_version
 from homeostat.storage.retrain_request import RetrainRequest, run_key
 
-#: Puts ports together that keep everything in memory, around this clock and this source.
-MakePorts = Callable[[Clock, Source], Ports]
+#: Builds in-memory ports around this clock and this source.
+PortsFactory = Callable[[Clock, Source], Ports]
 
 
-class Loop:
-    """A model under Homeostat's care, from its first version on; :meth:`run` may be called again to go on."""
+class HomeostatPolicy:
+    """Replays windows under Homeostat's monitoring, trigger and gate; trains the first version at once."""
 
-    def __init__(self, config: ModelConfig, bench: Bench, make_ports: MakePorts) -> None:
+    def __init__(self, config: ModelConfig, cache: PredictionCache, make_ports: PortsFactory) -> None:
         self.config = config
-        self.bench = bench
-        self.played = Played()
-        self._clock = ReplayClock(bench.stream.reference_end)
-        self._ports = make_ports(self._clock, ReplaySource(bench.stream, self._clock))
-        self._first()
+        self.cache = cache
+        self.run = PolicyRun()
+        self._clock = ReplayClock(cache.history.reference_end)
+        self._ports = make_ports(self._clock, ReplaySource(cache.history, self._clock))
+        self._train_first_version()
 
-    def run(self, spans: tuple[Span, ...], tick: Tick) -> Played:
-        """Serve and check these windows, each once and in order."""
-        for span in spans:
-            self._step(span)
-            tick()
-        return self.played
+    def replay(self, windows: tuple[Window, ...], progress: Progress) -> PolicyRun:
+        """Serve and check the next windows, in order; may be called again with the windows after them."""
+        for window in windows:
+            self._replay_window(window)
+            progress()
+        return self.run
 
-    def _first(self) -> None:
-        """The first version, of all the reference's labelled rows; raises DataError with the cure."""
-        stream = self.bench.stream
-        known = stream.reference_end + stream.length  # the labels' delay, which assembling takes off again
+    def _train_first_version(self) -> None:
+        """Train on all labelled rows of the reference; raise DataError or SingleClass when that fails."""
+        history = self.cache.history
+        known_until = history.reference_end + history.length  # assembling subtracts the label delay
         request = RetrainRequest(
             run_key=run_key(self.config.name, "backtest first"),
             trigger_id="backtest/first",
             dag_run="backtest",
             reason="first version",
-            until=known.isoformat(),
+            until=known_until.isoformat(),
         )
         try:
-            found = self._retrain(request)
+            result = self._retrain(request)
         except (DataError, SingleClass) as error:
-            raise type(error)(_no_first(stream.reference_rows, str(error))) from error
-        if self._champion() is None:
-            raise DataError(_no_first(stream.reference_rows, found["sentence"]))
+            raise type(error)(_no_first_version(history.reference_rows, str(error))) from error
+        if self._ports.ledger.read(self.config.name).champion is None:
+            raise DataError(_no_first_version(history.reference_rows, result["sentence"]))
 
-    def _step(self, span: Span) -> None:
-        before = self._need_champion()
-        key = self._put(before)
-        said = self.bench.said(key, span.number)
-        turn = Turn(span, len(said.truth), self.bench.score([said]), before.version)
-        self._clock.set(span.end)
-        answer = check_drift(self.config, self._ports, span.end)
-        turn = replace(turn, reason=answer["reason"], sentence=answer["sentence"])
-        if answer["fired"]:
-            turn = self._fired(turn, answer)
-        after = self._need_champion()
-        turn = replace(turn, promoted=after != before)
-        self.played.add(turn, key)
+    def _replay_window(self, window: Window) -> None:
+        before = self._champion()
+        key = self._cache_version(before)
+        predictions = self.cache.predictions(key, window.index)
+        score = self.cache.score([predictions])
+        self._clock.set(window.end)
+        check = check_drift(self.config, self._ports, window.end)
+        result = WindowResult(
+            window=window,
+            rows=len(predictions.truth),
+            score=score,
+            version=before.version,
+            reason=check["reason"],
+            sentence=check["sentence"],
+        )
+        if check["fired"]:
+            result = self._handle_trigger(result, check)
+        after = self._champion()
+        result = replace(result, promoted=after != before)
+        self.run.add(result, key)
         if after != before:
-            self.played.promotions.append(
-                Promotion(span.number, key, self._put(after), before.version, after.version)
-            )
+            new_key = self._cache_version(after)
+            self.run.promotions.append(Promotion(window.index, key, new_key, before.version, after.version))
 
-    def _fired(self, turn: Turn, answer: dict[str, Any]) -> Turn:
-        end = turn.span.end.isoformat()
+    def _handle_trigger(self, result: WindowResult, check: dict[str, Any]) -> WindowResult:
+        end = result.window.end.isoformat()
         request = RetrainRequest.of(
             run_key=run_key(self.config.name, f"backtest {end}"),
             dag_run=f"backtest {end}",
             params={},
-            event=answer,
+            event=check,
         )
         try:
-            found = self._retrain(request)
+            retrained = self._retrain(request)
         except HomeostatError as error:
-            return replace(turn, event="retrain", sentence=f"{answer['sentence']} {error}")
-        fitted = bool(found["trained"])
-        sentence = f"{answer['sentence']} {_capital(found['sentence'])}."
-        return replace(turn, event="retrain" if fitted else "recall", fitted=fitted, sentence=sentence)
+            return replace(result, event="retrain", sentence=f"{check['sentence']} {error}")
+        fitted = bool(retrained["trained"])
+        sentence = f"{check['sentence']} {_capitalize(retrained['sentence'])}."
+        return replace(result, event="retrain" if fitted else "reinstate", fitted=fitted, sentence=sentence)
 
     def _retrain(self, request: RetrainRequest) -> dict[str, Any]:
-        """Every step of a retrain up to its end; its last sentence, and whether anything was fitted."""
+        """Run every step of a retrain; return the gate's sentence and whether a version was fitted."""
         config, ports, key = self.config, self._ports, request.run_key
         assemble(config, request, ports)
         trained = bool(train(config, key, ports).get("trained", True))
         validate(config, key, ports)
-        verdict = judge(config, key, ports)
-        if verdict["goes_on"]:
+        decision = gate(config, key, ports)
+        if decision["proceeds"]:
             register(config, key, ports)
             begin_rollout(config, key, ports)
-            settle(config, key, ports)
-        return {"sentence": verdict["sentence"], "trained": trained}
+            finalize(config, key, ports)
+        return {"sentence": decision["sentence"], "trained": trained}
 
-    def _champion(self) -> VersionRef | None:
-        return self._ports.ledger.read(self.config.name).champion
-
-    def _need_champion(self) -> VersionRef:
-        champion = self._champion()
-        if champion is None:  # a ledger never forgets its champion
+    def _champion(self) -> VersionRef:
+        champion = self._ports.ledger.read(self.config.name).champion
+        if champion is None:  # impossible after the first version: the ledger keeps its champion
             msg = f"{self.config.name}: no champion in the replay's ledger"
             raise DataError(msg)
         return champion
 
-    def _put(self, champion: VersionRef) -> str:
-        if not self.bench.knows(champion.digest):
-            bundle = load_version(self._ports, self.config, champion.digest)
-            self.bench.put(champion.digest, bundle.predictor)
-        return champion.digest
+    def _cache_version(self, version: VersionRef) -> str:
+        if not self.cache.has_version(version.digest):
+            bundle = load_version(self._ports, self.config, version.digest)
+            self.cache.add_version(version.digest, bundle.predictor)
+        return version.digest
 
 
-def _no_first(rows: int, why: str) -> str:
+def _no_first_version(rows: int, why: str) -> str:
     return (
-        f"no first version can be made of the reference's {rows} rows: {why}; "
-        "or set more rows aside for it with --reference-share"
+        f"cannot train a first version on the {rows} rows of the reference: {why}; "
+        "or give it more rows with a larger --reference-share"
     )
 
 
-def _capital(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""What a policy did, window by window."""
+"""The record of one policy's run: a result per window, and its promotions."""
 
 from __future__ import annotations
 
@@ -6,37 +6,36 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from homeostat.backtest.windows import Span
+from homeostat.backtest.windows import Window
 
-Event = Literal["retrain", "recall"]
-#: Told after every window.
-Tick = Callable[[], None]
+WindowEvent = Literal["retrain", "reinstate"]
+#: Called after every window.
+Progress = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One window: how the version that served it did, and what was decided at its end.
+class WindowResult:
+    """One window: the score of the version that served it, and the decision at its end.
 
-    ``event`` is ``retrain`` when a version was fitted (or would have been, had it not failed), ``recall``
-    when a former champion was tried again; ``promoted`` says that another version serves from here on.
+    ``event`` is ``retrain`` for a retrain (``fitted``: it produced a version), ``reinstate`` for an attempt
+    to promote a former champion. ``promoted``: another version serves from the next window on.
     """
 
-    span: Span
+    window: Window
     rows: int
     score: float | None
     version: str
-    event: Event | None = None
+    event: WindowEvent | None = None
     reason: str = ""
     promoted: bool = False
     sentence: str = ""
     fitted: bool = False
-    notice: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return plain JSON."""
         return {
-            "start": self.span.first.isoformat(),
-            "end": self.span.last.isoformat(),
+            "start": self.window.actual_start.isoformat(),
+            "end": self.window.actual_end.isoformat(),
             "rows": self.rows,
             "score": self.score,
             "version": self.version,
@@ -49,9 +48,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """At the end of window ``number``, ``new`` took over from ``old``; both are keys of the bench."""
+    """At the end of window ``index``, the version with key ``new`` replaced the one with key ``old``."""
 
-    number: int
+    index: int
     old: str
     new: str
     old_version: str
@@ -59,29 +58,29 @@ class Promotion:
 
 
 @dataclass(slots=True)
-class Played:
-    """A policy's whole run."""
+class PolicyRun:
+    """A policy's whole run. ``keys[i]`` is the cache key of the version that served window ``i``."""
 
-    turns: list[Turn] = field(default_factory=list)
+    results: list[WindowResult] = field(default_factory=list)
     promotions: list[Promotion] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
 
-    def add(self, turn: Turn, key: str) -> None:
-        """Note a window, and by which key of the bench it was answered."""
-        self.turns.append(turn)
+    def add(self, result: WindowResult, key: str) -> None:
+        """Append a window's result and the key of the version that served it."""
+        self.results.append(result)
         self.keys.append(key)
 
     @property
     def retrains(self) -> int:
-        """Versions fitted, the first not counted."""
-        return sum(turn.fitted for turn in self.turns)
+        """Number of versions fitted, without the first."""
+        return sum(result.fitted for result in self.results)
 
     @property
     def promoted(self) -> int:
-        """How often another version took over."""
-        return sum(turn.promoted for turn in self.turns)
+        """Number of promotions."""
+        return sum(result.promoted for result in self.results)
 
     @property
     def refused(self) -> int:
-        """Retrains and recalls after which nothing changed."""
-        return sum(turn.event is not None and not turn.promoted for turn in self.turns)
+        """Number of retrains and reinstatements after which the champion stayed."""
+        return sum(result.event is not None and not result.promoted for result in self.results)

@@ -1,4 +1,4 @@
-"""Answers of any version to any window, each asked once, and what they were worth."""
+"""Predictions of every version on every window, computed once, and their scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from homeostat.backtest.windows import Stream
+from homeostat.backtest.windows import SplitHistory
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
 from homeostat.config.label_text import label_texts
@@ -19,87 +19,87 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """Answers to labelled rows beside their truth."""
+class LabelledPredictions:
+    """Predictions for labelled rows, with their true labels."""
 
     truth: np.ndarray
-    answer: np.ndarray
+    predicted: np.ndarray
 
 
-class Bench:
-    """Windows of a stream, and versions by any key that names them.
+class PredictionCache:
+    """Windows of a history, versions by key, and their predictions.
 
-    Rows that break the contract are left out, as a scoring job would leave them, for every policy alike.
+    Rows that violate the schema are left out for every policy, as a scoring job would leave them out.
     """
 
-    def __init__(self, config: ModelConfig, stream: Stream) -> None:
-        from homeostat.core.training_data import conform
+    def __init__(self, config: ModelConfig, history: SplitHistory) -> None:
+        from homeostat.core.training_data import coerce_rows
 
         self.config = config
-        self.stream = stream
+        self.history = history
         self.score_name = "mae" if config.task == "regression" else config.served_metric
-        self.rows = conform(stream.rows, config, label=True).rows
-        self.inputs = conform(stream.rows, config).rows
-        self._bounds = _bounds(self.rows, stream)
-        self._input_bounds = _bounds(self.inputs, stream)
+        self._labelled = coerce_rows(history.rows, config, label=True).rows
+        self._inputs = coerce_rows(history.rows, config).rows
+        self._labelled_bounds = _window_bounds(self._labelled, history)
+        self._input_bounds = _window_bounds(self._inputs, history)
         self._predictors: dict[str, Predictor] = {}
-        self._said: dict[tuple[str, int], Said] = {}
+        self._predictions: dict[tuple[str, int], LabelledPredictions] = {}
 
     @property
-    def answerable(self) -> int:
-        """Labelled rows in all windows together."""
-        return self._bounds[-1] - self._bounds[0]
+    def labelled_rows(self) -> int:
+        """Number of labelled rows in all windows."""
+        return self._labelled_bounds[-1] - self._labelled_bounds[0]
 
-    def knows(self, key: str) -> bool:
-        """Whether a version of this key was put here."""
+    def has_version(self, key: str) -> bool:
+        """Whether a version was added under this key."""
         return key in self._predictors
 
-    def put(self, key: str, predictor: Predictor) -> None:
-        """Put a version here, under a key that names its bytes."""
+    def add_version(self, key: str, predictor: Predictor) -> None:
+        """Add a version under a key that identifies its content."""
         self._predictors.setdefault(key, predictor)
 
-    def window(self, number: int) -> pd.DataFrame:
-        """A window's labelled rows."""
-        return self.rows.iloc[self._bounds[number] : self._bounds[number + 1]]
+    def inputs(self, index: int) -> pd.DataFrame:
+        """Return a window's rows, with or without labels."""
+        return self._inputs.iloc[self._input_bounds[index] : self._input_bounds[index + 1]]
 
-    def window_inputs(self, number: int) -> pd.DataFrame:
-        """A window's rows, with or without labels."""
-        return self.inputs.iloc[self._input_bounds[number] : self._input_bounds[number + 1]]
+    def predictions(self, key: str, index: int) -> LabelledPredictions:
+        """Return a version's predictions for a window's labelled rows."""
+        if (key, index) not in self._predictions:
+            self._predictions[key, index] = self._predict(key, index)
+        return self._predictions[key, index]
 
-    def said(self, key: str, number: int) -> Said:
-        """What a version answers to a window's labelled rows."""
-        if (key, number) not in self._said:
-            rows = self.window(number).reset_index(drop=True)
-            truth = rows[self.config.columns.label.name]
-            answer = self._predictors[key].predict(rows).prediction if len(rows) else np.empty(0)
-            if self.config.task == "regression":
-                found = Said(truth.to_numpy(dtype=np.float64), np.asarray(answer, dtype=np.float64))
-            else:
-                found = Said(np.array(label_texts(truth), object), np.array(label_texts(answer), object))
-            self._said[key, number] = found
-        return self._said[key, number]
+    def _predict(self, key: str, index: int) -> LabelledPredictions:
+        rows = self._labelled.iloc[self._labelled_bounds[index] : self._labelled_bounds[index + 1]]
+        rows = rows.reset_index(drop=True)
+        truth = rows[self.config.columns.label.name]
+        predicted = self._predictors[key].predict(rows).prediction if len(rows) else np.empty(0)
+        if self.config.task == "regression":
+            numbers = np.asarray(predicted, dtype=np.float64)
+            return LabelledPredictions(truth.to_numpy(dtype=np.float64), numbers)
+        texts = np.array(label_texts(predicted), object)
+        return LabelledPredictions(np.array(label_texts(truth), object), texts)
 
-    def score(self, said: Iterable[Said], metric: str | None = None) -> float | None:
-        """The score over all these rows together; None where there is nothing to score."""
+    def score(self, parts: Iterable[LabelledPredictions], metric: str | None = None) -> float | None:
+        """Return the score over all rows of all parts; None when it is undefined."""
         from homeostat.core.performance import score
 
-        parts = list(said)
-        truth = np.concatenate([part.truth for part in parts]) if parts else np.empty(0)
+        found = list(parts)
+        truth = np.concatenate([part.truth for part in found]) if found else np.empty(0)
         if not len(truth):
             return None
-        answer = np.concatenate([part.answer for part in parts])
+        predicted = np.concatenate([part.predicted for part in found])
         try:
-            return score(self.config.task, metric or self.score_name, truth, answer)
-        except DataError:  # these few rows do not allow it
+            return score(self.config.task, metric or self.score_name, truth, predicted)
+        except DataError:  # the metric is undefined on these rows, for example AUC with one class
             return None
 
-    def losses(self, said: Said) -> np.ndarray:
-        """What each row cost: 1 for a wrong answer; in regression the absolute error, NaN without one."""
+    def losses(self, part: LabelledPredictions) -> np.ndarray:
+        """Return the loss per row: 0 or 1 for classes, the absolute error for regression (NaN: missing)."""
         if self.config.task == "regression":
-            return np.asarray(np.abs(said.truth - said.answer))
-        return np.asarray(said.truth != said.answer, dtype=np.float64)
+            return np.asarray(np.abs(part.truth - part.predicted))
+        return np.asarray(part.truth != part.predicted, dtype=np.float64)
 
 
-def _bounds(rows: pd.DataFrame, stream: Stream) -> list[int]:
-    edges = [span.start for span in stream.windows] + [stream.windows[-1].end]
-    return [int(at) for at in rows[stream.timestamp].searchsorted(pd.DatetimeIndex(edges))]
+def _window_bounds(rows: pd.DataFrame, history: SplitHistory) -> list[int]:
+    edges = [window.start for window in history.windows] + [history.windows[-1].end]
+    return [int(position) for position in rows[history.timestamp].searchsorted(pd.DatetimeIndex(edges))]

@@ -1,4 +1,4 @@
-"""Whether a promotion did good or harm: the new version beside what the one before would have answered."""
+"""The effect of each promotion: the new version against the one before it on the same rows."""
 
 from __future__ import annotations
 
@@ -8,76 +8,77 @@ from typing import Any, Literal
 
 import numpy as np
 
-from homeostat.backtest.policy_run import Played
-from homeostat.backtest.prediction_cache import Bench
-from homeostat.backtest.windows import Span
+from homeostat.backtest.policy_run import PolicyRun
+from homeostat.backtest.prediction_cache import PredictionCache
+from homeostat.backtest.windows import Window
 
-Verdict = Literal["better", "worse", "no_difference", "not_computable"]
-#: Standard errors of the mean difference from which on it is called one.
-SURE = 2.0
-#: Fewer rows say nothing.
+EffectVerdict = Literal["better", "worse", "no_difference", "not_computable"]
+#: A mean difference of more standard errors than this is significant.
+SIGNIFICANT_STANDARD_ERRORS = 2.0
+#: With fewer rows the effect is not computable.
 MIN_ROWS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """One promotion, over the windows that its version served.
+class PromotionEffect:
+    """The effect of one promotion, over the windows that the new version served.
 
-    ``score_before`` is what the version before would have scored on the same rows. ``verdict`` is that of
-    a paired test, row by row: a difference within two standard errors is none.
+    ``previous_score`` is the score of the version before on the same rows. ``verdict`` comes from a paired
+    test of the losses row by row: significant beyond two standard errors of the mean difference.
     """
 
-    span: Span
+    window: Window
     version: str
-    before: str
+    previous_version: str
     rows: int
     score: float | None
-    score_before: float | None
-    verdict: Verdict
+    previous_score: float | None
+    verdict: EffectVerdict
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return plain JSON."""
         return {
-            "at": self.span.last.isoformat(),
+            "at": self.window.actual_end.isoformat(),
             "version": self.version,
-            "before": self.before,
+            "previous_version": self.previous_version,
             "rows": self.rows,
             "score": self.score,
-            "score_before": self.score_before,
+            "previous_score": self.previous_score,
             "verdict": self.verdict,
         }
 
 
-def judge_promotions(played: Played, bench: Bench) -> list[Judged]:
-    """Every promotion of a run, in order."""
-    windows = bench.stream.windows
-    ends = [later.number for later in played.promotions[1:]] + [windows[-1].number] * bool(played.promotions)
-    found = []
-    for promotion, last in zip(played.promotions, ends, strict=True):
-        numbers = range(promotion.number + 1, last + 1)
-        mine = [bench.said(promotion.new, number) for number in numbers]
-        theirs = [bench.said(promotion.old, number) for number in numbers]
-        lost = [bench.losses(a) - bench.losses(b) for a, b in zip(mine, theirs, strict=True)]
-        found.append(
-            Judged(
-                span=windows[promotion.number],
+def promotion_effects(run: PolicyRun, cache: PredictionCache) -> list[PromotionEffect]:
+    """Return the effect of every promotion of a run, in order."""
+    windows = cache.history.windows
+    last_served = [later.index for later in run.promotions[1:]] + [windows[-1].index] * bool(run.promotions)
+    effects = []
+    for promotion, last in zip(run.promotions, last_served, strict=True):
+        served = range(promotion.index + 1, last + 1)
+        new = [cache.predictions(promotion.new, index) for index in served]
+        old = [cache.predictions(promotion.old, index) for index in served]
+        added_losses = [cache.losses(a) - cache.losses(b) for a, b in zip(new, old, strict=True)]
+        effects.append(
+            PromotionEffect(
+                window=windows[promotion.index],
                 version=promotion.new_version,
-                before=promotion.old_version,
-                rows=sum(len(part.truth) for part in mine),
-                score=bench.score(mine),
-                score_before=bench.score(theirs),
-                verdict=_verdict(np.concatenate(lost) if lost else np.empty(0)),
+                previous_version=promotion.old_version,
+                rows=sum(len(part.truth) for part in new),
+                score=cache.score(new),
+                previous_score=cache.score(old),
+                verdict=_verdict(np.concatenate(added_losses) if added_losses else np.empty(0)),
             )
         )
-    return found
+    return effects
 
 
-def _verdict(lost: np.ndarray) -> Verdict:
-    """``lost`` is what each row cost more with the new version."""
-    lost = lost[np.isfinite(lost)]
-    if len(lost) < MIN_ROWS:
+def _verdict(added_losses: np.ndarray) -> EffectVerdict:
+    """Test whether the mean of the new version's additional loss per row differs from 0."""
+    added_losses = added_losses[np.isfinite(added_losses)]
+    if len(added_losses) < MIN_ROWS:
         return "not_computable"
-    mean, error = float(lost.mean()), float(lost.std()) / math.sqrt(len(lost))
-    if abs(mean) <= SURE * error:
+    mean = float(added_losses.mean())
+    standard_error = float(added_losses.std()) / math.sqrt(len(added_losses))
+    if abs(mean) <= SIGNIFICANT_STANDARD_ERRORS * standard_error:
         return "no_difference"
     return "worse" if mean > 0 else "better"

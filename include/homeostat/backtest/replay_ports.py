@@ -1,4 +1,4 @@
-"""The world that history is replayed in: a clock that is told the time, rows, and when labels are known."""
+"""Ports and configuration of a replay: its clock, its source of rows, and the delay of labels."""
 
 from __future__ import annotations
 
@@ -6,74 +6,77 @@ from datetime import datetime
 
 import pandas as pd
 
-from homeostat.backtest.windows import Stream
+from homeostat.backtest.windows import SplitHistory
 from homeostat.config import ModelConfig
 from homeostat.config.times import utc
 
 
 class ReplayClock:
-    """Shows the time that the replay has reached."""
+    """A clock that shows the time that the replay has reached."""
 
     def __init__(self, start: datetime) -> None:
         self._now = start
 
     def now(self) -> datetime:
-        """The replay's time."""
+        """Return the replay's time."""
         return self._now
 
     def set(self, to: datetime) -> None:
-        """Move to another time."""
+        """Set the replay's time."""
         self._now = to
 
 
 class ReplaySource:
-    """Rows of a stream as far as they have happened, labels as far as they are known.
+    """The history up to the clock's time, with the labels known at that time.
 
-    A policy cannot look into the future even by mistake: rows after the clock's time are not handed out,
-    and a label is empty until one window has passed. Those of the reference are all known at its end.
+    This prevents look-ahead: rows after the clock's time are never returned, and a label is empty until one
+    window has passed. All labels of the reference are known at its end.
     """
 
-    def __init__(self, stream: Stream, clock: ReplayClock) -> None:
-        self._stream = stream
+    def __init__(self, history: SplitHistory, clock: ReplayClock) -> None:
+        self._history = history
         self._clock = clock
 
     def read(self, config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
         """See :meth:`homeostat.ports.Source.read`."""
         now = self._clock.now()
-        found = between(self._stream, start, now if end is None else min(end, now))
+        rows = rows_between(self._history, start, now if end is None else min(end, now))
         label = config.columns.label
-        known = max(now - label.delay, self._stream.reference_end)
-        unknown = found[self._stream.timestamp] >= pd.Timestamp(known)
-        if unknown.any() and label.name in found:
-            found[label.name] = found[label.name].mask(unknown)
-        return found
+        known_until = max(now - label.delay, self._history.reference_end)
+        unknown = rows[self._history.timestamp] >= pd.Timestamp(known_until)
+        if unknown.any() and label.name in rows:
+            rows[label.name] = rows[label.name].mask(unknown)
+        return rows
 
 
-def between(stream: Stream, start: datetime | None, end: datetime) -> pd.DataFrame:
-    """A copy of the rows with ``start <= time < end``."""
-    times = stream.rows[stream.timestamp]
+def rows_between(history: SplitHistory, start: datetime | None, end: datetime) -> pd.DataFrame:
+    """Return a copy of the rows with ``start <= time < end``."""
+    times = history.rows[history.timestamp]
     first = 0 if start is None else int(times.searchsorted(pd.Timestamp(start)))
     last = int(times.searchsorted(pd.Timestamp(end)))
-    return stream.rows.iloc[first:last].reset_index(drop=True)
+    return history.rows.iloc[first:last].reset_index(drop=True)
 
 
-def replay_config(config: ModelConfig, stream: Stream) -> ModelConfig:
-    """The model with its own settings, watched once a window and with labels one window late.
+def replay_config(config: ModelConfig, history: SplitHistory) -> ModelConfig:
+    """Return the model's configuration, adapted to the replay.
 
-    No gateway and no person is there to wait for: what passes its gate serves. Bad periods are put on the
-    replay's clock. ``monitor.min_rows`` is lowered to half a window where a window cannot reach it, as it was
-    written for windows of another length.
+    One check per window, and labels one window late. No gateway and no approval: a version that passes its
+    gate serves. Bad periods are moved to the replay's clock. ``monitor.min_rows`` is lowered to half a window
+    when a window has fewer rows than that.
     """
-    label = config.columns.label.model_copy(update={"delay": stream.length})
-    least = max(1, min(config.monitor.min_rows, usual_rows(stream)))
-    if least < config.monitor.min_rows:
-        least = max(1, least // 2)
+    label = config.columns.label.model_copy(update={"delay": history.length})
+    min_rows = max(1, min(config.monitor.min_rows, median_window_rows(history)))
+    if min_rows < config.monitor.min_rows:
+        min_rows = max(1, min_rows // 2)
     monitor = config.monitor.model_copy(
-        update={"every": stream.length, "window": stream.length, "min_rows": least}
+        update={"every": history.length, "window": history.length, "min_rows": min_rows}
     )
     periods = tuple(
         period.model_copy(
-            update={"start": stream.replayed(utc(period.start)), "end": stream.replayed(utc(period.end))}
+            update={
+                "start": history.to_replay_time(utc(period.start)),
+                "end": history.to_replay_time(utc(period.end)),
+            }
         )
         for period in config.training.bad_periods
     )
@@ -89,12 +92,11 @@ def replay_config(config: ModelConfig, stream: Stream) -> ModelConfig:
     )
 
 
-def usual_rows(stream: Stream) -> int:
-    """How many rows half of the windows have at least."""
-    if stream.by_rows is not None:
-        return stream.by_rows
-    times = stream.rows[stream.timestamp]
-    bounds = times.searchsorted(
-        pd.DatetimeIndex([s.start for s in stream.windows] + [stream.windows[-1].end])
-    )
+def median_window_rows(history: SplitHistory) -> int:
+    """Return the median number of rows per window."""
+    if history.rows_per_window is not None:
+        return history.rows_per_window
+    times = history.rows[history.timestamp]
+    edges = [window.start for window in history.windows] + [history.windows[-1].end]
+    bounds = times.searchsorted(pd.DatetimeIndex(edges))
     return int(pd.Series(bounds).diff().dropna().median())

@@ -1,174 +1,171 @@
-"""A backtest as JSON for programs, and as sentences for people."""
+"""A backtest's result as JSON, and its summary in sentences."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from homeostat.backtest.grid import Grid
-from homeostat.backtest.promotion_effects import Judged
-from homeostat.backtest.run import Backtest, Outcome
+from homeostat.backtest.grid import GridSearch
+from homeostat.backtest.policy_run import WindowResult
+from homeostat.backtest.promotion_effects import PromotionEffect
+from homeostat.backtest.run import BacktestResult, PolicyOutcome
 from homeostat.core.performance import higher_is_better
 
 
-def to_json(found: Backtest) -> dict[str, Any]:
-    """Plain JSON; the same data gives the same, whenever and wherever it is run."""
-    stream = found.stream
-    whole: dict[str, Any] = {
-        "model": found.config.name,
-        "windows": len(stream.windows),
-        "window": f"{stream.by_rows}rows" if stream.by_rows else f"{stream.length.total_seconds():.0f}s",
-        "reference_rows": stream.reference_rows,
-        "score_name": found.score_name,
-        "higher_is_better": higher_is_better(found.score_name),
-        "policies": {name: _policy(found, outcome) for name, outcome in found.outcomes.items()},
-        "harm": {
-            name: [judged.to_json() for judged in outcome.promotions if judged.verdict == "worse"]
-            for name, outcome in found.outcomes.items()
+def to_json(result: BacktestResult) -> dict[str, Any]:
+    """Return plain JSON; the same data always gives the same JSON."""
+    history = result.history
+    seconds = f"{history.length.total_seconds():.0f}s"
+    raw: dict[str, Any] = {
+        "model": result.config.name,
+        "windows": len(history.windows),
+        "window": f"{history.rows_per_window}rows" if history.rows_per_window else seconds,
+        "reference_rows": history.reference_rows,
+        "score_name": result.score_name,
+        "higher_is_better": higher_is_better(result.score_name),
+        "policies": {name: _policy(result, outcome) for name, outcome in result.outcomes.items()},
+        "worse_promotions": {
+            name: [effect.to_json() for effect in outcome.promotions if effect.verdict == "worse"]
+            for name, outcome in result.outcomes.items()
         },
-        "sentences": sentences(found),
-        "notes": found.notes,
+        "summary": summarize(result),
+        "notes": result.notes,
     }
-    if found.grid is not None:
-        whole["grid"] = found.grid.to_json()
-    return whole
+    if result.grid is not None:
+        raw["grid"] = result.grid.to_json()
+    return raw
 
 
-def _policy(found: Backtest, outcome: Outcome) -> dict[str, Any]:
-    played = outcome.played
+def _policy(result: BacktestResult, outcome: PolicyOutcome) -> dict[str, Any]:
+    run = outcome.run
     return {
         "score": outcome.score,
-        "score_name": found.score_name,
-        "retrains": played.retrains,
-        "promoted": played.promoted,
-        "refused": played.refused,
-        "recalled": sum(turn.event == "recall" and turn.promoted for turn in played.turns),
-        "promotions": [judged.to_json() for judged in outcome.promotions],
-        "per_window": [turn.to_json() for turn in played.turns],
+        "score_name": result.score_name,
+        "retrains": run.retrains,
+        "promoted": run.promoted,
+        "refused": run.refused,
+        "reinstated": sum(each.event == "reinstate" and each.promoted for each in run.results),
+        "promotions": [effect.to_json() for effect in outcome.promotions],
+        "per_window": [each.to_json() for each in run.results],
     }
 
 
-def sentences(found: Backtest) -> list[str]:
-    """What Homeostat would have done, what it would have been worth, and where retraining did harm."""
-    lines = [_done(found), _worth(found)]
-    harm = _harm(found)
-    lines += [harm] if harm else []
-    too_much = _too_much(found)
-    lines += [too_much] if too_much else []
-    if found.grid is not None:
-        lines.append(_grid(found, found.grid))
-    return lines
+def summarize(result: BacktestResult) -> list[str]:
+    """Return sentences: Homeostat's decisions, its score, the effect of promotions, the grid search."""
+    lines = [_decisions(result), _scores(result), _effects(result), _always_worse(result)]
+    if result.grid is not None:
+        lines.append(_grid(result, result.grid))
+    return [line for line in lines if line]
 
 
-def gain(found: Backtest, outcome: Outcome, other: str = "frozen") -> float | None:
-    """How much better a policy scored than another, positive is better whatever the metric."""
-    mine, theirs = outcome.score, found.outcomes[other].score
-    if mine is None or theirs is None:
+def gain(result: BacktestResult, outcome: PolicyOutcome, other: str = "frozen") -> float | None:
+    """Return how much better a policy scored than another (positive: better, for every metric)."""
+    score, reference = outcome.score, result.outcomes[other].score
+    if score is None or reference is None:
         return None
-    return mine - theirs if higher_is_better(found.score_name) else theirs - mine
+    return score - reference if higher_is_better(result.score_name) else reference - score
 
 
-def _done(found: Backtest) -> str:
-    played = found.outcomes["homeostat"].played
-    fired = [turn for turn in played.turns if turn.event is not None]
-    windows = f"{len(played.turns)} windows"
+def format_score(result: BacktestResult, value: float | None) -> str:
+    """Format a score for people; "-" for None."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if higher_is_better(result.score_name) else f"{value:.4g}"
+
+
+def events(result: BacktestResult) -> Iterable[tuple[str, WindowResult]]:
+    """Yield (policy, window result) of every retrain and reinstatement, Homeostat's first."""
+    for name in ("homeostat", "baseline"):
+        for each in result.outcomes[name].run.results:
+            if each.event is not None:
+                yield name, each
+
+
+def _decisions(result: BacktestResult) -> str:
+    results = result.outcomes["homeostat"].run.results
+    fired = [each for each in results if each.event is not None]
     if not fired:
-        return f"Homeostat would not have retrained once in {windows}."
-    fitted = [turn for turn in fired if turn.event == "retrain"]
-    parts = [_outcomes(fitted, "retrain")]
-    recalls = [turn for turn in fired if turn.event == "recall"]
-    if recalls:
-        parts.append(_outcomes(recalls, "former champion", "tried again"))
-    reasons = Counter(turn.reason.replace("_", " ") for turn in fired)
+        return f"Homeostat would not have retrained in {len(results)} windows."
+    parts = [_counts([each for each in fired if each.event == "retrain"], "retrain")]
+    reinstatements = [each for each in fired if each.event == "reinstate"]
+    if reinstatements:
+        parts.append(_counts(reinstatements, "reinstatement") + " of a former champion")
+    reasons = Counter(each.reason.replace("_", " ") for each in fired)
     why = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    return f"Homeostat, in {windows}: {'; '.join(parts)}. Reasons: {why}."
+    return f"Homeostat, in {len(results)} windows: {'; '.join(parts)}. Reasons: {why}."
 
 
-def _outcomes(turns: list[Any], what: str, done: str = "") -> str:
-    promoted = sum(turn.promoted for turn in turns)
-    failed = sum(turn.event == "retrain" and not turn.fitted for turn in turns)
-    refused = len(turns) - promoted - failed
-    parts = [f"{len(turns)} {what}{'' if len(turns) == 1 else 's'}{f' {done}' if done else ''}"]
-    parts.append(f"{promoted} promoted")
+def _counts(results: Sequence[WindowResult], what: str) -> str:
+    promoted = sum(each.promoted for each in results)
+    failed = sum(each.event == "retrain" and not each.fitted for each in results)
+    refused = len(results) - promoted - failed
+    parts = [f"{promoted} promoted"]
     parts += [f"{refused} refused at the gate"] if refused else []
     parts += [f"{failed} without a candidate"] if failed else []
-    return ", ".join(parts)
+    return f"{len(results)} {what}{'' if len(results) == 1 else 's'} ({', '.join(parts)})"
 
 
-def _worth(found: Backtest) -> str:
-    outcome = found.outcomes["homeostat"]
-    frozen, always = found.outcomes["frozen"], found.outcomes["always"]
-    name = found.score_name.replace("_", " ")
+def _scores(result: BacktestResult) -> str:
+    outcome = result.outcomes["homeostat"]
+    frozen, always = result.outcomes["frozen"], result.outcomes["always"]
+    name = result.score_name.replace("_", " ")
     if outcome.score is None or frozen.score is None:
         return f"The {name} cannot be computed: the rows after the reference have no usable labels."
     return (
-        f"Its {name} would have been {shown(found, outcome.score)}; {shown(found, frozen.score)} without any "
-        f"retrain, {shown(found, always.score)} with {always.played.retrains}."
+        f"Its {name} would have been {format_score(result, outcome.score)}, compared with "
+        f"{format_score(result, frozen.score)} without any retrain and {format_score(result, always.score)} "
+        f"with {always.run.retrains} retrains."
     )
 
 
-def _harm(found: Backtest) -> str:
-    promotions = found.outcomes["homeostat"].promotions
+def _effects(result: BacktestResult) -> str:
+    promotions = result.outcomes["homeostat"].promotions
     if not promotions:
         return ""
-    worse = [judged for judged in promotions if judged.verdict == "worse"]
-    better = sum(judged.verdict == "better" for judged in promotions)
+    worse = [effect for effect in promotions if effect.verdict == "worse"]
+    better = sum(effect.verdict == "better" for effect in promotions)
+    counts = f"{better} of {len(promotions)} promotions improved predictions significantly, {len(worse)}"
     if not worse:
-        none = f"{better} of {len(promotions)} did good, the others made no difference that does"
-        return f"No promotion did harm that shows: {none}."
-    worst = max(worse, key=lambda judged: _lost(found, judged))
+        return f"{counts} made them worse."
+    worst = max(worse, key=lambda effect: _loss(result, effect))
     return (
-        f"{len(worse)} of {len(promotions)} promotions did harm, {better} did good: at worst version "
-        f"{worst.version} of {worst.span.last:%Y-%m-%d} scored {shown(found, worst.score)} on the "
-        f"{worst.rows} rows after it, and version {worst.before} would have scored "
-        f"{shown(found, worst.score_before)}."
+        f"{counts} made them worse. The worst was version {worst.version} of "
+        f"{worst.window.actual_end:%Y-%m-%d}: {format_score(result, worst.score)} on the {worst.rows:,} rows "
+        f"that it served; version {worst.previous_version} would have scored "
+        f"{format_score(result, worst.previous_score)} on them."
     )
 
 
-def _lost(found: Backtest, judged: Judged) -> float:
-    if judged.score is None or judged.score_before is None:
+def _loss(result: BacktestResult, effect: PromotionEffect) -> float:
+    if effect.score is None or effect.previous_score is None:
         return 0.0
-    lost = judged.score_before - judged.score
-    return lost if higher_is_better(found.score_name) else -lost
+    loss = effect.previous_score - effect.score
+    return loss if higher_is_better(result.score_name) else -loss
 
 
-def _too_much(found: Backtest) -> str:
-    """Said where retraining without asking is no better than leaving the model alone."""
-    outcome = found.outcomes["always"]
-    more = gain(found, outcome)
-    if more is None or more > 0:
+def _always_worse(result: BacktestResult) -> str:
+    """Return a warning when retraining after every window scores no better than never retraining."""
+    always = result.outcomes["always"]
+    difference = gain(result, always)
+    if difference is None or difference > 0:
         return ""
-    always, frozen = shown(found, outcome.score), shown(found, found.outcomes["frozen"].score)
     return (
-        f"Retraining does harm here when nobody looks: after every window it gives {always}, never {frozen}."
+        f"Retraining after every window does not help on this history: {format_score(result, always.score)}, "
+        f"compared with {format_score(result, result.outcomes['frozen'].score)} without any retrain."
     )
 
 
-def _grid(found: Backtest, grid: Grid) -> str:
-    if grid.chosen.own:
+def _grid(result: BacktestResult, grid: GridSearch) -> str:
+    if grid.chosen.current:
         return (
-            f"Of {len(grid.first_part)} settings of the trigger the model's own did best on the first "
-            f"{grid.first_windows} windows."
+            f"Of {len(grid.trials)} combinations of trigger settings, the model's own scored best on the "
+            f"first {grid.selection_windows} windows."
         )
     settings = ", ".join(f"{name}: {value}" for name, value in grid.chosen.settings.items())
     return (
-        f"Of {len(grid.first_part)} settings of the trigger {{{settings}}} did best on the first "
-        f"{grid.first_windows} windows; on the other {grid.rest_windows}, which had no say, it scores "
-        f"{shown(found, grid.rest_chosen)}, the model's own {shown(found, grid.rest_own)}."
+        f"Of {len(grid.trials)} combinations of trigger settings, {{{settings}}} scored best on the first "
+        f"{grid.selection_windows} windows. On the other {grid.test_windows} windows, which were not used to "
+        f"choose it, it scores {format_score(result, grid.chosen_test.score)}; the model's own settings "
+        f"score {format_score(result, grid.current_test.score)}."
     )
-
-
-def shown(found: Backtest, value: float | None) -> str:
-    """A score as people read it."""
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if higher_is_better(found.score_name) else f"{value:.4g}"
-
-
-def events(found: Backtest) -> Iterable[tuple[str, Any]]:
-    """Every event of the policies that decide anything: name and turn, Homeostat's first."""
-    for name in ("homeostat", "article"):
-        for turn in found.outcomes[name].played.turns:
-            if turn.event is not None:
-                yield name, turn

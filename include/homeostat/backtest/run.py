@@ -1,4 +1,4 @@
-"""The same windows under every policy."""
+"""Replay the same windows under every policy."""
 
 from __future__ import annotations
 
@@ -8,149 +8,147 @@ from datetime import timedelta
 
 import pandas as pd
 
-from homeostat.backtest.baseline_policy import article
-from homeostat.backtest.fixed_policies import retrain_every
-from homeostat.backtest.grid import Grid, steps, try_grid
-from homeostat.backtest.homeostat_policy import Loop, MakePorts
-from homeostat.backtest.policy_run import Played
-from homeostat.backtest.prediction_cache import Bench
-from homeostat.backtest.promotion_effects import Judged, judge_promotions
-from homeostat.backtest.replay_ports import replay_config, usual_rows
-from homeostat.backtest.version_builder import Workshop
-from homeostat.backtest.windows import Stream, cut
+from homeostat.backtest.baseline_policy import run_baseline
+from homeostat.backtest.fixed_policies import run_fixed_schedule
+from homeostat.backtest.grid import GridSearch, grid_steps, run_grid_search
+from homeostat.backtest.homeostat_policy import HomeostatPolicy, PortsFactory
+from homeostat.backtest.policy_run import PolicyRun, Progress
+from homeostat.backtest.prediction_cache import PredictionCache
+from homeostat.backtest.promotion_effects import PromotionEffect, promotion_effects
+from homeostat.backtest.replay_ports import median_window_rows, replay_config
+from homeostat.backtest.version_builder import VersionBuilder
+from homeostat.backtest.windows import SplitHistory, split_history
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
 
+#: Windows after which the policies on a fixed schedule retrain.
+_SCHEDULES = {"frozen": None, "always": 1, "every_4": 4}
 #: Every policy, in the order of the report.
-POLICIES = ("frozen", "always", "every_4", "article", "homeostat")
+POLICIES = (*_SCHEDULES, "baseline", "homeostat")
 
-#: Told how many steps there will be, and of what; answers with what to call after each.
-Begin = Callable[[str, int], Callable[[], None]]
+#: Called with a policy's name and its number of windows; returns what to call after each window.
+StartProgress = Callable[[str, int], Progress]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one policy did, and what it was worth: one score over all rows of all windows."""
+class PolicyOutcome:
+    """One policy's run, its score over all rows of all windows, and the effects of its promotions."""
 
-    played: Played
+    run: PolicyRun
     score: float | None
-    promotions: list[Judged]
+    promotions: list[PromotionEffect]
 
 
 @dataclass(frozen=True, slots=True)
-class Backtest:
-    """All policies on the same windows. ``notes`` are worth knowing before the figures are believed."""
+class BacktestResult:
+    """All policies on the same windows. ``notes`` are caveats to know before trusting the figures."""
 
     config: ModelConfig
-    stream: Stream
+    history: SplitHistory
     score_name: str
-    outcomes: dict[str, Outcome]
-    grid: Grid | None = None
+    outcomes: dict[str, PolicyOutcome]
+    grid: GridSearch | None = None
     notes: list[str] = field(default_factory=list)
 
 
-def backtest(
+def run_backtest(
     config: ModelConfig,
     rows: pd.DataFrame,
-    make_ports: MakePorts,
+    make_ports: PortsFactory,
     *,
     windows: int | timedelta | None = None,
     reference_share: float = 0.3,
     grid: bool = False,
     notes: Sequence[str] = (),
-    begin: Begin | None = None,
-) -> Backtest:
-    """Replay a model's history under five policies, with labels that come one window late.
+    start_progress: StartProgress | None = None,
+) -> BacktestResult:
+    """Replay a model's history under five policies, with labels that arrive one window late.
 
-    The first version is made of the reference and is the same for all. A window is answered by the version
-    that its policy has serving, and only then looked at.
+    The first version is trained on the reference and is the same for all policies. A window is scored with
+    the version that its policy serves, before the policy sees the window.
 
     Parameters
     ----------
     rows
         The model's columns, sorted by time (UTC).
     make_ports
-        Makes the world of one replay, all in memory.
+        Builds the in-memory ports of one replay.
     windows
-        So many rows, or so much time, a window; ``monitor.window`` where nothing is said.
+        Window length: a number of rows or a duration (default: ``monitor.window``).
     reference_share
-        How much of the rows the first version is made of.
+        Share of the rows that the first version is trained on.
     grid
-        Try other settings of the trigger as well.
+        Also search other settings of the trigger.
 
     Raises
     ------
     DataError
-        Too few rows or windows, or nothing that a first version can be made of.
+        Too few rows or windows, or a reference that no first version can be trained on.
     """
-    import sklearn.ensemble  # noqa: F401  # loaded now, as only threads of what is loaded can be held back
+    import sklearn.ensemble  # noqa: F401  # threadpoolctl limits only libraries that are loaded already
     from threadpoolctl import threadpool_limits
 
-    # Many small fits: threads that wait for each other cost several times what they save.
+    # For many small fits, thread synchronisation costs several times what threads save.
     with threadpool_limits(limits=1):
-        return _replay(
-            config, rows, make_ports, windows, reference_share, grid=grid, notes=notes, begin=begin
+        history = split_history(
+            rows, config.columns.timestamp, windows or config.monitor.window, reference_share
         )
+        replayed = replay_config(config, history)
+        cache = PredictionCache(replayed, history)
+        start = start_progress or (lambda _policy, _windows: lambda: None)
+        runs = _run_policies(replayed, cache, make_ports, start)
+        search = None
+        if grid:
+            progress = start("grid", grid_steps(replayed, cache))
+            search = run_grid_search(
+                replayed,
+                cache,
+                runs["homeostat"],
+                lambda other: HomeostatPolicy(other, cache, make_ports),
+                progress,
+            )
+        outcomes = {name: _outcome(runs[name], cache) for name in POLICIES}
+    all_notes = [*notes, *_notes(config, replayed, history)]
+    return BacktestResult(config, history, cache.score_name, outcomes, search, all_notes)
 
 
-def _replay(
-    config: ModelConfig,
-    rows: pd.DataFrame,
-    make_ports: MakePorts,
-    windows: int | timedelta | None,
-    reference_share: float,
-    *,
-    grid: bool,
-    notes: Sequence[str],
-    begin: Begin | None,
-) -> Backtest:
-    stream = cut(rows, config.columns.timestamp, windows or config.monitor.window, reference_share)
-    replayed = replay_config(config, stream)
-    notes = [*notes, *_notes(config, replayed, stream)]
-    bench = Bench(replayed, stream)
-    if not bench.answerable:
-        msg = "none of the rows after the reference is usable and labelled: there is nothing to score"
+def _run_policies(
+    config: ModelConfig, cache: PredictionCache, make_ports: PortsFactory, start: StartProgress
+) -> dict[str, PolicyRun]:
+    if not cache.labelled_rows:
+        msg = "no row after the reference is valid and labelled: there is nothing to score"
         raise DataError(msg)
-    workshop = Workshop(replayed, bench)
-    begin = begin or (lambda _what, _steps: lambda: None)
-    loop = Loop(replayed, bench, make_ports)  # first: what is wrong with the data is best said by its steps
-    plain = {"frozen": None, "always": 1, "every_4": 4}
-    count = len(stream.windows)
-    played = {
-        name: retrain_every(every, bench, workshop, begin(name, count)) for name, every in plain.items()
+    # First, because the retrain's own steps report problems of the data best.
+    homeostat = HomeostatPolicy(config, cache, make_ports)
+    builder = VersionBuilder(config, cache)
+    windows = cache.history.windows
+    runs = {
+        name: run_fixed_schedule(every, cache, builder, start(name, len(windows)))
+        for name, every in _SCHEDULES.items()
     }
-    played["article"] = article(bench, workshop, begin("article", count))
-    played["homeostat"] = loop.run(stream.windows, begin("homeostat", count))
-    outcomes = {name: _outcome(played[name], bench) for name in POLICIES}
-    tried = None
-    if grid:
-
-        def make_loop(other: ModelConfig) -> Loop:
-            return Loop(other, bench, make_ports)
-
-        tick = begin("grid", steps(replayed, bench))
-        tried = try_grid(replayed, bench, played["homeostat"], make_loop, tick)
-    return Backtest(config, stream, bench.score_name, outcomes, tried, notes)
+    runs["baseline"] = run_baseline(cache, builder, start("baseline", len(windows)))
+    runs["homeostat"] = homeostat.replay(windows, start("homeostat", len(windows)))
+    return runs
 
 
-def _outcome(played: Played, bench: Bench) -> Outcome:
-    said = [bench.said(key, number) for number, key in enumerate(played.keys)]
-    return Outcome(played, bench.score(said), judge_promotions(played, bench))
+def _outcome(run: PolicyRun, cache: PredictionCache) -> PolicyOutcome:
+    predictions = [cache.predictions(key, index) for index, key in enumerate(run.keys)]
+    return PolicyOutcome(run, cache.score(predictions), promotion_effects(run, cache))
 
 
-def _notes(config: ModelConfig, replayed: ModelConfig, stream: Stream) -> list[str]:
+def _notes(config: ModelConfig, replayed: ModelConfig, history: SplitHistory) -> list[str]:
     notes = []
-    if stream.left_out:
-        notes.append(f"{stream.left_out} rows of an incomplete last window are left out")
-    least, rows = replayed.monitor.min_rows, usual_rows(stream)
-    if least < config.monitor.min_rows:
+    if history.dropped_rows:
+        notes.append(f"{history.dropped_rows} rows of an incomplete last window are left out")
+    used, rows = replayed.monitor.min_rows, median_window_rows(history)
+    if used < config.monitor.min_rows:
         notes.append(
-            f"a window holds {rows} rows and monitor.min_rows asks for {config.monitor.min_rows}: "
-            f"{least} are enough here; lower it if you want to watch windows as short as these"
+            f"a window has {rows} rows, fewer than monitor.min_rows ({config.monitor.min_rows}): this "
+            f"backtest uses {used}; lower monitor.min_rows to monitor windows of this length"
         )
-    if stream.by_rows is not None and config.monitor.season != "none":
+    if history.rows_per_window is not None and config.monitor.season != "none":
         notes.append(
-            f"windows of rows have evenly spaced times, so monitor.season ({config.monitor.season}) is off "
-            "wherever there are gaps: use a duration such as --windows 7d to have it right"
+            f"windows of rows get evenly spaced times, so monitor.season ({config.monitor.season}) is "
+            "shifted after every gap: use a duration such as --windows 7d to keep it right"
         )
     return notes

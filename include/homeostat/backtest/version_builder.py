@@ -1,4 +1,4 @@
-"""Versions for the policies that have no registry: assembled and fitted as a retrain would, each once."""
+"""Versions for the policies without a registry, assembled and fitted by the retrain's own functions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from homeostat.backtest.prediction_cache import Bench
-from homeostat.backtest.replay_ports import between
+from homeostat.backtest.prediction_cache import PredictionCache
+from homeostat.backtest.replay_ports import rows_between
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError
 
@@ -18,63 +18,68 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """One version. ``stored`` is its score on its own holdout when it was made, as a registry keeps it."""
+class BuiltVersion:
+    """One version. ``holdout_score`` is its score on its own holdout, as a registry would store it."""
 
     key: str
     predictor: Predictor
     data: pd.DataFrame
-    rows: int
-    stored: float | None
+    training_rows: int
+    holdout_score: float | None
     nan_rate: float
 
 
-class Workshop:
-    """Makes the version that knows everything up to a time; the same time gives the same version.
+class VersionBuilder:
+    """Builds the version trained on everything known at a time, once per time.
 
-    Policies that retrain at the same window's end so share one fit.
+    Policies that retrain at the end of the same window share one fit.
     """
 
-    def __init__(self, config: ModelConfig, bench: Bench) -> None:
+    def __init__(self, config: ModelConfig, cache: PredictionCache) -> None:
         self._config = config
-        self._bench = bench
-        self._made: dict[datetime, Made | HomeostatError] = {}
+        self._cache = cache
+        self._built: dict[datetime, BuiltVersion | HomeostatError] = {}
 
-    def make(self, known: datetime) -> Made:
-        """Fit on the rows whose labels are known; raises as a retrain's steps do, the same each time."""
-        if known not in self._made:
+    def build(self, known_until: datetime) -> BuiltVersion:
+        """Fit on the rows whose labels are known at ``known_until``.
+
+        Raises
+        ------
+        HomeostatError
+            What the retrain's steps raise; the same error again for the same time.
+        """
+        if known_until not in self._built:
             try:
-                self._made[known] = self._make(known)
+                self._built[known_until] = self._build(known_until)
             except HomeostatError as error:
-                self._made[known] = error
-        made = self._made[known]
-        if isinstance(made, HomeostatError):
-            raise made
-        return made
+                self._built[known_until] = error
+        built = self._built[known_until]
+        if isinstance(built, HomeostatError):
+            raise built
+        return built
 
-    def _make(self, known: datetime) -> Made:
+    def _build(self, known_until: datetime) -> BuiltVersion:
         from homeostat.bundle.predictor import Predictor
-        from homeostat.core import training_data as assemble
+        from homeostat.core import training_data
         from homeostat.core.performance import all_metrics
         from homeostat.retraining.recipes import fit_version
 
-        config, stream = self._config, self._bench.stream
+        config, history = self._config, self._cache.history
         length = config.training.window.length
-        rows = between(stream, None if length is None else known - length, known)
-        snapshot = assemble.assemble(rows, config, known)
-        fitted = fit_version(config, snapshot.train, snapshot.holdout, known)
+        rows = rows_between(history, None if length is None else known_until - length, known_until)
+        snapshot = training_data.assemble(rows, config, known_until)
+        fitted = fit_version(config, snapshot.train, snapshot.holdout, known_until)
         predictor = Predictor.of(config, fitted.estimator)
-        judge = Predictor.of(config, fitted.judge)
-        answers = judge.predict(snapshot.holdout)
+        predictions = Predictor.of(config, fitted.holdout_estimator).predict(snapshot.holdout)
         truth = snapshot.holdout[config.columns.label.name].to_numpy()
-        scores = all_metrics(config.task, truth, answers.prediction)
-        key = f"made {known.isoformat()}"
-        self._bench.put(key, predictor)
-        return Made(
+        scores = all_metrics(config.task, truth, predictions.prediction)
+        key = f"built {known_until.isoformat()}"
+        self._cache.add_version(key, predictor)
+        return BuiltVersion(
             key=key,
             predictor=predictor,
             data=pd.concat([snapshot.train, snapshot.holdout], ignore_index=True),
-            rows=len(snapshot.train),
-            stored=scores.get("mae" if config.task == "regression" else "accuracy"),
-            nan_rate=float(answers.missing.mean()),
+            training_rows=len(snapshot.train),
+            holdout_score=scores.get("mae" if config.task == "regression" else "accuracy"),
+            nan_rate=float(predictions.missing.mean()),
         )

@@ -1,10 +1,11 @@
-"""History cut into a reference and windows, on the clock that the replay runs by."""
+"""Split a history into a reference and windows, on the clock of the replay."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -13,83 +14,91 @@ from homeostat.config import format_duration, parse_duration
 from homeostat.config.errors import ConfigError, DataError
 
 _ROWS = re.compile(r"(\d+)\s*rows?")
-#: With labels one window late, a single window shows nothing of what a policy would have done.
+#: Labels arrive one window late, so that one window cannot show the effect of any decision.
 MIN_WINDOWS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """One window ``[start, end)`` on the replay's clock; ``first`` and ``last`` are its true times."""
+class Window:
+    """One window ``[start, end)`` on the replay's clock, and its bounds by the rows' original times."""
 
-    number: int
+    index: int
     start: datetime
     end: datetime
-    first: datetime
-    last: datetime
+    actual_start: datetime
+    actual_end: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
-    """Rows on the replay's clock, sorted; everything before ``reference_end`` is the reference.
+class SplitHistory:
+    """Rows sorted by the replay's clock; those before ``reference_end`` are the reference.
 
-    ``length`` is one window's, the same for all. ``left_out`` counts the rows of an incomplete last window.
+    ``length`` is the length of every window. ``dropped_rows`` counts the rows of an incomplete last window.
+    ``rows_per_window`` is None when windows are cut by time.
     """
 
     rows: pd.DataFrame
     timestamp: str
-    true_times: pd.Series
-    begin: datetime
+    original_times: pd.Series
+    start: datetime
     reference_end: datetime
     reference_rows: int
     length: timedelta
-    windows: tuple[Span, ...]
-    left_out: int
-    by_rows: int | None
+    windows: tuple[Window, ...]
+    dropped_rows: int
+    rows_per_window: int | None
 
-    def replayed(self, moment: datetime) -> datetime:
-        """A true time on the replay's clock."""
-        if self.by_rows is None:
+    def to_replay_time(self, moment: datetime) -> datetime:
+        """Convert an original time to the replay's clock."""
+        if self.rows_per_window is None:
             return moment
-        at = int(self.true_times.searchsorted(pd.Timestamp(moment)))
-        return self.begin + at * (self.length / self.by_rows)
+        position = int(self.original_times.searchsorted(pd.Timestamp(moment)))
+        return self.start + position * (self.length / self.rows_per_window)
 
 
 def parse_windows(text: str) -> int | timedelta:
-    """``168rows`` gives 168, ``7d`` a week; raises ConfigError for anything else."""
+    """Parse ``168rows`` to 168 and ``7d`` to a timedelta; raise ConfigError for anything else."""
     rows = _ROWS.fullmatch(text.strip())
     try:
-        found: int | timedelta = int(rows[1]) if rows else parse_duration(text)
+        windows: int | timedelta = int(rows[1]) if rows else parse_duration(text)
     except ValueError:
         msg = f"--windows {text!r}: write a number of rows, such as 168rows, or a duration, such as 7d"
         raise ConfigError(msg) from None
-    if not found:
-        msg = f"--windows {text!r}: a window needs some length, such as 168rows or 7d"
+    if not windows:
+        msg = f"--windows {text!r}: the length must be positive, such as 168rows or 7d"
         raise ConfigError(msg)
-    return found
+    return windows
 
 
-def spacing_of(times: pd.Series) -> timedelta:
-    """The median distance between two rows that follow each other; an hour where that is nothing."""
+def format_windows(windows: int | timedelta) -> str:
+    """Format a window's length as :func:`parse_windows` reads it."""
+    return f"{windows}rows" if isinstance(windows, int) else format_duration(windows)
+
+
+def median_spacing(times: pd.Series) -> timedelta:
+    """Return the median distance between consecutive rows; an hour when all times are equal."""
     gaps = times.diff().dropna()
     gaps = gaps[gaps > pd.Timedelta(0)] if len(gaps) and not gaps.median() else gaps
     seconds = float(gaps.dt.total_seconds().median()) if len(gaps) else 0.0
     return timedelta(seconds=seconds) or timedelta(hours=1)
 
 
-def cut(frame: pd.DataFrame, timestamp: str, windows: int | timedelta, share: float) -> Stream:
-    """Cut rows into a reference and whole windows.
+def split_history(
+    frame: pd.DataFrame, timestamp: str, windows: int | timedelta, reference_share: float
+) -> SplitHistory:
+    """Split rows into a reference and whole windows.
 
-    Windows of so many rows get evenly spaced times (the true ones' median distance), so that every window
-    is as long as the others and the durations of model.yaml keep their meaning whatever gaps there are.
+    Windows of a number of rows get evenly spaced times (the median spacing of the original ones), so that all
+    windows have the same length and the durations of model.yaml keep their meaning despite gaps.
 
     Parameters
     ----------
     frame
         Rows sorted by ``timestamp`` (UTC).
     windows
-        So many rows, or so much time, a window.
-    share
-        How much of the rows, in (0, 1), the first version is made of.
+        Window length: a number of rows, or a duration.
+    reference_share
+        Share of the rows, in (0, 1), that the first version is trained on.
 
     Raises
     ------
@@ -97,77 +106,95 @@ def cut(frame: pd.DataFrame, timestamp: str, windows: int | timedelta, share: fl
         Fewer than two whole windows follow the reference.
     """
     times = frame[timestamp].reset_index(drop=True)
-    count = int(len(frame) * share)
-    if not 0 < count < len(frame):
+    reference_rows = int(len(frame) * reference_share)
+    if not 0 < reference_rows < len(frame):
         msg = (
-            f"{len(frame)} rows: too few to set {share:.0%} of them aside for the first version; "
+            f"{len(frame)} rows are too few for a reference of {reference_share:.0%}: "
             "give more rows or another --reference-share"
         )
         raise DataError(msg)
-    spacing = spacing_of(times)
-    begin = _moment(times.iloc[0])
-    rows = frame.reset_index(drop=True)
     if isinstance(windows, int):
-        rows = rows.assign(**{timestamp: pd.Series(_even(begin, spacing, len(rows)), index=rows.index)})
-        length = spacing * windows
-        number = (len(rows) - count) // windows
-        reference_end = begin + spacing * count
-        bounds = [count + windows * k for k in range(number + 1)]
-    else:
-        length = windows
-        reference_end = _moment(times.iloc[count])
-        number = int((_moment(times.iloc[-1]) + spacing - reference_end) // length)
-        edges = [pd.Timestamp(reference_end + length * k) for k in range(number + 1)]
-        bounds = [int(at) for at in times.searchsorted(pd.DatetimeIndex(edges))]
-        count = bounds[0]
-    if number < MIN_WINDOWS:
-        raise DataError(_too_few(len(frame) - count, number, windows, count))
-    spans = []
-    for k in range(number):
-        start = reference_end + length * k
-        first, last = (
-            (_true(times, bounds[k], spacing), _true(times, bounds[k + 1], spacing))
-            if isinstance(windows, int)
-            else (start, start + length)
-        )
-        spans.append(Span(k, start, start + length, first, last))
-    return Stream(
-        rows=rows,
+        return _split_by_rows(frame, timestamp, times, windows, reference_rows)
+    return _split_by_time(frame, timestamp, times, windows, reference_rows)
+
+
+def _split_by_rows(
+    frame: pd.DataFrame, timestamp: str, times: pd.Series, per_window: int, reference_rows: int
+) -> SplitHistory:
+    spacing, start = median_spacing(times), _moment(times.iloc[0])
+    count = (len(frame) - reference_rows) // per_window
+    _check_count(count, per_window, len(frame) - reference_rows, reference_rows)
+    length, reference_end = spacing * per_window, start + spacing * reference_rows
+    bounds = [reference_rows + per_window * k for k in range(count + 1)]
+
+    def original_time(position: int) -> datetime:
+        return _moment(times.iloc[position]) if position < len(times) else _moment(times.iloc[-1]) + spacing
+
+    rows = frame.reset_index(drop=True)
+    even_times = pd.Series(_even_times(start, spacing, len(rows)), index=rows.index)
+    return SplitHistory(
+        rows=rows.assign(**{timestamp: even_times}),
         timestamp=timestamp,
-        true_times=times,
-        begin=begin,
+        original_times=times,
+        start=start,
         reference_end=reference_end,
-        reference_rows=count,
+        reference_rows=reference_rows,
         length=length,
-        windows=tuple(spans),
-        left_out=len(rows) - bounds[-1],
-        by_rows=windows if isinstance(windows, int) else None,
+        windows=tuple(
+            Window(
+                index=k,
+                start=reference_end + length * k,
+                end=reference_end + length * k + length,
+                actual_start=original_time(bounds[k]),
+                actual_end=original_time(bounds[k + 1]),
+            )
+            for k in range(count)
+        ),
+        dropped_rows=len(rows) - bounds[-1],
+        rows_per_window=per_window,
     )
 
 
-def shown(windows: int | timedelta) -> str:
-    """A window's length as people write it."""
-    return f"{windows}rows" if isinstance(windows, int) else format_duration(windows)
+def _split_by_time(
+    frame: pd.DataFrame, timestamp: str, times: pd.Series, length: timedelta, reference_rows: int
+) -> SplitHistory:
+    reference_end = _moment(times.iloc[reference_rows])
+    count = int((_moment(times.iloc[-1]) + median_spacing(times) - reference_end) // length)
+    edges = [reference_end + length * k for k in range(count + 1)]
+    bounds = [int(position) for position in times.searchsorted(pd.DatetimeIndex(edges))]
+    reference_rows = bounds[0]
+    _check_count(count, length, len(frame) - reference_rows, reference_rows)
+    return SplitHistory(
+        rows=frame.reset_index(drop=True),
+        timestamp=timestamp,
+        original_times=times,
+        start=_moment(times.iloc[0]),
+        reference_end=reference_end,
+        reference_rows=reference_rows,
+        length=length,
+        windows=tuple(Window(k, start, end, start, end) for k, (start, end) in enumerate(pairwise(edges))),
+        dropped_rows=len(frame) - bounds[-1],
+        rows_per_window=None,
+    )
 
 
-def _even(begin: datetime, spacing: timedelta, count: int) -> pd.DatetimeIndex:
+def _even_times(start: datetime, spacing: timedelta, count: int) -> pd.DatetimeIndex:
     steps = np.arange(count) * round(spacing / timedelta(microseconds=1))
-    return pd.DatetimeIndex(pd.Timestamp(begin).as_unit("us") + pd.to_timedelta(steps, unit="us"))
-
-
-def _true(times: pd.Series, at: int, spacing: timedelta) -> datetime:
-    return _moment(times.iloc[at]) if at < len(times) else _moment(times.iloc[-1]) + spacing
+    return pd.DatetimeIndex(pd.Timestamp(start).as_unit("us") + pd.to_timedelta(steps, unit="us"))
 
 
 def _moment(value: pd.Timestamp) -> datetime:
-    # Not finer than a microsecond, which is all that a datetime holds.
+    # Drops nanoseconds, which a datetime cannot hold.
     return value.to_pydatetime(warn=False).astimezone(UTC)
 
 
-def _too_few(left: int, number: int, windows: int | timedelta, count: int) -> str:
-    return (
-        f"after the {count} rows of the reference {left} are left: {number or 'not one'} whole window"
-        f"{'s' if number > 1 else ''} of {shown(windows)}, and {MIN_WINDOWS} are the least that shows "
-        "anything, with labels one window late: give more rows, shorter --windows or a smaller "
+def _check_count(count: int, windows: int | timedelta, rows_left: int, reference_rows: int) -> None:
+    if count >= MIN_WINDOWS:
+        return
+    msg = (
+        f"after the {reference_rows} rows of the reference {rows_left} rows are left: {count or 'not one'} "
+        f"whole window{'s' if count > 1 else ''} of {format_windows(windows)}. Labels arrive one window "
+        f"late, so at least {MIN_WINDOWS} windows are needed: give more rows, shorter --windows or a smaller "
         "--reference-share"
     )
+    raise DataError(msg)

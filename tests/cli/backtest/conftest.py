@@ -1,4 +1,4 @@
-"""A model folder, its history in a file, and the program as a user calls it."""
+"""A model folder, a file with its history, and the command line."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def load(start=None, end=None):
 
 
 @dataclass(frozen=True)
-class Said:
-    """How a command ended and what it said."""
+class CommandResult:
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -60,11 +60,11 @@ class Said:
 
     @property
     def json(self) -> Any:
-        """Standard output as the one JSON value that it must be."""
+        """Standard output, parsed as JSON."""
         return json.loads(self.out, parse_constant=pytest.fail)
 
     def refused(self, *words: str) -> None:
-        """One sentence on standard error, exit status 1, nothing else."""
+        """Assert exit status 1, no output, and an error message with these words."""
         assert self.status == 1, self
         assert self.out == ""
         assert "Traceback" not in self.err
@@ -73,19 +73,19 @@ class Said:
 
 
 def rows_of(windows=5, *, flip=2):
-    """240 rows and so many windows of 60, an hour a row; from a window on the truth is turned round."""
+    """Return hourly rows: 240 and ``windows`` windows of 60; labels are inverted from window ``flip`` on."""
     n = 240 + 60 * windows
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=n), rng.normal(size=n)
-    wanted = (a + b + 0.3 * rng.normal(size=n) > 0) != (np.arange(n) >= 240 + 60 * flip)
+    target = (a + b + 0.3 * rng.normal(size=n) > 0) != (np.arange(n) >= 240 + 60 * flip)
     at = pd.date_range("2026-01-05", periods=n, freq="1h", tz="UTC")
     kind = rng.choice(["1", "2"], size=n)
-    return pd.DataFrame({"at": at, "a": a, "b": b, "kind": kind, "y": wanted.astype(int)})
+    return pd.DataFrame({"at": at, "a": a, "b": b, "kind": kind, "y": target.astype(int)})
 
 
 @pytest.fixture
 def history():
-    """The rows of the history, to be changed as wanted."""
+    """Return the rows of the history, for a test to change."""
     return rows_of()
 
 
@@ -101,7 +101,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def cli(monkeypatch, capsys, tmp_path):
-    """Call the program's own entry point in this process."""
+    """Return a function that calls the command line in this process."""
     from homeostat.cli import app as program
 
     monkeypatch.setenv("HOMEOSTAT_STATE", str(tmp_path / "state"))
@@ -113,6 +113,6 @@ def cli(monkeypatch, capsys, tmp_path):
         with pytest.raises(SystemExit) as ended:
             program.main()
         out, err = capsys.readouterr()
-        return Said(int(ended.value.code or 0), out, err)
+        return CommandResult(int(ended.value.code or 0), out, err)
 
     return call

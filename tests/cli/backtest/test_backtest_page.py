@@ -1,4 +1,4 @@
-"""The page that `--html` writes, and the picture in it."""
+"""The report that `--html` writes, and its chart."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ END = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 class Reader(HTMLParser):
-    """Collects what a page shows and what it would fetch; an end tag must fit its start."""
+    """Collects text, images and external references of a page; asserts matching tags."""
 
     VOID = ("meta", "img", "br", "link", "input")
 
@@ -41,7 +41,7 @@ class Reader(HTMLParser):
         self.text.append(data)
 
 
-def turns(count, *, score=lambda k: 0.9, event=lambda k: None, promoted=lambda k: False):
+def window_results(count, *, score=lambda k: 0.9, event=lambda k: None, promoted=lambda k: False):
     return [
         {
             "end": (END + timedelta(days=7 * k)).isoformat(),
@@ -59,12 +59,12 @@ def policy(per_window, score=0.9):
     return {"score": score, "retrains": 2, "per_window": per_window}
 
 
-def test_the_page_opens_anywhere_and_says_everything(cli, folder, tmp_path):
+def test_the_page_is_self_contained_and_complete(cli, folder, tmp_path):
     page = tmp_path / "deep" / "report.html"
     data = ("--data", folder / "rows.csv", "--windows", "60rows", "--reference-share", "0.4445")
-    said = cli("backtest", folder, *data, "--html", page)
-    assert said.status == 0
-    assert str(page) in said.out
+    done = cli("backtest", folder, *data, "--html", page)
+    assert done.status == 0
+    assert str(page) in done.out
     text = page.read_text(encoding="utf-8")
     reader = Reader()
     reader.feed(text)
@@ -72,21 +72,22 @@ def test_the_page_opens_anywhere_and_says_everything(cli, folder, tmp_path):
     assert reader.open == []
     assert reader.fetched == []
     assert "http" not in text
-    assert "$" not in text.replace("$(", "")
+    assert "{{" not in text
+    assert "{%" not in text
     (image,) = reader.images
     assert image["alt"]
     with Image.open(io.BytesIO(base64.b64decode(image["src"].partition("base64,")[2]))) as picture:
         assert picture.format == "PNG"
     shown = " ".join(" ".join(reader.text).split())
-    for word in ("Backtest of small", "never retrain", "Homeostat", "the article's", "5 windows of 60 rows"):
+    for word in ("Backtest of small", "never retrain", "Homeostat", "baseline", "5 windows of 60 rows"):
         assert word in shown
     raw = cli("backtest", folder, *data, "--json").json
-    for turn in raw["policies"]["homeostat"]["per_window"]:
-        if turn["event"]:
-            assert " ".join(turn["sentence"].split()) in shown
+    for window in raw["policies"]["homeostat"]["per_window"]:
+        if window["event"]:
+            assert " ".join(window["sentence"].split()) in shown
 
 
-def test_what_a_model_says_is_text_and_no_markup(cli, folder, tmp_path):
+def test_names_are_escaped(cli, folder, tmp_path):
     home = tmp_path / "small"
     home.mkdir()
     strange = "a<b>&"
@@ -101,21 +102,21 @@ def test_what_a_model_says_is_text_and_no_markup(cli, folder, tmp_path):
     assert strange not in page.read_text()
 
 
-def test_the_picture_draws_every_policy_and_every_kind_of_event():
+def test_the_chart_draws_every_policy_and_every_kind_of_event():
     several = {
-        "frozen": policy(turns(30)),
+        "frozen": policy(window_results(30)),
         "homeostat": policy(
-            turns(
+            window_results(
                 30,
                 score=lambda k: None if k == 3 else 0.8 + k / 300,
-                event=lambda k: ("retrain", "recall", None)[k % 3],
+                event=lambda k: ("retrain", "reinstate", None)[k % 3],
                 promoted=lambda k: k % 2 == 0,
             )
         ),
-        "a policy of tomorrow": policy(turns(30, event=lambda k: "retrain" if k == 9 else None)),
+        "an unknown policy": policy(window_results(30, event=lambda k: "retrain" if k == 9 else None)),
     }
     data = figures.policies_over_time(several, "accuracy")
-    assert data == figures.policies_over_time(several, "accuracy")  # the same picture gives the same bytes
+    assert data == figures.policies_over_time(several, "accuracy")  # deterministic
     with Image.open(io.BytesIO(data)) as picture:
         assert picture.width > picture.height
         colours = {colour for _, colour in picture.convert("RGB").getcolors(10**6)}
@@ -124,14 +125,14 @@ def test_the_picture_draws_every_policy_and_every_kind_of_event():
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_a_picture_of_little_or_nothing_is_still_one(count):
-    data = figures.policies_over_time({"frozen": policy(turns(count), None)}, "mae")
+def test_a_chart_of_few_windows_is_still_a_png(count):
+    data = figures.policies_over_time({"frozen": policy(window_results(count), None)}, "mae")
     with Image.open(io.BytesIO(data)) as picture:
         assert picture.format == "PNG"
 
 
-def test_a_line_is_the_mean_over_rows_and_not_over_windows():
-    found = turns(4, score=lambda k: [1.0, 0.0, None, 0.5][k])
+def test_a_line_is_the_mean_weighted_by_rows():
+    found = window_results(4, score=lambda k: [1.0, 0.0, None, 0.5][k])
     found[1]["rows"] = 180
     assert figures.smooth(found, 2).tolist() == pytest.approx([1.0, 0.25, 0.0, 0.5])
-    assert np.isnan(figures.smooth(turns(2, score=lambda k: None), 2)).all()
+    assert np.isnan(figures.smooth(window_results(2, score=lambda k: None), 2)).all()

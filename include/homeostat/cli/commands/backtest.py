@@ -1,4 +1,4 @@
-"""backtest: a model's history under five policies, before anything is deployed."""
+"""The backtest command: replay a model's history under five policies before deployment."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from homeostat.ports import Clock, Ports, Source
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from homeostat.backtest import Backtest
+    from homeostat.backtest import BacktestResult
 
-_SAID = {
+_PROGRESS_LABELS = {
     "frozen": "never retrain",
-    "always": "retrain every window",
+    "always": "every window",
     "every_4": "every 4th window",
-    "article": "the article's policy",
+    "baseline": "baseline",
     "homeostat": "Homeostat",
-    "grid": "other settings",
+    "grid": "trigger settings",
 }
 
 
@@ -38,66 +38,68 @@ def backtest_model(
     as_json: bool,
     html: Path | None,
 ) -> None:
-    """Replay the history and say, print or draw what came of it.
+    """Replay the history; print a table or JSON, and write the HTML report if requested.
 
     Raises
     ------
     HomeostatError
-        The model or its history cannot be used; the message says the cure.
+        The model or its history cannot be used; the message says how to fix it.
     """
-    from homeostat import backtest as room
-    from homeostat.cli.commands.backtest_rows import read_history
+    from homeostat.backtest import parse_windows, run_backtest, to_json
+    from homeostat.cli.commands.backtest_history import read_history
 
     if not 0 < reference_share < 1:
         msg = f"--reference-share {reference_share:g}: write a share of the rows between 0 and 1, such as 0.3"
         raise ConfigError(msg)
     config = load_model(model)
-    length = room.parse_windows(windows) if windows else None
+    length = parse_windows(windows) if windows else None
     rows, notes = read_history(config, data, spacing)
     with progress("windows") as bar:
-        found = room.backtest(
+        result = run_backtest(
             config,
             rows,
-            _in_memory,
+            _in_memory_ports,
             windows=length,
             reference_share=reference_share,
             grid=grid,
             notes=notes,
-            begin=lambda what, steps: _begin(bar, what, steps),
+            start_progress=lambda policy, steps: _start_progress(bar, policy, steps),
         )
-    for note in found.notes:
+    for note in result.notes:
         err.print(f"note: {note}", style="dim", markup=False, highlight=False, soft_wrap=True)
     if html:
-        _write(html, found)
+        _write_page(html, result)
     if as_json:
-        print_json(room.to_json(found))
+        print_json(to_json(result))
         return
     from homeostat.cli.commands.backtest_table import show
 
-    show(found)
+    show(result)
     if html:
         say(f"report: {html}", "dim")
 
 
-def _begin(bar: Progress, what: str, steps: int) -> Callable[[], None]:
-    task = bar.add_task(_SAID[what], total=steps)
+def _start_progress(bar: Progress, policy: str, steps: int) -> Callable[[], None]:
+    task = bar.add_task(_PROGRESS_LABELS[policy], total=steps)
     return lambda: bar.advance(task)
 
 
-def _in_memory(clock: Clock, source: Source) -> Ports:
+def _in_memory_ports(clock: Clock, source: Source) -> Ports:
     from homeostat.adapters import fake_ports
     from homeostat.config import Settings
 
     trusted = Settings.from_env().trusted_types
-    return replace(fake_ports(clock=clock, source=source), pictures=False, loaded={}, trusted_types=trusted)
+    return replace(
+        fake_ports(clock=clock, source=source), renders_figures=False, bundle_cache={}, trusted_types=trusted
+    )
 
 
-def _write(html: Path, found: Backtest) -> None:
-    from homeostat.cli.commands.backtest_page import page_of
+def _write_page(html: Path, result: BacktestResult) -> None:
+    from homeostat.cli.commands.backtest_page import render_page
 
     try:
         html.parent.mkdir(parents=True, exist_ok=True)
-        html.write_text(page_of(found), encoding="utf-8")
+        html.write_text(render_page(result), encoding="utf-8")
     except OSError as error:
-        msg = f"{html} cannot be written: {error.strerror}; give --html another file"
+        msg = f"{html} cannot be written: {error.strerror}; choose another file for --html"
         raise DataError(msg) from error

@@ -1,127 +1,156 @@
-"""A backtest as one HTML file: nothing is fetched, the picture is inside, and no script is needed."""
+"""A backtest as one self-contained HTML file, without scripts or external resources."""
 
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
-from importlib.resources import files
-from string import Template
 
-from homeostat.backtest import Backtest, Turn, events, gain, sentences, shown, to_json
-from homeostat.backtest.promotion_effects import Judged
-from homeostat.cli.commands.backtest_table import difference, mark, settings
-from homeostat.config import format_duration
+from homeostat.backtest import (
+    BacktestResult,
+    WindowResult,
+    events,
+    format_score,
+    gain,
+    summarize,
+    to_json,
+)
+from homeostat.backtest.grid import GridSearch
+from homeostat.backtest.promotion_effects import PromotionEffect
+from homeostat.cli.commands.backtest_table import format_gain, trial_marks, trial_settings, window_length
 from homeostat.figures import NAMES, policies_over_time
+from homeostat.figures.html import render
 
-_VERDICTS = {
-    "better": ("did good", "pass"),
-    "worse": ("did harm", "alert"),
-    "no_difference": ("no difference", "none"),
-    "not_computable": ("too few rows after it", "none"),
+_EFFECTS = {
+    "better": ("better", "pass"),
+    "worse": ("worse", "alert"),
+    "no_difference": ("no significant difference", "none"),
+    "not_computable": ("too few rows to compare", "none"),
 }
 
 
-def page_of(found: Backtest) -> str:
-    """The report: what Homeostat would have done, the picture, the table, every event with its reason."""
-    template = Template(
-        files("homeostat.commands").joinpath("backtest_page.html").read_text(encoding="utf-8")
-    )
-    stream = found.stream
-    length = f"{stream.by_rows} rows" if stream.by_rows else format_duration(stream.length)
-    picture = policies_over_time(to_json(found)["policies"], found.score_name)
-    first, last = stream.windows[0].first, stream.windows[-1].last
-    return template.substitute(
-        model=escape(found.config.name),
-        sentences="".join(f"<p>{escape(sentence)}</p>" for sentence in sentences(found)),
-        notes="".join(f'<p class="soft">Note: {escape(note)}.</p>' for note in found.notes),
-        windows=len(stream.windows),
-        length=escape(length),
-        span=f"{first:%Y-%m-%d} to {last:%Y-%m-%d}",
-        reference=f"{stream.reference_rows:,}",
-        score=escape(found.score_name.replace("_", " ")),
-        picture=base64.b64encode(picture).decode(),
-        rows=_policies(found),
-        events=_events(found, "homeostat"),
-        article=_events(found, "article"),
-        grid=_grid(found),
-        at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+def render_page(result: BacktestResult) -> str:
+    """Return the report: summary, chart, all policies, the grid search, and every event with its reason."""
+    history = result.history
+    chart = policies_over_time(to_json(result)["policies"], result.score_name)
+    start, end = history.windows[0].actual_start, history.windows[-1].actual_end
+    return render(
+        "homeostat.cli.commands",
+        "backtest_page.html",
+        model=result.config.name,
+        summary=summarize(result),
+        notes=result.notes,
+        windows=len(history.windows),
+        length=window_length(result),
+        period=f"{start:%Y-%m-%d} to {end:%Y-%m-%d}",
+        reference_rows=f"{history.reference_rows:,}",
+        score=result.score_name.replace("_", " "),
+        chart=base64.b64encode(chart).decode(),
+        policies=_policies(result),
+        grid=None if result.grid is None else _grid(result, result.grid),
+        homeostat_events=_events(result, "homeostat"),
+        baseline_events=_events(result, "baseline"),
+        created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     )
 
 
-def _policies(found: Backtest) -> str:
+@dataclass(frozen=True, slots=True)
+class _PolicyRow:
+    name: str
+    highlighted: bool
+    score: str
+    gain: str
+    gain_style: str
+    counts: list[int]
+
+
+def _policies(result: BacktestResult) -> list[_PolicyRow]:
     rows = []
-    for name, outcome in found.outcomes.items():
-        played = outcome.played
-        more = None if name == "frozen" else gain(found, outcome)
-        style = "" if more is None else ' class="good"' if more > 0 else ' class="bad"'
-        verdicts = [judged.verdict for judged in outcome.promotions]
-        cells = [
-            f'<td class="t name">{escape(NAMES[name])}</td>',
-            f"<td>{shown(found, outcome.score)}</td>",
-            f"<td{style}>{difference(more, small=found.score_name != 'mae')}</td>",
-            *(f"<td>{count}</td>" for count in (played.retrains, played.promoted, played.refused)),
-            *(f"<td>{verdicts.count(verdict)}</td>" for verdict in ("better", "worse")),
-        ]
-        rows.append(_tr("".join(cells), own=name == "homeostat"))
-    return "\n".join(rows)
-
-
-def _events(found: Backtest, policy: str) -> str:
-    judged = {item.span.number: item for item in found.outcomes[policy].promotions}
-    turns = [turn for name, turn in events(found) if name == policy]
-    if not turns:
-        return '<tr><td class="t" colspan="5">nothing would have fired</td></tr>'
-    return "\n".join(_event(found, turn, judged.get(turn.span.number)) for turn in turns)
-
-
-def _event(found: Backtest, turn: Turn, judged: Judged | None) -> str:
-    what = "former champion" if turn.event == "recall" else "retrain"
-    came, style = ("promoted", "pass") if turn.promoted else ("refused", "alert")
-    if not turn.promoted and turn.event == "retrain" and not turn.fitted:
-        came, style = "no candidate", "not_computable"
-    after = ""
-    if judged is not None:
-        said, mood = _VERDICTS[judged.verdict]
-        after = f'<span class="tag {mood}">{said}</span>'
-        if judged.rows:
-            after += (
-                f"<br>{shown(found, judged.score)} on {judged.rows:,} rows, the one before "
-                f"{shown(found, judged.score_before)}"
+    for name, outcome in result.outcomes.items():
+        run, verdicts = outcome.run, [effect.verdict for effect in outcome.promotions]
+        difference = None if name == "frozen" else gain(result, outcome)
+        rows.append(
+            _PolicyRow(
+                name=NAMES[name],
+                highlighted=name == "homeostat",
+                score=format_score(result, outcome.score),
+                gain=format_gain(result, difference),
+                gain_style="" if difference is None else "good" if difference > 0 else "bad",
+                counts=[
+                    *(run.retrains, run.promoted, run.refused),
+                    *(verdicts.count(verdict) for verdict in ("better", "worse")),
+                ],
             )
-    cells = [
-        f'<td class="t">{turn.span.last:%Y-%m-%d %H:%M}</td>',
-        f'<td class="t">{what}<br><span class="tag {style}">{came}</span></td>',
-        f'<td class="t">{escape(turn.reason.replace("_", " "))}</td>',
-        f'<td class="t after">{after}</td>',
-        f'<td class="why">{escape(turn.sentence)}</td>',
-    ]
-    return f"<tr>{''.join(cells)}</tr>"
+        )
+    return rows
 
 
-def _grid(found: Backtest) -> str:
-    grid = found.grid
-    if grid is None:
-        return ""
-    heads = ("consecutive", "cooldown", "decay", "critical decay", found.score_name, "retrains", "")
-    rows = []
-    for tried in grid.first_part:
-        cells = [*settings(tried), shown(found, tried.score), str(tried.retrains)]
-        inside = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        rows.append(_tr(f'{inside}<td class="t">{mark(tried, grid)}</td>', own=tried is grid.chosen))
-    head = "".join(f'<th scope="col">{escape(name.replace("_", " "))}</th>' for name in heads)
-    by_chosen, by_own = grid.rest_retrains
-    rest = (
-        f"Chosen on the first {grid.first_windows} windows. On the other {grid.rest_windows}, which had no "
-        f"say: {shown(found, grid.rest_chosen)} with {by_chosen} retrains; the model's own settings "
-        f"{shown(found, grid.rest_own)} with {by_own}."
+@dataclass(frozen=True, slots=True)
+class _EventRow:
+    end: str
+    event: str
+    result: str
+    result_style: str
+    reason: str
+    effect: str
+    effect_style: str
+    scores: str
+    sentence: str
+
+
+def _events(result: BacktestResult, policy: str) -> list[_EventRow]:
+    effects = {effect.window.index: effect for effect in result.outcomes[policy].promotions}
+    found = [each for name, each in events(result) if name == policy]
+    return [_event(result, each, effects.get(each.window.index)) for each in found]
+
+
+def _event(result: BacktestResult, event: WindowResult, effect: PromotionEffect | None) -> _EventRow:
+    outcome, style = ("promoted", "pass") if event.promoted else ("refused", "alert")
+    if not event.promoted and event.event == "retrain" and not event.fitted:
+        outcome, style = "no candidate", "not_computable"
+    verdict, verdict_style, scores = "", "", ""
+    if effect is not None:
+        verdict, verdict_style = _EFFECTS[effect.verdict]
+        if effect.rows:
+            scores = (
+                f"{format_score(result, effect.score)} on {effect.rows:,} rows; "
+                f"version {effect.previous_version}: {format_score(result, effect.previous_score)}"
+            )
+    return _EventRow(
+        end=f"{event.window.actual_end:%Y-%m-%d %H:%M}",
+        event="reinstate" if event.event == "reinstate" else "retrain",
+        result=outcome,
+        result_style=style,
+        reason=event.reason.replace("_", " "),
+        effect=verdict,
+        effect_style=verdict_style,
+        scores=scores,
+        sentence=event.sentence,
     )
-    return (
-        f'<section><h2>Other settings of the trigger</h2><p class="soft">{escape(rest)}</p>'
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-        "</section>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    search: GridSearch
+    heads: list[str]
+    rows: list[tuple[bool, list[str], str]]  # chosen, cells, marks
+    chosen_score: str
+    current_score: str
+
+
+def _grid(result: BacktestResult, grid: GridSearch) -> _Grid:
+    score = result.score_name.replace("_", " ")
+    return _Grid(
+        search=grid,
+        heads=["consecutive", "cooldown", "decay", "critical decay", score, "retrains"],
+        rows=[
+            (
+                trial is grid.chosen,
+                [*trial_settings(trial), format_score(result, trial.score), str(trial.retrains)],
+                trial_marks(trial, grid),
+            )
+            for trial in grid.trials
+        ],
+        chosen_score=format_score(result, grid.chosen_test.score),
+        current_score=format_score(result, grid.current_test.score),
     )
-
-
-def _tr(cells: str, *, own: bool) -> str:
-    return f'<tr class="own">{cells}</tr>' if own else f"<tr>{cells}</tr>"

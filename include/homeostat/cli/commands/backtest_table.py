@@ -1,4 +1,4 @@
-"""A backtest for people in a terminal: the policies side by side, and what follows from them."""
+"""A backtest in the terminal: the policies in a table, the grid search, and the summary."""
 
 from __future__ import annotations
 
@@ -7,78 +7,81 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from homeostat.backtest import Backtest, gain, sentences, shown
-from homeostat.backtest.grid import Grid, Tried
+from homeostat.backtest import BacktestResult, format_score, gain, summarize
+from homeostat.backtest.grid import GridSearch, GridTrial
 from homeostat.cli.console import out
 from homeostat.config import format_duration
 from homeostat.figures import NAMES
 
 
-def show(found: Backtest, console: Console = out) -> None:
-    """Print the table, the sentences and, where settings were tried, those."""
-    stream = found.stream
-    length = f"{stream.by_rows} rows" if stream.by_rows else format_duration(stream.length)
-    head = f"{found.config.name}: {len(stream.windows)} windows of {length}"
-    console.print(Text.assemble((head, "bold"), f" after {stream.reference_rows:,} rows of reference"))
-    console.print(_table(found))
-    if found.grid is not None:
-        console.print(_grid(found, found.grid))
-    for sentence in sentences(found):
-        console.print(Text(sentence))
+def show(result: BacktestResult, console: Console = out) -> None:
+    """Print the policies, the grid search if there is one, and the summary."""
+    history = result.history
+    head = f"{result.config.name}: {len(history.windows)} windows of {window_length(result)}"
+    console.print(Text.assemble((head, "bold"), f" after a reference of {history.reference_rows:,} rows"))
+    console.print(_policies(result))
+    if result.grid is not None:
+        console.print(_grid(result, result.grid))
+    for line in summarize(result):
+        console.print(Text(line))
 
 
-def difference(value: float | None, *, small: bool) -> str:
-    """A difference with its sign; a dash when there is none."""
+def window_length(result: BacktestResult) -> str:
+    """Format the length of a window."""
+    history = result.history
+    return f"{history.rows_per_window} rows" if history.rows_per_window else format_duration(history.length)
+
+
+def format_gain(result: BacktestResult, value: float | None) -> str:
+    """Format a difference of scores with its sign; "-" for None."""
     if value is None:
         return "-"
-    return f"{value:+.3f}" if small else f"{value:+.4g}"
+    return f"{value:+.4g}" if result.score_name == "mae" else f"{value:+.3f}"
 
 
-def _table(found: Backtest) -> Table:
+def trial_settings(trial: GridTrial) -> list[str]:
+    """Return the values of the trigger's settings, in the order of the table."""
+    return [str(value) for value in trial.settings.values()]
+
+
+def trial_marks(trial: GridTrial, grid: GridSearch) -> str:
+    """Mark the model's own settings and the chosen ones."""
+    marks = [("current", trial.current), ("chosen", trial is grid.chosen)]
+    return ", ".join(name for name, applies in marks if applies)
+
+
+def _policies(result: BacktestResult) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("policy", no_wrap=True)
-    for name in (found.score_name, "vs never", "retrains", "promoted", "refused"):
+    for name in (result.score_name, "vs never", "retrains", "promoted", "refused"):
         table.add_column(name, justify="right")
-    for name, outcome in found.outcomes.items():
-        played = outcome.played
-        more = None if name == "frozen" else gain(found, outcome)
+    for name, outcome in result.outcomes.items():
+        difference = None if name == "frozen" else gain(result, outcome)
+        colour = "" if difference is None else "green" if difference > 0 else "red"
         table.add_row(
             NAMES[name],
-            shown(found, outcome.score),
-            Text(
-                difference(more, small=found.score_name != "mae"),
-                "" if more is None else "green" if more > 0 else "red",
-            ),
-            str(played.retrains),
-            str(played.promoted),
-            str(played.refused),
+            format_score(result, outcome.score),
+            Text(format_gain(result, difference), colour),
+            str(outcome.run.retrains),
+            str(outcome.run.promoted),
+            str(outcome.run.refused),
             style="bold" if name == "homeostat" else "",
         )
     return table
 
 
-def _grid(found: Backtest, grid: Grid) -> Table:
+def _grid(result: BacktestResult, grid: GridSearch) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1),
-        title=f"other settings, on the first {grid.first_windows} windows",
+        title=f"trigger settings, on the first {grid.selection_windows} windows",
         title_justify="left",
     )
-    for name in ("consecutive", "cooldown", "decay", "critical", found.score_name, "retrains"):
+    for name in ("consecutive", "cooldown", "decay", "critical", result.score_name, "retrains"):
         table.add_column(name, justify="right")
     table.add_column("")
-    for tried in grid.first_part:
-        table.add_row(*settings(tried), shown(found, tried.score), str(tried.retrains), mark(tried, grid))
+    for trial in grid.trials:
+        score, retrains = format_score(result, trial.score), str(trial.retrains)
+        table.add_row(*trial_settings(trial), score, retrains, trial_marks(trial, grid))
     return table
-
-
-def settings(tried: Tried) -> list[str]:
-    """The values of the trigger's settings, in the order of the table."""
-    return [str(value) for value in tried.settings.values()]
-
-
-def mark(tried: Tried, grid: Grid) -> str:
-    """What is special about a combination."""
-    words = ["own"] if tried.own else []
-    return ", ".join([*words, "chosen"] if tried is grid.chosen else words)

@@ -1,4 +1,4 @@
-"""The history that a backtest replays: the model's own columns, or the raw file that its loader reads."""
+"""Read the history for a backtest: a file with the model's columns, or one for its loader."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from homeostat.config.errors import ConfigError, DataError, NotFound
 if TYPE_CHECKING:
     import pandas as pd
 
-#: When a history without times begins: a Monday.
-BEGIN = datetime(2001, 1, 1, tzinfo=UTC)
+#: First time of a history without times: a Monday.
+START = datetime(2001, 1, 1, tzinfo=UTC)
 SPACING = timedelta(hours=1)
 
 
 def read_history(config: ModelConfig, data: Path, spacing: str = "") -> tuple[pd.DataFrame, list[str]]:
-    """Rows sorted by time (UTC), and what a person should know about how they were read.
+    """Return rows sorted by time (UTC), and notes on how they were read.
 
-    A file with the model's columns is taken as it is; one without them goes through the model's loader,
-    where it has one that reads a file. Without a timestamp column rows keep their order, ``spacing`` apart.
+    A file without the model's columns is read by the model's loader, if it has one that reads a file. Without
+    a timestamp column the rows keep their order and get times ``spacing`` apart.
 
     Raises
     ------
     HomeostatError
-        The file is not there, cannot be read, or lacks what model.yaml names.
+        The file does not exist, cannot be read, or lacks columns of model.yaml.
     """
     if not data.exists():
-        msg = f"{data}: no such file; --data takes the model's history with labels, csv or parquet"
+        msg = f"{data}: no such file; --data takes the model's history with labels as CSV or Parquet"
         raise NotFound(msg)
     columns = _columns(data)
-    missing = _missing(config, columns)
+    missing = _missing_columns(config, columns)
     notes: list[str] = []
     if missing and config.source.kind == "loader":
-        rows = _through_loader(config, data, columns, missing)
+        rows = _read_with_loader(config, data, columns, missing)
     elif missing:
-        raise DataError(_lacks(config, data, columns, missing))
+        raise DataError(_missing_columns_message(config, data, columns, missing))
     else:
         rows, notes = _timed(config, _read(config, data), data, spacing)
     if rows.empty:
-        msg = f"{data}: no rows; --data takes the model's history with labels, from its first day on"
+        msg = f"{data}: no rows; --data takes the model's history with labels"
         raise DataError(msg)
     label = config.columns.label.name
     if rows[label].isna().all():
-        msg = f"{data}: column '{label}' is empty in every row, and without labels there is nothing to score"
+        msg = f"{data}: column '{label}' is empty in every row; a backtest needs labels to score predictions"
         raise DataError(msg)
     return rows, notes
 
@@ -93,41 +93,44 @@ def _is_parquet(data: Path) -> bool:
     return data.suffix in (".parquet", ".pq") or data.is_dir()
 
 
-def _missing(config: ModelConfig, columns: Sequence[str]) -> list[str]:
+def _missing_columns(config: ModelConfig, columns: Sequence[str]) -> list[str]:
     features = config.columns.features
     needed = [config.columns.label.name, *(name for name, feature in features.items() if feature.required)]
     return [name for name in needed if name not in columns]
 
 
-def _lacks(config: ModelConfig, data: Path, columns: Sequence[str], missing: Sequence[str]) -> str:
+def _missing_columns_message(
+    config: ModelConfig, data: Path, columns: Sequence[str], missing: Sequence[str]
+) -> str:
     from homeostat.adapters.source_rows import schema_columns
 
     label = config.columns.label.name
-    strangers = [name for name in columns if name not in schema_columns(config)]
-    named = []
+    unknown = [name for name in columns if name not in schema_columns(config)]
+    names = []
     for name in missing:
-        near = difflib.get_close_matches(name, strangers, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(name, unknown, n=1, cutoff=0.6)
         role = "the label " if name == label else ""
-        named.append(f"{role}'{name}'" + (f" (is it '{near[0]}' here?)" if near else ""))
-    there = ", ".join(columns[:20]) + (" ..." if len(columns) > 20 else "")
+        names.append(f"{role}'{name}'" + (f" (is it '{near[0]}' here?)" if near else ""))
+    present = ", ".join(columns[:20]) + (" ..." if len(columns) > 20 else "")
     return (
-        f"{data}: has no column {', '.join(named)}, which {config.folder / 'model.yaml'} names under schema; "
-        f"its columns are: {there}. Rename them in the file, or change schema"
+        f"{data}: has no column {', '.join(names)}, which {config.folder / 'model.yaml'} names under schema; "
+        f"its columns are: {present}. Rename them in the file, or change schema"
     )
 
 
-def _through_loader(
+def _read_with_loader(
     config: ModelConfig, data: Path, columns: Sequence[str], missing: Sequence[str]
 ) -> pd.DataFrame:
-    """Hand the raw file to the model's loader by the variable that its demo.yaml names."""
+    """Pass the file to the model's loader in the environment variable that demo.yaml names (``data_env``)."""
     from homeostat.adapters import open_store
     from homeostat.adapters.source import ConfiguredSource
 
     variable = _data_variable(config)
     if not variable:
         msg = (
-            f"{_lacks(config, data, columns, missing)}; or, if {config.source.loader} reads such a file from "
-            f"where an environment variable says, write 'data_env: NAME' into {config.folder / 'demo.yaml'}"
+            f"{_missing_columns_message(config, data, columns, missing)}; or, if "
+            f"{config.source.loader} reads its file from an environment variable, "
+            f"write 'data_env: NAME' into {config.folder / 'demo.yaml'}"
         )
         raise DataError(msg)
     before = os.environ.get(variable)
@@ -138,9 +141,9 @@ def _through_loader(
         os.environ.pop(variable)
         if before is not None:
             os.environ[variable] = before
-    lacking = _missing(config, list(map(str, rows.columns)))
-    if lacking:
-        raise DataError(_lacks(config, data, list(map(str, rows.columns)), lacking))
+    missing = _missing_columns(config, list(map(str, rows.columns)))
+    if missing:
+        raise DataError(_missing_columns_message(config, data, list(map(str, rows.columns)), missing))
     return rows[rows[config.columns.timestamp].notna()].reset_index(drop=True)
 
 
@@ -164,17 +167,17 @@ def _timed(
     name = config.columns.timestamp
     if name not in rows:
         step = _spacing(spacing)
-        rows = rows.assign(**{name: pd.Timestamp(BEGIN).as_unit("us") + pd.RangeIndex(len(rows)) * step})
-        how = "as --spacing says" if spacing else "say --spacing 30m if they are not"
+        rows = rows.assign(**{name: pd.Timestamp(START).as_unit("us") + pd.RangeIndex(len(rows)) * step})
+        how = "set by --spacing" if spacing else "set --spacing if that is wrong"
         apart = f"{format_duration(step)} apart ({how})"
-        return rows, [f"{data.name} has no column '{name}': rows are taken in their order, {apart}"]
+        return rows, [f"{data.name} has no column '{name}': rows are read in their order, {apart}"]
     if spacing:
-        msg = f"--spacing {spacing}: is for files without times, and {data} has them in its column '{name}'"
+        msg = f"--spacing {spacing}: is only for files without times; {data} has times in its column '{name}'"
         raise ConfigError(msg)
     if pd.api.types.is_numeric_dtype(rows[name]) and len(rows):
         msg = (
             f"{data}: column '{name}' holds numbers, expected times such as 2026-01-31T14:00:00Z; "
-            "without that column rows are taken in their order, --spacing apart"
+            "remove that column to read the rows in their order, --spacing apart"
         )
         raise DataError(msg)
     times = pd.to_datetime(rows[name], utc=True, errors="coerce", format="ISO8601")
@@ -198,6 +201,6 @@ def _spacing(text: str) -> timedelta:
         msg = f"--spacing {error}"
         raise ConfigError(msg) from None
     if not step:
-        msg = f"--spacing {text!r}: rows need some distance, such as 30m"
+        msg = f"--spacing {text!r}: the distance must be positive, such as 30m"
         raise ConfigError(msg)
     return step
