@@ -1,0 +1,81 @@
+"""What the evidence alone would fire for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from homeostat.core.trigger.evidence import Evidence
+from homeostat.core.trigger.reasons import TriggerReason, sentence_for
+
+#: Retraining pays when its gain is at least so many standard errors (one-sided 95 %).
+SIGNIFICANT_GAIN = 1.64
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A reason to retrain (or to reinstate a former champion), with its sentence."""
+
+    reason: TriggerReason
+    sentence: str
+
+    @classmethod
+    def of(cls, reason: TriggerReason, **values: object) -> Cause:
+        """Build one with the reason's own sentence."""
+        return cls(reason, sentence_for(reason, **values))
+
+
+def find_cause(evidence: Evidence) -> Cause | None:
+    """Return the first cause that holds, in this order; None when there is none.
+
+    A former champion that fits better comes before any training. One that was refused as the last thing
+    tried comes last.
+    """
+    former = _former_version_fits(evidence)
+    return (
+        (None if evidence.reinstatement_refused else former)
+        or _decay(evidence)
+        or _drift(evidence)
+        or _below_best(evidence)
+        or former
+    )
+
+
+def _former_version_fits(evidence: Evidence) -> Cause | None:
+    version = evidence.current.reinstate
+    return Cause.of(TriggerReason.FORMER_VERSION_FITS, version=version) if version else None
+
+
+def _decay(evidence: Evidence) -> Cause | None:
+    """Critical or significant decay fires at once; other decay must last ``trigger.consecutive`` windows."""
+    current, settings = evidence.current, evidence.settings
+    if current.performance == "alert" and current.decay is not None:
+        if current.decay >= settings.critical_decay:
+            limit = settings.critical_decay
+            return Cause.of(TriggerReason.PERFORMANCE_DECAY_CRITICAL, decay=current.decay, limit=limit)
+        if current.significant:
+            return Cause.of(TriggerReason.PERFORMANCE_DECAY, decay=current.decay, limit=settings.decay)
+    if evidence.decay_run >= settings.consecutive:
+        return Cause.of(
+            TriggerReason.SUSTAINED_DECAY, run=evidence.decay_run, consecutive=settings.consecutive
+        )
+    return None
+
+
+def _drift(evidence: Evidence) -> Cause | None:
+    """Any drift fires where retraining pays; other drift must last, and must not be known to be harmless."""
+    current, run, consecutive = evidence.current, evidence.drift_run, evidence.settings.consecutive
+    if not run:
+        return None
+    if current.gain is not None and current.gain >= SIGNIFICANT_GAIN:
+        return Cause.of(TriggerReason.RETRAINING_PAYS, run=run, gain=current.gain)
+    if run < consecutive or current.impact == "not_shown":
+        return None
+    harmful = current.impact == "shown"
+    reason = TriggerReason.HARMFUL_DRIFT if harmful else TriggerReason.SUSTAINED_DRIFT
+    return Cause.of(reason, run=run, consecutive=consecutive)
+
+
+def _below_best(evidence: Evidence) -> Cause | None:
+    if not evidence.current.below_best:
+        return None
+    return Cause.of(TriggerReason.BELOW_BEST, limit=evidence.settings.decay)

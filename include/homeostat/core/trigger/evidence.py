@@ -1,0 +1,72 @@
+"""The input of every rule of the trigger, derived from the history once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from homeostat.config.model import Trigger
+from homeostat.core.trigger.reasons import TriggerReason
+from homeostat.core.trigger.records import WindowRecord
+from homeostat.core.trigger.tenure import alert_run, latest_tenure, one_per_window
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known when ``current`` is decided.
+
+    ``past`` are the windows before it, oldest first. ``tenure`` are those of them that are evidence about
+    the champion, ``current`` last; empty when ``current`` ended before the promotion. ``drift_run`` and
+    ``decay_run`` count the alerts in a row at the end of ``tenure``.
+    """
+
+    current: WindowRecord
+    settings: Trigger
+    promoted_at: datetime | None
+    min_retrain_interval: timedelta
+    records: Mapping[datetime, WindowRecord]
+    past: tuple[WindowRecord, ...]
+    tenure: tuple[WindowRecord, ...]
+    drift_run: int
+    decay_run: int
+
+    @classmethod
+    def of(
+        cls,
+        history: Iterable[WindowRecord],
+        current: WindowRecord,
+        settings: Trigger,
+        promoted_at: datetime | None,
+        min_retrain_interval: timedelta,
+    ) -> Evidence:
+        """Derive it from the history, in whatever order that comes."""
+        records = one_per_window(history)
+        past = tuple(record for end, record in sorted(records.items()) if end < current.window_end)
+        since = [r for r in (*past, current) if promoted_at is None or r.window_end > promoted_at]
+        tenure = latest_tenure(since, current.version)
+        return cls(
+            current=current,
+            settings=settings,
+            promoted_at=promoted_at,
+            min_retrain_interval=min_retrain_interval,
+            records=records,
+            past=past,
+            tenure=tuple(tenure),
+            drift_run=alert_run([record.drift for record in tenure]),
+            decay_run=alert_run([record.performance for record in tenure]),
+        )
+
+    @property
+    def fires(self) -> list[WindowRecord]:
+        """The windows before this one that fired, oldest first."""
+        return [record for record in self.past if record.fired]
+
+    @property
+    def reinstatement_refused(self) -> bool:
+        """Whether the last fire was a reinstatement whose version did not become champion."""
+        fires = self.fires
+        if not fires or fires[-1].reason != TriggerReason.FORMER_VERSION_FITS:
+            return False
+        after = [record for record in self.past if record.window_end > fires[-1].window_end]
+        return all(record.version == fires[-1].version for record in (*after, self.current))

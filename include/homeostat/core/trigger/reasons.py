@@ -1,0 +1,93 @@
+"""Every outcome of the trigger: a word for programs and a sentence for people.
+
+docs/reasons.md explains each word; tests/docs/test_reasons.py compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class TriggerReason(StrEnum):
+    """Why a window fired, or why it did not. The values are stored in the history and in MLflow tags."""
+
+    # It fires.
+    FORMER_VERSION_FITS = "former_version_fits"
+    PERFORMANCE_DECAY_CRITICAL = "performance_decay_critical"
+    PERFORMANCE_DECAY = "performance_decay"
+    SUSTAINED_DECAY = "sustained_decay"
+    RETRAINING_PAYS = "retraining_pays"
+    HARMFUL_DRIFT = "harmful_drift"
+    SUSTAINED_DRIFT = "sustained_drift"
+    BELOW_BEST = "below_best"
+    # It would fire, and something holds it back.
+    BEFORE_PROMOTION = "before_promotion"
+    COOLDOWN_ACTIVE = "cooldown_active"
+    SAME_EPISODE = "same_episode"
+    TOO_EARLY = "too_early"
+    BACKING_OFF = "backing_off"
+    RETRAIN_UNDER_WAY = "retrain_under_way"
+    # There is nothing to fire for.
+    HARMLESS_DRIFT = "harmless_drift"
+    BUILDING = "building"
+    WITHIN_TOLERANCE = "within_tolerance"
+    LABELS_PENDING = "labels_pending"
+    NO_EVIDENCE = "no_evidence"
+
+
+#: The sentence of each reason; :func:`sentence_for` fills in the values.
+SENTENCES: Mapping[TriggerReason, str] = {
+    TriggerReason.FORMER_VERSION_FITS: (
+        "Version {version}, a former champion, predicts the latest labelled rows better than the champion."
+    ),
+    TriggerReason.PERFORMANCE_DECAY_CRITICAL: (
+        "Decay {decay:.3f} reached trigger.critical_decay ({limit:g})."
+    ),
+    TriggerReason.PERFORMANCE_DECAY: (
+        "Decay {decay:.3f} reached trigger.decay ({limit:g}) and is statistically significant."
+    ),
+    TriggerReason.SUSTAINED_DECAY: (
+        "Decay above trigger.decay lasted {run} windows in a row; trigger.consecutive is {consecutive}."
+    ),
+    TriggerReason.RETRAINING_PAYS: (
+        "The inputs drifted for {run} windows in a row, and recent retrains improved the model "
+        "(by {gain:.1f} standard errors)."
+    ),
+    TriggerReason.HARMFUL_DRIFT: (
+        "Drift lasted {run} windows in a row (trigger.consecutive is {consecutive}), "
+        "and predictions have become worse."
+    ),
+    TriggerReason.SUSTAINED_DRIFT: (
+        "Drift lasted {run} windows in a row (trigger.consecutive is {consecutive}); "
+        "whether predictions have become worse is unknown."
+    ),
+    TriggerReason.BELOW_BEST: (
+        "The version meets its own baseline, but is worse by trigger.decay ({limit:g}) or more than the best "
+        "of the last champions."
+    ),
+    TriggerReason.BEFORE_PROMOTION: "The window ended before the promotion at {promoted_at:%F %R} UTC.",
+    TriggerReason.COOLDOWN_ACTIVE: (
+        "The window that ended at {fired_at:%F %R} UTC fired: in cooldown until {until:%F %R} UTC "
+        "(trigger.cooldown)."
+    ),
+    TriggerReason.SAME_EPISODE: (
+        "The window that ended at {fired_at:%F %R} UTC has fired for this episode already. With "
+        "trigger.cooldown 0, the next fire needs a window without alerts or a promotion first."
+    ),
+    TriggerReason.TOO_EARLY: "{outcome}. The next retrain may start from {until:%F %R} UTC.",
+    TriggerReason.BACKING_OFF: "{outcome}. The next retrain may start from {until:%F %R} UTC.",
+    TriggerReason.RETRAIN_UNDER_WAY: "Retrain {holder} is already running.",
+    TriggerReason.HARMLESS_DRIFT: (
+        "Drift lasted {run} windows in a row, but predictions have not become worse."
+    ),
+    TriggerReason.BUILDING: "{run} of {consecutive} windows in a row (trigger.consecutive) alert so far.",
+    TriggerReason.WITHIN_TOLERANCE: "Drift and performance are within tolerance.",
+    TriggerReason.LABELS_PENDING: "No alert, and labels have not arrived: performance is unknown.",
+    TriggerReason.NO_EVIDENCE: "The window could not be computed: neither an alert nor a pass.",
+}
+
+
+def sentence_for(reason: TriggerReason, **values: object) -> str:
+    """Return the reason's sentence with its values filled in."""
+    return SENTENCES[reason].format(**values)

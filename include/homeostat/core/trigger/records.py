@@ -1,0 +1,81 @@
+"""What one window of monitoring found, as the history keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Literal
+
+WindowVerdict = Literal["pass", "alert", "not_computable", "pending"]
+#: Whether drift lowers the quality of predictions: see :func:`homeostat.monitoring.labelled_performance`.
+Impact = Literal["unknown", "shown", "not_shown"]
+
+# Read what release 0.1 wrote.
+_OLD_NAMES = {
+    "significant": "sure",
+    "labelled_rows": "labelled",
+    "impact": "harm",
+    "below_best": "short",
+    "reinstate": "recall",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRecord:
+    """The result of checking one window. The history holds one record per model and window end.
+
+    Parameters
+    ----------
+    performance
+        ``pending`` while labels have not arrived.
+    decay
+        Loss of the last batches' mean against the version's own baseline; positive is worse. None while
+        labels are pending. ``significant`` says that the test against chance could be computed.
+    labelled_rows
+        Rows that this window's own ``score`` is computed from.
+    impact
+        Whether predictions got worse since the inputs began to drift: from labels, or from the estimate
+        where labels have not arrived.
+    below_best
+        The version is significantly worse than the best baseline of this model's last champions.
+    gain
+        What retraining has gained lately, in standard errors: the newest trained version against the one
+        before it, on the same rows.
+    reinstate
+        A former champion that predicts today's rows better than this version; "" without one.
+    """
+
+    window_end: datetime
+    version: str
+    rows: int
+    drift: WindowVerdict
+    drifted_share: float | None
+    performance: WindowVerdict
+    score: float | None
+    decay: float | None
+    fired: bool = False
+    reason: str = ""
+    significant: bool = False
+    labelled_rows: int = 0
+    impact: Impact = "unknown"
+    below_best: bool = False
+    gain: float | None = None
+    reinstate: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON, small enough for an MLflow tag."""
+        raw = {f.name: getattr(self, f.name) for f in fields(self)}
+        return raw | {"window_end": self.window_end.isoformat(), "reason": str(self.reason)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> WindowRecord:
+        """Read what :meth:`to_json` wrote, now or in release 0.1; unknown keys are ignored."""
+        raw = dict(raw) | {new: raw[old] for new, old in _OLD_NAMES.items() if old in raw and new not in raw}
+        known = {f.name: raw[f.name] for f in fields(cls) if f.name in raw}
+        return cls(**known | {"window_end": datetime.fromisoformat(raw["window_end"])})
+
+    def sort_key(self) -> tuple[bool, str]:
+        """Order records of the same window: the one that fired last, the rest by content."""
+        return self.fired, json.dumps(self.to_json(), sort_keys=True)
