@@ -44,7 +44,7 @@ def test_the_same_loss_over_few_rows_may_be_chance_and_over_many_is_not():
     many = assess(config(), noisy, batches(0.78, rows=5000), pending=False)
     assert (few.verdict, few.critical) == ("pass", False)
     assert few.decay == many.decay == pytest.approx(0.12)
-    assert "may be chance" in few.reason
+    assert "not significant" in few.reason
     assert many.verdict == "alert"
     assert "chance" not in many.reason
 
@@ -101,70 +101,72 @@ def test_a_batch_whose_score_is_no_number_adds_no_evidence():
     assert "only 40 labelled rows" in found.reason
 
 
-def hurt(scores, baseline=RIGHT, *, pending=False, **more):
-    return assess(config(**more), baseline, [], pending=pending, since_drift=scores).hurt
+def degraded(scores, baseline=RIGHT, *, pending=False, **more):
+    return assess(config(**more), baseline, [], pending=pending, since_drift=scores).degraded
 
 
 def test_harm_is_beyond_doubt_or_it_is_not_said():
     error = error_of(RIGHT, 400)
-    assert hurt(batches(0.9 - 3.1 * error, rows=400))
-    assert not hurt(batches(0.9 - 2.9 * error, rows=400))
-    assert hurt(batches(*[0.9 - 3.1 * error] * 4, rows=100)), "many small batches are as good as one"
+    assert degraded(batches(0.9 - 3.1 * error, rows=400))
+    assert not degraded(batches(0.9 - 2.9 * error, rows=400))
+    assert degraded(batches(*[0.9 - 3.1 * error] * 4, rows=100)), "many small batches are as good as one"
 
 
 def test_harm_need_not_be_decay_yet_but_more_than_the_gate_would_let_pass():
     slight = batches(0.87, rows=100_000)
     sure = Baseline(0.9, 100_000, 0.09)
-    assert hurt(slight, sure)
-    assert not hurt(slight, sure, gate={"max_regression": 0.04})
-    assert not hurt(batches(0.93, rows=100_000), sure)
+    assert degraded(slight, sure)
+    assert not degraded(slight, sure, gate={"max_regression": 0.04})
+    assert not degraded(batches(0.93, rows=100_000), sure)
 
 
 @pytest.mark.parametrize("baseline", [Baseline(0.9), Baseline(None, 1000, 0.1), None, 0.9])
 def test_harm_is_not_said_where_nobody_knows_how_scores_scatter(baseline):
-    assert not hurt(batches(0.1, rows=1000), baseline)
+    assert not degraded(batches(0.1, rows=1000), baseline)
 
 
 def test_harm_takes_rows_enough_and_does_not_wait_for_this_windows_labels():
-    assert not hurt(batches(0.1, rows=99))
-    assert not hurt([])
-    assert hurt(batches(0.1, rows=100))
-    assert hurt(batches(0.1, rows=100), pending=True)
+    assert not degraded(batches(0.1, rows=99))
+    assert not degraded([])
+    assert degraded(batches(0.1, rows=100))
+    assert degraded(batches(0.1, rows=100), pending=True)
 
 
-def short(scores, best, baseline=RIGHT, **more):
-    return assess(config(**more), baseline, scores, pending=False, best=best).short
+def below_best(scores, best, baseline=RIGHT, **more):
+    return assess(config(**more), baseline, scores, pending=False, best=best).below_best
 
 
 def test_a_version_made_in_bad_times_is_held_to_what_others_were_good_for():
     bad_times = Baseline(0.75, 1000, 0.1)
     found = assess(config(), bad_times, batches(0.74, rows=1000), pending=False, best=0.9)
-    assert (found.verdict, found.short) == ("pass", True)
-    assert not short(batches(0.81, rows=1000), 0.9, bad_times), "within trigger.decay"
-    assert not short(batches(0.74, rows=1000), 0.75, bad_times)
-    assert not short(batches(0.74, rows=1000), None, bad_times)
+    assert (found.verdict, found.below_best) == ("pass", True)
+    assert not below_best(batches(0.81, rows=1000), 0.9, bad_times), "within trigger.decay"
+    assert not below_best(batches(0.74, rows=1000), 0.75, bad_times)
+    assert not below_best(batches(0.74, rows=1000), None, bad_times)
 
 
 def test_falling_short_is_more_than_chance_gives():
     noisy = Baseline(0.75, 1000, 2.0)
-    assert not short(batches(0.75, rows=100), 0.9, noisy)
-    assert short(batches(0.75, rows=100_000), 0.9, noisy)
-    assert not short(batches(0.1, rows=1000), 0.9, Baseline(0.75)), "nobody knows what chance gives"
-    assert not short(batches(0.1, rows=99), 0.9)
+    assert not below_best(batches(0.75, rows=100), 0.9, noisy)
+    assert below_best(batches(0.75, rows=100_000), 0.9, noisy)
+    assert not below_best(batches(0.1, rows=1000), 0.9, Baseline(0.75)), "nobody knows what chance gives"
+    assert not below_best(batches(0.1, rows=99), 0.9)
 
 
 def test_the_best_error_is_the_lowest():
     usual = Baseline(13.0, 4000, 36.0)
-    assert short(batches(13.0, rows=4000), 10.0, usual, task="regression")
-    assert not short(batches(13.0, rows=4000), 12.5, usual, task="regression")
+    assert below_best(batches(13.0, rows=4000), 10.0, usual, task="regression")
+    assert not below_best(batches(13.0, rows=4000), 12.5, usual, task="regression")
 
 
 def test_a_report_survives_json():
     found = assess(config(), RIGHT, batches(0.7, rows=300), pending=False, since_drift=batches(0.7, rows=300))
     raw = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert found.hurt
+    assert found.degraded
     assert PerformanceReport.from_json(raw) == found
-    old = {name: value for name, value in raw.items() if name not in ("error", "hurt", "short", "estimate")}
+    old = {
+        name: value for name, value in raw.items() if name not in ("error", "degraded", "short", "estimate")
+    }
     assert PerformanceReport.from_json(old).error is None
 
 

@@ -11,7 +11,7 @@ import pytest
 from homeostat.config.model import ModelConfig
 from homeostat.core.performance import Estimate, PerformanceReport, assess, estimate
 from homeostat.core.performance.calibration import calibrate, separation
-from homeostat.core.profile import Outcomes, count_column, freeze
+from homeostat.core.profile import CalibrationCounts, count_series, fit_edges
 
 CURVES = {
     "calibrated": lambda c: c,
@@ -28,16 +28,16 @@ def answers(rng, n, a=2.0, b=1.5, truth=CURVES["calibrated"]):
 
 
 def frame_of(confidence):
-    return freeze(pd.DataFrame({"c": confidence}), {"c": "number"}).features["c"]
+    return fit_edges(pd.DataFrame({"c": confidence}), {"c": "number"}).features["c"]
 
 
 def holdout(rng, n=1000, **more):
     confidence, right = answers(rng, n, **more)
-    return Outcomes.of(frame_of(confidence), confidence, right)
+    return CalibrationCounts.from_rows(frame_of(confidence), confidence, right)
 
 
 def window_of(outcomes, confidence):
-    return count_column(outcomes.right.frame, confidence)
+    return count_series(outcomes.right.edges, confidence)
 
 
 @pytest.mark.parametrize("curve", CURVES)
@@ -88,15 +88,15 @@ def test_accuracy_never_falls_as_confidence_rises():
 
 def test_on_the_holdout_itself_it_is_the_holdouts_accuracy():
     before = holdout(np.random.default_rng(4))
-    found = estimate(before, before.both)
-    assert found.value == pytest.approx(found.baseline) == pytest.approx(before.right.placed / 1000)
+    found = estimate(before, before.total)
+    assert found.value == pytest.approx(found.baseline) == pytest.approx(before.right.binned / 1000)
 
 
 def test_separation_is_the_area_under_the_curve():
     from sklearn.metrics import roc_auc_score
 
     confidence, right = answers(np.random.default_rng(5), 120)
-    found = Outcomes.of(frame_of(confidence), confidence, right)
+    found = CalibrationCounts.from_rows(frame_of(confidence), confidence, right)
     assert separation(found)[0] == pytest.approx(roc_auc_score(right, confidence))
 
 
@@ -109,31 +109,39 @@ def beside(truth, n=1000, draw=None):
     """A holdout whose answers are right in another way, and a window like it."""
     rng = np.random.default_rng(7)
     confidence = pd.Series(draw(rng, n)) if draw else answers(rng, n)[0]
-    found = Outcomes.of(frame_of(confidence), confidence, rng.random(n) < truth(confidence))
-    return found, found.both
+    found = CalibrationCounts.from_rows(frame_of(confidence), confidence, rng.random(n) < truth(confidence))
+    return found, found.total
 
 
 @pytest.mark.parametrize(
     ("before", "window", "says"),
     [
-        (holdout(RNG, 199), None, "the holdout has 199 labelled answers, 200 are needed"),
-        (*beside(np.ones_like), "none of the holdout's 1000 answers was wrong"),
-        (*beside(np.zeros_like), "none of the holdout's 1000 answers was right"),
-        (*beside(lambda c: np.full_like(c, 0.8)), "does not tell right answers from wrong ones"),
-        (*beside(lambda c: 1.4 - c), "does not tell right answers from wrong ones"),
-        (*beside(lambda c: 0.9 + 0 * c, draw=lambda r, n: np.ones(n)), "does not tell right answers"),
+        (holdout(RNG, 199), None, "the holdout has 199 labelled predictions, 200 are needed"),
+        (*beside(np.ones_like), "none of the holdout's 1000 predictions was wrong"),
+        (*beside(np.zeros_like), "none of the holdout's 1000 predictions was right"),
+        (*beside(lambda c: np.full_like(c, 0.8)), "does not separate right from wrong predictions"),
+        (*beside(lambda c: 1.4 - c), "does not separate right from wrong predictions"),
+        (*beside(lambda c: 0.9 + 0 * c, draw=lambda r, n: np.ones(n)), "does not separate right"),
         (
             *beside(lambda c: np.select([c < 0.65, c < 0.8], [0.75, 0.5], 0.98)),
-            "more confidence does not mean",
+            "accuracy does not rise",
         ),
-        (GOOD, window_of(GOOD, pd.Series([0.8] * 29)), "only 29 answers with a confidence, 30 are needed"),
-        (GOOD, window_of(GOOD, pd.Series([0.8] * 90 + [np.nan] * 10)), "10.0% of the answers have no confid"),
-        (GOOD, window_of(GOOD, pd.Series([0.8] * 80 + [0.2] * 20)), "20.0% of the confidences lie beyond"),
-        (GOOD, window_of(GOOD, pd.Series([0.51] * 300)), "where the holdout had next to none"),
+        (
+            GOOD,
+            window_of(GOOD, pd.Series([0.8] * 29)),
+            "only 29 predictions with a confidence, 30 are needed",
+        ),
+        (
+            GOOD,
+            window_of(GOOD, pd.Series([0.8] * 90 + [np.nan] * 10)),
+            "10.0% of the predictions have no confid",
+        ),
+        (GOOD, window_of(GOOD, pd.Series([0.8] * 80 + [0.2] * 20)), "20.0% are beyond"),
+        (GOOD, window_of(GOOD, pd.Series([0.51] * 300)), "where the holdout had few or no rows"),
     ],
 )
 def test_it_abstains_and_says_why(before, window, says):
-    found = estimate(before, before.both if window is None else window)
+    found = estimate(before, before.total if window is None else window)
     assert (found.value, found.low, found.high) == (None, None, None)
     assert says in found.reason
 
@@ -142,7 +150,7 @@ def test_a_gap_in_the_holdouts_confidences_is_not_bridged():
     draw = lambda rng, n: np.where(rng.random(n) < 0.03, 0.5, rng.uniform(0.9, 1, n))  # noqa: E731  # one line
     before, _ = beside(lambda c: c, 3000, draw)
     found = estimate(before, window_of(before, pd.Series(np.linspace(0.6, 0.8, 300))))
-    assert "where the holdout had next to none: on average up to" in found.reason
+    assert "where the holdout had few or no rows: on average up to" in found.reason
 
 
 def test_a_few_answers_where_the_holdout_had_none_do_not_silence_it():
@@ -152,7 +160,7 @@ def test_a_few_answers_where_the_holdout_had_none_do_not_silence_it():
 
 def labelled(rng, n, truth):
     confidence, right = answers(rng, n, truth=truth)
-    return Outcomes.of(GOOD.right.frame, confidence, right)
+    return CalibrationCounts.from_rows(GOOD.right.edges, confidence, right)
 
 
 def test_labels_that_contradict_it_silence_it():
@@ -162,7 +170,7 @@ def test_labels_that_contradict_it_silence_it():
     assert estimate(GOOD, STILL, labelled=as_ever).value is not None
     found = estimate(GOOD, STILL, labelled=[*as_ever, turned])
     assert found.value is None
-    assert "the concept has moved: of 60 answers whose labels have come" in found.reason
+    assert "concept drift): of 60 labelled predictions" in found.reason
 
 
 def test_a_small_change_of_meaning_shows_in_ten_batches_together():
@@ -170,7 +178,7 @@ def test_a_small_change_of_meaning_shows_in_ten_batches_together():
     slipping = [labelled(rng, 60, lambda c: c - 0.1) for _ in range(10)]
     alone = [estimate(GOOD, STILL, labelled=[batch]).value is not None for batch in slipping]
     assert sum(alone) >= 8
-    assert "of 600 answers" in estimate(GOOD, STILL, labelled=slipping).reason
+    assert "of 600 labelled predictions" in estimate(GOOD, STILL, labelled=slipping).reason
 
 
 def test_a_shift_of_inputs_alone_is_not_taken_for_a_change_of_meaning():
@@ -178,7 +186,7 @@ def test_a_shift_of_inputs_alone_is_not_taken_for_a_change_of_meaning():
     silenced = 0
     for _ in range(200):
         confidence, right = answers(rng, 200, 1.2, 2)
-        batch = Outcomes.of(GOOD.right.frame, confidence, right)
+        batch = CalibrationCounts.from_rows(GOOD.right.edges, confidence, right)
         silenced += estimate(GOOD, STILL, labelled=[batch]).value is None
     assert silenced <= 8
 
@@ -202,8 +210,8 @@ def test_a_handful_of_labels_contradicts_nothing():
 
 def test_other_frames_are_refused():
     other = holdout(np.random.default_rng(13))
-    with pytest.raises(ValueError, match="different frames"):
-        estimate(GOOD, other.both)
+    with pytest.raises(ValueError, match="different edges"):
+        estimate(GOOD, other.total)
 
 
 def test_it_survives_json_alone_and_in_a_report():

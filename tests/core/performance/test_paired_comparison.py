@@ -11,64 +11,72 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from homeostat.core.performance import Duel, gain, row_variance
+from homeostat.core.performance import PairedComparison, retraining_gain, row_variance
 
 LOSSES = npst.arrays(
     np.float64, st.shared(st.integers(0, 40), key="rows"), elements=st.sampled_from([0.0, 1.0, 0.25, np.nan])
 )
 
 
-def duel(share_a, share_b, rows=400, seed=0):
+def compare(share_a, share_b, rows=400, seed=0):
     """0/1 losses of two versions that err independently."""
     rng = np.random.default_rng(seed)
-    return Duel.of(*((rng.random(rows) < share).astype(float) for share in (share_a, share_b)))
+    return PairedComparison.of(*((rng.random(rows) < share).astype(float) for share in (share_a, share_b)))
 
 
 @settings(max_examples=100, deadline=None)
 @given(a=LOSSES, b=LOSSES, cut=st.integers(0, 40))
 def test_steps_add_up_to_the_whole(a, b, cut):
-    parts, whole = Duel.of(a[:cut], b[:cut]) + Duel.of(a[cut:], b[cut:]), Duel.of(a, b)
+    parts, whole = (
+        PairedComparison.of(a[:cut], b[:cut]) + PairedComparison.of(a[cut:], b[cut:]),
+        PairedComparison.of(a, b),
+    )
     assert parts.rows == whole.rows == int((np.isfinite(a) & np.isfinite(b)).sum())
     assert (parts.gap, parts.loss) == pytest.approx((whole.gap, whole.loss))
-    assert Duel() + parts == parts + Duel() == parts
+    assert PairedComparison() + parts == parts + PairedComparison() == parts
 
 
 @settings(max_examples=100, deadline=None)
 @given(a=LOSSES, b=LOSSES)
 def test_what_one_wins_the_other_loses(a, b):
-    one, other = Duel.of(a, b), Duel.of(b, a)
+    one, other = PairedComparison.of(a, b), PairedComparison.of(b, a)
     assert (other.rows, other.gap) == (one.rows, -one.gap)
     assert other.variance == pytest.approx(one.variance)
-    assert other.errors == pytest.approx(-one.errors)
-    assert other.lead(relative=False) == pytest.approx(-one.lead(relative=False))
+    assert other.z == pytest.approx(-one.z)
+    assert other.improvement(relative=False) == pytest.approx(-one.improvement(relative=False))
     assert other.loss == pytest.approx(one.loss - one.gap)
 
 
 def test_rows_that_either_did_not_answer_are_left_out():
     a, b = np.array([1.0, np.nan, 1.0, 0.0]), np.array([0.0, 0.0, np.inf, 1.0])
-    assert Duel.of(a, b) == Duel.of(a[[0, 3]], b[[0, 3]])
+    assert PairedComparison.of(a, b) == PairedComparison.of(a[[0, 3]], b[[0, 3]])
 
 
 def test_lead_is_a_row_s_or_a_share_of_the_losses():
     a, b = np.array([4.0, 2.0]), np.array([3.0, 1.5])
-    assert Duel.of(a, b).lead(relative=False) == 0.75
-    assert Duel.of(a, b).lead(relative=True) == 0.25
-    assert Duel().lead(relative=True) == Duel().lead(relative=False) == Duel().errors == 0
+    assert PairedComparison.of(a, b).improvement(relative=False) == 0.75
+    assert PairedComparison.of(a, b).improvement(relative=True) == 0.25
+    assert (
+        PairedComparison().improvement(relative=True)
+        == PairedComparison().improvement(relative=False)
+        == PairedComparison().z
+        == 0
+    )
 
 
 def test_the_better_one_is_better_by_so_many_standard_errors():
     a, b = np.r_[np.ones(30), np.zeros(70)], np.r_[np.zeros(30), np.ones(10), np.zeros(60)]
     order = np.random.default_rng(0).permutation(100)
     gap = (a - b)[order]
-    found = Duel.of(a[order], b[order])
-    assert found.errors == pytest.approx(gap.sum() / np.sqrt(100 * row_variance(gap)))
-    assert found.errors > 2
+    found = PairedComparison.of(a[order], b[order])
+    assert found.z == pytest.approx(gap.sum() / np.sqrt(100 * row_variance(gap)))
+    assert found.z > 2
 
 
 def test_equal_versions_differ_by_chance_alone():
-    errors = [duel(0.3, 0.3, seed=seed).errors for seed in range(80)]
+    errors = [compare(0.3, 0.3, seed=seed).z for seed in range(80)]
     assert np.mean(np.abs(errors) > 1.96) <= 0.1
-    assert duel(0.3, 0.2).errors > 2
+    assert compare(0.3, 0.2).z > 2
 
 
 def test_errors_in_spells_are_worth_fewer_rows():
@@ -76,52 +84,54 @@ def test_errors_in_spells_are_worth_fewer_rows():
     days = np.repeat(rng.random(40) < 0.6, 24).astype(float)
     shuffled = rng.permutation(days)
     zeros = np.zeros(len(days))
-    assert Duel.of(days, zeros).gap == Duel.of(shuffled, zeros).gap
-    assert Duel.of(days, zeros).errors < 0.5 * Duel.of(shuffled, zeros).errors
+    assert PairedComparison.of(days, zeros).gap == PairedComparison.of(shuffled, zeros).gap
+    assert PairedComparison.of(days, zeros).z < 0.5 * PairedComparison.of(shuffled, zeros).z
 
 
 def test_a_certain_winner_is_plain_json():
-    certain = Duel.of(np.ones(60), np.zeros(60))
+    certain = PairedComparison.of(np.ones(60), np.zeros(60))
     assert certain.variance == 0
-    json.dumps([*astuple(certain), certain.errors, gain([certain])], allow_nan=False)
-    assert certain.errors > 10
-    assert Duel.of(np.zeros(60), np.ones(60)).errors < -10
-    assert Duel.of(np.ones(60), np.ones(60)).errors == 0
+    json.dumps([*astuple(certain), certain.z, retraining_gain([certain])], allow_nan=False)
+    assert certain.z > 10
+    assert PairedComparison.of(np.zeros(60), np.ones(60)).z < -10
+    assert PairedComparison.of(np.ones(60), np.ones(60)).z == 0
 
 
 def test_gain_is_unknown_before_there_are_rows():
-    assert gain([]) is None
-    assert gain([Duel(), Duel()]) is None
-    assert gain([Duel(), duel(0.3, 0.3)]) is not None
+    assert retraining_gain([]) is None
+    assert retraining_gain([PairedComparison(), PairedComparison()]) is None
+    assert retraining_gain([PairedComparison(), compare(0.3, 0.3)]) is not None
 
 
 def test_gain_is_that_of_the_only_retrain():
-    only = duel(0.4, 0.3)
-    assert gain([only]) == pytest.approx(only.errors)
-    assert gain([Duel(), only, Duel()]) == pytest.approx(only.errors), "retrains without rows say nothing"
+    only = compare(0.4, 0.3)
+    assert retraining_gain([only]) == pytest.approx(only.z)
+    assert retraining_gain([PairedComparison(), only, PairedComparison()]) == pytest.approx(only.z), (
+        "retrains without rows say nothing"
+    )
 
 
 @pytest.mark.parametrize("older", [0, 1, 5])
 def test_gain_forgets_by_a_fifth_with_every_retrain(older):
-    good, bad = duel(0.5, 0.2), duel(0.25, 0.35, seed=1)
+    good, bad = compare(0.5, 0.2), compare(0.25, 0.35, seed=1)
     weight = 0.8 ** (older + 1)
     expected = (good.gap * weight + bad.gap * sum(0.8**n for n in range(older + 1))) / np.sqrt(
         good.variance * weight**2 + bad.variance * sum(0.64**n for n in range(older + 1))
     )
-    assert gain([good, *[bad] * (older + 1)]) == pytest.approx(expected)
+    assert retraining_gain([good, *[bad] * (older + 1)]) == pytest.approx(expected)
 
 
 def test_one_lucky_week_does_not_make_retraining_pay_for_ever():
-    lucky, harm = duel(0.5, 0.3), duel(0.3, 0.4, seed=2)
-    assert gain([lucky]) > 3
-    assert gain([lucky] + [harm] * 4) < 0
+    lucky, harm = compare(0.5, 0.3), compare(0.3, 0.4, seed=2)
+    assert retraining_gain([lucky]) > 3
+    assert retraining_gain([lucky] + [harm] * 4) < 0
 
 
 def test_gain_must_be_beyond_the_least_that_is_worth_it():
-    small = duel(0.30, 0.29, rows=4000, seed=3)
-    assert gain([small], least=0.5) < -10
+    small = compare(0.30, 0.29, rows=4000, seed=3)
+    assert retraining_gain([small], least=0.5) < -10
     shift = small.rows * 0.005 / np.sqrt(small.variance)
-    assert gain([small], least=0.005) == pytest.approx(small.errors - shift)
+    assert retraining_gain([small], least=0.005) == pytest.approx(small.z - shift)
 
 
 def test_for_errors_without_a_scale_the_least_is_a_share():
@@ -129,8 +139,12 @@ def test_for_errors_without_a_scale_the_least_is_a_share():
     a = rng.gamma(2, 1, 500)
     b = 0.97 * a + rng.normal(scale=0.05, size=500)
     for scale in (1.0, 1000.0):
-        found = Duel.of(scale * a, scale * b)
-        assert gain([found], least=0.05, relative=True) < 0 < gain([found], least=0.01, relative=True)
-        assert gain([found], least=0.01, relative=True) == pytest.approx(
-            gain([Duel.of(a, b)], least=0.01, relative=True)
+        found = PairedComparison.of(scale * a, scale * b)
+        assert (
+            retraining_gain([found], least=0.05, relative=True)
+            < 0
+            < retraining_gain([found], least=0.01, relative=True)
+        )
+        assert retraining_gain([found], least=0.01, relative=True) == pytest.approx(
+            retraining_gain([PairedComparison.of(a, b)], least=0.01, relative=True)
         )

@@ -5,23 +5,27 @@ from homeostat.core.performance.batch_means import row_variance
 from homeostat.core.performance.decay import BATCHES, decay
 from homeostat.core.performance.estimate import Estimate, abstain, estimate
 from homeostat.core.performance.metrics import METRICS, all_metrics, higher_is_better, score
-from homeostat.core.performance.paired_comparison import Duel, gain
+from homeostat.core.performance.paired_comparison import PairedComparison, retraining_gain
+from homeostat.core.performance.reasons import AbstainReason, NotComputable, PerformanceReason
 
 __all__ = [
     "BATCHES",
     "METRICS",
+    "AbstainReason",
     "Baseline",
     "BatchScore",
-    "Duel",
     "Estimate",
+    "NotComputable",
+    "PairedComparison",
+    "PerformanceReason",
     "PerformanceReport",
     "abstain",
     "all_metrics",
     "assess",
     "decay",
     "estimate",
-    "gain",
     "higher_is_better",
+    "retraining_gain",
     "row_variance",
     "score",
 ]

@@ -11,13 +11,17 @@ from typing import Any, Literal
 from homeostat.config.model import ModelConfig
 from homeostat.core.performance.decay import BATCHES, RELATIVE, decay
 from homeostat.core.performance.estimate import Estimate
+from homeostat.core.performance.reasons import NotComputable, PerformanceReason
 
-#: A decay of so many standard errors is more than chance (one-sided 95 %), ...
-SURE = 1.64
-#: ... and of so many is so however often one looks (one-sided 99.9 %).
-BEYOND_DOUBT = 3.0
+#: Decay of so many standard errors is significant (one-sided 95 %), ...
+SIGNIFICANT_Z = 1.64
+#: ... and of so many even when it is tested at every window (one-sided 99.9 %).
+STRICT_Z = 3.0
 
-Verdict = Literal["pass", "alert", "pending", "not_computable"]
+PerformanceVerdict = Literal["pass", "alert", "pending", "not_computable"]
+
+# Read what release 0.1 wrote.
+_OLD_NAMES = {"degraded": "hurt", "below_best": "short"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class BatchScore:
 class Baseline:
     """A version's score on its holdout, the holdout's rows, and the variance that one row adds to a score.
 
-    See :class:`homeostat.training.Evaluation` for ``variance``; None where it is not known.
+    See :class:`homeostat.bundle.evaluate.Evaluation` for ``variance``; None where it is not known.
     """
 
     score: float | None
@@ -43,19 +47,20 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class PerformanceReport:
-    """What the labels say. ``score`` is the mean of the last ten batches, ``decay`` positive when worse.
+    """Performance from labels. ``score`` is the mean of the last ten batches; positive ``decay`` is worse.
 
-    ``error`` is the standard error of ``decay``, None where the holdout could not tell how scores scatter.
-    ``hurt`` says that rows since the inputs began to drift are answered worse than the baseline, beyond doubt
-    and by more than ``gate.max_regression``, whether or not that is ``decay`` yet. ``short`` says that the
-    last batches lie ``trigger.decay`` below the best that a champion of this model was good for, more than
-    chance gives: a version that was made in bad times has a baseline that hides it.
+    ``error`` is the standard error of ``decay``, None where the variance of scores is not known.
+    ``degraded`` says that rows since the inputs began to drift score worse than the baseline by more than
+    ``gate.max_regression`` and by at least 3 standard errors, whether or not that is ``decay`` yet.
+    ``below_best`` says that the last batches are significantly worse, by ``trigger.decay`` or more, than the
+    best baseline of this model's last champions: a version trained on bad data has a baseline that hides it.
 
-    ``estimate`` is what the confidence of the window's own answers says, whose labels may be long in coming;
-    it changes no verdict: pending stays pending.
+    ``estimate`` comes from the confidence of the window's own predictions, whose labels may arrive late. It
+    changes no verdict: pending stays pending. ``reason_code`` is the word of
+    :class:`~homeostat.core.performance.reasons.PerformanceReason` when performance is not computable.
     """
 
-    verdict: Verdict
+    verdict: PerformanceVerdict
     reason: str
     metric: str
     score: float | None
@@ -65,21 +70,23 @@ class PerformanceReport:
     batches: int = 0
     rows: int = 0
     error: float | None = None
-    hurt: bool = False
-    short: bool = False
+    degraded: bool = False
+    below_best: bool = False
     estimate: Estimate | None = None
+    reason_code: str = ""
 
     def with_estimate(self, estimate: Estimate | None) -> PerformanceReport:
-        """The same report with this estimate."""
+        """Return the same report with this estimate."""
         return replace(self, estimate=estimate)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON: no NaN, no numpy."""
+        """Return plain JSON: no NaN, no numpy."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> PerformanceReport:
-        """Read what :meth:`to_json` wrote; unknown keys are passed over."""
+        """Read what :meth:`to_json` wrote, now or in release 0.1; unknown keys are ignored."""
+        raw = dict(raw) | {new: raw[old] for new, old in _OLD_NAMES.items() if old in raw and new not in raw}
         report = cls(**{f.name: raw[f.name] for f in fields(cls) if f.name in raw and f.name != "estimate"})
         estimated = raw.get("estimate")
         return report.with_estimate(None if estimated is None else Estimate.from_json(estimated))
@@ -95,112 +102,139 @@ def assess(
     since_drift: Sequence[BatchScore] = (),
     best: float | None = None,
 ) -> PerformanceReport:
-    """Hold the last batches against the version's own baseline.
+    """Compare the last batches with the version's own baseline.
 
-    A loss of ``trigger.decay`` is an alert only when it is more than chance gives: with n rows in the
-    batches, N in the holdout and v the variance that one row adds, its standard error is
-    sqrt(v (1/n + 1/N)), and it has to be 1.64 of them (one-sided 95 %).
+    A decay of ``trigger.decay`` is an alert only when it is significant: with n rows in the batches, N in the
+    holdout and v the variance that one row adds, its standard error is sqrt(v (1/n + 1/N)), and decay must be
+    at least 1.64 of them (one-sided 95 %).
 
     Parameters
     ----------
     baseline
-        The version's score on its holdout, and how scores scatter there; None when it was not recorded.
+        The version's score on its holdout; None when it was not recorded.
     scores
         Batches of this version, in any order. The latest count: those of two windows, at most ten.
     pending
-        Labels of this window have not all come: no verdict yet, and not healthy either.
+        Labels of this window have not all arrived: neither an alert nor a pass.
     metric
-        The one that was scored, where it is not ``config.metric``.
+        The metric of the scores, where it is not ``config.metric``.
     since_drift
-        Batches of rows from the inputs' first drifted window on; see ``hurt``.
+        Batches of rows from the first drifted window on, for ``degraded``.
     best
-        The best baseline of this model's champions; see ``short``.
+        The best baseline of this model's last champions, for ``below_best``.
     """
     metric = metric or config.metric
-    known = baseline if isinstance(baseline, Baseline) else Baseline(baseline)
-    span = max(1, min(BATCHES, 2 * (config.monitor.window // config.monitor.every)))
-    last = sorted(scores, key=lambda batch: batch.window_end)[-span:]
-    rows = _rows(last)
-    mean = _mean(last)
-    lost = _lost(known, last, metric)
-    error = _error(known, last, metric)
-    critical = False
-    verdict: Verdict
+    own = baseline if isinstance(baseline, Baseline) else Baseline(baseline)
+    latest = _latest(config, scores)
+    lost = _Loss.of(own, latest, metric)
+    report = PerformanceReport(
+        verdict="pending",
+        reason="labels of this window have not arrived yet",
+        metric=metric,
+        score=lost.mean,
+        baseline=own.score,
+        decay=None,
+        batches=len(latest),
+        rows=lost.rows,
+        error=lost.error,
+        degraded=_is_degraded(config, _Loss.of(own, since_drift, metric)),
+        below_best=best is not None
+        and _is_below_best(config, _Loss.of(replace(own, score=best), latest, metric)),
+    )
     if pending:
-        verdict, reason = "pending", "labels of this window have not come yet"
-    elif lost is None or rows < config.monitor.min_rows:
-        verdict, reason = "not_computable", _lacking(last, known.score, mean, rows, config)
-    else:
-        reason = f"{metric} {mean:.4g} over {len(last)} batches, baseline {known.score:.4g}: decay {lost:.3g}"
-        if error is not None:
-            reason += f" with a standard error of {error:.2g}"
-        sure = error is None or lost >= SURE * error
-        critical = sure and lost >= config.trigger.critical_decay
-        verdict = "alert" if sure and lost >= config.trigger.decay else "pass"
-        if verdict == "alert":
-            limit = config.trigger.critical_decay if critical else config.trigger.decay
-            reason += f", {'critical' if critical else 'too much'} from {limit:g} on"
-        elif not sure and lost >= config.trigger.decay:
-            reason += ", which may be chance"
-    shown = lost if verdict in ("pass", "alert") else None
-    return PerformanceReport(
-        verdict, reason, metric, mean, known.score, shown, critical, len(last), rows, error,
-        _hurt(config, known, since_drift, metric),
-        _short(config, known, best, last, metric),
-    )  # fmt: skip
+        return report
+    if lost.decay is None or lost.rows < config.monitor.min_rows:
+        why = _not_computable(config, own, latest, lost)
+        return replace(report, verdict="not_computable", reason=why.sentence, reason_code=str(why.reason))
+    return _with_verdict(config, report, lost.decay)
 
 
-def _hurt(config: ModelConfig, baseline: Baseline, batches: Sequence[BatchScore], metric: str) -> bool:
-    lost, error = _lost(baseline, batches, metric), _error(baseline, batches, metric)
-    if lost is None or error is None or _rows(batches) < config.monitor.min_rows:
-        return False
-    return lost > config.gate.max_regression and lost >= BEYOND_DOUBT * error
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """Some batches against a baseline; a value is None where it cannot be computed."""
+
+    rows: int
+    mean: float | None
+    decay: float | None
+    error: float | None
+
+    @classmethod
+    def of(cls, baseline: Baseline, batches: Sequence[BatchScore], metric: str) -> _Loss:
+        """Average the batches, each weighing as much as its rows; leave out scores that are not finite."""
+        finite = [batch for batch in batches if math.isfinite(batch.score)]
+        rows = sum(batch.rows for batch in finite)
+        mean = math.fsum(b.score * b.rows for b in finite if b.rows > 0) / rows if rows else None
+        lost = None
+        if mean is not None and baseline.score is not None:
+            lost = decay(baseline.score, [mean], metric)
+        return cls(rows, mean, lost, _standard_error(baseline, rows, metric))
+
+    def significant(self, z: float) -> bool:
+        """Whether decay and its standard error are known and decay is at least z of them."""
+        return self.decay is not None and self.error is not None and self.decay >= z * self.error
 
 
-def _short(
-    config: ModelConfig, own: Baseline, best: float | None, batches: Sequence[BatchScore], metric: str
-) -> bool:
-    if best is None:
-        return False
-    wanted = Baseline(best, own.rows, own.variance)
-    lost, error = _lost(wanted, batches, metric), _error(wanted, batches, metric)
-    if lost is None or error is None or _rows(batches) < config.monitor.min_rows:
-        return False
-    return lost >= config.trigger.decay and lost >= SURE * error
+def _latest(config: ModelConfig, scores: Sequence[BatchScore]) -> list[BatchScore]:
+    """Return the batches of the last two windows, at most ten."""
+    span = max(1, min(BATCHES, 2 * (config.monitor.window // config.monitor.every)))
+    return sorted(scores, key=lambda batch: batch.window_end)[-span:]
 
 
-def _lost(baseline: Baseline, batches: Sequence[BatchScore], metric: str) -> float | None:
-    """Decay of the batches' mean, each batch weighing as much as its rows."""
-    mean = _mean(batches)
-    return None if mean is None or baseline.score is None else decay(baseline.score, [mean], metric)
+def _with_verdict(config: ModelConfig, report: PerformanceReport, lost: float) -> PerformanceReport:
+    """Pass or alert; without a standard error, the trigger asks for several windows in a row instead."""
+    limit, critical_limit = config.trigger.decay, config.trigger.critical_decay
+    reason = (
+        f"{report.metric} {report.score:.4g} over {report.batches} batches, baseline {report.baseline:.4g}: "
+        f"decay {lost:.3g}"
+    )
+    if report.error is not None:
+        reason += f" with a standard error of {report.error:.2g}"
+    significant = report.error is None or lost >= SIGNIFICANT_Z * report.error
+    critical = significant and lost >= critical_limit
+    alert = significant and lost >= limit
+    if critical:
+        reason += f", at or above trigger.critical_decay ({critical_limit:g})"
+    elif alert:
+        reason += f", at or above trigger.decay ({limit:g})"
+    elif lost >= limit:
+        reason += f", at or above trigger.decay ({limit:g}), but not significant"
+    return replace(report, verdict="alert" if alert else "pass", reason=reason, decay=lost, critical=critical)
 
 
-def _error(baseline: Baseline, batches: Sequence[BatchScore], metric: str) -> float | None:
-    rows = _rows(batches)
+def _is_degraded(config: ModelConfig, lost: _Loss) -> bool:
+    return (
+        lost.rows >= config.monitor.min_rows
+        and lost.significant(STRICT_Z)
+        and lost.decay is not None
+        and lost.decay > config.gate.max_regression
+    )
+
+
+def _is_below_best(config: ModelConfig, lost: _Loss) -> bool:
+    return (
+        lost.rows >= config.monitor.min_rows
+        and lost.significant(SIGNIFICANT_Z)
+        and lost.decay is not None
+        and lost.decay >= config.trigger.decay
+    )
+
+
+def _standard_error(baseline: Baseline, rows: int, metric: str) -> float | None:
     if baseline.variance is None or baseline.score is None or not rows or not baseline.rows:
         return None
     error = math.sqrt(baseline.variance * (1 / rows + 1 / baseline.rows))
     return error / max(abs(baseline.score), 1e-12) if metric in RELATIVE else error
 
 
-def _lacking(
-    last: Sequence[BatchScore], baseline: float | None, mean: float | None, rows: int, config: ModelConfig
-) -> str:
-    if not last:
-        return "no batch of this version has been scored"
-    if baseline is None or not math.isfinite(baseline):
-        return "the version's own baseline was not recorded"
-    if mean is None:
-        return f"none of {len(last)} scores is a finite number"
-    return f"only {rows} labelled rows, monitor.min_rows asks for {config.monitor.min_rows}"
-
-
-def _rows(batches: Sequence[BatchScore]) -> int:
-    """Rows that a score is over; one that is no number is over none."""
-    return sum(batch.rows for batch in batches if math.isfinite(batch.score))
-
-
-def _mean(batches: Sequence[BatchScore]) -> float | None:
-    finite = [batch for batch in batches if math.isfinite(batch.score) and batch.rows > 0]
-    rows = sum(batch.rows for batch in finite)
-    return math.fsum(batch.score * batch.rows for batch in finite) / rows if rows else None
+def _not_computable(
+    config: ModelConfig, own: Baseline, latest: Sequence[BatchScore], lost: _Loss
+) -> NotComputable:
+    if not latest:
+        return NotComputable.of(PerformanceReason.NO_BATCHES)
+    if own.score is None or not math.isfinite(own.score):
+        return NotComputable.of(PerformanceReason.NO_BASELINE)
+    if lost.mean is None:
+        return NotComputable.of(PerformanceReason.NO_FINITE_SCORE, batches=len(latest))
+    return NotComputable.of(
+        PerformanceReason.TOO_FEW_LABELLED_ROWS, rows=lost.rows, min_rows=config.monitor.min_rows
+    )

@@ -1,25 +1,25 @@
-"""How far a mean over rows in time order may lie off, when neighbouring rows err alike."""
+"""The variance of a mean over rows in time order, whose errors are correlated."""
 
 from __future__ import annotations
 
 import numpy as np
 
-#: Fewer blocks say nothing about how their means scatter.
+#: With fewer blocks, the variance of their means cannot be estimated.
 _MIN_BLOCKS = 6
 
 
 def row_variance(values: np.ndarray) -> float:
-    """The variance that one row adds to a mean: divided by n it is the variance of the mean of n rows.
+    """Return the variance that one row adds to a mean: divided by n, the variance of the mean of n rows.
 
-    The method of batch means: with blocks of b neighbours, b times the variance of their means, which for
-    independent rows is the variance of a row whatever b is, and grows with b where errors come in spells. Of
-    blocks of 1, n^1/3, n^1/2 and n^2/3 rows (at least six of them) the largest counts. P. W. Glynn,
-    W. Whitt, "Estimating the asymptotic variance with batch means" (1991).
+    The method of batch means: with blocks of b neighbours, b times the variance of their means. For
+    independent rows this is the variance of a row whatever b is; it grows with b where errors are
+    correlated. The largest of blocks of 1, n^1/3, n^1/2 and n^2/3 rows (at least six of them) counts.
+    P. W. Glynn, W. Whitt, "Estimating the asymptotic variance with batch means" (1991).
 
     Parameters
     ----------
     values
-        One a row, in time order, shape (n,); those that are not finite are left out.
+        One per row, in time order, shape (n,); values that are not finite are left out.
     """
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]

@@ -1,4 +1,4 @@
-"""How much worse than its own baseline a version has become."""
+"""Decay: how much worse than its own baseline a version has become."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 from homeostat.core.performance.metrics import higher_is_better
 
-#: So many of the last batches make up the current score: one bad hour is not decay.
+#: The current score is the mean of so many batches: one bad hour is not decay.
 BATCHES = 10
-#: Metrics without an upper limit: a loss of 3 instead of 2 means as much as 300 instead of 200.
+#: Metrics without an upper limit, compared relatively: 3 instead of 2 is as bad as 300 instead of 200.
 RELATIVE = ("mae", "rmse", "log_loss")
 
 
 def decay(baseline: float, recent_scores: Sequence[float], metric: str) -> float | None:
-    """Loss against the baseline, positive is worse; None without scores.
+    """Return the loss against the baseline; positive is worse, None without scores.
 
     The mean of the last ten scores is compared. Metrics whose best is 1 (accuracy, f1, r2, ...) lose
     absolutely, in points: 0.90 to 0.78 is 0.12. Errors and losses grow relatively: a mae of 12 where
-    10 was usual is 0.2. Scores that are not finite are no evidence and left out.
+    10 was usual is 0.2. Scores that are not finite are left out.
     """
     recent = [value for value in recent_scores if value is not None and math.isfinite(value)][-BATCHES:]
     if not recent or baseline is None or not math.isfinite(baseline):
@@ -27,5 +27,5 @@ def decay(baseline: float, recent_scores: Sequence[float], metric: str) -> float
     if not higher_is_better(metric):
         lost = -lost
     if metric in RELATIVE:
-        lost /= max(abs(baseline), 1e-12)  # a flawless baseline: any error at all is decay
-    return round(lost, 12) + 0.0  # 0.9 - 0.8 is 0.1, and a limit of 0.1 is reached
+        lost /= max(abs(baseline), 1e-12)  # a baseline of 0: any error is decay
+    return round(lost, 12) + 0.0  # so that 0.9 - 0.8 reaches a limit of 0.1

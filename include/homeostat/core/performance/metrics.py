@@ -1,4 +1,4 @@
-"""Metrics by the names of model.yaml, for answers that may be missing."""
+"""Metrics by their names in model.yaml, for predictions that may be missing."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ METRICS: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss"),
     "regression": ("mae", "rmse", "r2"),
 }
-#: What stands for an answer that did not come: equal to no label.
-_NO_ANSWER = "\0"
+#: Replaces a missing prediction: equal to no label.
+_MISSING = "\0"
 
 
 def higher_is_better(metric: str) -> bool:
@@ -38,18 +38,18 @@ def score(
     *,
     classes: Sequence[Any] | None = None,
 ) -> float:
-    """Score answers against the truth, one metric.
+    """Compute one metric of predictions against the truth.
 
     Parameters
     ----------
     y_true
         Labels, shape (n,). Rows without one are left out.
     y_pred
-        Answers, shape (n,). A missing one is wrong in classification; in regression it is left out,
-        and :func:`all_metrics` says how many there were.
+        Predictions, shape (n,). A missing one is wrong in classification; in regression it is left out,
+        and :func:`all_metrics` reports their share.
     proba
         Probability of each class, shape (n, classes), or of the positive one, shape (n,); needed by
-        ``roc_auc`` and ``log_loss``. A row without it counts as an even guess.
+        ``roc_auc`` and ``log_loss``. A row without them counts as equal probabilities.
     classes
         Order of the columns of ``proba``; without it they are the sorted labels.
 
@@ -57,153 +57,162 @@ def score(
     ------
     DataError
         The metric cannot be computed from these rows: no row left, one class for ``roc_auc``, no
-        probabilities. No evidence is never a score.
+        probabilities.
     ValueError
         A metric of another task, or lengths that differ.
     """
     if metric not in METRICS[task]:
-        msg = f"metric {metric!r} does not fit task {task}: choose one of {', '.join(METRICS[task])}"
+        msg = f"metric {metric!r} is not defined for task {task}: choose one of {', '.join(METRICS[task])}"
         raise ValueError(msg)
     if task == "regression":
-        truth, answer = _numbers(y_true, y_pred)
-        with np.errstate(over="ignore", invalid="ignore"):  # _finite says it in a sentence
-            return _finite(metric, _REGRESSION[metric](truth, answer))
-    labels, answers, shares = _labels(y_true, y_pred, proba)
+        truth, predicted = _numbers(y_true, y_pred)
+        with np.errstate(over="ignore", invalid="ignore"):  # _finite raises instead
+            return _finite(metric, _REGRESSION[metric](truth, predicted))
+    labels, predicted, probabilities = _labels(y_true, y_pred, proba)
     if metric in ("roc_auc", "log_loss"):
-        return _finite(metric, _probabilistic(metric, labels, shares, classes))
+        return _finite(metric, _probabilistic(metric, labels, probabilities, classes))
     if metric == "f1":
-        return _f1(labels, answers, classes)
-    return _accuracy(labels, answers) if metric == "accuracy" else _balanced_accuracy(labels, answers)
+        return _f1(labels, predicted, classes)
+    return _accuracy(labels, predicted) if metric == "accuracy" else _balanced_accuracy(labels, predicted)
 
 
 def all_metrics(
     task: Task, y_true: Any, y_pred: Any, proba: Any = None, *, classes: Sequence[Any] | None = None
 ) -> dict[str, float]:
-    """Every metric that these rows allow, with ``nan_rate`` (missing answers) and ``rows`` (labelled ones).
+    """Compute every metric that these rows allow, ``nan_rate`` (missing predictions) and ``rows`` (labelled).
 
     Raises
     ------
     DataError
-        No row has a label: there is nothing to say about performance.
+        No row has a label.
     """
-    there = pd.notna(_flat(y_true))
-    if not there.any():
+    labelled = pd.notna(_flatten(y_true))
+    if not labelled.any():
         msg = "no row has a label yet: performance cannot be computed"
         raise DataError(msg)
-    answered = _answered(task, _flat(y_pred))
-    out = {"rows": float(there.sum()), "nan_rate": float(1 - answered[there].mean())}
+    given = _predicted(task, _flatten(y_pred))
+    out = {"rows": float(labelled.sum()), "nan_rate": float(1 - given[labelled].mean())}
     for metric in METRICS[task]:
         try:
             out[metric] = score(task, metric, y_true, y_pred, proba, classes=classes)
-        except DataError:  # this one needs what is not there; the others do not
+        except DataError:  # not computable from these rows; the others may be
             continue
     return out
 
 
-def _flat(values: Any) -> Array:
+def _flatten(values: Any) -> Array:
     array = np.asarray(values)
     return array.reshape(-1) if array.dtype.kind in "biuf" else np.asarray(values, dtype=object).reshape(-1)
 
 
-def _answered(task: Task, answers: Array) -> npt.NDArray[np.bool_]:
+def _predicted(task: Task, predicted: Array) -> npt.NDArray[np.bool_]:
     if task == "regression":
-        return np.isfinite(np.asarray(pd.to_numeric(pd.Series(answers), errors="coerce"), dtype=np.float64))
-    return np.asarray(pd.notna(answers), dtype=bool)
+        return np.isfinite(np.asarray(pd.to_numeric(pd.Series(predicted), errors="coerce"), dtype=np.float64))
+    return np.asarray(pd.notna(predicted), dtype=bool)
 
 
-def _same_length(truth: Array, answers: Array) -> None:
-    if len(truth) != len(answers):
-        msg = f"{len(truth)} labels and {len(answers)} answers: they must be of the same rows"
+def _same_length(truth: Array, predicted: Array) -> None:
+    if len(truth) != len(predicted):
+        msg = f"{len(truth)} labels, but {len(predicted)} predictions: pass the same rows"
         raise ValueError(msg)
 
 
 def _numbers(y_true: Any, y_pred: Any) -> tuple[Array, Array]:
-    truth, answers = _flat(y_true), _flat(y_pred)
-    _same_length(truth, answers)
+    truth, predicted = _flatten(y_true), _flatten(y_pred)
+    _same_length(truth, predicted)
     both = np.stack(
-        [np.asarray(pd.to_numeric(pd.Series(x), errors="coerce"), np.float64) for x in (truth, answers)]
+        [np.asarray(pd.to_numeric(pd.Series(x), errors="coerce"), np.float64) for x in (truth, predicted)]
     )
     kept = both[:, np.isfinite(both).all(axis=0)]
     if not kept.size:
-        msg = f"none of {len(truth)} rows has both a label and a finite answer"
+        msg = f"none of {len(truth)} rows has both a label and a finite prediction"
         raise DataError(msg)
     return kept[0], kept[1]
 
 
 def _labels(y_true: Any, y_pred: Any, proba: Any) -> tuple[Array, Array, Array | None]:
-    truth, answers = _flat(y_true), _flat(y_pred)
-    _same_length(truth, answers)
-    there = np.asarray(pd.notna(truth), dtype=bool)
-    if not there.any():
+    truth, predicted = _flatten(y_true), _flatten(y_pred)
+    _same_length(truth, predicted)
+    labelled = np.asarray(pd.notna(truth), dtype=bool)
+    if not labelled.any():
         msg = f"none of {len(truth)} rows has a label"
         raise DataError(msg)
-    shares = None if proba is None else np.asarray(proba, dtype=np.float64)
-    if shares is not None and len(shares) != len(truth):
-        msg = f"{len(truth)} labels and {len(shares)} rows of probabilities: they must be of the same rows"
+    probabilities = None if proba is None else np.asarray(proba, dtype=np.float64)
+    if probabilities is not None and len(probabilities) != len(truth):
+        msg = f"{len(truth)} labels, but {len(probabilities)} rows of probabilities: pass the same rows"
         raise ValueError(msg)
-    spelt = np.array(label_texts(truth[there].tolist()), dtype=object)
-    given = [text if text is not None else _NO_ANSWER for text in label_texts(answers[there].tolist())]
-    return spelt, np.array(given, dtype=object), None if shares is None else shares[there]
+    labels_text = np.array(label_texts(truth[labelled].tolist()), dtype=object)
+    given = [text if text is not None else _MISSING for text in label_texts(predicted[labelled].tolist())]
+    return (
+        labels_text,
+        np.array(given, dtype=object),
+        None if probabilities is None else probabilities[labelled],
+    )
 
 
-def _accuracy(labels: Array, answers: Array) -> float:
-    return float((labels == answers).mean())
+def _accuracy(labels: Array, predicted: Array) -> float:
+    return float((labels == predicted).mean())
 
 
-def _balanced_accuracy(labels: Array, answers: Array) -> float:
-    return float(np.mean([(answers[labels == name] == name).mean() for name in np.unique(labels)]))
+def _balanced_accuracy(labels: Array, predicted: Array) -> float:
+    return float(np.mean([(predicted[labels == name] == name).mean() for name in np.unique(labels)]))
 
 
-def _f1(labels: Array, answers: Array, classes: Sequence[Any] | None) -> float:
+def _f1(labels: Array, predicted: Array, classes: Sequence[Any] | None) -> float:
     """F1 of the last of two classes, in the order of their names; the plain mean over more than two."""
-    seen = {*labels, *answers[answers != _NO_ANSWER], *label_texts(classes if classes is not None else ())}
+    seen = {*labels, *predicted[predicted != _MISSING], *label_texts(classes if classes is not None else ())}
     names = sorted(str(name) for name in seen)
     if len(names) == 2:
         names = names[1:]
-    right = [int(((labels == name) & (answers == name)).sum()) for name in names]
-    said = [int((labels == name).sum() + (answers == name).sum()) for name in names]
+    right = [int(((labels == name) & (predicted == name)).sum()) for name in names]
+    said = [int((labels == name).sum() + (predicted == name).sum()) for name in names]
     if not any(said):
-        msg = f"f1 needs a row whose label or answer is the positive class {names[0]!r}"
+        msg = f"f1 needs a row whose label or prediction is the positive class {names[0]!r}"
         raise DataError(msg)
     return float(np.mean([2 * r / s if s else 0.0 for r, s in zip(right, said, strict=True)]))
 
 
-def _probabilistic(metric: str, labels: Array, shares: Array | None, classes: Sequence[Any] | None) -> float:
-    if shares is None:
+def _probabilistic(
+    metric: str, labels: Array, probabilities: Array | None, classes: Sequence[Any] | None
+) -> float:
+    if probabilities is None:
         msg = f"{metric} needs the probability of every class; this model gives none"
         raise DataError(msg)
-    if shares.ndim == 1:
-        shares = np.column_stack([1 - shares, shares])
+    if probabilities.ndim == 1:
+        probabilities = np.column_stack([1 - probabilities, probabilities])
     names = [str(text) for text in label_texts(classes if classes is not None else sorted(set(labels)))]
-    if len(names) != shares.shape[1]:
+    if len(names) != probabilities.shape[1]:
         msg = (
-            f"{metric}: probabilities have {shares.shape[1]} columns for {len(names)} classes "
+            f"{metric}: probabilities have {probabilities.shape[1]} columns for {len(names)} classes "
             f"({', '.join(names[:5])}): pass classes= in the order of the columns"
         )
         raise DataError(msg)
-    strangers = sorted(set(labels) - set(names))
-    if strangers:
-        msg = f"{metric}: label {strangers[0]!r} is none of the classes {', '.join(names[:5])}"
+    unknown = sorted(set(labels) - set(names))
+    if unknown:
+        msg = f"{metric}: label {unknown[0]!r} is not one of the classes {', '.join(names[:5])}"
         raise DataError(msg)
     at = np.array([names.index(name) for name in labels])
-    shares = np.where(np.isfinite(shares).all(axis=1, keepdims=True), shares, 1 / len(names))
+    probabilities = np.where(
+        np.isfinite(probabilities).all(axis=1, keepdims=True), probabilities, 1 / len(names)
+    )
     if metric == "log_loss":
-        own = np.clip(shares[np.arange(len(at)), at], np.finfo(np.float64).eps, 1.0)
+        own = np.clip(probabilities[np.arange(len(at)), at], np.finfo(np.float64).eps, 1.0)
         return float(-np.log(own).mean())
     if len(set(at)) < 2:
         msg = f"roc_auc needs at least two classes among the labels, found only {names[at[0]]!r}"
         raise DataError(msg)
     if len(names) == 2:
-        return _area(at == 1, shares[:, 1])
+        return _roc_auc(at == 1, probabilities[:, 1])
     present = sorted(set(at.tolist()))
-    return float(np.mean([_area(at == one, shares[:, one]) for one in present]))
+    return float(np.mean([_roc_auc(at == one, probabilities[:, one]) for one in present]))
 
 
-def _area(positive: Array, share: Array) -> float:
-    """Area under the ROC curve: the chance that a positive row has the larger share; ties count half.
+def _roc_auc(positive: Array, share: Array) -> float:
+    """Return the area under the ROC curve: the chance that a positive row is ranked higher.
 
-    H. B. Mann and D. R. Whitney, "On a test of whether one of two random variables is stochastically larger
-    than the other" (1947). Not by scikit-learn, so that a check can be computed where it is not installed.
+    Ties count half. H. B. Mann and D. R. Whitney, "On a test of whether one of two random variables is
+    stochastically larger than the other" (1947). Without scikit-learn, which is not installed everywhere that
+    a check runs.
     """
     _, place, rows = np.unique(share, return_inverse=True, return_counts=True)
     right = np.bincount(place[positive], minlength=len(rows))
@@ -212,23 +221,23 @@ def _area(positive: Array, share: Array) -> float:
     return float(right @ (below + wrong / 2)) / (int(right.sum()) * int(wrong.sum()))
 
 
-def _r2(truth: Array, answers: Array) -> float:
+def _r2(truth: Array, predicted: Array) -> float:
     spread = float(((truth - truth.mean()) ** 2).sum())
     if not spread:
         msg = "r2 needs labels that differ"
         raise DataError(msg)
-    return 1 - float(((truth - answers) ** 2).sum()) / spread
+    return 1 - float(((truth - predicted) ** 2).sum()) / spread
 
 
 _REGRESSION: dict[str, Callable[[Array, Array], float]] = {
-    "mae": lambda truth, answers: float(np.abs(truth - answers).mean()),
-    "rmse": lambda truth, answers: float(np.sqrt(((truth - answers) ** 2).mean())),
+    "mae": lambda truth, predicted: float(np.abs(truth - predicted).mean()),
+    "rmse": lambda truth, predicted: float(np.sqrt(((truth - predicted) ** 2).mean())),
     "r2": _r2,
 }
 
 
 def _finite(metric: str, value: float) -> float:
     if not np.isfinite(value):
-        msg = f"{metric} came out as {value}: the numbers are too large to be compared"
+        msg = f"{metric} is {value}: the numbers are too large"
         raise DataError(msg)
     return value
