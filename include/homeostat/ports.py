@@ -1,6 +1,6 @@
-"""What the flows need from the world. Each port has a real adapter and a fake, in :mod:`homeostat.adapters`.
+"""Interfaces of the services that Homeostat uses; :mod:`homeostat.adapters` has an adapter and a fake of each.
 
-All times are timezone-aware UTC. Anything that a service's absence causes is raised as
+All times are timezone-aware UTC. When a service is down, every method raises
 :class:`~homeostat.config.errors.Unavailable`, which callers may retry.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,31 +27,31 @@ class Store(Protocol):
     """Bytes under keys such as ``snapshots/pump_fault/<digest>.parquet``; writes are atomic."""
 
     def put(self, key: str, data: bytes, *, overwrite: bool = False) -> None:
-        """Write whole or not at all.
+        """Write all bytes or none.
 
-        Without ``overwrite`` the key is write-once: the same bytes again are fine, other bytes raise
-        AlreadyExists.
+        Without ``overwrite`` the key is write-once: writing the same bytes again does nothing, other bytes
+        raise AlreadyExists.
         """
 
     def get(self, key: str) -> bytes:
-        """Raise NotFound when there is no such key."""
+        """Return the bytes of a key; raises NotFound when there is no such key."""
 
     def exists(self, key: str) -> bool:
-        """Whether the key holds anything."""
+        """Return whether the key exists."""
 
     def list(self, prefix: str) -> list[str]:
-        """Every key below ``prefix`` (a folder, with or without its slash), sorted; [] when there is none."""
+        """Return every key in the folder ``prefix`` (with or without its slash), sorted; [] for none."""
 
     def delete(self, key: str) -> None:
-        """Remove a key; one that is not there is fine."""
+        """Delete a key; does nothing when it does not exist."""
 
     def uri(self, key: str) -> str:
-        """Where a person or another engine finds it: ``file:///...`` or ``s3://...``."""
+        """Return the address of a key for people and other tools: ``file:///...`` or ``s3://...``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of a model's rollout history: what was written to the ledger, when, why and by whom."""
+    """One entry of a model's rollout history: what was written to the ledger, when, why and by whom."""
 
     model: str
     revision: int
@@ -63,8 +64,8 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """The answer to a retrain that asks for the right of way."""
+class LeaseResult:
+    """The result of acquiring a retrain lease. Refused, ``holder`` is the retrain that holds or used it."""
 
     granted: bool
     holder: str
@@ -75,7 +76,7 @@ class Ledger(Protocol):
     """The truth about traffic, in one small SQL database."""
 
     def read(self, model: str) -> Traffic:
-        """The state now; revision 0 with nothing in it when the model is new."""
+        """Return the current state; an empty one of revision 0 for a new model."""
 
     def write(
         self,
@@ -87,14 +88,14 @@ class Ledger(Protocol):
         at: datetime,
         evidence: Mapping[str, Any] | None = None,
     ) -> Traffic:
-        """Compare and swap: ``traffic.revision`` must still be current, else StaleRevision.
+        """Compare and swap: raises StaleRevision unless ``traffic.revision`` is the current one.
 
         Returns the state under its new revision (one higher). The event is written in the same
         transaction.
         """
 
     def events(self, model: str, since: int = 0) -> list[Event]:
-        """Events with a revision above ``since``, oldest first."""
+        """Return the events with a revision above ``since``, oldest first."""
 
     def add_evidence(
         self,
@@ -108,26 +109,27 @@ class Ledger(Protocol):
     ) -> None:
         """Add counts per (stage, variant) to those of this second; gateways never overwrite each other.
 
-        A ``batch`` above 0 that is not higher than one that this gateway has added to the rollout before is
-        passed over: what was written although its answer was lost may be sent again.
+        Each gateway numbers its batches from 1. A batch that is not higher than the last one of this gateway
+        and rollout is ignored, so a gateway that got no response may send it again. 0 is never ignored.
         """
 
     def evidence(self, model: str, rollout: str, since: datetime | None = None) -> Evidence:
-        """The sum over all gateways (of the seconds from ``since`` on), per (stage, variant)."""
+        """Return the sum over all gateways (of the seconds from ``since`` on), per (stage, variant)."""
 
-    def claim(self, model: str, trigger: str, holder: str, at: datetime, lease: timedelta) -> Claim:
-        """Ask to retrain for a trigger: granted once per trigger, and to one holder per model at a time.
+    def acquire_lease(
+        self, model: str, trigger: str, holder: str, at: datetime, lease: timedelta
+    ) -> LeaseResult:
+        """Acquire the model's retrain lease: one holder per model at a time, and once per trigger.
 
-        The same holder asking again is granted again (tasks run at least once). A lease that ran out
-        no longer blocks. ``trigger`` is unique per cause: a second holder with the same trigger is
-        refused for ever.
+        The same holder may acquire it again (tasks run at least once). An expired lease does not block.
+        ``trigger`` is unique per cause: a second holder with the same trigger is always refused.
         """
 
-    def holder(self, model: str, at: datetime) -> str | None:
-        """Who is retraining the model at this time; None when nobody is, or their lease ran out."""
+    def lease_holder(self, model: str, at: datetime) -> str | None:
+        """Return the run key of the retrain that holds the lease at this time; None for none."""
 
-    def release(self, model: str, holder: str) -> None:
-        """Give the right of way back; not holding it is fine."""
+    def release_lease(self, model: str, holder: str) -> None:
+        """Release the lease; does nothing when ``holder`` does not hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class Registry(Protocol):
     """Training runs, model versions and aliases (MLflow)."""
 
     def start_run(self, model: str, run_key: str, *, name: str, tags: Mapping[str, str]) -> str:
-        """Begin the training run of this key, or find it again; returns the run id."""
+        """Start the training run of this key, or find the one started before; return the run id."""
 
     def log(
         self,
@@ -157,13 +159,13 @@ class Registry(Protocol):
         tags: Mapping[str, str] | None = None,
         artifacts: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Add to a run; logging the same params again is fine. Metrics that are not finite are left out."""
+        """Add to a run; the same params may be logged again. Metrics that are not finite are left out."""
 
     def log_dataset(self, run_id: str, *, name: str, digest: str, uri: str, context: str, rows: int) -> None:
         """Record dataset lineage: MLflow shows it in the run's "Datasets used"."""
 
     def end_run(self, run_id: str, status: str = "FINISHED") -> None:
-        """Close a run as FINISHED or FAILED; an ended one is fine."""
+        """End a run as FINISHED or FAILED; does nothing when it has ended."""
 
     def register(
         self, model: str, run_key: str, run_id: str, bundle: Path, digest: str, tags: Mapping[str, str]
@@ -171,16 +173,16 @@ class Registry(Protocol):
         """Register the bundle folder as a new version; the same run key always gives the same version."""
 
     def versions(self, model: str) -> Sequence[Version]:
-        """All versions, by number, lowest first; [] for a model that is not registered."""
+        """Return all versions by number, lowest first; [] for a model that is not registered."""
 
     def version(self, model: str, version: str) -> Version:
-        """One version; NotFound when it was deleted or never was."""
+        """Return one version; raises NotFound when it does not exist."""
 
     def fetch(self, version: Version, folder: Path) -> Path:
-        """Download the bundle into ``folder``; Untrusted unless its digest is ``version.digest``."""
+        """Download the bundle into ``folder``; raises Untrusted unless its digest is ``version.digest``."""
 
     def aliases(self, model: str) -> dict[str, str]:
-        """Alias to version number."""
+        """Return the version number of each alias."""
 
     def set_alias(self, model: str, alias: str, version: str | None) -> None:
         """Point an alias at a version, or remove it with None."""
@@ -189,7 +191,7 @@ class Registry(Protocol):
         """Set tags on a version."""
 
     def url(self, *, run_id: str | None = None, model: str | None = None, version: str | None = None) -> str:
-        """The page in MLflow's own UI where a person sees this."""
+        """Return the address of the page in MLflow's UI."""
 
 
 class History(Protocol):
@@ -203,87 +205,129 @@ class History(Protocol):
         metrics: Mapping[str, float],
         artifacts: Mapping[str, bytes],
     ) -> str:
-        """Write the window's run, over the one of a former check of this window; returns the run id."""
+        """Write the window's run, replacing that of an earlier check of the window; return the run id."""
 
     def windows(self, model: str, since: datetime | None = None) -> list[WindowRecord]:
-        """Records with ``window_end >= since``, oldest first, one per window end."""
+        """Return the records with ``window_end >= since``, oldest first, one per window end."""
 
 
 class Source(Protocol):
-    """Rows with labels, as the model's ``source`` block says."""
+    """Labelled rows from the model's ``source``."""
 
     def read(self, config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
-        """Rows with ``start <= timestamp < end``, sorted by time, timestamp column timezone-aware UTC."""
+        """Return rows with ``start <= timestamp < end``, sorted by time, timestamps timezone-aware UTC."""
+
+
+class NoticeKind(StrEnum):
+    """The occasions of a notice. docs/reasons.md explains each."""
+
+    TRIGGER_FIRED = "trigger_fired"
+    HARMLESS_DRIFT = "harmless_drift"
+    BACKING_OFF = "backing_off"
+    NOT_COMPUTABLE = "not_computable"
+    CHECKS_STOPPED = "checks_stopped"
+    TRIGGER_REFUSED = "trigger_refused"
+    ENVIRONMENT_REFUSED = "environment_refused"
+    GATE_REFUSED = "gate_refused"
+    WAITING = "waiting"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoticeKind | None:
+        return cls(_OLD_KINDS[value]) if value in _OLD_KINDS else None
+
+
+# Read what release 0.1 wrote.
+_OLD_KINDS: dict[object, str] = {
+    "drift_harmless": "harmless_drift",
+    "silent": "checks_stopped",
+    "parity_refused": "environment_refused",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a person may want to know at night."""
+    """A message to the people whom model.yaml names under ``notify``."""
 
-    kind: str  # trigger_fired | gate_refused | rolled_back | promoted | not_computable | drift_harmless | ...
+    kind: NoticeKind
     model: str
     title: str
     body: str
 
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Notice:
+        """Read the fields as plain JSON, written now or by release 0.1.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            It is not a notice.
+        """
+        model, title, body = (str(raw[name]) for name in ("model", "title", "body"))
+        return cls(NoticeKind(raw["kind"]), model, title, body)
+
 
 class Notifier(Protocol):
-    """Tells people. Never raises: a notice that does not arrive must not stop the loop."""
+    """Send notices to people. Never raises: a lost notice must not stop a retrain or a rollout."""
 
     def notify(self, targets: Sequence[str], notice: Notice) -> None:
         """Send to every target."""
 
 
 class Clock(Protocol):
-    """The time."""
+    """The current time."""
 
     def now(self) -> datetime:
-        """Now, timezone-aware UTC."""
+        """Return the current time, timezone-aware UTC."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerMessage:
-    """A check that fired, as it travels to whoever retrains. ``trigger_id`` is unique per cause."""
+    """A request to retrain, from a check that fired. ``trigger_id`` is unique per cause.
+
+    ``reinstate`` is the version number of a former champion to use instead of a new fit; "" for none.
+    """
 
     model: str
     trigger_id: str
     window_end: str
     reason: str
-    recall: str = ""
+    reinstate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message as it was received: its text, the receipt that deletes it, and how often it was delivered."""
+    """A received message: its text, the receipt that deletes it, and how often it was delivered."""
 
     body: str
     receipt: str
     attempt: int = 1
 
 
-class Triggers(Protocol):
-    """A queue of retrain triggers (SQS). What is received stays on it, unseen for a while, until deleted."""
+class TriggerQueue(Protocol):
+    """A queue of retrain triggers (SQS). A received message is invisible for a while, until it is deleted."""
 
     def send(self, message: TriggerMessage) -> None:
-        """Put it on the queue; one with the same ``trigger_id`` within five minutes counts once."""
+        """Send a message; a second one with the same ``trigger_id`` within five minutes is dropped."""
 
     def receive(self, limit: int = 10) -> list[Delivery]:
-        """Take what is there, at most ``limit``; [] when nothing is."""
+        """Receive at most ``limit`` messages; [] when there is none."""
 
     def delete(self, receipt: str) -> None:
-        """Done with it; one that is gone already is fine."""
+        """Delete a message; does nothing when it is gone."""
 
-    def give_back(self, receipt: str) -> None:
-        """Have it delivered again at once; after too many deliveries it becomes a dead letter."""
+    def release(self, receipt: str) -> None:
+        """Make a message visible again at once; after too many deliveries it becomes a dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """All of the world that a flow may touch.
+    """The services that a check, a retrain or a rollout uses.
 
-    ``trusted_types`` are the operator's own additions to the skops types that a bundle may hold. ``pictures``
-    is False where nobody will look at any, ``loads_models`` where no bundle can be opened for want of
-    scikit-learn, and ``loaded`` keeps bundles by their digest for a process that asks for the same ones over
-    and over.
+    ``trusted_types`` are the operator's additions to the types that a bundle may contain. ``renders_figures``
+    is False where figures are not needed, ``loads_models`` where scikit-learn is not installed.
+    ``bundle_cache`` keeps loaded bundles by digest, for a process that needs the same ones many times.
     """
 
     store: Store
@@ -294,6 +338,6 @@ class Ports:
     notifier: Notifier
     clock: Clock
     trusted_types: tuple[str, ...] = ()
-    pictures: bool = True
+    renders_figures: bool = True
     loads_models: bool = True
-    loaded: dict[str, Bundle] | None = None
+    bundle_cache: dict[str, Bundle] | None = None

@@ -11,7 +11,7 @@ from homeostat.config import load_model
 from homeostat.core.trigger import WindowRecord
 from homeostat.monitoring.drift_check import check_drift, window_end_of
 from homeostat.retraining.assemble import assemble
-from homeostat.rollouts.advance import promote_by_hand
+from homeostat.rollouts.manual import manual_promote
 from sample_model import T0, notices, retrain, rows_between, serve
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -70,8 +70,8 @@ def test_a_window_that_had_fired_is_still_the_former_champions(config, ports, ch
     for hours in (4, 5):
         check(config, ports, hours)
     request = ask("run 2")
-    retrain(config, ports, request, finalize=False)
-    promote_by_hand(config, ports, "2", by="test", reason="test")
+    retrain(config, ports, request, to_the_end=False)
+    manual_promote(config, ports, "2", by="test", reason="test")
     again = check(config, ports, 5)
     assert (again["fired"], again["reason"]) == (True, "sustained_drift")
     assert [(r.version, r.fired) for r in ports.history.windows("toy")] == [("1", False), ("1", True)]
@@ -123,7 +123,7 @@ def test_unknown_columns_and_new_categories_are_schema_findings(config, ports, c
 
 
 def test_the_run_holds_report_and_pictures(config, ports, champion):
-    ports = replace(ports, pictures=True)
+    ports = replace(ports, renders_figures=True)
     serve(config, ports, rows_between(T0, T0 + 4 * HOUR))
     check(config, ports, 4)
     artifacts = ports.history.written["toy", T0 + 4 * HOUR].artifacts
@@ -174,5 +174,5 @@ def test_a_retrain_that_is_under_way_holds_the_trigger_back(config, ports, champ
     answers = [check(config, ports, hours) for hours in (4, 5, 6)]
     assert [a["fired"] for a in answers] == [False, False, False]
     assert answers[-1]["reason"] == "retrain_under_way"
-    ports.ledger.release("toy", ask("by hand").run_key)
+    ports.ledger.release_lease("toy", ask("by hand").run_key)
     assert check(config, ports, 7)["fired"]

@@ -11,7 +11,7 @@ from homeostat.config import load_model
 from homeostat.core.performance import BatchScore, Estimate, PerformanceReport
 from homeostat.core.trigger import WindowRecord
 from homeostat.monitoring.drift_check import check_drift
-from homeostat.monitoring.labelled_performance import _harm
+from homeostat.monitoring.impact import drift_impact
 from sample_model import T0, notices, retrain, rows_between, serve
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -46,8 +46,8 @@ def test_drift_that_harms_nothing_is_told_once_and_retrains_nothing(config, port
     assert {a["verdict"] for a in answers} == {"alert"}
     assert not any(a["fired"] for a in answers)
     assert [a["reason"] for a in answers] == ["building"] + ["harmless_drift"] * 6
-    assert notices(ports) == ["drift_harmless"]
-    assert {r.harm for r in ports.history.windows("toy")[1:]} == {"not_shown"}
+    assert notices(ports) == ["harmless_drift"]
+    assert {r.impact for r in ports.history.windows("toy")[1:]} == {"not_shown"}
 
 
 def test_drift_that_goes_and_comes_back_is_told_again(config, ports, champion):
@@ -56,7 +56,7 @@ def test_drift_that_goes_and_comes_back_is_told_again(config, ports, champion):
     serve(config, ports, shifted(18, start=12), gateway="g3")
     for hours in range(4, 19):
         check(config, ports, hours)
-    assert notices(ports) == ["drift_harmless"] * 2
+    assert notices(ports) == ["harmless_drift"] * 2
 
 
 def test_drift_that_labels_show_to_harm_is_retrained_for_before_it_is_decay(config, ports, champion):
@@ -64,7 +64,7 @@ def test_drift_that_labels_show_to_harm_is_retrained_for_before_it_is_decay(conf
     answers = [check(config, ports, hours) for hours in range(4, 11)]
     (fired,) = [a for a in answers if a["fired"]]
     assert fired["reason"] == "harmful_drift"
-    assert "the answers suffer" in fired["sentence"]
+    assert "predictions have become worse" in fired["sentence"]
     assert {a["performance"] for a in answers} == {"pass"}, "less than trigger.decay is lost"
     assert notices(ports)[-1] == "trigger_fired"
 
@@ -88,7 +88,7 @@ def test_labels_from_before_the_drift_say_nothing_of_it(config, ports, champion)
     for hours in range(2, 12):
         check(config, ports, hours)
     drifted = [r for r in ports.history.windows("toy") if r.drift == "alert"]
-    assert "shown" not in {r.harm for r in drifted}
+    assert "shown" not in {r.impact for r in drifted}
 
 
 def test_drift_of_which_nobody_knows_whether_it_harms_is_retrained_for(config, ports, champion):
@@ -105,7 +105,7 @@ def test_retraining_in_vain_is_told_once_and_tried_again_later(config, ports, ch
     assert reasons[0] == "cooldown_active"
     assert set(reasons[2:7]) == {"backing_off"}
     assert notices(ports).count("backing_off") == 1
-    assert "the next try is from 2026-03-02 11:00 on" in answers[8]["sentence"]
+    assert "The next retrain may start from 2026-03-02 11:00 UTC" in answers[8]["sentence"]
     assert [hours for hours, a in answers.items() if a["fired"]] == [11]
     assert notices(ports) == ["backing_off", "trigger_fired"]
 
@@ -122,7 +122,7 @@ def test_a_step_that_allows_no_score_is_no_evidence_and_no_crash(folder, ports, 
     serve(config, ports, rows)
     assert check(config, ports, 5)["performance"] == "not_computable"
     (record,) = ports.history.windows("toy")
-    assert (record.score, record.labelled) == (None, 0)
+    assert (record.score, record.labelled_rows) == (None, 0)
 
 
 def test_the_report_says_what_is_known_of_harm(config, ports, champion):
@@ -131,7 +131,7 @@ def test_the_report_says_what_is_known_of_harm(config, ports, champion):
         check(config, ports, hours)
     written = ports.history.written["toy", T0 + 8 * HOUR].artifacts["report.json"]
     found = json.loads(written, parse_constant=pytest.fail)["performance"]
-    assert found["hurt"] is True
+    assert found["degraded"] is True
     assert found["error"] > 0
 
 
@@ -142,19 +142,19 @@ def batches(*rows):
     return [BatchScore(T0 + n * HOUR, 0.9, count) for n, count in enumerate(rows)]
 
 
-def said(*, hurt=False, low=None, high=None):
+def said(*, degraded=False, low=None, high=None):
     """A report whose estimate lies between these, of a model that was right in nine of ten."""
     guess = (
         Estimate(None, None, None, "it abstains") if low is None else Estimate(0.5, low, high, "", 500, 0.9)
     )
-    return PerformanceReport("pending", "", "accuracy", 0.9, 0.9, None, hurt=hurt, estimate=guess)
+    return PerformanceReport("pending", "", "accuracy", 0.9, 0.9, None, degraded=degraded, estimate=guess)
 
 
 @pytest.mark.parametrize(
-    ("report", "before", "since", "harm"),
+    ("report", "before", "since", "impact"),
     [
-        (said(hurt=True), [], batches(500), "shown"),
-        (said(hurt=True, low=0.89, high=0.95), [], batches(500), "shown"),
+        (said(degraded=True), [], batches(500), "shown"),
+        (said(degraded=True, low=0.89, high=0.95), [], batches(500), "shown"),
         (said(low=0.5, high=0.6), [], batches(500), "not_shown"),
         (said(), batches(500), batches(59), "unknown"),
         (said(), [], batches(30, 30), "not_shown"),
@@ -175,5 +175,5 @@ def said(*, hurt=False, low=None, high=None):
         "the estimate, not borne out",
     ],
 )
-def test_labels_have_the_first_word_then_the_estimate(config, report, before, since, harm):
-    assert _harm(config, report, [*before, *since], since) == harm
+def test_labels_have_the_first_word_then_the_estimate(config, report, before, since, impact):
+    assert drift_impact(config, report, [*before, *since], since) == impact

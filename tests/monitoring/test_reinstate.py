@@ -10,16 +10,18 @@ import pytest
 from homeostat.config import load_model
 from homeostat.config.errors import NotFound, Refused, Superseded
 from homeostat.core.rollout import Phase
-from homeostat.core.trigger import RECALL
+from homeostat.core.trigger import TriggerReason
 from homeostat.monitoring.drift_check import check_drift
 from homeostat.retraining.assemble import assemble
-from homeostat.retraining.gate import judge
+from homeostat.retraining.gate import gate
 from homeostat.retraining.train import train
 from homeostat.retraining.validate import validate
-from homeostat.rollouts.advance import promote_by_hand, settle
-from homeostat.storage.bundles import load_facts, load_version
+from homeostat.rollouts.lifecycle import finalize
+from homeostat.rollouts.manual import manual_promote
+from homeostat.storage.bundles import load_version
 from homeostat.storage.retrain_request import RetrainRequest, run_key
 from homeostat.storage.snapshots import read_snapshot
+from homeostat.storage.version_info import load_version_info
 from sample_model import MODEL, T0, notices, retrain, rows_between, serve
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -80,13 +82,17 @@ def turned(config, ports, ask, world):
 
 
 def test_a_former_champion_is_tried_again_when_its_concept_comes_back(config, ports, turned):
-    assert check(config, ports, 20)["recall"] == ""
+    assert check(config, ports, 20)["reinstate"] == ""
     event = check(config, ports, 33)
-    assert (event["fired"], event["reason"], event["recall"]) == (True, RECALL, "1")
+    assert (event["fired"], event["reason"], event["reinstate"]) == (
+        True,
+        TriggerReason.FORMER_VERSION_FITS,
+        "1",
+    )
     assert notices(ports) == ["trigger_fired"]
-    assert "version 1 fits better today" in ports.notifier.sent[-1][1].title
+    assert "reinstating version 1" in ports.notifier.sent[-1][1].title
 
-    before = load_facts(ports.store, "toy", ports.registry.version("toy", "1").digest)
+    before = load_version_info(ports.store, "toy", ports.registry.version("toy", "1").digest)
     request, ended = answer_to(config, ports, event, "back")
     assert (ended["phase"], ended["version"]) == (Phase.CHAMPION, "1")
     steps = {
@@ -94,7 +100,7 @@ def test_a_former_champion_is_tried_again_when_its_concept_comes_back(config, po
         for step in ("train", "validate", "gate", "register")
     }
     assert steps["train"]["trained"] is False
-    assert steps["train"]["judge"] == steps["train"]["digest"]
+    assert steps["train"]["holdout_version"] == steps["train"]["digest"]
     assert steps["gate"]["passed"]
     assert steps["validate"]["candidate"]["metrics"]["accuracy"] > 0.9
     assert steps["validate"]["champion"]["metrics"]["accuracy"] < 0.1
@@ -104,14 +110,14 @@ def test_a_former_champion_is_tried_again_when_its_concept_comes_back(config, po
     assert (traffic.champion.version, traffic.previous.version) == ("1", "2")
     assert [v.version for v in ports.registry.versions("toy")] == ["1", "2"]
     assert ports.registry.aliases("toy") == {"champion": "1", "previous": "2"}
-    assert ports.registry.version("toy", "1").tags["homeostat.recalled_by"] == request.run_key
-    after = load_facts(ports.store, "toy", traffic.champion.digest)
+    assert ports.registry.version("toy", "1").tags["homeostat.reinstated_by"] == request.run_key
+    after = load_version_info(ports.store, "toy", traffic.champion.digest)
     assert after["metrics"] == steps["validate"]["candidate"]["metrics"], "what it does today"
-    kept = ("version", "run_key", "training_rows", "judge", "trained_until")
+    kept = ("version", "run_key", "training_rows", "holdout_version", "trained_until")
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}, "its past stays"
 
 
-def test_a_recall_may_run_twice_and_goes_on_from_where_it_was(config, ports, turned):
+def test_a_reinstatement_may_run_twice_and_goes_on_from_where_it_was(config, ports, turned):
     event = check(config, ports, 26)
     request, ended = answer_to(config, ports, event, "back")
     assert retrain(config, ports, request) == ended
@@ -120,26 +126,26 @@ def test_a_recall_may_run_twice_and_goes_on_from_where_it_was(config, ports, tur
     assert [v.version for v in ports.registry.versions("toy")] == ["1", "2"]
 
 
-def test_a_window_that_recalled_says_the_same_once_the_other_is_champion(config, ports, turned):
+def test_a_window_that_reinstated_says_the_same_once_the_other_is_champion(config, ports, turned):
     event = check(config, ports, 26)
     record = ports.history.windows("toy")[-1]
     answer_to(config, ports, event, "back")
     again = check(config, ports, 26)
-    assert {name: again[name] for name in ("fired", "reason", "recall", "trigger_id")} == {
-        name: event[name] for name in ("fired", "reason", "recall", "trigger_id")
+    assert {name: again[name] for name in ("fired", "reason", "reinstate", "trigger_id")} == {
+        name: event[name] for name in ("fired", "reason", "reinstate", "trigger_id")
     }
     looked = ports.history.windows("toy")[-1]
     assert (
-        (looked.version, looked.recall, looked.fired)
-        == (record.version, record.recall, True)
+        (looked.version, looked.reinstate, looked.fired)
+        == (record.version, record.reinstate, True)
         == ("2", "1", True)
     )
 
 
-def test_nothing_recalls_whoever_has_just_been_recalled(config, ports, turned):
+def test_nothing_reinstates_whoever_has_just_been_reinstated(config, ports, turned):
     answer_to(config, ports, check(config, ports, 26), "back")
     answers = [check(config, ports, hours) for hours in (27, 33, 34)]
-    assert [(a["fired"], a["recall"]) for a in answers] == [(False, "")] * 3
+    assert [(a["fired"], a["reinstate"]) for a in answers] == [(False, "")] * 3
 
 
 @pytest.mark.parametrize("registered", [True, False])
@@ -153,64 +159,64 @@ def test_a_former_champion_whose_bundle_is_gone_comes_from_the_registry_or_is_pa
         files = ports.registry.files["toy", "1"]
         ports.registry.files["toy", "1"] = {name: data + b"?" for name, data in files.items()}
     answer = check(config, ports, 26)
-    assert answer["recall"] == ("1" if registered else "")
+    assert answer["reinstate"] == ("1" if registered else "")
     if not registered:
         assert (answer["fired"], answer["reason"][:17]) == (True, "performance_decay"), "then by a new one"
 
 
 def test_a_former_champion_that_was_forced_is_not_tried_again_by_itself(config, ports, turned):
-    """Its gate would be asked for, and that it never passed: every recall would end there."""
+    """Its gate would be asked for, and that it never passed: every reinstatement would end there."""
     digest = ports.registry.version("toy", "1").digest
-    facts = load_facts(ports.store, "toy", digest) | {"gate": "forced"}
+    facts = load_version_info(ports.store, "toy", digest) | {"gate": "forced"}
     ports.store.put(f"versions/toy/{digest}.json", json.dumps(facts).encode(), overwrite=True)
-    assert check(config, ports, 26)["recall"] == ""
+    assert check(config, ports, 26)["reinstate"] == ""
 
 
-def test_while_a_retrain_is_under_way_no_recall_is_named(config, ports, turned, ask):
+def test_while_a_retrain_is_under_way_no_reinstatement_is_named(config, ports, turned, ask):
     assemble(config, ask("by hand"), ports, lease=timedelta(days=9))
     answer = check(config, ports, 26)
-    assert (answer["fired"], answer["reason"], answer["recall"]) == (False, "retrain_under_way", "")
+    assert (answer["fired"], answer["reason"], answer["reinstate"]) == (False, "retrain_under_way", "")
 
 
-def test_a_recall_of_the_champion_has_nothing_to_do(config, ports, turned, ask):
+def test_a_reinstatement_of_the_champion_has_nothing_to_do(config, ports, turned, ask):
     with pytest.raises(Superseded, match="version 2 of toy is champion already"):
-        assemble(config, ask("again", recall="2"), ports)
-    assert assemble(config, ask("another"), ports)["rows"], "the right of way is free"
+        assemble(config, ask("again", reinstate="2"), ports)
+    assert assemble(config, ask("another"), ports)["rows"], "the lease is free"
 
 
-def test_a_recall_of_a_version_that_never_passed_is_refused_and_frees_the_right_of_way(
+def test_a_reinstatement_of_a_version_that_never_passed_is_refused_and_releases_the_lease(
     config, ports, turned, ask
 ):
     ports.registry.tag("toy", "1", {"homeostat.gate": "forced"})
-    request = ask("again", recall="1")
+    request = ask("again", reinstate="1")
     assemble(config, request, ports)
-    with pytest.raises(Refused, match="version 1 of toy never passed its gate"):
+    with pytest.raises(Refused, match="version 1 of toy did not pass its gate"):
         train(config, request.run_key, ports)
-    assert ports.ledger.holder("toy", ports.clock.now()) is None
+    assert ports.ledger.lease_holder("toy", ports.clock.now()) is None
 
 
-def test_a_recall_of_a_version_that_there_is_not_says_so(config, ports, turned, ask):
-    request = ask("again", recall="9")
+def test_a_reinstatement_of_a_version_that_there_is_not_says_so(config, ports, turned, ask):
+    request = ask("again", reinstate="9")
     assemble(config, request, ports)
     with pytest.raises(NotFound, match="no version 9"):
         train(config, request.run_key, ports)
-    assert ports.ledger.holder("toy", ports.clock.now()) is None
+    assert ports.ledger.lease_holder("toy", ports.clock.now()) is None
 
 
 def test_a_former_champion_that_is_worse_today_is_refused_by_the_gate(config, ports, turned, ask):
-    request = ask("by hand", recall="1", until=(T0 + 19 * HOUR).isoformat())
+    request = ask("by hand", reinstate="1", until=(T0 + 19 * HOUR).isoformat())
     assemble(config, request, ports)
     for step in (train, validate):
         step(config, request.run_key, ports)
-    assert not judge(config, request.run_key, ports)["passed"]
+    assert not gate(config, request.run_key, ports)["passed"]
     assert ports.ledger.read("toy").champion.version == "2"
 
 
 def promoted(config, ports, request):
     """A retrain whose candidate a person promotes, without waiting for its canary."""
-    version = retrain(config, ports, request, finalize=False)["version"]
-    promote_by_hand(config, ports, version, by="test", reason="test")
-    settle(config, request.run_key, ports)
+    version = retrain(config, ports, request, to_the_end=False)["version"]
+    manual_promote(config, ports, version, by="test", reason="test")
+    finalize(config, request.run_key, ports)
 
 
 def test_behind_a_gateway_a_former_champion_earns_its_traffic_like_any_other(folder, ports, ask):
@@ -218,7 +224,7 @@ def test_behind_a_gateway_a_former_champion_earns_its_traffic_like_any_other(fol
     config = load_model(folder)
     retrain(config, ports, ask("run 1"))
     promoted(config, ports, ask("run 2"))
-    begun = retrain(config, ports, ask("back", recall="1"), finalize=False)
+    begun = retrain(config, ports, ask("back", reinstate="1"), to_the_end=False)
     rollout = ports.ledger.read("toy").active
     assert (begun["version"], rollout.candidate.version, rollout.phase) == ("1", "1", Phase.REGISTERED)
     assert ports.registry.aliases("toy")["candidate"] == "1"
@@ -253,17 +259,19 @@ def test_the_judge_is_kept_and_is_what_the_holdout_has_scored(folder, ports, ask
     request = ask()
     _, (rows, holdout, _) = assembled(config, ports, request)
     trained = train(config, request.run_key, ports)
-    assert trained["judge"] != trained["digest"]
-    judge, served = (load_version(ports, config, trained[name]) for name in ("judge", "digest"))
-    assert judge.manifest["judge_of"] == trained["digest"]
-    assert "judge_of" not in served.manifest
+    assert trained["holdout_version"] != trained["digest"]
+    holdout_version, served = (
+        load_version(ports, config, trained[name]) for name in ("holdout_version", "digest")
+    )
+    assert holdout_version.manifest["holdout_version_of"] == trained["digest"]
+    assert "holdout_version_of" not in served.manifest
 
     def right(bundle, on):
         return (bundle.predictor.predict(on).prediction == on["y"]).mean()
 
-    assert right(served, rows) == right(served, holdout) == right(judge, rows) == 1
+    assert right(served, rows) == right(served, holdout) == right(holdout_version, rows) == 1
     scores = validate(config, request.run_key, ports)
-    assert scores["candidate"]["metrics"]["accuracy"] == right(judge, holdout) < 0.6
+    assert scores["candidate"]["metrics"]["accuracy"] == right(holdout_version, holdout) < 0.6
 
 
 def test_without_a_refit_there_is_one_bundle(folder, ports, ask):
@@ -272,7 +280,7 @@ def test_without_a_refit_there_is_one_bundle(folder, ports, ask):
     config, request = load_model(folder), ask()
     assemble(config, request, ports)
     trained = train(config, request.run_key, ports)
-    assert trained["judge"] == trained["digest"]
+    assert trained["holdout_version"] == trained["digest"]
     assert len({key.split("/")[2] for key in ports.store.list("bundles/toy/")}) == 1
 
 
@@ -314,4 +322,4 @@ def test_what_was_answered_without_labels_is_answered_with_them(folder, ports, a
     promoted(config, ports, ask("run 2", training_window="11h"))
     serve(config, ports, rows_between(T0 + 12 * HOUR, T0 + 18 * HOUR))
     answer = check_drift(config, ports, T0 + 17 * HOUR)
-    assert (answer["fired"], answer["recall"]) == (True, "1")
+    assert (answer["fired"], answer["reinstate"]) == (True, "1")

@@ -13,9 +13,9 @@ from homeostat.config import load_model
 from homeostat.core.performance import PerformanceReport
 from homeostat.core.profile import Profile, Reference
 from homeostat.monitoring import window
+from homeostat.monitoring.context import CheckContext
 from homeostat.monitoring.drift_check import check_drift
-from homeostat.monitoring.estimated_performance import estimated
-from homeostat.monitoring.window import Looked
+from homeostat.monitoring.estimated_performance import estimate_accuracy
 from homeostat.storage.bundles import load_reference
 from sample_model import MODEL, PIPELINE, T0, retrain, serve
 
@@ -100,7 +100,7 @@ def test_the_reference_in_the_bundle_keeps_the_hours_and_a_second_look_counts_no
     assert reference.season.rows.sum() == reference.profile.rows
     serve(config, ports, rows_between(T0, T0 + 5 * HOUR))
     first = report_of_after(config, ports)
-    monkeypatch.setattr(window, "count", pytest.fail)
+    monkeypatch.setattr(window, "count_dataframe", pytest.fail)
     assert report_of_after(config, ports) == first
 
 
@@ -115,7 +115,7 @@ def test_hours_that_the_reference_never_saw_are_left_out_and_named(make, ask):
     serve(config, ports, rows_between(T0, T0 + 24 * HOUR))
     assert looks(config, ports, [10, 24]) == ["not_computable", "pass"]
     unseen = report_of(ports, T0 + 10 * HOUR)["drift"]
-    assert "240 rows left out: the reference has seen nothing of their hours" in unseen["reason"]
+    assert "240 rows left out: the reference has no rows of their hours" in unseen["reason"]
     assert unseen["rows"] == 0
     assert report_of(ports, T0 + 24 * HOUR)["drift"]["rows"] == 240
 
@@ -156,22 +156,26 @@ def test_labels_that_turn_round_silence_the_estimate_until_a_new_version(make, a
     serve(config, ports, rows_between(T0 + 3 * HOUR, T0 + 8 * HOUR, flip=True), gateway="g2")
     before, *after = estimates(config, ports, [3, 5, 6, 7])
     assert before.estimate.value is not None
-    assert all("the concept has moved" in report.estimate.reason for report in after)
+    assert all("labels contradict the estimate" in report.estimate.reason for report in after)
 
 
 def test_each_reason_not_to_estimate_has_its_sentence(make, ask):
     config, ports = make(ask)
     reference, champion = reference_of(config, ports), ports.ledger.read("toy").champion
-    looked = Looked(config, ports, champion, reference)
-    blind = Reference.of(pd.DataFrame({"a": [1.0]}), {"a": "number"}).profile
-    regression = replace(looked, config=config.model_copy(update={"task": "regression"}))
-    old = replace(looked, reference=Reference(reference.frames, reference.profile))
+    context = CheckContext(config, ports, champion, reference)
+    blind = Reference.fit(pd.DataFrame({"a": [1.0]}), {"a": "number"}).profile
+    regression = replace(context, config=config.model_copy(update={"task": "regression"}))
+    old = replace(context, reference=Reference(reference.edges, reference.profile))
     for asked, answers, says in (
-        (regression, reference.profile, "a regression gives no confidence to estimate from"),
-        (looked, blind, "this model gives no probabilities to estimate from"),
-        (old, reference.profile, f"version {champion.version} was registered without its holdout's"),
-        (looked, Profile.empty(reference.frames), "only 0 answers with a confidence"),
+        (regression, reference.profile, "a regression model gives no confidence to estimate from"),
+        (context, blind, "this model gives no probabilities to estimate from"),
+        (
+            old,
+            reference.profile,
+            f"version {champion.version} was registered without its holdout's calibration counts",
+        ),
+        (context, Profile.empty(reference.edges), "only 0 predictions with a confidence"),
     ):
-        found = estimated(asked, answers, pd.DataFrame(), T0)
+        found = estimate_accuracy(asked, answers, pd.DataFrame(), T0)
         assert found.value is None
         assert says in found.reason

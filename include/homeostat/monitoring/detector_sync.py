@@ -1,177 +1,214 @@
-"""What Airflow's hourly run does for a model whose windows the detector checks, or has checked until now."""
+"""Synchronise Airflow with the Lambda function that checks a model (``monitor.runs_on: lambda``)."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from homeostat.config import ModelConfig, format_duration
 from homeostat.config.errors import ConfigError, HomeostatError, NotFound, Unavailable
 from homeostat.core.trigger import WindowRecord
-from homeostat.monitoring.drift_check import OVER_TIME, drift_over_time, look_at, lookback
-from homeostat.monitoring.labelled_performance import newest_labelled
-from homeostat.monitoring.trigger_outbox import leave_receipt, unsent
-from homeostat.monitoring.version_comparison import standing
-from homeostat.ports import History, Notice, Ports, Store
-from homeostat.rollouts.alias_sync import mirror
-from homeostat.storage.bundles import champions, load_reference
-from homeostat.storage.model_state import load_published, publish
-from homeostat.storage.sync_cursor import Mark, drop_mark, load_mark, save_mark
+from homeostat.monitoring.check_report import DRIFT_FIGURE, drift_figure
+from homeostat.monitoring.context import check_context, history_lookback
+from homeostat.monitoring.labelled_performance import newest_labelled_rows
+from homeostat.monitoring.version_comparison import compare_versions
+from homeostat.ports import History, Notice, NoticeKind, Ports, Store
+from homeostat.rollouts.alias_sync import sync_aliases
+from homeostat.storage.bundles import load_reference
+from homeostat.storage.champion_history import champions
+from homeostat.storage.model_state import load_published_state, publish_state
+from homeostat.storage.sync_cursor import SyncCursor, delete_cursor, load_cursor, save_cursor
+from homeostat.storage.trigger_outbox import unsent_triggers, write_receipt
 
 logger = logging.getLogger(__name__)
 
-#: So many periods without a check are told.
-SILENT_AFTER = 3
-#: Once in so long, everything that the detector ever recorded is held against MLflow.
-_WHOLE = timedelta(days=1)
+#: A notice is sent after so many periods of ``monitor.every`` without a check.
+SILENT_AFTER_PERIODS = 3
+#: How often all records of the function are compared with MLflow, not only the recent ones.
+_FULL_SYNC_EVERY = timedelta(days=1)
 
 
-class Seen(History, Protocol):
+class DetectorHistory(History, Protocol):
     """A history that can be copied: :class:`homeostat.adapters.history_store.StoreHistory`."""
 
     def entries(self, model: str, since: datetime | None = None) -> Sequence[Any]:
-        """As ``windows``, in a form that ``read`` takes; each with its ``record`` and its ``recorded_at``."""
+        """As ``windows``, in a form that ``read`` takes; each has its ``record`` and its ``recorded_at``."""
 
     def read(self, entry: Any) -> tuple[Mapping[str, float], Mapping[str, bytes]]:
-        """Metrics and artifacts of a record."""
+        """Return metrics and artifacts of a record."""
 
 
-def collect(config: ModelConfig, ports: Ports, seen: Seen) -> dict[str, Any]:
-    """Mirror and publish the ledger, and take over what the detector has left.
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The records copied into MLflow, and the run of the last one ("" without one)."""
 
-    It is given what was checked before it took over. Its records go into MLflow: those that MLflow lacks or
-    has differently, oldest first, once. For each the champions of this model answer the newest labelled rows,
-    as the detector loads no models. Its notices are told and removed. A champion's bundle that the store has
-    lost is taken from MLflow again. Everything may be done again: a second run finds nothing to do.
+    records: Sequence[WindowRecord]
+    run_id: str
+
+
+def sync_detector(config: ModelConfig, ports: Ports, detector: DetectorHistory) -> dict[str, Any]:
+    """Publish the model's state for the function, and copy its checks and notices.
+
+    Records that MLflow lacks, or has with other content, are copied once, oldest first. The function loads no
+    models, so this run also compares former champions for each copied window. A second run finds nothing to
+    do.
 
     Parameters
     ----------
-    seen
-        The history that the detector writes, see :func:`homeostat.adapters.detector_history`.
+    detector
+        The history that the function writes, see :func:`homeostat.adapters.open_store_history`.
 
     Returns
     -------
-    Small, plain JSON: ``window_end`` (of the newest check, "" without one), ``collected`` (how many records),
-    ``notices``, ``silent`` (the last check was made more than three periods ago; people are told once),
-    ``fired`` (False: a trigger comes by the queue), ``sentence``, ``url`` (of the newest record copied, ""
-    without one), and ``mirrored`` as :func:`homeostat.rollouts.alias_sync` says it.
+    Small, plain JSON: ``window_end`` (of the newest check; "" without one), ``synced`` (records copied),
+    ``notices`` (sent), ``checks_stopped`` (no check for more than three periods), ``fired`` (False: a trigger
+    arrives by the queue), ``sentence``, ``url`` (of the newest record copied; "" without one), and
+    ``aliases``, see :func:`homeostat.rollouts.alias_sync.sync_aliases`.
     """
-    known_there = load_mark(ports.store, config.name)
-    if known_there is not None:
-        publish(config, ports)  # at once: all that follows needs MLflow, which may be away
-    mirrored = mirror(config, ports)
+    stored = load_cursor(ports.store, config.name)
+    if stored is not None:
+        publish_state(config, ports)  # first: all that follows needs MLflow, which may be unavailable
+    revision = ports.ledger.read(config.name).revision
+    aliases = sync_aliases(config, ports)
     now = ports.clock.now()
-    mark = known_there or Mark(since=now)
-    due = mark.whole_at is None or mark.newest is None or now - mark.whole_at >= _WHOLE
-    since = None if due or mark.newest is None else mark.newest - lookback(config)
-    entries = seen.entries(config.name, since)
+    cursor = stored or SyncCursor(since=now)
+    since = _since(config, cursor, now)
+    entries = detector.entries(config.name, since)
     known = {record.window_end: record for record in ports.history.windows(config.name, since=since)}
-    if known_there is None:  # what only MLflow has later on are checks by a person, which nobody hears of
-        checked = {entry.record.window_end for entry in entries}
-        before = [known[end] for end in sorted(known.keys() - checked) if end >= now - lookback(config)]
-        _hand_over(config, ports, seen, before)
-    if known_there is None or "by_hand" in mirrored:
-        publish(config, ports)
-    _bring_back(config, ports)
-    news = [entry for entry in entries if known.get(entry.record.window_end) != entry.record]
-    copied, run_id = _copy(config, ports, seen, news)
-    told = _tell(config, ports)
+    if stored is None:
+        _hand_over(config, ports, detector, known, entries)
+    if stored is None or ports.ledger.read(config.name).revision != revision:
+        publish_state(config, ports)
+    _restore_champion_bundle(config, ports)
+    copied = _copy(config, ports, detector, _missing(entries, known))
+    sent = _send_notices(config, ports)
     newest = entries[-1].record.window_end if entries else None
-    silent = _silent(config, ports, [mark.since, *(entry.recorded_at for entry in entries)], now)
-    sentence = _sentence(config, copied, newest, silent=silent)
-    if silent and not mark.silent:
-        title = f"{config.name} is not checked for drift any more"
-        ports.notifier.notify(config.notify, Notice("silent", config.name, title, sentence))
-    whole_at = now if since is None else mark.whole_at
-    newest_seen = min(now, newest) if newest else None
-    save_mark(ports.store, config.name, Mark(mark.since, whole_at, newest_seen, silent))
+    stopped = _checks_stopped(config, ports, [cursor.since, *(entry.recorded_at for entry in entries)], now)
+    sentence = _sentence(config, copied.records, newest, stopped=stopped)
+    if stopped and not cursor.silence_notified:
+        title = f"{config.name}: drift checks have stopped"
+        notice = Notice(NoticeKind.CHECKS_STOPPED, config.name, title, sentence)
+        ports.notifier.notify(config.notify, notice)
+    full_sync_at = now if since is None else cursor.full_sync_at
+    newest_window = min(now, newest) if newest else None
+    save_cursor(ports.store, config.name, SyncCursor(cursor.since, full_sync_at, newest_window, stopped))
     return {
         "model": config.name,
         "window_end": newest.isoformat() if newest else "",
-        "collected": len(copied),
-        "notices": told,
-        "silent": silent,
+        "synced": len(copied.records),
+        "notices": sent,
+        "checks_stopped": stopped,
         "fired": False,
-        "mirrored": mirrored,
+        "aliases": aliases,
         "sentence": sentence,
-        "url": ports.registry.url(run_id=run_id) if run_id else "",
+        "url": ports.registry.url(run_id=copied.run_id) if copied.run_id else "",
     }
 
 
-def take_back(config: ModelConfig, ports: Ports, seen: Seen) -> int:
-    """For a model that Airflow checks: where the detector did so until now, take it back.
+def reclaim_checks(config: ModelConfig, ports: Ports, detector: DetectorHistory) -> int:
+    """Take the checks of a model back from the function when ``monitor.runs_on`` says airflow again.
 
-    Publishes that it is to check no more, and collects what was not collected yet, without which nobody here
-    would know of its last trigger. A window whose trigger never left counts as one that has not fired, so
-    that the next check decides anew. Returns how many records were copied.
+    Publishes that the function must stop, and copies the records that were not copied yet: otherwise Airflow
+    would not know of the last trigger. A window whose trigger was never sent counts as not fired, so that the
+    next check decides again. Returns how many records were copied.
     """
-    told = _told(config, ports.store)
-    mark = load_mark(ports.store, config.name) if told else None
-    if told == "lambda":
-        if mark is None:  # it stands until all is collected
-            mark = Mark(since=ports.clock.now())
-            save_mark(ports.store, config.name, mark)
-        publish(config, ports)
-    if mark is None:
+    runs_on = _published_runs_on(config, ports.store)
+    cursor = load_cursor(ports.store, config.name) if runs_on else None
+    if runs_on == "lambda":
+        if cursor is None:  # the cursor marks an unfinished hand-over: a failed run is completed by the next
+            cursor = SyncCursor(since=ports.clock.now())
+            save_cursor(ports.store, config.name, cursor)
+        publish_state(config, ports)
+    if cursor is None:
         return 0
-    since = mark.newest and mark.newest - lookback(config)
-    entries = seen.entries(config.name, since)
-    lost = unsent(config, ports.store, [entry.record for entry in entries])
-    left = [
-        replace(entry, record=replace(entry.record, fired=False)) if entry.record in lost else entry
+    since = cursor.newest_window and cursor.newest_window - history_lookback(config)
+    entries = detector.entries(config.name, since)
+    unsent = unsent_triggers(ports.store, config.name, [entry.record for entry in entries])
+    entries = [
+        replace(entry, record=replace(entry.record, fired=False)) if entry.record in unsent else entry
         for entry in entries
     ]
     known = {record.window_end: record for record in ports.history.windows(config.name, since=since)}
-    news = [entry for entry in left if known.get(entry.record.window_end) != entry.record]
-    copied, _ = _copy(config, ports, seen, news)
-    _tell(config, ports)
-    drop_mark(ports.store, config.name)
-    return len(copied)
+    copied = _copy(config, ports, detector, _missing(entries, known))
+    _send_notices(config, ports)
+    delete_cursor(ports.store, config.name)
+    return len(copied.records)
 
 
-def _told(config: ModelConfig, store: Store) -> str:
-    """Who checks this model by what was published of it; "" when nothing was."""
+def _published_runs_on(config: ModelConfig, store: Store) -> str:
+    """Return who checks this model according to the published state; "" when nothing was published."""
     try:
-        return load_published(store, config.name).config.monitor.runs_on
+        return load_published_state(store, config.name).config.monitor.runs_on
     except NotFound:
         return ""
-    except ConfigError:  # by another version of Homeostat, for a detector of that version
+    except ConfigError:  # published by another version of Homeostat, for a function of that version
         return "lambda"
 
 
-def _hand_over(config: ModelConfig, ports: Ports, seen: History, before: Sequence[WindowRecord]) -> None:
-    """Give the detector what was checked before it took over, or it would know of no cooldown.
+def _since(config: ModelConfig, cursor: SyncCursor, now: datetime) -> datetime | None:
+    """Return from when on records are compared; None (all of them) once a day."""
+    if cursor.full_sync_at is None or cursor.newest_window is None:
+        return None
+    if now - cursor.full_sync_at >= _FULL_SYNC_EVERY:
+        return None
+    return cursor.newest_window - history_lookback(config)
 
-    The triggers of these windows were heard in Airflow, by the asset: they are not sent.
+
+def _missing(entries: Sequence[Any], known: Mapping[datetime, WindowRecord]) -> list[Any]:
+    return [entry for entry in entries if known.get(entry.record.window_end) != entry.record]
+
+
+def _hand_over(
+    config: ModelConfig,
+    ports: Ports,
+    detector: DetectorHistory,
+    known: Mapping[datetime, WindowRecord],
+    entries: Sequence[Any],
+) -> None:
+    """Give the function what Airflow checked before, or it would not know of a cooldown.
+
+    Only at the first run: later, what only MLflow has are manual checks, whose triggers are not sent. The
+    triggers of these windows have already reached Airflow by the asset, so their receipts are written.
     """
-    for record in before:
-        if record.fired:
-            leave_receipt(config, ports, record)
-        seen.record(config.name, record, metrics={}, artifacts={})
+    checked = {entry.record.window_end for entry in entries}
+    now = ports.clock.now()
+    for end in sorted(known.keys() - checked):
+        if end < now - history_lookback(config):
+            continue
+        if known[end].fired:
+            write_receipt(ports.store, config.name, known[end], now)
+        detector.record(config.name, known[end], metrics={}, artifacts={})
 
 
-def _copy(
-    config: ModelConfig, ports: Ports, seen: Seen, news: Sequence[Any]
-) -> tuple[list[WindowRecord], str]:
-    """Copy these entries, oldest first, each once its duels are scored; with the last one's run id."""
+def _copy(config: ModelConfig, ports: Ports, detector: DetectorHistory, entries: Sequence[Any]) -> Copied:
+    """Copy these entries into MLflow, oldest first."""
     run_id = ""
-    for entry in news:
-        _score(config, ports, entry.record.window_end)
-        metrics, artifacts = seen.read(entry)
+    for entry in entries:
+        _compare_former_champions(config, ports, entry.record.window_end)
+        metrics, artifacts = detector.read(entry)
         metrics = {**metrics, "fired": float(entry.record.fired)}
-        if ports.pictures:
-            picture = drift_over_time(config, ports.store, entry.record.window_end)
-            artifacts = {**artifacts, OVER_TIME: picture}
+        if ports.renders_figures:
+            figure = drift_figure(config, ports.store, entry.record.window_end)
+            artifacts = {**artifacts, DRIFT_FIGURE: figure}
         run_id = ports.history.record(config.name, entry.record, metrics=metrics, artifacts=artifacts)
-    return [entry.record for entry in news], run_id
+    return Copied([entry.record for entry in entries], run_id)
 
 
-def _bring_back(config: ModelConfig, ports: Ports) -> None:
-    """Where the store has lost the champion's bundle, take it from MLflow again: the detector cannot."""
+def _compare_former_champions(config: ModelConfig, ports: Ports, end: datetime) -> None:
+    """Score former champions on this window's newest labelled rows; the function's next check uses it."""
+    champion = ports.ledger.read(config.name).champion
+    if champion is None or len(champions(ports.ledger, config.name)) < 2:
+        return
+    context = check_context(config, ports, champion)
+    compare_versions(context, newest_labelled_rows(context, end), end)
+
+
+def _restore_champion_bundle(config: ModelConfig, ports: Ports) -> None:
+    """Fetch the champion's bundle from MLflow when the Store has lost it: the function cannot."""
     champion = ports.ledger.read(config.name).champion
     if champion is None:
         return
@@ -179,54 +216,45 @@ def _bring_back(config: ModelConfig, ports: Ports) -> None:
         load_reference(ports, config.name, champion.digest)
     except Unavailable:
         raise
-    except HomeostatError as error:  # the rest is worth collecting all the same
-        logger.warning("the detector has no reference of %s to check against: %s", config.name, error)
+    except HomeostatError as error:  # the records are worth copying all the same
+        logger.warning("%s: the Lambda function has no reference to check against: %s", config.name, error)
 
 
-def _score(config: ModelConfig, ports: Ports, end: datetime) -> None:
-    """Let former champions answer the newest labelled rows of this window; the next check adds them up."""
-    champion = ports.ledger.read(config.name).champion
-    if champion is None or len(champions(ports, config.name)) < 2:
-        return
-    looked = look_at(config, ports, champion)
-    standing(looked, newest_labelled(looked, end), end)
-
-
-def _tell(config: ModelConfig, ports: Ports) -> int:
-    """Tell what the detector left, and remove it: told, and not yet removed, it is told again."""
+def _send_notices(config: ModelConfig, ports: Ports) -> int:
+    """Send the notices that the function left, then delete them; a crash in between sends one twice."""
     keys = ports.store.list(f"notices/{config.name}")
     for key in keys:
         try:
-            notice = Notice(**json.loads(ports.store.get(key)))
+            notice = Notice.from_json(json.loads(ports.store.get(key)))
         except NotFound:
-            continue  # somebody else collects at the same moment
+            continue  # another run is sending at the same time
         except (ValueError, KeyError, TypeError) as error:
-            logger.warning("%s is no notice and is removed: %s", key, error)
+            logger.warning("%s is not a notice and is deleted: %s", key, error)
         else:
             ports.notifier.notify(config.notify, notice)
         ports.store.delete(key)
     return len(keys)
 
 
-def _silent(config: ModelConfig, ports: Ports, checked: Sequence[datetime], now: datetime) -> bool:
-    """Whether checks have stopped, or have not begun since there is something to check and somebody looks."""
+def _checks_stopped(config: ModelConfig, ports: Ports, checked_at: Sequence[datetime], now: datetime) -> bool:
+    """Whether there was no check for too long: since the last one, the promotion, or the first sync."""
     traffic = ports.ledger.read(config.name)
     if traffic.champion is None:
         return False
-    last = max([*checked, *([traffic.promoted_at] if traffic.promoted_at else [])])
-    return now - last > SILENT_AFTER * config.monitor.every
+    last = max([*checked_at, *([traffic.promoted_at] if traffic.promoted_at else [])])
+    return now - last > SILENT_AFTER_PERIODS * config.monitor.every
 
 
 def _sentence(
-    config: ModelConfig, copied: Sequence[WindowRecord], newest: datetime | None, *, silent: bool
+    config: ModelConfig, copied: Sequence[WindowRecord], newest: datetime | None, *, stopped: bool
 ) -> str:
-    last = f"the last one ended at {newest:%Y-%m-%d %H:%M}" if newest else "there has been none yet"
-    if silent:
+    last = f"the newest window ended at {newest:%Y-%m-%d %H:%M} UTC" if newest else "there was no check yet"
+    if stopped:
         every = format_duration(config.monitor.every)
         return (
-            f"{config.name}: SILENT: no drift check for more than {SILENT_AFTER} periods of {every} "
-            f"({last}): look at the detector's log and at its schedule"
+            f"{config.name}: no drift check for more than {SILENT_AFTER_PERIODS} periods of monitor.every "
+            f"({every}); {last}. Check the Lambda function's log and its schedule in EventBridge Scheduler"
         )
-    fired = [record for record in copied if record.fired]
-    more = f", of which {len(fired)} fired" if fired else ""
-    return f"{config.name}: {len(copied)} new drift checks copied into MLflow{more}; {last}"
+    fired = sum(record.fired for record in copied)
+    triggers = f", {fired} of them fired" if fired else ""
+    return f"{config.name}: {len(copied)} new drift checks copied into MLflow{triggers}; {last}"

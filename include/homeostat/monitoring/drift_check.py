@@ -1,33 +1,52 @@
-"""One drift check: contract, inputs, answers, performance, and whether it is time to retrain."""
+"""Check one window: contract, inputs, predictions, performance, and whether to retrain."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.core.drift import DriftReport
-from homeostat.core.performance import BATCHES, PerformanceReport
-from homeostat.core.rollout import VersionRef
-from homeostat.core.trigger import MAX_BACK_OFF, TriggerDecision, WindowRecord, decide, drifting_since, reign
-from homeostat.monitoring.labelled_performance import DRIFT_WINDOWS, performance
-from homeostat.monitoring.version_comparison import standing
-from homeostat.monitoring.window import Looked, Window, drift_report, window_start
-from homeostat.ports import Notice, Ports, Store
-from homeostat.storage.bundles import load_facts, load_reference
+from homeostat.core.trigger import (
+    TriggerDecision,
+    TriggerReason,
+    WindowRecord,
+    decide_trigger,
+    drifting_since,
+    sentence_for,
+    tenure,
+)
+from homeostat.monitoring.check_notice import check_notice, check_sentence
+from homeostat.monitoring.check_report import check_artifacts, check_metrics, save_report
+from homeostat.monitoring.context import CheckContext, check_context, history_lookback, min_retrain_interval
+from homeostat.monitoring.labelled_performance import Labelled, measure_performance
+from homeostat.monitoring.version_comparison import compare_versions
+from homeostat.monitoring.window import WindowCounts, window_start
+from homeostat.monitoring.window_drift import drift_report
+from homeostat.ports import Ports
 from homeostat.storage.retrain_request import parse_time
+from homeostat.storage.trigger_outbox import trigger_id
+from homeostat.storage.version_info import load_version_info
 
-#: The picture of drift over time, by its name among a run's artifacts.
-OVER_TIME = "drift_over_time.png"
+
+@dataclass(frozen=True, slots=True)
+class WindowCheck:
+    """What one window showed. ``record`` carries no decision yet; ``history`` are the windows before."""
+
+    window: WindowCounts
+    report: DriftReport
+    labelled: Labelled
+    record: WindowRecord
+    history: Sequence[WindowRecord]
 
 
 def window_end_of(config: ModelConfig, asked: datetime | str) -> datetime:
-    """The end of the window to check: a time as given, or the last whole ``monitor.every`` before now.
+    """Return the end of the window to check.
 
-    A string is taken as it stands (a person re-checks the past); a datetime is rounded down.
+    A string (the time that a person gives) is taken as it is; a datetime is rounded down to
+    ``monitor.every``.
     """
     if isinstance(asked, str):
         return parse_time(asked, "window_end")
@@ -38,25 +57,51 @@ def window_end_of(config: ModelConfig, asked: datetime | str) -> datetime:
 def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict[str, Any]:
     """Check the window that ends at ``window_end``; a second check of it replaces the first.
 
-    MLflow need not be in reach but for the history; whoever has it mirrors the ledger first, see
-    :func:`homeostat.rollouts.alias_sync`.
+    Only the history needs MLflow. A caller that can reach MLflow synchronises its aliases first, see
+    :mod:`homeostat.rollouts.alias_sync`.
 
-    Returns small, plain JSON: ``verdict``, ``rows``, ``drifted_share``, ``performance``, ``fired``,
-    ``reason``, ``trigger_id``, ``window_end``, ``sentence`` and ``url``.
+    Returns
+    -------
+    Small, plain JSON: ``model``, ``window_end``, ``trigger_id``, ``verdict`` (of drift), ``rows``,
+    ``drifted_share``, ``performance``, ``fired``, ``reason``, ``reinstate``, ``sentence`` and ``url``.
     """
-    traffic = ports.ledger.read(config.name)
-    if traffic.champion is None:
-        sentence = f"{config.name} has no champion yet: start retrain__{config.name} to make the first one"
-        return _answer(config, window_end, verdict="not_computable", sentence=sentence)
-    champion = traffic.champion
-    looked = look_at(config, ports, champion)
-    history = ports.history.windows(config.name, since=window_end - lookback(config))
+    champion = ports.ledger.read(config.name).champion
+    if champion is None:
+        sentence = (
+            f"{config.name} has no champion yet: start retrain__{config.name} in Airflow to train the first"
+        )
+        return _result(config, window_end, verdict="not_computable", sentence=sentence)
+    context = check_context(config, ports, champion)
+    checked = _measure(context, window_end)
+    decision = _decide(context, checked)
+    record = _with_decision(checked, decision)
+    url = _write(context, checked, record, decision)
+    sentence = check_sentence(config, checked.report, checked.labelled.report, decision)
+    _notify(context, checked, decision, sentence)
+    return _result(
+        config,
+        window_end,
+        verdict=checked.report.verdict,
+        rows=checked.report.rows,
+        drifted_share=checked.report.drifted_share,
+        performance=checked.labelled.report.verdict,
+        fired=decision.fire,
+        reason=str(decision.reason),
+        reinstate=decision.reinstate,
+        sentence=sentence,
+        url=url,
+    )
 
-    facts = load_facts(ports.store, config.name, champion.digest)
-    window = Window(looked, window_start(config, facts, window_end), window_end)
-    report = drift_report(looked, window)
+
+def _measure(context: CheckContext, end: datetime) -> WindowCheck:
+    """Measure drift, performance and how former champions compare."""
+    config, ports, champion = context.config, context.ports, context.champion
+    history = ports.history.windows(config.name, since=end - history_lookback(config))
+    info = load_version_info(ports.store, config.name, champion.digest)
+    window = WindowCounts(context, window_start(config, info, end), end)
+    report = drift_report(context, window)
     record = WindowRecord(
-        window_end=window_end,
+        window_end=end,
         version=champion.version,
         rows=report.rows,
         drift=report.verdict,
@@ -65,209 +110,98 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
         score=None,
         decay=None,
     )
-    before = reign(history, record)
-    labelled = performance(looked, facts, window_end, before, window, drifting_since(history, record))
-    performed, batch = labelled.report, labelled.batch
-    stands = standing(looked, labelled.rows, window_end)
+    labelled = measure_performance(
+        context, info, end, tenure(history, record), window, drifting_since(history, record)
+    )
+    compared = compare_versions(context, labelled.rows, end)
     record = replace(
         record,
-        performance=performed.verdict,
-        score=batch.score if batch else None,
-        labelled=batch.rows if batch else 0,
-        decay=performed.decay,
-        sure=performed.error is not None,
-        harm=labelled.harm,
-        short=performed.short,
-        gain=stands.gain,
-        recall=stands.recall,
+        performance=labelled.report.verdict,
+        score=labelled.batch.score if labelled.batch else None,
+        labelled_rows=labelled.batch.rows if labelled.batch else 0,
+        decay=labelled.report.decay,
+        significant=labelled.report.error is not None,
+        impact=labelled.impact,
+        below_best=labelled.report.below_best,
+        gain=compared.gain,
+        reinstate=compared.reinstate,
     )
-    decided = decide(history, record, config.trigger, pace=_pace(config))
-    decision = _unless_under_way(config, ports, decided)
-    record = _with(record, decision, history)
+    return WindowCheck(window, report, labelled, record, history)
 
-    metrics = _metrics(report, performed, record, decision)
-    _remember(config, ports.store, window_end, report)
+
+def _decide(context: CheckContext, checked: WindowCheck) -> TriggerDecision:
+    """Decide on the trigger; a retrain that is already running may fix this drift, so it blocks another."""
+    config, ports = context.config, context.ports
+    decision = decide_trigger(
+        checked.history, checked.record, config.trigger, min_retrain_interval=min_retrain_interval(config)
+    )
+    wants_retrain = decision.fire or decision.reason == TriggerReason.BACKING_OFF
+    if decision.repeated or not wants_retrain:
+        return decision
+    holder = ports.ledger.lease_holder(config.name, ports.clock.now())
+    if holder is None:
+        return decision
+    running = sentence_for(TriggerReason.RETRAIN_UNDER_WAY, holder=holder)
+    return replace(
+        decision,
+        fire=False,
+        reason=TriggerReason.RETRAIN_UNDER_WAY,
+        state="building",
+        sentence=f"{running} Without it: {decision.sentence}",
+        reinstate="",
+    )
+
+
+def _with_decision(checked: WindowCheck, decision: TriggerDecision) -> WindowRecord:
+    """Return the record with its decision. A window that fired before keeps the champion of that time."""
+    record = replace(checked.record, fired=decision.fire, reason=str(decision.reason))
+    if not decision.repeated:
+        return record
+    version = next(r.version for r in checked.history if r.fired and r.window_end == record.window_end)
+    return replace(record, version=version, reinstate=decision.reinstate)
+
+
+def _write(
+    context: CheckContext, checked: WindowCheck, record: WindowRecord, decision: TriggerDecision
+) -> str:
+    """Write the report and the window's run; return the run's page in MLflow."""
+    config, ports = context.config, context.ports
+    performance = checked.labelled.report
+    save_report(config, ports.store, record.window_end, checked.report)
     run_id = ports.history.record(
         config.name,
         record,
-        metrics=metrics,
-        artifacts=_artifacts(report, performed, decision, looked, window, window_end),
+        metrics=check_metrics(checked.report, performance, record, decision),
+        artifacts=check_artifacts(
+            context, checked.window, record.window_end, checked.report, performance, decision
+        ),
     )
-    answer = _answer(
-        config,
-        window_end,
-        verdict=report.verdict,
-        rows=report.rows,
-        drifted_share=report.drifted_share,
-        performance=performed.verdict,
-        fired=decision.fire,
-        reason=decision.reason,
-        recall=decision.recall,
-        sentence=_sentence(config, report, performed, decision),
-        url=ports.registry.url(run_id=run_id),
-    )
-    _tell(config, ports, report, answer, before)
-    return answer
+    return ports.registry.url(run_id=run_id)
 
 
-def look_at(config: ModelConfig, ports: Ports, champion: VersionRef) -> Looked:
-    """What windows are held against: this version's reference."""
-    return Looked(config, ports, champion, load_reference(ports, config.name, champion.digest))
+def _notify(context: CheckContext, checked: WindowCheck, decision: TriggerDecision, sentence: str) -> None:
+    config = context.config
+    before = tenure(checked.history, checked.record)
+    last_reason = before[-1].reason if before else ""
+    notice = check_notice(config, checked.report, decision, sentence, last_reason)
+    if notice is not None:
+        context.ports.notifier.notify(config.notify, notice)
 
 
-def trigger_id_of(config: ModelConfig, window_end: datetime) -> str:
-    """The cause of a retrain, by its name: the same window is the same one, however often it is looked at."""
-    return f"{config.name}/{window_end.isoformat()}"
-
-
-def _pace(config: ModelConfig) -> timedelta:
-    """How long it takes to see what a retrain has brought: labelled steps, as many as drift must hold for."""
-    monitor, trigger = config.monitor, config.trigger
-    return max(trigger.cooldown, monitor.every * trigger.consecutive)
-
-
-def lookback(config: ModelConfig) -> timedelta:
-    """How much history the trigger and the mean over batches can need."""
-    monitor = config.monitor
-    return max(monitor.every * BATCHES, monitor.window * DRIFT_WINDOWS, _pace(config) * 4 * MAX_BACK_OFF)
-
-
-def _unless_under_way(config: ModelConfig, ports: Ports, decision: TriggerDecision) -> TriggerDecision:
-    """Hold back while a retrain is on its way: the cure for this drift may be in the canary already."""
-    if decision.repeated or not (decision.fire or decision.reason == "backing_off"):
-        return decision
-    holder = ports.ledger.holder(config.name, ports.clock.now())
-    if holder is None:
-        return decision
-    sentence = f"Retrain {holder} is under way already. Without it: {decision.sentence}"
-    return replace(
-        decision, fire=False, reason="retrain_under_way", state="building", sentence=sentence, recall=""
-    )
-
-
-def _with(record: WindowRecord, decision: TriggerDecision, history: Sequence[WindowRecord]) -> WindowRecord:
-    """The record with its decision. A window that fired did so under the champion of then, not of today."""
-    record = replace(record, fired=decision.fire, reason=decision.reason)
-    if not decision.repeated:
-        return record
-    version = next(r.version for r in history if r.fired and r.window_end == record.window_end)
-    return replace(record, version=version, recall=decision.recall)
-
-
-def _metrics(
-    report: DriftReport, performance: PerformanceReport, record: WindowRecord, decision: TriggerDecision
-) -> dict[str, float]:
-    """What MLflow charts: one series per feature, so that two windows can be compared by eye."""
-    metrics: dict[str, float | None] = {
-        "rows": report.rows,
-        "drifted_share": report.drifted_share,
-        "decay": performance.decay,
-        "score": record.score,
-        "fired": float(decision.fire),
-        "windows_in_a_row": float(decision.consecutive),
-    }
-    for verdict in (*report.features, *report.outputs):
-        metrics[f"effect.{verdict.name}"] = verdict.effect
-        metrics[f"psi.{verdict.name}"] = verdict.psi
-    return {name: float(value) for name, value in metrics.items() if value is not None}
-
-
-def _remember(config: ModelConfig, store: Store, end: datetime, report: DriftReport) -> None:
-    """Keep the report beside those of the windows before."""
-    text = json.dumps({"window_end": end.isoformat(), **report.to_json()}, allow_nan=False)
-    store.put(_report_key(config, end), text.encode(), overwrite=True)
-
-
-def drift_over_time(config: ModelConfig, store: Store, end: datetime) -> bytes:
-    """The picture of the last reports up to the window that ends here, as PNG."""
-    from homeostat import figures
-
-    last = _report_key(config, end)
-    keys = [key for key in store.list(f"reports/{config.name}/") if key <= last]
-    return figures.drift_over_time([json.loads(store.get(key)) for key in keys[-48:]])
-
-
-def _report_key(config: ModelConfig, end: datetime) -> str:
-    return f"reports/{config.name}/{end:%Y-%m-%dT%H%M%S}.json"
-
-
-def _artifacts(
-    report: DriftReport,
-    performance: PerformanceReport,
-    decision: TriggerDecision,
-    looked: Looked,
-    window: Window,
-    end: datetime,
-) -> dict[str, bytes]:
-    whole = {"drift": report.to_json(), "performance": performance.to_json(), "trigger": decision.to_json()}
-    written = {"report.json": json.dumps(whole, indent=1, allow_nan=False).encode()}
-    if not looked.ports.pictures:
-        return written
-    from homeostat import figures
-
-    against = looked.reference.against(window.per_slot)
-    return {
-        **written,
-        OVER_TIME: drift_over_time(looked.config, looked.ports.store, end),
-        "reference_against_window.png": figures.reference_vs_window(against, window.rows, report),
-    }
-
-
-def _sentence(
-    config: ModelConfig, report: DriftReport, performance: PerformanceReport, decision: TriggerDecision
-) -> str:
-    drifted = [verdict.name for verdict in report.features if verdict.verdict == "alert"]
-    broken = [f"{found.column}: {found.detail}" for found in report.schema if found.severity != "info"]
-    inputs = {
-        "alert": f"inputs have drifted ({', '.join(drifted)})",
-        "pass": "no drift of the inputs" if broken else "inputs as expected",
-        "not_computable": f"inputs not computable ({report.reason})",
-    }[report.verdict]
-    if broken:
-        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
-        inputs += f", but the contract is broken ({'; '.join(broken[:3])}{more})"
-    action = "RETRAIN" if decision.fire else "no retrain"
-    return f"{config.name}: {inputs}; performance {performance.verdict}; {action}: {decision.sentence}"
-
-
-def _answer(config: ModelConfig, window_end: datetime, **found: Any) -> dict[str, Any]:
-    blank = {
+def _result(config: ModelConfig, window_end: datetime, **found: Any) -> dict[str, Any]:
+    defaults = {
         "rows": 0,
         "drifted_share": None,
         "performance": "pending",
         "fired": False,
         "reason": "",
-        "recall": "",
+        "reinstate": "",
         "url": "",
     }
     return {
         "model": config.name,
         "window_end": window_end.isoformat(),
-        "trigger_id": trigger_id_of(config, window_end),
-        **blank,
+        "trigger_id": trigger_id(config.name, window_end),
+        **defaults,
         **found,
     }
-
-
-def _tell(
-    config: ModelConfig,
-    ports: Ports,
-    report: DriftReport,
-    answer: dict[str, Any],
-    before: Sequence[WindowRecord],
-) -> None:
-    """Tell people what may keep them awake, and what lasts only once."""
-    told = before[-1].reason if before else ""
-    kind, title = "", ""
-    if answer["fired"]:
-        kind, title = "trigger_fired", f"{config.name} has gone stale and is being retrained"
-        if answer["recall"]:
-            title = f"{config.name}: version {answer['recall']} fits better today and is tried again"
-    elif report.verdict == "not_computable":
-        kind, title = "not_computable", f"{config.name}: the drift check could not be computed"
-    elif answer["reason"] != told and answer["reason"] == "harmless_drift":
-        kind, title = "drift_harmless", f"{config.name}: the inputs have shifted, the answers do not suffer"
-    elif answer["reason"] != told and answer["reason"] == "backing_off":
-        kind, title = "backing_off", f"{config.name}: retraining does not help, and is tried less often"
-    if kind:
-        ports.notifier.notify(config.notify, Notice(kind, config.name, title, answer["sentence"]))

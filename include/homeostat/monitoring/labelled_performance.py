@@ -1,4 +1,4 @@
-"""How good the champion's answers were, once their labels are there."""
+"""Performance of the champion's predictions, once their labels have arrived."""
 
 from __future__ import annotations
 
@@ -19,153 +19,134 @@ from homeostat.core.performance import (
     assess,
     higher_is_better,
 )
-from homeostat.core.profile import CategoryFrame
-from homeostat.core.trigger import Harm, WindowRecord
+from homeostat.core.profile import CategoryEdges
+from homeostat.core.trigger import Impact, WindowRecord
 from homeostat.monitoring.batch_scoring import score_in_batch
-from homeostat.monitoring.estimated_performance import estimated
-from homeostat.monitoring.window import Looked, Window
+from homeostat.monitoring.context import DRIFT_WINDOWS, CheckContext
+from homeostat.monitoring.estimated_performance import estimate_accuracy
+from homeostat.monitoring.impact import drift_impact
+from homeostat.monitoring.window import WindowCounts
 from homeostat.storage import prediction_log as log
-from homeostat.storage.bundles import champions, load_facts
+from homeostat.storage.champion_history import champions
+from homeostat.storage.version_info import load_version_info
 
-#: Fewer labelled rows than this say nothing about performance.
+#: With fewer labelled rows in a step, performance is pending.
 MIN_LABELLED = 30
-#: Since the inputs began to drift, performance looks back over so many windows at the most.
-DRIFT_WINDOWS = 4
-# What a model is good for is what its last champions were good for.
+# The best baseline is taken over so many of the last champions.
 _CHAMPIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What labels say of one window.
+    """Performance from labels.
 
     ``batch`` is the newest step's own score (None while its labels are pending), ``rows`` are its labelled
-    rows, whichever version answered them, and ``harm`` is what is known of the answers since the inputs
-    began to drift.
+    rows from all versions, and ``impact`` says whether predictions got worse since the inputs began to drift.
     """
 
     report: PerformanceReport
     batch: BatchScore | None
     rows: pd.DataFrame
-    harm: Harm
+    impact: Impact
 
 
-def performance(
-    looked: Looked,
-    facts: Mapping[str, Any],
+def measure_performance(
+    context: CheckContext,
+    info: Mapping[str, Any],
     end: datetime,
-    reign: Sequence[WindowRecord],
-    window: Window,
-    drifting: datetime | None,
+    tenure: Sequence[WindowRecord],
+    window: WindowCounts,
+    drifting_since: datetime | None,
 ) -> Labelled:
-    """Score the newest step whose labels should be there, and hold the last ones to the baseline.
+    """Score the newest step whose labels are due, and compare the last batches with the baseline.
 
     Parameters
     ----------
-    facts
-        What is known of the champion, see :func:`homeostat.storage.bundles.load_facts`.
-    reign
+    info
+        What is stored about the champion, see :func:`homeostat.storage.version_info.load_version_info`.
+    tenure
         Records of the windows since this version became champion.
     window
-        The window that is checked, for the estimate of its answers.
-    drifting
-        End of the first window of a run of drift that goes on; None when there is none.
+        The window that is checked, for the estimate of its accuracy.
+    drifting_since
+        End of the first window of the current run of drift alerts; None without one.
     """
-    config, champion = looked.config, looked.champion
-    metric = config.served_metric
-    rows = newest_labelled(looked, end)
-    mine = rows[rows["_version"] == champion.version]
-    batch = None
-    if len(mine) >= MIN_LABELLED:
-        label = mine[config.columns.label.name]
-        truth = label.to_numpy() if config.task == "regression" else label_texts(label)
-        answer = mine["_prediction"]
-        said = answer.to_numpy() if config.task == "regression" else label_texts(answer)
-        scores = all_metrics(config.task, truth, said, None, classes=_two_classes(looked))
-        if metric in scores:  # f1 of a step without a positive row, for instance, is no score
-            batch = BatchScore(end, scores[metric], len(mine))
-    before = [
-        BatchScore(record.window_end, record.score, record.labelled or record.rows)
-        for record in reign
-        if record.score is not None and record.window_end < end
-    ]
-    batches = [*before, *([batch] if batch else [])]
-    since = [] if drifting is None else [b for b in batches if _of_drift(config, b, drifting, end)]
+    config, metric = context.config, context.config.served_metric
+    rows = newest_labelled_rows(context, end)
+    own = rows[rows["_version"] == context.champion.version]
+    batch = _score(context, own, end)
+    batches = [*_earlier_batches(tenure, end), *([batch] if batch else [])]
+    since_drift = [b for b in batches if drifting_since and _of_drift(config, b, drifting_since, end)]
     report = assess(
         config,
-        _baseline(facts, metric),
+        _baseline(info, metric),
         batches,
-        pending=len(mine) < MIN_LABELLED,
+        pending=len(own) < MIN_LABELLED,
         metric=metric,
-        since_drift=since,
-        best=_best(looked, metric),
-    ).with_estimate(estimated(looked, window.answers, mine, end))
-    return Labelled(report, batch, rows, _harm(config, report, batches, since))
+        since_drift=since_drift,
+        best=_best_baseline(context, metric),
+    ).with_estimate(estimate_accuracy(context, window.predicted, own, end))
+    return Labelled(report, batch, rows, drift_impact(config, report, batches, since_drift))
 
 
-def _two_classes(looked: Looked) -> Sequence[str] | None:
-    """The classes of a model that has two: where one is lacking, the other is not the positive one for it."""
-    found = looked.reference.frames.features["prediction"]
-    return found.labels if isinstance(found, CategoryFrame) and len(found.labels) == 2 else None
+def newest_labelled_rows(context: CheckContext, end: datetime) -> pd.DataFrame:
+    """Return the labelled rows of the newest step whose labels are due by ``end``."""
+    config = context.config
+    due = end - config.columns.label.delay
+    start = due - config.monitor.every
+    if config.serve == "none":
+        return score_in_batch(config, context.ports, context.champion, start, due, label=True)
+    return log.read_labelled(context.ports.store, config, start, due, known_by=end)
 
 
-def _of_drift(config: ModelConfig, batch: BatchScore, drifting: datetime, end: datetime) -> bool:
-    """Whether the batch's rows came after the inputs had begun to drift, and not too long ago."""
-    first: datetime = drifting + config.columns.label.delay
+def _score(context: CheckContext, own: pd.DataFrame, end: datetime) -> BatchScore | None:
+    """Score the champion's own labelled rows; None with too few, or where the metric is undefined."""
+    config = context.config
+    if len(own) < MIN_LABELLED:
+        return None
+    truth, predicted = own[config.columns.label.name], own["_prediction"]
+    if config.task == "regression":
+        scores = all_metrics(config.task, truth.to_numpy(), predicted.to_numpy(), None)
+    else:
+        labels, given = label_texts(truth), label_texts(predicted)
+        scores = all_metrics(config.task, labels, given, None, classes=_two_classes(context))
+    if config.served_metric not in scores:  # f1 of a step without a positive row, for instance
+        return None
+    return BatchScore(end, scores[config.served_metric], len(own))
+
+
+def _two_classes(context: CheckContext) -> Sequence[str] | None:
+    """Return the classes of a binary model: a step that lacks one must not change which is positive."""
+    edges = context.reference.edges.features["prediction"]
+    return edges.labels if isinstance(edges, CategoryEdges) and len(edges.labels) == 2 else None
+
+
+def _earlier_batches(tenure: Sequence[WindowRecord], end: datetime) -> list[BatchScore]:
+    return [
+        BatchScore(record.window_end, record.score, record.labelled_rows or record.rows)
+        for record in tenure
+        if record.score is not None and record.window_end < end
+    ]
+
+
+def _of_drift(config: ModelConfig, batch: BatchScore, drifting_since: datetime, end: datetime) -> bool:
+    """Whether the batch's rows came after the drift began, and within the last windows."""
+    first: datetime = drifting_since + config.columns.label.delay
     longest: timedelta = DRIFT_WINDOWS * config.monitor.window
     return batch.window_end >= first and batch.window_end > end - longest
 
 
-def _baseline(facts: Mapping[str, Any], metric: str) -> Baseline:
-    return Baseline(
-        facts.get("metrics", {}).get(metric), int(facts.get("holdout_rows") or 0), facts.get("variance")
-    )
+def _baseline(info: Mapping[str, Any], metric: str) -> Baseline:
+    score = info.get("metrics", {}).get(metric)
+    return Baseline(score, int(info.get("holdout_rows") or 0), info.get("variance"))
 
 
-def _best(looked: Looked, metric: str) -> float | None:
-    """The best baseline of this model's last champions."""
-    found = []
-    for ref in list(dict.fromkeys(reversed(champions(looked.ports, looked.config.name))))[:_CHAMPIONS]:
-        known = load_facts(looked.ports.store, looked.config.name, ref.digest).get("metrics", {}).get(metric)
-        if known is not None:
-            found.append(float(known))
-    if not found:
+def _best_baseline(context: CheckContext, metric: str) -> float | None:
+    """Return the best baseline of this model's last champions."""
+    store, model = context.ports.store, context.config.name
+    last = list(dict.fromkeys(reversed(champions(context.ports.ledger, model))))[:_CHAMPIONS]
+    scores = [load_version_info(store, model, ref.digest).get("metrics", {}).get(metric) for ref in last]
+    known = [float(score) for score in scores if score is not None]
+    if not known:
         return None
-    return max(found) if higher_is_better(metric) else min(found)
-
-
-def _harm(
-    config: ModelConfig,
-    report: PerformanceReport,
-    batches: Sequence[BatchScore],
-    since: Sequence[BatchScore],
-) -> Harm:
-    """Labels have the first word; before they have come, the estimate, where it does not abstain.
-
-    It sees what the shifted inputs do to the answers, not whether their meaning has shifted too. So it may
-    call for a retrain by itself, but hold one back only while labels are on their way that have borne it
-    out so far (otherwise it abstains).
-    """
-    if report.hurt:
-        return "shown"
-    if sum(batch.rows for batch in since) >= config.monitor.min_rows:
-        return "not_shown"
-    guess = report.estimate
-    if guess is None or guess.low is None or guess.high is None or guess.baseline is None:
-        return "unknown"
-    if guess.high < guess.baseline - config.gate.max_regression:
-        return "shown"
-    backed = sum(batch.rows for batch in batches) >= config.monitor.min_rows
-    return "not_shown" if backed and guess.low > guess.baseline - config.trigger.decay else "unknown"
-
-
-def newest_labelled(looked: Looked, end: datetime) -> pd.DataFrame:
-    """Rows of the newest step whose labels should be there by ``end``, those that have theirs."""
-    known = end - looked.config.columns.label.delay
-    return _labelled(looked, known - looked.config.monitor.every, known, end)
-
-
-def _labelled(looked: Looked, start: datetime, end: datetime, known_by: datetime) -> pd.DataFrame:
-    if looked.config.serve == "none":
-        return score_in_batch(looked.config, looked.ports, looked.champion, start, end, label=True)
-    return log.read_labelled(looked.ports.store, looked.config, start, end, known_by=known_by)
+    return max(known) if higher_is_better(metric) else min(known)

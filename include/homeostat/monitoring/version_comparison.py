@@ -1,6 +1,8 @@
-"""How the champion and those before it stand on the newest labelled rows.
+"""Compare the champion with former champions on the newest labelled rows.
 
-standing/<model>.json: duels of every pair, step by step, as sums that add up.
+    standing/<model>.json
+
+holds a paired comparison of every two versions per step, as sums that add up.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from itertools import combinations, pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,180 +19,198 @@ import pandas as pd
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError, NotFound, Unavailable
 from homeostat.config.label_text import label_texts
-from homeostat.core.performance import Duel, gain
+from homeostat.core.performance import PairedComparison, retraining_gain
 from homeostat.core.rollout import VersionRef
-from homeostat.monitoring.window import Looked
-from homeostat.ports import Ports
-from homeostat.storage.bundles import champions, load_facts, load_version
+from homeostat.monitoring.context import CheckContext
+from homeostat.ports import Store
+from homeostat.storage.bundles import load_version
+from homeostat.storage.champion_history import champions
+from homeostat.storage.version_info import load_version_info
 
-#: A former champion is tried again when it is so many standard errors better: many are asked, and often.
-RECALL_ERRORS = 3.0
-#: Duels with former champions look back over so many windows.
-RECALL_WINDOWS = 3
-#: What retraining must bring to pay: this part of what the gate would let it lose.
-WORTH = 0.25
+#: A former champion is reinstated when it is so many standard errors better. Several are compared at every
+#: check, so the limit is strict.
+REINSTATE_Z = 3.0
+#: The comparison for a reinstatement looks back over so many windows.
+REINSTATE_WINDOWS = 3
+#: Retraining must gain at least this part of ``gate.max_regression`` per row to pay.
+MIN_GAIN_SHARE = 0.25
 #: So many steps are kept.
 _STEPS = 512
 _MIN_ROWS = 30
 
+#: By pair ("3|2"), the fields of its paired comparison; by step (ISO time of the window's end), its pairs.
+Pairs = dict[str, list[float]]
+Steps = dict[str, Pairs]
+
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """``gain``: what retraining has brought lately, see :func:`homeostat.core.performance.gain`.
+class VersionComparison:
+    """The result of comparing versions.
 
-    ``recall``: the former champion that answers the latest labelled rows so much better that it should be
-    tried again; "" when there is none.
+    ``gain`` is what retraining has gained lately, see
+    :func:`homeostat.core.performance.retraining_gain`. ``reinstate`` is the former champion that predicts the
+    latest labelled rows so much better that it should be reinstated; "" without one.
     """
 
     gain: float | None = None
-    recall: str = ""
+    reinstate: str = ""
 
 
-def standing(looked: Looked, labelled: pd.DataFrame, end: datetime) -> Standing:
-    """Let the champions of this model answer the newest labelled rows, and add the outcome up.
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A version that was trained, and the champion before it."""
 
-    Every step is scored once; a second look at it replaces the first. Where no models may be loaded, what
-    others have added up is all there is.
+    before: VersionRef
+    trained: VersionRef
+
+
+def compare_versions(context: CheckContext, labelled: pd.DataFrame, end: datetime) -> VersionComparison:
+    """Score this model's champions on the newest labelled rows, and add the result to those before.
+
+    Every step counts once: a second check of it replaces the first. A process that loads no models uses what
+    other processes have stored.
 
     Parameters
     ----------
     labelled
-        Features and labels of the newest step, whichever version answered them.
+        Features and labels of the newest step, from all versions.
     end
-        The end of the window that is looked at.
+        The end of the window that is checked.
     """
-    config, ports = looked.config, looked.ports
-    served = champions(ports, config.name)
+    config, ports = context.config, context.ports
+    served = champions(ports.ledger, config.name)
     if len(served) < 2:
-        return Standing()
-    generations = _generations(served)
-    steps = _load(ports, config.name)
-    asked = _asked(served, looked.champion, generations[-1])
+        return VersionComparison()
+    generations = trained_generations(served)
+    compared = versions_to_compare(served, context.champion, generations[-1])
+    steps = _load(ports.store, config.name)
     if ports.loads_models and len(labelled) >= _MIN_ROWS:
-        steps[end.isoformat()] = _duels(looked, asked, labelled)
+        steps[end.isoformat()] = _compare_pairs(context, compared, labelled)
         steps = dict(sorted(steps.items())[-_STEPS:])
         ports.store.put(_key(config.name), json.dumps({"steps": steps}).encode(), overwrite=True)
-    until = {moment: pairs for moment, pairs in steps.items() if datetime.fromisoformat(moment) <= end}
-    return Standing(_gain(config, generations, until), _recall(looked, asked, until, end))
+    known = {at: pairs for at, pairs in steps.items() if datetime.fromisoformat(at) <= end}
+    return VersionComparison(
+        gain=_gain(config, generations, known), reinstate=_version_to_reinstate(context, compared, known, end)
+    )
 
 
-def _generations(served: Sequence[VersionRef]) -> list[tuple[VersionRef, VersionRef]]:
-    """Each version that was trained, with the champion that it followed, oldest first."""
-    pairs, seen = [], {served[0]}
+def trained_generations(served: Sequence[VersionRef]) -> list[Generation]:
+    """Return each version that was trained, with the champion before it, oldest first.
+
+    A reinstated version was not trained again.
+    """
+    generations, known = [], {served[0]}
     for before, after in pairwise(served):
-        if after not in seen:
-            pairs.append((before, after))
-            seen.add(after)
-    return pairs or [(served[0], served[-1])]
+        if after not in known:
+            generations.append(Generation(before, after))
+            known.add(after)
+    return generations or [Generation(served[0], served[-1])]
 
 
-def _asked(
-    served: Sequence[VersionRef], champion: VersionRef, newest: tuple[VersionRef, VersionRef]
+def versions_to_compare(
+    served: Sequence[VersionRef], champion: VersionRef, newest: Generation
 ) -> list[VersionRef]:
-    """Champion, the newest and its predecessor, and former ones: the last, and ever fewer of those before.
+    """Return the champion, the newest version, its predecessor and some former champions.
 
-    What was right once may be so again, but of a hundred versions only a handful can be asked every hour:
-    the 1st, 2nd, 4th, 8th, ... from the end, and the very first.
+    Of a hundred versions only a few can be scored every hour: the 1st, 2nd, 4th, 8th, ... from the end, and
+    the very first.
     """
     former = [ref for ref in dict.fromkeys(reversed(served)) if ref != champion]
-    spread = [former[at] for at in (2**n - 1 for n in range(20)) if at < len(former)]
-    return list(dict.fromkeys([champion, *reversed(newest), *spread, *former[-1:]]))
+    spaced = [former[at] for at in (2**n - 1 for n in range(20)) if at < len(former)]
+    return list(dict.fromkeys([champion, newest.trained, newest.before, *spaced, *former[-1:]]))
 
 
-def _duels(looked: Looked, asked: Sequence[VersionRef], labelled: pd.DataFrame) -> dict[str, list[float]]:
-    """Duels of all pairs, each on the rows that are younger than what either has learnt from."""
-    config, ports = looked.config, looked.ports
-    moments = labelled[config.columns.timestamp]
+def row_losses(config: ModelConfig, predicted: np.ndarray, labelled: pd.DataFrame) -> np.ndarray:
+    """Return the loss of each row: 0 or 1 (classification), absolute error (regression)."""
+    truth = labelled[config.columns.label.name]
+    if config.task == "regression":
+        errors: np.ndarray = np.abs(np.asarray(truth, np.float64) - np.asarray(predicted, np.float64))
+        return errors
+    given, true = (np.array(label_texts(values), object) for values in (predicted, truth))
+    wrong: np.ndarray = (given != true).astype(np.float64)
+    return wrong
+
+
+def _compare_pairs(context: CheckContext, compared: Sequence[VersionRef], labelled: pd.DataFrame) -> Pairs:
+    """Compare all pairs, each on the rows that neither version was trained on."""
+    config, ports = context.config, context.ports
+    times = labelled[config.columns.timestamp]
     losses: dict[VersionRef, np.ndarray] = {}
-    for ref in asked:
+    for ref in compared:
         try:
             predictor = load_version(ports, config, ref.digest).predictor
-            known = load_facts(ports.store, config.name, ref.digest).get("trained_until")
+            trained_until = load_version_info(ports.store, config.name, ref.digest).get("trained_until")
         except Unavailable:
             raise
         except HomeostatError:
-            continue  # its bundle is gone or does not fit today's schema: it cannot be tried again either
-        found = _losses(config, predictor.predict(labelled).prediction, labelled)
-        if known is not None:
-            found[(moments < datetime.fromisoformat(known)).to_numpy()] = np.nan
+            continue  # its bundle is missing or does not fit today's schema: it cannot be reinstated either
+        found = row_losses(config, predictor.predict(labelled).prediction, labelled)
+        if trained_until is not None:
+            found[(times < datetime.fromisoformat(trained_until)).to_numpy()] = np.nan
         losses[ref] = found
     return {
-        f"{a.version}|{b.version}": list(astuple(Duel.of(losses[a], losses[b])))
+        f"{a.version}|{b.version}": list(astuple(PairedComparison.of(losses[a], losses[b])))
         for a, b in combinations(losses, 2)
     }
 
 
-def _losses(config: ModelConfig, answers: np.ndarray, labelled: pd.DataFrame) -> np.ndarray:
-    truth = labelled[config.columns.label.name]
-    if config.task == "regression":
-        wide: np.ndarray = np.abs(np.asarray(truth, np.float64) - np.asarray(answers, np.float64))
-        return wide
-    said, meant = (np.array(label_texts(values), object) for values in (answers, truth))
-    wrong: np.ndarray = (said != meant).astype(np.float64)
-    return wrong
-
-
-def _sum(steps: Mapping[str, Mapping[str, Any]], a: VersionRef, b: VersionRef) -> Duel:
-    """The duel of a against b over these steps, whichever way round it was written down."""
-    total = Duel()
+def _total(steps: Mapping[str, Pairs], a: VersionRef, b: VersionRef) -> PairedComparison:
+    """Add up the comparison of a with b over these steps, in whichever order the pair was stored."""
+    total = PairedComparison()
     for pairs in steps.values():
         if found := pairs.get(f"{a.version}|{b.version}"):
-            total += Duel(int(found[0]), *found[1:])
+            total += PairedComparison(int(found[0]), *found[1:])
         elif found := pairs.get(f"{b.version}|{a.version}"):
-            rows, gap, variance, loss = found
-            total += Duel(int(rows), -gap, variance, loss - gap)
+            total += PairedComparison(int(found[0]), *found[1:]).swapped()
     return total
 
 
-def _gain(
-    config: ModelConfig,
-    generations: Sequence[tuple[VersionRef, VersionRef]],
-    steps: Mapping[str, Mapping[str, Any]],
-) -> float | None:
-    """Every retrain's duel, over the steps until the next version came."""
-    duels = []
-    for n, (before, after) in enumerate(generations):
-        following = generations[n + 1][1].version if n + 1 < len(generations) else None
+def _gain(config: ModelConfig, generations: Sequence[Generation], steps: Mapping[str, Pairs]) -> float | None:
+    """Compare each trained version with the one before it, over the steps until the next version came."""
+    comparisons = []
+    for n, generation in enumerate(generations):
+        following = generations[n + 1].trained.version if n + 1 < len(generations) else None
         own = {
-            moment: pairs
-            for moment, pairs in steps.items()
+            at: pairs
+            for at, pairs in steps.items()
             if following is None or not any(following in pair.split("|") for pair in pairs)
         }
-        duels.append(_sum(own, before, after))
-    least = config.gate.max_regression * WORTH
-    return gain(duels, least=least, relative=config.task == "regression")
+        comparisons.append(_total(own, generation.before, generation.trained))
+    least = config.gate.max_regression * MIN_GAIN_SHARE
+    return retraining_gain(comparisons, least=least, relative=config.task == "regression")
 
 
-def _recall(
-    looked: Looked, asked: Sequence[VersionRef], steps: Mapping[str, Mapping[str, Any]], end: datetime
+def _version_to_reinstate(
+    context: CheckContext, compared: Sequence[VersionRef], steps: Mapping[str, Pairs], end: datetime
 ) -> str:
-    config = looked.config
-    begin = end - RECALL_WINDOWS * config.monitor.window
-    recent = {moment: pairs for moment, pairs in steps.items() if datetime.fromisoformat(moment) > begin}
-    best, lead = "", config.gate.max_regression
-    for ref in asked:
-        if ref == looked.champion:
+    """Return the former champion with the largest significant improvement; "" without one."""
+    config = context.config
+    begin = end - REINSTATE_WINDOWS * config.monitor.window
+    recent = {at: pairs for at, pairs in steps.items() if datetime.fromisoformat(at) > begin}
+    best, most = "", config.gate.max_regression
+    for ref in compared:
+        if ref == context.champion:
             continue
-        duel = _sum(recent, looked.champion, ref)
-        found = duel.lead(relative=config.task == "regression")
-        clearly = duel.rows >= config.monitor.min_rows and duel.errors > RECALL_ERRORS
-        if clearly and found > lead and _passed(looked, ref):
-            best, lead = ref.version, found
+        comparison = _total(recent, context.champion, ref)
+        improvement = comparison.improvement(relative=config.task == "regression")
+        significant = comparison.rows >= config.monitor.min_rows and comparison.z > REINSTATE_Z
+        if significant and improvement > most and _passed_gate(context, ref):
+            best, most = ref.version, improvement
     return best
 
 
-def _passed(looked: Looked, ref: VersionRef) -> bool:
-    """Whether its gate let it pass; a version that was forced is not tried again by itself."""
-    facts = load_facts(looked.ports.store, looked.config.name, ref.digest)
-    return bool(facts.get("gate", "passed") == "passed")
+def _passed_gate(context: CheckContext, ref: VersionRef) -> bool:
+    """Whether the version passed its gate; one that was forced is not reinstated automatically."""
+    info = load_version_info(context.ports.store, context.config.name, ref.digest)
+    return bool(info.get("gate", "passed") == "passed")
 
 
-def _load(ports: Ports, model: str) -> dict[str, dict[str, Any]]:
+def _load(store: Store, model: str) -> Steps:
     try:
-        found: dict[str, dict[str, Any]] = json.loads(ports.store.get(_key(model)))["steps"]
+        steps: Steps = json.loads(store.get(_key(model)))["steps"]
     except NotFound:
         return {}
-    return found
+    return steps
 
 
 def _key(model: str) -> str:
