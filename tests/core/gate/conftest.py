@@ -1,7 +1,7 @@
 import pytest
 
 from homeostat.config import ModelConfig
-from homeostat.core.gate import Evidence
+from homeostat.core.gate import GateEvidence
 
 
 def config(metric="accuracy", task="classification", **gate):
@@ -28,7 +28,7 @@ def evidence(**changes):
         "slices": {"kind=x": {"rows": 50, "score": 0.9}},
         "champion_slices": {"kind=x": {"rows": 50, "score": 0.9}},
     }
-    return Evidence(**good | changes)
+    return GateEvidence(**good | changes)
 
 
 @pytest.fixture(scope="session", name="config")

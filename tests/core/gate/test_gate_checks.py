@@ -5,8 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from homeostat.core.gate import CHECKS, Evidence, decide
-from homeostat.core.gate.score_drop import ERRORS, regression
+from homeostat.core.gate import CHECKS, GateEvidence, decide_gate
+from homeostat.core.gate.score_drop import ERRORS, score_drop
 from homeostat.core.performance import METRICS, higher_is_better
 
 scores = st.floats(0, 1)
@@ -62,7 +62,7 @@ def test_exactly_the_allowed_regression_passes_whatever_the_last_bits_say(config
 def test_against_an_error_of_zero_anything_else_is_worse(config, evidence):
     assert verdict(config, evidence, "mae", 0.0, 0.0) == "pass"
     assert verdict(config, evidence, "mae", 1e-9, 0.0, 100.0) == "alert"
-    assert math.isinf(regression("mae", 1e-9, 0.0))
+    assert math.isinf(score_drop("mae", 1e-9, 0.0))
 
 
 def test_a_negative_log_of_a_negative_r2_is_still_compared_the_right_way(config, evidence):
@@ -99,7 +99,7 @@ def test_a_limit_itself_is_allowed_and_beyond_it_is_not(config, evidence, name, 
 @pytest.mark.parametrize(
     ("field", "value"), [("p99_latency_ms", -1.0), ("nan_rate", 1.5), ("nan_rate", -0.1)]
 )
-def test_a_figure_that_cannot_be_is_no_evidence(config, evidence, field, value):
+def test_an_impossible_value_is_not_computable(config, evidence, field, value):
     name = "latency" if field == "p99_latency_ms" else field
     assert CHECKS[name](evidence(**{field: value}), config()).verdict == "not_computable"
 
@@ -116,7 +116,7 @@ def test_the_worst_slice_decides_and_is_named(config, evidence):
     assert "kind=y" in result.reason
 
 
-def test_a_slice_that_only_one_of_them_has_is_passed_over(config, evidence):
+def test_a_slice_that_only_one_version_has_is_skipped(config, evidence):
     found = evidence(slices=by_kind(x=0.9, new=0.1), champion_slices=by_kind(x=0.9, old=0.9))
     assert CHECKS["slices"](found, config()).verdict == "pass"
 
@@ -130,30 +130,31 @@ def test_slices_of_errors_are_compared_in_their_direction(config, evidence):
 
 
 def test_no_slices_asked_for_is_nothing_to_check(config):
-    assert CHECKS["slices"](Evidence(champion={}), config(slices=[])).verdict == "pass"
+    assert CHECKS["slices"](GateEvidence(champion={}), config(slices=[])).verdict == "pass"
 
 
 def test_a_report_says_what_was_refused_and_why(config, evidence):
-    report = decide(evidence(candidate={"accuracy": 0.5}, p99_latency_ms=900.0), config())
+    report = decide_gate(evidence(candidate={"accuracy": 0.5}, p99_latency_ms=900.0), config())
     assert not report.passed
-    assert report.sentence().startswith("the gate refused: metric: accuracy 0.5 against the champion's 0.9")
+    assert report.sentence().startswith("The gate refused: metric: accuracy 0.5 against the champion's 0.9")
     assert "latency: p99 of single rows is 900 ms" in report.sentence()
 
 
 def test_a_passing_report_says_how_they_compare(config, evidence):
     assert (
-        decide(evidence(), config()).sentence() == "the gate passed: accuracy 0.9 against the champion's 0.9"
+        decide_gate(evidence(), config()).sentence()
+        == "The gate passed: accuracy 0.9 against the champion's 0.9"
     )
 
 
-def test_another_environment_is_reported_and_not_judged(config, evidence):
-    report = decide(evidence(parity=["numpy: 2.4 became 2.5"]), config())
+def test_environment_differences_are_notes_and_do_not_fail_the_gate(config, evidence):
+    report = decide_gate(evidence(environment_differences=["numpy: 2.4 became 2.5"]), config())
     assert report.passed
     assert report.notes == ("environment: numpy: 2.4 became 2.5",)
 
 
 def test_the_report_is_plain_json(config):
-    raw = json.loads(json.dumps(decide(Evidence(), config()).to_json(), allow_nan=False))
+    raw = json.loads(json.dumps(decide_gate(GateEvidence(), config()).to_json(), allow_nan=False))
     assert raw["passed"] is False
     assert [check["name"] for check in raw["checks"]] == list(CHECKS)
 
@@ -166,7 +167,7 @@ def test_evidence_is_read_from_plain_evaluations(config):
         "slices": {"kind=x": {"rows": 40, "score": 0.9}},
         "distinct_predictions": 9,
     }
-    assert decide(Evidence.of(mine, mine, 5000, []), config()).passed
-    assert decide(Evidence.of(mine, None, 5000), config()).passed
-    assert not decide(Evidence.of({}, None, 5000), config()).passed
-    assert not decide(Evidence.of(mine, {}, 5000), config()).passed
+    assert decide_gate(GateEvidence.of(mine, mine, 5000, []), config()).passed
+    assert decide_gate(GateEvidence.of(mine, None, 5000), config()).passed
+    assert not decide_gate(GateEvidence.of({}, None, 5000), config()).passed
+    assert not decide_gate(GateEvidence.of(mine, {}, 5000), config()).passed

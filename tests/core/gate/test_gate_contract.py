@@ -1,4 +1,4 @@
-"""Every check of the gate passes this suite; a new one joins it by being listed in CHECKS."""
+"""The contract of every gate check in CHECKS."""
 
 import json
 import math
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.core.gate import CHECKS, Evidence, decide
+from homeostat.core.gate import CHECKS, GateEvidence, decide_gate
 
 NOTHING = [None, math.nan, math.inf, -math.inf, np.nan, "no number"]
 NEEDS = {
@@ -35,7 +35,7 @@ def test_good_evidence_passes(config, evidence, name):
 
 @every_check
 def test_no_evidence_at_all_is_not_computable(config, name):
-    assert CHECKS[name](Evidence(), config()).verdict == "not_computable"
+    assert CHECKS[name](GateEvidence(), config()).verdict == "not_computable"
 
 
 @every_check
@@ -77,9 +77,9 @@ numbers = st.one_of(
 @every_check
 @settings(max_examples=40)
 @given(data=st.data())
-def test_whatever_comes_the_answer_is_plain_json_with_a_reason(config, name, data):
+def test_every_result_is_plain_json_with_a_reason(config, name, data):
     slices = st.dictionaries(st.sampled_from(["kind=x", "kind=y"]), st.fixed_dictionaries({"score": numbers}))
-    found = Evidence(
+    found = GateEvidence(
         candidate={"accuracy": data.draw(numbers)},
         champion=data.draw(st.none() | st.fixed_dictionaries({"accuracy": numbers})),
         training_rows=data.draw(numbers),
@@ -99,9 +99,9 @@ def test_whatever_comes_the_answer_is_plain_json_with_a_reason(config, name, dat
 
 
 @every_check
-def test_one_check_that_does_not_pass_holds_the_gate(config, evidence, name):
+def test_one_check_that_does_not_pass_fails_the_gate(config, evidence, name):
     for field in NEEDS[name]:
         empty = {} if isinstance(getattr(evidence(), field), dict) else None
-        report = decide(evidence(**{field: empty}), config())
+        report = decide_gate(evidence(**{field: empty}), config())
         assert not report.passed
         assert name in report.sentence()

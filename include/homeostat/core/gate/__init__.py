@@ -1,6 +1,6 @@
-"""What a candidate has to show before it may meet traffic."""
+"""The gate: checks that a candidate must pass before it serves traffic."""
 
-from homeostat.core.gate.decide import CHECKS, GateReport, decide
-from homeostat.core.gate.evidence import Check, CheckResult, Evidence
+from homeostat.core.gate.decide import CHECKS, GateReport, decide_gate
+from homeostat.core.gate.evidence import GateCheck, GateCheckResult, GateEvidence
 
-__all__ = ["CHECKS", "Check", "CheckResult", "Evidence", "GateReport", "decide"]
+__all__ = ["CHECKS", "GateCheck", "GateCheckResult", "GateEvidence", "GateReport", "decide_gate"]

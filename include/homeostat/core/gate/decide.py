@@ -1,4 +1,4 @@
-"""All checks together: the gate's report."""
+"""Run all checks of the gate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeostat.config import ModelConfig
-from homeostat.core.gate.evidence import Check, CheckResult, Evidence
+from homeostat.core.gate.evidence import GateCheck, GateCheckResult, GateEvidence
 from homeostat.core.gate.latency import latency
 from homeostat.core.gate.metric import metric
 from homeostat.core.gate.nan_rate import nan_rate
@@ -16,7 +16,7 @@ from homeostat.core.gate.slices import slices
 from homeostat.core.gate.training_rows import training_rows
 
 #: Every check of the gate, in the order of the report.
-CHECKS: Mapping[str, Check] = {
+CHECKS: Mapping[str, GateCheck] = {
     "metric": metric,
     "latency": latency,
     "training_rows": training_rows,
@@ -28,14 +28,14 @@ CHECKS: Mapping[str, Check] = {
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """Passed only when every check passed. ``notes`` are worth knowing and decide nothing."""
+    """The results of all checks; passed when every check passed. ``notes`` do not affect the decision."""
 
     passed: bool
-    checks: tuple[CheckResult, ...]
+    checks: tuple[GateCheckResult, ...]
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON: no NaN, no numpy."""
+        """Return plain JSON: no NaN, no numpy."""
         return {
             "passed": self.passed,
             "checks": [check.to_json() for check in self.checks],
@@ -43,15 +43,15 @@ class GateReport:
         }
 
     def sentence(self) -> str:
-        """What a person is told: what was found wrong, or how the candidate compares."""
+        """Return the result in a sentence: the failed checks, or how the candidate compares."""
         if self.passed:
-            return f"the gate passed: {self.checks[0].reason}"
+            return f"The gate passed: {self.checks[0].reason}"
         failed = [check for check in self.checks if check.verdict != "pass"]
-        return "the gate refused: " + "; ".join(f"{check.name}: {check.reason}" for check in failed)
+        return "The gate refused: " + "; ".join(f"{check.name}: {check.reason}" for check in failed)
 
 
-def decide(evidence: Evidence, config: ModelConfig) -> GateReport:
-    """Hold a candidate against every check; what cannot be computed does not pass."""
+def decide_gate(evidence: GateEvidence, config: ModelConfig) -> GateReport:
+    """Run every check; a check that cannot be computed does not pass."""
     checks = tuple(check(evidence, config) for check in CHECKS.values())
-    notes = tuple(f"environment: {difference}" for difference in evidence.parity)
+    notes = tuple(f"environment: {difference}" for difference in evidence.environment_differences)
     return GateReport(all(check.verdict == "pass" for check in checks), checks, notes)

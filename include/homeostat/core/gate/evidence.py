@@ -1,4 +1,4 @@
-"""What a candidate brings to the gate, the shape of a check, and what it answers."""
+"""The input and the result of a gate check."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Any, Literal, Protocol, Self
 
 from homeostat.config import ModelConfig
 
-Verdict = Literal["pass", "alert", "not_computable"]
+GateVerdict = Literal["pass", "alert", "not_computable"]
 Scores = Mapping[str, float | None]
 Slices = Mapping[str, Mapping[str, float | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """Scores of candidate and champion on the *same* holdout, and what else the checks ask for.
+class GateEvidence:
+    """Scores of candidate and champion on the *same* holdout, and what else the checks need.
 
     ``champion`` is None only when there is no champion; one whose score is not known has ``{}``.
     Anything else that is not known is None. ``slices`` map ``"season=1"`` to ``{"rows", "score"}``.
-    ``parity`` are differences between the two environments, as sentences: reported, not judged. Where
-    ``training.parity`` is ``required``, the run has stopped before the fit, or was forced, as is said here.
+    ``environment_differences`` are sentences about candidate and champion; they are reported and do not
+    affect the decision. With ``training.parity: enforce`` the run has stopped before the fit, or was forced,
+    which is one of the sentences.
     """
 
     candidate: Scores = field(default_factory=dict)
@@ -32,7 +33,7 @@ class Evidence:
     distinct_predictions: int | None = None
     slices: Slices = field(default_factory=dict)
     champion_slices: Slices = field(default_factory=dict)
-    parity: Sequence[str] = ()
+    environment_differences: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -40,9 +41,9 @@ class Evidence:
         candidate: Mapping[str, Any],
         champion: Mapping[str, Any] | None,
         training_rows: int | None,
-        parity: Sequence[str] = (),
+        environment_differences: Sequence[str] = (),
     ) -> Self:
-        """From two evaluations as plain JSON; what they lack is not known.
+        """Build it from two evaluations as plain JSON; what they lack is not known.
 
         Their keys are ``metrics``, ``nan_rate``, ``p99_latency_ms``, ``slices`` and
         ``distinct_predictions``.
@@ -56,34 +57,34 @@ class Evidence:
             distinct_predictions=candidate.get("distinct_predictions"),
             slices=candidate.get("slices") or {},
             champion_slices=(champion or {}).get("slices") or {},
-            parity=tuple(parity),
+            environment_differences=tuple(environment_differences),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class CheckResult:
-    """One check's answer. ``value`` is what was found, ``threshold`` what it was held against."""
+class GateCheckResult:
+    """The result of one check. ``value`` is compared with ``threshold``."""
 
     name: str
-    verdict: Verdict
+    verdict: GateVerdict
     value: float | None
     threshold: float | None
     reason: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return plain JSON."""
         return asdict(self)
 
 
-class Check(Protocol):
-    """Judge one thing about a candidate; without evidence the answer is ``not_computable``."""
+class GateCheck(Protocol):
+    """Check one property of a candidate; without evidence the verdict is ``not_computable``."""
 
-    def __call__(self, evidence: Evidence, config: ModelConfig) -> CheckResult:
-        """Answer from the evidence alone."""
+    def __call__(self, evidence: GateEvidence, config: ModelConfig) -> GateCheckResult:
+        """Decide from the evidence alone."""
 
 
-def known(value: Any) -> float | None:
-    """The number, or None for None, NaN, infinities and what is no number: those are no evidence."""
+def finite_or_none(value: Any) -> float | None:
+    """Return the value as a float; None for NaN, infinities and anything that is not a number."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

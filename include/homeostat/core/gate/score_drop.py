@@ -8,8 +8,8 @@ import math
 ERRORS = ("log_loss", "mae", "rmse")
 
 
-def regression(metric: str, candidate: float, champion: float) -> float:
-    """How much worse the candidate is than the champion; negative when it is better.
+def score_drop(metric: str, candidate: float, champion: float) -> float:
+    """Return how much worse the candidate is than the champion; negative when it is better.
 
     Absolute for metrics of which more is better (accuracy 0.90 against 0.92 is 0.02), relative to the
     champion for errors (a mean absolute error of 102 against 100 is 0.02). Against an error of exactly
@@ -23,6 +23,6 @@ def regression(metric: str, candidate: float, champion: float) -> float:
     return worse / abs(champion)
 
 
-def tolerated(found: float, most: float) -> bool:
-    """``found <= most``, where the last bits of a subtraction do not decide (0.92 - 0.90 > 0.02)."""
+def is_tolerated(found: float, most: float) -> bool:
+    """Return ``found <= most`` up to rounding errors (0.92 - 0.90 > 0.02)."""
     return found <= most or math.isclose(found, most, rel_tol=1e-9, abs_tol=1e-12)

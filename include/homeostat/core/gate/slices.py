@@ -1,4 +1,4 @@
-"""The candidate against the champion in every slice that the user named."""
+"""Compare candidate and champion in every slice of ``gate.slices``."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import math
 from collections.abc import Iterator, Mapping
 
 from homeostat.config import ModelConfig
-from homeostat.core.gate.evidence import CheckResult, Evidence, known
-from homeostat.core.gate.score_drop import regression, tolerated
+from homeostat.core.gate.evidence import GateCheckResult, GateEvidence, finite_or_none
+from homeostat.core.gate.score_drop import is_tolerated, score_drop
 
 
-def slices(evidence: Evidence, config: ModelConfig) -> CheckResult:
+def slices(evidence: GateEvidence, config: ModelConfig) -> GateCheckResult:
     """In no slice of ``gate.slices`` worse than the champion by more than ``gate.max_slice_regression``.
 
-    A slice with too few rows for a score of either is passed over; a feature of which no slice could
-    be compared is no evidence, and so no pass.
+    A slice without a score of either is skipped; a feature of which no slice can be compared makes the check
+    not computable.
     """
     most = config.gate.max_slice_regression
     if not config.gate.slices:
-        return CheckResult("slices", "pass", None, most, "gate.slices names none")
+        return GateCheckResult("slices", "pass", None, most, "gate.slices is empty")
     if evidence.champion is None:
         return _first(evidence, config)
     worst, where = -math.inf, ""
@@ -26,38 +26,41 @@ def slices(evidence: Evidence, config: ModelConfig) -> CheckResult:
         compared = dict(_compared(evidence, config, feature))
         if not compared:
             reason = f"no slice of {feature} has a score of candidate and champion"
-            return CheckResult("slices", "not_computable", None, most, reason)
+            return GateCheckResult("slices", "not_computable", None, most, reason)
         name = max(compared, key=lambda key: compared[key])
         if compared[name] > worst:
             worst, where = compared[name], name
     value = worst if math.isfinite(worst) else None
-    shown = f"worse by {worst:.4g}" if worst > 0 else f"better by {-worst:.4g}"
+    shown = f"{worst:.4g} worse" if worst > 0 else f"{-worst:.4g} better"
     reason = (
-        f"{where} does worst against the champion: {config.metric} {shown}, at most {most:g} worse is allowed"
+        f"the worst slice is {where}: {config.metric} {shown} than the champion, "
+        f"gate.max_slice_regression allows {most:g}"
     )
-    return CheckResult("slices", "pass" if tolerated(worst, most) else "alert", value, most, reason)
+    return GateCheckResult("slices", "pass" if is_tolerated(worst, most) else "alert", value, most, reason)
 
 
-def _first(evidence: Evidence, config: ModelConfig) -> CheckResult:
-    """Nobody to be compared with, but the slices must have been looked at."""
+def _first(evidence: GateEvidence, config: ModelConfig) -> GateCheckResult:
+    """Check that the slices of a first version have scores; there is no champion to compare with."""
     most = config.gate.max_slice_regression
     for feature in config.gate.slices:
         if not any(_score(evidence.slices.get(name)) is not None for name in _of(evidence, feature)):
             reason = f"no slice of {feature} has a score"
-            return CheckResult("slices", "not_computable", None, most, reason)
-    return CheckResult("slices", "pass", None, most, "first version: no champion's slices to compare with")
+            return GateCheckResult("slices", "not_computable", None, most, reason)
+    return GateCheckResult(
+        "slices", "pass", None, most, "first version: no champion's slices to compare with"
+    )
 
 
-def _of(evidence: Evidence, feature: str) -> list[str]:
+def _of(evidence: GateEvidence, feature: str) -> list[str]:
     return [name for name in evidence.slices if name.startswith(f"{feature}=")]
 
 
-def _compared(evidence: Evidence, config: ModelConfig, feature: str) -> Iterator[tuple[str, float]]:
+def _compared(evidence: GateEvidence, config: ModelConfig, feature: str) -> Iterator[tuple[str, float]]:
     for name in _of(evidence, feature):
         mine, theirs = _score(evidence.slices[name]), _score(evidence.champion_slices.get(name))
         if mine is not None and theirs is not None:
-            yield name, regression(config.metric, mine, theirs)
+            yield name, score_drop(config.metric, mine, theirs)
 
 
 def _score(found: object) -> float | None:
-    return known(found.get("score")) if isinstance(found, Mapping) else None
+    return finite_or_none(found.get("score")) if isinstance(found, Mapping) else None

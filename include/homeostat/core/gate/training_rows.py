@@ -1,15 +1,17 @@
-"""What the candidate learnt from."""
+"""The number of rows that the candidate was trained on."""
 
 from __future__ import annotations
 
 from homeostat.config import ModelConfig
-from homeostat.core.gate.evidence import CheckResult, Evidence, known
+from homeostat.core.gate.evidence import GateCheckResult, GateEvidence, finite_or_none
 
 
-def training_rows(evidence: Evidence, config: ModelConfig) -> CheckResult:
-    """At least ``gate.min_training_rows`` rows were fitted."""
-    found, least = known(evidence.training_rows), float(config.gate.min_training_rows)
+def training_rows(evidence: GateEvidence, config: ModelConfig) -> GateCheckResult:
+    """The candidate was trained on at least ``gate.min_training_rows`` rows."""
+    found, least = finite_or_none(evidence.training_rows), float(config.gate.min_training_rows)
     if found is None:
-        return CheckResult("training_rows", "not_computable", None, least, "the number of rows is not known")
-    reason = f"fitted on {found:.0f} rows, at least {least:.0f} are asked for"
-    return CheckResult("training_rows", "pass" if found >= least else "alert", found, least, reason)
+        return GateCheckResult(
+            "training_rows", "not_computable", None, least, "the number of rows is not known"
+        )
+    reason = f"trained on {found:.0f} rows, gate.min_training_rows is {least:.0f}"
+    return GateCheckResult("training_rows", "pass" if found >= least else "alert", found, least, reason)
