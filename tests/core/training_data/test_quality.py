@@ -8,7 +8,7 @@ import pytest
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, EmptyWindow, QualityRefused
-from homeostat.core.training_data import check_quality, examine
+from homeostat.core.training_data import check_quality, run_checks
 
 
 def config(*expectations, max_quarantined=0.5, **features):
@@ -49,7 +49,7 @@ def check_of(report, source):
     return next(check for check in report.checks if check.source == source)
 
 
-def test_good_rows_pass_whole():
+def test_good_rows_pass():
     report = check_quality(frame(), config())
     assert report.passed
     assert (len(report.kept), len(report.quarantined)) == (10, 0)
@@ -73,7 +73,7 @@ def test_rows_of_an_unknown_category_are_quarantined():
     assert report.quarantined.season.tolist() == ["9"]
 
 
-def test_missing_values_are_no_violation_but_too_many_are_said():
+def test_missing_values_are_allowed_and_too_many_are_reported():
     report = check_quality(temps(np.nan, np.nan), config())
     assert report.quarantined.empty
     assert check_of(report, "monitor.max_missing").verdict == "alert"
@@ -106,7 +106,7 @@ def test_rows_that_were_quarantined_before_count_towards_the_share():
     settings = config(max_quarantined=0.15)
     assert check_quality(temps(5.0), settings).passed
     with pytest.raises(QualityRefused):
-        check_quality(temps(5.0), settings, already=2)
+        check_quality(temps(5.0), settings, already_quarantined=2)
 
 
 def test_a_users_row_expectation_quarantines_its_rows():
@@ -116,7 +116,7 @@ def test_a_users_row_expectation_quarantines_its_rows():
     assert "training.expectations[0]" in report.quarantined.reason[0]
 
 
-def test_arguments_may_stand_under_kwargs_as_well():
+def test_arguments_may_be_given_under_kwargs_as_well():
     wish = {
         "type": "expect_column_values_to_be_between",
         "kwargs": {"column": "temp", "max_value": 0.5},
@@ -125,7 +125,7 @@ def test_arguments_may_stand_under_kwargs_as_well():
     assert len(check_quality(frame(), config(wish)).quarantined) == 5
 
 
-def test_a_warning_sets_no_row_aside():
+def test_a_warning_quarantines_no_row():
     wish = {
         "type": "expect_column_values_to_be_between",
         "column": "temp",
@@ -151,7 +151,7 @@ def test_a_table_expectation_refuses_when_it_is_critical(severity, refused):
         "max_value": 0.1,
         "severity": severity,
     }
-    report = examine(frame(), config(wish))
+    report = run_checks(frame(), config(wish))
     assert report.passed is not refused
     assert "found 0.5" in check_of(report, "training.expectations[0]").reason
 
@@ -159,7 +159,7 @@ def test_a_table_expectation_refuses_when_it_is_critical(severity, refused):
 @pytest.mark.parametrize(("severity", "refused"), [("critical", True), ("warning", False)])
 def test_an_expectation_about_a_column_that_is_not_there_is_never_a_pass(severity, refused):
     wish = {"type": "expect_column_values_to_be_unique", "column": "nope", "severity": severity}
-    report = examine(frame(), config(wish))
+    report = run_checks(frame(), config(wish))
     check = check_of(report, "training.expectations[0]")
     assert check.verdict == "not_computable"
     assert "'nope'" in check.reason
@@ -168,7 +168,7 @@ def test_an_expectation_about_a_column_that_is_not_there_is_never_a_pass(severit
 
 def test_an_expectation_that_raises_is_not_computable_and_spoils_no_other():
     wish = {"type": "expect_column_mean_to_be_between", "column": "season", "max_value": 1}
-    report = examine(temps(5.0), config(wish))
+    report = run_checks(temps(5.0), config(wish))
     assert check_of(report, "training.expectations[0]").verdict == "not_computable"
     assert check_of(report, "schema.features.temp.range").quarantined == 1
     assert not report.passed
@@ -184,13 +184,13 @@ def test_an_expectation_that_raises_is_not_computable_and_spoils_no_other():
     ],
     ids=["misspelt", "unknown argument", "no type", "severity"],
 )  # fmt: skip
-def test_an_impossible_expectation_is_a_configuration_error_that_says_the_cure(wish, said):
+def test_an_impossible_expectation_is_a_configuration_error_that_says_the_fix(spec, message):
     with pytest.raises(ConfigError, match=said) as error:
         check_quality(frame(), config(wish))
     assert "training.expectations[0]" in str(error.value)
 
 
-def test_no_rows_are_not_good_rows():
+def test_no_rows_are_not_a_pass():
     with pytest.raises(EmptyWindow, match="not computable"):
         check_quality(frame().iloc[:0], config())
 
@@ -209,12 +209,12 @@ def test_a_row_that_fails_twice_is_quarantined_once():
 
 
 def test_the_report_is_plain_json():
-    raw = json.dumps(examine(temps(5.0), config()).to_json(), allow_nan=False)
+    raw = json.dumps(run_checks(temps(5.0), config()).to_json(), allow_nan=False)
     assert json.loads(raw)["quarantined"] == 1
 
 
-def test_the_room_is_imported_without_great_expectations():
-    code = "import sys, homeostat.assemble; print('great_expectations' in sys.modules)"
+def test_the_package_is_imported_without_great_expectations():
+    code = "import sys, homeostat.core.training_data; print('great_expectations' in sys.modules)"
     run = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -77,7 +77,7 @@ def test_rows_whose_time_cannot_be_read_are_quarantined_too():
     assert snapshot.quarantined.timestamp.tolist() == ["at noon"]
 
 
-def test_too_many_unreadable_rows_refuse_and_are_all_handed_over():
+def test_too_many_unreadable_rows_refuse_and_are_all_returned():
     temp = hourly().temp.astype(object)
     temp.iloc[-20:-10] = "hot"
     temp.iloc[-10:] = 11.0
@@ -96,8 +96,8 @@ def test_no_rows_at_all_are_an_empty_window():
         assemble(hourly().iloc[:0], config(), END)
 
 
-def test_too_few_rows_are_refused_with_the_key_to_change():
-    with pytest.raises(DataError, match=r"100 usable rows.*training\.min_rows asks for 500"):
+def test_too_few_rows_are_refused_with_the_setting_to_change():
+    with pytest.raises(DataError, match=r"100 usable rows.*training\.min_rows is 500"):
         assemble(hourly(), config(min_rows=500), END)
 
 
@@ -122,7 +122,7 @@ def since(hours):
     return END - timedelta(hours=hours)
 
 
-def test_rows_that_the_champion_has_learnt_from_are_learnt_from_too():
+def test_rows_that_the_champion_was_trained_on_move_to_the_training_side():
     snapshot = assemble(hourly(), monitored(), END, unseen_since=since(30))
     assert (len(snapshot.train), len(snapshot.holdout)) == (70, 30)
     assert snapshot.holdout.timestamp.min() == since(30)
@@ -137,7 +137,7 @@ def test_rows_that_the_champion_has_learnt_from_are_learnt_from_too():
 
 
 @pytest.mark.parametrize("known", [since(40), since(60), since(1000), None])
-def test_a_champion_that_has_seen_none_of_it_moves_nothing(known):
+def test_a_champion_trained_on_none_of_the_holdout_moves_nothing(known):
     snapshot = assemble(hourly(), monitored(), END, unseen_since=known)
     assert (len(snapshot.train), len(snapshot.holdout)) == (60, 40)
 
@@ -154,7 +154,7 @@ def test_a_champion_that_has_seen_none_of_it_moves_nothing(known):
         (-5, "24h", 1, False),
     ],
 )
-def test_too_little_that_is_new_leaves_the_split_as_it_was(hours, window, min_rows, moved):
+def test_too_few_unseen_rows_leave_the_split_as_it_was(hours, window, min_rows, moved):
     snapshot = assemble(hourly(), monitored(window, min_rows), END, unseen_since=since(hours))
     assert len(snapshot.holdout) == (hours if moved else 40)
 

@@ -75,8 +75,8 @@ def test_weights_are_half_to_the_power_of_age_over_half_life(seconds, half_life)
     assert ((weights >= 0) & (weights <= 1)).all()
 
 
-def test_a_row_from_the_future_has_no_weight():
-    with pytest.raises(ValueError, match="younger"):
+def test_a_row_after_the_windows_end_is_refused():
+    with pytest.raises(ValueError, match="later than"):
         recency_weights(hours(1, -1)["t"], END, HOUR)
 
 
@@ -98,7 +98,7 @@ def test_something_is_left_to_train_on():
 
 
 @pytest.mark.parametrize("frame", [hours(1, 1, 1), hours(1), hours()], ids=["one instant", "one row", "none"])
-def test_what_has_no_later_part_is_refused(frame):
+def test_rows_of_one_time_are_refused(frame):
     with pytest.raises(DataError, match="different times"):
         split_holdout(frame, 0.2, "t")
 

@@ -1,15 +1,15 @@
-"""Raw rows into a training snapshot: typed, windowed, checked, split and weighed."""
+"""Training data: raw rows are typed, selected, checked, split and weighted."""
 
-from homeostat.core.training_data.coerce_rows import Conformed, Finding, conform
+from homeostat.core.training_data.coercion import CoercedRows, DataFinding, coerce_rows
 from homeostat.core.training_data.columns import as_category, as_label, as_number, as_time
 from homeostat.core.training_data.holdout import split_holdout
-from homeostat.core.training_data.quality import QualityCheck, QualityReport, check_quality, examine
+from homeostat.core.training_data.quality import QualityCheck, QualityReport, check_quality, run_checks
 from homeostat.core.training_data.snapshot import Snapshot, assemble
 from homeostat.core.training_data.window import recency_weights, select_window
 
 __all__ = [
-    "Conformed",
-    "Finding",
+    "CoercedRows",
+    "DataFinding",
     "QualityCheck",
     "QualityReport",
     "Snapshot",
@@ -19,9 +19,9 @@ __all__ = [
     "as_time",
     "assemble",
     "check_quality",
-    "conform",
-    "examine",
+    "coerce_rows",
     "recency_weights",
+    "run_checks",
     "select_window",
     "split_holdout",
 ]

@@ -1,4 +1,4 @@
-"""One raw column into one typed column, with the cells that cannot be what they should be."""
+"""Turn a raw column into a typed column, and mark the cells that do not fit the type."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from homeostat.config.label_text import label_text
 
 #: Text that a CSV or a spreadsheet writes for a missing number.
 _BLANK = frozenset({"", "nan", "na", "n/a", "null", "none"})
-#: Above this a scikit-learn tree, which works in 32 bits, refuses the whole matrix.
+#: scikit-learn's trees use 32-bit floats and refuse a matrix with a larger number.
 MAX_NUMBER = float(np.finfo(np.float32).max)
 _INT64 = 2**63
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
-    """A typed column, and by fault (``mistyped``, ``infinite``, ``too_large``) the rows that have it.
+class TypedColumn:
+    """A typed column, and for each fault (``mistyped``, ``infinite``, ``too_large``) a mask of its rows.
 
     ``column`` is missing wherever a fault is marked.
     """
@@ -32,13 +32,13 @@ class Cells:
     faults: dict[str, np.ndarray]
 
 
-def as_number(column: pd.Series) -> Cells:
+def as_number(column: pd.Series) -> TypedColumn:
     """Read a column as float64; blank, None and NaN are missing, which is not a fault.
 
-    Text that spells a number is one (a single bad cell makes a CSV reader hand out the whole column
-    as text). Infinities, integers beyond 64 bits and magnitudes beyond 32-bit floats are faults.
+    Text that is a number is read as one (a single bad cell makes a CSV reader return the whole column as
+    text). Infinities, integers beyond 64 bits and magnitudes beyond 32-bit floats are faults.
     """
-    column = _plain(column)
+    column = _without_categorical(column)
     kind = column.dtype.kind
     if kind in "biuf":
         values = _floats(column)
@@ -57,59 +57,58 @@ def as_number(column: pd.Series) -> Cells:
     huge = huge | (np.isfinite(values) & (np.abs(values) > MAX_NUMBER))
     faults = {"mistyped": mistyped, "infinite": infinite, "too_large": huge}
     values = np.where(mistyped | infinite | huge, np.nan, values)
-    return Cells(pd.Series(values, index=column.index, name=column.name), _kept(faults))
+    return TypedColumn(pd.Series(values, index=column.index, name=column.name), _with_rows(faults))
 
 
-def as_category(column: pd.Series) -> Cells:
-    """Read a column as text (``str`` dtype, NaN where missing), spelt as the whole platform spells labels.
+def as_category(column: pd.Series) -> TypedColumn:
+    """Read a column as text (``str`` dtype, NaN where missing), spelled by ``label_text``.
 
     Whole numbers lose their ``.0``: a column of integers comes back from a CSV or a database as
     floats as soon as one cell is missing, and category ``3`` must stay category ``3``.
     """
-    column = _plain(column)
+    column = _without_categorical(column)
     known = {value: _text(value) for value in column.unique()} if column.dtype.kind != "O" else None
     if known is not None:
         texts = column.map({value: text for value, (text, _) in known.items()}).astype("str")
         infinite = column.isin([value for value, (_, fault) in known.items() if fault]).to_numpy(dtype=bool)
-        return Cells(texts, _kept({"infinite": infinite}))
+        return TypedColumn(texts, _with_rows({"infinite": infinite}))
     cells = [_text(value) for value in _objects(column)]
     values = pd.Series([value for value, _ in cells], index=column.index, name=column.name, dtype="str")
     faults = {
         name: np.array([fault == name for _, fault in cells], dtype=bool)
         for name in ("mistyped", "infinite", "too_large")
     }
-    return Cells(values, _kept(faults))
+    return TypedColumn(values, _with_rows(faults))
 
 
-def as_time(column: pd.Series) -> Cells:
+def as_time(column: pd.Series) -> TypedColumn:
     """Read a column as UTC instants (microseconds); a time without a zone is taken as UTC.
 
-    Bare numbers are faults: whether they are seconds or milliseconds would be a guess.
+    Bare numbers are faults: they could be seconds or milliseconds.
     """
-    column = _plain(column)
+    column = _without_categorical(column)
     if column.dtype.kind == "M":
         utc = column.dt.tz_localize("UTC") if column.dt.tz is None else column.dt.tz_convert("UTC")
     elif isinstance(column.dtype, pd.StringDtype):
         utc = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
     elif column.dtype.kind == "O":
-        text = [_instant(value) for value in column]
+        text = [_iso_text(value) for value in column]
         utc = pd.to_datetime(
             pd.Series(text, index=column.index, dtype="str"), errors="coerce", utc=True, format="ISO8601"
         )
     else:
         utc = pd.Series(pd.NaT, index=column.index, dtype="datetime64[us, UTC]")
     utc = utc.astype("datetime64[us, UTC]").rename(column.name)
-    return Cells(utc, _kept({"mistyped": utc.isna().to_numpy()}))
+    return TypedColumn(utc, _with_rows({"mistyped": utc.isna().to_numpy()}))
 
 
-def as_label(column: pd.Series, task: str) -> Cells:
-    """Read the label: float64 for regression; for classes int64 where they are whole, else as they are.
+def as_label(column: pd.Series, task: str) -> TypedColumn:
+    """Read the label: float64 for regression; for classes int64 where they are whole numbers, else as read.
 
-    Which one follows from the column's type, never from what the text spells, so that two batches
-    of one source agree. A missing label is missing, not a fault; an int64 column with missing
-    labels stays float64.
+    The type follows from the column's type, not from its text, so that two batches of one source agree.
+    A missing label is missing, not a fault; an int64 column with missing labels stays float64.
     """
-    column = _plain(column)
+    column = _without_categorical(column)
     numeric = column.dtype.kind in "biuf" or (
         column.dtype.kind == "O" and all(isinstance(value, Number) for value in column.dropna())
     )
@@ -120,12 +119,12 @@ def as_label(column: pd.Series, task: str) -> Cells:
         return cells
     whole = cells.column.to_numpy()
     if np.array_equal(whole, np.trunc(whole)) and np.all(np.abs(whole) < 2**53):
-        return Cells(cells.column.astype(np.int64), cells.faults)
+        return TypedColumn(cells.column.astype(np.int64), cells.faults)
     return cells
 
 
-def _plain(column: pd.Series) -> pd.Series:
-    """Undo pandas' categorical dtype, whose kind would hide what the cells are."""
+def _without_categorical(column: pd.Series) -> pd.Series:
+    """Convert pandas' categorical dtype to the dtype of its categories."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.astype(column.cat.categories.dtype if column.notna().all() else object)
     return column
@@ -140,7 +139,7 @@ def _objects(column: pd.Series) -> list[Any]:
     return column.astype(object).tolist()
 
 
-def _kept(faults: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _with_rows(faults: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: mask for name, mask in faults.items() if mask.any()}
 
 
@@ -148,30 +147,30 @@ def _number(value: Any) -> tuple[float, str]:
     if value is None or value is pd.NaT or value is pd.NA:
         return math.nan, ""
     if isinstance(value, str):
-        return _spelt(value)
+        return _number_from_text(value)
     if isinstance(value, (bool, np.bool_, int, float, np.integer, np.floating)):
         if isinstance(value, (int, np.integer)) and not -_INT64 <= int(value) < _INT64:
             return math.nan, "too_large"
         return float(value), ""
     if isinstance(value, Number) and not isinstance(value, complex):
-        return _guarded(float, value)
+        return _read_float(float, value)
     return math.nan, "mistyped"
 
 
-def _spelt(text: str) -> tuple[float, str]:
+def _number_from_text(text: str) -> tuple[float, str]:
     text = text.strip()
     if text.lower() in _BLANK:
         return math.nan, ""
-    if "_" in text:  # Python reads 1_000, no other program does
+    if "_" in text:  # Python accepts 1_000, other programs do not
         return math.nan, "mistyped"
-    value, fault = _guarded(float, text)
+    value, fault = _read_float(float, text)
     digits = text.lstrip("+-0")
     if not fault and digits.isdecimal() and (len(digits) > 19 or not -_INT64 <= int(text) < _INT64):
         return math.nan, "too_large"
     return value, fault
 
 
-def _guarded(read: Callable[[Any], float], value: Any) -> tuple[float, str]:
+def _read_float(read: Callable[[Any], float], value: Any) -> tuple[float, str]:
     try:
         return read(value), ""
     except OverflowError:
@@ -195,7 +194,7 @@ def _text(value: Any) -> tuple[str | None, str]:
     return None, "mistyped"
 
 
-def _instant(value: Any) -> str | None:
+def _iso_text(value: Any) -> str | None:
     if isinstance(value, str):
         return value
     return value.isoformat() if isinstance(value, (datetime, date)) and value is not pd.NaT else None

@@ -1,4 +1,4 @@
-"""What the data has to fulfil, as Great Expectations: from the schema, and from the user's own list."""
+"""Expectations on training data: from the schema and from ``training.expectations``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError
 
 _SEVERITIES = ("critical", "warning", "info")
-_SOME_VALUES = "expect_column_proportion_of_non_null_values_to_be_between"
+_NOT_ALL_NULL = "expect_column_proportion_of_non_null_values_to_be_between"
 _COLUMN_KEYS = ("column", "column_A", "column_B")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ExpectationSpec:
     """One expectation, before Great Expectations is imported.
 
-    ``source`` is where a person finds it: the key in model.yaml.
+    ``source`` is its key in model.yaml.
     """
 
     type: str
@@ -29,13 +29,22 @@ class Wish:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it speaks about, which have to be there before it can be asked."""
+        """The columns that it needs."""
         named = [self.kwargs[key] for key in _COLUMN_KEYS if isinstance(self.kwargs.get(key), str)]
         return (*named, *map(str, self.kwargs.get("column_list", ())))
 
 
-def wishes(config: ModelConfig) -> tuple[Wish, ...]:
-    """List the expectations of a model: those of its schema first, then ``training.expectations``.
+@dataclass(frozen=True, slots=True)
+class BuiltExpectation:
+    """An expectation as a Great Expectations object; ``by_row`` says that it checks row by row."""
+
+    spec: ExpectationSpec
+    built: Any
+    by_row: bool
+
+
+def expectation_specs(config: ModelConfig) -> tuple[ExpectationSpec, ...]:
+    """Return the expectations of a model: those of its schema, then ``training.expectations``.
 
     Raises
     ------
@@ -45,9 +54,9 @@ def wishes(config: ModelConfig) -> tuple[Wish, ...]:
     return (*_of_schema(config), *_of_user(config))
 
 
-def _of_schema(config: ModelConfig) -> Iterator[Wish]:
+def _of_schema(config: ModelConfig) -> Iterator[ExpectationSpec]:
     columns = config.columns
-    yield Wish(
+    yield ExpectationSpec(
         "expect_column_values_to_not_be_null", {"column": columns.label.name}, "critical", "schema.label"
     )
     for name, feature in columns.features.items():
@@ -55,19 +64,23 @@ def _of_schema(config: ModelConfig) -> Iterator[Wish]:
         if feature.range is not None:
             low, high = feature.range
             between = {"column": name, "min_value": low, "max_value": high}
-            yield Wish("expect_column_values_to_be_between", between, "critical", f"{source}.range")
+            yield ExpectationSpec(
+                "expect_column_values_to_be_between", between, "critical", f"{source}.range"
+            )
         if feature.categories is not None:
             within = {"column": name, "value_set": list(feature.categories)}
-            yield Wish("expect_column_values_to_be_in_set", within, "critical", f"{source}.categories")
+            yield ExpectationSpec(
+                "expect_column_values_to_be_in_set", within, "critical", f"{source}.categories"
+            )
         if feature.required:
-            # A column that is missing throughout cannot be learnt from, whatever the rest looks like.
+            # A column without any value cannot be learnt from.
             some = {"column": name, "min_value": 0.0, "strict_min": True}
-            yield Wish(_SOME_VALUES, some, "critical", f"{source}.required")
+            yield ExpectationSpec(_NOT_ALL_NULL, some, "critical", f"{source}.required")
         mostly = {"column": name, "mostly": round(1.0 - config.monitor.max_missing, 12)}
-        yield Wish("expect_column_values_to_not_be_null", mostly, "warning", "monitor.max_missing")
+        yield ExpectationSpec("expect_column_values_to_not_be_null", mostly, "warning", "monitor.max_missing")
 
 
-def _of_user(config: ModelConfig) -> Iterator[Wish]:
+def _of_user(config: ModelConfig) -> Iterator[ExpectationSpec]:
     for index, raw in enumerate(config.training.expectations):
         source = f"training.expectations[{index}]"
         rest = {key: value for key, value in raw.items() if key not in ("type", "kwargs", "severity")}
@@ -81,7 +94,7 @@ def _of_user(config: ModelConfig) -> Iterator[Wish]:
                 f"{_where(config)}, {source}.severity: found {severity!r}, expected {', '.join(_SEVERITIES)}"
             )
             raise ConfigError(msg)
-        yield Wish(kind, {**rest, **inner}, severity, source)
+        yield ExpectationSpec(kind, {**rest, **inner}, severity, source)
 
 
 _EXAMPLE = (
@@ -93,13 +106,13 @@ def _where(config: ModelConfig) -> str:
     return str(config.folder / "model.yaml")
 
 
-def build(wish: Wish, config: ModelConfig) -> tuple[Any, bool]:
-    """Make the Great Expectations object; also say whether it judges row by row.
+def build_expectation(spec: ExpectationSpec, config: ModelConfig) -> BuiltExpectation:
+    """Create the Great Expectations object.
 
     Raises
     ------
     ConfigError
-        There is no such expectation (with the nearest that there is), or its arguments are wrong.
+        There is no such expectation (the message names the nearest), or its arguments are wrong.
     """
     from great_expectations.exceptions import ExpectationNotFoundError
     from great_expectations.expectations.expectation import (
@@ -113,19 +126,18 @@ def build(wish: Wish, config: ModelConfig) -> tuple[Any, bool]:
     )
 
     try:
-        kind = get_expectation_impl(wish.type)
+        kind = get_expectation_impl(spec.type)
     except ExpectationNotFoundError:
         known = list_registered_expectation_implementations()
-        near = difflib.get_close_matches(wish.type, known, n=1)
-        cure = f"did you mean '{near[0]}'?" if near else "see the gallery of Great Expectations"
-        msg = f"{_where(config)}, {wish.source}.type: there is no '{wish.type}'; {cure}"
+        near = difflib.get_close_matches(spec.type, known, n=1)
+        fix = f"did you mean '{near[0]}'?" if near else "see https://greatexpectations.io/expectations"
+        msg = f"{_where(config)}, {spec.source}.type: there is no '{spec.type}'; {fix}"
         raise ConfigError(msg) from None
     try:
-        built = kind(**wish.kwargs, severity=wish.severity)
+        built = kind(**spec.kwargs, severity=spec.severity)
     except (TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         said = " ".join(str(error).split())
-        msg = f"{_where(config)}, {wish.source}: {wish.type} does not take these arguments: {said}"
+        msg = f"{_where(config)}, {spec.source}: {spec.type} does not take these arguments: {said}"
         raise ConfigError(msg) from None
-    return built, issubclass(
-        kind, (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
-    )
+    row_level = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
+    return BuiltExpectation(spec, built, by_row=issubclass(kind, row_level))

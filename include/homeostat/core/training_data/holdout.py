@@ -1,4 +1,4 @@
-"""The most recent rows, kept apart to judge what was fitted on the rest."""
+"""The holdout: the most recent rows, kept apart to evaluate what was fitted on the rest."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from homeostat.config.errors import DataError
 def split_holdout(frame: pd.DataFrame, share: float, timestamp: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split rows by time into ``(train, holdout)``, each sorted by time; the holdout is the later one.
 
-    The holdout has at least ``share`` of the rows, and more where the cut would fall between rows of
-    one instant: those stay together, or the holdout would hold twins of training rows. Only when
-    nothing were left to train on do they all go to the training side.
+    The holdout has at least ``share`` of the rows, and more where the split would separate rows of the same
+    time: those stay together, so that the holdout has no duplicates of training rows. Only if that left no
+    training rows, they all go to the training side.
 
     Raises
     ------
     DataError
-        Every row bears the same time, so that there is no "later".
+        All rows have the same time.
     """
     ordered = frame.sort_values(timestamp, kind="stable", ignore_index=True)
     moments = ordered[timestamp]
@@ -30,8 +30,8 @@ def split_holdout(frame: pd.DataFrame, share: float, timestamp: str) -> tuple[pd
         at = int((moments < cut).sum()) or int((moments <= cut).sum())
     if at in (0, len(ordered)):
         msg = (
-            f"{len(ordered)} rows of one and the same '{timestamp}' cannot be split: the holdout is the "
-            "later part, so the rows need different times"
+            f"all {len(ordered)} rows have the same '{timestamp}': the holdout is the later part, so rows "
+            "need different times"
         )
         raise DataError(msg)
     return ordered.iloc[:at].reset_index(drop=True), ordered.iloc[at:].reset_index(drop=True)
@@ -40,10 +40,10 @@ def split_holdout(frame: pd.DataFrame, share: float, timestamp: str) -> tuple[pd
 def move_split(
     train: pd.DataFrame, holdout: pd.DataFrame, since: datetime, timestamp: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give the holdout's rows before ``since`` to the training side.
+    """Move the holdout's rows before ``since`` to the training side.
 
-    A champion has learnt from them, so that they compare nobody with it; and a candidate that may not learn
-    from what the champion has learnt from is older than what it should replace.
+    The champion was trained on them, so they cannot be used for a comparison with it; and a candidate that is
+    not trained on them would be based on older data than the champion.
     """
     seen = holdout[timestamp] < since
     return (

@@ -1,4 +1,4 @@
-"""The whole of assembling, in order: type, select, check, split, weigh."""
+"""Assemble training data: type, select, check, split and weight the rows."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ import pandas as pd
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
 from homeostat.config.times import utc
-from homeostat.core.training_data.coerce_rows import REASON, conform
+from homeostat.core.training_data.coercion import REASON, coerce_rows
 from homeostat.core.training_data.columns import as_time
 from homeostat.core.training_data.holdout import move_split, split_holdout
 from homeostat.core.training_data.quality import check_quality
 from homeostat.core.training_data.window import recency_weights, select_window
 
-#: So much of a window is enough to compare two versions on.
-ENOUGH = 0.9
+#: Unseen holdout rows must span so much of ``monitor.window`` to compare two versions on.
+MIN_UNSEEN_SPAN = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one version is made of.
+    """The data of one version.
 
-    ``train`` and ``holdout`` are sorted by time and do not overlap in it; ``weights`` belong to
-    ``train`` (None: all alike); ``quarantined`` are the window's unusable rows with their reason;
-    ``report`` is plain JSON.
+    ``train`` and ``holdout`` are sorted by time and do not overlap; ``weights`` belong to ``train`` (None:
+    equal); ``quarantined`` are the window's unusable rows with their reason; ``report`` is plain JSON.
     """
 
     train: pd.DataFrame
@@ -41,20 +40,20 @@ class Snapshot:
 def assemble(
     frame: pd.DataFrame, config: ModelConfig, end: datetime, *, unseen_since: datetime | None = None
 ) -> Snapshot:
-    """Turn raw rows into what a version is trained and judged on.
+    """Turn raw rows into training data and a holdout.
 
     Parameters
     ----------
     frame
-        Raw rows; those outside the window are passed over.
+        Raw rows; those outside the window are ignored.
     config
-        Whose schema, window, expectations and holdout count.
+        Gives schema, window, expectations and holdout.
     end
-        The window's end, excluded. Rows younger than ``schema.label.delay`` have labels that nobody
-        could know yet: whoever asks takes the delay off before, or a replay learns from its future.
+        The window's end, excluded. The caller subtracts ``schema.label.delay``: labels of later rows were not
+        known yet, and a replay would train on its future.
     unseen_since
-        Up to when the champion has learnt: the holdout begins no earlier, as long as nearly a window of rows
-        (and ``monitor.min_rows`` of them) is left to compare on.
+        The end of the champion's training data: the holdout begins no earlier, as long as nearly a window of
+        rows (and ``monitor.min_rows`` of them) is left to compare on.
 
     Raises
     ------
@@ -63,30 +62,31 @@ def assemble(
     DataError
         A required column is missing, or fewer than ``training.min_rows`` rows are left.
     QualityRefused
-        The quality gate holds; carries the report and the quarantined rows.
+        The quality checks failed; carries the report and the quarantined rows.
     """
     end = utc(end)
-    typed = conform(frame, config, label=True)
+    typed = coerce_rows(frame, config, label=True)
     window = select_window(typed.rows, config.training, end, config.columns.timestamp)
     unreadable = _in_window(typed.quarantined, config, end)
     if window.empty:
-        raise EmptyWindow(_nothing(config, end, len(frame), len(typed.rows), len(unreadable)))
+        raise EmptyWindow(_empty_window(config, end, len(frame), len(typed.rows), len(unreadable)))
     try:
-        quality = check_quality(window, config, already=len(unreadable))
+        quality = check_quality(window, config, already_quarantined=len(unreadable))
     except QualityRefused as refused:
-        refused.quarantined = _all(unreadable, refused.quarantined)
+        refused.quarantined = _all_quarantined(unreadable, refused.quarantined)
         raise
     kept = quality.kept
     if len(kept) < config.training.min_rows:
         msg = (
-            f"{config.name}: {len(kept)} usable rows up to {end:%Y-%m-%d %H:%M} UTC, and training.min_rows "
-            f"asks for {config.training.min_rows}: wait for more, lengthen training.window, or lower min_rows"
+            f"{config.name}: {len(kept)} usable rows up to {end:%Y-%m-%d %H:%M} UTC, training.min_rows is "
+            f"{config.training.min_rows}: wait for more rows, lengthen training.window or lower "
+            "training.min_rows"
         )
         raise DataError(msg)
     train, holdout = split_holdout(kept, config.training.holdout, config.columns.timestamp)
     if unseen_since is not None and _enough_unseen(holdout, config, utc(unseen_since)):
         train, holdout = move_split(train, holdout, utc(unseen_since), config.columns.timestamp)
-    quarantined = _all(unreadable, quality.quarantined)
+    quarantined = _all_quarantined(unreadable, quality.quarantined)
     report = {
         "end": end.isoformat(),
         "window": config.training.window.kind,
@@ -107,11 +107,11 @@ def _enough_unseen(holdout: pd.DataFrame, config: ModelConfig, since: datetime) 
     if len(unseen) < config.monitor.min_rows:
         return False
     span: timedelta = unseen.max() - unseen.min()
-    return span >= ENOUGH * config.monitor.window
+    return span >= MIN_UNSEEN_SPAN * config.monitor.window
 
 
 def _in_window(quarantined: pd.DataFrame, config: ModelConfig, end: datetime) -> pd.DataFrame:
-    """Quarantined rows of this window, and those that say no time and so may be of any."""
+    """Return the quarantined rows of this window, and those without a time, which may be of any."""
     moments = as_time(quarantined[config.columns.timestamp]).column
     dated = quarantined.assign(**{config.columns.timestamp: moments})
     inside = select_window(dated[moments.notna()], config.training, end, config.columns.timestamp)
@@ -121,8 +121,8 @@ def _in_window(quarantined: pd.DataFrame, config: ModelConfig, end: datetime) ->
     return pd.concat([inside, undated], ignore_index=True)
 
 
-def _all(unreadable: pd.DataFrame, failing: pd.DataFrame) -> pd.DataFrame:
-    """Both kinds of quarantined rows in one table, as text: nothing of what was found gets lost."""
+def _all_quarantined(unreadable: pd.DataFrame, failing: pd.DataFrame) -> pd.DataFrame:
+    """Return both kinds of quarantined rows in one table, as text."""
     if unreadable.empty:
         return failing
     parts = [part.astype("str") for part in (unreadable, failing) if not part.empty]
@@ -137,8 +137,8 @@ def _weights(train: pd.DataFrame, config: ModelConfig, end: datetime) -> np.ndar
     weights = recency_weights(train[config.columns.timestamp], end, window.half_life)
     if not weights.sum() > 0:
         msg = (
-            f"{config.name}: every training row is more than a thousand half-lives old, so none weighs "
-            "anything: lengthen training.window.half_life"
+            f"{config.name}: every training row is more than a thousand half-lives old, so all weights "
+            "are 0: lengthen training.window.half_life"
         )
         raise DataError(msg)
     return weights
@@ -149,11 +149,11 @@ def _span(rows: pd.DataFrame, config: ModelConfig) -> dict[str, Any]:
     return {"rows": len(rows), "from": moments.min().isoformat(), "to": moments.max().isoformat()}
 
 
-def _nothing(config: ModelConfig, end: datetime, read: int, typed: int, unreadable: int) -> str:
+def _empty_window(config: ModelConfig, end: datetime, read: int, typed: int, unreadable: int) -> str:
     window = config.training.window
     length = f" of {window.length}" if window.length else ""
     return (
         f"{config.name}: no usable rows in the {window.kind} window{length} up to {end:%Y-%m-%d %H:%M} UTC: "
         f"{read} rows were read, {typed} of them typed and labelled, "
-        f"{unreadable} in the window quarantined; look at 'source' and training.window"
+        f"{unreadable} in the window quarantined; check 'source' and training.window"
     )

@@ -1,4 +1,4 @@
-"""Which past is learnt from: the window, the bad periods cut out of it, and how much each row weighs."""
+"""The training window: which rows are used, without bad periods, and their weights."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from homeostat.config.times import utc
 
 
 def select_window(frame: pd.DataFrame, training: Training, end: datetime, timestamp: str) -> pd.DataFrame:
-    """Rows with ``start <= timestamp < end`` that lie in no bad period.
+    """Return rows with ``start <= timestamp < end`` outside all bad periods.
 
     ``start`` is ``end - length`` for a sliding window. Expanding and recency windows begin with the
     first row, or at ``end - length`` where a length is given as a bound. A bad period is an interval
-    ``[start, end)``: its first instant is cut out, its end is not.
+    ``[start, end)``: rows at its start are removed, rows at its end are not.
     """
     moments = frame[timestamp]
     end = utc(end)
@@ -29,17 +29,17 @@ def select_window(frame: pd.DataFrame, training: Training, end: datetime, timest
 
 
 def recency_weights(timestamps: pd.Series, end: datetime, half_life: timedelta) -> np.ndarray:
-    """Weigh a row by ``0.5 ** (age / half_life)``: 1 at ``end``, a half one half-life before it.
+    """Weight a row by ``0.5 ** (age / half_life)``: 1 at ``end``, a half one half-life before it.
 
     Parameters
     ----------
     timestamps
         Instants (UTC), none of them after ``end``.
     end
-        The end of the window; ages are counted back from here.
+        The end of the window: ages are relative to it.
     half_life
-        The age at which a row counts half. (``exp(-age / half_life)``, often written for it, would
-        be down to 0.37 there.)
+        The age at which a row counts half. (``exp(-age / half_life)``, a common mistake, would be
+        0.37 there.)
 
     Returns
     -------
@@ -49,12 +49,12 @@ def recency_weights(timestamps: pd.Series, end: datetime, half_life: timedelta) 
     Raises
     ------
     ValueError
-        A row is younger than ``end``.
+        A row is later than ``end``.
     """
     spans: pd.Series = utc(end) - timestamps
     ages: np.ndarray = spans.dt.total_seconds().to_numpy(dtype=np.float64) / half_life.total_seconds()
     if (ages < 0).any():
-        msg = f"a row is younger than the window's end {end}: select the window before weighing it"
+        msg = f"a row is later than the window's end {end}: select the window before weighting"
         raise ValueError(msg)
     weights: np.ndarray = np.power(0.5, ages)
     return weights

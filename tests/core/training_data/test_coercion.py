@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
-from homeostat.core.training_data import conform
+from homeostat.core.training_data import coerce_rows
 
 
 def config(task="classification", **schema):
@@ -45,7 +45,7 @@ def findings(conformed):
 
 
 def test_columns_come_typed_and_in_the_order_of_the_model():
-    rows = conform(frame()[["y", "season", "temp", "gone", "timestamp"]], config(), label=True).rows
+    rows = coerce_rows(frame()[["y", "season", "temp", "gone", "timestamp"]], config(), label=True).rows
     assert list(rows.columns) == ["timestamp", "temp", "season", "gone", "y"]
     assert [str(dtype) for dtype in rows.dtypes] == [
         "datetime64[us, UTC]",
@@ -60,7 +60,7 @@ def test_columns_come_typed_and_in_the_order_of_the_model():
 def test_no_column_of_the_callers_frame_is_changed():
     raw = frame(temp=["1", "x"])
     before = raw.copy(deep=True)
-    conform(raw, config(), label=True)
+    coerce_rows(raw, config(), label=True)
     pd.testing.assert_frame_equal(raw, before)
 
 
@@ -83,8 +83,8 @@ def test_no_column_of_the_callers_frame_is_changed():
     ],
     ids=lambda cell: repr(cell)[:20] if not isinstance(cell, int) else f"int{cell.bit_length()}",
 )
-def test_a_number_that_is_none_puts_its_row_in_quarantine(cell, fault):
-    found = conform(frame(temp=pd.Series([0.5, cell, None], dtype=object)), config())
+def test_a_cell_that_is_not_a_number_quarantines_its_row(cell, fault):
+    found = coerce_rows(frame(temp=pd.Series([0.5, cell, None], dtype=object)), config())
     assert len(found.rows) == 2
     assert found.quarantined["reason"].tolist() == [f"temp: {fault}"]
     assert findings(found)["temp", fault] == 1
@@ -92,25 +92,25 @@ def test_a_number_that_is_none_puts_its_row_in_quarantine(cell, fault):
 
 @pytest.mark.parametrize("cell", [None, np.nan, pd.NaT, pd.NA, "", " ", "NaN", "null"])
 def test_a_missing_number_is_data(cell):
-    found = conform(frame(temp=pd.Series([0.5, cell], dtype=object)), config())
+    found = coerce_rows(frame(temp=pd.Series([0.5, cell], dtype=object)), config())
     assert len(found.rows) == 2
     assert found.rows.temp.isna().tolist() == [False, True]
 
 
-def test_a_whole_column_read_as_text_for_one_bad_cell_is_still_read_as_numbers():
-    found = conform(frame(temp=["1", " 2.5", "1e3", "bad"]), config())
+def test_a_column_read_as_text_because_of_one_bad_cell_is_still_numeric():
+    found = coerce_rows(frame(temp=["1", " 2.5", "1e3", "bad"]), config())
     assert found.rows.temp.tolist() == [1.0, 2.5, 1000.0]
 
 
 @pytest.mark.parametrize("dtype", ["Int64", "Float64", "float32", "int8", "uint64", "bool", "category"])
 def test_every_numeric_dtype_of_pandas_is_a_number(dtype):
-    found = conform(frame(temp=pd.Series([1, 0]).astype(dtype)), config())
+    found = coerce_rows(frame(temp=pd.Series([1, 0]).astype(dtype)), config())
     assert found.rows.temp.tolist() == [1.0, 0.0]
     assert found.rows.temp.dtype == np.float64
 
 
 def test_dates_are_not_taken_for_numbers():
-    found = conform(frame(temp=pd.to_datetime(["2024-01-01", None])), config())
+    found = coerce_rows(frame(temp=pd.to_datetime(["2024-01-01", None])), config())
     assert len(found.quarantined) == 1
     assert found.rows.temp.isna().all()
 
@@ -121,40 +121,40 @@ def test_dates_are_not_taken_for_numbers():
     ids=lambda cell: repr(cell)[:20] if not isinstance(cell, int) else f"int{cell.bit_length()}",
 )
 def test_a_category_is_the_same_text_whatever_type_it_came_in(cells):
-    assert conform(frame(season=cells), config()).rows.season.tolist() == ["1", "2"]
+    assert coerce_rows(frame(season=cells), config()).rows.season.tolist() == ["1", "2"]
 
 
 @pytest.mark.parametrize(
     ("cells", "expected"), [([True, False], ["1", "0"]), (["", "a"], [None, "a"]), ([1.5, 2], ["1.5", "2"])]
 )
-def test_categories_are_spelt_as_the_whole_platform_spells_labels(cells, expected):
-    season = conform(frame(season=cells), config()).rows.season
+def test_categories_are_spelled_by_label_text(cells, expected):
+    season = coerce_rows(frame(season=cells), config()).rows.season
     assert [None if pd.isna(text) else text for text in season] == expected
 
 
 @pytest.mark.parametrize("dtype", [object, "str", "category", "float64", "Int64"])
 def test_a_missing_category_stays_missing(dtype):
     cells = pd.Series([None, None] if dtype in ("float64", "Int64") else [None, "a"], dtype=dtype)
-    season = conform(frame(season=cells), config()).rows.season
+    season = coerce_rows(frame(season=cells), config()).rows.season
     assert season.isna()[0]
     assert str(season.dtype) == "str"
 
 
 def test_a_missing_cell_does_not_turn_category_3_into_another_one():
-    found = conform(frame(season=[3.0, None, 2.5]), config())
+    found = coerce_rows(frame(season=[3.0, None, 2.5]), config())
     assert found.rows.season[0] == "3"
     assert found.rows.season[2] == "2.5"
 
 
 @pytest.mark.parametrize("cell", [[1], {"a": 1}, b"x", float("inf")], ids=repr)
-def test_a_category_that_is_no_single_value_is_quarantined(cell):
-    found = conform(frame(season=pd.Series(["a", cell], dtype=object)), config())
+def test_a_category_that_is_not_a_scalar_is_quarantined(cell):
+    found = coerce_rows(frame(season=pd.Series(["a", cell], dtype=object)), config())
     assert len(found.quarantined) == 1
 
 
 @pytest.mark.parametrize("cell", ["yesterday", None, 5, "2024-13-01", "1700000000"], ids=repr)
-def test_a_timestamp_that_is_none_puts_its_row_in_quarantine(cell):
-    found = conform(frame(timestamp=pd.Series(["2024-01-01", cell], dtype=object)), config())
+def test_an_invalid_timestamp_quarantines_its_row(cell):
+    found = coerce_rows(frame(timestamp=pd.Series(["2024-01-01", cell], dtype=object)), config())
     assert found.quarantined["reason"].tolist() == ["timestamp: mistyped"]
 
 
@@ -164,40 +164,40 @@ def test_a_timestamp_that_is_none_puts_its_row_in_quarantine(cell):
     ids=lambda cell: repr(cell)[:20] if not isinstance(cell, int) else f"int{cell.bit_length()}",
 )
 def test_times_of_any_zone_come_out_in_utc(moment):
-    found = conform(frame(timestamp=pd.Series([moment], dtype=object)), config())
+    found = coerce_rows(frame(timestamp=pd.Series([moment], dtype=object)), config())
     assert found.rows.timestamp[0] == datetime(2024, 1, 1, 1, tzinfo=UTC)
 
 
 def test_a_missing_column_is_named_with_what_it_may_be_called_now():
     with pytest.raises(DataError, match=r"'temp' \(is it 'temp_c' now\?\)"):
-        conform(frame().rename(columns={"temp": "temp_c"}), config())
+        coerce_rows(frame().rename(columns={"temp": "temp_c"}), config())
 
 
 def test_every_missing_column_is_named():
     with pytest.raises(DataError, match="'timestamp', 'temp'"):
-        conform(frame().drop(columns=["timestamp", "temp"]), config())
+        coerce_rows(frame().drop(columns=["timestamp", "temp"]), config())
 
 
 def test_an_optional_feature_may_be_absent_and_is_reported():
-    found = conform(frame().drop(columns="gone"), config())
+    found = coerce_rows(frame().drop(columns="gone"), config())
     assert found.rows.gone.isna().all()
     assert findings(found)["gone", "absent"] == 2
 
 
 def test_an_extra_column_is_dropped_and_reported():
-    found = conform(frame(other=[1, 2]), config())
+    found = coerce_rows(frame(other=[1, 2]), config())
     assert "other" not in found.rows
     assert findings(found)["other", "extra"] == 2
 
 
-def test_a_column_that_stands_twice_is_refused():
+def test_a_duplicate_column_is_refused():
     raw = pd.concat([frame(), frame()[["temp"]]], axis=1)
-    with pytest.raises(DataError, match="'temp' stands twice"):
-        conform(raw, config())
+    with pytest.raises(DataError, match="two columns named 'temp'"):
+        coerce_rows(raw, config())
 
 
-def test_rows_without_a_label_are_dropped_but_not_called_bad():
-    found = conform(frame(y=[1, None, 0]), config(), label=True)
+def test_rows_without_a_label_are_dropped_and_not_quarantined():
+    found = coerce_rows(frame(y=[1, None, 0]), config(), label=True)
     assert found.rows.y.tolist() == [1, 0]
     assert str(found.rows.y.dtype) == "int64"
     assert found.quarantined.empty
@@ -205,31 +205,31 @@ def test_rows_without_a_label_are_dropped_but_not_called_bad():
 
 
 def test_labels_keep_their_kind():
-    assert conform(frame(y=["no", "yes"]), config(), label=True).rows.y.tolist() == ["no", "yes"]
-    assert conform(frame(y=[True, False]), config(), label=True).rows.y.tolist() == [1, 0]
-    regression = conform(frame(y=[1, 2]), config("regression"), label=True).rows.y
+    assert coerce_rows(frame(y=["no", "yes"]), config(), label=True).rows.y.tolist() == ["no", "yes"]
+    assert coerce_rows(frame(y=[True, False]), config(), label=True).rows.y.tolist() == [1, 0]
+    regression = coerce_rows(frame(y=[1, 2]), config("regression"), label=True).rows.y
     assert str(regression.dtype) == "float64"
 
 
-def test_a_regression_label_that_is_no_number_is_quarantined():
-    found = conform(frame(y=["1.5", "many"]), config("regression"), label=True)
+def test_a_regression_label_that_is_not_a_number_is_quarantined():
+    found = coerce_rows(frame(y=["1.5", "many"]), config("regression"), label=True)
     assert found.quarantined["reason"].tolist() == ["y: mistyped"]
 
 
 def test_a_row_with_two_faults_is_quarantined_once_with_both():
-    found = conform(frame(temp=["x", "1"], timestamp=["never", "2024-01-01"]), config())
+    found = coerce_rows(frame(temp=["x", "1"], timestamp=["never", "2024-01-01"]), config())
     assert found.quarantined["reason"].tolist() == ["timestamp: mistyped; temp: mistyped"]
 
 
 def test_quarantined_rows_of_any_kind_can_be_written_to_parquet(tmp_path):
     cells = pd.Series([[1], 10**400, {"a": 1}, b"x", "x", 1j], dtype=object)
-    found = conform(frame(temp=cells), config())
+    found = coerce_rows(frame(temp=cells), config())
     found.quarantined.to_parquet(tmp_path / "bad.parquet")
     assert len(found.quarantined) == 6
 
 
 def test_no_rows_give_no_rows():
-    found = conform(frame().iloc[:0], config(), label=True)
+    found = coerce_rows(frame().iloc[:0], config(), label=True)
     assert found.rows.empty
     assert found.quarantined.empty
     assert list(found.rows.columns) == ["timestamp", "temp", "season", "gone", "y"]
@@ -249,7 +249,7 @@ anything = st.one_of(
 
 @settings(max_examples=100)
 @given(st.lists(st.tuples(anything, anything, anything, anything), min_size=1, max_size=12))
-def test_whatever_comes_every_row_is_kept_or_quarantined_or_unlabelled(cells):
+def test_every_row_is_kept_or_quarantined_or_unlabelled(cells):
     raw = pd.DataFrame(
         {
             name: pd.Series(list(column), dtype=object)
@@ -258,7 +258,7 @@ def test_whatever_comes_every_row_is_kept_or_quarantined_or_unlabelled(cells):
             )
         }
     )
-    found = conform(raw, config("regression"), label=True)
+    found = coerce_rows(raw, config("regression"), label=True)
     unlabelled = findings(found).get(("y", "unlabelled"), 0)
     assert len(found.rows) + len(found.quarantined) + unlabelled == len(raw)
     assert np.isfinite(found.rows.temp.dropna()).all()
