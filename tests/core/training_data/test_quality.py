@@ -110,56 +110,56 @@ def test_rows_that_were_quarantined_before_count_towards_the_share():
 
 
 def test_a_users_row_expectation_quarantines_its_rows():
-    wish = {"type": "expect_column_pair_values_a_to_be_greater_than_b", "column_A": "temp", "column_B": "low"}
-    report = check_quality(frame(low=[2.0] + [-1.0] * 9), config(wish, low={"type": "number"}))
+    spec = {"type": "expect_column_pair_values_a_to_be_greater_than_b", "column_A": "temp", "column_B": "low"}
+    report = check_quality(frame(low=[2.0] + [-1.0] * 9), config(spec, low={"type": "number"}))
     assert len(report.quarantined) == 1
     assert "training.expectations[0]" in report.quarantined.reason[0]
 
 
 def test_arguments_may_be_given_under_kwargs_as_well():
-    wish = {
+    spec = {
         "type": "expect_column_values_to_be_between",
         "kwargs": {"column": "temp", "max_value": 0.5},
         "severity": "critical",
     }
-    assert len(check_quality(frame(), config(wish)).quarantined) == 5
+    assert len(check_quality(frame(), config(spec)).quarantined) == 5
 
 
 def test_a_warning_quarantines_no_row():
-    wish = {
+    spec = {
         "type": "expect_column_values_to_be_between",
         "column": "temp",
         "max_value": 0.5,
         "severity": "warning",
     }
-    report = check_quality(frame(), config(wish))
+    report = check_quality(frame(), config(spec))
     assert report.quarantined.empty
     check = check_of(report, "training.expectations[0]")
     assert (check.verdict, check.unexpected, check.quarantined) == ("alert", 5, 0)
 
 
 def test_mostly_tolerates_as_many_rows_as_it_says():
-    wish = {"type": "expect_column_values_to_be_between", "column": "temp", "max_value": 0.5, "mostly": 0.5}
-    assert check_quality(frame(), config(wish)).quarantined.empty
+    spec = {"type": "expect_column_values_to_be_between", "column": "temp", "max_value": 0.5, "mostly": 0.5}
+    assert check_quality(frame(), config(spec)).quarantined.empty
 
 
 @pytest.mark.parametrize(("severity", "refused"), [("critical", True), ("warning", False)])
 def test_a_table_expectation_refuses_when_it_is_critical(severity, refused):
-    wish = {
+    spec = {
         "type": "expect_column_mean_to_be_between",
         "column": "temp",
         "max_value": 0.1,
         "severity": severity,
     }
-    report = run_checks(frame(), config(wish))
+    report = run_checks(frame(), config(spec))
     assert report.passed is not refused
     assert "found 0.5" in check_of(report, "training.expectations[0]").reason
 
 
 @pytest.mark.parametrize(("severity", "refused"), [("critical", True), ("warning", False)])
 def test_an_expectation_about_a_column_that_is_not_there_is_never_a_pass(severity, refused):
-    wish = {"type": "expect_column_values_to_be_unique", "column": "nope", "severity": severity}
-    report = run_checks(frame(), config(wish))
+    spec = {"type": "expect_column_values_to_be_unique", "column": "nope", "severity": severity}
+    report = run_checks(frame(), config(spec))
     check = check_of(report, "training.expectations[0]")
     assert check.verdict == "not_computable"
     assert "'nope'" in check.reason
@@ -167,15 +167,15 @@ def test_an_expectation_about_a_column_that_is_not_there_is_never_a_pass(severit
 
 
 def test_an_expectation_that_raises_is_not_computable_and_spoils_no_other():
-    wish = {"type": "expect_column_mean_to_be_between", "column": "season", "max_value": 1}
-    report = run_checks(temps(5.0), config(wish))
+    spec = {"type": "expect_column_mean_to_be_between", "column": "season", "max_value": 1}
+    report = run_checks(temps(5.0), config(spec))
     assert check_of(report, "training.expectations[0]").verdict == "not_computable"
     assert check_of(report, "schema.features.temp.range").quarantined == 1
     assert not report.passed
 
 
 @pytest.mark.parametrize(
-    ("wish", "said"),
+    ("spec", "message"),
     [
         ({"type": "expect_column_values_to_be_betwen", "column": "temp"}, "did you mean 'expect_column"),
         ({"type": "expect_column_values_to_be_between", "column": "temp", "maxvalue": 1}, "maxvalue"),
@@ -185,8 +185,8 @@ def test_an_expectation_that_raises_is_not_computable_and_spoils_no_other():
     ids=["misspelt", "unknown argument", "no type", "severity"],
 )  # fmt: skip
 def test_an_impossible_expectation_is_a_configuration_error_that_says_the_fix(spec, message):
-    with pytest.raises(ConfigError, match=said) as error:
-        check_quality(frame(), config(wish))
+    with pytest.raises(ConfigError, match=message) as error:
+        check_quality(frame(), config(spec))
     assert "training.expectations[0]" in str(error.value)
 
 
@@ -202,8 +202,8 @@ def test_the_rows_found_are_right_whatever_the_frames_index():
 
 
 def test_a_row_that_fails_twice_is_quarantined_once():
-    wish = {"type": "expect_column_values_to_be_between", "column": "temp", "max_value": 2}
-    report = check_quality(temps(5.0), config(wish))
+    spec = {"type": "expect_column_values_to_be_between", "column": "temp", "max_value": 2}
+    report = check_quality(temps(5.0), config(spec))
     assert len(report.quarantined) == 1
     assert "; " in report.quarantined.reason[0]
 
