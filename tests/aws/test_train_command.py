@@ -18,7 +18,8 @@ from homeostat.config import Settings, load_model
 from homeostat.retraining.assemble import assemble
 from homeostat.retraining.remote_training import code_digest, find_failure
 from homeostat.retraining.train import train
-from homeostat.storage.retrain_request import RetrainRequest, find_result, load_result, run_key
+from homeostat.storage.retrain_request import RetrainRequest, run_key
+from homeostat.storage.step_results import find_result, load_result
 from sample_model import MODEL, T0, rows_between
 
 ROOT = Path(homeostat.__file__).parents[2]
@@ -269,7 +270,7 @@ def test_a_store_that_does_not_answer_is_a_reason_to_try_again(settings_of, comm
     status, out, err = command(env, "toy", "--run-key", "0123456789ab")
     assert (status, out) == (75, "")
     assert err.startswith("Unavailable: ")
-    assert err.endswith("(trying again may help)\n")
+    assert err.endswith("(a retry may help)\n")
 
 
 def test_a_pipeline_that_fails_is_said_to_whoever_started_it_and_to_mlflow(assembled, command, mlflow_server):
@@ -280,7 +281,7 @@ def test_a_pipeline_that_fails_is_said_to_whoever_started_it_and_to_mlflow(assem
     sentence = find_failure(ports.store, "toy", key).sentence
     assert sentence.startswith("PipelineError: ")
     run = run_of(mlflow_server, load_result(ports.store, "toy", key, "assemble")["run_id"])
-    assert run.data.tags["homeostat.failed"] == sentence
+    assert run.data.tags["homeostat.error"] == sentence
     assert run.info.status == "FAILED"
     assert find_result(ports.store, "toy", key, "train") is None
 

@@ -1,4 +1,4 @@
-"""The command line: ``homeostat COMMAND --help`` says what each does and shows an example."""
+"""The command line: ``homeostat COMMAND --help`` describes each command with an example."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from homeostat.config import Settings
 from homeostat.config.errors import HomeostatError
-from homeostat.config.redaction import masker
+from homeostat.config.redaction import secret_redactor
 
 app = typer.Typer(
     name="homeostat",
@@ -27,30 +27,30 @@ err = Console(stderr=True)
 
 Model = Annotated[str, typer.Argument(help="The model's name: its folder in include/models.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
-Reason = Annotated[str, typer.Option(help="Why; it stands in the history for good.")]
+Reason = Annotated[str, typer.Option(help="Why; recorded permanently in the model's history.")]
 
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def plainly(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn an error that a person can put right into its sentence and exit status 1, without a traceback."""
+def user_errors_only(command: Callable[P, R]) -> Callable[P, R]:
+    """Print an expected error as one sentence without a traceback, and exit with status 1."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except HomeostatError as error:
-            said = masker()(str(error))
-            err.print(Text.assemble((type(error).__name__, "bold red"), f": {said}"), soft_wrap=True)
+            text = secret_redactor()(str(error))
+            err.print(Text.assemble((type(error).__name__, "bold red"), f": {text}"), soft_wrap=True)
             raise typer.Exit(1) from None
 
     return run
 
 
 @app.command()
-@plainly
+@user_errors_only
 def up(
     *,
     keep_ports: Annotated[
@@ -59,7 +59,7 @@ def up(
 ) -> None:
     """Start the platform on this machine: MLflow, Airflow and the gateway. Ctrl-C stops it.
 
-    Everything is kept in `.homeostat` (or $HOMEOSTAT_STATE) and is there again at the next start.
+    Its data stays in `.homeostat` (or $HOMEOSTAT_STATE) for the next start.
     """
     from homeostat.dev_stack.up import run_up
 
@@ -67,21 +67,23 @@ def up(
 
 
 @app.command()
-@plainly
+@user_errors_only
 def demo(
     *,
-    model: Annotated[str, typer.Option(help="The model whose story is told.")] = "pump_fault",
+    model: Annotated[str, typer.Option(help="The example model to run.")] = "pump_fault",
     data: Annotated[
         Path | None,
-        typer.Option(help="The file with the model's rows, where it needs one.", exists=True, dir_okay=False),
+        typer.Option(
+            help="The file with the model's rows, if the model needs one.", exists=True, dir_okay=False
+        ),
     ] = None,
     leave: Annotated[
         bool,
-        typer.Option("--exit", help="End when the story is told; status 0 only if every stage went well."),
+        typer.Option("--exit", help="Stop everything at the end; status 0 only if every stage succeeded."),
     ] = False,
-    report: Annotated[Path | None, typer.Option(help="Write what happened to this file, as JSON.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the results to this file, as JSON.")] = None,
 ) -> None:
-    """Watch the loop close by itself: drift, retrain, canary, promotion, and a bad version taken back.
+    """Run the whole loop with comments: drift, retrain, canary, promotion, and the rollback of a bad version.
 
     Example: `homeostat demo --model bike_demand --data hour.csv --exit --report r.json`
     """
@@ -92,7 +94,7 @@ def demo(
 
 
 @app.command()
-@plainly
+@user_errors_only
 def replay(
     model: Model,
     data: Annotated[
@@ -100,15 +102,13 @@ def replay(
         typer.Argument(help="CSV or Parquet with the model's columns. Default: the model's own source."),
     ] = None,
     *,
-    since: Annotated[str, typer.Option(help="Rows from this time on, such as 2026-01-05T07:00Z.")] = "",
-    until: Annotated[str, typer.Option(help="Rows before this time.")] = "",
-    rate: Annotated[
-        float | None, typer.Option(help="Rows a second; as fast as it goes when not given.")
-    ] = None,
-    concurrency: Annotated[int, typer.Option(help="Connections at a time.", min=1)] = 8,
+    since: Annotated[str, typer.Option(help="Start with rows of this time, such as 2026-01-05T07:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="Stop before rows of this time.")] = "",
+    rate: Annotated[float | None, typer.Option(help="Rows a second. Default: unlimited.")] = None,
+    concurrency: Annotated[int, typer.Option(help="Parallel connections.", min=1)] = 8,
     as_json: AsJson = False,
 ) -> None:
-    """Send rows as live traffic; labels follow as late as model.yaml says.
+    """Send rows as live traffic; labels follow after `schema.label.delay` of model.yaml.
 
     Example: `homeostat replay bike_demand rows.csv --rate 50`
     """
@@ -126,7 +126,7 @@ def replay(
 
 
 @app.command()
-@plainly
+@user_errors_only
 def check(
     model: Model,
     *,
@@ -145,29 +145,29 @@ def check(
 
 
 @app.command()
-@plainly
+@user_errors_only
 def drift(
     *,
-    reference: Annotated[
-        str, typer.Option(help="What the data used to look like. A file or folder, or s3://.")
-    ],
-    current: Annotated[str, typer.Option(help="The data in question.")],
+    reference: Annotated[str, typer.Option(help="The data to compare with: a file, a folder, or s3://.")],
+    current: Annotated[str, typer.Option(help="The data to check.")],
     config: Annotated[
         Path | None, typer.Option(help="A model's model.yaml, or its folder: types, features, thresholds.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a report with pictures to this file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write an HTML report with pictures to this file.")
+    ] = None,
     fail_on_drift: Annotated[
-        bool, typer.Option("--fail-on-drift", help="End with status 1 unless the verdict is pass.")
+        bool, typer.Option("--fail-on-drift", help="Exit with status 1 unless the verdict is pass.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two tables column by column: CSV or Parquet, a file or a folder. Needs no server and no model.
+    """Compare two tables column by column: CSV or Parquet, a file or a folder. No server or model needed.
 
     Example: `homeostat drift --reference january.parquet --current february.parquet --html drift.html`
 
     A column alerts when its distribution shifted (corrected p below 0.05 *and* an effect of 0.1 or more),
-    when it has values never seen before, or more missing ones. All together are called drifted when 30 % of
-    the columns are.
+    when it has values that the reference lacks, or more missing ones. The table is drifted when 30 % of its
+    columns are.
     """
     from homeostat.cli.commands import compare_files
 
@@ -175,7 +175,7 @@ def drift(
 
 
 @app.command()
-@plainly
+@user_errors_only
 def backtest(
     model: Annotated[Path, typer.Argument(help="The model's folder, with its model.yaml.")],
     *,
@@ -184,27 +184,29 @@ def backtest(
         typer.Option(help="The model's history with labels: CSV, Parquet, or the file its loader reads."),
     ],
     reference_share: Annotated[
-        float, typer.Option(help="How much of the rows the first version is made of.")
+        float, typer.Option(help="Share of the rows that the first version is trained on.")
     ] = 0.3,
     windows: Annotated[
         str, typer.Option(help="A window's length: 168rows or 7d. Default: monitor.window.")
     ] = "",
     spacing: Annotated[
-        str, typer.Option(help="How far apart rows are, where the file has no times. Default: 1h.")
+        str, typer.Option(help="Time between two rows, if the file has no times. Default: 1h.")
     ] = "",
     grid: Annotated[
         bool,
-        typer.Option("--grid", help="Try other settings of the trigger, and score them on unseen windows."),
+        typer.Option("--grid", help="Try other trigger settings, and score them on later windows."),
     ] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a report with a picture to this file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write an HTML report with a picture to this file.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replay a model's history: what would have fired or been refused, and how good the answers were.
+    """Replay a model's history: when it would have been retrained, and how good its predictions were.
 
     Example: `homeostat backtest include/models/pump_fault --data rows.csv --windows 7d --html report.html`
 
-    Homeostat with the model's own settings beside never retraining, retraining every window and every fourth,
-    and the article's policy; labels arrive one window late. Runs in memory: no server, and nothing is kept.
+    Compares Homeostat with the model's settings to never retraining, retraining every window, every fourth
+    window, and a baseline policy. Labels arrive one window late. Runs in memory without a server.
     """
     from homeostat.cli.commands import backtest_model
 
@@ -221,23 +223,25 @@ def backtest(
 
 
 @app.command()
-@plainly
+@user_errors_only
 def retrain(
     model: Model,
     *,
-    reason: Reason = "by hand, on the command line",
-    until: Annotated[str, typer.Option(help="Learn from rows up to this time. Default: now.")] = "",
-    training_window: Annotated[str, typer.Option(help="Learn from the last stretch, such as 90d.")] = "",
+    reason: Reason = "manual, on the command line",
+    until: Annotated[str, typer.Option(help="Train on rows up to this time. Default: now.")] = "",
+    training_window: Annotated[
+        str, typer.Option(help="Train on the last 90d, say, instead of training.window.")
+    ] = "",
     pipeline: Annotated[
         str, typer.Option(help="Try another pipeline: FILE:FUNCTION in the model's folder.")
     ] = "",
     skip_shadow: Annotated[bool, typer.Option(help="Go straight to the first canary step.")] = False,
     force: Annotated[
-        bool, typer.Option(help="Go on although the gate refuses; a person has to approve.")
+        bool, typer.Option(help="Continue although the gate refuses; a person must approve the promotion.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Retrain here and now, through the same steps as the DAG, and follow the version to its end.
+    """Retrain now in this process, with the same steps as the DAG, and follow the rollout to its end.
 
     Example: `homeostat retrain pump_fault --reason "new sensor" --training-window 30d`
     """
@@ -255,7 +259,7 @@ def retrain(
 
 
 @app.command("train-step")
-@plainly
+@user_errors_only
 def train_step(
     model: Model,
     *,
@@ -264,14 +268,14 @@ def train_step(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Do the train step of a retrain that another process has assembled; Airflow runs this on Fargate.
+    """Run the train step of a retrain that another process assembled; Airflow runs this on Fargate.
 
     Example: `homeostat train-step pump_fault --run-key 3f9c2a7b10de`
 
-    It needs HOMEOSTAT_STORE and MLFLOW_TRACKING_URI as Airflow has them. Done twice, it is done once.
+    Set HOMEOSTAT_STORE and MLFLOW_TRACKING_URI as in Airflow. A second run returns the first one's result.
 
-    Ends with status 0 when it is done; 1 when it failed for good, and why stands on standard error and in the
-    store; 75 when a service did not answer, and trying again may help; 70 after a fault that nobody foresaw.
+    Exit status: 0 done; 1 permanent error, printed on standard error and saved in the store; 75 a service did
+    not respond, a retry may help; 70 unexpected error.
     """
     from homeostat.cli.commands.train_step import train_here
 
@@ -279,20 +283,20 @@ def train_step(
 
 
 @app.command()
-@plainly
+@user_errors_only
 def status(
-    model: Annotated[str | None, typer.Argument(help="One model; all of them when not given.")] = None,
+    model: Annotated[str | None, typer.Argument(help="One model. Default: all.")] = None,
     *,
     recompute: Annotated[
         bool,
         typer.Option(
             "--recompute",
-            help="Decide every recorded step again from its record; status 1 unless all come out the same.",
+            help="Repeat every recorded decision from its record; status 1 if one differs.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show which version serves what, where its rollout stands, and what happened last."""
+    """Show which version serves which share, the state of its rollout, and the last events."""
     from homeostat.cli.commands import recompute_history, show_status
 
     show = recompute_history if recompute else show_status
@@ -300,61 +304,61 @@ def status(
 
 
 @app.command()
-@plainly
+@user_errors_only
 def doctor(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="MODEL", help="These models; all when none is given.")
+        list[str] | None, typer.Argument(metavar="MODEL", help="Models to check. Default: all.")
     ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Examine the deployment, here and in AWS: what works, what does not, and what helps.
+    """Check the deployment, here and in AWS: what works, what does not, and how to fix it.
 
     Example: `homeostat doctor pump_fault`
 
-    Changes nothing, but for one object that is put into the store and removed again. A service that says
-    nothing is given up after 20 seconds at the latest. Ends with status 0 when nothing is broken, and 1
-    otherwise.
+    Changes nothing, except for one object that it writes to the store and deletes. Each check takes at most
+    20 seconds. Exit status 1 when something is broken, otherwise 0.
     """
-    from homeostat.cli.commands.doctor import examine
+    from homeostat.cli.commands.doctor import check_deployment
 
-    examine(models or [], as_json=as_json)
+    check_deployment(models or [], as_json=as_json)
 
 
 @app.command()
-@plainly
+@user_errors_only
 def promote(
     model: Model,
     version: Annotated[
-        str | None, typer.Argument(help="The version. Default: approve the candidate that waits for it.")
+        str | None,
+        typer.Argument(help="The version. Default: approve the candidate that waits for approval."),
     ] = None,
     *,
-    reason: Reason = "by hand",
+    reason: Reason = "manual",
     as_json: AsJson = False,
 ) -> None:
-    """Make a version champion that passed its gate, or approve the candidate that waits."""
+    """Promote a version that passed its gate, or approve the candidate that waits for approval."""
     from homeostat.cli.commands import promote_now
 
     promote_now(Settings.from_env(), model, version, reason, as_json=as_json)
 
 
 @app.command()
-@plainly
+@user_errors_only
 def rollback(
     model: Model,
     *,
     version: Annotated[
-        str, typer.Option(help="Take back this version or none: its health checks may have been sooner.")
+        str, typer.Option(help="Roll back only this version: its health checks may have done it already.")
     ] = "",
-    reason: Reason = "by hand",
+    reason: Reason = "manual",
     as_json: AsJson = False,
 ) -> None:
-    """Take the candidate back, or else put the previous version back; in every gateway within a second.
+    """Roll back the candidate, or else the champion to the previous version; all gateways follow in a second.
 
     Example: `homeostat rollback pump_fault --version 7 --reason "alarms without cause since 03:10"`
 
-    Needs neither MLflow nor Airflow, and no gateway either: when none answers, the ledger is written here,
-    and all gateways follow it. Pressed twice, it does not bring back a version that was itself taken back.
+    Needs no MLflow, no Airflow and no gateway: without a gateway the command writes the ledger, and gateways
+    follow it. A second call does not restore a version that was itself rolled back.
     """
     from homeostat.cli.commands import rollback_now
 
@@ -362,7 +366,7 @@ def rollback(
 
 
 @app.command()
-@plainly
+@user_errors_only
 def gateway(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -372,18 +376,17 @@ def gateway(
     workers: Annotated[
         int | None,
         typer.Option(
-            help="Processes that answer. Default: HOMEOSTAT_GATEWAY_WORKERS, or 1.",
+            help="Worker processes. Default: HOMEOSTAT_GATEWAY_WORKERS, or 1.",
             min=1,
             max=64,
         ),
     ] = None,
 ) -> None:
-    """Run a gateway: serves every model's champion, and canaries by the ledger.
+    """Run a gateway: serves every model's champion, and candidates as the ledger says.
 
     Example: `homeostat gateway --host 0.0.0.0 --workers 4`
 
-    What it must not take in, how long it waits and what it keeps is set by HOMEOSTAT_GATEWAY_ variables;
-    docs/gateway.md lists them.
+    Limits, timeouts and retention are set by HOMEOSTAT_GATEWAY_* variables, listed in docs/gateway.md.
     """
     from homeostat.cli.commands import serve_gateway
 
@@ -391,16 +394,14 @@ def gateway(
 
 
 @app.command()
-@plainly
+@user_errors_only
 def token(
-    name: Annotated[str, typer.Argument(help="Who will hold it; it stands in the audit trail.")],
+    name: Annotated[str, typer.Argument(help="Who will use it; recorded in the audit trail.")],
     *,
-    scope: Annotated[
-        list[str], typer.Option(help="predict, label, read or control; may be given several times.")
-    ],
+    scope: Annotated[list[str], typer.Option(help="predict, label, read or control; repeatable.")],
     as_json: AsJson = False,
 ) -> None:
-    """Make a token for the gateway, and the entry for HOMEOSTAT_TOKENS_FILE. The token is shown only here.
+    """Create a token for the gateway and its entry for HOMEOSTAT_TOKENS_FILE. The token is shown only once.
 
     Example: `homeostat token labels-job --scope label --scope read`
     """
@@ -410,13 +411,13 @@ def token(
 
 
 @app.command()
-@plainly
+@user_errors_only
 def new(
     model: Annotated[str, typer.Argument(help="Name of the new model: lower-case letters, digits, _ and -.")],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Write a model folder that works as it stands; change it into yours."""
+    """Create a model folder that works unchanged; edit it for your data."""
     from homeostat.cli.commands import write_new
 
     write_new(Settings.from_env(), model, as_json=as_json)

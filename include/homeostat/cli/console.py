@@ -1,4 +1,4 @@
-"""How the command line speaks: text for people, JSON for programs, progress on standard error."""
+"""Output of the command line: text for people, JSON for programs, progress on standard error."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ BY = "command line"
 
 
 def say(sentence: str, style: str = "") -> None:
-    """One line on standard output as it stands: whatever is in it, and however narrow the terminal."""
+    """Print one line on standard output without markup, wrapping or highlighting."""
     out.print(sentence, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output, and nothing else."""
+    """Print one JSON value on standard output."""
     sys.stdout.write(json.dumps(value, indent=1, default=str, allow_nan=False) + "\n")
 
 
 def progress(unit: str = "steps") -> Progress:
-    """A bar on standard error, so that standard output stays clean."""
+    """Return a progress bar on standard error."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

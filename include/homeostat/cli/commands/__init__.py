@@ -1,4 +1,4 @@
-"""What the command line does once it knows what is wanted."""
+"""The commands behind the command line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a command when it is asked for: a rollback by night must not wait for pandas and SciPy."""
+    """Import a command on first use: `homeostat rollback` must not wait for pandas and SciPy."""
     if name not in _WHERE:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

@@ -1,4 +1,4 @@
-"""status --recompute: every step on record is decided again."""
+"""status --recompute: repeat every recorded decision and compare."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from homeostat.config import Settings
 
 
 def recompute_history(settings: Settings, model: str | None, *, as_json: bool) -> None:
-    """Decide every recorded step again, out of the ledger alone; status 1 where one comes out otherwise."""
+    """Repeat every recorded decision from the ledger; exit status 1 if one differs."""
     from homeostat.adapters import open_ledger
     from homeostat.core.rollout import recompute_all
 
     ledger = open_ledger(settings.ledger)
-    names = [settings.known(model)] if model else settings.model_names()
+    names = [settings.require_model(model)] if model else settings.model_names()
     found = {name: recompute_all(name, ledger.events(name)) for name in names}
     if as_json:
         keys = ("revision", "kind", "decided", "agrees", "difference")
@@ -22,7 +22,7 @@ def recompute_history(settings: Settings, model: str | None, *, as_json: bool) -
     else:
         for name, steps in found.items():
             same = sum(step.agrees for step in steps)
-            out.print(f"[bold]{name}[/]: {same} of {len(steps)} steps come out the same")
+            out.print(f"[bold]{name}[/]: {same} of {len(steps)} decisions are the same")
             for step in steps:
                 style = "dim" if step.agrees else "red"
                 out.print(f"  {escape(step.sentence)}", style=style, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""check and retrain: the flows that the DAGs call, here and now."""
+"""check and retrain: the steps of the DAGs, in this process."""
 
 from __future__ import annotations
 
@@ -19,41 +19,43 @@ from homeostat.config.errors import HomeostatError, Refused, Superseded, Unavail
 from homeostat.monitoring.drift_check import check_drift, window_end_of
 from homeostat.ports import Ports
 from homeostat.retraining.assemble import assemble
-from homeostat.retraining.gate import judge, register
+from homeostat.retraining.gate import gate
+from homeostat.retraining.register import register
 from homeostat.retraining.train import train
 from homeostat.retraining.validate import validate
-from homeostat.rollouts.advance import begin_rollout, look, settle, tick
-from homeostat.rollouts.alias_sync import mirror
+from homeostat.rollouts.advance import advance
+from homeostat.rollouts.alias_sync import sync_aliases
+from homeostat.rollouts.lifecycle import begin_rollout, finalize, rollout_status
 from homeostat.storage.retrain_request import RetrainRequest, run_key
 
-#: How long a retrain of this process goes on blocking others after the process was killed.
+#: Retrain lease: how long a killed process blocks other retrains.
 LEASE = timedelta(minutes=2)
 
 
 def check_now(settings: Settings, model: str, window_end: str, *, as_json: bool) -> None:
-    """One drift check through the flow that the DAG calls."""
+    """Run one drift check, as the DAG does."""
     config = settings.load_model(model)
     ports = build_ports(settings)
     end = window_end_of(config, window_end or ports.clock.now())
     with err.status(f"checking {model} up to {end:%Y-%m-%d %H:%M} UTC"):
-        mirror(config, ports)
-        answer = check_drift(config, ports, end)
+        sync_aliases(config, ports)
+        result = check_drift(config, ports, end)
     if as_json:
-        print_json(answer)
+        print_json(result)
         return
-    say(answer["sentence"])
-    if answer["fired"]:
-        others = {
-            "airflow": "Airflow hears of it at the next hourly check",
-            "lambda": "The function in AWS decides by its own checks",
+    say(result["sentence"])
+    if result["fired"]:
+        otherwise = {
+            "airflow": "Airflow retrains after its next scheduled check",
+            "lambda": "The Lambda function decides by its own checks",
         }
-        say(f"{others[config.monitor.runs_on]}; now: homeostat retrain {model}")
-    if answer["url"]:
-        say(answer["url"], "dim")
+        say(f"{otherwise[config.monitor.runs_on]}; to retrain now: homeostat retrain {model}")
+    if result["url"]:
+        say(result["url"], "dim")
 
 
 def retrain_now(settings: Settings, model: str, asked: Mapping[str, Any], *, as_json: bool) -> None:
-    """Every step of the retrain DAG, one after the other, in this process."""
+    """Run every step of the retrain DAG in this process."""
     config = settings.load_model(model)
     ports = build_ports(settings)
     run_id = f"cli__{uuid4().hex[:12]}"
@@ -75,12 +77,12 @@ def _steps(config: ModelConfig, request: RetrainRequest, ports: Ports) -> dict[s
         "assemble": lambda: assemble(config, request, ports, lease=LEASE),
         "train": lambda: train(config, key, ports),
         "validate": lambda: validate(config, key, ports),
-        "gate": lambda: judge(config, key, ports),
+        "gate": lambda: gate(config, key, ports),
         "register": lambda: register(config, key, ports),
         "rollout": lambda: begin_rollout(config, key, ports),
     }
     try:
-        with _right_of_way(config.name, request, ports), progress() as bar:
+        with _retrain_lease(config.name, request, ports), progress() as bar:
             task = bar.add_task("assemble", total=7)
             for name, step in steps.items():
                 bar.update(task, description=f"[bold]{name}[/]")
@@ -88,31 +90,38 @@ def _steps(config: ModelConfig, request: RetrainRequest, ports: Ports) -> dict[s
                 done = f"[green]done[/] {name}: {escape(result['sentence'])}"
                 bar.console.print(done, highlight=False, soft_wrap=True)
                 bar.advance(task)
-                if result.get("goes_on") is False:
+                if result.get("proceeds") is False:
                     return result
-            while look(config, key, ports)["phase"] in ("registered", "shadow", "canary", "waiting"):
-                state = look(config, key, ports)
+            while rollout_status(config, key, ports)["phase"] in (
+                "registered",
+                "shadow",
+                "canary",
+                "waiting",
+            ):
+                state = rollout_status(config, key, ports)
                 bar.update(task, description=f"[bold]{state['phase']}[/] {state['share']:.0%} of the traffic")
-                tick(config.name, ports.ledger, by=BY)
+                advance(config.name, ports.ledger, by=BY)
                 time.sleep(1)
-            return settle(config, key, ports)
+            return finalize(config, key, ports)
     except Superseded as error:
         raise Refused(str(error)) from error
 
 
 @contextmanager
-def _right_of_way(model: str, request: RetrainRequest, ports: Ports) -> Iterator[None]:
-    """Renew the retrain's lease while this process lives, and give it back however the retrain ends.
+def _retrain_lease(model: str, request: RetrainRequest, ports: Ports) -> Iterator[None]:
+    """Renew the retrain lease while this process lives, and release it at the end.
 
-    Airflow starts a killed task again under the same key; nobody does that for a killed command line,
-    which therefore holds a short lease only.
+    Airflow restarts a killed task under the same key. A killed command line is not restarted, so its lease is
+    short.
     """
     ended = threading.Event()
 
     def renew() -> None:
         while not ended.wait(LEASE.total_seconds() / 4):
             with suppress(HomeostatError):
-                ports.ledger.claim(model, request.trigger_id, request.run_key, ports.clock.now(), LEASE)
+                ports.ledger.acquire_lease(
+                    model, request.trigger_id, request.run_key, ports.clock.now(), LEASE
+                )
 
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
@@ -121,5 +130,5 @@ def _right_of_way(model: str, request: RetrainRequest, ports: Ports) -> Iterator
     finally:
         ended.set()
         thread.join()
-        with suppress(Unavailable):  # the lease ends by itself, and what went wrong first is what counts
-            ports.ledger.release(model, request.run_key)
+        with suppress(Unavailable):  # the lease expires by itself; keep the first error
+            ports.ledger.release_lease(model, request.run_key)

@@ -1,4 +1,4 @@
-"""gateway and new."""
+"""gateway and new: run a gateway, create a model folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from homeostat.config import Settings
 
 
 def serve_gateway(settings: Settings, host: str, port: int, workers: int | None) -> None:
-    """Serve until told to stop; Unavailable when the address cannot be listened on."""
+    """Serve until stopped; Unavailable when the port is in use."""
     from homeostat.serving.options import Options
     from homeostat.serving.server.serve import run
 
@@ -18,14 +18,14 @@ def serve_gateway(settings: Settings, host: str, port: int, workers: int | None)
 
 
 def write_new(settings: Settings, model: str, *, as_json: bool) -> None:
-    """A model folder from the template."""
+    """Create a model folder from the template."""
     from homeostat.scaffold import new_model
 
     folder = new_model(model, settings.models)
     if as_json:
         print_json({"model": model, "folder": str(folder)})
         return
-    say(f"Wrote {folder}. It works as it stands:")
-    say("  homeostat up              start the platform, and leave it running")
-    say(f"  homeostat retrain {model}   in another terminal: make the first version")
-    say("Then put your own columns into model.yaml and your own pipeline into pipeline.py.")
+    say(f"Created {folder}. It works unchanged:")
+    say("  homeostat up              start the platform and keep it running")
+    say(f"  homeostat retrain {model}   in another terminal: train the first version")
+    say("Then put your columns into model.yaml and your pipeline into pipeline.py.")

@@ -24,7 +24,7 @@ def replay_rows(
     concurrency: int,
     as_json: bool,
 ) -> None:
-    """The rows of a file, or of the model's own source, as live traffic with labels that follow."""
+    """Send the rows of a file, or of the model's source, as live traffic; labels follow."""
     from homeostat.adapters.source import ConfiguredSource
     from homeostat.replay import replay
     from homeostat.storage.retrain_request import parse_time
@@ -40,7 +40,7 @@ def replay_rows(
         wanted &= at >= since if since else wanted
         wanted &= at < until if until else wanted
         rows = rows[wanted]
-    _answers(settings.gateway)
+    _require_gateway(settings.gateway)
     with progress("rows") as bar:
         task = bar.add_task(f"replaying {data.name if data else model}", total=len(rows))
         report = replay(
@@ -60,11 +60,11 @@ def replay_rows(
         raise SystemExit(1)
 
 
-def _answers(gateway: str) -> None:
-    """Raise Unavailable unless a gateway answers: better said once than for every row of the file."""
+def _require_gateway(gateway: str) -> None:
+    """Raise Unavailable unless a gateway responds: one error instead of one per row."""
     try:
         there = httpx.get(f"{gateway}/v2/health/live", timeout=10, trust_env=False).is_success
-        why = "something else answers there"
+        why = "another server responds there"
     except httpx.HTTPError as error:
         there, why = False, re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
     except httpx.InvalidURL as error:
@@ -72,13 +72,13 @@ def _answers(gateway: str) -> None:
     if not there:
         msg = (
             f"no gateway at {gateway} ({why}); start one with 'homeostat up' or 'homeostat gateway', "
-            "or set HOMEOSTAT_GATEWAY to where it is"
+            "or set HOMEOSTAT_GATEWAY to its URL"
         )
         raise Unavailable(msg)
 
 
 def _read_rows(config: ModelConfig, data: Path) -> Any:
-    """Rows of a CSV or Parquet file in the order of their times."""
+    """Return the rows of a CSV or Parquet file, sorted by time."""
     import pandas as pd
 
     try:
@@ -94,7 +94,7 @@ def _read_rows(config: ModelConfig, data: Path) -> Any:
     missing = [name for name in needed if name not in rows.columns]
     if missing:
         names = ", ".join(map(repr, missing))
-        msg = f"{data}: has no column {names}, which {config.folder / 'model.yaml'} names under schema"
+        msg = f"{data}: no column {names}, which {config.folder / 'model.yaml'} has under schema"
         raise ConfigError(msg)
     written = rows[stamp].astype("str") if pd.api.types.is_numeric_dtype(rows[stamp]) else rows[stamp]
     times = pd.to_datetime(written, utc=True, errors="coerce", format="ISO8601")

@@ -1,4 +1,4 @@
-"""status, rollback and promote: what serves, and changing it by hand."""
+"""status, rollback and promote: show the traffic, and change it manually."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from homeostat.core.rollout import Traffic
     from homeostat.ports import Ledger
 
-#: A gateway that has not answered by then is passed over: the ledger is written here.
-PATIENCE = httpx.Timeout(5.0, connect=2.0)
-#: How far the gateway's clock may be behind ours.
+#: After this the command writes the ledger itself.
+GATEWAY_TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+#: Clock skew allowed between this machine and the gateway.
 _SKEW = timedelta(minutes=1)
 
 
 def show_status(settings: Settings, model: str | None, *, as_json: bool) -> None:
-    """Traffic and the last events, out of the ledger alone: works with everything else down."""
+    """Show traffic and the last events. Needs the ledger only."""
     from homeostat.adapters import open_ledger
 
     ledger = open_ledger(settings.ledger)
-    names = [settings.known(model)] if model else settings.model_names()
+    names = [settings.require_model(model)] if model else settings.model_names()
     found = {name: (ledger.read(name), ledger.events(name)[-8:]) for name in names}
     if as_json:
         print_json(
@@ -46,13 +46,13 @@ def show_status(settings: Settings, model: str | None, *, as_json: bool) -> None
         )
         return
     if not found:
-        say(f"No models in {settings.models} yet. homeostat new MODEL writes one that works as it stands.")
+        say(f"No models in {settings.models} yet. Create one: homeostat new MODEL")
     for name, (traffic, events) in found.items():
         _print_status(name, traffic, events)
 
 
 def _print_status(name: str, traffic: Traffic, events: list[Any]) -> None:
-    from homeostat.core.rollout import SENTENCES
+    from homeostat.core.rollout import PHASE_SENTENCES
 
     out.print(f"[bold]{name}[/]")
     if traffic.champion is None:
@@ -60,13 +60,13 @@ def _print_status(name: str, traffic: Traffic, events: list[Any]) -> None:
             f"  no champion yet: [bold]homeostat retrain {name}[/], or start retrain__{name} in Airflow"
         )
     else:
-        before = f", before it version {traffic.previous.version}" if traffic.previous else ""
+        before = f", previous version {traffic.previous.version}" if traffic.previous else ""
         out.print(f"  version {traffic.champion.version} is champion{before}")
     rollout = traffic.rollout
     if rollout is not None:
         share = f" ({rollout.share:.0%} of the traffic)" if rollout.share else ""
         out.print(
-            f"  version {rollout.candidate.version}: {rollout.phase}{share}. {SENTENCES[rollout.phase]}"
+            f"  version {rollout.candidate.version}: {rollout.phase}{share}. {PHASE_SENTENCES[rollout.phase]}"
         )
     table = Table(box=None, padding=(0, 2), header_style="dim")
     for column in ("when (UTC)", "what", "why", "by"):
@@ -79,23 +79,23 @@ def _print_status(name: str, traffic: Traffic, events: list[Any]) -> None:
 
 
 def _control(settings: Settings, model: str, verb: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Ask the gateway; None when it cannot do it, and then the ledger is written here.
+    """Send the order to the gateway; None when it cannot carry it out and the caller must write the ledger.
 
-    That is so when nothing answers, when what answers is no gateway of ours, when the gateway does not
-    serve this model (``serve: none``) and when it cannot reach the ledger itself. A refusal stands.
+    None when nothing responds, when another server responds, when the gateway does not serve this model
+    (``serve: none``) or cannot reach the ledger. A refusal is final.
 
     Raises
     ------
     Refused
-        What the gateway says.
+        The gateway refused; its message is included.
     httpx.HTTPError
-        The order was sent and not answered: nobody knows whether it was carried out.
+        The order was sent without a response: it may have been carried out.
     """
     headers = {"Authorization": f"Bearer {settings.control_token}"}
     url = f"{settings.gateway}/control/models/{model}/{verb}"
     try:
-        answer = httpx.post(url, json=dict(body), headers=headers, timeout=PATIENCE, trust_env=False)
-        found = answer.json()
+        response = httpx.post(url, json=dict(body), headers=headers, timeout=GATEWAY_TIMEOUT, trust_env=False)
+        found = response.json()
     except (
         httpx.ConnectError,
         httpx.ConnectTimeout,
@@ -104,20 +104,20 @@ def _control(settings: Settings, model: str, verb: str, body: Mapping[str, Any])
         ValueError,
     ):
         return None
-    if not isinstance(found, dict) or answer.status_code == 404 or answer.status_code >= 500:
+    if not isinstance(found, dict) or response.status_code == 404 or response.status_code >= 500:
         return None
-    if answer.is_success:
+    if response.is_success:
         return found
     sentence = found.get("message") or found.get("detail") or found
-    if answer.status_code in (401, 403):
-        sentence = f"{sentence} HOMEOSTAT_CONTROL_TOKEN here must be the gateway's own."
-    msg = f"the gateway at {settings.gateway} refused ({answer.status_code}): {sentence}"
+    if response.status_code in (401, 403):
+        sentence = f"{sentence} Set HOMEOSTAT_CONTROL_TOKEN to the gateway's value."
+    msg = f"the gateway at {settings.gateway} refused ({response.status_code}): {sentence}"
     raise Refused(msg)
 
 
 def rollback_now(settings: Settings, model: str, reason: str, version: str = "", *, as_json: bool) -> None:
-    """Through the gateway, or straight into the ledger that every gateway follows."""
-    settings.known(model)  # and no more: a model.yaml that someone broke must not hold a rollback up
+    """Roll back through the gateway, or else by writing the ledger, which every gateway follows."""
+    settings.require_model(model)  # not more: an invalid model.yaml must not block a rollback
     begun = datetime.now(UTC)
     unsure = False
     try:
@@ -127,18 +127,18 @@ def rollback_now(settings: Settings, model: str, reason: str, version: str = "",
         done, unsure = None, True
     if done is None:
         from homeostat.adapters import open_ledger
-        from homeostat.rollouts.advance import roll_back_in_ledger
-        from homeostat.rollouts.rollback_guard import check_goes
+        from homeostat.rollouts.manual import manual_rollback
+        from homeostat.rollouts.rollback_guard import require_rolls_back_version
 
         ledger = open_ledger(settings.ledger)
         if not (unsure and _done_since(ledger, model, begun, reason)):
-            check_goes(ledger.read(model), version)
-            roll_back_in_ledger(model, ledger, reason=reason, by=BY, at=datetime.now(UTC))
+            require_rolls_back_version(ledger.read(model), version)
+            manual_rollback(model, ledger, reason=reason, by=BY, at=datetime.now(UTC))
     show_status(settings, model, as_json=as_json)
 
 
 def _done_since(ledger: Ledger, model: str, begun: datetime, reason: str) -> bool:
-    """Whether a gateway did it without a word: rolled back once more, the champion would go as well."""
+    """Return whether a gateway rolled back without responding: a second rollback would take the champion."""
     soonest = begun - _SKEW
     return any(
         e.kind == "rolled_back" and e.at >= soonest and e.reason == reason for e in ledger.events(model)
@@ -148,17 +148,17 @@ def _done_since(ledger: Ledger, model: str, begun: datetime, reason: str) -> boo
 def promote_now(settings: Settings, model: str, version: str | None, reason: str, *, as_json: bool) -> None:
     """Approve the waiting candidate, or promote a version that passed its gate."""
     from homeostat.adapters import build_ports
-    from homeostat.rollouts.advance import approve_by_hand, promote_by_hand
-    from homeostat.rollouts.alias_sync import mirror
+    from homeostat.rollouts.alias_sync import sync_aliases
+    from homeostat.rollouts.manual import manual_approve, manual_promote
 
     config = settings.load_model(model)
     ports = build_ports(settings)
     if version is None:
-        approve_by_hand(config, ports, by=BY)
+        manual_approve(config, ports, by=BY)
     else:
-        promote_by_hand(config, ports, version, by=BY, reason=reason)
+        manual_promote(config, ports, version, by=BY, reason=reason)
     try:
-        mirror(config, ports)
-    except Unavailable as error:  # the ledger has it, so it is done
-        err.print(f"done, but MLflow's aliases follow at the next check only: {error}", soft_wrap=True)
+        sync_aliases(config, ports)
+    except Unavailable as error:  # the ledger is written, so the promotion is done
+        err.print(f"done; MLflow's aliases follow at the next drift check: {error}", soft_wrap=True)
     show_status(settings, model, as_json=as_json)
