@@ -1,4 +1,4 @@
-"""homeostat drift: every column a verdict or a reason, the documented JSON, a table and a page for people."""
+"""homeostat drift: a verdict or a reason for every column, as JSON, a table and a page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ N = 2000
 
 
 @dataclass(frozen=True)
-class Said:
+class Result:
     status: int
     out: str
     err: str
@@ -48,13 +48,13 @@ def cli(monkeypatch, capsys):
     from homeostat.cli import app as program
     from homeostat.cli import console
 
-    def call(*arguments: object, columns: int = 160) -> Said:
+    def call(*arguments: object, columns: int = 160) -> Result:
         monkeypatch.setattr(sys, "argv", ["homeostat", *map(str, arguments)])
         monkeypatch.setattr(console.out, "_width", columns)
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             program.main()
-        return Said(int(ended.value.code or 0), *capsys.readouterr())
+        return Result(int(ended.value.code or 0), *capsys.readouterr())
 
     return call
 
@@ -63,7 +63,7 @@ def cli(monkeypatch, capsys):
 def drift(cli, tmp_path):
     """Compare two frames, kept as Parquet or CSV."""
 
-    def call(reference, current, *more: object, kinds=("parquet", "parquet"), **options: Any) -> Said:
+    def call(reference, current, *more: object, kinds=("parquet", "parquet"), **options: Any) -> Result:
         paths = [tmp_path / f"{side}.{kind}" for side, kind in zip(("ref", "cur"), kinds, strict=True)]
         for path, frame in zip(paths, (reference, current), strict=True):
             if path.suffix == ".csv":
@@ -90,10 +90,10 @@ def rows(n: int = N, seed: int = 0, *, shift: float = 0.0) -> pd.DataFrame:
     )
 
 
-def test_the_documented_json_and_nothing_else_on_standard_output(drift):
-    said = drift(rows(), rows(seed=1, shift=1.0), "--json")
-    assert (said.status, said.err) == (0, "")
-    found = said.json
+def test_standard_output_is_the_documented_json(drift):
+    result = drift(rows(), rows(seed=1, shift=1.0), "--json")
+    assert (result.status, result.err) == (0, "")
+    found = result.json
     assert {"columns", "schema", "drifted_share", "verdict"} <= set(found)
     assert list(found["columns"]) == list(rows().columns)
     for entry in found["columns"].values():
@@ -120,7 +120,7 @@ def test_the_documented_json_and_nothing_else_on_standard_output(drift):
     assert found["rows"] == {"reference": N, "current": N}
 
 
-def test_the_figures_are_those_of_scipy(drift):
+def test_the_statistics_are_those_of_scipy(drift):
     before, now = rows(), rows(seed=1, shift=0.2)
     before["few"], now["few"] = before["moved"].round(1), now["moved"].round(1)
     found = drift(before, now, "--json").json["columns"]
@@ -136,14 +136,14 @@ def test_the_figures_are_those_of_scipy(drift):
 
 
 @pytest.mark.parametrize("kinds", [("csv", "csv"), ("csv", "parquet"), ("parquet", "csv")])
-def test_what_a_file_is_kept_in_changes_no_figure(drift, kinds):
+def test_the_file_format_changes_no_statistic(drift, kinds):
     before, now = rows(), rows(seed=1, shift=1.0)
     now.loc[::7, "steady"] = np.nan
     assert drift(before, now, "--json", kinds=kinds).json == drift(before, now, "--json").json
 
 
 @pytest.mark.parametrize("kinds", [("parquet", "parquet"), ("parquet", "csv")])
-def test_the_same_column_may_come_as_another_type(drift, kinds):
+def test_a_column_may_have_another_type_in_the_other_table(drift, kinds):
     before, now = rows(), rows(seed=1)
     now["level"] = now["level"].astype(float)
     now["steady"] = now["steady"].map(repr)
@@ -159,7 +159,7 @@ def test_the_same_column_may_come_as_another_type(drift, kinds):
     )
 
 
-def test_numbers_that_became_words_are_retyped_and_alert(drift):
+def test_numbers_that_became_text_are_retyped_and_alert(drift):
     now = rows(seed=1)
     now["steady"], now["colour"] = "warm", np.random.default_rng(0).normal(size=N)
     found = drift(rows(), now, "--json").json
@@ -190,7 +190,7 @@ def odd(n: int, seed: int, start: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_columns_that_are_hard_get_a_verdict_or_a_reason_and_no_false_alert(drift, kind):
+def test_difficult_columns_get_a_verdict_or_a_reason_and_no_false_alert(drift, kind):
     found = drift(odd(N, 1, "2026-01-01"), odd(N, 2, "2026-02-01"), "--json", kinds=(kind, kind)).json
     reasons = {
         name: entry["reason"]
@@ -198,8 +198,8 @@ def test_columns_that_are_hard_get_a_verdict_or_a_reason_and_no_false_alert(drif
         if entry["verdict"] == "not_computable"
     }
     assert set(reasons) == {"at", "id", "uuid", "nothing"}
-    assert "runs with time" in reasons["at"]
-    assert "as an id does" in reasons["id"]
+    assert "like a timestamp" in reasons["at"]
+    assert "like an id" in reasons["id"]
     assert "no distribution" in reasons["uuid"]
     assert "all 2000 rows are missing" in reasons["nothing"]
     others = {name: entry for name, entry in found["columns"].items() if name not in reasons}
@@ -210,14 +210,14 @@ def test_columns_that_are_hard_get_a_verdict_or_a_reason_and_no_false_alert(drif
     assert found["columns"]["born"]["kind"] == "datetime"
 
 
-def test_a_date_that_does_not_run_may_drift(drift):
+def test_a_date_that_is_not_index_like_can_drift(drift):
     before, now = odd(N, 1, "2026-01-01")[["born"]], odd(N, 2, "2026-01-01")[["born"]]
     now["born"] -= pd.Timedelta(days=2000)
     entry = drift(before, now, "--json").json["columns"]["born"]
     assert (entry["verdict"], entry["kind"]) == ("alert", "datetime")
 
 
-def test_missing_values_alert_even_where_nothing_else_can_be_compared(drift):
+def test_missing_values_alert_even_in_a_column_that_is_not_compared(drift):
     now = odd(N, 2, "2026-02-01")
     now.loc[::2, "uuid"] = None
     found = drift(odd(N, 1, "2026-01-01"), now, "--json").json
@@ -227,7 +227,7 @@ def test_missing_values_alert_even_where_nothing_else_can_be_compared(drift):
     assert found["verdict"] == "pass", "a fault upstream is no drift"
 
 
-def test_columns_of_one_side_are_findings_and_a_name_like_it_is_pointed_at(drift):
+def test_columns_of_one_table_are_findings_with_a_hint_at_a_similar_name(drift):
     found = drift(rows(), rows(seed=1).rename(columns={"steady": "steadyy"}), "--json").json
     findings = {(f["column"], f["kind"]): f["detail"] for f in found["schema"]}
     assert "renamed to 'steadyy'?" in findings["steady", "missing"]
@@ -240,7 +240,7 @@ def test_columns_of_one_side_are_findings_and_a_name_like_it_is_pointed_at(drift
     assert found["verdict"] == "pass"
 
 
-def test_columns_that_are_gone_are_never_a_pass(drift):
+def test_missing_columns_are_not_a_pass(drift):
     found = drift(rows(), rows(seed=1)[["steady", "flag", "level"]], "--json").json
     assert found["verdict"] == "not_computable"
     assert "2 could not be computed (moved, colour)" in found["reason"]
@@ -248,7 +248,7 @@ def test_columns_that_are_gone_are_never_a_pass(drift):
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 @pytest.mark.parametrize(("before", "now"), [(N, 0), (0, N), (0, 0), (1, 1), (N, 1), (1, N), (5, 5)])
-def test_a_table_with_next_to_nothing_in_it_has_no_verdict(drift, kind, before, now):
+def test_a_table_of_too_few_rows_has_no_verdict(drift, kind, before, now):
     found = drift(rows(before), rows(now, seed=1), "--json", kinds=(kind, kind)).json
     assert found["verdict"] == "not_computable"
     assert found["reason"]
@@ -257,7 +257,7 @@ def test_a_table_with_next_to_nothing_in_it_has_no_verdict(drift, kind, before, 
         assert entry["reason"]
 
 
-def test_thirty_rows_get_figures(drift):
+def test_thirty_rows_get_statistics(drift):
     found = drift(rows(30), rows(30, seed=1, shift=3.0), "--json").json
     assert found["columns"]["moved"]["verdict"] == "alert"
     assert found["columns"]["steady"]["verdict"] == "pass"
@@ -273,7 +273,7 @@ def test_a_column_called_prediction_counts_like_any_other(drift):
     assert "1 of 1 columns drifted (prediction)" in found["reason"]
 
 
-def test_labels_without_end_are_bounded_and_counted_exactly(drift, monkeypatch):
+def test_the_number_of_labels_is_bounded_and_the_counts_are_exact(drift, monkeypatch):
     from homeostat.core.profile import infer
 
     monkeypatch.setattr(infer, "MAX_LABELS", 300)
@@ -292,7 +292,7 @@ def model_file(folder: Path, text: str = MODEL) -> Path:
     return folder / "model.yaml"
 
 
-def toys(seed: int, *, shift: float = 0.0) -> pd.DataFrame:
+def sample_rows(seed: int, *, shift: float = 0.0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     return pd.DataFrame(
         {
@@ -308,9 +308,11 @@ def toys(seed: int, *, shift: float = 0.0) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("folder", [True, False])
-def test_a_models_file_says_what_is_a_feature_and_of_which_type(drift, tmp_path, folder):
+def test_model_yaml_decides_the_features_and_their_kinds(drift, tmp_path, folder):
     path = model_file(tmp_path / "elsewhere")
-    found = drift(toys(0), toys(1, shift=2.0), "--config", path.parent if folder else path, "--json").json
+    found = drift(
+        sample_rows(0), sample_rows(1, shift=2.0), "--config", path.parent if folder else path, "--json"
+    ).json
     columns = found["columns"]
     assert columns["b"]["kind"] == "number", "as model.yaml has it"
     assert (found["verdict"], found["drifted_share"]) == ("alert", pytest.approx(1 / 3))
@@ -322,32 +324,38 @@ def test_a_models_file_says_what_is_a_feature_and_of_which_type(drift, tmp_path,
     assert [(f["column"], f["kind"]) for f in found["schema"]] == [("extra", "new")]
 
 
-def test_a_models_thresholds_hold(drift, tmp_path):
+def test_the_thresholds_of_model_yaml_apply(drift, tmp_path):
     strict = MODEL.replace("min_rows: 60}", "min_rows: 60, drifted_share: 0.5, min_effect: 0.9}")
-    found = drift(toys(0), toys(1, shift=2.0), "--config", model_file(tmp_path / "m", strict), "--json").json
+    found = drift(
+        sample_rows(0), sample_rows(1, shift=2.0), "--config", model_file(tmp_path / "m", strict), "--json"
+    ).json
     assert (found["verdict"], found["columns"]["a"]["verdict"]) == ("pass", "pass")
-    few = drift(toys(0), toys(1).head(50), "--config", tmp_path / "m", "--json").json
+    few = drift(sample_rows(0), sample_rows(1).head(50), "--config", tmp_path / "m", "--json").json
     assert "60" in few["reason"]
     assert few["verdict"] == "not_computable"
     assert few["columns"]["a"]["verdict"] == "pass"
 
 
-def test_a_feature_that_is_gone_is_critical(drift, tmp_path):
+def test_a_missing_feature_is_critical(drift, tmp_path):
     found = drift(
-        toys(0), toys(1).rename(columns={"kind": "kinds"}), "--config", model_file(tmp_path / "m"), "--json"
+        sample_rows(0),
+        sample_rows(1).rename(columns={"kind": "kinds"}),
+        "--config",
+        model_file(tmp_path / "m"),
+        "--json",
     )
     (gone,) = [f for f in found.json["schema"] if f["column"] == "kind"]
     assert (gone["kind"], gone["severity"]) == ("missing", "critical")
     assert "renamed to 'kinds'?" in gone["detail"]
 
 
-def test_a_wrong_models_file_is_named(drift, tmp_path):
-    said = drift(rows(30), rows(30), "--config", tmp_path / "none.yaml")
-    assert (said.status, said.out) == (1, "")
-    assert "none.yaml: no such file" in said.err
-    said = drift(rows(30), rows(30), "--config", model_file(tmp_path / "m", MODEL + "monitr: {}\n"))
-    assert said.status == 1
-    assert "did you mean 'monitor'?" in said.err
+def test_the_error_names_an_invalid_model_yaml(drift, tmp_path):
+    result = drift(rows(30), rows(30), "--config", tmp_path / "none.yaml")
+    assert (result.status, result.out) == (1, "")
+    assert "none.yaml: no such file" in result.err
+    result = drift(rows(30), rows(30), "--config", model_file(tmp_path / "m", MODEL + "monitr: {}\n"))
+    assert result.status == 1
+    assert "did you mean 'monitor'?" in result.err
 
 
 @pytest.mark.parametrize(
@@ -355,38 +363,38 @@ def test_a_wrong_models_file_is_named(drift, tmp_path):
     [(rows(seed=1), 0, 0), (rows(seed=1, shift=1.0), 0, 1), (rows(0), 0, 1)],
     ids=["pass", "alert", "no verdict"],
 )
-def test_the_status_is_for_whoever_asks_for_it(drift, now, plain, strict):
+def test_fail_on_drift_sets_the_exit_status(drift, now, plain, strict):
     assert drift(rows(), now).status == plain
     assert drift(rows(), now, "--fail-on-drift").status == strict
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 140, 200])
-def test_the_table_fits_the_terminal_with_alerts_first_and_a_sentence_last(drift, columns):
+def test_the_table_fits_the_terminal_with_alerts_first_and_the_verdict_last(drift, columns):
     before, now = rows(), rows(seed=1, shift=1.0)
     now.loc[::2, "steady"] = np.nan
-    said = drift(before, now, columns=columns)
-    assert max(map(len, said.out.splitlines())) <= columns
-    lines = [line.split() for line in said.out.splitlines() if line.strip()]
+    result = drift(before, now, columns=columns)
+    assert max(map(len, result.out.splitlines())) <= columns
+    lines = [line.split() for line in result.out.splitlines() if line.strip()]
     table = [line for line in lines if line[0] in ("ALERT", "pass") and len(line) > 3][:5]
     assert [line[1][:6] for line in table] == ["colour", "moved", "steady", "flag", "level"]
-    assert "missing rate rose from 0.0% to 50.0%" in said.text
-    assert "ALERT: 2 of 5 columns drifted (moved, colour), the limit is 30%" in said.text
-    assert said.text.endswith("Also alerting: steady. 2,000 rows against 2,000.")
+    assert "missing rate rose from 0.0% to 50.0%" in result.text
+    assert "ALERT: 2 of 5 columns drifted (moved, colour), the limit is 30%" in result.text
+    assert result.text.endswith("Also alerting: steady. 2,000 rows against 2,000.")
 
 
-def test_names_that_look_like_markup_stay_as_they_are(drift, tmp_path):
+def test_names_that_look_like_markup_are_escaped(drift, tmp_path):
     names = {"steady": "[red]a[/red]", "moved": "<script>alert(1)</script>", "colour": "ä ö\n$x {y}"}
     before, now = (frame.rename(columns=names) for frame in (rows(), rows(seed=1, shift=1.0)))
-    said = drift(before, now, "--html", tmp_path / "page.html", columns=200)
-    assert said.status == 0
-    assert "[red]a[/red]" in said.out
+    result = drift(before, now, "--html", tmp_path / "page.html", columns=200)
+    assert result.status == 0
+    assert "[red]a[/red]" in result.out
     page = (tmp_path / "page.html").read_text()
     assert "<script>alert(1)" not in page
     assert "&lt;script&gt;alert(1)" in page
 
 
 class Reader(html.parser.HTMLParser):
-    """What a browser would fetch, which elements are left open, and the text outside scripts."""
+    """Collect what a browser would load, the elements left open, and the text outside scripts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -412,11 +420,11 @@ class Reader(html.parser.HTMLParser):
             self.text += data
 
 
-def test_the_page_needs_nothing_else_and_draws_every_alert(drift, tmp_path):
+def test_the_page_loads_nothing_else_and_draws_every_alert(drift, tmp_path):
     before, now = rows(), rows(seed=1, shift=1.0)
     now.loc[::2, "steady"] = np.nan
-    said = drift(before, now, "--html", tmp_path / "new" / "page.html")
-    assert str(tmp_path / "new" / "page.html") in said.text
+    result = drift(before, now, "--html", tmp_path / "new" / "page.html")
+    assert str(tmp_path / "new" / "page.html") in result.text
     page = (tmp_path / "new" / "page.html").read_text()
     reader = Reader()
     reader.feed(page)
@@ -430,8 +438,8 @@ def test_the_page_needs_nothing_else_and_draws_every_alert(drift, tmp_path):
     assert not re.search(r"\bnan\b|None|\$\w", reader.text)
 
 
-def test_the_pictures_bars_are_the_shares(drift, tmp_path):
-    mixed = np.random.default_rng(0).permutation(1000) * 1.0  # in order, it would run with time
+def test_the_bars_of_the_charts_are_the_shares(drift, tmp_path):
+    mixed = np.random.default_rng(0).permutation(1000) * 1.0  # in order, it would be index-like
     before = pd.DataFrame({"c": ["a"] * 500 + ["b"] * 500, "x": mixed})
     now = pd.DataFrame(
         {"c": ["a"] * 900 + ["new <one>"] * 100, "x": np.r_[np.arange(500.0), np.full(500, 5e6)]}
@@ -470,8 +478,8 @@ def test_infinities_absurd_values_and_dates_can_be_drawn(drift, tmp_path, share)
             }
         )
 
-    said = drift(make(0), make(0.4), "--html", tmp_path / "p.html")
-    assert (said.status, said.err) == (0, "")
+    result = drift(make(0), make(0.4), "--html", tmp_path / "p.html")
+    assert (result.status, result.err) == (0, "")
     page = (tmp_path / "p.html").read_text()
     assert page.count("<svg") >= 3
     for bad in ("nan", "inf,", '"inf', "e+"):
@@ -482,7 +490,7 @@ def test_infinities_absurd_values_and_dates_can_be_drawn(drift, tmp_path, share)
 @pytest.mark.parametrize(
     ("reference", "current", "words"),
     [
-        ("none.csv", "ok.csv", "none.csv is not there"),
+        ("none.csv", "ok.csv", "none.csv does not exist"),
         ("ok.csv", "empty.csv", "empty.csv is empty"),
         ("ok.csv", "broken.csv", "line 3: 1 fields where the first line has 2"),
         ("ok.csv", "not.parquet", "is not a Parquet file"),
@@ -491,7 +499,7 @@ def test_infinities_absurd_values_and_dates_can_be_drawn(drift, tmp_path, share)
         ("ok.csv", "ftp://x/y", "expected a path, file:///path or s3://bucket/key"),
     ],
 )
-def test_what_cannot_be_read_is_one_sentence(cli, tmp_path, monkeypatch, reference, current, words):
+def test_an_unreadable_table_gives_one_sentence(cli, tmp_path, monkeypatch, reference, current, words):
     monkeypatch.chdir(tmp_path)
     for name, text in {
         "ok.csv": "a,b\n1,2\n",
@@ -502,17 +510,17 @@ def test_what_cannot_be_read_is_one_sentence(cli, tmp_path, monkeypatch, referen
     }.items():
         Path(name).write_text(text)
     Path("folder").mkdir()
-    said = cli("drift", "--reference", reference, "--current", current)
-    assert (said.status, said.out) == (1, "")
-    (sentence,) = said.err.strip().splitlines()
-    assert words in sentence
+    result = cli("drift", "--reference", reference, "--current", current)
+    assert (result.status, result.out) == (1, "")
+    (message,) = result.err.strip().splitlines()
+    assert words in message
 
 
-def test_a_page_that_cannot_be_written_is_told(drift, tmp_path):
+def test_a_page_that_cannot_be_written_is_an_error(drift, tmp_path):
     (tmp_path / "file").touch()
-    said = drift(rows(30), rows(30), "--html", tmp_path / "file" / "page.html")
-    assert (said.status, said.out) == (1, "")
-    assert "page.html cannot be written" in said.err
+    result = drift(rows(30), rows(30), "--html", tmp_path / "file" / "page.html")
+    assert (result.status, result.out) == (1, "")
+    assert "page.html cannot be written" in result.err
 
 
 def test_folders_and_s3_are_compared_like_files(cli, tmp_path, s3_server):
@@ -532,11 +540,11 @@ def test_folders_and_s3_are_compared_like_files(cli, tmp_path, s3_server):
 
 
 def test_help_shows_an_example(cli):
-    said = cli("drift", "--help", columns=100)
-    assert "homeostat drift --reference january.parquet --current february.parquet" in said.text
+    result = cli("drift", "--help", columns=100)
+    assert "homeostat drift --reference january.parquet --current february.parquet" in result.text
 
 
-def test_a_shell_gets_json_alone_on_standard_output(tmp_path):
+def test_standard_output_holds_only_json(tmp_path):
     for name, seed in (("a", 0), ("b", 1)):
         rows(300, seed).to_csv(tmp_path / f"{name}.csv", index=False)
     code = "from homeostat.cli import main; main()"

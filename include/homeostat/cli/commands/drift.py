@@ -1,4 +1,4 @@
-"""drift: two tables compared, without a server and without a model."""
+"""The drift command: compare two tables, without a server and without a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
 from homeostat.config.model import Monitor
 
-#: Rows that two files need without a model.yaml; below, the figures are there but no verdict for all.
+#: ``monitor.min_rows`` without a model.yaml; with fewer rows there is no verdict on the whole table.
 MIN_ROWS = 20
 
 
@@ -24,48 +24,52 @@ def compare_files(
     html: Path | None,
     fail_on_drift: bool,
 ) -> None:
-    """Compare two tables, and say, print or draw what was found.
+    """Compare two tables, and print the result as a table or JSON; write a page with ``html``.
 
     Raises
     ------
     HomeostatError
-        A table or the model's file cannot be read; the message says the cure.
+        A table or model.yaml cannot be read; the message says what to do.
     SystemExit
         With status 1 when ``fail_on_drift`` and the verdict is not pass.
     """
     from homeostat.adapters.tables import open_table
     from homeostat.cli.commands.drift_compare import compare_tables
-    from homeostat.cli.commands.drift_page import page_of
-    from homeostat.cli.commands.drift_table import show
+    from homeostat.cli.commands.drift_page import drift_page
+    from homeostat.cli.commands.drift_table import print_table
 
-    model = _model(config) if config else None
+    model = _load_any_folder(config) if config else None
     monitor = model.monitor if model else Monitor(min_rows=MIN_ROWS)
     before, now = open_table(reference), open_table(current)
     bar = progress("columns")
     bar.disable = not err.is_terminal
     with bar:
         total = len(before.names) + len(now.names)
-        task = bar.add_task(f"comparing {escape(_short(now.uri))}", total=total)
+        task = bar.add_task(f"comparing {escape(_last_part(now.uri))}", total=total)
         found = compare_tables(before, now, monitor, model, lambda done: bar.advance(task, done))
     if html:
-        try:
-            html.parent.mkdir(parents=True, exist_ok=True)
-            html.write_text(page_of(found), encoding="utf-8")
-        except OSError as error:
-            msg = f"{html} cannot be written: {error.strerror}; give --html another file"
-            raise DataError(msg) from error
+        _write(html, drift_page(found))
     if as_json:
         print_json(found.to_json())
     else:
-        show(found)
+        print_table(found)
         if html:
             say(f"report: {html}", "dim")
     if fail_on_drift and found.verdict != "pass":
         raise SystemExit(1)
 
 
-def _model(path: Path) -> ModelConfig:
-    """model.yaml wherever it lies: here the folder's name means nothing."""
+def _write(path: Path, page: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror}; give --html another file"
+        raise DataError(msg) from error
+
+
+def _load_any_folder(path: Path) -> ModelConfig:
+    """Read model.yaml from a folder of any name; ``load_model`` requires the model's name."""
     from pydantic import ValidationError
 
     from homeostat.config import load
@@ -78,5 +82,5 @@ def _model(path: Path) -> ModelConfig:
         raise ConfigError("\n".join(load._sentences(path, error, positions))) from None  # noqa: SLF001
 
 
-def _short(uri: str) -> str:
+def _last_part(uri: str) -> str:
     return uri.rstrip("/").rpartition("/")[2] or uri

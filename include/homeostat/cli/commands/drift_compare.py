@@ -1,258 +1,225 @@
-"""Two tables column by column: a verdict for each, and one for all."""
+"""Compare two tables column by column: a verdict for each column, and one for all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from homeostat.adapters.tables import Table
-from homeostat.cli.commands.drift_columns import Column, Tick, look_at_current, look_at_reference
-from homeostat.cli.commands.drift_schema import schema_of
+from homeostat.cli.commands.drift_columns import (
+    ComparedColumn,
+    OnProgress,
+    scan_current,
+    scan_reference,
+)
+from homeostat.cli.commands.drift_reasons import data_set_reason, role_in_model, why_not_compared
+from homeostat.cli.commands.drift_result import COLUMN_PREFIX, ColumnResult, RowCounts, TableComparison
+from homeostat.cli.commands.drift_schema import compare_schemas
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
 from homeostat.config.model import Monitor
-from homeostat.core.drift import DriftReport, FeatureVerdict, SchemaFinding, compare
-from homeostat.core.drift.report import Verdict
-from homeostat.core.profile import Counts, Frames, Kind, Profile
-from homeostat.core.profile.infer import Look, runs_with_time
-
-#: What a column's entry says in JSON, in this order; what does not apply is null.
-KEYS = (
-    *("kind", "verdict", "reason", "ks", "ks_error", "p_value", "p_adjusted", "psi", "chi2", "cramers_v"),
-    *("js", "wasserstein", "missing_reference", "missing_current", "unseen_share"),
-)
-# Keeps a column that happens to be called "prediction" from being taken for a model's answer.
-_PREFIX = "column "
+from homeostat.core.drift import DriftReport, DriftVerdict, FeatureVerdict, SchemaFinding, compare_profiles
+from homeostat.core.profile import FeatureCounts, FeatureKind, Profile, ProfileEdges
+from homeostat.core.profile.infer import is_index_like
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One column's figures and verdict, and the counts that a picture is made of."""
+class _Group:
+    """Columns that are corrected and judged together, and their report."""
 
-    figures: FeatureVerdict
-    kind: str | None
-    counted: bool  # whether it takes part in the drifted share
-    reference: Counts | None = None
-    current: Counts | None = None
-    dates: bool = False
-
-    @property
-    def name(self) -> str:
-        """The column's name."""
-        return self.figures.name
-
-    @property
-    def verdict(self) -> Verdict:
-        """Alert, pass, or not computable."""
-        return self.figures.verdict
-
-    def to_json(self) -> dict[str, Any]:
-        """The documented keys; what does not apply is None."""
-        found = asdict(self.figures) | {"kind": self.kind}
-        return {key: found[key] for key in KEYS}
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Everything that was found in two tables."""
-
-    reference: str
-    current: str
-    rows: tuple[int, int]
-    monitor: Monitor
-    entries: tuple[Entry, ...]
-    schema: tuple[SchemaFinding, ...]
-    drifted_share: float | None
-    verdict: Verdict
-    reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON: no NaN, no numpy."""
-        return {
-            "columns": {entry.name: entry.to_json() for entry in self.entries},
-            "schema": [asdict(finding) for finding in self.schema],
-            "drifted_share": self.drifted_share,
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "rows": dict(zip(("reference", "current"), self.rows, strict=True)),
-        }
+    columns: Sequence[ComparedColumn]
+    report: DriftReport
+    in_share: bool
 
 
 def compare_tables(
-    reference: Table, current: Table, monitor: Monitor, config: ModelConfig | None, tick: Tick
-) -> Comparison:
+    reference: Table,
+    current: Table,
+    monitor: Monitor,
+    config: ModelConfig | None,
+    on_progress: OnProgress,
+) -> TableComparison:
     """Compare every column of two tables.
 
     Parameters
     ----------
     reference, current
-        What the columns are used to look like, and the rows in question.
+        The data to compare with, and the data to check.
     monitor
         The thresholds.
     config
-        Types of the columns, and which of them are features: only those enter into the drifted share
-        then. Without one every column that both have does.
-    tick
-        Told how much was done since the last time, in columns.
+        Kinds of the columns, and which of them are features: only features count in the drifted share.
+        Without it every column that both tables have counts.
+    on_progress
+        Called with the work done since the last call, in columns.
 
     Raises
     ------
     DataError
         The tables have no column in common.
     """
+    _require_common_column(reference, current)
+    wanted = _feature_kinds(config)
+    columns = _scan(reference, current, wanted, on_progress)
+    _exclude_index_like(columns, wanted)
+    rows = _count_rows(columns)
+    in_share = [column for column in columns if not config or column.name in wanted]
+    outside = [column for column in columns if config and column.name not in wanted]
+    features = _compare_group(in_share, rows, monitor, in_share=True)
+    others = _compare_group(outside, rows, monitor, in_share=False)
+    by_name = {
+        **{result.name: result for result in _results(features, monitor)},
+        **{result.name: _with_role(result, config) for result in _results(others, monitor)},
+    }
+    results = tuple(by_name[column.name] for column in columns)
+    return TableComparison(
+        reference=reference.uri,
+        current=current.uri,
+        rows=rows,
+        monitor=monitor,
+        columns=results,
+        schema=_schema(compare_schemas(columns, reference, current, config), features.report, results),
+        drifted_share=features.report.drifted_share,
+        verdict=features.report.verdict,
+        reason=data_set_reason(features.report, rows, monitor, config),
+    )
+
+
+def _require_common_column(reference: Table, current: Table) -> None:
     if not set(reference.names) & set(current.names):
         msg = (
-            f"no column in common: {reference.uri} has {_listed(reference.names)}; "
-            f"{current.uri} has {_listed(current.names)}"
+            f"no column in common: {reference.uri} has {_first_names(reference.names)}; "
+            f"{current.uri} has {_first_names(current.names)}"
         )
         raise DataError(msg)
-    columns = {name: Column(name) for name in dict.fromkeys((*reference.names, *current.names))}
-    wanted = {name: feature.type for name, feature in config.columns.features.items()} if config else {}
-    look_at_reference([columns[name] for name in reference.names], reference, dict(wanted), tick)
-    look_at_current([columns[name] for name in current.names], current, tick)
-    for column in columns.values():
-        _drop_what_runs(column, wanted)
-    rows = tuple(
-        max((look.rows for look in looks if look), default=0)
-        for looks in ([c.in_reference for c in columns.values()], [c.in_current for c in columns.values()])
-    )
-    inside = [column for column in columns.values() if not config or column.name in wanted]
-    beside = [column for column in columns.values() if column not in inside]
-    report = _compared(inside, rows, monitor)
-    entries = {entry.name: entry for entry in _entries(inside, report, monitor, counted=True)}
-    for entry in _entries(beside, _compared(beside, rows, monitor), monitor, counted=False):
-        note = _role(entry.name, config)
-        reason = f"{entry.figures.reason}; {note}" if note else entry.figures.reason
-        entries[entry.name] = replace(entry, figures=replace(entry.figures, reason=reason))
-    findings = schema_of(list(columns.values()), reference, current, config)
-    named = {(finding.column, finding.kind) for finding in findings}
-    gone = {finding.column for finding in findings if finding.kind == "missing"}
-    for finding in report.schema:
-        plain = replace(finding, column=finding.column.removeprefix(_PREFIX))
-        if plain.column not in gone and (plain.column, plain.kind) not in named:
-            findings.append(plain)
-    findings += [
-        SchemaFinding(entry.name, "missing_rate", entry.figures.reason, "warning")
-        for entry in entries.values()
-        if entry.verdict == "alert" and entry.figures.p_value is None and entry.reference is None
-    ]
-    return Comparison(
-        reference.uri,
-        current.uri,
-        (rows[0], rows[1]),
-        monitor,
-        tuple(entries[name] for name in columns if name in entries),
-        tuple(findings),
-        report.drifted_share,
-        report.verdict,
-        _sentence(report, config),
-    )
 
 
-def _drop_what_runs(column: Column, wanted: dict[str, Kind]) -> None:
-    """Take back the edges of a timestamp or a running number: it differs in any two files."""
-    before, now, counts = column.in_reference, column.in_current, column.current
-    if counts is None or before is None or now is None or column.name in wanted:
-        return
-    if column.kind not in ("number", "datetime") or not counts.placed:
-        return
-    outside = max(int(counts.slots[0]), int(counts.slots[-1])) / counts.placed
-    if runs_with_time(before, now, outside):
-        column.frame = column.reference = column.current = None
-        column.kind = "datetime" if column.kind == "datetime" else "id"
+def _feature_kinds(config: ModelConfig | None) -> dict[str, FeatureKind]:
+    return {name: feature.type for name, feature in config.columns.features.items()} if config else {}
 
 
-def _compared(columns: Sequence[Column], rows: tuple[int, ...], monitor: Monitor) -> DriftReport:
-    """Hold the columns that have edges against each other; one that is gone counts as all missing."""
-    known = [column for column in columns if column.frame is not None and column.reference is not None]
-    frames = Frames({_PREFIX + c.name: c.frame for c in known if c.frame is not None})
-    sides: list[dict[str, Counts]] = [{}, {}]
-    for column in known:
-        assert column.reference is not None  # noqa: S101  # for mypy: known ones have both
-        assert column.frame is not None  # noqa: S101
-        empty = Counts(column.frame, np.zeros(column.frame.size, dtype=np.int64), missing=rows[1])
-        sides[0][_PREFIX + column.name] = column.reference
-        sides[1][_PREFIX + column.name] = empty if column.current is None else column.current
-    return compare(Profile(frames, rows[0], sides[0]), Profile(frames, rows[1], sides[1]), monitor)
+def _scan(
+    reference: Table, current: Table, wanted: Mapping[str, FeatureKind], on_progress: OnProgress
+) -> list[ComparedColumn]:
+    """Read both tables; return all columns, those of the reference first."""
+    columns = {name: ComparedColumn(name) for name in dict.fromkeys((*reference.names, *current.names))}
+    scan_reference([columns[name] for name in reference.names], reference, wanted, on_progress)
+    scan_current([columns[name] for name in current.names], current, on_progress)
+    return list(columns.values())
 
 
-def _entries(
-    columns: Iterable[Column], report: DriftReport, monitor: Monitor, *, counted: bool
-) -> Iterable[Entry]:
-    found = {verdict.name.removeprefix(_PREFIX): verdict for verdict in (*report.features, *report.outputs)}
+def _exclude_index_like(columns: Sequence[ComparedColumn], wanted: Mapping[str, FeatureKind]) -> None:
+    """Remove the counts of timestamps and running numbers, which differ in any two tables."""
     for column in columns:
-        before, now = _rate(column.in_reference), _rate(column.in_current)
-        verdict = found.get(column.name)
-        if verdict is None:
-            yield Entry(_left_out(column, before, now, monitor), _kind_name(column), counted=False)
-        elif column.in_current is None:
-            reason = "the current table does not have this column"
-            gone = FeatureVerdict(
-                column.name, verdict.kind, "not_computable", reason, None, missing_reference=before
-            )
-            yield Entry(gone, _kind_name(column), counted, column.reference, None, column.dates)
-        else:
-            blank = ", ".join(sorted(map(repr, column.blanks)))
-            reason = verdict.reason + (f"; {blank} is read as missing" if blank else "")
-            figures = replace(verdict, name=column.name, reason=reason)
-            yield Entry(figures, _kind_name(column), counted, column.reference, column.current, column.dates)
+        before, now, counts = column.reference_scan, column.current_scan, column.current
+        if counts is None or before is None or now is None or column.name in wanted:
+            continue
+        if column.kind not in ("number", "datetime") or not counts.binned:
+            continue
+        outside = max(int(counts.slots[0]), int(counts.slots[-1])) / counts.binned
+        if is_index_like(before, now, outside):
+            column.edges = column.reference = column.current = None
+            column.kind = "datetime" if column.kind == "datetime" else "id"
 
 
-def _left_out(column: Column, before: float | None, now: float | None, monitor: Monitor) -> FeatureVerdict:
-    verdict: Verdict = "not_computable"
-    reason = _why_left_out(column)
+def _count_rows(columns: Sequence[ComparedColumn]) -> RowCounts:
+    return RowCounts(
+        max((c.reference_scan.rows for c in columns if c.reference_scan), default=0),
+        max((c.current_scan.rows for c in columns if c.current_scan), default=0),
+    )
+
+
+def _compare_group(
+    columns: Sequence[ComparedColumn], rows: RowCounts, monitor: Monitor, *, in_share: bool
+) -> _Group:
+    """Compare the columns that have counts; an absent column counts as missing in every row."""
+    before: dict[str, FeatureCounts] = {}
+    now: dict[str, FeatureCounts] = {}
+    for column in columns:
+        if column.reference is None:
+            continue
+        absent = replace(FeatureCounts.empty(column.reference.edges), missing=rows.current)
+        before[COLUMN_PREFIX + column.name] = column.reference
+        now[COLUMN_PREFIX + column.name] = absent if column.current is None else column.current
+    edges = ProfileEdges({name: counts.edges for name, counts in before.items()})
+    report = compare_profiles(
+        Profile(edges, rows.reference, before), Profile(edges, rows.current, now), monitor
+    )
+    return _Group(columns, report, in_share)
+
+
+def _results(group: _Group, monitor: Monitor) -> list[ColumnResult]:
+    verdicts = {
+        verdict.name.removeprefix(COLUMN_PREFIX): verdict
+        for verdict in (*group.report.features, *group.report.outputs)
+    }
+    return [
+        _column_result(column, verdicts.get(column.name), monitor, in_share=group.in_share)
+        for column in group.columns
+    ]
+
+
+def _column_result(
+    column: ComparedColumn, verdict: FeatureVerdict | None, monitor: Monitor, *, in_share: bool
+) -> ColumnResult:
+    kind = None if column.kind in ("empty", "opaque") else column.kind
+    if verdict is None:
+        return ColumnResult(_not_compared(column, monitor), kind, in_share=False)
+    if column.current_scan is None:
+        stats = FeatureVerdict(
+            column.name,
+            verdict.kind,
+            "not_computable",
+            why_not_compared(column),
+            drifted=None,
+            missing_reference=column.reference_scan.missing_rate if column.reference_scan else None,
+        )
+    else:
+        markers = ", ".join(sorted(map(repr, column.missing_markers)))
+        reason = verdict.reason + (f"; {markers} is read as missing" if markers else "")
+        stats = replace(verdict, name=column.name, reason=reason)
+    return ColumnResult(stats, kind, in_share, column.reference, column.current, column.dates)
+
+
+def _not_compared(column: ComparedColumn, monitor: Monitor) -> FeatureVerdict:
+    """Return the verdict on a column without counts: the missing rate alone can alert."""
+    before = column.reference_scan.missing_rate if column.reference_scan else None
+    now = column.current_scan.missing_rate if column.current_scan else None
+    verdict: DriftVerdict = "not_computable"
+    reason = why_not_compared(column)
     if before is not None and now is not None and now - before > monitor.max_missing:
         verdict, reason = "alert", f"missing rate rose from {before:.1%} to {now:.1%}; {reason}"
-    # The kind of a verdict is what was compared; here nothing was.
+    # FeatureVerdict.kind is the kind of statistics; there are none here.
     return FeatureVerdict(
-        column.name, "number", verdict, reason, None, missing_reference=before, missing_current=now
+        column.name, "number", verdict, reason, drifted=None, missing_reference=before, missing_current=now
     )
 
 
-def _why_left_out(column: Column) -> str:
-    if column.in_reference is None:
-        return "the reference does not have this column"
-    if column.in_current is None:
-        return "the current table does not have this column"
-    rows = column.in_reference.rows
-    reasons = {
-        "datetime": "runs with time, as a timestamp does: always different, so left out",
-        "opaque": f"holds {column.in_reference.opaque}: take out of it what is to be compared",
-        "empty": f"the reference has no values: all {rows} rows are missing" if rows else "no rows",
-        "number": "no rows",
-        "category": "no rows",
-    }
-    if column.kind == "id" and column.in_reference.numbers > sum(column.in_reference.words.values()):
-        return "runs on from row to row, as an id does: always different, so left out"
-    unique = "most values stand only once, as ids and free text do: there is no distribution to compare"
-    return reasons.get(column.kind, unique)
+def _with_role(result: ColumnResult, config: ModelConfig | None) -> ColumnResult:
+    """Return the result with the column's role in model.yaml appended to the reason."""
+    role = role_in_model(result.name, config)
+    if not role:
+        return result
+    return replace(result, stats=replace(result.stats, reason=f"{result.stats.reason}; {role}"))
 
 
-def _kind_name(column: Column) -> str | None:
-    return None if column.kind in ("empty", "opaque") else column.kind
+def _schema(
+    findings: Sequence[SchemaFinding], report: DriftReport, results: Sequence[ColumnResult]
+) -> tuple[SchemaFinding, ...]:
+    """Return the findings on the tables' columns, those of the report, and alerts on missing values."""
+    known = {(finding.column, finding.kind) for finding in findings}
+    absent = {finding.column for finding in findings if finding.kind == "missing"}
+    of_report = [replace(each, column=each.column.removeprefix(COLUMN_PREFIX)) for each in report.schema]
+    return (
+        *findings,
+        *(each for each in of_report if each.column not in absent and (each.column, each.kind) not in known),
+        *(
+            SchemaFinding(result.name, "missing_rate", result.stats.reason, "warning")
+            for result in results
+            if result.verdict == "alert" and result.stats.p_value is None and result.reference is None
+        ),
+    )
 
 
-def _rate(look: Look | None) -> float | None:
-    return look.missing / look.rows if look and look.rows else None
-
-
-def _role(name: str, config: ModelConfig | None) -> str:
-    if config is None:
-        return ""
-    columns = config.columns
-    roles = {columns.label.name: "the label", columns.timestamp: "the timestamp", columns.key: "the key"}
-    return f"{roles[name]} of model.yaml, beside the share" if name in roles else "not in model.yaml"
-
-
-def _sentence(report: DriftReport, config: ModelConfig | None) -> str:
-    text = report.reason.replace(_PREFIX, "").replace("monitor.min_rows asks for", "at least needed:")
-    if text == "the reference has no values in any feature":
-        return "there is no column that can be compared"
-    return text if config else text.replace("features drifted", "columns drifted")
-
-
-def _listed(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

@@ -1,131 +1,200 @@
-"""A column's two distributions as one small SVG, drawn from the profile's counts alone."""
+"""Lay out a column's two distributions as a small chart, from the profile's counts alone.
+
+The functions here compute shares and positions; ``drift_chart.html`` draws them as SVG.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from itertools import pairwise
 
 import numpy as np
 
-from homeostat.cli.commands.drift_compare import Entry
-from homeostat.cli.commands.drift_table import percent
-from homeostat.core.profile import CategoryFrame, Counts, NumberFrame
+from homeostat.cli.commands.drift_result import ColumnResult
+from homeostat.core.profile import CategoryEdges, FeatureCounts, NumberEdges
 from homeostat.core.profile.coerce import Floats
 
-#: Equal steps between the reference's 1st and 99th percentile; what lies beyond has a bar at either end.
+#: Equal steps between the reference's 1st and 99th percentile; there is a bar at either end for the rest.
 STEPS = 24
-#: A number with no more distinct values than this has a bar for each, a category this many and a rest.
+#: A number with at most this many distinct values has a bar for each; a category this many, and the rest.
 BARS = 12
+#: Size of a step chart in SVG units; a bar chart is as wide.
 WIDTH, HEIGHT = 400, 150
-_ROW = 22
+_ROW_HEIGHT = 22
+_TEXT_WIDTH = 96  # of "12.3% → 45.6%", right of the bars
+_MAX_LABEL = 18
 _ABSURD = 1e150
 
-#: A bar: what it stands for, and the shares of the reference and of the current rows in it.
-Bar = tuple[str, float, float]
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A value or range, and its shares of the reference's and the current rows."""
+
+    label: str
+    reference: float
+    current: float
 
 
-def picture(entry: Entry) -> str:
-    """Inline SVG, coloured by the page's own style; empty when there is nothing to draw."""
-    before, now = entry.reference, entry.current
-    if before is None or now is None or not before.placed or not (now.placed or now.unseen):
-        return ""
-    if isinstance(before.frame, CategoryFrame):
-        return _rows(_labels(before.frame, before, now), entry.name)
-    few = before.frame.complete and len(before.frame.edges) <= BARS
-    if few:
-        return _rows(_values(before.frame, before, now, dates=entry.dates), entry.name)
-    return _steps(before.frame, before, now, entry)
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Two horizontal bars, from ``BarChart.left`` on; the value's text is to their right."""
+
+    share: Share
+    text: str
+    top: float
+    reference_width: float
+    current_width: float
 
 
-def _shares(counts: Counts) -> Floats:
-    there = counts.placed + counts.unseen
-    return counts.slots / max(1, there)
-
-
-def _labels(frame: CategoryFrame, before: Counts, now: Counts) -> list[Bar]:
-    p, q = _shares(before), _shares(now)
-    shown = sorted(range(len(frame.labels)), key=lambda at: -max(p[at], q[at]))[:BARS]
-    if all(frame.labels[at].isdecimal() for at in shown):
-        shown.sort(key=lambda at: int(frame.labels[at]))
-    bars = [(frame.labels[at], float(p[at]), float(q[at])) for at in shown]
-    rest = [float(x.sum() - sum(x[at] for at in shown)) for x in (p, q)]
-    bars += [("all others", rest[0], rest[1])] if max(rest) > 1e-9 else []
-    return bars + _strangers(before, now, "never seen before")
-
-
-def _values(frame: NumberFrame, before: Counts, now: Counts, *, dates: bool) -> list[Bar]:
-    p, q = _shares(before), _shares(now)
-    names = ["below"]
-    for edge in frame.edges:
-        names += [_place(edge, dates=dates), "between"]
-    names[-1] = "above"
-    bars = [(name, float(a), float(b)) for name, a, b in zip(names, p, q, strict=True)]
-    return [bar for at, bar in enumerate(bars) if at % 2 or bar[1] + bar[2] > 0] + _strangers(
-        before, now, "not a number"
-    )
-
-
-def _strangers(before: Counts, now: Counts, name: str) -> list[Bar]:
-    a, b = before.unseen_share or 0.0, now.unseen_share or 0.0
-    return [(name, a, b)] if max(a, b) > 0 else []
-
-
-def _rows(bars: list[Bar], name: str) -> str:
+@dataclass(frozen=True, slots=True)
+class BarChart:
     """Two horizontal bars for each value."""
-    left = 14 + 7 * min(18, max(len(label) for label, _, _ in bars))
-    height = _ROW * len(bars) + 4
-    full = max(max(a, b) for _, a, b in bars) or 1.0
-    scale = (WIDTH - left - 62) / full
-    parts = []
-    for at, (label, a, b) in enumerate(bars):
-        top = at * _ROW + 4
-        shown = label if len(label) <= 18 else label[:17] + "…"
-        parts.append(
-            f"<g><title>{escape(label)}: {percent(a)} in the reference, {percent(b)} now</title>"
-            f'<text x="{left - 8}" y="{top + 12}" class="end">{escape(shown)}</text>'
-            f'<rect class="ref" x="{left}" y="{top}" width="{a * scale:.1f}" height="8"/>'
-            f'<rect class="cur" x="{left}" y="{top + 8}" width="{b * scale:.1f}" height="8"/>'
-            f'<text x="{left + max(a, b) * scale + 5:.1f}" y="{top + 12}">{percent(b)}</text></g>'
-        )
-    return _svg(height, name, "".join(parts))
+
+    name: str
+    width: int
+    height: int
+    left: float
+    bars: tuple[Bar, ...]
 
 
-def _steps(frame: NumberFrame, before: Counts, now: Counts, entry: Entry) -> str:
-    """Both distributions in equal steps: the reference filled, the current rows as a line."""
-    edges = np.asarray(frame.edges)
-    bounds = _bounds(edges, before)
-    p, q = (_binned(edges, counts, bounds) for counts in (before, now))
-    names = [_place(bound, dates=entry.dates) for bound in bounds]
-    spans = [f"below {names[0]}", *map(" to ".join, pairwise(names)), f"above {names[-1]}"]
-    floor, full = HEIGHT - 22, max(float(p.max()), float(q.max())) or 1.0
-    gap, width = 5.0, (WIDTH - 10.0) / (STEPS + 2)
-    bars, line = "", ""
-    for at, (span, a, b) in enumerate(zip(spans, p.tolist(), q.tolist(), strict=True)):
-        x = at * width + (0 if at == 0 else gap if at <= STEPS else 2 * gap)
-        tall, now_tall = ((floor - 6) * share / full for share in (a, b))
-        bars += (
-            f"<g><title>{escape(span)}: {percent(a)} in the reference, {percent(b)} now</title>"
-            f"{_bar('ref', x, floor, width - 0.6, tall)}{_bar('now', x, floor, width - 0.6, now_tall)}</g>"
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Two vertical bars on the chart's floor, for one range of values."""
+
+    share: Share
+    x: float
+    width: float
+    reference_height: float
+    current_height: float
+
+
+@dataclass(frozen=True, slots=True)
+class AxisLabel:
+    """Text below the axis."""
+
+    x: float
+    anchor: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepChart:
+    """Both distributions in equal steps: the reference filled, the current rows as a line (an SVG path)."""
+
+    name: str
+    width: int
+    height: int
+    floor: float
+    steps: tuple[Step, ...]
+    line: str
+    labels: tuple[AxisLabel, ...]
+
+
+def chart_of(column: ColumnResult) -> BarChart | StepChart | None:
+    """Return the chart of a column, None when there is nothing to draw."""
+    before, now = column.reference, column.current
+    if before is None or now is None or not before.binned or not (now.binned or now.unseen):
+        return None
+    if isinstance(before.edges, CategoryEdges):
+        return _bar_chart(_label_shares(before.edges, before, now), column.name)
+    if before.edges.complete and len(before.edges.cut_points) <= BARS:
+        return _bar_chart(_value_shares(before.edges, before, now, dates=column.dates), column.name)
+    return _step_chart(before.edges, before, now, column)
+
+
+def _slot_shares(counts: FeatureCounts) -> Floats:
+    present = counts.binned + counts.unseen
+    return counts.slots / max(1, present)
+
+
+def _label_shares(edges: CategoryEdges, before: FeatureCounts, now: FeatureCounts) -> list[Share]:
+    p, q = _slot_shares(before), _slot_shares(now)
+    shown = sorted(range(len(edges.labels)), key=lambda at: -max(p[at], q[at]))[:BARS]
+    if all(edges.labels[at].isdecimal() for at in shown):
+        shown.sort(key=lambda at: int(edges.labels[at]))
+    shares = [Share(edges.labels[at], float(p[at]), float(q[at])) for at in shown]
+    rest = [float(x.sum() - sum(x[at] for at in shown)) for x in (p, q)]
+    if max(rest) > 1e-9:
+        shares.append(Share("all others", rest[0], rest[1]))
+    return shares + _unseen_share(before, now, "never seen before")
+
+
+def _value_shares(
+    edges: NumberEdges, before: FeatureCounts, now: FeatureCounts, *, dates: bool
+) -> list[Share]:
+    p, q = _slot_shares(before), _slot_shares(now)
+    labels = ["below"]
+    for cut in edges.cut_points:
+        labels += [_format(cut, dates=dates), "between"]
+    labels[-1] = "above"
+    shares = [Share(label, float(a), float(b)) for label, a, b in zip(labels, p, q, strict=True)]
+    filled = [each for at, each in enumerate(shares) if at % 2 or each.reference + each.current > 0]
+    return filled + _unseen_share(before, now, "not a number")
+
+
+def _unseen_share(before: FeatureCounts, now: FeatureCounts, label: str) -> list[Share]:
+    a, b = before.unseen_share or 0.0, now.unseen_share or 0.0
+    return [Share(label, a, b)] if max(a, b) > 0 else []
+
+
+def _bar_chart(shares: list[Share], name: str) -> BarChart:
+    left = 14 + 7 * min(_MAX_LABEL, max(len(share.label) for share in shares))
+    largest = max(max(share.reference, share.current) for share in shares) or 1.0
+    scale = (WIDTH - left - _TEXT_WIDTH) / largest
+    bars = tuple(
+        Bar(
+            share,
+            share.label if len(share.label) <= _MAX_LABEL else share.label[: _MAX_LABEL - 1] + "…",
+            at * _ROW_HEIGHT + 4,
+            share.reference * scale,
+            share.current * scale,
         )
-        starts = "M" if at in (0, 1, STEPS + 1) else "L"
-        line += f"{starts}{x:.1f},{floor - now_tall:.1f}H{x + width - 0.6:.1f}"
-    inner = width + gap
-    marks = [(0.0, "start", "<"), (inner, "start", names[0]), (WIDTH / 2, "middle", names[STEPS // 2])]
-    marks += [(WIDTH - inner - 1, "end", names[-1]), (float(WIDTH), "end", ">")]
-    text = "".join(
-        f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{escape(name)}</text>'
-        for x, anchor, name in marks
+        for at, share in enumerate(shares)
     )
-    axis = f'<path class="axis" d="M0,{floor}H{WIDTH}"/>'
-    return _svg(HEIGHT, entry.name, f'{bars}<path class="line" d="{line}"/>{axis}{text}')
+    return BarChart(name, WIDTH, _ROW_HEIGHT * len(bars) + 4, left, bars)
 
 
-def _bounds(edges: Floats, before: Counts) -> Floats:
-    """Equal steps over what the reference has; infinities and absurd values are left to the ends."""
-    slots = np.searchsorted(np.cumsum(before.slots), np.array([0.01, 0.99]) * before.placed)
-    low, high = edges[np.minimum(slots // 2, edges.size - 1)]
-    usual = edges[np.abs(edges) < _ABSURD]
+def _step_chart(
+    edges: NumberEdges, before: FeatureCounts, now: FeatureCounts, column: ColumnResult
+) -> StepChart:
+    cuts = np.asarray(edges.cut_points)
+    bounds = _bounds(cuts, before)
+    p, q = (_shares_between(cuts, counts, bounds) for counts in (before, now))
+    texts = [_format(bound, dates=column.dates) for bound in bounds]
+    ranges = [f"below {texts[0]}", *map(" to ".join, pairwise(texts)), f"above {texts[-1]}"]
+    floor, largest = HEIGHT - 22.0, max(float(p.max()), float(q.max())) or 1.0
+    gap, width = 5.0, (WIDTH - 10.0) / (STEPS + 2)
+    steps = []
+    for at, share in enumerate(map(Share, ranges, p.tolist(), q.tolist())):
+        x = at * width + (0 if at == 0 else gap if at <= STEPS else 2 * gap)
+        heights = ((floor - 6) * part / largest for part in (share.reference, share.current))
+        steps.append(Step(share, x, width - 0.6, *heights))
+    left = width + gap
+    labels = (
+        AxisLabel(0.0, "start", "<"),
+        AxisLabel(left, "start", texts[0]),
+        AxisLabel(WIDTH / 2, "middle", texts[STEPS // 2]),
+        AxisLabel(WIDTH - left - 1, "end", texts[-1]),
+        AxisLabel(float(WIDTH), "end", ">"),
+    )
+    return StepChart(column.name, WIDTH, HEIGHT, floor, tuple(steps), _line(steps, floor), labels)
+
+
+def _line(steps: list[Step], floor: float) -> str:
+    """Return the tops of the current bars as an SVG path, interrupted before and after the inner steps."""
+    return "".join(
+        f"{'M' if at in (0, 1, STEPS + 1) else 'L'}{step.x:.1f},{floor - step.current_height:.1f}"
+        f"H{step.x + step.width:.1f}"
+        for at, step in enumerate(steps)
+    )
+
+
+def _bounds(cuts: Floats, before: FeatureCounts) -> Floats:
+    """Return the ends of equal steps over the reference; infinities and absurd values lie outside."""
+    slots = np.searchsorted(np.cumsum(before.slots), np.array([0.01, 0.99]) * before.binned)
+    low, high = cuts[np.minimum(slots // 2, cuts.size - 1)]
+    usual = cuts[np.abs(cuts) < _ABSURD]
     if usual.size:
         low, high = np.clip([low, high], usual[0], usual[-1])
     if not low < high:
@@ -133,28 +202,18 @@ def _bounds(edges: Floats, before: Counts) -> Floats:
     return np.linspace(low, high, STEPS + 1)
 
 
-def _bar(style: str, x: float, floor: float, width: float, tall: float) -> str:
-    at = f'x="{x:.1f}" y="{floor - tall:.1f}" width="{width:.1f}" height="{tall:.1f}"'
-    return f'<rect class="{style}" {at}/>'
-
-
-def _binned(edges: Floats, counts: Counts, bounds: Floats) -> Floats:
-    """Shares below the first bound, between each two, and above the last."""
-    rising = np.cumsum(counts.slots)[:-1] / max(1, counts.placed)  # below each edge, and up to and with it
-    up_to = np.interp(bounds, np.repeat(edges, 2) + np.tile([-1e-12, 0.0], edges.size), rising)
-    up_to[-1] = rising[2 * int(np.searchsorted(edges, bounds[-1])) + 1]
+def _shares_between(cuts: Floats, counts: FeatureCounts, bounds: Floats) -> Floats:
+    """Return the shares below the first bound, between each two, and above the last."""
+    rising = np.cumsum(counts.slots)[:-1] / max(1, counts.binned)  # below each cut point, and up to it
+    up_to = np.interp(bounds, np.repeat(cuts, 2) + np.tile([-1e-12, 0.0], cuts.size), rising)
+    up_to[-1] = rising[2 * int(np.searchsorted(cuts, bounds[-1])) + 1]
     return np.diff(np.concatenate([[0.0], up_to, [1.0]])).clip(0.0)
 
 
-def _place(value: float, *, dates: bool) -> str:
+def _format(value: float, *, dates: bool) -> str:
     if not dates:
         return f"{value:.6g}" if abs(value) >= 1e5 else f"{value:.4g}"
     try:
         return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d")
-    except (OverflowError, ValueError, OSError):  # a year that the calendar does not have
+    except (OverflowError, ValueError, OSError):  # a year outside the calendar
         return f"{value:.4g}"
-
-
-def _svg(height: int, name: str, inside: str) -> str:
-    label = escape(f"{name}: the reference and the current rows", quote=True)
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">{inside}</svg>'

@@ -1,4 +1,4 @@
-"""A comparison for people in a terminal: alerts first, a sentence at the end, however narrow it is."""
+"""Print a comparison as a table for any width of terminal: alerts first, the verdict as the last sentence."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from homeostat.cli.commands.drift_compare import Comparison, Entry
+from homeostat.cli.commands.drift_result import ColumnResult, TableComparison
 from homeostat.cli.console import out
 
-#: Columns of a terminal from which on the reasons stand in the table; below, they follow it.
+#: A terminal of this width shows the reasons in the table; a narrower one shows them below it.
 WIDE = 120
-# What the table shows, and how wide a terminal has to be for it.
+# Columns of the table, and the width of terminal that each needs.
 _COLUMNS = (
     *(("verdict", 0), ("column", 0), ("kind", WIDE), ("effect", 0), ("p", 0)),
     *(("PSI", 64), ("missing", 72), ("reason", WIDE)),
 )
-#: What a verdict is called, and how it is coloured.
-MARKS = {
+#: The text and the style of each verdict.
+VERDICT_TEXTS = {
     "alert": ("ALERT", "bold red"),
     "not_computable": ("no verdict", "yellow"),
     "pass": ("pass", "green"),
@@ -26,79 +26,84 @@ MARKS = {
 _ORDER = ("alert", "not_computable", "pass")
 
 
-def show(found: Comparison, console: Console = out) -> None:
-    """Print the table, what is wrong with the columns themselves, and the verdict."""
+def print_table(found: TableComparison, console: Console = out) -> None:
+    """Print the table, the schema findings, and the verdict."""
     wide = console.width >= WIDE
-    entries = ranked(found)
-    if entries:
-        console.print(_table(entries, width=console.width))
+    columns = ranked(found)
+    if columns:
+        console.print(_table(columns, width=console.width))
     findings = [item for item in found.schema if item.kind in ("missing", "new", "retyped")]
-    said = {item.column for item in findings if item.kind != "retyped"}
-    for entry in [] if wide else entries:
-        if entry.verdict != "pass" and entry.name not in said and not _only_shifted(entry):
-            mark, style = MARKS[entry.verdict]
-            console.print(Text.assemble((mark, style), " ", (entry.name, "bold"), ": ", entry.figures.reason))
+    reported = {item.column for item in findings if item.kind != "retyped"}
+    for column in [] if wide else columns:
+        if column.verdict != "pass" and column.name not in reported and not _only_shifted(column):
+            text, style = VERDICT_TEXTS[column.verdict]
+            console.print(Text.assemble((text, style), " ", (column.name, "bold"), ": ", column.stats.reason))
     for finding in findings:
         style = {"critical": "bold red", "warning": "yellow"}.get(finding.severity, "dim")
         console.print(
             Text.assemble((finding.kind, style), " ", (finding.column, "bold"), ": ", finding.detail)
         )
-    mark, style = MARKS[found.verdict]
-    before, now = found.rows
-    console.print(Text.assemble((mark, style), ": ", sentence(found), f". {now:,} rows against {before:,}."))
+    text, style = VERDICT_TEXTS[found.verdict]
+    rows = f"{found.rows.current:,} rows against {found.rows.reference:,}"
+    console.print(Text.assemble((text, style), ": ", summary(found), f". {rows}."))
 
 
-def ranked(found: Comparison) -> list[Entry]:
-    """Alerts first, the largest effect at the top; then what is not known; then the rest in its order."""
+def ranked(found: TableComparison) -> list[ColumnResult]:
+    """Return alerts first, by effect; then columns without a verdict; then the others, in their order."""
 
-    def key(item: tuple[int, Entry]) -> tuple[int, float, int]:
-        at, entry = item
-        effect = entry.figures.effect or 0.0
-        return _ORDER.index(entry.verdict), -effect if entry.verdict == "alert" else 0.0, at
+    def key(item: tuple[int, ColumnResult]) -> tuple[int, float, int]:
+        at, column = item
+        effect = column.stats.effect or 0.0
+        return _ORDER.index(column.verdict), -effect if column.verdict == "alert" else 0.0, at
 
-    return [entry for _, entry in sorted(enumerate(found.entries), key=key)]
+    return [column for _, column in sorted(enumerate(found.columns), key=key)]
 
 
-def sentence(found: Comparison) -> str:
-    """The verdict's reason, and what does not enter into it: other alerts, and columns that are gone."""
+def summary(found: TableComparison) -> str:
+    """Return the verdict's reason, other alerts, and missing columns."""
     text = found.reason
     if found.verdict == "pass" and found.drifted_share:
         text += f", below the limit of {found.monitor.drifted_share:.0%}"
-    others = [e.name for e in found.entries if e.verdict == "alert" and not (e.counted and e.figures.drifted)]
+    others = [
+        column.name
+        for column in found.columns
+        if column.verdict == "alert" and not (column.in_share and column.stats.drifted)
+    ]
     if others:
-        text += f". Also alerting: {_few(others)}"
-    gone = [item.column for item in found.schema if item.kind == "missing"]
-    if gone:
-        text += f". Missing: {_few(gone)}"
+        text += f". Also alerting: {_first_names(others)}"
+    missing = [item.column for item in found.schema if item.kind == "missing"]
+    if missing:
+        text += f". Missing: {_first_names(missing)}"
     return text
 
 
-def percent(share: float | None) -> str:
-    """A share as people read it; a dash when there is none."""
+def format_percent(share: float | None) -> str:
+    """Return a share in percent, a dash for None."""
     if share is None:
         return "-"
     return "0%" if share == 0 else "100%" if share == 1 else f"{share:.1%}"
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A figure with three places; a dash when there is none."""
+def format_number(value: float | None, digits: int = 3) -> str:
+    """Return a number with so many decimals, a dash for None."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def chance(p: float | None) -> str:
-    """A p-value in few characters."""
+def format_p_value(p: float | None) -> str:
+    """Return a p-value in few characters, a dash for None."""
     if p is None:
         return "-"
     return "<1e-99" if p < 1e-99 else f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
 
 
-def missing(entry: Entry) -> str:
-    """The missing rate, and what it was when it was something else."""
-    before, now = percent(entry.figures.missing_reference), percent(entry.figures.missing_current)
+def format_missing(column: ColumnResult) -> str:
+    """Return the missing rate, and the reference's when it differs."""
+    before = format_percent(column.stats.missing_reference)
+    now = format_percent(column.stats.missing_current)
     return now if before == now else f"{before} → {now}"
 
 
-def _table(entries: list[Entry], *, width: int) -> Table:
+def _table(columns: list[ColumnResult], *, width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     shown = [name for name, least in _COLUMNS if width >= least]
     for name in shown:
@@ -107,32 +112,32 @@ def _table(entries: list[Entry], *, width: int) -> Table:
         else:
             right = name in ("effect", "p", "PSI", "missing")
             table.add_column(name, no_wrap=True, justify="right" if right else "left")
-    for entry in entries:
-        cells = _cells(entry)
+    for column in columns:
+        cells = _cells(column)
         table.add_row(*(cells[name] for name in shown))
     return table
 
 
-def _cells(entry: Entry) -> dict[str, Text]:
-    figures = entry.figures
-    effect = f"{'KS' if figures.kind == 'number' else 'V'} {number(figures.effect)}"
+def _cells(column: ColumnResult) -> dict[str, Text]:
+    stats = column.stats
+    effect = f"{'KS' if stats.kind == 'number' else 'V'} {format_number(stats.effect)}"
     return {
-        "verdict": Text(*MARKS[entry.verdict]),
-        "column": Text(entry.name),
-        "kind": Text(entry.kind or "-", "dim"),
-        "effect": Text("-" if figures.effect is None else effect),
-        "p": Text(chance(figures.p_adjusted)),
-        "PSI": Text(number(figures.psi)),
-        "missing": Text(missing(entry)),
-        "reason": Text(figures.reason, "dim" if entry.verdict == "pass" else ""),
+        "verdict": Text(*VERDICT_TEXTS[column.verdict]),
+        "column": Text(column.name),
+        "kind": Text(column.kind or "-", "dim"),
+        "effect": Text("-" if stats.effect is None else effect),
+        "p": Text(format_p_value(stats.p_adjusted)),
+        "PSI": Text(format_number(stats.psi)),
+        "missing": Text(format_missing(column)),
+        "reason": Text(stats.reason, "dim" if column.verdict == "pass" else ""),
     }
 
 
-def _only_shifted(entry: Entry) -> bool:
-    """Whether the reason says no more than the figures of the table."""
-    reason = entry.figures.reason
+def _only_shifted(column: ColumnResult) -> bool:
+    """Return whether the reason repeats only what the table shows."""
+    reason = column.stats.reason
     return reason.startswith("distribution shifted") and ";" not in reason
 
 
-def _few(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -110,15 +110,16 @@ def _shift_alert(stats: FeatureStats, p_adjusted: float | None, monitor: Monitor
     if p_adjusted >= monitor.alpha or effect < monitor.min_effect:
         return ""
     name = "KS distance" if stats.reference.kind == "number" else "Cramer's V"
-    return f"distribution shifted: {name} {effect:.3f}, corrected p {p_adjusted:.2g}"
+    p = f"{p_adjusted:.2g}" if p_adjusted else "below 1e-300"  # smaller than the smallest float
+    return f"distribution shifted: {name} {effect:.3f}, corrected p {p}"
 
 
 def _unseen_alert(reference: FeatureCounts, window: FeatureCounts, monitor: Monitor) -> str:
     share = window.unseen_share
     if share is None or not too_many_unseen(reference, window, monitor):
         return ""
-    what = "never seen in the reference" if window.kind == "category" else "not numbers"
-    return f"{share:.1%} of the values are {what} (monitor.max_unseen is {monitor.max_unseen:.1%})"
+    what = "were never seen in the reference" if window.kind == "category" else "are not numbers"
+    return f"{share:.1%} of the values {what} (monitor.max_unseen is {monitor.max_unseen:.1%})"
 
 
 def _missing_alert(reference: FeatureCounts, window: FeatureCounts, monitor: Monitor) -> str:

@@ -10,6 +10,8 @@ import pandas as pd
 from homeostat.core.profile.coerce import Floats, Ints, as_labels, as_numbers, hash_of
 from homeostat.core.profile.edges import CategoryEdges, FeatureEdges, FeatureKind, NumberEdges, ProfileEdges
 
+#: Default limits of cut points per number, and of slots per category.
+MAX_EDGES, MAX_CATEGORIES = 128, 100
 #: Bytes that a category's labels and the hashes of its rare labels may take as stored.
 MAX_BYTES = 7_300
 _BYTES_PER_CHARACTER, _BYTES_PER_HASH = 1.2, 4.7  # of random text, compressed: the worst case
@@ -21,8 +23,8 @@ def fit_edges(
     frame: pd.DataFrame,
     kinds: Mapping[str, FeatureKind],
     *,
-    max_edges: int = 128,
-    max_categories: int = 100,
+    max_edges: int = MAX_EDGES,
+    max_categories: int = MAX_CATEGORIES,
 ) -> ProfileEdges:
     """Fit the edges of every feature.
 
@@ -80,7 +82,7 @@ def _fit_column(column: pd.Series, kind: FeatureKind, max_edges: int, max_catego
     return fit_label_edges(counts, labels, max_categories)
 
 
-def fit_label_edges(counts: Ints, labels: list[str], max_categories: int) -> CategoryEdges:
+def fit_label_edges(counts: Ints, labels: list[str], max_categories: int = MAX_CATEGORIES) -> CategoryEdges:
     """Return the edges of a category of which ``counts[i]`` rows hold ``labels[i]``."""
     order = sorted(range(len(labels)), key=lambda at: (-counts[at], labels[at]))
     ranked, rows = [labels[at] for at in order], counts[order]

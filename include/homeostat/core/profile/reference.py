@@ -14,7 +14,7 @@ from homeostat.core.profile.calibration import CalibrationCounts
 from homeostat.core.profile.coerce import Ints
 from homeostat.core.profile.counting import count_dataframe
 from homeostat.core.profile.edges import FeatureKind, ProfileEdges
-from homeostat.core.profile.fit_edges import fit_edges
+from homeostat.core.profile.fit_edges import MAX_CATEGORIES, MAX_EDGES, fit_edges
 from homeostat.core.profile.histogram import Profile
 from homeostat.core.profile.season import Season
 
@@ -41,8 +41,8 @@ class Reference:
         frame: pd.DataFrame,
         kinds: Mapping[str, FeatureKind],
         *,
-        max_edges: int = 128,
-        max_categories: int = 100,
+        max_edges: int = MAX_EDGES,
+        max_categories: int = MAX_CATEGORIES,
     ) -> Reference:
         """Fit the edges and count the rows; see :func:`~homeostat.core.profile.fit_edges.fit_edges`."""
         edges = fit_edges(frame, kinds, max_edges=max_edges, max_categories=max_categories)
