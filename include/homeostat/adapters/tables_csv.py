@@ -1,4 +1,4 @@
-"""CSV a block at a time, all of it as text: what the text means is told from the whole column."""
+"""Read CSV in blocks, all values as text: the kind of a column is inferred from all its values."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from homeostat.adapters.table_location import Found
+from homeostat.adapters.table_location import TableFile
 from homeostat.config.errors import DataError
-from homeostat.core.profile.arrow_values import NOTHING
+from homeostat.core.profile.arrow_values import MISSING_TEXTS
 
-#: Bytes of text that are parsed at a time; no line may be longer.
+#: Bytes parsed at a time; no line may be longer.
 BLOCK = 8 * 2**20
 _HEAD = 2**16
 _SEPARATORS = ",;\t|"
@@ -22,10 +22,10 @@ _ROW = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """The first line of a CSV file: column names, what separates them, and rows to expect, about.
+class CsvHeader:
+    """The header of a CSV file: column names, separator, its lines, and the approximate number of rows.
 
-    ``about_rows`` is 0 when nothing follows it, and only then.
+    ``about_rows`` is 0 only when no row follows the header.
     """
 
     names: tuple[str, ...]
@@ -34,26 +34,26 @@ class Header:
     about_rows: int
 
 
-def csv_header(file: Found) -> Header:
+def csv_header(file: TableFile) -> CsvHeader:
     """Read the header line.
 
     Raises
     ------
     DataError
-        The file is empty, no UTF-8 text, or names a column twice.
+        The file is empty, not UTF-8 text, or has a duplicate column.
     """
     with file.stream() as stream:
         head = stream.read(_HEAD)
     if not head.strip():
-        msg = f"{file.shown} is empty; the first line has to name the columns"
+        msg = f"{file.display_name} is empty; the first line must name the columns"
         raise DataError(msg)
     try:
         text = head.decode("utf-8-sig", "strict" if len(head) < _HEAD else "ignore")
     except UnicodeDecodeError as error:
-        msg = f"{file.shown} is not UTF-8 text (byte {error.start}); save it as UTF-8, or as Parquet"
+        msg = f"{file.display_name} is not UTF-8 text (byte {error.start}); save it as UTF-8, or as Parquet"
         raise DataError(msg) from None
     if "\0" in text:
-        msg = f"{file.shown} is not text; expected CSV with a line of column names, or Parquet"
+        msg = f"{file.display_name} is not text; expected CSV with a line of column names, or Parquet"
         raise DataError(msg)
     first = text.partition("\n")[0]
     separator = max(_SEPARATORS, key=first.count)
@@ -62,56 +62,56 @@ def csv_header(file: Found) -> Header:
     names = [name or f"Unnamed: {at}" for at, name in enumerate(next(reader))]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        msg = f"{file.shown}: column '{twice}' stands {names.count(twice)} times in the first line"
+        times = names.count(twice)
+        msg = f"{file.display_name}: duplicate column '{twice}' in the first line ({times} times); rename one"
         raise DataError(msg)
     per_line = max(1.0, len(text) / max(1, text.count("\n")))
     size = file.size * (5 if file.path.endswith(".gz") else 1)
-    alone = len(head) < _HEAD and not "".join(text.splitlines()[reader.line_num :]).strip()
-    return Header(tuple(names), separator, reader.line_num, 0 if alone else max(1, int(size / per_line)))
+    no_rows = len(head) < _HEAD and not "".join(text.splitlines()[reader.line_num :]).strip()
+    return CsvHeader(tuple(names), separator, reader.line_num, 0 if no_rows else max(1, int(size / per_line)))
 
 
-def csv_batches(file: Found, header: Header, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Read these columns as text, in blocks; a column that the file does not have is left out.
+def csv_batches(file: TableFile, header: CsvHeader, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Read these columns as text, in blocks; a column that the file lacks is left out.
 
     Raises
     ------
     DataError
-        A line has more or fewer fields than the first one; it is named and shown.
+        A line has more or fewer fields than the first one; the message shows it.
     """
     from pyarrow import csv as arrow
 
     if not header.about_rows:
         return
-    there = [name for name in columns if name in header.names]
-    some = there or list(header.names[:1])  # to know the number of rows at least
+    present = [name for name in columns if name in header.names]
     read = arrow.ReadOptions(
         use_threads=False, block_size=BLOCK, column_names=list(header.names), skip_rows=header.lines
     )
     parse = arrow.ParseOptions(delimiter=header.separator, newlines_in_values=True)
     convert = arrow.ConvertOptions(
         column_types=dict.fromkeys(header.names, pa.string()),
-        include_columns=some,
-        null_values=sorted(NOTHING),
+        include_columns=present or list(header.names[:1]),  # one column at least, for the number of rows
+        null_values=sorted(MISSING_TEXTS),
         strings_can_be_null=True,
     )
     try:
         with file.stream() as stream, arrow.open_csv(stream, read, parse, convert) as reader:
             yield from reader
     except pa.ArrowInvalid as error:
-        raise DataError(_sentence(file, str(error))) from error
+        raise DataError(_error_message(file, str(error))) from error
 
 
-def _sentence(file: Found, said: str) -> str:
-    found = _ROW.search(said)
+def _error_message(file: TableFile, detail: str) -> str:
+    found = _ROW.search(detail)
     if found:
         row, expected, got, text = found.groups()
         shown = text.strip()[:80] + ("..." if len(text.strip()) > 80 else "")
         return (
-            f"{file.shown}, line {row}: {got} fields where the first line has {expected}: {shown!r}; "
-            "mend or delete the line, or put the field that holds a separator in double quotes"
+            f"{file.display_name}, line {row}: {got} fields where the first line has {expected}: {shown!r}; "
+            "fix or delete the line, or put the field that holds a separator in double quotes"
         )
-    if "straddling" in said:
-        return f"{file.shown}: a line is longer than {BLOCK // 2**20} MB; is a double quote left open?"
-    if "UTF8" in said:
-        return f"{file.shown} is not UTF-8 text; save it as UTF-8, or as Parquet"
-    return f"{file.shown} cannot be read as csv: {said}"
+    if "straddling" in detail:
+        return f"{file.display_name}: a line is longer than {BLOCK // 2**20} MB; is a double quote left open?"
+    if "UTF8" in detail:
+        return f"{file.display_name} is not UTF-8 text; save it as UTF-8, or as Parquet"
+    return f"{file.display_name} cannot be read as csv: {detail}"
