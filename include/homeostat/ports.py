@@ -1,4 +1,4 @@
-"""Interfaces of the services that Homeostat uses; :mod:`homeostat.adapters` has an adapter and a fake of each.
+"""Interfaces of the services that Homeostat uses, each with an adapter and a fake in homeostat.adapters.
 
 All times are timezone-aware UTC. When a service is down, every method raises
 :class:`~homeostat.config.errors.Unavailable`, which callers may retry.

@@ -29,7 +29,7 @@ def config():
     )
 
 
-def answers(n, *, start=T0, step=timedelta(minutes=5), variant="champion", tag="r"):
+def predictions(n, *, start=T0, step=timedelta(minutes=5), variant="champion", tag="r"):
     return {
         "prediction_id": [f"{tag}{i}" for i in range(n)],
         "at": [start + i * step for i in range(n)],
@@ -41,9 +41,9 @@ def answers(n, *, start=T0, step=timedelta(minutes=5), variant="champion", tag="
     }
 
 
-def test_rows_are_filed_by_the_hour_they_are_about(config):
+def test_rows_are_filed_by_the_hour_of_their_time(config):
     store = MemoryStore()
-    keys = log.write_predictions(store, config, "g1", 1, answers(4))
+    keys = log.write_predictions(store, config, "g1", 1, predictions(4))
     assert keys == [
         "log/m/predictions/date=2026-01-05/hour=07/g1-00000001.parquet",
         "log/m/predictions/date=2026-01-05/hour=08/g1-00000001.parquet",
@@ -52,22 +52,22 @@ def test_rows_are_filed_by_the_hour_they_are_about(config):
 
 def test_a_window_holds_its_start_and_not_its_end(config):
     store = MemoryStore()
-    log.write_predictions(store, config, "g1", 1, answers(5))
+    log.write_predictions(store, config, "g1", 1, predictions(5))
     read = log.read_predictions(store, config, T0, T0 + timedelta(minutes=20))
     assert list(read.rows["_prediction_id"]) == ["r0", "r1", "r2", "r3"]
     assert list(read.rows["version"]) == [0.0, 1.0, 2.0, 3.0], "a feature may share a name with the log"
 
 
-def test_an_answer_written_twice_is_read_once_and_shadow_is_not_served(config):
+def test_a_prediction_written_twice_is_read_once_and_shadow_is_not_served(config):
     store = MemoryStore()
-    log.write_predictions(store, config, "g1", 1, answers(3))
-    log.write_predictions(store, config, "g2", 1, answers(3))
-    log.write_predictions(store, config, "g2", 2, answers(3, variant="shadow"))
+    log.write_predictions(store, config, "g1", 1, predictions(3))
+    log.write_predictions(store, config, "g2", 1, predictions(3))
+    log.write_predictions(store, config, "g2", 2, predictions(3, variant="shadow"))
     rows = log.read_predictions(store, config, T0, T0 + timedelta(hours=1)).rows
     assert sorted(rows["_prediction_id"]) == ["r0", "r1", "r2"]
 
 
-def test_of_many_files_only_a_few_lie_in_memory_as_they_came(config, monkeypatch):
+def test_of_many_files_only_a_batch_is_in_memory(config, monkeypatch):
     alive, most = set(), []
 
     class Bytes(bytes):
@@ -83,26 +83,26 @@ def test_of_many_files_only_a_few_lie_in_memory_as_they_came(config, monkeypatch
 
     store = Counting()
     for n in range(12):
-        log.write_predictions(store, config, "g1", n, answers(1, tag=f"r{n}-"))
-    monkeypatch.setattr(log, "_AT_ONCE", 3)
+        log.write_predictions(store, config, "g1", n, predictions(1, tag=f"r{n}-"))
+    monkeypatch.setattr(log, "_BATCH", 3)
     assert len(log.read_predictions(store, config, T0, T0 + timedelta(hours=1)).rows) == 12
     assert len(most) == 12
     assert max(most) <= 2 * 3
 
 
-def test_a_torn_file_is_passed_over_and_counted(config):
+def test_an_unreadable_file_is_skipped_and_counted(config):
     store = MemoryStore()
-    (first, *_) = log.write_predictions(store, config, "g1", 1, answers(1))
-    log.write_predictions(store, config, "g2", 1, answers(1, tag="s"))
+    (first, *_) = log.write_predictions(store, config, "g1", 1, predictions(1))
+    log.write_predictions(store, config, "g2", 1, predictions(1, tag="s"))
     store.put(first, store.get(first)[:-20], overwrite=True)
     read = log.read_predictions(store, config, T0, T0 + timedelta(hours=1))
-    assert read.torn == (first,)
+    assert read.unreadable == (first,)
     assert list(read.rows["_prediction_id"]) == ["s0"]
 
 
 def test_labels_join_by_id_whatever_their_spelling_and_only_once_known(config):
     store = MemoryStore()
-    log.write_predictions(store, config, "g1", 1, answers(3))
+    log.write_predictions(store, config, "g1", 1, predictions(3))
     labels = {
         "prediction_id": ["r1", "r0", "r1"],
         "label": [1.0, "0", 0],
@@ -137,5 +137,5 @@ def test_no_files_give_an_empty_frame_with_all_columns(config):
         ("a", "a"),
     ],
 )
-def test_one_spelling_for_every_class(value, text):
+def test_class_labels_are_normalized(value, text):
     assert label_text(value) == text

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from homeostat.adapters import fake_ports
 from homeostat.config import ModelConfig
-from homeostat.core.profile import Reference, Season, count, tally
+from homeostat.core.profile import Reference, Season, count_dataframe, slot_totals
 from homeostat.core.rollout import VersionRef
-from homeostat.monitoring.window import Looked, Window
+from homeostat.monitoring.context import CheckContext
+from homeostat.monitoring.window import WindowCounts
 from homeostat.storage import prediction_log as log
 from homeostat.storage import rolling_counts as sums
 
@@ -51,17 +52,19 @@ def reference_of(season):
             "confidence": rng.random(400),
         }
     )
-    plain = Reference.of(frame, KINDS, max_edges=8)
+    plain = Reference.fit(frame, KINDS, max_edges=8)
     if season == "none":
         return plain
     # Ten hours of every day: some hours are never seen, and their rows are left out.
     times = pd.Series([T0 + HOUR * (i % 10) + DAY * (i // 10) for i in range(400)])
-    return Reference(plain.frames, plain.profile, Season.of(plain.frames, frame, times, season))
+    return Reference(plain.edges, plain.profile, Season.from_rows(plain.edges, frame, times, season))
 
 
 def looked_of(season="none", **monitor):
     champion = VersionRef(version="1", digest="d")
-    return Looked(config_of(season=season, **monitor), fake_ports(start=T0), champion, reference_of(season))
+    return CheckContext(
+        config_of(season=season, **monitor), fake_ports(start=T0), champion, reference_of(season)
+    )
 
 
 def serve(looked, sequence, start, *, rows=8, hours=1.0, seed=0, label=None):
@@ -84,24 +87,24 @@ def serve(looked, sequence, start, *, rows=8, hours=1.0, seed=0, label=None):
 def at_once(looked, start, end):
     """The same window without steps, sums or anything kept."""
     rows = log.read_predictions(looked.ports.store, looked.config, start, end).rows
-    season, frames, strange = looked.reference.season, looked.reference.frames, 0
+    season, frames, strange = looked.reference.season, looked.reference.edges, 0
     if season is not None:
-        seen = season.seen(season.slots(rows["_at"]))
+        seen = season.covers(season.slots_of(rows["_at"]))
         rows, strange = rows[seen], int((~seen).sum())
     parts = []
     for part in (rows, rows[rows["_version"] == "1"]):
         named = part.rename(columns={"_prediction": "prediction", "_confidence": "confidence"})
         slots = 0 if season is None else len(season.rows)
-        where = np.zeros(0, int) if season is None else season.slots(part["_at"])
-        parts.append((count(frames, named[list(KINDS)]), tally(where, slots).tolist()))
+        where = np.zeros(0, int) if season is None else season.slots_of(part["_at"])
+        parts.append((count_dataframe(frames, named[list(KINDS)]), slot_totals(where, slots).tolist()))
     return (*parts, strange)
 
 
 def found(window):
     return (
         (window.rows, window.per_slot.tolist()),
-        (window.answers, window.answers_per_slot.tolist()),
-        window.strange,
+        (window.predicted, window.predicted_per_slot.tolist()),
+        window.left_out,
     )
 
 
@@ -114,11 +117,11 @@ def forgetful(looked):
 
 
 def holds(looked, start, end):
-    window = Window(looked, start, end)
+    window = WindowCounts(looked, start, end)
     assert found(window) == at_once(looked, start, end)
-    anew = Window(forgetful(looked), start, end)
+    anew = WindowCounts(forgetful(looked), start, end)
     assert list(window.findings.items()) == list(anew.findings.items())
-    assert window.torn == anew.torn
+    assert window.unreadable == anew.unreadable
     return window
 
 
@@ -133,7 +136,7 @@ STEPS = {"15m": timedelta(minutes=15), "1h": HOUR, "7h": 7 * HOUR, "7d": 7 * DAY
     season=st.sampled_from(["none", "hour_of_day"]),
     events=st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 10_000)), min_size=2, max_size=8),
 )
-def test_whatever_came_before_a_window_counts_its_rows_and_no_others(every, steps, season, events):
+def test_after_any_history_a_window_counts_exactly_its_rows(every, steps, season, events):
     step = STEPS[every]
     seconds = int(step.total_seconds() * steps)
     looked = looked_of(season, every=every, window=f"{seconds}s")
@@ -213,56 +216,56 @@ def served_for(days):
     """A week's log with six hours after it, and the window of its last days looked at once."""
     looked = forgetful(served_week())
     end = T0 + 7 * DAY
-    Window(looked, end - days * DAY, end)
+    WindowCounts(looked, end - days * DAY, end)
     return looked, end
 
 
 @pytest.mark.parametrize("days", [1, 7])
-def test_hour_after_hour_three_kept_objects_are_asked_for_and_each_day_is_listed_once(days):
+def test_each_hour_reads_three_objects_and_lists_each_day_once(days):
     looked, end = served_for(days)
     for hour in range(1, 5):
         now = end + hour * HOUR
         seen, store = watched(looked)
-        Window(seen, now - days * DAY, now)
+        WindowCounts(seen, now - days * DAY, now)
         assert kinds_read(store) == ["sum", "step", "step"], "the new one is not there yet, the other leaves"
         assert len(store.listed) == days + 1
     holds(looked, now - days * DAY, now)
 
 
-def test_a_window_looked_at_again_is_its_sum():
+def test_a_second_check_of_a_window_reads_its_sum():
     looked, end = served_for(7)
     seen, store = watched(looked)
-    assert found(Window(seen, end - 7 * DAY, end)) == at_once(looked, end - 7 * DAY, end)
+    assert found(WindowCounts(seen, end - 7 * DAY, end)) == at_once(looked, end - 7 * DAY, end)
     assert kinds_read(store) == ["sum"]
 
 
-def test_a_late_file_in_a_day_long_past_changes_one_step_of_the_sum():
+def test_a_late_file_changes_one_step_of_the_sum():
     looked, end = served_for(7)
     serve(looked, 900, end - 5 * DAY, rows=5, hours=0.5)
     seen, store = watched(looked)
-    Window(seen, end - 7 * DAY, end)
+    WindowCounts(seen, end - 7 * DAY, end)
     assert kinds_read(store) == ["sum", "step", "step"], "the old one leaves, its successor is not there yet"
     holds(looked, end - 7 * DAY, end)
 
 
-def test_of_two_checks_at_once_both_are_right_and_so_is_the_next():
+def test_two_checks_at_once_and_the_next_are_correct():
     looked, end = served_for(1)
     seen, store = watched(looked)
     later, last = end + 3 * HOUR, end + 4 * HOUR
     store.before_sum = lambda: holds(looked, later - DAY, later)
-    window = Window(seen, end + HOUR - DAY, end + HOUR)
+    window = WindowCounts(seen, end + HOUR - DAY, end + HOUR)
     assert found(window) == at_once(looked, end + HOUR - DAY, end + HOUR)
     holds(looked, last - DAY, last)
 
 
-def test_a_sum_takes_nothing_off_that_it_never_held():
+def test_a_sum_never_subtracts_a_step_that_it_does_not_contain():
     looked, end = served_for(1)
     steps = [key for key in looked.ports.store.list("profiles/") if key.endswith(".step")]
     looked.ports.store.put(steps[0], looked.ports.store.get(steps[1]), overwrite=True)
     holds(looked, end + HOUR - DAY, end + HOUR)
 
 
-def test_another_contract_is_held_against_rows_that_were_counted_before():
+def test_a_changed_schema_is_checked_on_rows_that_were_counted_before():
     looked, end = served_for(1)
     config = looked.config.model_dump(mode="json", by_alias=True)
     config["schema"]["features"]["c"]["categories"] = ["a"]
@@ -272,11 +275,11 @@ def test_another_contract_is_held_against_rows_that_were_counted_before():
     assert ("c", "new_category") in holds(narrow, end - DAY, end).findings
 
 
-def test_what_was_damaged_is_made_anew_and_said(caplog):
+def test_a_damaged_object_is_counted_again_with_a_warning(caplog):
     looked, end = served_for(1)
     for key in looked.ports.store.list("profiles/"):
         looked.ports.store.put(key, looked.ports.store.get(key)[:-5], overwrite=True)
     with caplog.at_level(logging.WARNING, sums.__name__):
         holds(looked, end + HOUR - DAY, end + HOUR)
-    assert "is cut short" in caplog.text
-    assert "is made anew" in caplog.text
+    assert "is truncated" in caplog.text
+    assert "counting again" in caplog.text

@@ -1,1 +1,1 @@
-"""Formats on the Store: prediction log, labels, snapshots, bundles, trigger messages."""
+"""Formats on the Store: prediction log, labels, snapshots, bundles, step results, trigger messages."""

@@ -1,23 +1,20 @@
-"""What is known about a version besides its aliases, in the Store under its digest, written once.
+"""Bundles in the Store, each under its digest, written once.
 
 bundles/<model>/<digest>/{model.skops, reference.bin, manifest.json}
-versions/<model>/<digest>.json
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError, NotFound, Untrusted
-from homeostat.core.rollout import Traffic, VersionRef
 from homeostat.ports import Ports, Store
 
 if TYPE_CHECKING:
@@ -30,20 +27,21 @@ MANIFEST = "manifest.json"
 
 
 def put_bundle(store: Store, model: str, digest: str, folder: Path) -> None:
-    """Copy a bundle folder into the Store under its digest, whole or not at all.
+    """Copy a bundle folder into the Store under its digest, all files or none; the manifest comes last.
 
-    Another try of the same retrain fits anew and so has another digest: what a failed one has written
-    would lie there for ever. After a kill it does, but nothing names it and it lacks its manifest.
+    A retry of the same retrain fits again and so has another digest: files of a failed attempt are deleted,
+    or they would stay for ever. Files of a killed process stay, but nothing refers to them and they lack a
+    manifest.
     """
     files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda p: p.name == MANIFEST)
     keys = [f"bundles/{model}/{digest}/{path.relative_to(folder).as_posix()}" for path in files]
-    there = set(store.list(f"bundles/{model}/{digest}/"))
+    existing = set(store.list(f"bundles/{model}/{digest}/"))
     try:
         for key, path in zip(keys, files, strict=True):
             store.put(key, path.read_bytes())
     except Exception:
         with suppress(HomeostatError):
-            for key in set(keys) - there:
+            for key in set(keys) - existing:
                 store.delete(key)
         raise
 
@@ -54,25 +52,25 @@ def fetch_bundle(store: Store, model: str, digest: str, folder: Path) -> None:
     Raises
     ------
     NotFound
-        The Store has no such bundle, or not all of it.
+        The Store has no such bundle, or not all of its files.
     Untrusted
-        The bytes are not those that the digest names: nothing is left behind.
+        The files do not have this digest: the copy is deleted.
     """
     from homeostat.bundle.files import FILES, tree_digest
 
     prefix = f"bundles/{model}/{digest.removeprefix('sha256:')}/"
     if not {prefix + name for name in FILES} <= set(store.list(prefix)):
-        msg = f"no bundle {digest[:12]} of {model} in the store: retrain to make a new one"
+        msg = f"the store has no bundle {digest[:12]} of {model}: retrain to make a new one"
         raise NotFound(msg)
     folder.mkdir(parents=True)
     try:
-        for name in FILES:  # and nothing else that may lie there
+        for name in FILES:  # ignores any other file
             (folder / name).write_bytes(store.get(prefix + name))
         found = tree_digest(folder)
         if found != digest.removeprefix("sha256:"):
             msg = (
-                f"{store.uri(prefix + MANIFEST)}: the bundle's files have digest {found[:12]}, "
-                f"not {digest[:12]}: they were changed since, and are not loaded"
+                f"{store.uri(prefix + MANIFEST)}: the bundle's files have digest {found[:12]}, expected "
+                f"{digest[:12]}: they were changed after training and are not loaded. Retrain to replace them"
             )
             raise Untrusted(msg)
     except BaseException:
@@ -82,52 +80,52 @@ def fetch_bundle(store: Store, model: str, digest: str, folder: Path) -> None:
 
 @contextmanager
 def bundle_folder(ports: Ports, model: str, digest: str) -> Iterator[Path]:
-    """A local copy of a bundle, for as long as the block lasts.
+    """Copy a bundle into a temporary folder, deleted at the end of the block.
 
-    What is missing from the Store is taken from the registry and put back.
+    A bundle that is missing from the Store is fetched from the registry and restored to the Store.
 
     Raises
     ------
     NotFound
         Neither has it.
     Untrusted
-        The bytes are not those that the digest names.
+        The files do not have this digest.
     """
     with tempfile.TemporaryDirectory(prefix="homeostat-") as temporary:
         folder = Path(temporary) / "bundle"
         try:
             fetch_bundle(ports.store, model, digest, folder)
-        except NotFound as lost:
+        except NotFound as missing:
             registered = [each for each in ports.registry.versions(model) if each.digest == digest]
             if not registered:
                 raise
-            logger.warning("%s; taken from the registry", lost)
+            logger.warning("%s; fetched from the registry", missing)
             ports.registry.fetch(registered[0], folder)
-            _put_back(ports.store, model, digest, folder)
+            _restore(ports.store, model, digest, folder)
         yield folder
 
 
-def _put_back(store: Store, model: str, digest: str, folder: Path) -> None:
+def _restore(store: Store, model: str, digest: str, folder: Path) -> None:
     for path in folder.iterdir():
-        # Whatever lies there is not whole; these bytes have been held against the digest.
+        # What is in the Store is incomplete; these bytes have been checked against the digest.
         store.put(f"bundles/{model}/{digest}/{path.name}", path.read_bytes(), overwrite=True)
 
 
 def load_version(ports: Ports, config: ModelConfig, digest: str) -> Bundle:
-    """Load a bundle; Untrusted unless its bytes are those that the digest names."""
+    """Load a bundle; raises Untrusted unless its files have this digest."""
     from homeostat.bundle.files import load_bundle
 
-    if ports.loaded is not None and digest in ports.loaded:
-        return ports.loaded[digest]
+    if ports.bundle_cache is not None and digest in ports.bundle_cache:
+        return ports.bundle_cache[digest]
     with bundle_folder(ports, config.name, digest) as folder:
         bundle = load_bundle(folder, ports.trusted_types, digest=digest, config=config)
-    if ports.loaded is not None:
-        ports.loaded[digest] = bundle
+    if ports.bundle_cache is not None:
+        ports.bundle_cache[digest] = bundle
     return bundle
 
 
 def load_reference(ports: Ports, model: str, digest: str) -> Reference:
-    """The reference profile of a version; NotFound when its bundle is nowhere to be had."""
+    """Load a version's reference profile; raises NotFound when neither Store nor registry has its bundle."""
     from homeostat.core.profile import Reference
 
     try:
@@ -135,31 +133,3 @@ def load_reference(ports: Ports, model: str, digest: str) -> Reference:
     except NotFound:
         with bundle_folder(ports, model, digest) as folder:
             return Reference.from_bytes((folder / "reference.bin").read_bytes())
-
-
-def put_facts(store: Store, model: str, digest: str, facts: Mapping[str, Any]) -> None:
-    """Write down a version's number, metrics and origin."""
-    store.put(
-        f"versions/{model}/{digest}.json",
-        json.dumps(facts, indent=1, allow_nan=False).encode(),
-        overwrite=True,
-    )
-
-
-def load_facts(store: Store, model: str, digest: str) -> dict[str, Any]:
-    """What was written down about a version; {} when nothing was (registered by other means)."""
-    try:
-        found: dict[str, Any] = json.loads(store.get(f"versions/{model}/{digest}.json"))
-    except NotFound:
-        return {}
-    return found
-
-
-def champions(ports: Ports, model: str) -> list[VersionRef]:
-    """Everyone that has been champion, in the order in which they became it; one after the other."""
-    found: list[VersionRef] = []
-    for event in ports.ledger.events(model):
-        champion = Traffic.from_json(dict(event.traffic)).champion
-        if champion is not None and (not found or found[-1] != champion):
-            found.append(champion)
-    return found

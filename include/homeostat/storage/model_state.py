@@ -1,8 +1,8 @@
-"""What a check needs to know and only Airflow can read, laid down in the Store: published/<model>.json.
+"""The state of a model that the Lambda function needs for a drift check: published/<model>.json in the Store.
 
-The detector reads it where neither model.yaml nor the ledger's database is in reach. It is written by every
-run of ``drift_check__<model>`` and by every step of a retrain; what a gateway does by itself, a rollback for
-instance, is seen by the check after the next of these.
+The function can read neither model.yaml nor the ledger's database. Every run of ``drift_check__<model>`` and
+every step of a retrain writes this file in Airflow. What a gateway does by itself, a rollback for instance,
+is in the file after the next of these.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from pydantic import ValidationError
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, NotFound
-from homeostat.config.redaction import without_secrets
-from homeostat.core.rollout import Traffic, VersionRef
+from homeostat.config.redaction import redact_secrets
+from homeostat.core.rollout import Traffic
 from homeostat.ports import Event, Ledger, Ports, Store
+from homeostat.storage.champion_history import champion_changes
 
 SCHEMA = 1
 _MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """What was published of a model, and when. ``events`` are those at which the champion changed.
+class PublishedState:
+    """A model's configuration, traffic and champions at time ``at``.
 
-    ``holder`` is who was retraining, ``until`` when its right of way runs out at the latest.
+    ``events`` are those at which the champion changed. ``holder`` is the run key of the retrain that held
+    the lease ("" for none), ``until`` the latest time at which that lease expires.
     """
 
     config: ModelConfig
@@ -39,15 +41,15 @@ class Published:
     until: datetime | None = None
 
 
-def publish(config: ModelConfig, ports: Ports) -> None:
-    """Write ``published/<model>.json`` over the one before.
+def publish_state(config: ModelConfig, ports: Ports) -> None:
+    """Write ``published/<model>.json``, replacing the previous one.
 
-    Whole but for two things: secrets in ``source.uri`` and ``source.query``, which no check reads, and the
-    folder that model.yaml lies in on this machine.
+    Left out are secrets in ``source.uri`` and ``source.query``, which no check reads, and the folder of
+    model.yaml on this machine.
     """
     now = ports.clock.now()
-    holder = ports.ledger.holder(config.name, now)
-    held = (
+    holder = ports.ledger.lease_holder(config.name, now)
+    lease = (
         {"by": holder, "until": _until(ports.ledger, config.name, holder, now).isoformat()}
         if holder
         else None
@@ -55,88 +57,79 @@ def publish(config: ModelConfig, ports: Ports) -> None:
     raw = {
         "schema": SCHEMA,
         "at": now.isoformat(),
-        "model": _plain(config),
+        "model": _config_json(config),
         "traffic": ports.ledger.read(config.name).to_json(),
-        "champions": [_event_json(event) for event in _changes(ports.ledger, config.name)],
-        "retrain": held,
+        "champions": [_event_json(event) for event, _ in champion_changes(ports.ledger, config.name)],
+        "retrain": lease,
     }
-    # Infinity may stand in a feature's range; Python's own reader, which is the only one here, knows it.
-    ports.store.put(key_of(config.name), json.dumps(raw, indent=1).encode(), overwrite=True)
+    # A feature's range may hold Infinity, which only Python's JSON reader accepts; no other one reads this.
+    ports.store.put(state_key(config.name), json.dumps(raw, indent=1).encode(), overwrite=True)
 
 
-def load_published(store: Store, model: str) -> Published:
-    """Read what :func:`publish` wrote.
+def load_published_state(store: Store, model: str) -> PublishedState:
+    """Read what :func:`publish_state` wrote.
 
     Raises
     ------
     NotFound
-        Nothing was published for this model.
+        Airflow has not published this model yet.
     ConfigError
-        It cannot be read, or only by another version of Homeostat.
+        The file is damaged, or another version of Homeostat wrote it.
     """
-    key = key_of(model)
-    cure = f"run drift_check__{model} in Airflow, which publishes it"
+    key = state_key(model)
+    fix = f"run drift_check__{model} in Airflow, which writes it"
     try:
         data = store.get(key)
     except NotFound:
-        msg = f"{store.uri(key)} is not there: {cure} for a model with monitor.runs_on: lambda"
+        msg = f"{store.uri(key)} does not exist: {fix} for a model with monitor.runs_on: lambda"
         raise NotFound(msg) from None
     try:
         raw = json.loads(data)
         schema = raw["schema"]
         if schema == SCHEMA:
-            return _published(raw)
+            return _from_json(raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         msg = (
-            f"{store.uri(key)}: model.{where}: {first['msg']}: Airflow and the detector seem to be of "
-            "different versions; deploy the same one"
+            f"{store.uri(key)}: model.{where}: {first['msg']}: Airflow and the Lambda function seem to run "
+            "different versions of Homeostat: deploy the same one"
         )
         raise ConfigError(msg) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        msg = f"{store.uri(key)} cannot be read ({type(error).__name__}: {error}): {cure} anew"
+        msg = f"{store.uri(key)} cannot be read ({type(error).__name__}: {error}): {fix} again"
         raise ConfigError(msg) from None
     msg = (
-        f"{store.uri(key)} has schema {schema!r}, not {SCHEMA}: deploy detector and Airflow from one version"
+        f"{store.uri(key)} has schema {schema!r}, expected {SCHEMA}: deploy the same version of Homeostat to "
+        "the Lambda function and to Airflow"
     )
     raise ConfigError(msg)
 
 
-def key_of(model: str) -> str:
-    """Where a model's publication lies."""
+def state_key(model: str) -> str:
+    """Return the Store key of a model's published state."""
     return f"published/{model}.json"
 
 
-def _plain(config: ModelConfig) -> dict[str, Any]:
+def _config_json(config: ModelConfig) -> dict[str, Any]:
     raw = config.model_dump(mode="json", by_alias=True)
-    said = ((name, raw["source"][name]) for name in ("uri", "query"))
-    return raw | {"source": raw["source"] | {name: text and without_secrets(text) for name, text in said}}
-
-
-def _changes(ledger: Ledger, model: str) -> list[Event]:
-    """The events at which the champion changed: what :func:`homeostat.storage.bundles.champions` reads."""
-    found: list[Event] = []
-    last: VersionRef | None = None
-    for event in ledger.events(model):
-        champion = Traffic.from_json(dict(event.traffic)).champion
-        if champion is not None and champion != last:
-            found.append(event)
-            last = champion
-    return found
+    source = dict(raw["source"])
+    for name in ("uri", "query"):
+        source[name] = source[name] and redact_secrets(source[name])
+    return raw | {"source": source}
 
 
 def _until(ledger: Ledger, model: str, holder: str, now: datetime) -> datetime:
-    """When the lease runs out, to the minute and no sooner.
+    """Return when the lease expires, to the minute, rounded up.
 
-    A ledger says who holds it at a time, not until when.
+    The port only returns the holder at a given time, so search for the time at which it changes.
     """
     low, high = timedelta(0), timedelta(hours=1)
-    while ledger.holder(model, now + high) == holder and high < timedelta(days=3650):
+    while ledger.lease_holder(model, now + high) == holder and high < timedelta(days=3650):
         low, high = high, 2 * high
     while high - low > _MINUTE:
         middle = (low + high) / 2
-        low, high = (middle, high) if ledger.holder(model, now + middle) == holder else (low, middle)
+        low, high = (middle, high) if ledger.lease_holder(model, now + middle) == holder else (low, middle)
     return now + high
 
 
@@ -151,8 +144,8 @@ def _event_json(event: Event) -> dict[str, Any]:
     }
 
 
-def _published(raw: dict[str, Any]) -> Published:
-    traffic, held = Traffic.from_json(raw["traffic"]), raw["retrain"]
+def _from_json(raw: dict[str, Any]) -> PublishedState:
+    traffic, lease = Traffic.from_json(raw["traffic"]), raw["retrain"]
     events = [
         Event(
             model=traffic.model,
@@ -165,11 +158,11 @@ def _published(raw: dict[str, Any]) -> Published:
         )
         for each in raw["champions"]
     ]
-    return Published(
+    return PublishedState(
         config=ModelConfig.model_validate(raw["model"]),
         traffic=traffic,
         events=tuple(events),
         at=datetime.fromisoformat(raw["at"]),
-        holder=held["by"] if held else "",
-        until=datetime.fromisoformat(held["until"]) if held else None,
+        holder=lease["by"] if lease else "",
+        until=datetime.fromisoformat(lease["until"]) if lease else None,
     )

@@ -1,4 +1,4 @@
-"""Many small reads of the Store at a time: each waits for the network far longer than it works."""
+"""Read many small objects of the Store in parallel: each read waits for the network most of its time."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-Asked = TypeVar("Asked")
-Given = TypeVar("Given")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-#: Fewer than the connections that a client of S3 keeps.
+#: Fewer than the connections in an S3 client's pool.
 READERS = 8
 
 
-def side_by_side(ask: Callable[[Asked], Given], keys: Sequence[Asked]) -> list[Given]:
-    """What ``ask`` gives for each key, in their order; what it raises for the first that fails is raised."""
-    if len(keys) < 2:
-        return [ask(key) for key in keys]
-    with ThreadPoolExecutor(min(READERS, len(keys))) as pool:
-        return list(pool.map(ask, keys))
+def parallel_map(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return ``function(item)`` of each item, in order; raises what the first failing call raised."""
+    if len(items) < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(min(READERS, len(items))) as pool:
+        return list(pool.map(function, items))

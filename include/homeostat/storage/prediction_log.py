@@ -1,10 +1,10 @@
-"""The prediction log and the labels: Parquet by event date and hour, written by gateways, read by the flows.
+"""The prediction log and the labels: Parquet by event date and hour, written by gateways, read by checks.
 
     log/<model>/predictions/date=2026-01-05/hour=07/<gateway>-<sequence>.parquet
     log/<model>/labels/date=2026-01-05/hour=09/<gateway>-<sequence>.parquet
 
 A prediction is filed under the time of the row that was scored, a label under the time at which it became
-known. Feature columns carry the prefix ``x.`` so that no feature can be taken for one of the log's own.
+known. Feature columns carry the prefix ``x.``, so no feature can be confused with a column of the log itself.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ import pyarrow.parquet as pq
 from homeostat.config import ModelConfig
 from homeostat.config.label_text import label_texts
 from homeostat.ports import Store
-from homeostat.storage.parallel_map import side_by_side
+from homeostat.storage.parallel_map import parallel_map
 
 logger = logging.getLogger(__name__)
 
 FEATURE = "x."
-#: Variants whose answers went to clients; ``shadow`` ones did not.
+#: Variants whose predictions went to clients; those of ``shadow`` did not.
 SERVED = ("champion", "control", "candidate")
-#: Files that lie in memory as they came, before they are tables.
-_AT_ONCE = 64
+#: Files whose bytes are in memory at the same time.
+_BATCH = 64
 _TIME = pa.timestamp("us", tz="UTC")
 _OWN_COLUMNS = {
     "prediction_id": pa.string(),
@@ -53,15 +53,15 @@ _OWN_COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class LogRead:
-    """Rows of the log, and how many of its files could not be read (torn by a crash, for instance)."""
+    """Rows of the log, the files that were read, and those that cannot be read (cut off by a crash)."""
 
     rows: pd.DataFrame
     files: tuple[str, ...]
-    torn: tuple[str, ...]
+    unreadable: tuple[str, ...]
 
 
 def prediction_schema(config: ModelConfig) -> pa.Schema:
-    """The columns of a model's prediction log.
+    """Return the columns of a model's prediction log.
 
     ``extra`` names the request's columns that model.yaml does not know, sorted and joined by commas;
     ``prediction`` is text for classes (see :func:`~homeostat.config.label_text.label_text`), a number
@@ -71,35 +71,35 @@ def prediction_schema(config: ModelConfig) -> pa.Schema:
         (FEATURE + name, pa.float64() if feature.type == "number" else pa.string())
         for name, feature in config.columns.features.items()
     ]
-    return pa.schema([*_OWN_COLUMNS.items(), ("prediction", _answer_type(config)), *features])
+    return pa.schema([*_OWN_COLUMNS.items(), ("prediction", _prediction_type(config)), *features])
 
 
 def label_schema(config: ModelConfig) -> pa.Schema:
-    """The columns of a model's label log."""
+    """Return the columns of a model's label log."""
     return pa.schema(
         [
             ("prediction_id", pa.string()),
-            ("label", _answer_type(config)),
+            ("label", _prediction_type(config)),
             ("at", _TIME),
             ("received_at", _TIME),
         ]
     )
 
 
-def _answer_type(config: ModelConfig) -> pa.DataType:
+def _prediction_type(config: ModelConfig) -> pa.DataType:
     return pa.string() if config.task == "classification" else pa.float64()
 
 
 def write_predictions(
     store: Store, config: ModelConfig, gateway: str, sequence: int, columns: Mapping[str, Sequence[Any]]
 ) -> list[str]:
-    """File served rows by the hour of their ``at``, one Parquet file per hour; returns the keys.
+    """Write served rows by the hour of their ``at``, one Parquet file per hour; return the keys.
 
     Parameters
     ----------
     columns
-        Equally long columns by name, as :func:`prediction_schema` lists them. One that is left out is
-        all null. ``gateway`` and ``sequence`` together must never be used twice.
+        Columns of equal length by name, as in :func:`prediction_schema`. A column that is missing is null.
+        ``gateway`` and ``sequence`` together must never be used twice.
     """
     return _write(store, config, "predictions", gateway, sequence, columns)
 
@@ -107,7 +107,7 @@ def write_predictions(
 def write_labels(
     store: Store, config: ModelConfig, gateway: str, sequence: int, columns: Mapping[str, Sequence[Any]]
 ) -> list[str]:
-    """File labels by the hour of their ``at``; the rest as :func:`write_predictions`."""
+    """Write labels by the hour of their ``at``; the rest as :func:`write_predictions`."""
     return _write(store, config, "labels", gateway, sequence, columns)
 
 
@@ -124,13 +124,13 @@ def _write(
         by_hour.setdefault(_hour(at), []).append(row)
     keys = []
     schema = label_schema(config) if kind == "labels" else prediction_schema(config)
-    answer = "label" if kind == "labels" else "prediction"
+    output = "label" if kind == "labels" else "prediction"
     for hour, rows in sorted(by_hour.items()):
         arrays = []
         for field in schema:
             values = columns.get(field.name)
             picked = [None] * len(rows) if values is None else [values[row] for row in rows]
-            if field.name == answer and pa.types.is_string(field.type):
+            if field.name == output and pa.types.is_string(field.type):
                 picked = label_texts(picked)
             arrays.append(pa.array(picked, type=field.type, from_pandas=True))
         buffer = io.BytesIO()
@@ -144,7 +144,7 @@ def _write(
 def files_by_hour(
     store: Store, model: str, kind: str, start: datetime, end: datetime
 ) -> dict[datetime, tuple[str, ...]]:
-    """The keys of every file whose hour touches ``[start, end)``, by hour; each day is listed once."""
+    """Return the keys of the files whose hour overlaps ``[start, end)``, by hour; lists each day once."""
     days = sorted({_hour(start + timedelta(hours=h)).date() for h in range(_span_hours(start, end))})
     first, last = _hour(start), end
     found: dict[datetime, list[str]] = {}
@@ -158,15 +158,15 @@ def files_by_hour(
 
 
 def files_between(store: Store, model: str, kind: str, start: datetime, end: datetime) -> tuple[str, ...]:
-    """The keys of every file whose hour touches ``[start, end)``, in order."""
+    """Return the keys of the files whose hour overlaps ``[start, end)``, in order."""
     return files_of(files_by_hour(store, model, kind, start, end), start, end)
 
 
 def files_of(hours: Mapping[datetime, tuple[str, ...]], start: datetime, end: datetime) -> tuple[str, ...]:
-    """Those of :func:`files_by_hour` whose hour touches ``[start, end)``, in order."""
+    """Return those of :func:`files_by_hour` whose hour overlaps ``[start, end)``, in order."""
     first = _hour(start)
-    touched = (first + timedelta(hours=h) for h in range(_span_hours(start, end)))
-    return tuple(key for hour in touched if hour < end for key in hours.get(hour, ()))
+    overlapping = (first + timedelta(hours=h) for h in range(_span_hours(start, end)))
+    return tuple(key for hour in overlapping if hour < end for key in hours.get(hour, ()))
 
 
 def read_predictions(
@@ -178,10 +178,10 @@ def read_predictions(
     variants: Iterable[str] = SERVED,
     files: Sequence[str] | None = None,
 ) -> LogRead:
-    """Read the answers to rows with ``start <= at < end``, each once, oldest first.
+    """Read the predictions of rows with ``start <= at < end``, each once, oldest first.
 
-    Features come back under their own names, without the prefix. ``files`` saves the listing to a
-    caller that has it already.
+    Features get their own names, without the prefix; the log's own columns get a leading underscore.
+    ``files`` are the keys to read, for a caller that has listed them already.
     """
     keys = files_between(store, config.name, "predictions", start, end) if files is None else files
     read = _read(store, keys, prediction_schema(config), start, end)
@@ -190,14 +190,13 @@ def read_predictions(
     rows.columns = [
         name.removeprefix(FEATURE) if name.startswith(FEATURE) else f"_{name}" for name in rows.columns
     ]
-    return LogRead(rows, read.files, read.torn)
+    return LogRead(rows, read.files, read.unreadable)
 
 
 def read_labels(store: Store, config: ModelConfig, start: datetime, end: datetime) -> pd.DataFrame:
-    """Labels that became known in ``[start, end)``, the first of each prediction id.
+    """Read the labels that became known in ``[start, end)``, the first of each prediction id.
 
-    A later label for the same id is dropped; one that says something else is a conflict, which the
-    gateway quarantined when it came in.
+    Later labels of the same id are dropped. The gateway has quarantined those that differ.
     """
     keys = files_between(store, config.name, "labels", start, end)
     rows = _read(store, keys, label_schema(config), start, end).rows
@@ -207,14 +206,14 @@ def read_labels(store: Store, config: ModelConfig, start: datetime, end: datetim
 def read_labelled(
     store: Store, config: ModelConfig, start: datetime, end: datetime, *, known_by: datetime | None = None
 ) -> pd.DataFrame:
-    """Served rows of ``[start, end)`` joined with the labels known by ``known_by`` (default: ``end``).
+    """Read the served rows of ``[start, end)`` with their labels known by ``known_by`` (default: ``end``).
 
-    The label stands in the schema's label column, the row's time in its timestamp column; the log's
-    own columns keep a leading underscore. Rows whose label is not there yet are left out.
+    The label is in the schema's label column, the row's time in its timestamp column; the log's own columns
+    keep a leading underscore. Rows without a label yet are left out.
     """
-    answers = read_predictions(store, config, start, end).rows
+    served = read_predictions(store, config, start, end).rows
     labels = read_labels(store, config, start, (known_by or end) + timedelta(microseconds=1))
-    joined = answers.merge(
+    joined = served.merge(
         labels[["prediction_id", "label"]], left_on="_prediction_id", right_on="prediction_id", how="inner"
     ).drop(columns="prediction_id")
     joined[config.columns.label.name] = joined.pop("label")
@@ -225,25 +224,25 @@ def read_labelled(
 
 
 def _read(store: Store, keys: Sequence[str], schema: pa.Schema, start: datetime, end: datetime) -> LogRead:
-    tables, torn = [], []
-    for at_once in (keys[n : n + _AT_ONCE] for n in range(0, len(keys), _AT_ONCE)):
-        for key, data in zip(at_once, side_by_side(store.get, at_once), strict=True):
+    tables, unreadable = [], []
+    for batch in (keys[n : n + _BATCH] for n in range(0, len(keys), _BATCH)):
+        for key, data in zip(batch, parallel_map(store.get, batch), strict=True):
             try:
                 table = pq.read_table(io.BytesIO(data))
             except (pa.ArrowInvalid, OSError) as error:
-                logger.warning("%s cannot be read and is passed over: %s", key, error)
-                torn.append(key)
+                logger.warning("skipping %s, which cannot be read: %s", key, error)
+                unreadable.append(key)
                 continue
             tables.append(_to_schema(table, schema))
     table = pa.concat_tables(tables) if tables else schema.empty_table()
     at = table.column("at")
     inside = pc.and_(pc.greater_equal(at, pa.scalar(start, _TIME)), pc.less(at, pa.scalar(end, _TIME)))
     rows = table.filter(inside).sort_by("at").to_pandas()
-    return LogRead(rows, tuple(keys), tuple(torn))
+    return LogRead(rows, tuple(keys), tuple(unreadable))
 
 
 def _to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Bring an older file to today's columns: missing ones are null, unknown ones are dropped."""
+    """Convert an older file to the current columns: missing ones are null, unknown ones are dropped."""
     columns = [
         table.column(field.name).cast(field.type)
         if field.name in table.column_names

@@ -1,10 +1,4 @@
-"""What a retrain was asked for, and what its steps have done so far; both lie in the Store under its key.
-
-    retrain/<model>/<run_key>/request.json
-    retrain/<model>/<run_key>/<step>.json
-
-A step that finds its own result returns it: tasks run at least once, and the second time must change nothing.
-"""
+"""The request of one retrain, in the Store: ``retrain/<model>/<run_key>/request.json``."""
 
 from __future__ import annotations
 
@@ -16,19 +10,26 @@ from datetime import datetime
 from typing import Any, Self
 
 from homeostat.config import ModelConfig, parse_duration
-from homeostat.config.errors import ConfigError, NotFound
+from homeostat.config.errors import ConfigError
 from homeostat.config.model import Window
 from homeostat.config.times import parse_utc
 from homeostat.ports import Store
+from homeostat.storage.step_results import result_key
+
+#: The reason of a retrain that a person started without giving one.
+MANUAL = "manual"
+_REQUEST = "request"
+#: Keys that release 0.1 wrote (in the Store, and in Airflow's asset events), and their names now.
+_OLD_NAMES = {"recall": "reinstate"}
 
 
 def run_key(model: str, run_id: str) -> str:
-    """The key of one retrain: short, safe in paths and tags, the same for every try of the same run."""
+    """Return the key of one retrain: short, safe in paths and tags, the same for every try of the run."""
     return hashlib.sha256(f"{model}/{run_id}".encode()).hexdigest()[:12]
 
 
 def parse_time(text: str, name: str) -> datetime:
-    """An ISO time as people write it; without an offset it is UTC. Raises ConfigError naming ``name``."""
+    """Parse an ISO time; without an offset it is in UTC. Raises ConfigError naming ``name``."""
     try:
         return parse_utc(text)
     except (ValueError, OverflowError):
@@ -40,42 +41,44 @@ def parse_time(text: str, name: str) -> datetime:
 class RetrainRequest:
     """Why and how to retrain. ``trigger_id`` names the cause: the same cause retrains once.
 
-    ``recall`` names a version to try again: it takes every step of a retrain except for the fit.
+    ``reinstate`` is the version number of a former champion to promote again instead of fitting a new
+    version: it takes every step of a retrain except for the fit.
     """
 
     run_key: str
     trigger_id: str
     dag_run: str = ""
-    reason: str = "by hand"
+    reason: str = MANUAL
     until: str = ""
     training_window: str = ""
     pipeline: str = ""
     skip_shadow: bool = False
     force: bool = False
-    recall: str = ""
+    reinstate: str = ""
 
     @classmethod
     def of(cls, *, run_key: str, dag_run: str, params: Mapping[str, Any], event: Mapping[str, Any]) -> Self:
-        """Build it from a drift event, or from the form of a run started by hand (``event`` is empty)."""
+        """Build it from a drift event, or from the form of a manual run (``event`` is empty)."""
+        event, params = _renamed(event), _renamed(params)
         return cls(
             run_key=run_key,
             dag_run=dag_run,
-            trigger_id=event.get("trigger_id") or f"hand/{run_key}",
-            reason=event.get("reason") or params.get("reason") or "by hand",
+            trigger_id=event.get("trigger_id") or f"manual/{run_key}",
+            reason=event.get("reason") or params.get("reason") or MANUAL,
             until=event.get("window_end") or params.get("until") or "",
             training_window=params.get("training_window") or "",
             pipeline=params.get("pipeline") or "",
             skip_shadow=bool(params.get("skip_shadow")),
             force=bool(params.get("force")),
-            recall=event.get("recall") or params.get("recall") or "",
+            reinstate=event.get("reinstate") or params.get("reinstate") or "",
         )
 
     def end(self, now: datetime) -> datetime:
-        """Rows up to here may be learnt from."""
+        """Return the end of the training data: ``until``, or ``now`` where the request has none."""
         return parse_time(self.until, "until") if self.until else now
 
     def tags(self) -> dict[str, str]:
-        """What MLflow's runs and versions say about their origin."""
+        """Return the MLflow tags of the training run and of the version."""
         return {
             "homeostat.run_key": self.run_key,
             "homeostat.dag_run": self.dag_run or "-",
@@ -83,7 +86,7 @@ class RetrainRequest:
             "homeostat.reason": self.reason,
         }
 
-    def applied_to(self, config: ModelConfig) -> ModelConfig:
+    def apply_to(self, config: ModelConfig) -> ModelConfig:
         """model.yaml with what this request asks for instead."""
         if not self.training_window:
             return config
@@ -96,40 +99,15 @@ class RetrainRequest:
 
 
 def save_request(store: Store, model: str, request: RetrainRequest) -> None:
-    """Keep the request beside its results."""
-    store.put(_key(model, request.run_key, "request"), _dump(asdict(request)), overwrite=True)
+    """Store the request beside the results of its steps."""
+    data = json.dumps(asdict(request), indent=1, allow_nan=False).encode()
+    store.put(result_key(model, request.run_key, _REQUEST), data, overwrite=True)
 
 
 def load_request(store: Store, model: str, run_key: str) -> RetrainRequest:
-    """The request of a retrain that has begun; NotFound before it has."""
-    return RetrainRequest(**json.loads(store.get(_key(model, run_key, "request"))))
+    """Return the request of a retrain that has started; raises NotFound before it has."""
+    return RetrainRequest(**_renamed(json.loads(store.get(result_key(model, run_key, _REQUEST)))))
 
 
-def save_result(
-    store: Store, model: str, run_key: str, step: str, result: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Keep a step's result and hand it back."""
-    store.put(_key(model, run_key, step), _dump(result), overwrite=True)
-    return dict(result)
-
-
-def load_result(store: Store, model: str, run_key: str, step: str) -> dict[str, Any]:
-    """The result of a step that is done; NotFound otherwise."""
-    found: dict[str, Any] = json.loads(store.get(_key(model, run_key, step)))
-    return found
-
-
-def find_result(store: Store, model: str, run_key: str, step: str) -> dict[str, Any] | None:
-    """The result of a step, or None when it has not run yet."""
-    try:
-        return load_result(store, model, run_key, step)
-    except NotFound:
-        return None
-
-
-def _key(model: str, run_key: str, name: str) -> str:
-    return f"retrain/{model}/{run_key}/{name}.json"
-
-
-def _dump(value: Any) -> bytes:
-    return json.dumps(value, indent=1, allow_nan=False).encode()
+def _renamed(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {_OLD_NAMES.get(name, name): value for name, value in raw.items()}

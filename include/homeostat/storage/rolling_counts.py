@@ -1,11 +1,11 @@
-"""Counts of a window's steps as they lie in the Store, and the sum of them that goes from check to check.
+"""Counts of a window's steps in the Store, and their rolling sum from one check to the next.
 
-A step's counts are kept under a name that says what they were made of: a file that comes late makes another
-name. The sum says which steps are in it. So the next check takes off what the window has left behind and
-adds what is new, exactly, since counts are integers: it reads three objects, however long the window is.
+The key of a step's counts is a hash of its input, so a log file that arrives late gives another key. The sum
+lists the steps that it contains. The next check subtracts the steps that have left the window and adds the
+new ones. Counts are integers, so this is exact, and it reads three objects however long the window is.
 
-Whatever is gone, damaged or made of something else than it says is made anew. Of two checks at once each
-writes whole objects that stand for themselves, and the last one's sum is kept.
+Objects that are missing, damaged or of other input are counted again. Two checks at the same time each write
+complete objects; the sum of the later one is kept.
 """
 
 from __future__ import annotations
@@ -24,139 +24,157 @@ from homeostat.core.profile.coerce import Ints
 from homeostat.ports import Store
 
 logger = logging.getLogger(__name__)
-Found = TypeVar("Found", "Step", "Sum")
+Found = TypeVar("Found", "StepCounts", "RollingSum")
 
-#: Windows of so many steps are added up anew: no sum would save a read.
-SHORT = 3
+#: Windows of up to this many steps are summed from their steps: a stored sum would not save a read.
+SHORT_WINDOW = 3
+#: Keys of a stored object: the digest of the edges it is counted on, and a step's notes.
+_EDGES, _NOTES = "edges", "notes"
+#: What release 0.1 called them.
+_OLD_NAMES = {"frames": _EDGES, "noted": _NOTES}
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """What a step's rows showed besides their counts: broken contracts, and files that cannot be read."""
+class StepNotes:
+    """What was found in a step besides counts: schema findings, and log files that cannot be read."""
 
     findings: tuple[Mapping[str, Any], ...] = ()
-    torn: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def to_json(self) -> list[Any]:
         """Plain JSON."""
-        return [list(self.findings), list(self.torn)]
+        return [list(self.findings), list(self.unreadable)]
 
     @classmethod
-    def from_json(cls, raw: Iterable[Any]) -> Noted:
-        """Read what :meth:`to_json` gave."""
-        findings, torn = raw
-        return cls(tuple(findings), tuple(torn))
+    def from_json(cls, raw: Iterable[Any]) -> StepNotes:
+        """Read what :meth:`to_json` wrote."""
+        findings, unreadable = raw
+        return cls(tuple(findings), tuple(unreadable))
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """Counts of one step's rows, shape (n,), and what else they showed."""
+class StepCounts:
+    """Counts of one step's rows, shape (n,), and its notes."""
 
     counts: Ints
-    noted: Noted
+    notes: StepNotes
 
     @property
-    def mark(self) -> str:
-        """Which counts these are: a sum takes off again what it once added, and nothing else."""
+    def checksum(self) -> str:
+        """Identify these counts, so that a sum subtracts exactly what it added."""
         return hashlib.sha256(self.counts.astype("<i8").tobytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
-    """Counts of several steps, and for each of them, by its key, its mark and what it showed."""
+class RollingSum:
+    """Summed counts of several steps, with the checksum and the notes of each step by its key."""
 
     counts: Ints
-    steps: Mapping[str, tuple[str, Noted]] = field(default_factory=dict)
+    steps: Mapping[str, tuple[str, StepNotes]] = field(default_factory=dict)
 
-    def plus(self, key: str, step: Step) -> Sum:
-        """With one step more."""
-        return Sum(self.counts + step.counts, {**self.steps, key: (step.mark, step.noted)})
+    def plus(self, key: str, step: StepCounts) -> RollingSum:
+        """Add one step."""
+        return RollingSum(self.counts + step.counts, {**self.steps, key: (step.checksum, step.notes)})
 
-    def minus(self, key: str, step: Step) -> Sum:
-        """Without this step, which must be in it."""
-        return Sum(self.counts - step.counts, {k: v for k, v in self.steps.items() if k != key})
+    def minus(self, key: str, step: StepCounts) -> RollingSum:
+        """Subtract a step that is in the sum."""
+        return RollingSum(self.counts - step.counts, {k: v for k, v in self.steps.items() if k != key})
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """Where steps and sums of the same shape lie; ``digest`` is that of the frames they are counted on."""
+class CountStore:
+    """Read and write steps and sums of ``size`` counts, counted on the edges with this digest."""
 
     store: Store
     digest: str
     size: int
 
-    def step(self, key: str) -> Step | None:
-        """A kept step, or None."""
-        return self._get(key, "step", lambda head, counts: Step(counts, Noted.from_json(head["noted"])))
+    def step(self, key: str) -> StepCounts | None:
+        """Return a stored step, or None."""
 
-    def sum(self, key: str) -> Sum | None:
-        """A kept sum, or None."""
+        def read(head: dict[str, Any], counts: Ints) -> StepCounts:
+            return StepCounts(counts, StepNotes.from_json(head[_NOTES]))
 
-        def read(head: dict[str, Any], counts: Ints) -> Sum:
-            steps = {name: (str(mark), Noted.from_json(raw)) for name, (mark, *raw) in head["steps"].items()}
-            return Sum(counts, steps)
+        return self._get(key, "step", read)
+
+    def sum(self, key: str) -> RollingSum | None:
+        """Return a stored sum, or None."""
+
+        def read(head: dict[str, Any], counts: Ints) -> RollingSum:
+            steps = {
+                name: (str(checksum), StepNotes.from_json(raw))
+                for name, (checksum, *raw) in head["steps"].items()
+            }
+            return RollingSum(counts, steps)
 
         return self._get(key, "sum", read)
 
-    def put_step(self, key: str, step: Step) -> None:
-        """Keep a step."""
-        self._put(key, "step", {"noted": step.noted.to_json()}, step.counts)
+    def put_step(self, key: str, step: StepCounts) -> None:
+        """Store a step."""
+        self._put(key, "step", {_NOTES: step.notes.to_json()}, step.counts)
 
-    def put_sum(self, key: str, total: Sum) -> None:
-        """Keep a sum in the place of the one before."""
-        steps = {name: [mark, *noted.to_json()] for name, (mark, noted) in total.steps.items()}
+    def put_sum(self, key: str, total: RollingSum) -> None:
+        """Store a sum, replacing the previous one."""
+        steps = {name: [checksum, *notes.to_json()] for name, (checksum, notes) in total.steps.items()}
         self._put(key, "sum", {"steps": steps}, total.counts)
 
     def _put(self, key: str, kind: str, head: Mapping[str, Any], counts: Ints) -> None:
-        data = codec.pack_counts(kind, {"frames": self.digest, **head}, counts)
+        data = codec.pack_counts(kind, {_EDGES: self.digest, **head}, counts)
         self.store.put(key, data, overwrite=True)
 
     def _get(self, key: str, kind: str, read: Callable[[dict[str, Any], Ints], Found]) -> Found | None:
         try:
             head, counts = codec.unpack_counts(kind, self.store.get(key))
-            if head["frames"] != self.digest or counts.shape != (self.size,) or (counts < 0).any():
-                logger.warning("%s is no %s of these counts and is made anew", key, kind)
+            head = {_OLD_NAMES.get(name, name): value for name, value in head.items()}
+            if head[_EDGES] != self.digest or counts.shape != (self.size,) or (counts < 0).any():
+                logger.warning("%s is not a %s of these counts: counting again", key, kind)
                 return None
             return read(head, counts)
         except NotFound:
             return None
         except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
-            logger.warning("%s cannot be read and is made anew: %s", key, error)
+            logger.warning("%s cannot be read (%s): counting again", key, error)
             return None
 
 
-def add_up(shelf: Shelf, kept: str, steps: Mapping[str, Callable[[], Step]]) -> Sum:
-    """The sum of these steps, from as few objects as will do.
+def rolling_sum(
+    counts: CountStore, sum_key: str, steps: Mapping[str, Callable[[], StepCounts]]
+) -> RollingSum:
+    """Return the sum of these steps, reading as few objects as possible.
 
     Parameters
     ----------
-    kept
-        The key of the sum that the check before left, and that this one leaves.
+    sum_key
+        The key of the sum that the previous check stored, and that this one replaces.
     steps
         By key, how to count a step that is not in the Store yet.
     """
-    before = shelf.sum(kept) if len(steps) > SHORT else None
-    total = (before and _rolled(shelf, before, steps)) or Sum(np.zeros(shelf.size, np.int64))
+    previous = counts.sum(sum_key) if len(steps) > SHORT_WINDOW else None
+    total = (previous and _without_old_steps(counts, previous, steps)) or RollingSum(
+        np.zeros(counts.size, np.int64)
+    )
     for key, count in steps.items():
         if key not in total.steps:
-            step = shelf.step(key)
+            step = counts.step(key)
             if step is None:
                 step = count()
-                shelf.put_step(key, step)
+                counts.put_step(key, step)
             total = total.plus(key, step)
-    if len(steps) > SHORT and (before is None or before.steps != total.steps):
-        shelf.put_sum(kept, total)
+    if len(steps) > SHORT_WINDOW and (previous is None or previous.steps != total.steps):
+        counts.put_sum(sum_key, total)
     return total
 
 
-def _rolled(shelf: Shelf, before: Sum, steps: Mapping[str, object]) -> Sum | None:
-    """What is left of the sum without the steps that are none of these; None when that would not pay."""
-    if len(before.steps.keys() ^ steps.keys()) >= len(steps):
+def _without_old_steps(
+    counts: CountStore, previous: RollingSum, steps: Mapping[str, object]
+) -> RollingSum | None:
+    """Subtract the steps that have left the window; None when summing all steps reads no more objects."""
+    if len(previous.steps.keys() ^ steps.keys()) >= len(steps):
         return None
-    left = before
-    for key in before.steps.keys() - steps.keys():
-        step = shelf.step(key)
-        if step is None or step.mark != before.steps[key][0]:
+    remaining = previous
+    for key in previous.steps.keys() - steps.keys():
+        step = counts.step(key)
+        if step is None or step.checksum != previous.steps[key][0]:
             return None
-        left = left.minus(key, step)
-    return left
+        remaining = remaining.minus(key, step)
+    return remaining

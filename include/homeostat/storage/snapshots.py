@@ -18,7 +18,7 @@ _PART, _WEIGHT = "__part", "__weight"
 
 
 def put_snapshot(store: Store, model: str, snapshot: Snapshot) -> tuple[str, str]:
-    """Write training and holdout rows, each told which it is and what it weighs; returns key and digest."""
+    """Write training and holdout rows with their weights; return the snapshot's key and digest."""
     parts = {"train": snapshot.train.copy(), "holdout": snapshot.holdout.copy()}
     for name, part in parts.items():
         part[_PART] = name
@@ -33,10 +33,10 @@ def put_snapshot(store: Store, model: str, snapshot: Snapshot) -> tuple[str, str
 
 
 def read_snapshot(store: Store, key: str) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
-    """Training rows, holdout rows and the training rows' weights (None when all weigh the same)."""
+    """Return training rows, holdout rows and the weights of the training rows (None when all are 1)."""
     data = store.get(key)
     if hashlib.sha256(data).hexdigest() not in key:
-        msg = f"{store.uri(key)} is not what was written there: retrain to make a new snapshot"
+        msg = f"{store.uri(key)} was changed after it was written: retrain to make a new snapshot"
         raise NotFound(msg)
     rows = pd.read_parquet(io.BytesIO(data))
     train = rows[rows[_PART] == "train"].reset_index(drop=True)
@@ -50,7 +50,7 @@ def read_snapshot(store: Store, key: str) -> tuple[pd.DataFrame, pd.DataFrame, A
 
 
 def quarantine(store: Store, model: str, rows: pd.DataFrame) -> None:
-    """Keep rows that could not be used, for whoever mends the source."""
+    """Store rows that were refused, so that the source can be repaired."""
     if not len(rows):
         return
     data = _parquet(rows)

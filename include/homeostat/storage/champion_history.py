@@ -1,0 +1,21 @@
+"""The champions of a model, one after the other, from the events of its ledger."""
+
+from __future__ import annotations
+
+from homeostat.core.rollout import Traffic, VersionRef
+from homeostat.ports import Event, Ledger
+
+
+def champion_changes(ledger: Ledger, model: str) -> list[tuple[Event, VersionRef]]:
+    """Return each event at which the champion changed, with the new champion, oldest first."""
+    changes: list[tuple[Event, VersionRef]] = []
+    for event in ledger.events(model):
+        champion = Traffic.from_json(dict(event.traffic)).champion
+        if champion is not None and (not changes or changes[-1][1] != champion):
+            changes.append((event, champion))
+    return changes
+
+
+def champions(ledger: Ledger, model: str) -> list[VersionRef]:
+    """Return every champion in the order of promotion; one that was reinstated appears again."""
+    return [champion for _, champion in champion_changes(ledger, model)]
