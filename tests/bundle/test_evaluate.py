@@ -15,7 +15,7 @@ def fitted(config, data):
     return Predictor.of(config, fit(config, data, None))
 
 
-def test_a_holdout_gives_metrics_latency_and_missing_answers(model, rows):
+def test_a_holdout_gives_metrics_latency_and_missing_predictions(model, rows):
     config = model()
     found = evaluate(config, fitted(config, rows()), rows(seed=1))
     assert 0.5 < found.metrics["accuracy"] <= 1
@@ -23,7 +23,7 @@ def test_a_holdout_gives_metrics_latency_and_missing_answers(model, rows):
     assert found.nan_rate == 0
     assert 0 < found.p99_latency_ms < 1000
     assert found.distinct_predictions > 2
-    assert found.rows == len(found.predictions) == 300
+    assert found.rows == len(found.predicted) == 300
 
 
 def test_a_regression_is_scored_by_its_own_metrics(model, rows):
@@ -52,20 +52,20 @@ def test_slices_have_the_same_names_for_two_models_on_one_holdout(model, rows):
     assert set(one.slices) == set(other.slices)
 
 
-def test_a_slice_of_few_rows_says_nothing(model, rows):
+def test_a_slice_of_few_rows_is_left_out(model, rows):
     config = model("mixed", category=True, more=SLICES)
     holdout = rows(seed=1)
     holdout.loc[:10, "kind"] = "rare"
     assert "kind=rare" not in evaluate(config, fitted(config, rows()), holdout).slices
 
 
-def test_a_model_that_always_answers_the_same_is_seen(model, rows):
+def test_a_constant_model_has_one_distinct_prediction(model, rows):
     code = "def build():\n    from sklearn.dummy import DummyClassifier\n    return DummyClassifier()"
     config = model(code)
     assert evaluate(config, fitted(config, rows()), rows(seed=1)).distinct_predictions == 1
 
 
-def test_missing_answers_are_counted(model, rows):
+def test_missing_predictions_are_counted(model, rows):
     config = model()
     predictor = fitted(config, rows())
     answer = predictor.estimator.predict_proba
@@ -83,7 +83,7 @@ def test_missing_answers_are_counted(model, rows):
     assert found.metrics["accuracy"] < evaluate(config, predictor, rows(seed=1)).metrics["accuracy"]
 
 
-def test_no_rows_are_no_evidence(model, rows):
+def test_no_rows_are_an_error(model, rows):
     config = model()
     with pytest.raises(DataError):
         evaluate(config, fitted(config, rows()), rows()[:0])
@@ -93,20 +93,20 @@ def test_a_regressions_reference_has_a_prediction_and_no_confidence(model, rows)
     code = "def build():\n    from sklearn.linear_model import Ridge\n    return Ridge()"
     config = model(code, task="regression")
     data = rows(labels=None, missing=False)
-    features = make_reference(config, fitted(config, data), data).frames.features
+    features = make_reference(config, fitted(config, data), data).edges.features
     assert features["prediction"].kind == "number"
     assert "confidence" not in features
-    assert make_reference(config, fitted(config, data), data).outcomes is None
+    assert make_reference(config, fitted(config, data), data).calibration is None
 
 
-def test_a_reference_counts_right_and_wrong_answers_by_confidence(model, rows):
+def test_a_reference_counts_right_and_wrong_predictions_by_confidence(model, rows):
     config = model()
     predictor, holdout = fitted(config, rows()), rows(seed=1)
     holdout.loc[:9, "y"] = np.nan
     reference = make_reference(config, predictor, holdout)
     right = (predictor.predict(holdout).prediction == holdout["y"])[10:]
-    assert reference.outcomes.rows == 290
-    assert reference.outcomes.right.placed == right.sum()
+    assert reference.calibration.rows == 290
+    assert reference.calibration.right.binned == right.sum()
     assert reference.season is None
 
 
@@ -117,7 +117,7 @@ def test_a_reference_has_a_season_where_the_model_asks_for_one(model, rows):
     assert reference.season.rows.tolist() == [2] * 132 + [1] * 36
 
 
-def test_a_feature_called_like_an_output_is_refused_with_a_cure(model, rows):
+def test_a_feature_named_like_an_output_is_refused_with_a_better_name(model, rows):
     config = model(more="    prediction: {type: number}\n")
     data = rows().assign(prediction=0.0)
     predictor = fitted(config, data)

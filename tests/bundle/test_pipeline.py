@@ -19,7 +19,7 @@ def test_an_unchanged_file_is_imported_once_and_a_changed_one_again(model):
     assert load_pipeline(model("def build(): return 2"))() == 2
 
 
-def test_a_neighbouring_file_can_be_imported_and_is_followed_when_it_changes(model):
+def test_a_neighbouring_file_can_be_imported_and_is_reloaded_when_it_changes(model):
     config = model("from .helpers import value\ndef build(): return value")
     (config.folder / "helpers.py").write_text("value = 1")
     assert load_pipeline(config)() == 1
@@ -27,7 +27,7 @@ def test_a_neighbouring_file_can_be_imported_and_is_followed_when_it_changes(mod
     assert load_pipeline(config)() == 2
 
 
-def test_two_models_with_files_of_one_name_do_not_meet(model):
+def test_two_models_may_have_files_of_the_same_name(model):
     one = load_pipeline(model("def build(): return 'one'", name="one"))
     two = load_pipeline(model("def build(): return 'two'", name="two"))
     assert (one(), two()) == ("one", "two")
@@ -42,16 +42,16 @@ def test_a_function_of_an_installed_package_is_found(model):
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("import nowhere_to_be_found", r"line 1: does not import: ModuleNotFoundError"),
-        ("x = 1\n\ndef build(:", r"line 3: does not import: SyntaxError"),
-        ("x = 1\ny = x / 0", r"line 2: does not import: ZeroDivisionError"),
-        ("raise SystemExit(1)", r"line 1: does not import: SystemExit"),
-        ("def make(): pass", r"has no function 'build'; functions there: make"),
+        ("import nowhere_to_be_found", r"line 1: cannot be imported: ModuleNotFoundError"),
+        ("x = 1\n\ndef build(:", r"line 3: cannot be imported: SyntaxError"),
+        ("x = 1\ny = x / 0", r"line 2: cannot be imported: ZeroDivisionError"),
+        ("raise SystemExit(1)", r"line 1: cannot be imported: SystemExit"),
+        ("def make(): pass", r"has no function 'build'; its functions: make"),
         ("build = 3", r"has no function 'build'"),
     ],
     ids=["import", "syntax", "error", "exit", "other name", "no function"],
 )
-def test_what_does_not_import_is_named_with_file_line_and_cause(model, code, said):
+def test_a_failed_import_is_reported_with_file_line_and_cause(model, code, said):
     config = model(code)
     with pytest.raises(PipelineError, match=said) as error:
         load_pipeline(config)
@@ -68,11 +68,11 @@ def test_a_file_outside_the_folder_is_refused(model, spec):
     ("spec", "said"),
     [
         ("gone.py:build", "no such file"),
-        ("pipeline.py", "names no function"),
-        ("nowhere.at.all:build", "does not import"),
+        ("pipeline.py", "is not FILE:FUNCTION"),
+        ("nowhere.at.all:build", "cannot be imported"),
     ],
 )
-def test_a_spec_that_leads_nowhere_says_so(model, spec, said):
+def test_a_spec_that_cannot_be_found_is_an_error(model, spec, said):
     with pytest.raises(PipelineError, match=said):
         load_pipeline(model(), spec)
 

@@ -40,7 +40,7 @@ def test_classes_come_with_the_largest_probability_as_confidence(model, rows):
     )
 
 
-def test_a_matrix_and_a_frame_give_the_same_answers(model, rows):
+def test_a_matrix_and_a_frame_give_the_same_predictions(model, rows):
     config = model()
     predictor = Predictor.of(config, fit(config, rows(), None))
     data = rows()
@@ -48,7 +48,7 @@ def test_a_matrix_and_a_frame_give_the_same_answers(model, rows):
     np.testing.assert_array_equal(one.proba, other.proba)
 
 
-def test_columns_are_found_by_name_and_extra_ones_are_passed_over():
+def test_columns_are_found_by_name_and_extra_ones_are_ignored():
     estimator = Answering([0, 0, 0])
     asked(estimator, frame=FRAME[["b", "a"]].assign(other=1))
     np.testing.assert_array_equal(estimator.given, FRAME.to_numpy())
@@ -60,7 +60,7 @@ def test_a_model_without_probabilities_has_no_confidence():
     assert answers.prediction.tolist() == [1, 0, 1]
 
 
-def test_an_estimators_own_decision_is_asked_where_it_may_differ_from_the_largest_probability():
+def test_predict_is_called_where_it_may_differ_from_the_largest_probability():
     answers = asked(Answering([1, 1, 1], proba=[[0.6, 0.4]] * 3, classes=[0, 1]))
     assert answers.prediction.tolist() == [1, 1, 1]
     assert answers.confidence.tolist() == [0.6] * 3
@@ -76,11 +76,11 @@ def test_an_estimators_own_decision_is_asked_where_it_may_differ_from_the_larges
     ],
     ids=["nan", "inf", "none", "column"],
 )
-def test_answers_that_are_missing_are_told_from_answers(answers, task, missing):
+def test_missing_predictions_are_detected(answers, task, missing):
     assert asked(Answering(answers), task).missing.tolist() == missing
 
 
-def test_a_probability_that_is_none_is_no_confidence():
+def test_a_nan_probability_gives_no_confidence():
     answers = asked(Answering([0, 1, 0], proba=[[0.5, 0.5], [np.nan, 0.5], [0.9, 0.1]], classes=[0, 1]))
     assert answers.confidence.tolist()[::2] == [0.5, 0.9]
     assert np.isnan(answers.confidence[1])
@@ -95,13 +95,13 @@ def test_a_text_label_with_a_nan_probability_becomes_none(model, rows, monkeypat
 
 
 @pytest.mark.parametrize("answers", [[1, 2], 3, [[1, 2]] * 3], ids=["too few", "one", "two a row"])
-def test_a_wrong_number_of_answers_is_an_error(answers):
-    with pytest.raises(PipelineError, match="expected one value a row"):
+def test_a_wrong_number_of_predictions_is_an_error(answers):
+    with pytest.raises(PipelineError, match="expected one value per row"):
         asked(Answering(np.array(answers)))
 
 
-def test_a_regression_that_answers_text_is_an_error():
-    with pytest.raises(PipelineError, match="has to answer numbers"):
+def test_a_regression_that_predicts_text_is_an_error():
+    with pytest.raises(PipelineError, match="must return numbers"):
         asked(Answering(np.array(["a", "b", "c"])), "regression")
 
 
@@ -117,13 +117,13 @@ def test_no_rows_need_no_estimator():
     assert (len(empty.prediction), empty.proba.shape) == (0, (0, 2))
 
 
-def test_a_matrix_is_no_way_to_ask_about_categories():
+def test_a_model_with_categories_refuses_a_matrix():
     predictor = Predictor(Answering([0]), {"a": "category"}, "classification", as_matrix=False)
     with pytest.raises(TypeError, match="DataFrame"):
         predictor.predict_matrix(np.zeros((1, 1)))
 
 
-def test_categories_reach_the_estimator_as_text_whatever_the_caller_holds():
+def test_categories_reach_the_estimator_as_text():
     estimator = Answering([0, 0])
     kinds = {"a": "number", "kind": "category"}
     frame = pd.DataFrame({"a": [1, 2], "kind": pd.Series(["x", None], dtype=object)})

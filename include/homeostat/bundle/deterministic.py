@@ -1,12 +1,12 @@
-"""The same fitted pipeline as the same bytes, in whichever process it was fitted.
+"""Make the bytes of a fitted pipeline independent of the process that fitted it.
 
-skops numbers objects by their address in memory, names arrays after those numbers, and stamps every member
-of its archive with the time: two processes that fit the very same trees write two different files. Numbered
-in the order in which they are met, and without the time, equal pipelines are equal bytes and have one digest.
+skops numbers objects by their memory address, names arrays after those numbers, and stores the time of every
+member of its archive: two processes that fit the same trees write different files. Renumbered in the order of
+the file, and without times, equal pipelines have equal bytes and one digest.
 
-What still differs was fitted differently: a pipeline without ``random_state``; sums that several threads
-share (HistGradientBoosting, BLAS), whose last bits depend on how many threads there are; other versions of
-the libraries; and a Python ``set`` of texts, whose order Python draws anew for each process.
+Digests still differ for a pipeline without ``random_state``; for sums over several threads
+(HistGradientBoosting, BLAS), whose last bits depend on the number of threads; for other library versions; and
+for a Python ``set`` of texts, whose order is random in each process.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any
 _SCHEMA = "schema.json"
 
 
-def canonical(data: bytes) -> bytes:
-    """Rewrite a skops file that was written a moment ago; what it loads to does not change.
+def make_deterministic(data: bytes) -> bytes:
+    """Rewrite a skops file with stable numbers and without times; it loads to the same estimator.
 
     Parameters
     ----------
     data
-        Bytes as ``skops.io.dumps`` gives them: our own, not a stranger's.
+        Bytes from ``skops.io.dumps`` of this process, not from an untrusted file.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         schema = json.loads(archive.read(_SCHEMA))
@@ -39,13 +39,13 @@ def canonical(data: bytes) -> bytes:
 
 
 def _renumber(schema: dict[str, Any], members: set[str]) -> dict[str, str]:
-    """Number objects and files from 1, in place; returns each file's new name by its old one."""
+    """Number objects and files from 1, in place; return each file's new name by its old one."""
     numbers: dict[int, int] = {}
     names: dict[str, str] = {}
 
     def walk(node: Any) -> None:
         if isinstance(node, dict):
-            # In a user's own dictionary, these keys hold a node and not a number or a name.
+            # In a user's own dictionary, these keys hold a node instead of a number or a name.
             if isinstance(node.get("__id__"), int):
                 node["__id__"] = numbers.setdefault(node["__id__"], len(numbers) + 1)
             if isinstance(node.get("file"), str) and node["file"] in members:

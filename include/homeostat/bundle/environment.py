@@ -1,4 +1,4 @@
-"""What a version was made with, and how that differs from what another was made with."""
+"""The environment that a version was trained in, and how two environments differ."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from homeostat.config import ModelConfig, Settings
 
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
 UNKNOWN = "unknown"
-#: The image of a process that was told of none.
+#: The image digest where ``HOMEOSTAT_IMAGE_DIGEST`` is not set.
 NO_IMAGE = "none"
-#: What ``training.parity: required`` holds two environments to; a new git revision is everyday.
-REQUIRED = ("lock_digest", "image_digest")
+#: What ``training.parity: enforce`` compares. A new git revision does not stop a retrain.
+ENFORCED = ("lock_digest", "image_digest")
 
 
 def environment(config: ModelConfig | None = None, home: Path | None = None) -> dict[str, str]:
-    """Describe this environment: git revision, digests of lock file and image, versions; plain and flat.
+    """Return this environment: git revision, digests of lock file and image, versions, as flat JSON.
 
-    What cannot be found out is ``unknown``. The revision is that of the model's folder, with
-    ``-dirty`` after it when files differ from it; ``HOMEOSTAT_GIT_REVISION`` overrides it, for images
-    that carry no ``.git``. No process can see the digest of the image that it runs in: whoever starts it
-    says so in ``HOMEOSTAT_IMAGE_DIGEST``, and where nobody does it is ``none``.
+    Unknown values are ``unknown``. The revision is that of the model's folder, with ``-dirty`` appended when
+    files differ from it; ``HOMEOSTAT_GIT_REVISION`` overrides it, for images without ``.git``. A process
+    cannot see the digest of its own image: set ``HOMEOSTAT_IMAGE_DIGEST``; without it the digest is ``none``.
     """
     home = home or Settings.from_env().home
     where = config.folder if config is not None and config.folder.is_dir() else home
@@ -41,14 +40,14 @@ def environment(config: ModelConfig | None = None, home: Path | None = None) -> 
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that a fitted model depends on."""
+    """Return the versions of the libraries that a fitted model depends on."""
     return {name: _version(name) for name in _LIBRARIES}
 
 
-def parity(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Differences between two environments as sentences, champion first; [] when there is none."""
+def environment_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the differences between two environments as sentences, champion first; [] for none."""
     if not one:
-        return ["the champion's environment is not known"]
+        return ["the champion's environment is unknown"]
     names = [*one, *(name for name in other if name not in one)]
     return [
         f"{name}: {one.get(name, UNKNOWN)} became {other.get(name, UNKNOWN)}"
@@ -57,29 +56,29 @@ def parity(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def parity_required(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What keeps two environments from being the same lock file in the same image, champion first.
+def blocking_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the differences that stop a retrain with ``training.parity: enforce``, champion first.
 
-    [] when nothing does. What is not known of either is a difference here: nothing shows that it is the same.
+    [] for the same lock file in the same image. An unknown value counts as a difference.
     """
     if not one:
-        return ["its environment is not known"]
-    pairs = [(name, str(one.get(name, UNKNOWN)), str(other.get(name, UNKNOWN))) for name in REQUIRED]
+        return ["its environment is unknown"]
+    pairs = [(name, str(one.get(name, UNKNOWN)), str(other.get(name, UNKNOWN))) for name in ENFORCED]
     return [
-        f"{name} {_short(there)} there, {_short(here)} here"
+        f"{name} was {_short(there)}, is {_short(here)}"
         for name, there, here in pairs
         if there != here or UNKNOWN in (there, here)
     ]
 
 
 def _short(digest: str) -> str:
-    """A digest as people compare it, its algorithm kept."""
+    """Shorten a digest to 12 digits, keeping its algorithm."""
     kind, colon, value = digest.rpartition(":")
     return f"{kind}{colon}{value[:12]}"
 
 
 def git_revision(folder: Path) -> str:
-    """The commit that a folder is at, ``<sha>-dirty`` when it differs from it, or ``unknown``."""
+    """Return the commit of a folder, ``<sha>-dirty`` when files differ from it, or ``unknown``."""
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         found = subprocess.run(  # noqa: S603  # a fixed command; the folder is the operator's own
@@ -91,7 +90,7 @@ def git_revision(folder: Path) -> str:
 
 
 def lock_digest(lock: Path) -> str:
-    """SHA-256 of the lock file, or ``unknown``."""
+    """Return the SHA-256 of the lock file, or ``unknown``."""
     try:
         return hashlib.sha256(lock.read_bytes()).hexdigest()
     except OSError:

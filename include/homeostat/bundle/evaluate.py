@@ -1,4 +1,4 @@
-"""Score a predictor on a holdout: metrics, missing answers, slices, and what one row costs."""
+"""Score a predictor on a holdout: metrics, missing predictions, slices and latency of single rows."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from homeostat.bundle.predictor import Answers, Predictor
+from homeostat.bundle.predictor import Predictions, Predictor
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
 from homeostat.config.label_text import label_texts
 from homeostat.core.performance import all_metrics, row_variance, score
-from homeostat.core.profile import Kind, Outcomes, Reference, Season
+from homeostat.core.profile import CalibrationCounts, FeatureKind, Reference, Season
 
-#: The pseudo-columns of a reference; no feature may bear these names.
+#: Columns of a reference profile besides the features; no feature may have these names.
 OUTPUTS = ("prediction", "confidence")
-#: A slice with fewer rows says nothing.
+#: A slice with fewer rows is left out.
 MIN_SLICE = 30
 _LATENCY_ROWS = 100
 _LATENCY_TRIES = 3
@@ -28,16 +28,16 @@ _LATENCY_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a version did on a holdout.
+    """A version's scores on a holdout.
 
-    ``metrics`` are those of :func:`homeostat.core.performance.all_metrics` (a metric that these rows do not
-    allow is left out); ``slices`` maps ``"season=1"`` to ``{"rows": ..., "score": ...}`` in the gate's
-    metric; ``distinct_predictions`` counts different outputs (probabilities where there are some): 1
-    means that the model answers the same whatever it is asked. ``p99_latency_ms`` is for single rows.
-    ``variance`` is what one row adds to the uncertainty of ``served_metric``: divided by n it is the variance
-    of a score over n rows. It is the larger of what rows in their order give (see
-    :func:`homeostat.core.performance.row_variance`) and of what the scores of the holdout's own windows show,
-    since a bad week makes all its rows worse together; None when neither is known.
+    ``metrics`` are those of :func:`homeostat.core.performance.all_metrics` (a metric that cannot be computed
+    on these rows is left out); ``slices`` maps ``"season=1"`` to ``{"rows": ..., "score": ...}`` in the
+    gate's metric; ``distinct_predictions`` counts different outputs (probabilities where the model has them):
+    1 for a constant model. ``p99_latency_ms`` is for single rows. ``variance`` is the variance of
+    ``served_metric`` per row: divided by n it is the variance of a score over n rows. It is the larger of two
+    estimates: from the rows in their order (see :func:`homeostat.core.performance.row_variance`), and from
+    the scores of the holdout's own windows, since a bad week makes all its rows worse together. None when
+    neither is known.
     """
 
     metrics: dict[str, float]
@@ -47,14 +47,14 @@ class Evaluation:
     distinct_predictions: int
     rows: int
     truth: np.ndarray
-    answers: Answers
+    predictions: Predictions
     classes: tuple[Any, ...] | None
     variance: float | None = None
 
     @property
-    def predictions(self) -> np.ndarray:
-        """The answers, one per row of the holdout."""
-        return self.answers.prediction
+    def predicted(self) -> np.ndarray:
+        """Return the prediction of each row of the holdout, shape (n,)."""
+        return self.predictions.prediction
 
 
 def evaluate(
@@ -65,7 +65,7 @@ def evaluate(
     Parameters
     ----------
     latency
-        Time single rows too, which takes a second or so; otherwise ``p99_latency_ms`` is None.
+        Also time single rows, which takes about a second; otherwise ``p99_latency_ms`` is None.
 
     Raises
     ------
@@ -73,54 +73,54 @@ def evaluate(
         There is no labelled row.
     """
     truth = holdout[config.columns.label.name].to_numpy()
-    answers = predictor.predict(holdout)
+    predictions = predictor.predict(holdout)
     classes = None if predictor.classes is None else tuple(predictor.classes.tolist())
-    metrics = all_metrics(config.task, truth, answers.prediction, answers.proba, classes=classes)
+    metrics = all_metrics(config.task, truth, predictions.prediction, predictions.proba, classes=classes)
     return Evaluation(
         metrics={name: value for name, value in metrics.items() if name not in ("rows", "nan_rate")},
-        nan_rate=float(answers.missing.mean()),
+        nan_rate=float(predictions.missing.mean()),
         p99_latency_ms=p99_latency(predictor, holdout) if latency else None,
-        slices=_slices(config, holdout, truth, answers, classes),
-        distinct_predictions=_distinct(answers),
+        slices=_slices(config, holdout, truth, predictions, classes),
+        distinct_predictions=_distinct(predictions),
         rows=len(holdout),
         truth=truth,
-        answers=answers,
+        predictions=predictions,
         classes=classes,
-        variance=_variance(config, holdout, truth, answers),
+        variance=_variance(config, holdout, truth, predictions),
     )
 
 
 def make_reference(config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame) -> Reference:
-    """Freeze what a version was used to: the holdout's features, and its own answers to them.
+    """Build a version's reference profile: the holdout's features and the version's predictions of them.
 
-    From the holdout and never from training rows, to which a model answers with more confidence than
-    to any it has not seen. Where the model has a season, its hours are counted one by one; where it gives
-    a confidence, so is how often it was right at each.
+    From the holdout and never from training rows, on which a model is more confident than on new ones. With
+    ``monitor.season``, each hour is counted separately; for a model with a confidence, so is how often its
+    predictions were right at each confidence.
     """
     clash = [name for name in OUTPUTS if name in config.columns.features]
     if clash:
         msg = (
-            f"{config.folder / 'model.yaml'}, schema.features.{clash[0]}: this name is what the platform "
-            f"calls a model's own output: rename the feature, for example to {clash[0]}_input"
+            f"{config.folder / 'model.yaml'}, schema.features.{clash[0]}: this name is reserved for the "
+            f"model's own output: rename the feature, for example to {clash[0]}_input"
         )
         raise ConfigError(msg)
-    answers = _alone(predictor, holdout)
-    kinds: dict[str, Kind] = dict(predictor.kinds)
+    predictions = _predict_on_one_thread(predictor, holdout)
+    kinds: dict[str, FeatureKind] = dict(predictor.kinds)
     kinds["prediction"] = "category" if config.task == "classification" else "number"
-    frame = holdout[list(predictor.kinds)].assign(prediction=answers.prediction)
-    if answers.confidence is not None:
+    frame = holdout[list(predictor.kinds)].assign(prediction=predictions.prediction)
+    if predictions.confidence is not None:
         kinds["confidence"] = "number"
-        frame = frame.assign(confidence=answers.confidence)
-    reference = Reference.of(frame, kinds)
+        frame = frame.assign(confidence=predictions.confidence)
+    reference = Reference.fit(frame, kinds)
     return replace(
         reference,
         season=_season(config, reference, frame, holdout),
-        outcomes=_outcomes(config, reference, answers, holdout),
+        calibration=_outcomes(config, reference, predictions, holdout),
     )
 
 
-def _alone(predictor: Predictor, holdout: pd.DataFrame) -> Answers:
-    """Answers of one thread: a forest's add up its trees as they come, and the last bits with them."""
+def _predict_on_one_thread(predictor: Predictor, holdout: pd.DataFrame) -> Predictions:
+    """Predict on one thread: on several, a forest sums its trees in any order, and the last bits vary."""
     from joblib import parallel_config
 
     with parallel_config(backend="sequential"):
@@ -132,33 +132,33 @@ def _season(
 ) -> Season | None:
     if config.monitor.season == "none":
         return None
-    return Season.of(reference.frames, frame, holdout[config.columns.timestamp], config.monitor.season)
+    return Season.from_rows(reference.edges, frame, holdout[config.columns.timestamp], config.monitor.season)
 
 
 def _outcomes(
-    config: ModelConfig, reference: Reference, answers: Answers, holdout: pd.DataFrame
-) -> Outcomes | None:
+    config: ModelConfig, reference: Reference, predictions: Predictions, holdout: pd.DataFrame
+) -> CalibrationCounts | None:
     name = config.columns.label.name
-    if config.task == "regression" or answers.confidence is None or name not in holdout:
+    if config.task == "regression" or predictions.confidence is None or name not in holdout:
         return None
     there = holdout[name].notna().to_numpy(dtype=bool)
     truth, said = (
-        np.array(label_texts(v), object) for v in (holdout[name][there], answers.prediction[there])
+        np.array(label_texts(v), object) for v in (holdout[name][there], predictions.prediction[there])
     )
-    confidence = pd.Series(answers.confidence[there])
-    return Outcomes.of(reference.frames.features["confidence"], confidence, truth == said)
+    confidence = pd.Series(predictions.confidence[there])
+    return CalibrationCounts.from_rows(reference.edges.features["confidence"], confidence, truth == said)
 
 
 def _variance(
-    config: ModelConfig, holdout: pd.DataFrame, truth: np.ndarray, answers: Answers
+    config: ModelConfig, holdout: pd.DataFrame, truth: np.ndarray, predictions: Predictions
 ) -> float | None:
     metric = config.served_metric
     found: list[float] = []
     if metric == "accuracy":
-        said, meant = (np.array(label_texts(v), object) for v in (answers.prediction, truth))
+        said, meant = (np.array(label_texts(v), object) for v in (predictions.prediction, truth))
         found.append(row_variance(said == meant))
     elif metric == "mae":
-        error = np.abs(np.asarray(truth, np.float64) - np.asarray(answers.prediction, np.float64))
+        error = np.abs(np.asarray(truth, np.float64) - np.asarray(predictions.prediction, np.float64))
         found.append(row_variance(error))
     moments = holdout[config.columns.timestamp]
     block = ((moments - moments.min()) // config.monitor.window).to_numpy()
@@ -168,7 +168,7 @@ def _variance(
         if len(at) < MIN_SLICE:
             continue
         with suppress(DataError):
-            scores.append(score(config.task, metric, truth[at], answers.prediction[at]))
+            scores.append(score(config.task, metric, truth[at], predictions.prediction[at]))
             rows.append(len(at))
     if len(scores) > 1:
         found.append(float(np.var(scores, ddof=1) * np.mean(rows)))
@@ -176,10 +176,10 @@ def _variance(
 
 
 def p99_latency(predictor: Predictor, holdout: pd.DataFrame) -> float:
-    """What single rows cost, in milliseconds: the 99th percentile over rows spread over the holdout.
+    """Return the 99th percentile of the latency of single rows in milliseconds, over the whole holdout.
 
-    Each row is asked a few times and its best time counts, on one thread as in the gateway: the gate
-    asks what the model costs, not what else this machine was doing.
+    Each row is predicted a few times and its best time counts, on one thread as in the gateway: the gate
+    checks the cost of the model, not the load of this machine.
     """
     from threadpoolctl import threadpool_limits
 
@@ -205,7 +205,7 @@ def _slices(
     config: ModelConfig,
     holdout: pd.DataFrame,
     truth: np.ndarray,
-    answers: Answers,
+    predictions: Predictions,
     classes: tuple[Any, ...] | None,
 ) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
@@ -213,29 +213,29 @@ def _slices(
         for value, at in _groups(holdout[name], config.columns.features[name].type):
             if len(at) < MIN_SLICE:
                 continue
-            proba = None if answers.proba is None else answers.proba[at]
+            proba = None if predictions.proba is None else predictions.proba[at]
             try:
                 points = score(
-                    config.task, config.metric, truth[at], answers.prediction[at], proba, classes=classes
+                    config.task, config.metric, truth[at], predictions.prediction[at], proba, classes=classes
                 )
-            except DataError:  # one class in the slice, for instance: no score, and the gate says so
+            except DataError:  # one class in the slice, for instance: the gate reports a missing score
                 continue
             found[f"{name}={value}"] = {"rows": len(at), "score": points}
     return found
 
 
 def _groups(column: pd.Series, kind: str) -> list[tuple[str, np.ndarray]]:
-    """Row positions by value; of a number by quarter of its values, the same for every model."""
+    """Return row positions by value; for a number, by quarter of its values, the same for every model."""
     if kind == "number":
         try:
             column = pd.qcut(column, 4, duplicates="drop").astype("str")
-        except ValueError:  # nothing but missing values
+        except ValueError:  # all values are missing
             return []
     column = column.reset_index(drop=True)
     return [(str(value), np.asarray(at)) for value, at in column.groupby(column).indices.items()]
 
 
-def _distinct(answers: Answers) -> int:
-    if answers.proba is not None:
-        return len(np.unique(np.round(answers.proba[~answers.missing], 9), axis=0))
-    return len(pd.unique(pd.Series(answers.prediction[~answers.missing])))
+def _distinct(predictions: Predictions) -> int:
+    if predictions.proba is not None:
+        return len(np.unique(np.round(predictions.proba[~predictions.missing], 9), axis=0))
+    return len(pd.unique(pd.Series(predictions.prediction[~predictions.missing])))

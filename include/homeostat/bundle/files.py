@@ -1,4 +1,4 @@
-"""A version's bytes: model.skops, reference.bin and manifest.json, named by one digest and never changed."""
+"""The files of a bundle: model.skops, reference.bin and manifest.json, under one digest, never changed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from homeostat.bundle.deterministic import canonical
+from homeostat.bundle.deterministic import make_deterministic
 from homeostat.bundle.predictor import Predictor
-from homeostat.bundle.safe_load import open_skops
+from homeostat.bundle.safe_load import load_estimator
 from homeostat.config import ModelConfig
 from homeostat.config.errors import AlreadyExists, DataError, PipelineError, Untrusted
 from homeostat.core.profile import Reference
 
 MODEL, REFERENCE, MANIFEST = "model.skops", "reference.bin", "manifest.json"
 FILES = (MANIFEST, MODEL, REFERENCE)
-#: Larger files are not read at all.
+#: Larger files are refused.
 MAX_BYTES: Mapping[str, int] = {MODEL: 2 * 1024**3, REFERENCE: 64 * 1024**2, MANIFEST: 4 * 1024**2}
 FORMAT = 1
 
@@ -37,15 +37,14 @@ class Bundle:
 
 
 def tree_digest(folder: Path) -> str:
-    """SHA-256 over the lines ``<name> <sha256 of its bytes>`` of the bundle's files, sorted by name.
+    """Return the SHA-256 over the lines ``<name> <sha256 of its bytes>`` of the bundle's files, by name.
 
-    Over exactly the three files that a bundle has: what a registry keeps beside them has no say, and
-    is never read.
+    Only the three files of a bundle count; other files that a registry adds are never read.
 
     Raises
     ------
     Untrusted
-        A file is missing, is a link, or is larger than any bundle's.
+        A file is missing, a link, or too large.
     """
     return _digest({name: _read(folder, name) for name in FILES})
 
@@ -53,27 +52,27 @@ def tree_digest(folder: Path) -> str:
 def write_bundle(
     folder: Path, config: ModelConfig, estimator: Any, reference: Reference, manifest: Mapping[str, Any]
 ) -> str:
-    """Write a bundle into ``folder``, whole or not at all, and return its digest.
+    """Write a bundle into ``folder``, all files or none, and return its digest.
 
-    ``manifest`` is laid over what is known from the configuration and the estimator (features, task,
-    classes); it is plain JSON.
+    ``manifest`` is plain JSON, added to what the configuration and the estimator give (features, task,
+    classes).
 
     Raises
     ------
     AlreadyExists
-        The folder is there: a version's bytes never change.
+        The folder exists: a version's bytes never change.
     PipelineError
-        The estimator holds something that a bundle cannot, such as a lambda.
+        The estimator contains something that cannot be stored, such as a lambda.
     """
     if folder.exists():
-        msg = f"{folder}: is there already, and a version's bytes never change: write to a new folder"
+        msg = f"{folder} exists already, and a version's bytes never change: write to a new folder"
         raise AlreadyExists(msg)
     predictor = Predictor.of(config, estimator)
-    whole = {**_facts(config, predictor, reference), **manifest}
+    complete = {**_model_facts(config, predictor, reference), **manifest}
     files = {
         MODEL: _dump(config, estimator),
         REFERENCE: reference.to_bytes(),
-        MANIFEST: json.dumps(whole, indent=1, sort_keys=True, allow_nan=False).encode(),
+        MANIFEST: json.dumps(complete, indent=1, sort_keys=True, allow_nan=False).encode(),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -81,11 +80,11 @@ def write_bundle(
         for name, data in files.items():
             (unfinished / name).write_bytes(data)
         unfinished.chmod(0o755)
-        os.rename(unfinished, folder)  # noqa: PTH104  # Path.rename says no more, and this is the atomic step
+        os.rename(unfinished, folder)  # noqa: PTH104  # the atomic step
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         if folder.exists():
-            msg = f"{folder}: somebody else wrote it meanwhile, and a version's bytes never change"
+            msg = f"{folder}: another process wrote it at the same time, and a version's bytes never change"
             raise AlreadyExists(msg) from error
         raise
     return _digest(files)
@@ -98,34 +97,33 @@ def load_bundle(
     digest: str | None = None,
     config: ModelConfig | None = None,
 ) -> Bundle:
-    """Load a bundle, once its bytes are known to be the ones that were promised.
+    """Load a bundle after checking its digest.
 
-    The bytes that are checked are the bytes that are loaded: each file is read once. Nothing is
-    unpickled, and no type is made that is not on our list, on the operator's, or defined in the
-    model's own files.
+    Each file is read once, so the bytes that are checked are the bytes that are loaded. Nothing is unpickled,
+    and only types of our list, of the operator's list, or defined in the model's own files are created.
 
     Parameters
     ----------
     folder
-        What :func:`write_bundle` wrote; other files in it are not looked at.
+        What :func:`write_bundle` wrote; other files in it are ignored.
     trusted_types
-        Types that the operator trusts beyond ours (``HOMEOSTAT_TRUSTED_TYPES``), by full name.
+        Full names of types that the operator trusts beyond our list (``HOMEOSTAT_TRUSTED_TYPES``).
     digest
-        What :func:`tree_digest` must be; leave it out only for a bundle written a moment ago.
+        The expected :func:`tree_digest`; leave it out only for a bundle that this process has just written.
     config
         The model whose folder holds the pipeline's own classes, if it has any.
 
     Raises
     ------
     Untrusted
-        Another digest, too large, not a bundle, or a type that nobody trusts.
+        Another digest, too large, not a bundle, or a type that is not trusted.
     """
     files = {name: _read(folder, name) for name in FILES}
     found = _digest(files)
     if digest is not None and found != digest.removeprefix("sha256:"):
         msg = (
-            f"{folder}: the bundle's digest is {found[:16]}..., not the {digest[:16]}... that was recorded: "
-            "its files were changed since, and are not loaded"
+            f"{folder}: the bundle's digest is {found[:16]}..., expected {digest[:16]}...: its files were "
+            "changed after training and are not loaded. Retrain, or restore them from the registry"
         )
         raise Untrusted(msg)
     manifest = _manifest(folder, files[MANIFEST])
@@ -135,16 +133,16 @@ def load_bundle(
         msg = f"{folder / REFERENCE}: {error}"
         raise Untrusted(msg) from error
     model = config.name if config is not None else str(manifest["model"])
-    estimator = open_skops(files[MODEL], folder / MODEL, model, tuple(trusted_types), config)
+    estimator = load_estimator(files[MODEL], folder / MODEL, model, tuple(trusted_types), config)
     if not callable(getattr(estimator, "predict", None)):
-        msg = f"{folder / MODEL}: holds a {type(estimator).__name__}, which cannot predict"
+        msg = f"{folder / MODEL}: contains a {type(estimator).__name__}, which has no predict method"
         raise Untrusted(msg)
     kinds = {item["name"]: item["type"] for item in manifest["features"]}
     predictor = Predictor(estimator, kinds, manifest["task"], bool(manifest["as_matrix"]))
     return Bundle(predictor, reference, manifest, found)
 
 
-def _facts(config: ModelConfig, predictor: Predictor, reference: Reference) -> dict[str, Any]:
+def _model_facts(config: ModelConfig, predictor: Predictor, reference: Reference) -> dict[str, Any]:
     from homeostat.bundle.environment import library_versions
 
     return {
@@ -163,9 +161,9 @@ def _facts(config: ModelConfig, predictor: Predictor, reference: Reference) -> d
 
 
 def _range(config: ModelConfig, reference: Reference) -> list[float] | None:
-    """What a regression answered on its holdout, with as much again on both sides."""
-    frame = reference.frames.features.get("prediction")
-    edges = getattr(frame, "edges", ())
+    """Return the range of a regression's predictions on its holdout, widened by its width on both sides."""
+    frame = reference.edges.features.get("prediction")
+    edges = getattr(frame, "cut_points", ())
     if config.task != "regression" or not edges:
         return None
     low, high = float(edges[0]), float(edges[-1])
@@ -176,16 +174,16 @@ def _range(config: ModelConfig, reference: Reference) -> list[float] | None:
 def _dump(config: ModelConfig, estimator: Any) -> bytes:
     from skops.io import dumps, get_untrusted_types
 
-    cure = "use named functions of pipeline.py instead of lambdas, and scikit-learn's own parts"
+    fix = "use named functions of pipeline.py instead of lambdas, and scikit-learn's own estimators"
     where = config.folder / config.pipeline
     try:
-        data = canonical(dumps(estimator))
+        data = make_deterministic(dumps(estimator))
         nameless = [name for name in get_untrusted_types(data=data) if "<" in name]
     except (TypeError, AttributeError, ValueError) as error:
-        msg = f"{where}: the fitted pipeline cannot be stored: {error}; {cure}"
+        msg = f"{where}: the fitted pipeline cannot be stored: {error}; {fix}"
         raise PipelineError(msg) from error
     if nameless:
-        msg = f"{where}: the fitted pipeline cannot be stored, it holds {nameless[0]}; {cure}"
+        msg = f"{where}: the fitted pipeline cannot be stored, it contains {nameless[0]}; {fix}"
         raise PipelineError(msg)
     return data
 
@@ -196,8 +194,8 @@ def _read(folder: Path, name: str) -> bytes:
         msg = f"{folder} is not a bundle: {name} is missing or is not a plain file"
         raise Untrusted(msg)
     if path.stat().st_size > MAX_BYTES[name]:
-        most = MAX_BYTES[name] >> 20
-        msg = f"{path}: {path.stat().st_size / 1024**2:.0f} MB, and more than {most} MB are not read"
+        limit = MAX_BYTES[name] >> 20
+        msg = f"{path}: {path.stat().st_size / 1024**2:.0f} MB, the limit is {limit} MB: not loaded"
         raise Untrusted(msg)
     return path.read_bytes()
 

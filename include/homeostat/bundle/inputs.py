@@ -1,4 +1,4 @@
-"""What an estimator is given: a plain matrix where it needs no names, otherwise a DataFrame."""
+"""The input of an estimator: a plain matrix where it needs no column names, otherwise a DataFrame."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from homeostat.config.errors import DataError
 
 
 def model_inputs(frame: pd.DataFrame, config: ModelConfig, *, as_matrix: bool) -> Any:
-    """The features in the order of model.yaml: float64 matrix, or frame of float64 and ``str`` columns."""
+    """Return the features in the order of model.yaml: a float64 matrix, or float64 and ``str`` columns."""
     kinds = {name: feature.type for name, feature in config.columns.features.items()}
     return typed_inputs(frame, kinds, as_matrix=as_matrix)
 
 
 def typed_inputs(frame: pd.DataFrame, kinds: dict[str, Any], *, as_matrix: bool) -> Any:
-    """As :func:`model_inputs`, from names and kinds alone.
+    """Return what :func:`model_inputs` does, from the features' names and kinds.
 
     Raises
     ------
     DataError
         A feature is not in the frame.
     """
-    gone = [name for name in kinds if name not in frame]
-    if gone:
-        msg = f"the rows have no column '{gone[0]}'; a model is given exactly the features it was fitted on"
+    missing = [name for name in kinds if name not in frame]
+    if missing:
+        msg = f"the rows have no column '{missing[0]}': the model needs exactly the features of its fit"
         raise DataError(msg)
     if as_matrix:
         return frame[list(kinds)].to_numpy(dtype=np.float64)
@@ -39,10 +39,10 @@ def typed_inputs(frame: pd.DataFrame, kinds: dict[str, Any], *, as_matrix: bool)
 
 
 def takes_matrix(estimator: Any, config: ModelConfig) -> bool:
-    """Whether this estimator may be fitted on, and asked with, a plain float64 matrix.
+    """Return whether this estimator can be fitted on, and predict from, a plain float64 matrix.
 
-    All features have to be numbers, and every part of the estimator has to be scikit-learn's own and
-    to choose no column by name: a user's transformer or function may well look at the columns.
+    All features must be numbers, and every part of the estimator must be scikit-learn's own and select no
+    column by name: a user's transformer or function may use the column names.
     """
     if any(feature.type != "number" for feature in config.columns.features.values()):
         return False
@@ -50,7 +50,7 @@ def takes_matrix(estimator: Any, config: ModelConfig) -> bool:
 
 
 def _parts(estimator: Any) -> Iterator[Any]:
-    """The estimator and everything it is made of."""
+    """Yield the estimator and all estimators nested in it."""
     yield estimator
     values = estimator.get_params(deep=False).values() if hasattr(estimator, "get_params") else ()
     for value in values:
@@ -71,7 +71,7 @@ def _may_want_names(part: Any) -> bool:
         return not isinstance(part.func, np.ufunc | None)
     if isinstance(part, ColumnTransformer):
         return any(_names(columns) for _, _, columns in part.transformers)
-    # HistGradientBoosting may be told by name which of its columns are categories or monotonic.
+    # HistGradientBoosting accepts names of its categorical and monotonic columns.
     named = (getattr(part, key, None) for key in ("categorical_features", "monotonic_cst"))
     return any(_names(value) for value in named if value is not None and not isinstance(value, str))
 

@@ -15,7 +15,7 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.config.errors import PipelineError
 
-#: Modules of model folders are imported below this name, so that no two models' files are confused.
+#: Modules of model folders are imported under this name, so that files of two models are never confused.
 ROOT = "homeostat_models"
 _lock = threading.Lock()
 
@@ -27,35 +27,36 @@ _EXAMPLE = """def build():
 def load_pipeline(config: ModelConfig, spec: str | None = None) -> Callable[..., Any]:
     """Import the function that ``spec`` (default: the model's ``pipeline``) names.
 
-    ``file.py:function`` is looked up in the model's folder and imported as
-    ``homeostat_models.<model>.<file>``; its neighbours can be imported relatively. When a file of the
-    folder changed since, all of them are imported afresh. ``package.module:function`` is imported as
-    it stands.
+    ``file.py:function`` is imported from the model's folder as ``homeostat_models.<model>.<file>``; other
+    files of the folder can be imported relatively. When a file of the folder has changed, all of them are
+    imported again. ``package.module:function`` is imported unchanged.
 
     Raises
     ------
     PipelineError
-        It does not import, or has no such function; names the file, the line and the cause.
+        The import failed, or there is no such function; the message names file, line and cause.
     """
     spec = spec or config.pipeline
     where, _, attribute = spec.rpartition(":")
     if not where or not attribute.isidentifier():
-        msg = f"{config.folder}: {spec!r} names no function: write FILE:FUNCTION, as in pipeline.py:build"
+        msg = f"{config.folder}: pipeline {spec!r} is not FILE:FUNCTION, for example pipeline.py:build"
         raise PipelineError(msg)
     with _lock:
         module, path = _from_file(config, where) if where.endswith(".py") else (_import(where, where), where)
     found = getattr(module, attribute, None)
     if not callable(found):
-        there = ", ".join(name for name, value in vars(module).items() if _own(value, module)) or "none"
-        cure = f"functions there: {there}. Write for example\n\n{_EXAMPLE}"
-        msg = f"{path}: has no function '{attribute}'; {cure}"
+        functions = ", ".join(name for name, value in vars(module).items() if _own(value, module)) or "none"
+        msg = (
+            f"{path}: has no function '{attribute}'; its functions: {functions}. Write for example"
+            f"\n\n{_EXAMPLE}"
+        )
         raise PipelineError(msg)
     loaded: Callable[..., Any] = found
     return loaded
 
 
 def register_folder(config: ModelConfig) -> str:
-    """Make the model's folder importable as ``homeostat_models.<model>``; returns that name."""
+    """Make the model's folder importable as ``homeostat_models.<model>``; return that name."""
     name = f"{ROOT}.{config.name}"
     folder = config.folder.resolve()
     digest = _digest(folder)
@@ -79,8 +80,8 @@ def _from_file(config: ModelConfig, where: str) -> tuple[types.ModuleType, str]:
     path = (folder / where).resolve()
     if not path.is_relative_to(folder):
         msg = (
-            f"{folder}: the pipeline {where!r} lies outside the model's folder; put the file there, "
-            "or install it as a package and write package.module:function"
+            f"{folder}: the pipeline {where!r} is outside the model's folder: move the file into it, or "
+            "install it as a package and write package.module:function"
         )
         raise PipelineError(msg)
     if not path.is_file():
@@ -91,20 +92,20 @@ def _from_file(config: ModelConfig, where: str) -> tuple[types.ModuleType, str]:
 
 
 def _import(name: str, where: str) -> types.ModuleType:
-    # Byte code beside a user's files would outlive an edit within the same second.
+    # Cached byte code would hide an edit within the same second.
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
-        msg = f"{where}{_line(error, where)}: does not import: {type(error).__name__}: {error}"
+        msg = f"{where}{_line(error, where)}: cannot be imported: {type(error).__name__}: {error}"
         raise PipelineError(msg) from error
     finally:
         sys.dont_write_bytecode = before
 
 
 def _line(error: BaseException, where: str) -> str:
-    """Where in the user's file it went wrong."""
+    """Return the line of the user's file that raised the error."""
     if isinstance(error, SyntaxError) and error.filename == where:
         return f", line {error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == where]

@@ -1,4 +1,4 @@
-"""A fitted estimator behind one face: labels, confidence and probabilities for any kind of model."""
+"""One interface to any fitted estimator: predictions, confidence and probabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from homeostat.bundle.inputs import takes_matrix, typed_inputs
 from homeostat.config import ModelConfig
 from homeostat.config.errors import PipelineError
 
-#: Last steps whose ``predict`` is the class of largest ``predict_proba``: asking once is enough.
+#: Last steps whose ``predict`` is the class of largest ``predict_proba``: one call is enough.
 _ARGMAX = frozenset(
     {
         "DecisionTreeClassifier",
@@ -29,12 +29,12 @@ _ARGMAX = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """A model's answers to some rows.
+class Predictions:
+    """A model's predictions of n rows.
 
-    ``prediction`` holds class labels or numbers, shape (n,); a missing answer is NaN, or None among
-    text labels; infinities count as missing. ``confidence`` is the largest class probability per row
-    (None where the model gives none), ``proba`` all of them, shape (n, classes).
+    ``prediction`` has class labels or numbers, shape (n,); a missing one is NaN, or None among text labels;
+    infinities count as missing. ``confidence`` is the largest class probability of each row (None where the
+    model has no probabilities), ``proba`` all of them, shape (n, classes).
     """
 
     prediction: np.ndarray
@@ -43,16 +43,16 @@ class Answers:
 
     @property
     def missing(self) -> np.ndarray:
-        """Rows without an answer."""
+        """Return which rows have no prediction, shape (n,)."""
         return np.asarray(pd.isna(self.prediction))
 
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """An estimator, and what it has to be given.
+    """An estimator with the types of its features.
 
-    ``as_matrix`` says that it was fitted without column names; ``classes`` is None for a regression
-    or where the estimator does not tell.
+    ``as_matrix``: it was fitted without column names. ``classes`` is None for a regression, and for an
+    estimator without ``classes_``.
     """
 
     estimator: Any
@@ -75,93 +75,94 @@ class Predictor:
         kinds = {name: feature.type for name, feature in config.columns.features.items()}
         return cls(estimator, kinds, config.task, takes_matrix(estimator, config))
 
-    def predict(self, frame: pd.DataFrame) -> Answers:
-        """Answer rows that have (at least) the feature columns, typed as ``conform`` types them.
+    def predict(self, frame: pd.DataFrame) -> Predictions:
+        """Predict rows that have (at least) the feature columns, with the types of ``coerce_rows``.
 
         Raises
         ------
         DataError
             A feature is missing.
         PipelineError
-            The estimator does not answer one value a row.
+            The estimator does not return one value per row.
         """
-        return self._ask(typed_inputs(frame, dict(self.kinds), as_matrix=self.as_matrix))
+        return self._predict(typed_inputs(frame, dict(self.kinds), as_matrix=self.as_matrix))
 
-    def predict_typed(self, frame: pd.DataFrame) -> Answers:
+    def predict_typed(self, frame: pd.DataFrame) -> Predictions:
         """As :meth:`predict`, for a frame of exactly the features, in order, float64 and ``str`` columns."""
-        return self._ask(frame.to_numpy(dtype=np.float64) if self.as_matrix else frame)
+        return self._predict(frame.to_numpy(dtype=np.float64) if self.as_matrix else frame)
 
-    def predict_matrix(self, matrix: np.ndarray) -> Answers:
-        """Answer rows given as a float64 matrix, columns in the order of the features.
+    def predict_matrix(self, matrix: np.ndarray) -> Predictions:
+        """Predict rows of a float64 matrix, columns in the order of the features.
 
-        Only for models whose features are all numbers. This is the fast way where ``as_matrix``; an
-        estimator that needs column names still gets them.
+        Only for models whose features are all numbers. This is the fast way for ``as_matrix``; an estimator
+        that needs column names gets them.
 
         Raises
         ------
         TypeError
-            Some feature is a category.
+            A feature is a category.
         """
         if "category" in self.kinds.values():
-            msg = "this model has categories among its features: ask it with a DataFrame"
+            msg = "this model has category features: call predict with a DataFrame"
             raise TypeError(msg)
-        return self._ask(matrix if self.as_matrix else pd.DataFrame(matrix, columns=list(self.kinds)))
+        return self._predict(matrix if self.as_matrix else pd.DataFrame(matrix, columns=list(self.kinds)))
 
-    def _ask(self, inputs: Any) -> Answers:
+    def _predict(self, inputs: Any) -> Predictions:
         rows = len(inputs)
         if not rows:
-            return self._nothing()
+            return self._no_rows()
         proba = self._probabilities(inputs)
         if self._one_call and proba is not None and self.classes is not None:
-            answers = self.classes[proba.argmax(axis=1)]
+            predicted = self.classes[proba.argmax(axis=1)]
         else:
-            answers = np.asarray(self.estimator.predict(inputs))
-        answers = _checked(answers, rows, self.task)
+            predicted = np.asarray(self.estimator.predict(inputs))
+        predicted = _checked(predicted, rows, self.task)
         if proba is None:
-            return Answers(answers)
+            return Predictions(predicted)
         if proba.ndim != 2 or len(proba) != rows:
-            msg = f"predict_proba answered shape {proba.shape} for {rows} rows: expected (rows, classes)"
+            msg = f"predict_proba returned shape {proba.shape} for {rows} rows: expected (rows, classes)"
             raise PipelineError(msg)
         bad = ~np.isfinite(proba).all(axis=1)
         if bad.any():
-            answers = _blank(answers, bad) if self._one_call else answers
+            predicted = _blank(predicted, bad) if self._one_call else predicted
             proba = np.where(bad[:, None], np.nan, proba)
-        return Answers(answers, proba.max(axis=1), proba)
+        return Predictions(predicted, proba.max(axis=1), proba)
 
     def _probabilities(self, inputs: Any) -> np.ndarray | None:
-        # Some wrappers have predict_proba only when what they wrap has: hasattr asks them.
+        # Some wrappers have predict_proba only when the wrapped estimator has it.
         if self.task == "regression" or not hasattr(self.estimator, "predict_proba"):
             return None
         return np.asarray(self.estimator.predict_proba(inputs), dtype=np.float64)
 
-    def _nothing(self) -> Answers:
+    def _no_rows(self) -> Predictions:
         if self.classes is None:
-            return Answers(np.empty(0))
+            return Predictions(np.empty(0))
         empty = np.empty((0, len(self.classes)))
-        sure = hasattr(self.estimator, "predict_proba")
-        return Answers(self.classes[:0], empty[:, 0] if sure else None, empty if sure else None)
+        if not hasattr(self.estimator, "predict_proba"):
+            return Predictions(self.classes[:0])
+        return Predictions(self.classes[:0], empty[:, 0], empty)
 
 
-def _checked(answers: np.ndarray, rows: int, task: str) -> np.ndarray:
-    if answers.ndim == 2 and answers.shape[1] == 1:
-        answers = answers[:, 0]
-    if answers.shape != (rows,):
-        msg = f"predict answered shape {answers.shape} for {rows} rows: expected one value a row"
+def _checked(predicted: np.ndarray, rows: int, task: str) -> np.ndarray:
+    if predicted.ndim == 2 and predicted.shape[1] == 1:
+        predicted = predicted[:, 0]
+    if predicted.shape != (rows,):
+        msg = f"predict returned shape {predicted.shape} for {rows} rows: expected one value per row"
         raise PipelineError(msg)
     if task == "regression":
         try:
-            answers = answers.astype(np.float64)
+            predicted = predicted.astype(np.float64)
         except (TypeError, ValueError):
-            msg = f"predict answered {answers.dtype} values: a regression has to answer numbers"
+            msg = f"predict returned {predicted.dtype} values: a regression must return numbers"
             raise PipelineError(msg) from None
-    if answers.dtype.kind == "f" and np.isinf(answers).any():
-        return _blank(answers, np.isinf(answers))
-    return answers
+    if predicted.dtype.kind == "f" and np.isinf(predicted).any():
+        return _blank(predicted, np.isinf(predicted))
+    return predicted
 
 
-def _blank(answers: np.ndarray, bad: np.ndarray) -> np.ndarray:
-    """The same answers with none where ``bad``."""
-    numeric = answers.dtype.kind in "biuf"
-    blanked: np.ndarray = answers.astype(np.float64 if numeric else object)
+def _blank(predicted: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """Return the predictions with missing values where ``bad``."""
+    numeric = predicted.dtype.kind in "biuf"
+    blanked: np.ndarray = predicted.astype(np.float64 if numeric else object)
     blanked[bad] = np.nan if numeric else None
     return blanked

@@ -1,4 +1,4 @@
-"""Bytes of a skops file into an estimator, if they are small enough and hold nothing but trusted types."""
+"""Load an estimator from the bytes of a skops file, if it is small enough and has only trusted types."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from homeostat.bundle.trusted_types import TRUSTED_TYPES, check_trees, defined_i
 from homeostat.config import ModelConfig
 from homeostat.config.errors import PipelineError, Untrusted
 
-#: What a file may unpack to, in all, and how far its text (the tree of types) alone.
+#: Limits of the unpacked size, of all entries and of the tree of types alone.
 MAX_UNPACKED = 4 * 1024**3
 MAX_SCHEMA = 256 * 1024**2
 MAX_ENTRIES = 500_000
-#: skops stores arrays as they are; only a bomb shrinks a hundredfold.
+#: skops stores arrays uncompressed: only a zip bomb has a compression ratio above this.
 MAX_RATIO = 100
 
 
-def open_skops(
+def load_estimator(
     data: bytes, path: Path, model: str, trusted_types: tuple[str, ...], config: ModelConfig | None = None
 ) -> Any:
     """Load an estimator from the bytes of a skops file.
@@ -29,8 +29,8 @@ def open_skops(
     Raises
     ------
     Untrusted
-        Not a skops file (a renamed pickle, for example), a zip bomb, a type that nobody trusts, or
-        trees that point outside themselves. ``path`` is for the message only.
+        Not a skops file (a renamed pickle, for example), a zip bomb, a type that is not trusted, or trees
+        with invalid indices. ``path`` is for the message only.
     """
     from skops.io import get_untrusted_types, loads
 
@@ -46,17 +46,17 @@ def open_skops(
     except (Untrusted, PipelineError):
         raise
     except MemoryError:
-        msg = f"{path}: asks for more memory than there is: not loaded"
+        msg = f"{path}: needs more memory than this machine has: not loaded"
         raise Untrusted(msg) from None
     except Exception as error:
-        # Whatever a broken or crafted file makes skops raise, the answer is the same.
-        msg = f"{path}: is not a model that skops can read ({type(error).__name__}: {error})"
+        # A broken or crafted file may make skops raise anything.
+        msg = f"{path}: skops cannot read this model ({type(error).__name__}: {error}): not loaded"
         raise Untrusted(msg) from error
     return estimator
 
 
 def _own(strangers: set[str], model: str, config: ModelConfig | None) -> set[str]:
-    """Types from the model's own files, which are imported for it from this machine's folder."""
+    """Return the types that the model's own files define, importing them from this machine's folder."""
     named = {name for name in strangers if name.startswith(f"{ROOT}.{model}.")}
     if named and config is not None:
         import importlib
@@ -65,17 +65,17 @@ def _own(strangers: set[str], model: str, config: ModelConfig | None) -> set[str
         for module in sorted({name.rpartition(".")[0] for name in named}):
             inner = module.split(".")[2:]
             if not all(part.isidentifier() for part in inner):
-                continue  # a name out of the file must not become a path
+                continue  # a name from an untrusted file must not become a path
             if (config.folder / Path(*inner)).with_suffix(".py").is_file():
                 importlib.import_module(module)
     return {name for name in named if defined_in_model(name, model)}
 
 
 def _unknown(path: Path, unknown: list[str], model: str) -> str:
-    cure = "if you know them to be harmless, add them to HOMEOSTAT_TRUSTED_TYPES"
+    fix = "if they are harmless, add them to HOMEOSTAT_TRUSTED_TYPES"
     if any(name.startswith(f"{ROOT}.{model}.") for name in unknown):
-        cure = f"is the folder of {model} the one that it was trained with? Otherwise {cure}"
-    return f"{path}: holds types that are not trusted: {', '.join(unknown)}; nothing was loaded; {cure}"
+        fix = f"check that the folder of {model} is the one that it was trained with; otherwise, {fix}"
+    return f"{path}: contains types that are not trusted: {', '.join(unknown)}. Nothing was loaded; {fix}"
 
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, OSError, NotImplementedError, RuntimeError, EOFError)
@@ -86,7 +86,7 @@ def _check_zip(data: bytes, path: Path) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
             _check_size(data, path, entries, 0)
-            # Only now is anything unpacked: sparse matrices lie in the file as zip files of their own.
+            # Unpack only now: sparse matrices are zip files inside the file.
             _check_size(data, path, entries, sum(_inner_size(archive, entry) for entry in entries))
     except _BROKEN as error:
         msg = f"{path}: is not a skops file ({error}): not loaded"
@@ -104,7 +104,7 @@ def _check_size(data: bytes, path: Path, entries: list[zipfile.ZipInfo], inner: 
 
 
 def _inner_size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
-    """What an entry unpacks to if it is a zip file itself, by the bytes from which numpy tells."""
+    """Return the unpacked size of an entry that is a zip file (by the magic bytes that numpy checks)."""
     with archive.open(entry) as file:
         if file.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
             return 0

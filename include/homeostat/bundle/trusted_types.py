@@ -1,4 +1,4 @@
-"""The types that a bundle may hold, and what is looked at even in those."""
+"""The types that a bundle may contain, and a check of decision trees, which trusted types do not cover."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from homeostat.bundle.pipeline import ROOT
 from homeostat.config.errors import Untrusted
 
-#: Beyond what skops trusts by itself (every public estimator of scikit-learn, numpy's and scipy's ufuncs):
-#: parts of common fitted estimators, found by dumping each of them. None of them imports, opens or runs
-#: anything. Left out on purpose: functions of numpy's that read files, and the trees of nearest neighbours,
-#: whose indices scikit-learn follows unchecked.
+#: Besides what skops trusts (every public estimator of scikit-learn, ufuncs of numpy and scipy): parts of
+#: common fitted estimators, found by dumping each of them. None of them imports, opens or runs anything.
+#: Left out on purpose: numpy functions that read files, and the trees of nearest neighbours, whose indices
+#: scikit-learn follows unchecked.
 TRUSTED_TYPES: tuple[str, ...] = (
     "numpy.dtype",
     "scipy.interpolate._bsplines.BSpline",
@@ -45,9 +45,9 @@ TRUSTED_TYPES: tuple[str, ...] = (
 
 
 def defined_in_model(name: str, model: str) -> bool:
-    """Whether a type is a class or function that the model's own files define.
+    """Return whether a type is a class or function that the model's own files define.
 
-    Being reachable through them is not enough: a file that imports ``Popen`` does not make it safe.
+    An import is not a definition: a file that imports ``Popen`` does not make it trusted.
     """
     module_name, _, attribute = name.rpartition(".")
     if not module_name.startswith(f"{ROOT}.{model}."):
@@ -57,10 +57,10 @@ def defined_in_model(name: str, model: str) -> bool:
 
 
 def check_trees(estimator: Any) -> None:
-    """Make sure that every decision tree only points at nodes and features that it has.
+    """Check that the indices of every decision tree point at its own nodes and features.
 
-    scikit-learn follows these indices without looking, so that a crafted file of trusted types could
-    still read beyond the array, or never come to an end.
+    scikit-learn does not check them: a crafted file of trusted types could read beyond the array, or loop for
+    ever.
 
     Raises
     ------
@@ -77,13 +77,13 @@ def check_trees(estimator: Any) -> None:
             columns = (tree.children_left, tree.children_right, tree.feature)
             _check(columns, tree.children_left == -1, held["n_features_in_"])
         elif type(part).__module__ in ("sklearn.ensemble._forest", "sklearn.ensemble._gb"):
-            # An ensemble checks the width of its input once, its trees do not check it again.
+            # An ensemble checks the width of its input once; its trees do not.
             for member in np.ravel(np.array(held.get("estimators_", []), dtype=object)):
                 if member.tree_.n_features != held["n_features_in_"]:
                     raise Untrusted(_CRAFTED)
 
 
-_CRAFTED = "a decision tree in the bundle points outside itself: the file was made by hand and is not loaded"
+_CRAFTED = "a decision tree in the bundle has invalid indices: the file was manipulated and is not loaded"
 
 
 def _check(columns: tuple[np.ndarray, ...], ends: np.ndarray, features: int) -> None:
@@ -106,7 +106,7 @@ def _check_boosted(tree: Any, features: int) -> None:
 
 
 def _walk(root: Any) -> Iterator[Any]:
-    """Everything that an estimator holds, each object once."""
+    """Yield every object inside an estimator, each once."""
     seen: set[int] = set()
     waiting = [root]
     while waiting:
