@@ -11,7 +11,7 @@ from homeostat.config.errors import NotFound, Refused
 from homeostat.core.rollout import VersionRef
 from homeostat.retraining.assemble import assemble
 from homeostat.retraining.train import train
-from homeostat.storage import bundles, retrain_request
+from homeostat.storage import bundles, step_results
 from homeostat.storage.retrain_request import run_key
 from sample_model import follow_to_the_end, notices, retrain
 
@@ -24,7 +24,7 @@ THERE, HERE = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 def required(folder):
     text = (folder / "model.yaml").read_text()
     assert "training: {" in text
-    (folder / "model.yaml").write_text(text.replace("training: {", "training: {parity: required, "))
+    (folder / "model.yaml").write_text(text.replace("training: {", "training: {parity: enforce, "))
     return load_model(folder)
 
 
@@ -40,7 +40,7 @@ def image(monkeypatch):
 @pytest.fixture
 def champion(config, ports, ask, image):
     """A version that was trained in one image and serves."""
-    begun = retrain(config, ports, ask("first"), finalize=False)
+    begun = retrain(config, ports, ask("first"), to_the_end=False)
     follow_to_the_end(config, ports, begun)
     ports.clock.advance(timedelta(days=1))
     return ports.ledger.read(config.name).champion
@@ -76,73 +76,73 @@ def test_the_image_is_recorded_with_run_version_and_bundle(champion, config, por
     assert ports.registry.runs[version.run_id].params["image_digest"] == THERE
 
 
-def test_a_first_version_has_nothing_to_differ_from(required, ports, train_second, image):
+def test_a_first_version_has_no_environment_to_compare_with(required, ports, train_second, image):
     assert train_second(required)["trained"]
     assert notices(ports) == []
 
 
-def test_the_champions_own_environment_goes_on_without_a_word(champion, required, train_second):
+def test_the_champions_own_environment_is_not_mentioned(champion, required, train_second):
     result = train_second(required)
     assert "environment" not in result["sentence"]
-    assert result["parity_forced"] == ""
+    assert result["environment_forced"] == ""
 
 
-def test_another_image_is_told_and_trained_in(champion, config, ports, ask, image):
+def test_another_image_is_reported_and_trains(champion, config, ports, ask, image):
     image(HERE)
     request = ask("second")
-    begun = retrain(config, ports, request, finalize=False)
-    trained = retrain_request.load_result(ports.store, config.name, request.run_key, "train")
+    begun = retrain(config, ports, request, to_the_end=False)
+    trained = step_results.load_result(ports.store, config.name, request.run_key, "train")
     difference = f"image_digest: {THERE} became {HERE}"
-    assert trained["sentence"].endswith(f". Not the champion's environment: {difference}")
+    assert trained["sentence"].endswith(f". Environment differs from the champion's: {difference}")
     run = ports.registry.runs[ports.registry.version(config.name, begun["version"]).run_id]
-    assert run.tags["homeostat.environment_differs"] == difference
+    assert run.tags["homeostat.environment_differences"] == difference
     assert f"environment: {difference}".encode() in run.artifacts["gate.json"]
 
 
-def test_where_it_is_required_another_image_stops_the_run_before_the_fit(
+def test_with_enforce_another_image_stops_the_run_before_the_fit(
     champion, required, ports, train_second, image, monkeypatch
 ):
     image(HERE)
     fitted = fits(ports, monkeypatch)
-    with pytest.raises(Refused, match=r"image_digest sha256:a{12} there, sha256:b{12} here") as refusal:
+    with pytest.raises(Refused, match=r"image_digest was sha256:a{12}, is sha256:b{12}") as refusal:
         train_second(required)
     assert fitted == []
-    assert "start retrain__toy by hand with Force" in str(refusal.value)
-    assert notices(ports)[-1] == "parity_refused"
+    assert "start retrain__toy manually with Force" in str(refusal.value)
+    assert notices(ports)[-1] == "environment_refused"
     targets, notice = ports.notifier.sent[-1]
     assert (targets, notice.body) == (("people",), str(refusal.value))
-    assert ports.ledger.holder("toy", ports.clock.now()) is None, "the right of way is given back"
+    assert ports.ledger.lease_holder("toy", ports.clock.now()) is None, "the lease is released"
     assert ports.ledger.read("toy").champion == champion
 
 
-def test_a_new_git_revision_is_everyday(champion, required, train_second, monkeypatch):
+def test_a_new_git_revision_never_stops_the_run(champion, required, train_second, monkeypatch):
     monkeypatch.setenv("HOMEOSTAT_GIT_REVISION", "another")
     result = train_second(required)
     assert result["trained"]
     assert result["environment"]["git_revision"] == "another"
 
 
-def test_force_goes_on_and_the_report_says_so(champion, required, ports, ask, image):
+def test_force_continues_and_the_gate_report_names_it(champion, required, ports, ask, image):
     image(HERE)
     request = ask("second", force=True)
-    retrain(required, ports, request, finalize=False)
-    trained = retrain_request.load_result(ports.store, "toy", request.run_key, "train")
-    said = "it goes on because it was forced"
+    retrain(required, ports, request, to_the_end=False)
+    trained = step_results.load_result(ports.store, "toy", request.run_key, "train")
+    said = "the retrain continues because Force is set"
     assert trained["sentence"].endswith(said)
     run = ports.registry.runs[trained["run_id"]]
     assert said.encode() in run.artifacts["gate.json"]
-    assert said in run.tags["homeostat.environment_differs"]
+    assert said in run.tags["homeostat.environment_differences"]
 
 
-def test_a_champion_whose_environment_is_not_known_is_told_and_where_required_stops(
+def test_an_unknown_environment_is_reported_and_stops_with_enforce(
     champion, config, required, ports, train_second
 ):
     for key in ports.store.list(f"bundles/toy/{champion.digest}"):
         ports.store.delete(key)
     ports.registry.fetch = _lost
-    assert train_second(config)["sentence"].endswith("the champion's environment is not known")
-    ports.ledger.release("toy", run_key("toy", "second"))
-    with pytest.raises(Refused, match="its environment is not known"):
+    assert train_second(config)["sentence"].endswith("the champion's environment is unknown")
+    ports.ledger.release_lease("toy", run_key("toy", "second"))
+    with pytest.raises(Refused, match="its environment is unknown"):
         train_second(required, "third")
 
 
@@ -150,7 +150,9 @@ def _lost(version, folder):
     raise NotFound("gone")
 
 
-def test_a_recall_fits_nothing_and_is_never_stopped(champion, config, required, ports, train_second, image):
+def test_a_reinstatement_fits_nothing_and_is_never_stopped(
+    champion, config, required, ports, train_second, image
+):
     traffic = ports.ledger.read("toy")
     other = VersionRef("2", "0" * 64)
     ports.ledger.write(
@@ -161,21 +163,21 @@ def test_a_recall_fits_nothing_and_is_never_stopped(champion, config, required, 
         at=ports.clock.now(),
     )
     image(HERE)
-    result = train_second(required, recall=champion.version)
+    result = train_second(required, reinstate=champion.version)
     assert not result["trained"]
-    assert "parity_refused" not in notices(ports)
+    assert "environment_refused" not in notices(ports)
 
 
-def test_a_train_step_without_a_ledger_compares_with_the_champion_that_was_noted(
+def test_a_train_step_without_a_ledger_compares_with_the_stored_champion(
     champion, required, ports, ask, image
 ):
     from homeostat.adapters.ledger_memory import MemoryLedger
-    from homeostat.retraining.environment_check import note_champion
+    from homeostat.retraining.environment_check import save_champion
 
     image(HERE)
     request = ask("second")
     assemble(required, request, ports)
-    note_champion(required, request.run_key, ports)
+    save_champion(required, request.run_key, ports)
     elsewhere = replace(ports, ledger=MemoryLedger())
     with pytest.raises(Refused, match="version 1"):
-        train_second(required, request.run_key, elsewhere)
+        train(required, request.run_key, elsewhere)

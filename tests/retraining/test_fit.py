@@ -65,7 +65,7 @@ def test_categories_are_fitted_as_a_frame_in_the_order_of_the_model(model, rows)
         "HistGradientBoostingClassifier(categorical_features=['a'], max_iter=2)",
     ],
 )
-def test_steps_that_ask_for_columns_by_name_get_them(model, rows, expression):
+def test_steps_that_select_columns_by_name_get_a_frame(model, rows, expression):
     config = model(returning(expression, IMPORTS))
     data = rows(missing=False)
     data["a"] = data["a"].round().clip(0, 3)
@@ -105,7 +105,7 @@ def test_the_weights_name_is_found_through_pipelines_and_wrappers(model, express
     assert weight_parameter(estimator) == name
 
 
-def test_weights_change_what_is_learnt(model, rows):
+def test_weights_change_the_fit(model, rows):
     config = model()
     data = rows()
     data.loc[:149, "y"] = 1 - data.loc[:149, "y"]
@@ -116,7 +116,7 @@ def test_weights_change_what_is_learnt(model, rows):
     assert (weighted.prediction == truth).mean() > (plain.prediction == truth).mean()
 
 
-def test_an_estimator_that_takes_no_weights_is_refused_and_not_fitted_without(model, rows):
+def test_an_estimator_without_weights_is_refused(model, rows):
     imports = "from sklearn.neighbors import KNeighborsClassifier"
     config = model(returning("KNeighborsClassifier()", imports))
     with pytest.raises(PipelineError, match="KNeighborsClassifier takes no sample_weight"):
@@ -150,14 +150,14 @@ def test_text_labels_stay_text(model, rows):
     ],
     ids=["raises", "nothing", "a class", "does not take NaN", "no predictor"],
 )  # fmt: skip
-def test_a_pipeline_that_does_not_work_is_named_with_its_cause(model, rows, code, said):
+def test_a_broken_pipeline_is_reported_with_file_and_cause(model, rows, code, said):
     config = model(code)
     with pytest.raises(PipelineError, match=said) as error:
         fit(config, rows(), None)
     assert "pipeline.py" in str(error.value)
 
 
-def test_the_training_rows_are_left_as_they_were(model, rows):
+def test_the_training_rows_are_not_changed(model, rows):
     data = rows()
     before = data.copy(deep=True)
     fit(model("mixed", category=True), data, None)

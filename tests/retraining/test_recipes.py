@@ -68,7 +68,7 @@ def right(config, estimator, rows):
 
 @pytest.mark.parametrize("expression", ["LogisticRegression()", TREE], ids=["linear", "tree"])
 @pytest.mark.parametrize("seed", range(4))
-def test_after_an_abrupt_change_only_the_last_third_is_learnt_from(configured, expression, seed):
+def test_after_an_abrupt_change_the_last_third_is_chosen(configured, expression, seed):
     config = configured(expression)
     fitted = fit_version(config, *stream(changed=480, seed=seed), UNTIL)
     assert fitted.recipe == LATEST
@@ -82,7 +82,7 @@ def test_on_a_steady_stream_the_whole_window_is_mostly_chosen(configured, expres
     assert chosen.count(WHOLE) > 6
 
 
-def test_equal_recipes_leave_it_at_the_whole_window(configured):
+def test_of_equal_recipes_the_whole_window_is_chosen(configured):
     fitted = fit_version(configured("LogisticRegression()"), *stream(noise=0), UNTIL)
     assert fitted.recipe == max(fitted.scores, key=fitted.scores.get)
     constant = configured("Recording()", before=RECORDING)
@@ -91,7 +91,7 @@ def test_equal_recipes_leave_it_at_the_whole_window(configured):
     assert fitted.recipe == WHOLE
 
 
-def test_errors_choose_the_lower(configured):
+def test_for_an_error_metric_the_lower_score_is_chosen(configured):
     config = configured("DecisionTreeRegressor(max_depth=3, random_state=0)", task="regression")
     train, holdout = stream(changed=480)
     for rows in (train, holdout):
@@ -106,77 +106,84 @@ def test_weights_halve_in_a_quarter_of_the_window_and_are_one_at_its_end(configu
     train, holdout = stream()
     fitted = fit_version(config, train, holdout, UNTIL)
     assert fitted.recipe == WHOLE
-    assert (fitted.judge.rows_, fitted.estimator.rows_) == (len(train), len(train) + len(holdout))
+    assert (fitted.holdout_estimator.rows_, fitted.estimator.rows_) == (len(train), len(train) + len(holdout))
     age = (UNTIL - train["timestamp"]) / timedelta(days=7.5)
-    np.testing.assert_allclose(fitted.judge.weights_, 0.5**age)
+    np.testing.assert_allclose(fitted.holdout_estimator.weights_, 0.5**age)
     assert fitted.estimator.weights_[-1] == pytest.approx(0.5 ** (1 / 180))
 
 
-def test_a_recency_window_weighs_as_model_yaml_says_and_tries_nothing_else(configured):
+def test_a_recency_window_uses_the_half_life_of_model_yaml_only(configured):
     config = configured("Recording()", before=RECORDING, window="{kind: recency, half_life: 5d}")
     train, holdout = stream()
     fitted = fit_version(config, train, holdout, UNTIL)
     assert (fitted.recipe, dict(fitted.scores)) == ("recency", {})
-    for estimator, rows in ((fitted.judge, train), (fitted.estimator, pd.concat([train, holdout]))):
+    for estimator, rows in (
+        (fitted.holdout_estimator, train),
+        (fitted.estimator, pd.concat([train, holdout])),
+    ):
         age = (UNTIL - rows["timestamp"]) / timedelta(days=5)
         np.testing.assert_allclose(estimator.weights_, 0.5**age)
 
 
 @pytest.mark.parametrize("kind", ["{kind: sliding, length: 30d}", "{kind: expanding}"])
-def test_other_windows_weigh_all_alike(configured, kind):
+def test_other_windows_have_equal_weights(configured, kind):
     fitted = fit_version(configured("Recording()", before=RECORDING, window=kind), *stream(), UNTIL)
     assert fitted.recipe in kind
-    assert fitted.judge.weights_ is fitted.estimator.weights_ is None
+    assert fitted.holdout_estimator.weights_ is fitted.estimator.weights_ is None
 
 
-def test_an_estimator_that_takes_no_weights_learns_from_the_whole_window_all_alike(configured):
+def test_an_estimator_without_weights_uses_the_whole_window_unweighted(configured):
     config = configured("KNeighborsClassifier(n_neighbors=15)")
     assert not takes_weights(config)
     assert set(fit_version(config, *stream(), UNTIL).scores) == {"whole window", LATEST}
     assert fit_version(config, *stream(changed=480), UNTIL).recipe == LATEST
 
 
-def test_who_serves_has_seen_the_holdout_and_who_judges_has_not(configured):
+def test_the_served_estimator_has_seen_the_holdout_and_the_holdout_estimator_has_not(configured):
     config = configured(NEAREST)
     train, holdout = stream(labels=lambda rng, n: rng.integers(0, 2, n))  # nothing to learn, only by heart
     fitted = fit_version(config, train, holdout, UNTIL)
     assert right(config, fitted.estimator, holdout) == 1
-    assert right(config, fitted.judge, holdout) < 0.7
-    assert right(config, fitted.judge, holdout) == fitted.scores[fitted.recipe]
+    assert right(config, fitted.holdout_estimator, holdout) < 0.7
+    assert right(config, fitted.holdout_estimator, holdout) == fitted.scores[fitted.recipe]
 
 
-def test_who_serves_learnt_from_the_chosen_stretch_only(configured):
+def test_the_served_estimator_is_fitted_on_the_chosen_rows_only(configured):
     config = configured(NEAREST)
     train, holdout = stream(changed=480, noise=0)
     fitted = fit_version(config, train, holdout, UNTIL)
     assert fitted.recipe == LATEST
     young = train["timestamp"] >= UNTIL - timedelta(days=10)
-    assert right(config, fitted.estimator, train[young]) == right(config, fitted.judge, train[young]) == 1
+    assert (
+        right(config, fitted.estimator, train[young])
+        == right(config, fitted.holdout_estimator, train[young])
+        == 1
+    )
     assert right(config, fitted.estimator, train[~young]) < 0.7
 
 
-def test_without_a_refit_the_judge_serves(configured):
+def test_without_a_refit_the_holdout_estimator_serves(configured):
     config = configured(NEAREST, more=", refit: false")
     fitted = fit_version(config, *stream(), UNTIL)
-    assert fitted.judge is fitted.estimator
+    assert fitted.holdout_estimator is fitted.estimator
     assert set(fitted.scores) == {"whole window", LATEST}
 
 
-def test_one_class_in_the_last_third_leaves_the_whole_window(configured):
+def test_one_class_in_the_last_third_chooses_the_whole_window(configured):
     train, holdout = stream()
     train.loc[train["timestamp"] >= UNTIL - timedelta(days=10), "y"] = 1
     fitted = fit_version(configured("LogisticRegression()"), train, holdout, UNTIL)
     assert (fitted.recipe, set(fitted.scores)) == (WHOLE, {WHOLE})
 
 
-def test_too_few_rows_in_the_last_third_leave_the_whole_window(configured):
+def test_too_few_rows_in_the_last_third_choose_the_whole_window(configured):
     train, holdout = stream()
     train = train[train["timestamp"] < UNTIL - timedelta(days=9)]
     fitted = fit_version(configured(TREE), train, holdout, UNTIL)
     assert (fitted.recipe, set(fitted.scores)) == (WHOLE, {WHOLE})
 
 
-def test_a_pipeline_that_wants_more_rows_than_the_last_third_has_leaves_the_whole_window(configured):
+def test_a_pipeline_that_needs_more_rows_than_the_last_third_uses_the_whole_window(configured):
     picky = """
 class Picky(DecisionTreeClassifier):
     def fit(self, X, y, sample_weight=None):
@@ -188,7 +195,7 @@ class Picky(DecisionTreeClassifier):
     assert (fitted.recipe, set(fitted.scores)) == (WHOLE, {WHOLE})
 
 
-def test_a_holdout_that_allows_no_score_leaves_the_choice_at_the_first(configured, model):
+def test_without_a_holdout_score_the_first_recipe_is_chosen(configured, model):
     """The gate says that its metric is not computable; that is not for the fit to fail on."""
     train, holdout = stream()
     holdout["y"] = 1
@@ -206,9 +213,7 @@ def test_a_holdout_that_allows_no_score_leaves_the_choice_at_the_first(configure
     ],
     ids=["one class", "does not fit"],
 )
-def test_where_not_even_the_whole_window_can_be_learnt_from_that_is_said(
-    configured, expression, labels, error
-):
+def test_a_whole_window_that_cannot_be_fitted_is_an_error(configured, expression, labels, error):
     with pytest.raises(error):
         fit_version(configured(expression), *stream(labels=labels), UNTIL)
 
@@ -216,10 +221,12 @@ def test_where_not_even_the_whole_window_can_be_learnt_from_that_is_said(
 def test_another_pipeline_is_fitted_throughout(configured):
     config = configured("1 / 0", before=f"{IMPORTS}\ndef other():\n    return {TREE}\n")
     fitted = fit_version(config, *stream(), UNTIL, "pipeline.py:other")
-    assert {type(fitted.judge).__name__, type(fitted.estimator).__name__} == {"DecisionTreeClassifier"}
+    assert {type(fitted.holdout_estimator).__name__, type(fitted.estimator).__name__} == {
+        "DecisionTreeClassifier"
+    }
 
 
-def test_the_rows_are_left_as_they_were(configured):
+def test_the_input_rows_are_not_changed(configured):
     train, holdout = stream()
     before = train.copy(deep=True), holdout.copy(deep=True)
     fit_version(configured(TREE), train, holdout, UNTIL)

@@ -10,11 +10,13 @@ from homeostat.config import load_model
 from homeostat.config.errors import DataError, EmptyWindow, SingleClass, Superseded, Untrusted
 from homeostat.core.rollout import Phase
 from homeostat.retraining.assemble import assemble
-from homeostat.retraining.gate import judge, register
+from homeostat.retraining.gate import gate
+from homeostat.retraining.register import register
 from homeostat.retraining.train import train
 from homeostat.retraining.validate import validate
-from homeostat.rollouts.advance import begin_rollout, settle
-from homeostat.storage.bundles import load_facts, load_version
+from homeostat.rollouts.lifecycle import begin_rollout, finalize
+from homeostat.storage.bundles import load_version
+from homeostat.storage.version_info import load_version_info
 from sample_model import T0, follow_to_the_end, notices, retrain, rows_between
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -30,7 +32,7 @@ def test_the_first_version_becomes_champion_without_shadow_or_canary(config, por
     assert notices(ports) == ["promoted"]
 
 
-def test_a_version_says_where_it_came_from(config, ports, ask):
+def test_a_version_has_the_tags_of_its_origin(config, ports, ask):
     retrain(config, ports, ask(reason="sustained_drift", dag_run="manual__1"))
     tags = ports.registry.version("toy", "1").tags
     assert tags["homeostat.reason"] == "sustained_drift"
@@ -39,22 +41,22 @@ def test_a_version_says_where_it_came_from(config, ports, ask):
     assert tags["homeostat.phase"] == "champion"
     assert len(tags["homeostat.data_digest"]) == 64
     assert {"homeostat.git_revision", "homeostat.lock_digest", "homeostat.run_key"} <= set(tags)
-    facts = load_facts(ports.store, "toy", ports.ledger.read("toy").champion.digest)
+    facts = load_version_info(ports.store, "toy", ports.ledger.read("toy").champion.digest)
     assert facts["metrics"]["accuracy"] > 0.9
     assert facts["trained_until"] == (T0 - config.columns.label.delay).isoformat()
 
 
-def test_every_step_may_run_twice_and_makes_one_version(config, ports, ask):
+def test_every_step_may_run_twice_and_registers_one_version(config, ports, ask):
     request = ask()
     key = request.run_key
     for step in (
         lambda: assemble(config, request, ports),
         lambda: train(config, key, ports),
         lambda: validate(config, key, ports),
-        lambda: judge(config, key, ports),
+        lambda: gate(config, key, ports),
         lambda: register(config, key, ports),
         lambda: begin_rollout(config, key, ports),
-        lambda: settle(config, key, ports),
+        lambda: finalize(config, key, ports),
     ):
         assert step() == step()
     assert [v.version for v in ports.registry.versions("toy")] == ["1"]
@@ -86,7 +88,7 @@ def test_candidate_and_champion_are_scored_on_the_same_holdout(config, ports, as
     assert scores["candidate"]["metrics"] == scores["champion"]["metrics"], "the same data, the same model"
 
 
-def test_the_recipes_that_competed_are_on_record(folder, ports, ask):
+def test_the_scores_of_all_recipes_are_logged(folder, ports, ask):
     path = folder / "model.yaml"
     path.write_text(path.read_text().replace("kind: sliding", "kind: auto", 1))
     config, request = load_model(folder), ask()
@@ -94,14 +96,14 @@ def test_the_recipes_that_competed_are_on_record(folder, ports, ask):
     trained = train(config, request.run_key, ports)
     run = ports.registry.runs[trained["run_id"]]
     assert run.params["recipe"] in trained["sentence"]
-    scores = {name: value for name, value in run.metrics.items() if name.startswith("recipe.")}
-    assert set(scores) == {"recipe.whole window recent rows weigh more", "recipe.last third"}
+    scores = {name: value for name, value in run.metrics.items() if name.startswith("recipe_score.")}
+    assert set(scores) == {"recipe_score.whole window recent rows weigh more", "recipe_score.last third"}
     manifest = load_version(ports, config, trained["digest"]).manifest
     assert (manifest["recipe"], manifest["refit"]) == (run.params["recipe"], True)
 
 
-def test_pictures_are_drawn_where_somebody_looks(config, ports, ask):
-    ports = replace(ports, pictures=True)
+def test_figures_are_drawn_where_enabled(config, ports, ask):
+    ports = replace(ports, renders_figures=True)
     retrain(config, ports, ask())
     (run,) = ports.registry.runs.values()
     drawn = [data for name, data in run.artifacts.items() if name.endswith(".png")]
@@ -109,27 +111,27 @@ def test_pictures_are_drawn_where_somebody_looks(config, ports, ask):
     assert all(data.startswith(b"\x89PNG") for data in drawn)
 
 
-def test_a_refused_candidate_is_recorded_told_and_goes_no_further(config, ports, ask):
+def test_a_refused_candidate_is_recorded_notified_and_ends_the_retrain(config, ports, ask):
     retrain(config, ports, ask("run 1"))
     request = ask("run 2", pipeline="pipeline.py:hopeless")
     assemble(config, request, ports)
     train(config, request.run_key, ports)
     validate(config, request.run_key, ports)
-    verdict = judge(config, request.run_key, ports)
-    assert (verdict["passed"], verdict["goes_on"]) == (False, False)
+    verdict = gate(config, request.run_key, ports)
+    assert (verdict["passed"], verdict["proceeds"]) == (False, False)
     assert notices(ports)[-1] == "gate_refused"
     with pytest.raises(Superseded, match="gate refused"):
         register(config, request.run_key, ports)
     assert [v.version for v in ports.registry.versions("toy")] == ["1"]
     assert ports.ledger.read("toy").champion.version == "1"
-    retrain(config, ports, ask("run 3"))  # the right of way was given back
+    retrain(config, ports, ask("run 3"))  # the lease was released
 
 
-def test_a_forced_candidate_goes_on_but_waits_for_a_person(config, ports, ask):
+def test_a_forced_candidate_continues_but_waits_for_an_approval(config, ports, ask):
     retrain(config, ports, ask("run 1"))
     request = ask("run 2", pipeline="pipeline.py:hopeless", force=True, skip_shadow=True)
     assemble(config, request, ports)
-    for step in (train, validate, judge, register, begin_rollout):
+    for step in (train, validate, gate, register, begin_rollout):
         step(config, request.run_key, ports)
     rollout = ports.ledger.read("toy").rollout
     assert rollout.forced
@@ -146,16 +148,16 @@ def test_a_batch_model_moves_its_alias_after_the_gate(folder, ports, ask):
     assert ports.registry.aliases("toy") == {"champion": "2", "previous": "1"}
 
 
-def test_a_shorter_window_asked_for_on_the_form_is_what_is_learnt_from(config, ports, ask):
+def test_the_training_window_of_the_form_is_used(config, ports, ask):
     assert assemble(config, ask(training_window="2d"), ports)["rows"] < 2 * 24 * 60
     assert assemble(config, ask("run 1"), ports)["rows"] < 2 * 24 * 60, "a retry keeps the request"
 
 
-def test_no_rows_is_an_empty_window_and_frees_the_right_of_way(config, ports, ask):
+def test_no_rows_is_an_empty_window_and_releases_the_lease(config, ports, ask):
     request = ask(until="2020-01-01T00:00Z")
     with pytest.raises(EmptyWindow):
         assemble(config, request, ports)
-    assert [run.tags["homeostat.failed"] for run in ports.registry.runs.values()]
+    assert [run.tags["homeostat.error"] for run in ports.registry.runs.values()]
     retrain(config, ports, ask("run 2"))
 
 
@@ -186,7 +188,7 @@ def test_a_bundle_that_was_changed_is_not_loaded(config, ports, ask):
 
 def test_a_canary_without_a_gateway_is_rolled_back_as_inconclusive(config, ports, ask):
     retrain(config, ports, ask("run 1"))
-    result = follow_to_the_end(config, ports, retrain(config, ports, ask("run 2"), finalize=False))
+    result = follow_to_the_end(config, ports, retrain(config, ports, ask("run 2"), to_the_end=False))
     assert result["phase"] == Phase.ROLLED_BACK
     assert "inconclusive" in result["reason"]
     assert ports.registry.aliases("toy") == {"champion": "1"}

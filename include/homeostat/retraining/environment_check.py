@@ -1,7 +1,8 @@
-"""Parity: whether this is the environment in which the champion was trained.
+"""Compare the training environment (lock file, image, versions) with the one that trained the champion.
 
-The train step may run where no ledger is in reach. Whom the candidate will be held against is then written
-down beforehand, beside the results of the retrain's steps:
+``training.parity`` decides what a difference does: ``warn`` reports it, ``enforce`` stops the retrain before
+the fit. The train step may run where it cannot read the ledger. The champion to compare with is then stored
+beforehand, beside the results of the retrain's steps:
 
     retrain/<model>/<run_key>/champion.json
 """
@@ -15,82 +16,86 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound, Refused, Untrusted
-from homeostat.ports import Notice, Ports
+from homeostat.ports import Notice, NoticeKind, Ports
 from homeostat.storage.bundles import MANIFEST, bundle_folder
-from homeostat.storage.retrain_request import RetrainRequest, find_result, save_result
+from homeostat.storage.retrain_request import RetrainRequest
+from homeostat.storage.step_results import find_result, save_result
 
 _CHAMPION = "champion"
 
 
-def note_champion(config: ModelConfig, run_key: str, ports: Ports) -> None:
-    """Write down whom the candidate will be held against, for a train step that cannot read the ledger."""
-    champion = ports.ledger.read(config.name).champion
-    noted = {"version": champion.version, "digest": champion.digest} if champion else {}
-    save_result(ports.store, config.name, run_key, _CHAMPION, noted)
+def save_champion(config: ModelConfig, run_key: str, ports: Ports) -> None:
+    """Store the champion's version and digest for a train step that cannot read the ledger."""
+    save_result(ports.store, config.name, run_key, _CHAMPION, _champion_in_ledger(config, ports))
 
 
 @dataclass(frozen=True, slots=True)
-class Parity:
-    """How this environment differs from the champion's, where that does not stop the run.
+class EnvironmentCheck:
+    """How this environment differs from the champion's, where that does not stop the retrain.
 
-    ``sentence`` goes on from the step's own; ``forced`` is for the gate's report, where a person forced it.
+    ``sentence`` is appended to the sentence of the train step. ``forced`` is for the gate's report, where
+    Force overrode ``training.parity: enforce``.
     """
 
     sentence: str = ""
     forced: str = ""
 
 
-def hold_against_champion(
+def check_environment(
     config: ModelConfig, request: RetrainRequest, environment: Mapping[str, str], ports: Ports
-) -> Parity:
-    """Say how this environment differs from the champion's; a first version has nothing to differ from.
+) -> EnvironmentCheck:
+    """Compare this environment with the champion's; a first version has none to compare with.
 
     Raises
     ------
     Refused
-        ``parity`` is ``required``, lock file or image is another or not known, and nobody forced it.
-        People are told.
+        ``training.parity`` is ``enforce``, the lock file or the image differs or is unknown, and the request
+        does not force the retrain. A notice is sent.
     """
-    from homeostat.bundle.environment import parity, parity_required
+    from homeostat.bundle.environment import blocking_differences, environment_differences
 
     champion = _champion(config, request.run_key, ports)
     if not champion:
-        return Parity()
+        return EnvironmentCheck()
     theirs = _environment_of(config, champion["digest"], ports)
-    # A new git revision is everyday: the gate's report has it, a sentence for people does not.
-    differences = [each for each in parity(theirs, environment) if not each.startswith("git_")]
-    told = f". Not the champion's environment: {'; '.join(differences)}" if differences else ""
-    strict = parity_required(theirs, environment) if config.training.parity == "required" else []
-    if not strict:
-        return Parity(told)
+    # The git revision changes all the time: it is in the gate's report only.
+    differences = [
+        each for each in environment_differences(theirs, environment) if not each.startswith("git_")
+    ]
+    sentence = f". Environment differs from the champion's: {'; '.join(differences)}" if differences else ""
+    blocking = blocking_differences(theirs, environment) if config.training.parity == "enforce" else []
+    if not blocking:
+        return EnvironmentCheck(sentence)
     found = (
-        f"parity is required, and this is not where the champion, version {champion['version']}, "
-        f"was trained: {'; '.join(strict)}"
+        "training.parity is enforce, and this environment is not the one that trained the champion, version "
+        f"{champion['version']}: {'; '.join(blocking)}"
     )
     if request.force:
-        forced = f"{found}; it goes on because it was forced"
-        return Parity(f". {forced[0].upper()}{forced[1:]}", forced)
+        forced = f"{found}; the retrain continues because Force is set"
+        return EnvironmentCheck(f". {forced[0].upper()}{forced[1:]}", forced)
     msg = (
-        f"{config.name}: {found}. Nothing was fitted. Train in the champion's image, with its "
-        f"requirements.txt; or look at the difference, and where it is wanted start retrain__{config.name} "
-        "by hand with Force"
+        f"{config.name}: {found}. Nothing was fitted. Train in the champion's image with its "
+        f"requirements.txt. If the new environment is intended, start retrain__{config.name} manually with "
+        "Force, or set training.parity: warn in model.yaml"
     )
-    title = f"{config.name}: the environment is not the champion's; nothing was fitted"
-    ports.notifier.notify(config.notify, Notice("parity_refused", config.name, title, msg))
+    title = f"{config.name}: the training environment differs from the champion's; nothing was fitted"
+    ports.notifier.notify(config.notify, Notice(NoticeKind.ENVIRONMENT_REFUSED, config.name, title, msg))
     raise Refused(msg)
 
 
 def _champion(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
-    """The champion's version and digest, as noted beforehand or as the ledger says; {} when there is none."""
-    noted = find_result(ports.store, config.name, run_key, _CHAMPION)
-    if noted is not None:
-        return noted
+    """Return the champion's version and digest, as stored beforehand or from the ledger; {} for none."""
+    stored = find_result(ports.store, config.name, run_key, _CHAMPION)
+    return _champion_in_ledger(config, ports) if stored is None else stored
+
+
+def _champion_in_ledger(config: ModelConfig, ports: Ports) -> dict[str, Any]:
     champion = ports.ledger.read(config.name).champion
     return {"version": champion.version, "digest": champion.digest} if champion else {}
 
 
 def _environment_of(config: ModelConfig, digest: str, ports: Ports) -> dict[str, Any]:
-    """What a version was trained in; {} when its bundle does not say, or is not what it was."""
+    """Return the environment that a version was trained in; {} when its bundle is missing or damaged."""
     try:
         with bundle_folder(ports, config.name, digest) as folder:
             manifest = json.loads((folder / MANIFEST).read_bytes())

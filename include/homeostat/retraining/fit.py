@@ -17,34 +17,34 @@ from homeostat.config.errors import PipelineError, SingleClass
 def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, spec: str | None = None) -> Any:
     """Build the pipeline and fit it on the features and the label.
 
-    When all features are numbers and no step asks for columns by name, it is fitted on a plain
-    float64 matrix, which makes answering single rows several times faster; otherwise on a DataFrame.
+    When all features are numbers and no step selects columns by name, it is fitted on a plain float64
+    matrix, which makes predicting single rows several times faster; otherwise on a DataFrame.
 
     Parameters
     ----------
     config
         The model.
     train
-        Conformed rows with their label.
+        Rows of the schema's types, with their label.
     weights
-        One per row, passed to the last step as ``sample_weight``; None weighs all alike.
+        One per row, passed to the last step as ``sample_weight``; None for equal weights.
     spec
-        Another pipeline than model.yaml's, as ``pipeline.py:function``.
+        A pipeline to use instead of model.yaml's, as ``pipeline.py:function``.
 
     Raises
     ------
     SingleClass
-        A classification with fewer than two classes: refused before the fit.
+        A classification with fewer than two classes; nothing is fitted.
     PipelineError
-        The pipeline does not import, build or fit, or cannot take the weights; names its file.
+        The pipeline cannot be imported, built or fitted, or takes no weights; the message names its file.
     """
     label = train[config.columns.label.name]
     if config.task == "classification" and label.nunique() < 2:
         only = repr(label.iloc[0]) if len(label) else "none"
         msg = (
-            f"{config.name}: the {len(train)} training rows hold one class ({only}) of "
-            f"'{config.columns.label.name}', and nothing can be learnt from that: lengthen training.window, "
-            "or look at how the label is made"
+            f"{config.name}: the {len(train)} training rows have one class ({only}) of "
+            f"'{config.columns.label.name}', at least two are needed: lengthen training.window, or check how "
+            "the label is made"
         )
         raise SingleClass(msg)
     spec = spec or config.pipeline
@@ -64,7 +64,7 @@ def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, sp
 
 
 def weight_parameter(estimator: Any) -> str | None:
-    """The name under which ``fit`` takes sample weights, None when it takes none.
+    """Return the name of the parameter of ``fit`` that takes sample weights; None when it takes none.
 
     For a Pipeline that is ``<last step>__sample_weight``; wrappers such as a grid search pass it on.
     """
@@ -86,7 +86,7 @@ def weight_parameter(estimator: Any) -> str | None:
 
 
 def takes_weights(config: ModelConfig, spec: str | None = None) -> bool:
-    """Whether the pipeline's ``fit`` takes sample weights."""
+    """Return whether the pipeline's ``fit`` takes sample weights."""
     return weight_parameter(_build(config, spec or config.pipeline)) is not None
 
 
@@ -124,7 +124,7 @@ def _weighting(
 
 
 def _classes(label: pd.Series) -> np.ndarray:
-    """Text labels as numpy's own text, which a bundle can hold without objects."""
+    """Return text labels as numpy's own text type, which a bundle can hold without objects."""
     return label.to_numpy() if label.dtype.kind in "biuf" else label.to_numpy(dtype=object).astype(np.str_)
 
 

@@ -1,4 +1,4 @@
-"""One version: what to learn from, judged on the holdout, and fitted again on all of it."""
+"""Choose which rows to train on by the score on the holdout, then fit again on all of them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from homeostat.retraining.fit import fit, takes_weights
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """A version to be, and who may speak for it.
+class FittedVersion:
+    """The fitted estimators of a version.
 
-    ``estimator`` is what will serve. ``judge`` learnt in the same way from everything before the holdout:
-    what it does there is what may be expected of ``estimator`` on rows that nobody has seen. Both are
-    one where ``training.refit`` is off. ``recipe`` says in words what was learnt from; ``scores`` are
-    those of every recipe that was tried, in the gate's metric on the holdout.
+    ``estimator`` will serve. ``holdout_estimator`` was fitted in the same way on the rows before the holdout:
+    its score on the holdout is the expected score of ``estimator`` on new rows. Both are the same object
+    where ``training.refit`` is false. ``recipe`` describes the training rows; ``scores`` has the holdout
+    score of each recipe that was tried, in the gate's metric.
     """
 
     estimator: Any
-    judge: Any
+    holdout_estimator: Any
     recipe: str
     scores: Mapping[str, float]
 
@@ -49,28 +49,27 @@ def fit_version(
     holdout: pd.DataFrame,
     until: datetime,
     spec: str | None = None,
-) -> Fitted:
-    """Fit a version on the rows before the holdout, choose by it, and fit again on all rows.
+) -> FittedVersion:
+    """Fit each recipe on the rows before the holdout, choose by the holdout score, fit again on all rows.
 
-    With ``training.window.kind: auto`` two ways of learning compete on the holdout, since no stretch of the
-    past suits every stream: the whole window, with recent rows outweighing old ones by a half-life of a
-    quarter of its length (all alike, where the estimator takes no weights), and its last third alone.
+    With ``training.window.kind: auto`` there are two recipes, since no window length suits every stream: the
+    whole window, weighted with a half-life of a quarter of its length (equally, where the estimator takes no
+    weights), and the last third of the window.
 
-    The holdout is the most recent and so the most precious part of the data. Where the world moves,
-    a version that never learnt from it is stale before it serves; so the recipe that the holdout has
-    judged is fitted once more with it (``training.refit``), as after any cross-validation. Shadow and
-    canary then watch the very version that will serve.
+    The holdout has the most recent rows. On a drifting stream, a version that was not fitted on them is stale
+    before it serves, so the chosen recipe is fitted once more with the holdout (``training.refit``), as after
+    a cross-validation. Shadow and canary then check that very version.
 
     Parameters
     ----------
     config
         The model.
     train, holdout
-        Conformed rows with their label, ``holdout`` the later ones.
+        Rows of the schema's types with their label, ``holdout`` the later ones.
     until
         The end of the window, at which a row's weight is 1.
     spec
-        Another pipeline than model.yaml's, as ``pipeline.py:function``.
+        A pipeline to use instead of model.yaml's, as ``pipeline.py:function``.
 
     Raises
     ------
@@ -78,33 +77,33 @@ def fit_version(
         As :func:`~homeostat.retraining.fit.fit` does.
     """
     recipes = _recipes(config, spec)
-    judges: dict[str, Any] = {}
+    estimators: dict[str, Any] = {}
     scores: dict[str, float] = {}
     for recipe in recipes:
         try:
             rows = _recent(train, recipe, config, until)
-            judges[recipe.name] = fit(config, rows, _weights(rows, recipe, config, until), spec)
-        except (DataError, PipelineError):  # a pipeline may ask for more rows than a part of the window has
+            estimators[recipe.name] = fit(config, rows, _weights(rows, recipe, config, until), spec)
+        except (DataError, PipelineError):  # a pipeline may need more rows than a part of the window has
             if recipe is recipes[0]:
                 raise
             continue
         if len(recipes) > 1:
-            with suppress(DataError):  # no metric for these rows: the gate will say so
-                scores[recipe.name] = _score(config, judges[recipe.name], holdout)
+            with suppress(DataError):  # the metric cannot be computed: the gate reports it
+                scores[recipe.name] = _score(config, estimators[recipe.name], holdout)
     best = recipes[0]
     if scores:
         sign = 1 if higher_is_better(config.metric) else -1
         best = max((r for r in recipes if r.name in scores), key=lambda r: sign * scores[r.name])
-    judge = judges[best.name]
+    holdout_estimator = estimators[best.name]
     if not config.training.refit:
-        return Fitted(judge, judge, best.name, scores)
+        return FittedVersion(holdout_estimator, holdout_estimator, best.name, scores)
     rows = _recent(pd.concat([train, holdout], ignore_index=True), best, config, until)
     estimator = fit(config, rows, _weights(rows, best, config, until), spec)
-    return Fitted(estimator, judge, best.name, scores)
+    return FittedVersion(estimator, holdout_estimator, best.name, scores)
 
 
 def _recipes(config: ModelConfig, spec: str | None) -> list[_Recipe]:
-    """What to try; the first one must work, the others may fail for want of rows."""
+    """Return the recipes to try. The first one must work; the others may fail for lack of rows."""
     window: Window = config.training.window
     if window.kind == "recency":
         return [_Recipe("recency", half_life=window.half_life)]
@@ -132,9 +131,9 @@ def _weights(rows: pd.DataFrame, recipe: _Recipe, config: ModelConfig, until: da
     return recency_weights(rows[config.columns.timestamp], until, recipe.half_life)
 
 
-def _score(config: ModelConfig, judge: Any, holdout: pd.DataFrame) -> float:
-    predictor = Predictor.of(config, judge)
-    answers = predictor.predict(holdout)
+def _score(config: ModelConfig, holdout_estimator: Any, holdout: pd.DataFrame) -> float:
+    predictor = Predictor.of(config, holdout_estimator)
+    found = predictor.predict(holdout)
     classes = None if predictor.classes is None else predictor.classes.tolist()
     truth = holdout[config.columns.label.name].to_numpy()
-    return score(config.task, config.metric, truth, answers.prediction, answers.proba, classes=classes)
+    return score(config.task, config.metric, truth, found.prediction, found.proba, classes=classes)

@@ -1,7 +1,7 @@
-"""A train step that runs elsewhere: how it says why it failed, and that it is the same code.
+"""The train step outside of Airflow (Fargate): hand its error back, and check that it runs the same code.
 
-Who started it sees an exit status and no more. The sentence, and what people are to be told, lie beside the
-results of the retrain's steps:
+Airflow sees no more than the exit status. The error and the notices to send are stored beside the results of
+the retrain's steps:
 
     retrain/<model>/<run_key>/train-failed.json
 """
@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from homeostat.config import ModelConfig
-from homeostat.config.redaction import masker
+from homeostat.config.redaction import secret_redactor
 from homeostat.ports import Notice, Store
-from homeostat.storage.retrain_request import find_result, save_result
+from homeostat.storage.step_results import find_result, save_result
 
-#: Exit statuses of ``homeostat train-step``: done; for good; not foreseen; what may pass (EX_TEMPFAIL).
-DONE, FAILED, UNFORESEEN, PASSING = 0, 1, 70, 75
-#: Variable in which the starter says what :func:`code_digest` it expects.
+#: Exit statuses of ``homeostat train-step``: done; a permanent error; a bug; a temporary error (EX_TEMPFAIL).
+DONE, FAILED, UNEXPECTED_ERROR, TEMPORARY_FAILURE = 0, 1, 70, 75
+#: Environment variable with the :func:`code_digest` that Airflow expects.
 EXPECTED_CODE = "HOMEOSTAT_MODEL_DIGEST"
 
 _FAILED = "train-failed"
@@ -29,46 +29,46 @@ _FAILED = "train-failed"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the last try failed, and whom to tell what."""
+    """Why the last attempt failed, and the notices to send, each with its targets."""
 
     sentence: str
     notices: tuple[tuple[tuple[str, ...], Notice], ...] = ()
 
 
-def leave_failure(
+def save_failure(
     store: Store,
     model: str,
     run_key: str,
     error: Exception,
     notices: Iterable[tuple[Sequence[str], Notice]] = (),
 ) -> None:
-    """Say why this try failed; nothing where no such retrain has begun."""
+    """Store why this attempt failed; does nothing when no retrain of this key has started."""
     if find_result(store, model, run_key, "request") is None:
         return
-    told = [[list(targets), asdict(notice)] for targets, notice in notices]
-    sentence = masker()(f"{type(error).__name__}: {error}")[:4000]
-    save_result(store, model, run_key, _FAILED, {"sentence": sentence, "notices": told})
+    to_send = [[list(targets), asdict(notice)] for targets, notice in notices]
+    sentence = secret_redactor()(f"{type(error).__name__}: {error}")[:4000]
+    save_result(store, model, run_key, _FAILED, {"sentence": sentence, "notices": to_send})
 
 
-def forget_failure(store: Store, model: str, run_key: str) -> None:
-    """Before another try, whose failure may be another."""
+def clear_failure(store: Store, model: str, run_key: str) -> None:
+    """Delete the stored failure before another attempt."""
     if find_result(store, model, run_key, _FAILED):
         save_result(store, model, run_key, _FAILED, {})
 
 
 def find_failure(store: Store, model: str, run_key: str) -> Failure | None:
-    """Why the last try failed, where it came to say so."""
+    """Return why the last attempt failed; None when it has stored nothing."""
     found = find_result(store, model, run_key, _FAILED)
     if not found:
         return None
-    notices = tuple((tuple(targets), Notice(**notice)) for targets, notice in found["notices"])
+    notices = tuple((tuple(targets), Notice.from_json(notice)) for targets, notice in found["notices"])
     return Failure(found["sentence"], notices)
 
 
 def code_digest(config: ModelConfig) -> str:
-    """SHA-256 of all that decides what is fitted: the model's Python files, and what model.yaml says of it.
+    """Return the SHA-256 of all that decides the fit: the model's Python files and its keys of model.yaml.
 
-    The same wherever the folder lies. How a model is watched, rolled out or told about has no part in it.
+    It does not depend on the folder's path, nor on the keys of monitoring, rollout and notices.
     """
     fields: dict[str, Any] = config.model_dump(
         mode="json", include={"task", "pipeline", "columns", "training"}

@@ -1,4 +1,4 @@
-"""Validate: candidate and champion on the same holdout."""
+"""Validate: score candidate and champion on the same holdout."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pandas as pd
 from homeostat.config import ModelConfig
 from homeostat.ports import Ports
 from homeostat.retraining.idempotency import once
-from homeostat.storage.bundles import load_facts, load_version
-from homeostat.storage.retrain_request import load_result
+from homeostat.storage.bundles import load_version
 from homeostat.storage.snapshots import read_snapshot
+from homeostat.storage.step_results import load_result
+from homeostat.storage.version_info import load_version_info
 
 if TYPE_CHECKING:
     from homeostat.bundle.evaluate import Evaluation
@@ -22,32 +23,35 @@ if TYPE_CHECKING:
 
 @once("validate")
 def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
-    """Score candidate and champion on the same holdout, and leave pictures to compare.
+    """Score candidate and champion on the same holdout, and log figures that compare them.
 
-    Where the champion has learnt from a part of it, its judge stands in: having seen the answers is no merit.
+    A version that was fitted on a part of the holdout would score too well: its ``holdout_version`` is scored
+    instead, the same pipeline fitted without the holdout.
     """
     from homeostat import figures
-    from homeostat.bundle.environment import parity as environment_differences
+    from homeostat.bundle.environment import environment_differences
     from homeostat.bundle.evaluate import evaluate, p99_latency
 
     data = load_result(ports.store, config.name, run_key, "assemble")
     trained = load_result(ports.store, config.name, run_key, "train")
     _, holdout, _ = read_snapshot(ports.store, data["snapshot"])
-    judge = load_version(ports, config, trained["judge"]).predictor
+    evaluated = load_version(ports, config, trained["holdout_version"]).predictor
     served = load_version(ports, config, trained["digest"]).predictor
     mine = replace(
-        evaluate(config, judge, holdout, latency=False),
+        evaluate(config, evaluated, holdout, latency=False),
         p99_latency_ms=p99_latency(served, holdout),
     )
     champion = ports.ledger.read(config.name).champion
     theirs = None
-    parity: list[str] = []
+    differences: list[str] = []
     if champion is not None:
-        incumbent = _incumbent(config, ports, champion.digest, holdout)
+        incumbent = _champion_to_evaluate(config, ports, champion.digest, holdout)
         theirs = evaluate(config, incumbent.predictor, holdout, latency=False)
-        parity = environment_differences(incumbent.manifest.get("environment", {}), trained["environment"])
-    if trained.get("parity_forced"):
-        parity.append(trained["parity_forced"])
+        differences = environment_differences(
+            incumbent.manifest.get("environment", {}), trained["environment"]
+        )
+    if trained.get("environment_forced"):
+        differences.append(trained["environment_forced"])
     metrics = {
         **{f"candidate.{name}": value for name, value in mine.metrics.items()},
         **{f"champion.{name}": value for name, value in (theirs.metrics if theirs else {}).items()},
@@ -57,8 +61,8 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     ports.registry.log(
         data["run_id"],
         metrics=metrics,
-        artifacts=figures.evaluation(config, mine, theirs) if ports.pictures else {},
-        tags={"homeostat.environment_differs": ", ".join(parity)[:4000] or "-"},
+        artifacts=figures.evaluation(config, mine, theirs) if ports.renders_figures else {},
+        tags={"homeostat.environment_differences": ", ".join(differences)[:4000] or "-"},
     )
     return {
         "run_id": data["run_id"],
@@ -66,27 +70,27 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "baseline": {"metrics": mine.metrics, "holdout_rows": mine.rows, "variance": mine.variance},
         "champion": _plain(theirs) if theirs else None,
         "champion_version": champion.version if champion else None,
-        "parity": parity,
+        "environment_differences": differences,
         "sentence": _compared(config, mine, theirs),
         "url": ports.registry.url(run_id=data["run_id"]),
     }
 
 
-def _incumbent(config: ModelConfig, ports: Ports, digest: str, holdout: pd.DataFrame) -> Bundle:
-    """Who speaks for the champion: itself, on rows that it has not learnt from.
+def _champion_to_evaluate(config: ModelConfig, ports: Ports, digest: str, holdout: pd.DataFrame) -> Bundle:
+    """Return the champion's bundle, or that of its holdout version where the champion has seen the holdout.
 
-    Assembling sees to it that the holdout holds no others, unless too few would be left. Then its judge does,
-    who has not seen this stretch either.
+    The assemble step leaves rows that the champion was fitted on out of the holdout, unless too few rows
+    would remain.
     """
-    facts = load_facts(ports.store, config.name, digest)
-    known = facts.get("trained_until")
+    info = load_version_info(ports.store, config.name, digest)
+    trained_until = info.get("trained_until")
     champion = load_version(ports, config, digest)
-    if known is None:
+    if trained_until is None:
         return champion
-    if holdout[config.columns.timestamp].min() >= datetime.fromisoformat(known):
+    if holdout[config.columns.timestamp].min() >= datetime.fromisoformat(trained_until):
         return champion
-    judge = facts.get("judge", digest)
-    return champion if judge == digest else load_version(ports, config, judge)
+    holdout_version = info.get("holdout_version", digest)
+    return champion if holdout_version == digest else load_version(ports, config, holdout_version)
 
 
 def _plain(evaluation: Evaluation) -> dict[str, Any]:
