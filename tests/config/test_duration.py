@@ -43,5 +43,5 @@ def test_what_is_written_is_read_back(span):
 @pytest.mark.parametrize(
     ("seconds", "text"), [(90, "90s"), (3600, "1h"), (86400, "1d"), (1_234_567, "1234567s"), (0.5, "0.5s")]
 )
-def test_it_is_written_in_the_largest_unit_that_leaves_a_whole_number(seconds, text):
+def test_the_largest_unit_with_a_whole_number_is_written(seconds, text):
     assert format_duration(timedelta(seconds=seconds)) == text

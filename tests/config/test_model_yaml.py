@@ -83,7 +83,7 @@ def test_file_and_folder_are_both_fine(write):
         (("range: [0, 1]", "range: [1, 0]"), 8, "schema.features.x", "[lowest, highest]"),
         (("range: [0, 1]", "categories: [a]"), 8, "schema.features.x", "type: category"),
         (("categories: [1, 2]", "range: [1, 2]"), 9, "schema.features.c", "type: number"),
-        (("name: y", "name: x"), 5, "schema", "cannot be a feature as well"),
+        (("name: y", "name: x"), 5, "schema", "remove it from schema.features"),
         (("monitor: {every: 1h, window: 24h}", "monitor: {alpha: 2}"), 10, "monitor.alpha", "less than 1"),
         (("monitor: {every: 1h, window: 24h}", "gate: {metric: mae}"), 1, "model.yaml", "choose accuracy"),
         (("monitor: {every: 1h, window: 24h}", "gate: {slices: [z]}"), 1, "model.yaml", "'z'"),
@@ -113,7 +113,7 @@ def test_file_and_folder_are_both_fine(write):
             ),
             12,
             "training.bad_periods.0",
-            "must come after start",
+            "must be after start",
         ),
         (
             ("monitor: {every: 1h, window: 24h}", "trigger: {decay: 0.2, critical_decay: 0.1}"),
@@ -124,7 +124,7 @@ def test_file_and_folder_are_both_fine(write):
     ],
     ids=lambda value: value[1][:40].strip() if isinstance(value, tuple) else None,
 )
-def test_a_mistake_is_named_by_line_key_and_cure(write, change, line, key, cure):
+def test_a_mistake_is_reported_with_line_key_and_fix(write, change, line, key, cure):
     assert change[0] in GOOD
     message = said(write(GOOD.replace(change[0], change[1], 1)))
     assert f"line {line}, {key}: " in message
@@ -132,7 +132,7 @@ def test_a_mistake_is_named_by_line_key_and_cure(write, change, line, key, cure)
     assert "pydantic" not in message
 
 
-def test_every_mistake_is_told_at_once(write):
+def test_all_mistakes_are_reported_at_once(write):
     message = said(write(GOOD.replace("every: 1h", "evry: 1h").replace("task: classification", "task: x")))
     assert len(message.splitlines()) == 2
 
@@ -144,16 +144,16 @@ def test_a_name_that_could_leave_its_folder_or_url_is_refused(write, name):
     assert "line 1, name: " in message
 
 
-def test_a_name_is_its_folder_so_that_no_two_models_share_one(write):
+def test_a_name_must_be_that_of_its_folder(write):
     write(GOOD)
     other = write(GOOD, "other")
     message = said(other)
     assert "name is 'toy' but the folder is 'other'" in message
-    with pytest.raises(ConfigError, match="no two models share a name"):
+    with pytest.raises(ConfigError, match="no two models have the same name"):
         load_models(other.parent)
 
 
-def test_models_are_loaded_by_name_and_other_folders_passed_over(write, tmp_path):
+def test_models_are_loaded_by_name_and_other_folders_are_ignored(write, tmp_path):
     write(GOOD)
     write(GOOD.replace("name: toy", "name: a2"), "a2")
     (tmp_path / "notes").mkdir()
@@ -178,8 +178,8 @@ def test_a_merge_key_is_an_alias_too(write):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (GOOD + "monitor: {}\n", "line 11: the key 'monitor' stands twice"),
-        (GOOD.replace("c: {type", "x: {type"), "line 9: the key 'x' stands twice"),
+        (GOOD + "monitor: {}\n", "line 11: duplicate key 'monitor'"),
+        (GOOD.replace("c: {type", "x: {type"), "line 9: duplicate key 'x'"),
         (GOOD.replace("name: toy", "name: [toy"), "not valid YAML"),
         (GOOD.replace("name: toy", "name: !!python/object/apply:os.system ['true']"), "not valid YAML"),
         ("", "expected keys such as 'name: my_model', found NoneType"),
@@ -189,18 +189,18 @@ def test_a_merge_key_is_an_alias_too(write):
         ("x: " + "y" * 300_000, "larger than 256 KB"),
     ],
 )
-def test_what_is_no_model_yaml_at_all_is_said(write, text, says):
+def test_a_file_that_is_not_a_model_yaml_is_reported(write, text, says):
     assert says in said(write(text))
 
 
-def test_text_that_is_not_utf8_is_said(tmp_path):
+def test_text_that_is_not_utf8_is_an_error(tmp_path):
     folder = tmp_path / "toy"
     folder.mkdir()
     (folder / "model.yaml").write_bytes(b"name: \xff\xfe")
     assert "not UTF-8" in said(folder)
 
 
-def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path):
+def test_a_missing_file_is_an_error_that_says_how_to_write_one(tmp_path):
     with pytest.raises(NotFound, match="homeostat new MODEL"):
         load_model(tmp_path / "absent" / "model.yaml")
 
@@ -227,7 +227,7 @@ PATHS = [
 
 @settings(max_examples=100, deadline=None)
 @given(path=st.sampled_from(PATHS), junk=JUNK)
-def test_any_value_anywhere_is_read_or_refused_with_a_sentence(tmp_path_factory, path, junk):
+def test_any_value_is_read_or_refused_with_a_message(tmp_path_factory, path, junk):
     tree = copy.deepcopy(TREE)
     inner = tree
     for part in path[:-1]:
@@ -244,7 +244,7 @@ def test_any_value_anywhere_is_read_or_refused_with_a_sentence(tmp_path_factory,
 
 @settings(max_examples=100, deadline=None)
 @given(text=st.text(max_size=200))
-def test_any_text_is_read_or_refused_with_a_sentence(tmp_path_factory, text):
+def test_any_text_is_read_or_refused_with_a_message(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("text") / "toy"
     folder.mkdir()
     (folder / "model.yaml").write_text(text, encoding="utf-8")

@@ -29,7 +29,7 @@ def models(tmp_path) -> Path:
     return folder.parent
 
 
-def test_overrides_are_laid_on_key_by_key_and_the_model_s_own_come_last(models):
+def test_overrides_are_merged_key_by_key_and_those_of_the_model_win(models):
     over = {
         "*": {"shadow": {"duration": "10s"}, "canary": {"steps": [0.5]}},
         "toy": {"shadow": {"duration": "5s"}},
@@ -61,8 +61,8 @@ def test_no_overrides_file_means_no_overrides(path):
     assert load_overrides(path) == {}
 
 
-def test_an_overrides_file_that_is_not_there_or_not_one_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"gone\.yaml: HOMEOSTAT_OVERRIDES names this file"):
+def test_a_missing_or_wrong_overrides_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"gone\.yaml: no such file; correct HOMEOSTAT_OVERRIDES"):
         load_overrides(tmp_path / "gone.yaml")
     for text in ("[1]", "toy: 3", "a: [", "x: &a {}\ny: *a\n"):
         (tmp_path / "over.yaml").write_text(text)
@@ -70,7 +70,7 @@ def test_an_overrides_file_that_is_not_there_or_not_one_is_named(tmp_path):
             load_overrides(tmp_path / "over.yaml")
 
 
-def test_everything_has_a_default_below_one_home(tmp_path):
+def test_every_setting_has_a_default_below_one_home(tmp_path):
     settings = Settings.from_env({"HOMEOSTAT_HOME": str(tmp_path)})
     assert settings.models == tmp_path / "include" / "models"
     assert settings.store == f"file://{tmp_path}/.homeostat/store"
@@ -79,7 +79,7 @@ def test_everything_has_a_default_below_one_home(tmp_path):
     assert Settings.from_env({}).home == Path(__file__).resolve().parents[2]
 
 
-def test_what_the_environment_says_is_taken(tmp_path):
+def test_environment_variables_replace_the_defaults(tmp_path):
     settings = Settings.from_env(
         {
             "HOMEOSTAT_STATE": str(tmp_path),
@@ -96,12 +96,12 @@ def test_what_the_environment_says_is_taken(tmp_path):
     assert settings.tracking_uri == "http://127.0.0.1:5000"
 
 
-def test_a_model_is_found_with_the_overrides_laid_over_it(models, tmp_path):
+def test_a_model_is_loaded_with_the_overrides_merged_over_it(models, tmp_path):
     (tmp_path / "over.yaml").write_text("'*': {shadow: {duration: 10s}}\n")
     env = {"HOMEOSTAT_MODELS": str(models), "HOMEOSTAT_OVERRIDES": str(tmp_path / "over.yaml")}
     settings = Settings.from_env(env)
     assert settings.load_model("toy").shadow.duration == timedelta(seconds=10)
-    with pytest.raises(ConfigError, match=r"no model 'tory' in .*there are: toy"):
+    with pytest.raises(ConfigError, match=r"no model 'tory' in .*models: toy"):
         settings.load_model("tory")
 
 

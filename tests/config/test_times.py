@@ -29,7 +29,7 @@ def test_text_is_read_the_same_way(text):
     assert parse_utc(text).tzinfo is UTC
 
 
-def test_what_is_no_time_or_leaves_the_calendar_is_an_error():
+def test_a_text_that_is_not_a_time_or_out_of_range_is_an_error():
     with pytest.raises(ValueError, match="yesterday"):
         parse_utc("yesterday")
     with pytest.raises(OverflowError):

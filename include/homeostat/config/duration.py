@@ -13,12 +13,12 @@ _FORM = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 
 
 def parse_duration(text: object) -> timedelta:
-    """Turn ``"90s"``, ``"15m"``, ``"24h"``, ``"180d"`` or ``"2w"`` into a timedelta.
+    """Parse ``"90s"``, ``"15m"``, ``"24h"``, ``"180d"`` or ``"2w"``.
 
     Raises
     ------
     ValueError
-        For anything else, a bare number included: its unit would be a guess.
+        Not a number with a unit. A bare number is refused, since its unit is unknown.
     """
     if isinstance(text, timedelta):
         return text
@@ -29,17 +29,17 @@ def parse_duration(text: object) -> timedelta:
     try:
         return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
     except OverflowError:
-        msg = f"{text!r} is longer than any clock can hold: 180d is half a year"
+        msg = f"{text!r} is too long: write a shorter duration, such as 180d"
         raise ValueError(msg) from None
 
 
 def format_duration(value: timedelta) -> str:
-    """Write a timedelta in the largest unit that leaves a whole number (``"24h"``, ``"90s"``)."""
+    """Format a timedelta in the largest unit that gives a whole number (``"24h"``, ``"90s"``)."""
     seconds = value.total_seconds()
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds and seconds % size == 0:
             return f"{int(seconds // size)}{unit}"
-    # Not ":g", which would write a million seconds as 1e+06s, and 1234567 with its last digits gone.
+    # Not ":g", which writes a million seconds as 1e+06s and rounds 1234567.
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 

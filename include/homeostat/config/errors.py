@@ -1,20 +1,20 @@
 """Every error that Homeostat raises on purpose.
 
-HomeostatError                  something that a person can put right; the message says how
-├── ConfigError                 model.yaml or a setting is wrong: names file, line, key and cure
-├── PipelineError               pipeline.py does not import, or does not build an estimator
-├── DataError                   rows that cannot be used as they are
-│   ├── EmptyWindow             no rows at all: not computable, never healthy
+HomeostatError                  an error that a person can fix; the message says how
+├── ConfigError                 model.yaml or a setting is wrong: the message names file, line and key
+├── PipelineError               pipeline.py cannot be imported, or does not build an estimator
+├── DataError                   the rows cannot be used
+│   ├── EmptyWindow             no rows: not computable, never healthy
 │   ├── SingleClass             one class in the training data: refused before the fit
-│   └── QualityRefused          the quality gate holds: too many rows quarantined
-├── Refused                     the platform will not do what was asked, and says why
-│   ├── NoPrevious              nothing to roll back to
-│   ├── Superseded              another retrain or rollout has the right of way
-│   └── Untrusted               bytes whose digest or types are not what was promised
-├── NotFound                    a key, version or model that is not there
-├── AlreadyExists               a write-once key that holds other bytes
-├── StaleRevision               the ledger moved on since it was read: read again, decide again
-└── Unavailable                 a service does not answer; trying again may help
+│   └── QualityRefused          training.max_quarantined: too many rows were quarantined
+├── Refused                     the request is not allowed now; the message says why
+│   ├── NoPrevious              there is no previous version to roll back to
+│   ├── Superseded              another retrain holds the lease, or this trigger is already handled
+│   └── Untrusted               the digest or a type of a bundle is not the expected one: not loaded
+├── NotFound                    the key, version or model does not exist
+├── AlreadyExists               the write-once key has other bytes
+├── StaleRevision               the ledger has changed since it was read: read it and decide again
+└── Unavailable                 a service does not respond; a retry may help
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from typing import Any
 
 
 class HomeostatError(Exception):
-    """Something that a person can put right; the message says how."""
+    """An error that a person can fix; the message says how."""
 
 
 class ConfigError(HomeostatError):
-    """model.yaml or a setting is wrong: the message names file, line, key and cure."""
+    """model.yaml or a setting is wrong: the message names file, line and key, and how to fix it."""
 
 
 class PipelineError(HomeostatError):
-    """pipeline.py does not import, or does not build a scikit-learn estimator."""
+    """pipeline.py cannot be imported, or does not build a scikit-learn estimator."""
 
 
 class DataError(HomeostatError):
-    """Rows that cannot be used as they are."""
+    """The rows cannot be used."""
 
 
 class EmptyWindow(DataError):
-    """No rows at all: not computable, never healthy."""
+    """No rows: not computable, never healthy."""
 
 
 class SingleClass(DataError):
@@ -47,10 +47,9 @@ class SingleClass(DataError):
 
 
 class QualityRefused(DataError):
-    """The quality gate holds: too many rows had to be quarantined.
+    """More rows were quarantined than ``training.max_quarantined`` allows.
 
-    ``report`` is the gate's report as plain JSON, ``quarantined`` the rows (a DataFrame): a refusal
-    must not lose what it refused.
+    ``report`` is the data quality report as plain JSON, ``quarantined`` the refused rows (a DataFrame).
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class QualityRefused(DataError):
 
 
 class Refused(HomeostatError):
-    """The platform will not do what was asked, and says why."""
+    """The request is not allowed now; the message says why."""
 
 
 class NoPrevious(Refused):
@@ -70,24 +69,24 @@ class NoPrevious(Refused):
 
 
 class Superseded(Refused):
-    """Another retrain or rollout has the right of way."""
+    """Another retrain of the model holds the lease, or a retrain has handled this trigger."""
 
 
 class Untrusted(Refused):
-    """Bytes whose digest or types are not what was promised: not loaded."""
+    """The digest or a type of a bundle is not the expected one: not loaded."""
 
 
 class NotFound(HomeostatError):
-    """A key, version or model that is not there."""
+    """The key, version or model does not exist."""
 
 
 class AlreadyExists(HomeostatError):
-    """A write-once key that already holds other bytes."""
+    """The write-once key already has other bytes."""
 
 
 class StaleRevision(HomeostatError):
-    """The ledger moved on since it was read: read again, decide again."""
+    """The ledger has changed since it was read: read it and decide again."""
 
 
 class Unavailable(HomeostatError):
-    """A service does not answer; trying again may help."""
+    """A service does not respond; a retry may help."""

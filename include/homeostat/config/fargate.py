@@ -1,4 +1,4 @@
-"""Where Fargate trains: ``HOMEOSTAT_ECS``, as Terraform's output ``airflow_environment`` writes it."""
+"""The ECS task for training on Fargate: ``HOMEOSTAT_ECS``, as in Terraform's ``airflow_environment``."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Fargate(BaseModel):
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read it from the variable's text; raises ConfigError that names what is wrong."""
+        """Parse the variable; raises ConfigError naming the wrong key."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the whole"
+            where = ".".join(map(str, first["loc"])) or "the value"
             msg = (
                 f"HOMEOSTAT_ECS: {where}: {first['msg']}. "
                 "Take it from `terraform output airflow_environment`, "

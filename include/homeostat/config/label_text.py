@@ -1,4 +1,4 @@
-"""One spelling for labels, so that 1, 1.0, True and "1" from different sources are the same class."""
+"""Normalize class labels, so that 1, 1.0, True and "1" from different sources are the same class."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def label_text(value: Any) -> str | None:
-    """Spell one class label: ``1``, ``1.0``, ``True`` and ``"1"`` all give ``"1"``; None and NaN give None.
+    """Return a class label as text: ``1``, ``1.0``, ``True``, ``"1"`` give ``"1"``; None, NaN give None.
 
-    Text that is not a number is kept as it is.
+    Other text is unchanged.
     """
     if value is None or isinstance(value, str):
         return value or None
@@ -26,7 +26,7 @@ def label_text(value: Any) -> str | None:
 
 
 def label_texts(values: Iterable[Any]) -> list[str | None]:
-    """:func:`label_text` of each, spelling every distinct value once."""
+    """Return :func:`label_text` of each value, computed once per distinct value."""
     known: dict[Any, str | None] = {}
     out: list[str | None] = []
     for value in values:
@@ -34,6 +34,6 @@ def label_texts(values: Iterable[Any]) -> list[str | None]:
             out.append(known[value])
         except KeyError:
             out.append(known.setdefault(value, label_text(value)))
-        except TypeError:  # not hashable, so not a label either
+        except TypeError:  # not hashable, so not a label
             out.append(str(value))
     return out

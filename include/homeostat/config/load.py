@@ -1,4 +1,4 @@
-"""model.yaml from disk into a ModelConfig, with errors that name file, line, key and cure."""
+"""Load model.yaml into a ModelConfig, with errors that name file, line and key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Positions = dict[tuple[str | int, ...], int]
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader without aliases (no alias bombs) and without doubled keys."""
+    """SafeLoader that refuses aliases (no alias bombs) and duplicate keys."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
@@ -38,14 +38,14 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, (str, int, float, bool)) and key in seen:
-                msg = f"line {key_node.start_mark.line + 1}: the key '{key}' stands twice: keep one of them"
+                msg = f"line {key_node.start_mark.line + 1}: duplicate key '{key}': keep one of them"
                 raise ConfigError(msg)
             seen.add(key if isinstance(key, (str, int, float, bool)) else id(key_node))
         return super().construct_mapping(node, deep=deep)
 
 
 def _parse(text: str) -> tuple[Any, Positions]:
-    """Parse YAML once, returning its value and the line of every path in it."""
+    """Parse YAML; return its value and the line of every path in it."""
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -69,7 +69,7 @@ def _lines(node: yaml.Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay ``over`` on ``base``, mapping by mapping; anything else is replaced whole."""
+    """Merge ``over`` into ``base``, mapping by mapping; all other values replace those of ``base``."""
     out = dict(base)
     for key, value in over.items():
         mine = out.get(key)
@@ -85,14 +85,14 @@ def load_model(path: Path, overrides: Mapping[str, Any] | None = None) -> ModelC
     path
         The file, or its folder.
     overrides
-        Laid over the file before validation: ``{"*": {...}, "<model>": {...}}``, so that a
-        staging or demonstration machine can run the same models with shorter durations.
+        Merged over the file before validation: ``{"*": {...}, "<model>": {...}}``, so that a staging or
+        demonstration machine can run the same models with shorter durations.
 
     Raises
     ------
     ConfigError
-        Malformed YAML, an unknown key (with the nearest right one), or an impossible value;
-        the message names the file, the line and the key.
+        Malformed YAML, an unknown key (with the nearest known one), or an invalid value; the message names
+        the file, the line and the key.
     NotFound
         There is no such file.
     """
@@ -107,8 +107,8 @@ def load_model(path: Path, overrides: Mapping[str, Any] | None = None) -> ModelC
     if path.parent.name != config.name:
         line = positions.get(("name",), 1)
         msg = (
-            f"{path}, line {line}: name is '{config.name}' but the folder is '{path.parent.name}': "
-            "they must be the same, so that no two models share a name"
+            f"{path}, line {line}: name is '{config.name}' but the folder is '{path.parent.name}': rename "
+            "one of them, so that no two models have the same name"
         )
         raise ConfigError(msg)
     config._folder = path.parent.resolve()  # noqa: SLF001  # set once, where it is read
@@ -116,14 +116,14 @@ def load_model(path: Path, overrides: Mapping[str, Any] | None = None) -> ModelC
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Positions]:
-    absent = f"{path}: no such file; 'homeostat new MODEL' writes a folder that works as it stands"
+    absent = f"{path}: no such file; 'homeostat new MODEL' writes a model that runs"
     try:
         if path.exists() and path.stat().st_size > MAX_BYTES:
-            msg = f"{path}: larger than {MAX_BYTES // 1024} KB, which no model.yaml needs to be"
+            msg = f"{path}: larger than {MAX_BYTES // 1024} KB: not read"
             raise ConfigError(msg)
         raw, positions = _parse_file(path, NotFound(absent))
     except RecursionError:
-        msg = f"{path}: nested too deeply; model.yaml has four levels at the most"
+        msg = f"{path}: nested too deeply; model.yaml has at most four levels"
         raise ConfigError(msg) from None
     if not isinstance(raw, dict):
         msg = f"{path}: expected keys such as 'name: my_model', found {type(raw).__name__}"
@@ -132,7 +132,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Positions]:
 
 
 def _parse_file(path: Path, absent: HomeostatError) -> tuple[Any, Positions]:
-    """Parse a YAML file; what is wrong with it is said with its name, ``absent`` when it is not there."""
+    """Parse a YAML file; errors name the file. Raises ``absent`` when it does not exist."""
     try:
         return _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -148,7 +148,7 @@ def _parse_file(path: Path, absent: HomeostatError) -> tuple[Any, Positions]:
 
 
 def load_models(folder: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, ModelConfig]:
-    """Load every ``<folder>/*/model.yaml``, by name; raises as :func:`load_model` does."""
+    """Load every ``<folder>/*/model.yaml`` by name; raises what :func:`load_model` raises."""
     return {
         config.name: config
         for config in (load_model(path, overrides) for path in sorted(folder.glob("*/model.yaml")))
@@ -156,10 +156,10 @@ def load_models(folder: Path, overrides: Mapping[str, Any] | None = None) -> dic
 
 
 def load_overrides(path: str | os.PathLike[str] | None) -> dict[str, Any]:
-    """Read the overrides file that ``HOMEOSTAT_OVERRIDES`` names; nothing when it names none."""
+    """Read the overrides file that ``HOMEOSTAT_OVERRIDES`` names; {} without one."""
     if not path:
         return {}
-    absent = ConfigError(f"{path}: HOMEOSTAT_OVERRIDES names this file, but it is not there")
+    absent = ConfigError(f"{path}: no such file; correct HOMEOSTAT_OVERRIDES, which names it")
     raw, _ = _parse_file(Path(path), absent)
     if not isinstance(raw or {}, dict) or not all(isinstance(value, dict) for value in (raw or {}).values()):
         msg = f"{path}: expected model names (or '*') with settings, as in '*: {{shadow: {{duration: 10s}}}}'"
@@ -185,8 +185,8 @@ def _reason(item: Mapping[str, Any], where: tuple[Any, ...]) -> str:
     if item["type"] == "extra_forbidden":
         known = _keys_at(where[:-1])
         near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
-        cure = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(sorted(known))}"
-        return f"unknown key; {cure}"
+        fix = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(sorted(known))}"
+        return f"unknown key; {fix}"
     if item["type"] == "missing":
         return f"missing; write for example {_example(where)}"
     message = str(item["msg"]).removeprefix("Value error, ")
@@ -194,14 +194,14 @@ def _reason(item: Mapping[str, Any], where: tuple[Any, ...]) -> str:
     found = item.get("input")
     shown = "" if isinstance(found, dict | BaseModel) else f" (found {found!r})"
     if where == ("name",) and item["type"] == "string_pattern_mismatch":
-        message = "use lower-case letters, digits, '_' and '-' only: the name becomes part of paths and URLs"
+        message = "use only lower-case letters, digits, '_' and '-': the name is part of paths and URLs"
     elif where == ("pipeline",) and item["type"] == "string_pattern_mismatch":
         message = "write FILE:FUNCTION, for example pipeline.py:build"
     return message + shown
 
 
 def _keys_at(where: tuple[Any, ...]) -> list[str]:
-    """The keys that model.yaml knows at a path, as its users write them."""
+    """Return the keys of model.yaml at a path, as its users write them."""
     section: Any = ModelConfig
     for part in where:
         if not (isinstance(section, type) and issubclass(section, BaseModel)):

@@ -1,4 +1,4 @@
-"""model.yaml as frozen, validated types. The words are the ones that its users write."""
+"""The schema of model.yaml as frozen, validated types, with the names that its users write."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Section(BaseModel):
 
 
 class Source(Section):
-    """Where rows with labels come from: ``csv``, ``parquet``, ``sql``, ``predictions`` or ``loader``."""
+    """The source of labelled rows: ``csv``, ``parquet``, ``sql``, ``predictions`` or ``loader``."""
 
     kind: Literal["csv", "parquet", "sql", "predictions", "loader"]
     uri: str | None = None
@@ -51,7 +51,7 @@ _SOURCE_EXAMPLES = {
 
 
 class Feature(Section):
-    """One input column: its type, and what values it may take."""
+    """One input column: its type and its valid values."""
 
     type: Literal["number", "category"]
     range: tuple[float, float] | None = None
@@ -66,10 +66,10 @@ class Feature(Section):
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
         if self.type == "number" and self.categories is not None:
-            msg = "a number has 'range', not 'categories'; write type: category to list its values"
+            msg = "a number has 'range', not 'categories': write type: category to list its values"
             raise ValueError(msg)
         if self.type == "category" and self.range is not None:
-            msg = "a category has 'categories', not 'range'; write type: number to give a range"
+            msg = "a category has 'categories', not 'range': write type: number to give a range"
             raise ValueError(msg)
         if self.range is not None and not self.range[0] < self.range[1]:
             msg = f"range {list(self.range)} is empty: write [lowest, highest]"
@@ -78,14 +78,14 @@ class Feature(Section):
 
 
 class Label(Section):
-    """What is predicted, and how long after the prediction the truth is known."""
+    """The column that is predicted, and how long after the prediction its value is known."""
 
     name: str
     delay: Duration = timedelta(0)
 
 
 class Columns(Section):
-    """The ``schema`` block: which column is what."""
+    """The ``schema`` block: the role and type of each column."""
 
     timestamp: str = "timestamp"
     key: str | None = None
@@ -97,15 +97,16 @@ class Columns(Section):
         taken = {"timestamp": self.timestamp, "label": self.label.name}
         for role, name in taken.items():
             if name in self.features:
-                msg = f"'{name}' is the {role} column and cannot be a feature as well"
+                msg = f"'{name}' is the {role} column: remove it from schema.features"
                 raise ValueError(msg)
         return self
 
 
 class Monitor(Section):
-    """How often to look, at how much, and from when on it is called drift.
+    """How often to check for drift, over which window, with which limits.
 
-    ``runs_on: lambda`` has a function in AWS do it, see docs/aws.md; Airflow hears of its triggers.
+    With ``runs_on: lambda`` an AWS Lambda function runs the checks and sends triggers to Airflow, see
+    docs/aws.md.
     """
 
     every: PositiveDuration = timedelta(hours=1)
@@ -122,7 +123,7 @@ class Monitor(Section):
     @model_validator(mode="after")
     def _window_holds_whole_steps(self) -> Self:
         if self.window < self.every:
-            msg = "window must be at least as long as 'every', or some rows would never be looked at"
+            msg = "window must be at least as long as 'every', or some rows would never be checked"
             raise ValueError(msg)
         if self.window % self.every:
             msg = "window must be a whole number of 'every', for example every: 1h and window: 24h"
@@ -131,7 +132,7 @@ class Monitor(Section):
 
 
 class Trigger(Section):
-    """When drift or decay is bad enough, for long enough, to retrain."""
+    """How much drift or decay, for how long, starts a retrain."""
 
     consecutive: Count = 3
     cooldown: Duration = timedelta(hours=24)
@@ -147,7 +148,7 @@ class Trigger(Section):
 
 
 class BadPeriod(Section):
-    """An interval of known bad data, start included, end not."""
+    """An interval of known bad data, including its start, excluding its end."""
 
     start: datetime
     end: datetime
@@ -156,16 +157,17 @@ class BadPeriod(Section):
     @model_validator(mode="after")
     def _forward(self) -> Self:
         if not self.start < self.end:
-            msg = f"end {self.end} must come after start {self.start}"
+            msg = f"end {self.end} must be after start {self.start}"
             raise ValueError(msg)
         return self
 
 
 class Window(Section):
-    """Which past is learnt from.
+    """The training window.
 
-    ``sliding``: the last stretch. ``expanding``: all of it. ``recency``: all of it, the recent weighing more.
-    ``auto``: of the last stretch, what did best on the holdout (see :mod:`homeostat.retraining.recipes`).
+    ``sliding``: the last ``length``. ``expanding``: all rows. ``recency``: all rows, recent ones with larger
+    weights. ``auto``: the best on the holdout of several choices within the last ``length`` (see
+    :mod:`homeostat.retraining.recipes`).
     """
 
     kind: Literal["auto", "sliding", "expanding", "recency"] = "auto"
@@ -183,11 +185,15 @@ class Window(Section):
         return self
 
 
-class Training(Section):
-    """What to fit on, what to hold out, what makes data too bad to use, and where to fit.
+#: Values of ``training.parity`` in model.yaml files of release 0.1, and their names now.
+_OLD_PARITY = {"told": "warn", "required": "enforce"}
 
-    ``parity`` is what comes of an environment (lock file, image) that is not the champion's: ``told`` in the
-    gate's report, or ``required``: the run stops before the fit.
+
+class Training(Section):
+    """The training window, the holdout, limits of the data quality, and where to fit.
+
+    ``parity`` decides what happens when the environment (lock file, image) differs from the champion's:
+    ``warn`` reports it in the gate's report, ``enforce`` stops the retrain before the fit.
     """
 
     window: Window = Window(kind="auto", length=timedelta(days=180))
@@ -198,11 +204,16 @@ class Training(Section):
     max_quarantined: Share = 0.1
     expectations: tuple[dict[str, Any], ...] = ()
     runs_on: Literal["airflow", "ecs"] = "airflow"
-    parity: Literal["told", "required"] = "told"
+    parity: Literal["warn", "enforce"] = "warn"
+
+    @field_validator("parity", mode="before")
+    @classmethod
+    def _renamed(cls, value: Any) -> Any:
+        return _OLD_PARITY.get(value, value) if isinstance(value, str) else value
 
 
 class Gate(Section):
-    """What a candidate has to show before it may meet traffic."""
+    """The checks that a candidate must pass before it gets traffic."""
 
     metric: (
         Literal["accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "mae", "rmse", "r2"] | None
@@ -216,7 +227,7 @@ class Gate(Section):
 
 
 class Shadow(Section):
-    """How long a candidate answers unseen, and how far its answers may lie from the champion's."""
+    """How long a candidate runs in shadow, and the share of its predictions that may differ."""
 
     duration: Duration = timedelta(hours=24)
     max_divergence: Share = 0.1
@@ -224,7 +235,7 @@ class Shadow(Section):
 
 
 class Canary(Section):
-    """The shares of traffic that a candidate earns step by step."""
+    """The shares of traffic that a candidate gets, step by step."""
 
     steps: Annotated[tuple[PositiveShare, ...], Field(min_length=1)] = (0.1, 0.5)
     step_duration: Duration = timedelta(hours=1)
@@ -240,7 +251,7 @@ class Canary(Section):
 
 
 class Rollback(Section):
-    """When a version that takes traffic is taken back."""
+    """The limits at which a version that serves traffic is rolled back."""
 
     error_rate: PositiveShare = 0.01
     p99_latency_ms: Annotated[float, Field(gt=0)] = 200.0
@@ -270,25 +281,25 @@ class ModelConfig(Section):
 
     @property
     def folder(self) -> Path:
-        """The folder that model.yaml lies in; its relative paths start here."""
+        """Return the folder of model.yaml; relative paths in it start here."""
         return self._folder
 
     @property
     def metric(self) -> str:
-        """The gate's metric: the one asked for, or accuracy / mean absolute error."""
+        """Return ``gate.metric``, or by default accuracy / mean absolute error."""
         return self.gate.metric or ("accuracy" if self.task == "classification" else "mae")
 
     @property
     def served_metric(self) -> str:
-        """What served answers alone can give: the gate's metric, or accuracy where it needs probabilities.
+        """Return the metric of served predictions: the gate's, or accuracy where that needs probabilities.
 
-        The log keeps the answer and its confidence, not every class's probability.
+        The prediction log has the prediction and its confidence, not the probability of every class.
         """
         return "accuracy" if self.metric in ("roc_auc", "log_loss") else self.metric
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """The input columns, in the order of model.yaml: the order of every matrix."""
+        """Return the input columns in the order of model.yaml, which is the order of every matrix."""
         return tuple(self.columns.features)
 
     @model_validator(mode="after")
@@ -299,10 +310,10 @@ class ModelConfig(Section):
             msg = f"gate.metric {self.gate.metric} does not fit task {self.task}: choose {', '.join(fits)}"
             raise ValueError(msg)
         if self.monitor.runs_on == "lambda" and self.serve == "none":
-            msg = "monitor.runs_on: lambda reads a gateway's log and loads no model: it needs serve: gateway"
+            msg = "monitor.runs_on: lambda reads the gateway's prediction log: set serve: gateway"
             raise ValueError(msg)
-        strangers = [name for name in self.gate.slices if name not in self.columns.features]
-        if strangers:
-            msg = f"gate.slices names {strangers[0]!r}, which is not under schema.features"
+        unknown = [name for name in self.gate.slices if name not in self.columns.features]
+        if unknown:
+            msg = f"gate.slices: {unknown[0]!r} is not a feature: add it under schema.features or remove it"
             raise ValueError(msg)
         return self

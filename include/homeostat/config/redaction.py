@@ -1,4 +1,7 @@
-"""Secrets taken out of a text before anybody reads it: passwords in URLs, and values known to be secret."""
+"""Remove secrets from texts: passwords in URLs, and values of secret environment variables.
+
+:mod:`homeostat.serving.redaction` builds on this; it also removes paths of this machine from HTTP responses.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ MASK = "***"
 
 #: User and password of a URL, as SQLAlchemy, requests and boto quote them in their errors.
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@'\"]*(?::[^\s@'\"]*)?@")
-#: Variables whose whole value is a secret, by what people call them.
+#: Names of variables whose whole value is a secret.
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|(?:_|^)KEY(?:_ID)?$|API_?KEY|ACCESS_?KEY")
-#: What the name of a secret, such as ``..._TOKENS_FILE``, ends with when the value only says where it lies.
-_ONLY_NAMES_IT = ("_FILE", "_PATH", "_REQUIRED", "REQUIRE_TOKEN")
-#: Parameters of a URL, or settings within a query, that are secrets: ``?password=...``, ``&sig=...``.
+#: Endings of names whose value is not the secret itself, such as ``..._TOKENS_FILE``, which is a path.
+_NOT_SECRET = ("_FILE", "_PATH", "_REQUIRED", "REQUIRE_TOKEN")
+#: Parameters of a URL or query that are secrets: ``?password=...``, ``&sig=...``.
 _PARAMETER = re.compile(
     r"((?:(?:passw(?:or)?d|passphrase|secret|token|signature|credential|api_?key|access_?key)\w*"
     r"|\b(?:sig|pwd))\s*=\s*)"
@@ -23,35 +26,35 @@ _PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _PASSWORD = re.compile(r"://[^/\s@:]*:([^\s@]+)@")
-#: Shorter values are words that texts hold anyway.
+#: Shorter values are kept: they are common words, and removing them would garble texts.
 _SHORTEST = 6
 
 
-def without_userinfo(text: str) -> str:
-    """The text with ``user:password@`` of every URL in it replaced by ``***@``."""
+def redact_userinfo(text: str) -> str:
+    """Replace ``user:password@`` by ``***@`` in every URL of a text."""
     return _USERINFO.sub(rf"\g<1>{MASK}@", text) if "://" in text else text
 
 
-def without_secrets(text: str) -> str:
-    """As :func:`without_userinfo`, and without the values of parameters that are secrets by their name."""
-    return _PARAMETER.sub(rf"\g<1>{MASK}", without_userinfo(text))
+def redact_secrets(text: str) -> str:
+    """Do what :func:`redact_userinfo` does, and also replace values of parameters with a secret's name."""
+    return _PARAMETER.sub(rf"\g<1>{MASK}", redact_userinfo(text))
 
 
-def secrets_of(env: Mapping[str, str]) -> set[str]:
-    """The values of an environment that nobody should read: tokens, keys, and passwords within URLs."""
+def find_secrets(env: Mapping[str, str]) -> set[str]:
+    """Return the secret values of an environment: tokens, keys, and passwords in URLs."""
     found = set()
     for name, value in env.items():
-        if _SECRET_NAME.search(name.upper()) and not name.upper().endswith(_ONLY_NAMES_IT):
+        if _SECRET_NAME.search(name.upper()) and not name.upper().endswith(_NOT_SECRET):
             found.add(value.strip())
         for password in _PASSWORD.findall(value):
             found |= {password, unquote(password)}
     return {value for value in found if len(value) >= _SHORTEST}
 
 
-def masker(env: Mapping[str, str] | None = None, more: Iterable[str] = ()) -> Callable[[str], str]:
-    """Make a function that takes every secret of this environment (default: the process's) out of a text."""
-    known = secrets_of(os.environ if env is None else env) | {v for v in more if len(v) >= _SHORTEST}
+def secret_redactor(env: Mapping[str, str] | None = None, more: Iterable[str] = ()) -> Callable[[str], str]:
+    """Return a function that removes the secrets of an environment (default: the process's) from a text."""
+    known = find_secrets(os.environ if env is None else env) | {v for v in more if len(v) >= _SHORTEST}
     if not known:
-        return without_userinfo
+        return redact_userinfo
     pattern = re.compile("|".join(re.escape(value) for value in sorted(known, key=len, reverse=True)))
-    return lambda text: pattern.sub(MASK, without_userinfo(text))
+    return lambda text: pattern.sub(MASK, redact_userinfo(text))

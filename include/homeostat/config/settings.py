@@ -1,4 +1,4 @@
-"""Where this installation keeps its things: read from the environment, the same in compose and locally."""
+"""The settings of this installation: environment variables, the same in compose and on this machine."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def _listed(env: Mapping[str, str], name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The platform's own settings; every one has a default that works on one machine.
+    """The platform's settings. Every one has a default that works on one machine.
 
-    While ``homeostat up`` runs, it leaves its addresses in the state folder; they are the defaults then,
-    so that the command line in another terminal finds it.
+    While ``homeostat up`` runs, its addresses are in the state folder and are the defaults, so that the
+    command line in another terminal finds it.
 
     ============================ ===========================================================
     HOMEOSTAT_HOME               project folder (default: the one that holds ``include/``)
@@ -49,15 +49,15 @@ class Settings:
     HOMEOSTAT_TOKENS             the same list in the variable itself, as JSON (none)
     HOMEOSTAT_REQUIRE_TOKEN      calls that need a token too, comma-separated: ``predict``, ``label``,
                                  ``read`` (none; ``label`` as soon as there are named tokens)
-    HOMEOSTAT_OVERRIDES          YAML laid over every model.yaml: ``{"*": {...}, name: {...}}``
-    HOMEOSTAT_TRUSTED_TYPES      more skops types to trust, comma-separated
-    HOMEOSTAT_PROJECT            what names in AWS begin with, as in Terraform (``homeostat``)
-    HOMEOSTAT_TRIGGERS           URL of the SQS queue of retrain triggers (none: Airflow checks by itself)
-    HOMEOSTAT_ECS                where Fargate trains, as JSON, see :mod:`homeostat.config.fargate` (none)
+    HOMEOSTAT_OVERRIDES          YAML file merged over every model.yaml: ``{"*": {...}, name: {...}}``
+    HOMEOSTAT_TRUSTED_TYPES      additional skops types to trust, comma-separated
+    HOMEOSTAT_PROJECT            prefix of the names in AWS, as in Terraform (``homeostat``)
+    HOMEOSTAT_TRIGGERS           URL of the SQS queue of retrain triggers (none: Airflow runs the checks)
+    HOMEOSTAT_ECS                ECS task for training, as JSON, see :mod:`homeostat.config.fargate` (none)
     MLFLOW_TRACKING_URI          the MLflow server (``http://127.0.0.1:5000``)
     ============================ ===========================================================
 
-    What a version was made with, HOMEOSTAT_IMAGE_DIGEST and HOMEOSTAT_GIT_REVISION, is not a setting: see
+    HOMEOSTAT_IMAGE_DIGEST and HOMEOSTAT_GIT_REVISION, which describe the environment, are no settings: see
     :func:`homeostat.bundle.environment`.
     """
 
@@ -65,7 +65,7 @@ class Settings:
     models: Path
     state: Path
     store: str
-    ledger: str = field(repr=False)  # it may hold a password, as others below
+    ledger: str = field(repr=False)  # may contain a password, as others below
     cache: Path
     gateway: str
     control_token: str = field(repr=False)
@@ -81,7 +81,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
-        """Read the settings from the environment; unset ones get their defaults."""
+        """Read the settings from the environment; variables that are not set get their defaults."""
         env = os.environ if env is None else env
         home = Path(env.get("HOMEOSTAT_HOME") or Path(__file__).resolve().parents[3])
         state = Path(env.get("HOMEOSTAT_STATE") or home / ".homeostat")
@@ -107,7 +107,7 @@ class Settings:
         )
 
     def announce(self) -> None:
-        """Leave the addresses for other processes of this user, for as long as the platform runs."""
+        """Write the addresses for other processes of this user, while the platform runs."""
         path = self.state / RUNNING
         path.touch(mode=0o600)
         path.write_text(
@@ -122,25 +122,25 @@ class Settings:
         )
 
     def withdraw(self) -> None:
-        """Take the addresses back; nothing answers there any more."""
+        """Delete the addresses that :meth:`announce` wrote: the platform has stopped."""
         (self.state / RUNNING).unlink(missing_ok=True)
 
     def model_overrides(self) -> dict[str, Any]:
-        """What ``HOMEOSTAT_OVERRIDES`` lays over model.yaml files."""
+        """Return what ``HOMEOSTAT_OVERRIDES`` merges over model.yaml files."""
         return load_overrides(self.overrides)
 
     def load_models(self) -> dict[str, ModelConfig]:
-        """Every model of this installation, by name."""
+        """Load every model of this installation, by name."""
         return load_models(self.models, self.model_overrides())
 
     def load_model(self, name: str) -> ModelConfig:
-        """One model by name, whatever its neighbours' files look like; raises as :meth:`known` does."""
-        return load_model(self.models / self.known(name), self.model_overrides())
+        """Load one model by name, even if other models' files are broken; raises ConfigError for no model."""
+        return load_model(self.models / self.require_model(name), self.model_overrides())
 
     def each_model(self) -> Iterator[ModelConfig | tuple[str, str]]:
-        """Each model; for one that cannot be read, its folder's name and what is wrong with it.
+        """Yield each model; for one that cannot be read, its folder's name and the error.
 
-        For whoever runs all models: one bad model.yaml must not take the others down.
+        For callers that run all models: one bad model.yaml must not stop the others.
         """
         for path in sorted(self.models.glob("*/model.yaml")):
             try:
@@ -149,14 +149,14 @@ class Settings:
                 yield path.parent.name, str(error)
 
     def model_names(self) -> list[str]:
-        """The name of every model folder, whether its model.yaml can be read or not."""
+        """Return the name of every model folder, even if its model.yaml cannot be read."""
         return sorted(path.parent.name for path in self.models.glob("*/model.yaml"))
 
-    def known(self, name: str) -> str:
-        """Give the name back if there is such a model; raises ConfigError naming those that there are."""
+    def require_model(self, name: str) -> str:
+        """Return the name if the model exists; raises ConfigError listing the models that do."""
         names = self.model_names()
         if name not in names:
-            there = ", ".join(names) or "none yet: 'homeostat new MODEL' writes one"
-            msg = f"no model '{name}' in {self.models}; there are: {there}"
+            existing = ", ".join(names) or "none yet: 'homeostat new MODEL' writes one"
+            msg = f"no model '{name}' in {self.models}; models: {existing}"
             raise ConfigError(msg)
         return name
