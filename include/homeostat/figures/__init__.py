@@ -1,12 +1,12 @@
-"""Small pictures that a person can compare: PNG bytes from evaluations, reports and profiles."""
+"""Figures as PNG bytes, from evaluations, drift reports, profiles and backtests; and HTML pages."""
 
-from homeostat.figures.backtest_policies import NAMES, policies_over_time, smooth
+from homeostat.figures.backtest_policies import POLICY_NAMES, policies_over_time, smooth
 from homeostat.figures.drift_over_time import drift_over_time
 from homeostat.figures.model_comparison import calibration, confusion, evaluation, residuals
 from homeostat.figures.reference_vs_window import reference_vs_window
 
 __all__ = [
-    "NAMES",
+    "POLICY_NAMES",
     "calibration",
     "confusion",
     "drift_over_time",

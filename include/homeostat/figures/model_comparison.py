@@ -1,4 +1,4 @@
-"""Pictures of candidate and champion on the same holdout."""
+"""Figures that compare candidate and champion on the same holdout."""
 
 from __future__ import annotations
 
@@ -15,65 +15,65 @@ from homeostat.figures.style import (
     FAINT,
     INK,
     REFERENCE,
-    figure,
-    nothing,
-    png,
-    quiet,
-    short,
+    new_figure,
+    placeholder,
+    plain_axes,
+    shorten,
     title,
+    to_png,
 )
 
-#: More classes than this share a last row and column.
+#: Further classes are summed in a last row and column.
 _CLASSES = 10
 _POINTS = 4000
 
 
 def evaluation(config: ModelConfig, candidate: Evaluation, champion: Evaluation | None) -> dict[str, bytes]:
-    """The pictures of a validation, by file name: confusion and calibration, or residuals."""
+    """Return the figures of a validation by file name: confusion and calibration, or residuals."""
     if config.task == "regression":
         return {"residuals.png": residuals(candidate, champion)}
     pictures = {"confusion.png": confusion(candidate, champion)}
-    if candidate.answers.proba is not None:
+    if candidate.predictions.proba is not None:
         pictures["calibration.png"] = calibration(candidate, champion)
     return pictures
 
 
 def confusion(candidate: Evaluation, champion: Evaluation | None = None) -> bytes:
-    """Confusion matrices side by side: rows are the truth, each adding up to 100 %."""
+    """Draw the confusion matrices side by side: rows are the true classes, each adding up to 100 %."""
     sides = _sides(candidate, champion)
     names = _names([side for _, side in sides])
     size = max(2.4, 0.36 * (len(names) + 1))
-    fig = figure((size + 1.0) * len(sides), size + 0.9)
+    fig = new_figure((size + 1.0) * len(sides), size + 0.9)
     for place, (name, side) in enumerate(sides):
         axes = fig.add_subplot(1, len(sides), place + 1)
         _matrix(axes, side, names)
         right = side.metrics.get("accuracy")
         small = f"accuracy {right:.3f}, {side.rows} rows" if right is not None else f"{side.rows} rows"
         title(axes, name, small=small)
-        axes.set_xlabel("answered", fontsize=8, color=FAINT)
+        axes.set_xlabel("predicted", fontsize=8, color=FAINT)
         if place == 0:
             axes.set_ylabel("true", fontsize=8, color=FAINT)
-    return png(fig)
+    return to_png(fig)
 
 
 def calibration(candidate: Evaluation, champion: Evaluation | None = None) -> bytes:
-    """Reliability: of the rows that were given a probability of p, the share p should be so.
+    """Draw the calibration: of the rows with a predicted probability of p, a share of p should be true.
 
-    For two classes the probability of the second; for more, that of the class that was answered.
+    For two classes, the probability of the second; for more, that of the predicted class.
     """
-    fig = figure(3.8, 3.9)
+    fig = new_figure(3.8, 3.9)
     axes, counts = fig.subplots(2, 1, height_ratios=[4, 1], sharex=True)
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
     for name, side in _sides(candidate, champion):
-        given, came = _reliability(side)
-        if not len(given):
+        probability, outcome = _reliability(side)
+        if not len(probability):
             continue
         color = CURRENT if name == "candidate" else REFERENCE
-        bins = np.clip((given * 10).astype(int), 0, 9)
+        bins = np.clip((probability * 10).astype(int), 0, 9)
         there = np.unique(bins)
-        x = [given[bins == b].mean() for b in there]
-        y = [came[bins == b].mean() for b in there]
-        brier = float(((given - came) ** 2).mean())
+        x = [probability[bins == b].mean() for b in there]
+        y = [outcome[bins == b].mean() for b in there]
+        brier = float(((probability - outcome) ** 2).mean())
         axes.plot(
             x,
             y,
@@ -84,9 +84,11 @@ def calibration(candidate: Evaluation, champion: Evaluation | None = None) -> by
             zorder=3 if color == CURRENT else 2,
             label=f"{name} (Brier {brier:.3f})",
         )
-        counts.hist(given, bins=np.linspace(0, 1, 11).tolist(), histtype="step", color=color, linewidth=1.3)
-    quiet(axes, grid="both")
-    quiet(counts)
+        counts.hist(
+            probability, bins=np.linspace(0, 1, 11).tolist(), histtype="step", color=color, linewidth=1.3
+        )
+    plain_axes(axes, grid="both")
+    plain_axes(counts)
     axes.set_ylabel("share that came true", fontsize=8, color=FAINT)
     axes.set_ylim(-0.03, 1.03)
     counts.set_xlabel("probability given", fontsize=8, color=FAINT)
@@ -94,35 +96,35 @@ def calibration(candidate: Evaluation, champion: Evaluation | None = None) -> by
     counts.set_xlim(-0.02, 1.02)
     axes.legend(fontsize=8, frameon=False, loc="upper left", labelcolor=INK)
     title(axes, "Calibration on the holdout")
-    return png(fig)
+    return to_png(fig)
 
 
 def residuals(candidate: Evaluation, champion: Evaluation | None = None) -> bytes:
-    """Answer minus truth against the truth, with the median and the middle 80 % along it."""
+    """Draw prediction minus truth against the truth, with the median and the middle 80 %."""
     sides = [(name, side, *_errors(side)) for name, side in _sides(candidate, champion)]
     sides = [item for item in sides if len(item[2])]
     if not sides:
-        return nothing("no row has both a label and an answer")
-    fig = figure(3.6 * len(sides) + 0.4, 3.1)
+        return placeholder("no row has both a label and a prediction")
+    fig = new_figure(3.6 * len(sides) + 0.4, 3.1)
     most = max(float(np.quantile(np.abs(errors), 0.995)) for *_, errors in sides) or 1.0
     for place, (name, side, truth, errors) in enumerate(sides):
         axes = fig.add_subplot(1, len(sides), place + 1)
         color = CURRENT if name == "candidate" else REFERENCE
-        axes.set_xlim(*_reach([item[2] for item in sides]))
+        axes.set_xlim(*_limits([item[2] for item in sides]))
         step = max(1, len(truth) // _POINTS)
         axes.axhline(0, color=FAINT, linewidth=0.8)
-        shown = np.clip(errors, -most, most)  # the few beyond lie on the rim, and are not left out
+        shown = np.clip(errors, -most, most)  # draw the few larger errors at the edge
         axes.scatter(truth[::step], shown[::step], s=6, color=color, alpha=0.25, linewidths=0)
         _bands(axes, truth, errors)
         axes.set_ylim(-1.08 * most, 1.08 * most)
-        quiet(axes, grid="y")
+        plain_axes(axes, grid="y")
         axes.set_xlabel("truth", fontsize=8, color=FAINT)
         if place == 0:
-            axes.set_ylabel("answer minus truth", fontsize=8, color=FAINT)
+            axes.set_ylabel("prediction minus truth", fontsize=8, color=FAINT)
         mae, rmse = side.metrics.get("mae"), side.metrics.get("rmse")
         small = f"mae {mae:.4g}, rmse {rmse:.4g}" if mae is not None and rmse is not None else ""
         title(axes, name, small=f"{small}, {side.rows} rows".removeprefix(", "))
-    return png(fig)
+    return to_png(fig)
 
 
 def _sides(candidate: Evaluation, champion: Evaluation | None) -> list[tuple[str, Evaluation]]:
@@ -130,10 +132,10 @@ def _sides(candidate: Evaluation, champion: Evaluation | None) -> list[tuple[str
 
 
 def _names(sides: list[Evaluation]) -> list[str]:
-    """The classes on the axes, the most frequent ones by name and in their own order."""
+    """Return the classes on the axes: the most frequent ones, sorted by name, then "other"."""
     seen: dict[str, int] = {}
     for side in sides:
-        for text in label_texts([*side.truth.tolist(), *side.predictions.tolist()]):
+        for text in label_texts([*side.truth.tolist(), *side.predicted.tolist()]):
             if text is not None:
                 seen[text] = seen.get(text, 0) + 1
     frequent = sorted(seen, key=lambda text: -seen[text])[:_CLASSES]
@@ -141,15 +143,15 @@ def _names(sides: list[Evaluation]) -> list[str]:
 
 
 def _matrix(axes: Any, side: Evaluation, names: list[str]) -> None:
-    unanswered = bool(side.answers.missing.any())
-    columns = [*names, *(["none"] if unanswered else [])]
+    has_missing = bool(side.predictions.missing.any())
+    columns = [*names, *(["none"] if has_missing else [])]
     counts = np.zeros((len(names), len(columns)))
-    truths, answers = label_texts(side.truth.tolist()), label_texts(side.predictions.tolist())
-    for true, given in zip(truths, answers, strict=True):
+    truths, predictions = label_texts(side.truth.tolist()), label_texts(side.predicted.tolist())
+    for true, predicted in zip(truths, predictions, strict=True):
         row = names.index(true) if true in names else len(names) - 1
-        column = (
-            len(columns) - 1 if given is None else names.index(given) if given in names else len(names) - 1
-        )
+        column = names.index(predicted) if predicted in names else len(names) - 1
+        if predicted is None:
+            column = len(columns) - 1
         counts[row, column] += true is not None
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
@@ -160,35 +162,35 @@ def _matrix(axes: Any, side: Evaluation, names: list[str]) -> None:
         if counts[row, column] or len(names) <= 4:
             color = "white" if share > 0.6 else INK
             axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
-    axes.set_xticks(range(len(columns)), [short(text, 10) for text in columns])
-    axes.set_yticks(range(len(names)), [short(text, 10) for text in names])
+    axes.set_xticks(range(len(columns)), [shorten(text, 10) for text in columns])
+    axes.set_yticks(range(len(names)), [shorten(text, 10) for text in names])
     axes.tick_params(labelsize=8, colors=INK, length=0)
     if max(len(text) for text in columns) > 4 and len(columns) > 4:
         axes.tick_params(axis="x", rotation=45)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    if unanswered:
+    if has_missing:
         axes.axvline(len(names) - 0.5, color=ALERT, linewidth=1)
 
 
 def _reliability(side: Evaluation) -> tuple[np.ndarray, np.ndarray]:
-    """Probability given, and 1 where it came true."""
-    if side.answers.proba is None or side.classes is None:
+    """Return the predicted probabilities, and 1 where the prediction was true."""
+    if side.predictions.proba is None or side.classes is None:
         return np.empty(0), np.empty(0)
     truth = np.array(label_texts(side.truth.tolist()), dtype=object)
     if len(side.classes) == 2:
-        given = side.answers.proba[:, 1]
-        came = truth == label_text(side.classes[1])
+        probability = side.predictions.proba[:, 1]
+        outcome = truth == label_text(side.classes[1])
     else:
-        given = side.answers.proba.max(axis=1)
-        came = truth == np.array(label_texts(side.predictions.tolist()), dtype=object)
-    good = np.isfinite(given)
-    return given[good], came[good].astype(np.float64)
+        probability = side.predictions.proba.max(axis=1)
+        outcome = truth == np.array(label_texts(side.predicted.tolist()), dtype=object)
+    good = np.isfinite(probability)
+    return probability[good], outcome[good].astype(np.float64)
 
 
 def _errors(side: Evaluation) -> tuple[np.ndarray, np.ndarray]:
     truth = np.asarray(side.truth, dtype=np.float64)
-    errors = np.asarray(side.predictions, dtype=np.float64) - truth
+    errors = np.asarray(side.predicted, dtype=np.float64) - truth
     good = np.isfinite(errors)
     return truth[good], errors[good]
 
@@ -205,7 +207,7 @@ def _bands(axes: Any, truth: np.ndarray, errors: np.ndarray) -> None:
     axes.plot(x, middle, color=INK, linewidth=1.4)
 
 
-def _reach(truths: list[np.ndarray]) -> tuple[float, float]:
+def _limits(truths: list[np.ndarray]) -> tuple[float, float]:
     low, high = min(t.min() for t in truths), max(t.max() for t in truths)
     room = 0.04 * (high - low) or 1.0
     return float(low - room), float(high + room)

@@ -1,4 +1,4 @@
-"""One look for every picture, without pyplot: its global state does not survive threads."""
+"""The style of all figures, without pyplot, whose global state is not thread-safe."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-#: Reference and champion are grey, what is looked at is blue, and red is kept for alarms.
+#: Reference and champion are grey, the current window and the candidate blue, alerts red.
 REFERENCE, CURRENT, ALERT = "#8c959f", "#1f6feb", "#cf222e"
 INK, FAINT, GRID = "#24292f", "#57606a", "#e5e8eb"
 DPI = 110
 
 
-def figure(width: float, height: float) -> Any:
-    """An empty matplotlib Figure of so many inches, drawn by Agg."""
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty matplotlib Figure of this size in inches, drawn by Agg."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -25,8 +25,8 @@ def figure(width: float, height: float) -> Any:
     return fig
 
 
-def quiet(axes: Any, *, grid: str | None = None) -> None:
-    """Take away what is not data: two spines, the ticks' weight; a faint grid along one axis if asked for."""
+def plain_axes(axes: Any, *, grid: str | None = None) -> None:
+    """Hide two spines, lighten the ticks, and draw a faint grid along one axis if asked for."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -38,7 +38,7 @@ def quiet(axes: Any, *, grid: str | None = None) -> None:
 
 
 def title(axes: Any, text: str, *, small: str = "", color: str = INK) -> None:
-    """A title at the left, and a smaller line of figures under it."""
+    """Draw a title at the left, and a smaller line of numbers under it."""
     axes.set_title(text, loc="left", fontsize=9.5, color=color, fontweight="bold", pad=16 if small else 6)
     if small:
         axes.text(
@@ -46,27 +46,27 @@ def title(axes: Any, text: str, *, small: str = "", color: str = INK) -> None:
         )
 
 
-def short(text: str, length: int = 18) -> str:
-    """A label that fits; dollar signs would be read as mathematics."""
+def shorten(text: str, length: int = 18) -> str:
+    """Shorten a label to ``length``; escapes dollar signs, which matplotlib reads as mathematics."""
     text = text if len(text) <= length else text[: length - 1] + "…"
     return text.replace("$", r"\$")
 
 
-def nothing(text: str) -> bytes:
-    """A small picture that says why there is none."""
-    fig = figure(5.0, 1.2)
+def placeholder(text: str) -> bytes:
+    """Return a small figure with a text that says why there is nothing to draw."""
+    fig = new_figure(5.0, 1.2)
     axes = fig.add_subplot()
     axes.axis("off")
     axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, color=FAINT, transform=axes.transAxes)
-    return png(fig)
+    return to_png(fig)
 
 
-def png(fig: Any) -> bytes:
-    """The picture's bytes, in a palette of 128 colours; the same picture gives the same bytes."""
+def to_png(fig: Any) -> bytes:
+    """Return the figure as PNG bytes with 128 colours; the same figure gives the same bytes."""
     from PIL import Image
 
     fig.canvas.draw()
-    # One such picture is kept for every model and hour: a palette makes it a third as large.
+    # One figure is stored for every model and hour: a palette reduces it to a third of its size.
     picture = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3])
     buffer = io.BytesIO()
     picture.quantize(128, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
