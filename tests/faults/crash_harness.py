@@ -1,7 +1,7 @@
-"""Gateways that kill themselves at a numbered point, and the load that remembers what was acknowledged.
+"""Gateways that kill themselves at a numbered point, and clients that record which requests got a response.
 
-The points exist only here: the process that is about to serve has one of its functions replaced by one that
-kills it. Processes are forked from one that has imported everything, so that a case takes a second or two.
+The points exist only here: one function of the gateway process is replaced by one that kills the process.
+Processes are forked from one that has imported everything, so that a case takes a second or two.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from homeostat.adapters import open_store
 from homeostat.serving.recorder.counters import Counters
 from homeostat.serving.recorder.recovery import _locked
 
-#: name -> (what is replaced, at which call it strikes). The numbers are those of the docs.
+#: The points, with the numbers used in the docs.
 POINTS = {
     1: "before the count",
-    2: "after the count, before the answer",
-    3: "after answers, before the journal",
+    2: "after the count, before the response",
+    3: "after responses, before the journal",
     4: "the journal half written",
     5: "journaled, before the chunk",
     6: "chunk written, not yet counted as done",
@@ -62,20 +62,20 @@ _context.set_forkserver_preload(
 
 
 def die(*_: Any, **__: Any) -> None:
-    """End as kill -9 ends a process: at once, with nothing tidied up."""
+    """End as kill -9 ends a process: at once, without cleanup."""
     os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)
 
 
-def strike(owner: Any, name: str, call: int, last_act: Callable[..., None] | None = None) -> None:
-    """Have the process die at the given call of ``owner.name`` (after ``last_act``)."""
+def kill_at(owner: Any, name: str, call: int, before: Callable[..., None] | None = None) -> None:
+    """Kill the process at the given call of ``owner.name`` (after ``before``)."""
     real, calls = getattr(owner, name), []
 
     def deadly(*args: Any, **more: Any) -> Any:
         calls.append(None)
         if len(calls) >= call:
-            if last_act is not None:
-                last_act(real, *args, **more)
+            if before is not None:
+                before(real, *args, **more)
             die()
         return real(*args, **more)
 
@@ -83,7 +83,7 @@ def strike(owner: Any, name: str, call: int, last_act: Callable[..., None] | Non
 
 
 def arm(point: int, *, sync: bool) -> None:
-    """Make this process die at a point."""
+    """Make this process kill itself at a point."""
     from homeostat.serving.recorder import journal, recovery, spool
     from homeostat.serving.recorder.counters import Counters
 
@@ -97,22 +97,22 @@ def arm(point: int, *, sync: bool) -> None:
 
     {
         0: lambda: None,
-        1: lambda: strike(Counters, "add", 150),
-        2: lambda: strike(spool.Spool, served, 150, done),
-        3: lambda: strike(journal.Journal, "append", 12),
-        4: lambda: strike(journal, "write_all", 12, half),
-        5: lambda: strike(spool, "upload_segment", 3),
-        6: lambda: strike(Counters, "set", 3),
-        7: lambda: strike(Counters, "set", 3, done),
-        8: lambda: strike(recovery, "upload_segment", 1),
-        9: lambda: strike(Counters, "set", 1),
-        10: lambda: strike(recovery, "_report", 1),
-        11: lambda: strike(recovery.shutil, "rmtree", 2),  # the first clears the way for the new process
+        1: lambda: kill_at(Counters, "add", 150),
+        2: lambda: kill_at(spool.Spool, served, 150, done),
+        3: lambda: kill_at(journal.Journal, "append", 12),
+        4: lambda: kill_at(journal, "write_all", 12, half),
+        5: lambda: kill_at(spool, "upload_segment", 3),
+        6: lambda: kill_at(Counters, "set", 3),
+        7: lambda: kill_at(Counters, "set", 3, done),
+        8: lambda: kill_at(recovery, "upload_segment", 1),
+        9: lambda: kill_at(Counters, "set", 1),
+        10: lambda: kill_at(recovery, "_report", 1),
+        11: lambda: kill_at(recovery.shutil, "rmtree", 2),  # the first call prepares the new process's folder
     }[point]()
 
 
 def serve_until_death(log: str, env: dict[str, str], point: int, sync: bool) -> None:
-    """What the forked process does."""
+    """Run the gateway in the forked process."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
@@ -126,7 +126,7 @@ def serve_until_death(log: str, env: dict[str, str], point: int, sync: bool) -> 
 
 
 class Forked:
-    """A forked gateway as :class:`subprocess.Popen` shows processes."""
+    """A forked gateway with the interface of :class:`subprocess.Popen`."""
 
     def __init__(self, *args: Any) -> None:
         self._process = _context.Process(target=serve_until_death, args=args, daemon=True)
@@ -149,7 +149,7 @@ class Forked:
 
 @dataclass
 class Crashing:
-    """One gateway that is started again and again on the same state folder."""
+    """A gateway that is started repeatedly on the same state folder."""
 
     made: Installation
     sync: bool = False
@@ -178,8 +178,8 @@ class Crashing:
     def journals(self) -> Path:
         return self.made.folder / self.name / "journal"
 
-    def dead(self) -> list[Path]:
-        """The folders that a dead process left."""
+    def orphans(self) -> list[Path]:
+        """Return the journal folders that ended processes left."""
         found = []
         for path in sorted(self.journals.glob("crash-*")):
             lock = _locked(path / "lock")
@@ -188,48 +188,48 @@ class Crashing:
                 found.append(path)
         return found
 
-    def cleared(self, living: int = 1) -> bool:
-        """Whether there are folders of the living only; one that is being cleared up is neither."""
-        return len(list(self.journals.glob("crash-*"))) == living
+    def recovered_all(self, running: int = 1) -> bool:
+        """Return whether only folders of running processes are left."""
+        return len(list(self.journals.glob("crash-*"))) == running
 
     def counted(self, log: str = "predictions") -> int:
-        """Rows that dead processes counted as served."""
-        return sum(Counters.open(path / "counts").get(f"{log}/pump/counted") for path in self.dead())
+        """Return the rows that ended processes counted as served."""
+        return sum(Counters.open(path / "counts").get(f"{log}/pump/counted") for path in self.orphans())
 
     def logged(self, log: str = "predictions") -> list[str]:
-        """Every prediction id in the store, doubles included."""
+        """Return every prediction id in the store, duplicates included."""
         store = open_store(f"file://{self.made.folder}/shared/store")
         tables = (pq.read_table(io.BytesIO(store.get(key))) for key in store.list(f"log/pump/{log}/"))
         return [name for table in tables for name in table.column("prediction_id").to_pylist()]
 
     def recovered(self) -> tuple[dict[str, Any], str]:
-        """Start once more, without a fault; what it says of the log, and its metrics."""
+        """Start once more, without a fault; return its log status and its metrics."""
         gateway = self.start()
         gateway.ready(1)
-        until(self.cleared, f"the dead are cleared up: {gateway.said()}")
+        until(self.recovered_all, f"orphans are recovered: {gateway.said()}")
         shown, metrics = gateway.get("/models/pump")[1]["log"], gateway.get("/metrics")[1]
         gateway.process.send_signal(signal.SIGTERM)
         gateway.process.wait(60)
-        assert not list(self.journals.glob("crash-*")), "a gateway that ends in peace leaves nothing"
+        assert not list(self.journals.glob("crash-*")), "a gateway that stops normally leaves no journal"
         return shown, metrics
 
 
 @dataclass
 class Sent:
-    """What clients asked, and which answers they had in hand, and when."""
+    """The requests that clients sent, and when each response arrived."""
 
     asked: list[str] = field(default_factory=list)
     acknowledged: dict[str, float] = field(default_factory=dict)
     statuses: list[int] = field(default_factory=list)
 
     def slowest(self) -> float:
-        """The longest time in which nobody had an answer: how long the machine stalled, at most."""
+        """Return the longest time without any response: an upper bound for how long the machine stalled."""
         at = sorted(self.acknowledged.values())
         return max((later - earlier for earlier, later in pairwise(at)), default=0.0)
 
 
 class Clients:
-    """Clients with a connection each, asking one row after another until the gateway is gone or they are."""
+    """Clients with one connection each; they send row after row until the gateway ends or they stop."""
 
     def __init__(self, port: int, count: int = 4, *, path: str = "invocations", prefix: str = "") -> None:
         self.sent = Sent()
@@ -272,9 +272,9 @@ class Clients:
 
 
 def load_until_death(gateway: Gateway, *, path: str = "invocations", seconds: float = 90.0) -> Sent:
-    """Load the gateway until it has killed itself."""
+    """Send load until the gateway has killed itself."""
     with Clients(gateway.port, path=path) as clients:
-        until(lambda: gateway.process.poll() is not None, f"it dies: {gateway.said()}", seconds)
+        until(lambda: gateway.process.poll() is not None, f"it is killed: {gateway.said()}", seconds)
     assert gateway.process.poll() == -signal.SIGKILL, gateway.said()
     return clients.sent
 

@@ -1,4 +1,4 @@
-"""A disk without room: async answers and counts, sync answers 503, and no canary goes on unrecorded."""
+"""A full disk: ``log: async`` serves and counts, ``log: sync`` responds 503, and no canary advances."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import os
 import resource
 import signal
 import time
+from datetime import timedelta
 
 import pytest
 
 from faults.crash_harness import Clients, Crashing, metric
 from faults.gateway_processes import ROW, ask, installation, until
-from homeostat.core.rollout import Phase
+from homeostat.core.rollout import Phase, Tally
+from homeostat.rollouts.advance import advance
+from homeostat.rollouts.recording_guard import REPORT_EXPIRES
 from homeostat.serving.recorder import journal
 from serving.gateway_harness import make_world, model_config, serving
 from serving.gateway_harness import until as soon
@@ -26,7 +29,7 @@ def made(tmp_path):
 
 
 def disk(gateway, room):
-    """Let the process write files of so many bytes, and no more; -1: as many as it likes."""
+    """Limit the size of files that the process may write, in bytes; -1: no limit."""
     resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
 
 
@@ -35,7 +38,7 @@ def score(gateway, name="r"):
     return ask(gateway.port, "POST", path, BODY, {"X-Request-Id": name})[0]
 
 
-def test_async_answers_go_on_and_what_the_disk_never_took_is_counted(made):
+def test_async_serves_and_rows_that_never_reached_the_disk_are_counted_as_lost(made):
     crashing = Crashing(made)
     gateway = crashing.start()
     gateway.ready(1)
@@ -48,33 +51,33 @@ def test_async_answers_go_on_and_what_the_disk_never_took_is_counted(made):
         health = gateway.get("/health")[1]
     assert set(clients.sent.statuses) == {200}
     assert health["status"] == "degraded"
-    assert any("journal cannot be written" in trouble for trouble in health["troubles"])
-    assert gateway.get("/models/pump")[1]["log"]["losing"] is True
+    assert any("journal cannot be written" in trouble for trouble in health["problems"])
+    assert gateway.get("/models/pump")[1]["log"]["dropping_rows"] is True
     gateway.process.send_signal(signal.SIGKILL)
     gateway.process.wait(60)
     served = crashing.counted()
-    assert served >= 5 + len(clients.sent.acknowledged), "the count is in a page that is there already"
+    assert served >= 5 + len(clients.sent.acknowledged), "the counter's page is already allocated"
     shown, _ = crashing.recovered()
-    assert shown["lost_rows_before"] == served - 5
+    assert shown["lost_rows_previous_runs"] == served - 5
     assert sorted(crashing.logged()) == [f"before-{i}" for i in range(5)]
 
 
-def test_async_rows_held_while_the_disk_was_full_are_logged_once_there_is_room(made):
+def test_async_rows_held_while_the_disk_was_full_are_logged_when_there_is_room(made):
     crashing = Crashing(made)
     gateway = crashing.start()
     gateway.ready(1)
     disk(gateway, 0)
     names = [f"r{i}" for i in range(20)]
     assert [score(gateway, name) for name in names] == [200] * 20
-    until(lambda: gateway.get("/models/pump")[1]["log"]["losing"], "it says so")
+    until(lambda: gateway.get("/models/pump")[1]["log"]["dropping_rows"], "it says so")
     disk(gateway, -1)
     until(lambda: len(crashing.logged()) == 20, "they arrive")
     assert sorted(crashing.logged()) == sorted(names)
     assert metric(gateway.get("/metrics")[1], "homeostat_log_lost_rows") == 0
-    until(lambda: gateway.get("/health")[1]["status"] == "ok", "all is well again")
+    until(lambda: gateway.get("/health")[1]["status"] == "ok", "the gateway is healthy again")
 
 
-def test_sync_answers_503_rather_than_unlogged_and_goes_on_when_there_is_room(made):
+def test_sync_responds_503_on_a_full_disk_and_serves_again_when_there_is_room(made):
     crashing = Crashing(made, sync=True)
     gateway = crashing.start()
     gateway.ready(1)
@@ -82,7 +85,7 @@ def test_sync_answers_503_rather_than_unlogged_and_goes_on_when_there_is_room(ma
     disk(gateway, 0)
     status, headers, body = ask(gateway.port, "POST", "/models/pump/invocations", BODY)
     assert status == 503
-    assert b"answers nothing that is not logged" in body
+    assert b"allows no prediction that is not logged" in body
     assert headers["retry-after"]
     assert {score(gateway) for _ in range(10)} == {503}
     labels = {"labels": [{"id": "before", "label": 1}]}
@@ -100,10 +103,10 @@ def test_sync_answers_503_rather_than_unlogged_and_goes_on_when_there_is_room(ma
     served = crashing.counted()
     shown, _ = crashing.recovered()
     assert sorted(crashing.logged()) == ["after", "before"]
-    assert (served, shown["lost_rows_before"]) == (2, 0), "what was refused was not served"
+    assert (served, shown["lost_rows_previous_runs"]) == (2, 0), "what was refused was not served"
 
 
-def test_a_canary_waits_while_its_rows_are_not_recorded_and_can_still_be_taken_back(tmp_path, monkeypatch):
+def test_a_canary_is_held_while_its_rows_are_not_recorded_and_can_still_be_rolled_back(tmp_path, monkeypatch):
     real, full = journal.write_all, [False]
 
     def write_all(handle, data):
@@ -119,13 +122,56 @@ def test_a_canary_waits_while_its_rows_are_not_recorded_and_can_still_be_taken_b
         client.ready()
         full[0] = True
         client.score()
-        soon(lambda: client.runtime.logs.losing, "rows are not recorded")
+        soon(lambda: client.runtime.logs.dropping_rows, "rows are not recorded")
         world.begin(world.version(), skip_shadow=True)
         time.sleep(1.0)
         assert world.traffic().rollout.phase is Phase.REGISTERED
         health = client.http.get("/health").json()
-        assert any("wait" in trouble for trouble in health["troubles"]), health
+        assert any("rollouts are held" in problem for problem in health["problems"]), health
         assert client.order("models/pump/rollback").status_code == 200
         world.begin(world.version(), skip_shadow=True)
         full[0] = False
-        soon(lambda: world.traffic().rollout.phase is Phase.CANARY, "it goes on", 60)
+        soon(lambda: not client.runtime.logs.dropping_rows, "rows are recorded again", 90)
+        world.ports.clock.ahead += REPORT_EXPIRES + timedelta(seconds=5)
+        soon(lambda: world.traffic().rollout.phase is Phase.CANARY, "the canary begins")
+
+
+def candidate_rows(ledger):
+    """Rows that the candidate was asked for in the first canary step, as the ledger knows them."""
+    return ledger.evidence("pump", "rollout-2").get(("canary:0", "candidate"), Tally()).rows
+
+
+def test_airflow_does_not_advance_a_canary_whose_rows_a_gateway_does_not_record(tmp_path, monkeypatch):
+    real, full = journal.write_all, [False]
+
+    def write_all(handle, data):
+        if full[0]:
+            raise OSError(28, os.strerror(28))
+        real(handle, data)
+
+    monkeypatch.setattr(journal, "write_all", write_all)
+    canary = {"steps": [0.1, 0.5], "step_duration": "1h", "min_samples": 5}
+    world = make_world(tmp_path, model_config(canary=canary, rollback={"p99_latency_ms": 5000}))
+    clock, ledger = world.ports.clock, world.ports.ledger
+    world.begin(world.version())
+
+    def airflow_advances():
+        return advance("pump", ledger, by="airflow", now=clock.now()).traffic.rollout
+
+    with serving(world) as client:
+        client.ready()
+        world.begin(world.version(), skip_shadow=True)
+        soon(lambda: client.runtime.states["pump"].table.candidate is not None, "the canary began")
+        full[0] = True
+        for unit in range(100):
+            client.score(ROW | {"unit": unit})
+        soon(lambda: client.runtime.logs.dropping_rows, "rows are not recorded")
+        soon(lambda: candidate_rows(ledger) >= 5, "the candidate has enough evidence")
+        clock.ahead += timedelta(hours=1)
+        time.sleep(1.0)
+        assert airflow_advances().stage == "canary:0", "the gateway drops rows: no step is taken"
+        full[0] = False
+        client.score()
+        soon(lambda: not client.runtime.logs.dropping_rows, "rows are recorded again", 90)
+        clock.ahead += REPORT_EXPIRES + timedelta(seconds=5)
+        soon(lambda: airflow_advances().stage == "canary:1", "the gateway's report has expired")

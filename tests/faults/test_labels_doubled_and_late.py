@@ -1,4 +1,4 @@
-"""Labels that come late, twice, in any order, and across a restart: each prediction has its first one."""
+"""Labels that arrive late, twice, in any order, and across a restart: the first of each id counts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from serving.gateway_harness import make_world, serving
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
 
 
-def test_doubles_before_and_after_a_restart_join_once_with_the_first(tmp_path):
+def test_duplicates_before_and_after_a_restart_join_once_with_the_first_label(tmp_path):
     world = make_world(tmp_path)
     world.begin(world.version())
     begun = datetime.now(UTC)
     names = [f"r{i}" for i in range(20)]
     with serving(world, gateway="one") as client:
         client.ready()
-        # A label may be there before the row that it belongs to.
+        # A label may arrive before its row.
         assert client.labels({"id": "r0", "label": 1}).json()["accepted"] == 1
         for name in names:
             client.score(ROW, **{"X-Request-Id": name})
@@ -33,7 +33,7 @@ def test_doubles_before_and_after_a_restart_join_once_with_the_first(tmp_path):
         assert client.labels({"id": "r2", "label": 0}).json()["conflicts"] == 1
     with serving(world, gateway="three") as client:
         client.ready()
-        client.labels({"id": "r3", "label": 0})  # says otherwise, to a gateway that does not know
+        client.labels({"id": "r3", "label": 0})  # a conflict that the restarted gateway does not know
     end = datetime.now(UTC) + timedelta(minutes=1)
     store, config = world.ports.store, world.config
     assert read_labels(store, config, begun, end)["prediction_id"].is_unique

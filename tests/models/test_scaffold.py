@@ -70,18 +70,18 @@ def test_the_template_passes_the_linter(made):
 @pytest.mark.parametrize(
     "name", ["", "a/b", "../up", "..", "Big", "with space", "-first", "é", "x" * 64, "a\n", "a.b"]
 )
-def test_a_name_that_cannot_be_one_is_refused_and_nothing_is_written(tmp_path, name):
+def test_an_invalid_name_is_refused_and_nothing_is_written(tmp_path, name):
     with pytest.raises(ConfigError, match="is not a valid model name"):
         new_model(name, tmp_path / "models")
     assert not (tmp_path / "models").exists()
 
 
-def test_a_refused_name_comes_with_one_that_would_do(tmp_path):
+def test_a_refused_name_comes_with_a_valid_one(tmp_path):
     with pytest.raises(ConfigError, match=re.escape("for example 'my_model_2'")):
         new_model("My Model/2", tmp_path)
 
 
-def test_a_folder_that_is_there_stays_as_it_is(tmp_path):
+def test_an_existing_folder_is_not_changed(tmp_path):
     folder = new_model("mine", tmp_path)
     (folder / "pipeline.py").write_text("# changed")
     with pytest.raises(AlreadyExists, match="mine already exists"):
