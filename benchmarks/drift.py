@@ -1,10 +1,10 @@
-"""Homeostat's drift check beside its peers': same data, same run, set-up and check timed apart.
+"""Time Homeostat's drift check and its peers on the same data in the same run, set-up and check separately.
 
     make bench                                                        builds what is missing, then runs this
     PYTHONPATH=include .venv/bin/python benchmarks/drift.py --write   writes benchmarks/drift.md too
 
-Every tool runs in a process and an environment of its own, one after the other, and the whole round is
-repeated, so that a slow minute of the machine meets all of them. Medians are shown.
+Every tool runs in its own process and environment, one after the other, and the whole round is repeated,
+so that a slow minute of the machine affects all of them. Medians are shown.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Found = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print the tables as Markdown, and write them where that is asked for."""
+    """Measure, print the tables as Markdown, and write them with ``--write``."""
     options = _options(arguments)
     text = "\n".join(report(options))
     print(text)
@@ -79,7 +79,7 @@ def _beside_peers(options: argparse.Namespace) -> list[str]:
         for tool, results in rounds.items():
             python, (script, *more) = TOOLS[tool]
             if not python.exists():
-                sys.exit(f"{python} is not there: `make bench` builds the environments of all peers")
+                sys.exit(f"{python} does not exist: `make bench` builds the environments of all peers")
             results.append(_run(python, HERE / "peers" / script, options.data, *more))
     own = _median(rounds["homeostat"], "check") if "homeostat" in rounds else None
     moved = f"{MOVED_NUMBERS + MOVED_CATEGORIES} of the {COLUMNS} columns have moved"
@@ -118,7 +118,7 @@ def _answer(found: tuple[bool | None, int]) -> str:
 
 
 def _by_itself(data: Path) -> list[str]:
-    """The figures that need no peer; every one from a process of its own."""
+    """Return the measurements without peers, each from its own process."""
 
     def scale(*arguments: object) -> Found:
         return _run(OWN, HERE / "drift_scale.py", *arguments)

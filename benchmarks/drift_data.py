@@ -1,4 +1,4 @@
-"""The benchmark's data: 30 numbers and 5 categories as a business has them, written once as Parquet."""
+"""Create the data of the drift benchmark: 30 numbers and 5 categories, written once as Parquet."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROWS = {"reference": 200_000, "same": 100_000, "shifted": 100_000}
-#: So many of the numbers, and of the categories, move in the shifted window: most, so that a tool that
-#: asks for half of all columns can see it.
+#: Numbers and categories that move in the shifted window: more than half, so that a tool that requires
+#: half of all columns to drift can alert.
 MOVED_NUMBERS, MOVED_CATEGORIES = 18, 3
 SHIFT = 0.5  # standard deviations
 LEVELS = (3, 8, 25, 100, 400)
-#: Rows that are made and written at a time.
+#: Rows created and written at a time.
 BLOCK = 1_000_000
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -37,7 +37,7 @@ SHAPES: tuple[Draw, ...] = (
 
 
 def block(rng: np.random.Generator, rows: int, *, shift: float = 0.0, missing: float = 0.0) -> pd.DataFrame:
-    """Some rows; ``missing`` is the share of empty values in every fifth number."""
+    """Return some rows; ``missing`` is the share of empty values in every fifth number."""
     columns: dict[str, np.ndarray | pd.Series] = {}
     for at in range(30):
         values = SHAPES[at % len(SHAPES)](rng, rows)

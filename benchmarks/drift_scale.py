@@ -1,4 +1,4 @@
-"""How the check grows: with a file's rows, with the reference, with the window.
+"""Measure how the drift check scales with rows, reference and window.
 
 drift.py runs it, one process for each of ``read``, ``length``, ``memory`` and ``size``.
 """
@@ -27,10 +27,12 @@ from homeostat.adapters import fake_ports
 from homeostat.adapters.store_file import FileStore
 from homeostat.config import ModelConfig
 from homeostat.config.model import Monitor
-from homeostat.core.drift import compare
-from homeostat.core.profile import Reference, count, count_parquet
+from homeostat.core.drift import compare_profiles
+from homeostat.core.profile import Reference, count_dataframe, count_parquet
 from homeostat.core.rollout import VersionRef
-from homeostat.monitoring.window import Looked, Window, drift_report
+from homeostat.monitoring.context import CheckContext
+from homeostat.monitoring.window import WindowCounts
+from homeostat.monitoring.window_drift import drift_report
 from homeostat.storage import prediction_log as log
 
 REPEATS = 9
@@ -41,18 +43,18 @@ PER_HOUR, FILES = 4000, 4
 
 
 def reference_of(folder: Path) -> Reference:
-    """The reference's profile; kinds by dtype."""
-    return _of(pd.read_parquet(folder / "reference.parquet"))
+    """Return the reference; kinds by dtype."""
+    return _fit(pd.read_parquet(folder / "reference.parquet"))
 
 
-def _of(frame: pd.DataFrame) -> Reference:
-    return Reference.of(
+def _fit(frame: pd.DataFrame) -> Reference:
+    return Reference.fit(
         frame, {name: "number" if kind == np.float64 else "category" for name, kind in frame.dtypes.items()}
     )
 
 
 def alternately(works: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each, taken in turn after one round that is not counted."""
+    """Return median seconds of each, run in turn; the first round is not counted."""
     taken: dict[str, list[float]] = {name: [] for name in works}
     for at in range(REPEATS + 1):
         for name, work in works.items():
@@ -64,54 +66,54 @@ def alternately(works: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 
 def read(folder: Path) -> dict[str, float]:
-    """A file of a million rows: read by pyarrow alone, and read, counted and compared."""
+    """Time a file of a million rows: read by pyarrow alone, and read, counted and compared."""
     reference, path = reference_of(folder), write_long(folder, 1_000_000)
 
     def check() -> None:
-        compare(reference.profile, count_parquet(reference.frames, path), Monitor())
+        compare_profiles(reference.profile, count_parquet(reference.edges, path), Monitor())
 
     return alternately({"pyarrow": lambda: pq.read_table(path), "check": check})
 
 
 def length(folder: Path) -> dict[str, float]:
-    """100,000 rows against a longer reference, and the hourly check of a longer window."""
+    """Time 100,000 rows against a longer reference, and the hourly check of a longer window."""
     rows = pd.read_parquet(folder / "same.parquet")
-    usual, long = reference_of(folder), _of(block(np.random.default_rng(7), 2_000_000))
+    usual, long = reference_of(folder), _fit(block(np.random.default_rng(7), 2_000_000))
 
     def against(reference: Reference) -> Callable[[], object]:
-        return lambda: compare(reference.profile, count(reference.frames, rows), Monitor())
+        return lambda: compare_profiles(reference.profile, count_dataframe(reference.edges, rows), Monitor())
 
-    return {**alternately({"200k": against(usual), "2M": against(long)}), **hour_after_hour(usual, rows)}
+    return {**alternately({"200k": against(usual), "2M": against(long)}), **hourly(usual, rows)}
 
 
-def hour_after_hour(reference: Reference, rows: pd.DataFrame) -> dict[str, float]:
-    """What every hour's check does on a log in files: list it, read and count the new hour, add up, compare.
+def hourly(reference: Reference, rows: pd.DataFrame) -> dict[str, float]:
+    """Time the hourly check of a log in files: list it, read and count the new hour, add up, compare.
 
-    Both windows end with the same hours, one after the other, each in a store of its own; what is written
-    for the next hour is in the time. The first check, which counts the window's every hour, is not.
+    Both windows end with the same hours, each in its own store; the time includes what is written for the
+    next hour, but not the first check, which counts every hour of the window.
     """
     with tempfile.TemporaryDirectory() as temporary:
         first, others = (Path(temporary) / name for name in ("0", "others"))
         end = T0 + max(LONG.values())
-        looked = {name: _looked(reference, rows, first, window) for name, window in LONG.items()}
-        one = next(iter(looked.values()))
+        contexts = {name: _context(reference, rows, first, window) for name, window in LONG.items()}
+        one = next(iter(contexts.values()))
         for hour in range((end - T0) // HOUR + REPEATS + 1):
             _serve(one, rows.iloc[hour * 500 : hour * 500 + PER_HOUR], T0 + hour * HOUR)
         for at, name in enumerate(LONG):
             root = others / str(at)
             shutil.copytree(first, root)
-            looked[name] = replace(looked[name], ports=replace(one.ports, store=FileStore(root)))
+            contexts[name] = replace(contexts[name], ports=replace(one.ports, store=FileStore(root)))
         hours = {name: count_from(0) for name in LONG}
 
         def check(name: str) -> None:
             now = end + next(hours[name]) * HOUR
-            drift_report(looked[name], Window(looked[name], now - LONG[name], now))
+            drift_report(contexts[name], WindowCounts(contexts[name], now - LONG[name], now))
 
         return alternately({name: partial(check, name) for name in LONG})
 
 
-def _looked(reference: Reference, rows: pd.DataFrame, root: Path, window: timedelta) -> Looked:
-    kinds = {name: shape.kind for name, shape in reference.frames.features.items()}
+def _context(reference: Reference, rows: pd.DataFrame, root: Path, window: timedelta) -> CheckContext:
+    kinds = {name: shape.kind for name, shape in reference.edges.features.items()}
     config = ModelConfig.model_validate(
         {
             "name": "bench",
@@ -126,11 +128,11 @@ def _looked(reference: Reference, rows: pd.DataFrame, root: Path, window: timede
         }
     )
     ports = replace(fake_ports(start=T0), store=FileStore(root))
-    return Looked(config, ports, VersionRef("1", "0" * 64), reference)
+    return CheckContext(config, ports, VersionRef("1", "0" * 64), reference)
 
 
-def _serve(looked: Looked, rows: pd.DataFrame, hour: datetime) -> None:
-    """Answers to these rows, all of one hour, spread over FILES files of the prediction log."""
+def _serve(context: CheckContext, rows: pd.DataFrame, hour: datetime) -> None:
+    """Write predictions for these rows of one hour to FILES files of the prediction log."""
     columns: dict[str, list[object]] = {
         "prediction_id": [f"{hour:%d%H}-{at}" for at in range(len(rows))],
         "at": [hour + HOUR * at / len(rows) for at in range(len(rows))],
@@ -141,14 +143,14 @@ def _serve(looked: Looked, rows: pd.DataFrame, hour: datetime) -> None:
     }
     for file in range(FILES):
         part = {name: values[file::FILES] for name, values in columns.items()}
-        log.write_predictions(looked.ports.store, looked.config, f"g{file}", int(hour.timestamp()), part)
+        log.write_predictions(context.ports.store, context.config, f"g{file}", int(hour.timestamp()), part)
 
 
 def memory(folder: Path, rows: int) -> dict[str, float]:
-    """Count a file that is there already; peak resident MB, and MB resident before."""
+    """Count an existing file; return the peak resident MB, and the resident MB before."""
     reference = Reference.from_bytes((folder / "reference.profile").read_bytes())
     before = _resident("VmRSS")
-    count_parquet(reference.frames, folder / f"rows_{rows}.parquet")
+    count_parquet(reference.edges, folder / f"rows_{rows}.parquet")
     return {"before": before, "peak": _resident("VmHWM")}
 
 
@@ -159,9 +161,9 @@ def _resident(field: str) -> float:
 
 
 def size(folder: Path) -> dict[str, float]:
-    """Bytes a feature: of the whole reference, and of the feature that needs most."""
+    """Return bytes per feature: the mean over the reference, and the largest."""
     frame = pd.read_parquet(folder / "reference.parquet")
-    each = [len(_of(frame[[name]]).to_bytes()) for name in frame]
+    each = [len(_fit(frame[[name]]).to_bytes()) for name in frame]
     whole = reference_of(folder).to_bytes()
     (folder / "reference.profile").write_bytes(whole)
     return {"mean": len(whole) / len(each), "largest": max(each)}

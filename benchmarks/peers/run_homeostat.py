@@ -6,20 +6,20 @@ import pandas as pd
 from timing import CATEGORIES, NUMBERS, run
 
 from homeostat.config.model import Monitor
-from homeostat.drift import DriftReport, compare
-from homeostat.profile import Reference, count
+from homeostat.core.drift import DriftReport, compare_profiles
+from homeostat.core.profile import Reference, count_dataframe
 
 KINDS = dict.fromkeys(NUMBERS, "number") | dict.fromkeys(CATEGORIES, "category")
 
 
 def set_up(reference: pd.DataFrame) -> Reference:
     """The reference's profile, and from here on nothing else of it."""
-    return Reference.of(reference, KINDS)
+    return Reference.fit(reference, KINDS)
 
 
 def check(reference: Reference, window: pd.DataFrame) -> DriftReport:
     """What the hourly check does with a window's rows."""
-    return compare(reference.profile, count(reference.frames, window), Monitor())
+    return compare_profiles(reference.profile, count_dataframe(reference.edges, window), Monitor())
 
 
 def read(report: DriftReport) -> tuple[bool | None, int]:
