@@ -35,7 +35,8 @@ class AbstainReason(StrEnum):
     LABELS_CONTRADICT = "labels_contradict"
 
 
-_SENTENCES: Mapping[PerformanceReason | AbstainReason, str] = {
+#: The sentence of each reason; :meth:`NotComputable.of` fills in the values.
+SENTENCES: Mapping[PerformanceReason | AbstainReason, str] = {
     PerformanceReason.NO_BATCHES: "no batch of this version has been scored",
     PerformanceReason.NO_BASELINE: "the version's own baseline was not recorded",
     PerformanceReason.NO_FINITE_SCORE: "none of {batches} scores is a finite number",
@@ -78,4 +79,4 @@ class NotComputable:
     @classmethod
     def of(cls, reason: PerformanceReason | AbstainReason, **values: object) -> NotComputable:
         """Fill the values into the reason's sentence."""
-        return cls(reason, _SENTENCES[reason].format(**values))
+        return cls(reason, SENTENCES[reason].format(**values))
