@@ -1,7 +1,7 @@
-"""Draws a request's way through a gateway, and what happens beside it.
+"""Draw the path of a request through a gateway, and the background work.
 
 python docs/pictures/draw_gateway.py
-"""  # noqa: INP001  # a script that stands alone
+"""  # noqa: INP001  # a script, not a module
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pathlib import Path
 from drawing import arrow, box, sheet, text
 
 WIDTH, HEIGHT = 1180, 470
-WAY = "The way of a request: memory only"
-BESIDE = "Beside it: nothing that an answer waits for (but, with log: sync, for the journal)"
+FOREGROUND = "The path of a request: memory only"
+BACKGROUND = "In the background: no response waits for it (except, with log: sync, for the journal)"
 #: Left, top, width, height, fill, title, lines.
 BOXES = (
     (20, 60, 120, 84, "#f1f3f5", "client", ("rows, a key,", "X-Request-Id")),
-    (190, 60, 150, 84, "#fff9db", "door", ("token, rate,", "size, deadline")),
+    (190, 60, 150, 84, "#fff9db", "access guard", ("token, rate,", "size, deadline")),
     (390, 60, 150, 84, "#e7f5ff", "protocol", ("checked against", "model.yaml")),
     (590, 60, 150, 84, "#e7f5ff", "routing table", ("a hash of the key", "picks the cohort")),
-    (790, 20, 170, 60, "#ebfbee", "champion", ("rows that wait together",)),
-    (790, 92, 170, 60, "#fff4e6", "candidate", ("else the champion answers",)),
-    (1010, 60, 150, 84, "#f1f3f5", "answer", ("version, variant,", "request id in headers")),
-    (590, 270, 150, 84, "#e7f5ff", "controller", ("10 times a second;", "swaps the table")),
-    (790, 208, 170, 60, "#f3f0ff", "journal, log", ("each row once, or counted",)),
-    (790, 280, 170, 60, "#f3f0ff", "counts", ("evidence, per second",)),
-    (790, 352, 170, 60, "#fff4e6", "shadow", ("a process of its own",)),
+    (790, 20, 170, 60, "#ebfbee", "champion", ("waiting rows in one batch",)),
+    (790, 92, 170, 60, "#fff4e6", "candidate", ("fallback: champion",)),
+    (1010, 60, 150, 84, "#f1f3f5", "response", ("version, variant,", "request id in headers")),
+    (590, 270, 150, 84, "#e7f5ff", "controller", ("reads ledger 10x/s,", "swaps the table")),
+    (790, 208, 170, 60, "#f3f0ff", "journal, log", ("each row once or counted",)),
+    (790, 280, 170, 60, "#f3f0ff", "evidence", ("counts per second",)),
+    (790, 352, 170, 60, "#fff4e6", "shadow", ("a separate process",)),
     (1010, 208, 150, 60, "#f1f3f5", "store", ("Parquet, written once",)),
-    (590, 390, 150, 60, "#f1f3f5", "ledger", ("SQL: the truth",)),
+    (590, 390, 150, 60, "#f1f3f5", "ledger", ("SQL: source of truth",)),
     (390, 270, 150, 84, "#f1f3f5", "cache", ("versions by digest,", "last known routing")),
     (190, 270, 150, 84, "#f1f3f5", "store, MLflow", ("only for versions", "not seen before")),
 )
-#: Points; dashed: not before the answer leaves.
+#: Points, and whether the arrow is dashed: background work.
 ARROWS = (
     (((140, 102), (190, 102)), False),
     (((340, 102), (390, 102)), False),
@@ -53,9 +53,9 @@ ARROWS = (
 
 
 def svg() -> str:
-    """The whole picture."""
-    parts = [text(20, 26, WAY, size=14, weight="bold"), text(20, 246, BESIDE, size=14, weight="bold")]
-    parts += [arrow(points, dashed=beside) for points, beside in ARROWS]
+    """Return the picture."""
+    parts = [text(20, 26, FOREGROUND, size=14, weight="bold"), text(20, 246, BACKGROUND, size=14, weight="bold")]
+    parts += [arrow(points, dashed=background) for points, background in ARROWS]
     for x, y, width, height, fill, title, lines in BOXES:
         parts.append(box(x, y, width, height, fill))
         parts.append(text(x + 12, y + 24, title, size=15, weight="bold"))

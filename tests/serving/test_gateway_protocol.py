@@ -15,7 +15,7 @@ from homeostat.serving.scoring_request import BadRequest, InputSpec, parse
 from serving.gateway_harness import model_config
 
 SPEC = InputSpec.of(model_config())
-NAMES = list(SPEC.names)
+POLICY_NAMES = list(SPEC.names)
 numbers = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**60), 2**60))
 texts = st.one_of(st.none(), st.text(max_size=5), st.integers(0, 9))
 rows = st.lists(st.tuples(numbers, numbers, texts, numbers).map(list), min_size=1, max_size=8)
@@ -39,13 +39,13 @@ def same(left, right):
 @given(rows)
 @settings(max_examples=60, deadline=None)
 def test_all_forms_of_the_same_rows_are_parsed_into_the_same_columns(table):
-    records = [dict(zip(NAMES, row, strict=True)) for row in table]
+    records = [dict(zip(POLICY_NAMES, row, strict=True)) for row in table]
     forms = [
-        {"dataframe_split": {"columns": NAMES, "data": table}},
+        {"dataframe_split": {"columns": POLICY_NAMES, "data": table}},
         {"dataframe_records": records},
         {"instances": records},
         {"instances": table},
-        {"inputs": {name: [row[i] for row in table] for i, name in enumerate(NAMES)}},
+        {"inputs": {name: [row[i] for row in table] for i, name in enumerate(POLICY_NAMES)}},
         {"dataframe_records": [record | {"surplus": 1} for record in records], "params": {}},
     ]
     parsed = [parse(orjson.dumps(form), SPEC) for form in forms]
@@ -58,7 +58,7 @@ def test_all_forms_of_the_same_rows_are_parsed_into_the_same_columns(table):
         assert np.array_equal(parsed[0].columns[column], expected, equal_nan=True)
     frame = to_frame([parsed[0], parsed[1]], SPEC)
     assert [str(t) for t in frame.dtypes] == ["float64", "float64", "str", "float64"]
-    assert list(frame.columns) == NAMES
+    assert list(frame.columns) == POLICY_NAMES
     assert len(frame) == 2 * len(table)
 
 

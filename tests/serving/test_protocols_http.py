@@ -215,7 +215,7 @@ def test_a_pinned_version_responds_only_while_loaded_and_is_no_evidence(world):
         assert client.http.get("/v2/models/pump/versions/2").status_code == 404
         begin_canary(world, client, invert=True, nan_every=3)
         assert client.http.get("/v2/models/pump").json()["versions"] == ["1", "2"]
-        until(lambda: not client.runtime.states["pump"].happened, "all that happened is counted")
+        until(lambda: not client.runtime.states["pump"].outcomes, "all outcomes are counted")
         name = world.traffic().rollout.id
         before = world.ports.ledger.evidence("pump", name)
         nothing = client.runtime.counters("pump")
@@ -224,13 +224,13 @@ def test_a_pinned_version_responds_only_while_loaded_and_is_no_evidence(world):
             response = client.http.post(url, json=INFER, headers={"x-request-id": f"pin-{i}"})
             assert response.status_code == 200, response.text
             assert response.headers["x-homeostat-version"] == str(1 + i % 2)
-        assert not client.runtime.states["pump"].happened
+        assert not client.runtime.states["pump"].outcomes
         assert world.ports.ledger.evidence("pump", name) == before
         after = client.runtime.counters("pump")
         assert after | {"rows": 0} == nothing | {"rows": 0}
         assert after["rows"] == nothing["rows"] + 120
         assert world.traffic().active is not None
-        assert not client.runtime.states["pump"].tripped
+        assert not client.runtime.controller._sync["pump"].evaluate_now
         client.order("flush")
         until(lambda: client.runtime.log.pending_rows == 0, "everything is written")
 
@@ -248,7 +248,7 @@ def test_a_pinned_version_that_fails_has_no_fallback(world):
         response = client.http.post("/v2/models/pump/versions/1/infer", json=INFER)
         assert response.status_code == 500
         assert "4711" not in response.text
-        assert not client.runtime.states["pump"].tripped
+        assert not client.runtime.controller._sync["pump"].evaluate_now
 
 
 def test_it_is_ready_only_when_a_champion_is_loaded(world):
@@ -273,7 +273,7 @@ def test_a_model_that_cannot_be_loaded_does_not_take_the_others_out_of_service(w
     world.begin(world.version(unloadable=True))
     with serving(world, models={"pump": pump, "valve": other}) as client:
         client.ready()
-        until(lambda: client.runtime.states["valve"].failures, "the broken one was tried")
+        until(lambda: client.runtime.controller.load_failures("valve"), "the broken one was tried")
         assert client.http.get("/ping").status_code == 200
         assert client.http.get("/v2/models/valve/ready").status_code == 503
         response = client.http.post("/invocations", json={"dataframe_records": ROWS})

@@ -17,7 +17,7 @@ from homeostat.serving.scoring_request import BadRequest, InputSpec, parse
 from serving.gateway_harness import model_config
 
 SPEC = InputSpec.of(model_config())
-NAMES = list(SPEC.names)
+POLICY_NAMES = list(SPEC.names)
 NUMERIC = InputSpec.of(
     model_config(schema={"label": {"name": "y"}, "features": {n: {"type": "number"} for n in "abc"}})
 )
@@ -25,7 +25,7 @@ numbers = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False),
 texts = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=6))
 times = st.one_of(st.none(), st.datetimes().map(lambda at: at.isoformat()))
 tables = st.lists(st.tuples(numbers, numbers, texts, numbers, texts, times).map(list), min_size=1, max_size=6)
-COLUMNS = [*NAMES, "unit", "timestamp"]
+COLUMNS = [*POLICY_NAMES, "unit", "timestamp"]
 
 
 def same(left, right):
@@ -104,7 +104,7 @@ def test_every_datatype_is_parsed_and_values_out_of_its_range_are_refused(dataty
         tensor = {"name": column, "shape": [2], "datatype": datatype, "data": [value, None]}
         return parse_infer(orjson.dumps({"inputs": [tensor, *others]}), SPEC).rows
 
-    got = ask(good).columns[NAMES.index(column)]
+    got = ask(good).columns[POLICY_NAMES.index(column)]
     assert got[0] == (1.0 if good is True else good)
     assert _gone(got[1])
     bad = {
@@ -236,7 +236,7 @@ def test_a_bare_nan_is_a_missing_value_and_nan_within_a_text_stays(text, missing
     cells = ((missing, "FP64"), ("1", "INT8"), (word, "BYTES"), (missing, "FP64"))
     tensors = ",".join(
         f'{{"name": "{name}", "shape": [1], "datatype": "{kind}", "data": [{cell}]}}'
-        for name, (cell, kind) in zip(NAMES, cells, strict=True)
+        for name, (cell, kind) in zip(POLICY_NAMES, cells, strict=True)
     )
     body = rows if ask is parse else f'{{"inputs": [{tensors}]}}'
     found = ask(body.encode(), SPEC)

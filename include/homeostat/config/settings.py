@@ -57,8 +57,8 @@ class Settings:
     MLFLOW_TRACKING_URI          the MLflow server (``http://127.0.0.1:5000``)
     ============================ ===========================================================
 
-    HOMEOSTAT_IMAGE_DIGEST and HOMEOSTAT_GIT_REVISION, which describe the environment, are no settings: see
-    :func:`homeostat.bundle.environment`.
+    The variables HOMEOSTAT_IMAGE_DIGEST and HOMEOSTAT_GIT_REVISION describe the environment and are not
+    settings: see :func:`homeostat.bundle.environment`.
     """
 
     home: Path

@@ -65,7 +65,7 @@ class Metrics:
         )
         self.out_of_range = Counter(
             "homeostat_out_of_range",
-            "Predictions outside the allowed output range.",
+            "Predictions outside the range of the version's holdout predictions.",
             _BY_VERSION,
             registry=self.registry,
         )

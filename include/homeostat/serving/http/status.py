@@ -33,7 +33,7 @@ def health_report(runtime: Runtime) -> dict[str, Any]:
             problems.append(f"{name}: version {table.fallback} serves in place of {wanted}")
         problems += [
             f"{name}: version {ref.version} is not loaded: {error}"
-            for ref, (error, _) in dict(state.failures).items()
+            for ref, error in runtime.controller.load_failures(name).items()
         ]
     status = "degraded" if problems else "ok"
     return {"status": status, "problems": problems, "models_without_champion": without_champion}
@@ -67,11 +67,13 @@ def model_status(runtime: Runtime, state: ServedModel) -> dict[str, Any]:
         "ready": table.champion is not None,
         "loaded": loaded,
         "fallback": table.fallback or None,
-        "checks": list(state.checks),
+        "checks": runtime.controller.checks(name),
         "shadow": None
         if table.shadow is None
         else {"waiting_rows": table.shadow.waiting_rows, "ready": table.shadow.ready.is_set()},
-        "load_errors": {ref.version: error for ref, (error, _) in dict(state.failures).items()},
+        "load_errors": {
+            ref.version: error for ref, error in runtime.controller.load_failures(name).items()
+        },
         "counters": runtime.counters(name),
         "log": runtime.logs.log_status(name),
     }

@@ -181,9 +181,9 @@ def _all_loaded(runtime: Runtime) -> bool:
     """Whether every model has a loaded champion, or none in the ledger, or one that cannot be loaded."""
     return all(
         state.table.champion is not None
-        or (state.ledger_seen is not None and state.table.traffic.champion is None)
-        or state.table.traffic.champion in state.failures
-        for state in runtime.states.values()
+        or (runtime.controller.ledger_read(name) and state.table.traffic.champion is None)
+        or state.table.traffic.champion in runtime.controller.load_failures(name)
+        for name, state in runtime.states.items()
     )
 
 

@@ -17,7 +17,7 @@ from homeostat.serving.http.protocols.response_schemas import (
     ServerMetadata,
     TensorMetadata,
 )
-from homeostat.serving.inference.routing import ServedModel, RoutingTable
+from homeostat.serving.inference.routing import RoutingTable, ServedModel
 
 if TYPE_CHECKING:
     from homeostat.serving.runtime import Runtime
@@ -40,7 +40,7 @@ def not_ready_reason(runtime: "Runtime") -> str:
         table = state.table
         if table.champion is not None:
             loaded += 1
-        elif table.traffic.champion is not None and table.traffic.champion not in state.failures:
+        elif table.traffic.champion not in (None, *runtime.controller.load_failures(name)):
             return f"Model '{name}' is being loaded."
     return "" if loaded else "No model has a loaded version yet."
 
@@ -164,7 +164,7 @@ def _prediction_datatype(runtime: "Runtime", state: ServedModel) -> str:
     if state.config.task == "regression":
         return "FP64"
     champion = state.table.champion
-    loaded = runtime.loader.get(state.config.name, champion.ref) if champion is not None else None
+    loaded = runtime.bundle_cache.get(state.config.name, champion.ref) if champion is not None else None
     kinds = {
         type(each) for each in (loaded.bundle.manifest.get("classes") if loaded is not None else None) or ()
     }
