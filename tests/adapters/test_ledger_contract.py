@@ -15,6 +15,7 @@ import pytest
 
 from homeostat.adapters import open_ledger
 from homeostat.adapters.ledger_memory import MemoryLedger
+from homeostat.adapters.ledger_tables import make_engine
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config.errors import ConfigError, Refused, StaleRevision, Unavailable
 from homeostat.core.rollout.evidence import Tally
@@ -295,6 +296,17 @@ def test_an_unreachable_database_is_unavailable_within_seconds(free_port):
         ledger.read("m")
     assert time.monotonic() - started < 10
     assert "secret" not in str(caught.value)
+
+
+def test_postgresql_connections_have_time_limits_that_the_url_can_override(postgres_url):
+    engine = make_engine(f"{postgres_url}?keepalives_idle=7")
+    with engine.connect() as db:
+        parameters = db.connection.dbapi_connection.info.dsn_parameters
+        timeouts = [db.exec_driver_sql(f"show {name}_timeout").scalar() for name in ("statement", "lock")]
+    engine.dispose()
+    assert parameters["tcp_user_timeout"] == "5000"
+    assert (parameters["keepalives_idle"], parameters["keepalives_interval"]) == ("7", "1")
+    assert timeouts == ["4s", "2s"]
 
 
 def test_a_file_that_is_no_database_is_named_in_the_error(tmp_path):

@@ -140,17 +140,19 @@ class MlflowConnection:
         return str(found.experiment_id)
 
     def _to_homeostat_error(self, what: str, code: str, message: str) -> Exception:
-        said = redact_userinfo(message.strip().partition("\n")[0])[:300]
+        detail = redact_userinfo(message.strip().partition("\n")[0])[:300]
         where = redact_userinfo(self.uri)  # which may hold a user and a password
         if code in _GONE or _MISSING.search(message):
-            return NotFound(f"cannot {what}: {said}")
+            return NotFound(f"cannot {what}: {detail}")
         if code in _DENIED:
-            return ConfigError(f"cannot {what}: MLflow at {where} denies it ({said}); check its credentials")
+            return ConfigError(
+                f"cannot {what}: MLflow at {where} denies it ({detail}); check its credentials"
+            )
         if code in _REFUSED:
-            return Refused(f"cannot {what}: MLflow refused: {said}")
+            return Refused(f"cannot {what}: MLflow refused: {detail}")
         cause = _CAUSE.search(message)
         return Unavailable(
-            f"cannot {what}: MLflow at {where} does not answer ({cause[1] if cause else said}); "
+            f"cannot {what}: MLflow at {where} does not answer ({cause[1] if cause else detail}); "
             "is it running? Check MLFLOW_TRACKING_URI"
         )
 

@@ -92,7 +92,7 @@ def _decisions(result: BacktestResult) -> str:
     if reinstatements:
         parts.append(_counts(reinstatements, "reinstatement") + " of a former champion")
     reasons = Counter(each.reason.replace("_", " ") for each in fired)
-    why = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+    why = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
     return f"Homeostat, in {len(results)} windows: {'; '.join(parts)}. Reasons: {why}."
 
 

@@ -17,8 +17,14 @@ from homeostat.backtest import (
 )
 from homeostat.backtest.grid import GridSearch
 from homeostat.backtest.promotion_effects import PromotionEffect
-from homeostat.cli.commands.backtest_table import format_gain, trial_marks, trial_settings, window_length
-from homeostat.figures import NAMES, policies_over_time
+from homeostat.cli.commands.backtest_table import (
+    format_gain,
+    gain_sign,
+    trial_marks,
+    trial_settings,
+    window_length,
+)
+from homeostat.figures import POLICY_NAMES, policies_over_time
 from homeostat.figures.html import render
 
 _EFFECTS = {
@@ -71,11 +77,11 @@ def _policies(result: BacktestResult) -> list[_PolicyRow]:
         difference = None if name == "frozen" else gain(result, outcome)
         rows.append(
             _PolicyRow(
-                name=NAMES[name],
+                name=POLICY_NAMES[name],
                 highlighted=name == "homeostat",
                 score=format_score(result, outcome.score),
                 gain=format_gain(result, difference),
-                gain_style="" if difference is None else "good" if difference > 0 else "bad",
+                gain_style={1: "good", -1: "bad"}.get(gain_sign(difference), ""),
                 counts=[
                     *(run.retrains, run.promoted, run.refused),
                     *(verdicts.count(verdict) for verdict in ("better", "worse")),

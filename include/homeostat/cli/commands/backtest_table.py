@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -11,19 +10,19 @@ from homeostat.backtest import BacktestResult, format_score, gain, summarize
 from homeostat.backtest.grid import GridSearch, GridTrial
 from homeostat.cli.console import out
 from homeostat.config import format_duration
-from homeostat.figures import NAMES
+from homeostat.figures import POLICY_NAMES
 
 
-def show(result: BacktestResult, console: Console = out) -> None:
+def show(result: BacktestResult) -> None:
     """Print the policies, the grid search if there is one, and the summary."""
     history = result.history
     head = f"{result.config.name}: {len(history.windows)} windows of {window_length(result)}"
-    console.print(Text.assemble((head, "bold"), f" after a reference of {history.reference_rows:,} rows"))
-    console.print(_policies(result))
+    out.print(Text.assemble((head, "bold"), f" after a reference of {history.reference_rows:,} rows"))
+    out.print(_policies(result))
     if result.grid is not None:
-        console.print(_grid(result, result.grid))
+        out.print(_grid(result, result.grid))
     for line in summarize(result):
-        console.print(Text(line))
+        out.print(Text(line))
 
 
 def window_length(result: BacktestResult) -> str:
@@ -37,6 +36,11 @@ def format_gain(result: BacktestResult, value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:+.4g}" if result.score_name == "mae" else f"{value:+.3f}"
+
+
+def gain_sign(value: float | None) -> int:
+    """Return 1 for a better score, -1 for a worse one, 0 for an equal one or None."""
+    return 0 if value is None else (value > 0) - (value < 0)
 
 
 def trial_settings(trial: GridTrial) -> list[str]:
@@ -57,9 +61,9 @@ def _policies(result: BacktestResult) -> Table:
         table.add_column(name, justify="right")
     for name, outcome in result.outcomes.items():
         difference = None if name == "frozen" else gain(result, outcome)
-        colour = "" if difference is None else "green" if difference > 0 else "red"
+        colour = {1: "green", -1: "red"}.get(gain_sign(difference), "")
         table.add_row(
-            NAMES[name],
+            POLICY_NAMES[name],
             format_score(result, outcome.score),
             Text(format_gain(result, difference), colour),
             str(outcome.run.retrains),
