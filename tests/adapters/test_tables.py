@@ -124,7 +124,7 @@ def test_parquet_without_rows_or_with_types_of_every_kind(tmp_path):
 def test_a_column_that_no_file_has_is_null_in_every_row(tmp_path):
     for name in ("t.csv", "t.parquet"):
         table = open_table(str(write(tmp_path / name)))
-        assert column(table, "nobody") == [None, None, None]
+        assert column(table, "absent") == [None, None, None]
 
 
 def test_the_number_of_csv_rows_is_estimated_before_reading(tmp_path):
@@ -155,10 +155,10 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_the_error_on_a_broken_file_names_it_and_says_what_to_do(tmp_path, name):
-    content, words = BROKEN[name]
+    content, message = BROKEN[name]
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match=message):
         read_all(str(tmp_path / name))
 
 

@@ -488,7 +488,7 @@ def test_infinities_absurd_values_and_dates_can_be_drawn(drift, tmp_path, share)
 
 
 @pytest.mark.parametrize(
-    ("reference", "current", "words"),
+    ("reference", "current", "pattern"),
     [
         ("none.csv", "ok.csv", "none.csv does not exist"),
         ("ok.csv", "empty.csv", "empty.csv is empty"),
@@ -499,7 +499,7 @@ def test_infinities_absurd_values_and_dates_can_be_drawn(drift, tmp_path, share)
         ("ok.csv", "ftp://x/y", "expected a path, file:///path or s3://bucket/key"),
     ],
 )
-def test_an_unreadable_table_gives_one_sentence(cli, tmp_path, monkeypatch, reference, current, words):
+def test_an_unreadable_table_gives_one_sentence(cli, tmp_path, monkeypatch, reference, current, pattern):
     monkeypatch.chdir(tmp_path)
     for name, text in {
         "ok.csv": "a,b\n1,2\n",
@@ -513,7 +513,7 @@ def test_an_unreadable_table_gives_one_sentence(cli, tmp_path, monkeypatch, refe
     result = cli("drift", "--reference", reference, "--current", current)
     assert (result.status, result.out) == (1, "")
     (message,) = result.err.strip().splitlines()
-    assert words in message
+    assert pattern in message
 
 
 def test_a_page_that_cannot_be_written_is_an_error(drift, tmp_path):

@@ -80,7 +80,7 @@ COLUMNS = {
     "text": repeat(["north", "south", "", None], "str"),
     "numbers-as-text": repeat(["1", "2.5", "1e3", "inf", "nan"], "str"),
 }
-#: What these are held against, besides themselves.
+#: What these are compared with, besides themselves.
 OTHERS = ("normal", "all-missing", "empty", "mixed", "instants", "text")
 
 
@@ -91,8 +91,8 @@ def test_any_column_against_any_other_gets_a_verdict_or_a_reason(name, kind):
         reference = Reference.fit(pd.DataFrame({"v": COLUMNS[one]}), {"v": kind})
         window = count_dataframe(reference.edges, pd.DataFrame({"v": COLUMNS[other]}))
         for test in TESTS[kind].values():
-            answer = test(reference.profile.features["v"], window.features["v"])
-            assert (answer.value is None) == bool(answer.reason), (one, other, answer)
+            result = test(reference.profile.features["v"], window.features["v"])
+            assert (result.value is None) == bool(result.reason), (one, other, result)
         report = compare_profiles(reference.profile, window, Monitor(min_rows=20))
         verdict = report.features[0]
         assert verdict.reason

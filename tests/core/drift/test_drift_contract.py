@@ -78,21 +78,21 @@ def test_degenerate_inputs_get_a_number_or_a_reason(kind, test):
         for other, rows in DEGENERATE[kind].items():
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                answer = test(*counts(kind, reference, rows))
-            assert (answer.value is None) == bool(answer.reason), (one, other, answer)
-            for number in (answer.value, answer.p_value, answer.error):
-                assert number is None or math.isfinite(number), (one, other, answer)
-            assert answer.value is None or answer.value >= 0, (one, other, answer)
-            assert answer.p_value is None or 0 <= answer.p_value <= 1, (one, other, answer)
+                result = test(*counts(kind, reference, rows))
+            assert (result.value is None) == bool(result.reason), (one, other, result)
+            for number in (result.value, result.p_value, result.error):
+                assert number is None or math.isfinite(number), (one, other, result)
+            assert result.value is None or result.value >= 0, (one, other, result)
+            assert result.p_value is None or 0 <= result.p_value <= 1, (one, other, result)
 
 
 @every_test
 def test_no_evidence_is_never_a_number(kind, test):
     for name in ("empty", "all-missing"):
         for pair in (("constant", name), (name, "constant"), (name, name)):
-            answer = test(*counts(kind, *(DEGENERATE[kind][key] for key in pair)))
-            assert answer.value is None, (pair, answer)
-            assert "no values" in answer.reason
+            result = test(*counts(kind, *(DEGENERATE[kind][key] for key in pair)))
+            assert result.value is None, (pair, result)
+            assert "no values" in result.reason
 
 
 @every_test
@@ -106,17 +106,17 @@ def test_any_two_counts_on_the_same_edges_get_a_finite_result(kind, test, data):
         max_size=edges.size,
     )
     samples = [FeatureCounts(edges, np.array(data.draw(vector), np.int64)) for _ in range(2)]
-    answer = test(*samples)
-    assert (answer.value is None) == bool(answer.reason)
-    assert answer.value is None or answer.value >= 0
+    result = test(*samples)
+    assert (result.value is None) == bool(result.reason)
+    assert result.value is None or result.value >= 0
 
 
 @every_test
 def test_a_sample_does_not_differ_from_itself(kind, test):
     rows = draw(kind, np.random.default_rng(0), 500)
-    answer = test(*counts(kind, rows, rows))
-    assert answer.value == pytest.approx(0, abs=1e-12)
-    assert answer.p_value in (None, pytest.approx(1))
+    result = test(*counts(kind, rows, rows))
+    assert result.value == pytest.approx(0, abs=1e-12)
+    assert result.p_value in (None, pytest.approx(1))
 
 
 @every_test

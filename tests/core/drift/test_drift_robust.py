@@ -2,7 +2,7 @@
 
 What a row is worth, of n rows on its side: 1/n of the KS distance; 20/n of the Wasserstein distance
 (everything lies within ten spreads of the median); ln(n)/n times a few of PSI and Jensen-Shannon, whose
-terms are shares times logarithms (of PSI as long as no cell is empty); of chi-square, which grows with
+terms are shares times logarithms (of PSI as long as no bin is empty); of chi-square, which grows with
 the rows, a few units; and of Cramer's V what its square owes to 1/n. A row in the reference moves its
 edges by one rank besides.
 """

@@ -94,7 +94,7 @@ def test_chi_square_keeps_its_level_with_rare_categories_and_a_small_reference()
         chi_square(*categories(rng.multinomial(150, shares), rng.multinomial(250, shares)))
         for _ in range(400)
     ]
-    assert np.mean([answer.p_value < 0.05 for answer in found]) < 0.08
+    assert np.mean([result.p_value < 0.05 for result in found]) < 0.08
 
 
 def test_cramers_v_is_bergsmas_for_samples_of_one_size():

@@ -131,9 +131,9 @@ def _coded(halves):
     """Each chunk with a dictionary of its own, which holds a null and a label that no row has."""
     chunks = []
     for chunk in halves.chunks:
-        words = [*dict.fromkeys(chunk.to_pylist()), "nobody"]
-        codes = pa.array([words.index(word) for word in chunk.to_pylist()], type=pa.int8())
-        chunks.append(pa.DictionaryArray.from_arrays(codes, pa.array(words, type=pa.string())))
+        labels = [*dict.fromkeys(chunk.to_pylist()), "unused"]
+        codes = pa.array([labels.index(label) for label in chunk.to_pylist()], type=pa.int8())
+        chunks.append(pa.DictionaryArray.from_arrays(codes, pa.array(labels, type=pa.string())))
     return pa.chunked_array(chunks, type=pa.dictionary(pa.int8(), pa.string()))
 
 
@@ -191,7 +191,7 @@ def rows():
             "c": pd.Series(rng.choice(["a", "b", "c", None], n), dtype="str"),
             "many": pd.Series([f"id-{i % 900}" for i in range(n)], dtype="str"),
             "day": pd.to_datetime("2024-01-01") + pd.to_timedelta(rng.integers(0, 9, n), unit="D"),
-            "passed over": rng.normal(size=n),
+            "ignored": rng.normal(size=n),
         }
     )
 
@@ -208,7 +208,7 @@ def edges(rows):
         "gone": "number",
         "also gone": "category",
     }
-    return fit_edges(rows.head(1000).drop(columns="passed over"), kinds, max_edges=32)
+    return fit_edges(rows.head(1000).drop(columns="ignored"), kinds, max_edges=32)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -120,7 +120,7 @@ def test_many_categories_keep_the_top_ones_and_a_rest_within_eight_kilobytes(n):
     assert reference.profile.features["c"].rows == len(rows)
     rare = next(value for value in values if label_of(value) not in edges.labels)
     strange = count_dataframe(reference.edges, pd.DataFrame({"c": ["stranger", rare]})).features["c"]
-    # A rare value is told from one never seen, as long as the rare ones can be remembered.
+    # A rare value differs from an unseen one, as long as the hashes of the rare ones are kept.
     assert (strange.unseen, int(strange.slots[-1])) == ((1, 1) if n <= 600 else (0, 2))
     assert edges.open is (n > 600)
 

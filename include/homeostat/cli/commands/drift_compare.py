@@ -25,7 +25,7 @@ from homeostat.core.profile.infer import is_index_like
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Columns that are corrected and judged together, and their report."""
+    """Columns whose p-values are corrected together, and their report."""
 
     columns: Sequence[ComparedColumn]
     report: DriftReport
