@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from scipy.stats import norm
 
-from homeostat.core.rollout import Decision, Phase, Plan, Tally, Traffic, VersionRef, begin, decide
-from homeostat.core.rollout.evidence import CONFIDENCE_SLOTS, LATENCY_EDGES_MS
+from homeostat.core.rollout import Decision, Phase, Plan, Tally, Traffic, VersionRef, begin, decide_rollout
+from homeostat.core.rollout.evidence import CONFIDENCE_BINS, LATENCY_EDGES_MS
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 TICK = timedelta(seconds=30)
@@ -66,13 +66,13 @@ class Draw:
         slots = self.predictions if classes else np.searchsorted(EDGES, self.predictions)
         latency = np.searchsorted(LATENCY_EDGES_MS, self.latency_ms)
         return Tally(
-            answers=self.predictions.size + self.failed,
+            rows=self.predictions.size + self.failed,
             nan=self.failed,
             compared=self.predictions.size,
             diverged=self.diverged,
             predictions=tuple(np.bincount(slots).tolist()),
             latency=tuple(np.bincount(latency).tolist()),
-            confidence=tuple(np.bincount((self.confidence * CONFIDENCE_SLOTS).astype(int)).tolist()),
+            confidence=tuple(np.bincount((self.confidence * CONFIDENCE_BINS).astype(int)).tolist()),
         )
 
 
@@ -183,7 +183,7 @@ OnStep = Callable[[Traffic, Decision, dict[tuple[str, str], Tally], datetime], N
 
 
 def play(streams: Streams, *, on_step: OnStep | None = None) -> Outcome:
-    """One whole rollout through the real ``decide``, a look at every tick."""
+    """One whole rollout through the real ``decide_rollout``, a look at every tick."""
     case, now, evidence = streams.case, START, {}
     classes = case.champion.classes is not None
     traffic = begin(Traffic("m"), VersionRef("1", "a"), "first", case.plan, now).traffic.at(1)
@@ -198,10 +198,10 @@ def play(streams: Streams, *, on_step: OnStep | None = None) -> Outcome:
             for variant, draw in streams.stage(stage).tick(number).items():
                 tally = draw.tally(classes=classes)
                 evidence[stage, variant] = evidence.get((stage, variant), Tally()) + tally
-                canary += tally.answers if variant == "candidate" else 0
+                canary += tally.rows if variant == "candidate" else 0
             number += 1
             now += TICK
-        decision = decide(traffic, evidence, now)
+        decision = decide_rollout(traffic, evidence, now)
         if decision.transition is not None:
             if on_step is not None:
                 on_step(traffic, decision, evidence, now)

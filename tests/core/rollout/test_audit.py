@@ -16,13 +16,13 @@ from homeostat.core.rollout import (
     VersionRef,
     approve,
     begin,
+    champion_watch,
     evidence_json,
     promote,
     recompute_all,
     roll_back,
-    watch,
 )
-from homeostat.rollouts.advance import champion_evidence, tick
+from homeostat.rollouts.advance import advance, champion_evidence
 from rollout_plan import PLAN
 
 M = "m"
@@ -61,7 +61,7 @@ def test_whole_rollouts_are_decided_again_from_their_record(name):
 
 def healthy(rows):
     return Tally(
-        answers=rows,
+        rows=rows,
         compared=rows,
         predictions=(rows // 2, rows // 2),
         latency=(0,) * 50 + (rows,),
@@ -88,13 +88,13 @@ def test_ticks_requests_of_people_and_a_champion_taken_back_are_all_on_record(le
         rollout = ledger.read(M).active
         variants = ("champion", "shadow", "candidate", "control")
         ledger.add_evidence(M, "run", "g", now, {(rollout.stage, who): healthy(200) for who in variants})
-        tick(M, ledger, by="airflow", now=now)
+        advance(M, ledger, by="airflow", now=now)
     assert str(ledger.read(M).rollout.phase) == "waiting"
     write(ledger, approve(ledger.read(M), now), now)
     now += timedelta(minutes=5)
-    ledger.add_evidence(M, "run", "g", now, {("champion", "champion"): Tally(answers=200, nan=200)})
+    ledger.add_evidence(M, "run", "g", now, {("champion", "champion"): Tally(rows=200, nan=200)})
     tallies = champion_evidence(M, ledger, ledger.read(M), now)
-    decision = watch(ledger.read(M), tallies, now)
+    decision = champion_watch(ledger.read(M), tallies, now)
     write(ledger, decision.transition, now, checks=decision.checks, tallies=tallies)
     write(ledger, begin(ledger.read(M), V3, "run-3", PLAN, now), now)
     write(ledger, promote(ledger.read(M), V2, now, "we need it"), now)
@@ -121,21 +121,21 @@ def taken_back():
     ledger = MemoryLedger()
     write(ledger, begin(Traffic(M), V1, "first", PLAN, START), START)
     write(ledger, begin(ledger.read(M), V2, "run", PLAN, START, skip_shadow=True), START)
-    for minutes, evidence in ((3, {}), (4, {("canary:0", "candidate"): Tally(answers=9, nan=9)})):
+    for minutes, evidence in ((3, {}), (4, {("canary:0", "candidate"): Tally(rows=9, nan=9)})):
         at = START + timedelta(minutes=minutes)
         ledger.add_evidence(M, "run", "g", at, evidence)
-        tick(M, ledger, by="airflow", now=at)
+        advance(M, ledger, by="airflow", now=at)
     return ledger.events(M)
 
 
 @pytest.mark.parametrize(
     ("forge", "says"),
     [
-        ({"reason": "because"}, 'decided again because "errors failed'),
-        ({"kind": "promoted"}, "decided again: rolled_back"),
-        ({"evidence": {"tallies": {"canary:0/candidate": {"answers": 900}}}}, "decided again: stay"),
-        ({"evidence": {"checks": [{"name": "errors", "verdict": "PASS"}]}}, "errors on record PASS"),
-        ({"revision": 9, "traffic": {"revision": 9}}, "what lies between is missing"),
+        ({"reason": "because"}, 'recomputed "errors failed'),
+        ({"kind": "promoted"}, "recomputed: rolled_back"),
+        ({"evidence": {"tallies": {"canary:0/candidate": {"rows": 900}}}}, "recomputed: stay"),
+        ({"evidence": {"checks": [{"name": "errors", "verdict": "PASS"}]}}, "errors recorded PASS"),
+        ({"revision": 9, "traffic": {"revision": 9}}, "the revisions between are missing"),
         ({"traffic": {"champion": {"version": "2", "digest": "b"}}}, "leads to another state"),
         ({"traffic": {"rollout": None}}, ""),
     ],

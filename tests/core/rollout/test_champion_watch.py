@@ -6,9 +6,18 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from homeostat.adapters.ledger_memory import MemoryLedger
-from homeostat.core.rollout import Phase, Tally, Traffic, Verdict, VersionRef, begin, promote, watch
+from homeostat.core.rollout import (
+    HealthVerdict,
+    Phase,
+    Tally,
+    Traffic,
+    VersionRef,
+    begin,
+    champion_watch,
+    promote,
+)
 from homeostat.core.rollout.champion_watch import SPANS, epochs, needed
-from homeostat.core.rollout.health.sequential import surely_more_often
+from homeostat.core.rollout.health.sequential import log_e_above_limit
 from homeostat.rollouts.advance import champion_evidence
 from rollout_plan import PLAN
 
@@ -24,63 +33,63 @@ def did(**counts):
 
 
 def test_a_fresh_champion_that_fails_gives_way_within_a_few_answers():
-    decision = watch(FRESH, did(answers=3, nan=3), SOON)
+    decision = champion_watch(FRESH, did(rows=3, nan=3), SOON)
     assert decision.transition.kind == "rolled_back"
     assert decision.transition.traffic.champion == V1
     assert decision.transition.traffic.rollout.phase is Phase.ROLLED_BACK
 
 
 def test_an_old_champion_is_not_swapped_for_three_poisoned_rows():
-    assert watch(FRESH, did(answers=50, nan=4), LATER).transition is None
-    assert watch(FRESH, did(answers=50, nan=4), SOON).transition is not None
-    assert watch(FRESH, did(answers=200, errors=30), LATER).transition is not None
+    assert champion_watch(FRESH, did(rows=50, nan=4), LATER).transition is None
+    assert champion_watch(FRESH, did(rows=50, nan=4), SOON).transition is not None
+    assert champion_watch(FRESH, did(rows=200, errors=30), LATER).transition is not None
 
 
 def test_a_champion_that_is_surely_too_slow_gives_way():
-    slow = did(answers=200, latency=(0,) * 30 + (100,) + (0,) * 80 + (100,))
-    decision = watch(FRESH, slow, SOON)
+    slow = did(rows=200, latency=(0,) * 30 + (100,) + (0,) * 80 + (100,))
+    decision = champion_watch(FRESH, slow, SOON)
     assert decision.transition is not None
     assert "100 of 200 requests this hour took more than 200 ms" in decision.transition.reason
 
 
 def test_a_healthy_champion_stays_and_no_answers_are_no_pass():
-    checks = watch(FRESH, did(answers=500, errors=1, latency=(500,)), SOON).checks
-    assert [check.verdict for check in checks] == [Verdict.PASS, Verdict.PASS]
-    assert {check.verdict for check in watch(FRESH, {}, SOON).checks} == {Verdict.CONTINUE}
+    checks = champion_watch(FRESH, did(rows=500, errors=1, latency=(500,)), SOON).checks
+    assert [check.verdict for check in checks] == [HealthVerdict.PASS, HealthVerdict.PASS]
+    assert {check.verdict for check in champion_watch(FRESH, {}, SOON).checks} == {HealthVerdict.CONTINUE}
 
 
 def test_a_slow_decay_in_little_traffic_shows_in_the_day_and_not_in_the_hour():
     evidence = {
-        ("champion:hour", "champion"): Tally(answers=20, errors=1),
-        ("champion:day", "champion"): Tally(answers=480, errors=30),
+        ("champion:hour", "champion"): Tally(rows=20, errors=1),
+        ("champion:day", "champion"): Tally(rows=480, errors=30),
     }
-    decision = watch(FRESH, evidence, LATER)
+    decision = champion_watch(FRESH, evidence, LATER)
     assert decision.transition is not None
     assert "this day" in decision.transition.reason
 
 
 def test_without_a_previous_version_it_stays_and_says_why():
     first = begin(Traffic("m"), V1, "run", PLAN, NOW).traffic
-    decision = watch(first, did(answers=10, errors=10), SOON)
+    decision = champion_watch(first, did(rows=10, errors=10), SOON)
     assert decision.transition is None
-    assert decision.checks[0].verdict is Verdict.FAIL
+    assert decision.checks[0].verdict is HealthVerdict.FAIL
     assert "no previous version to roll back to" in decision.checks[0].reason
 
 
 def test_two_versions_do_not_play_ping_pong():
-    back = watch(FRESH, did(answers=3, nan=3), SOON).transition.traffic
+    back = champion_watch(FRESH, did(rows=3, nan=3), SOON).transition.traffic
     assert epochs(back, SOON) == {}
-    assert watch(back, did(answers=300, nan=300), SOON).transition is None
+    assert champion_watch(back, did(rows=300, nan=300), SOON).transition is None
 
 
 def test_a_champion_promoted_by_hand_is_watched_too():
     by_hand = promote(Traffic("m", 1, champion=V1), V2, NOW, "by hand").traffic
-    assert watch(by_hand, did(answers=3, nan=3), SOON).transition.traffic.champion == V1
+    assert champion_watch(by_hand, did(rows=3, nan=3), SOON).transition.traffic.champion == V1
 
 
 def test_a_champion_is_left_alone_while_the_next_candidate_is_judged():
     next_one = begin(FRESH, VersionRef("3", "c"), "run-3", replace(PLAN), NOW).traffic
-    assert watch(next_one, did(answers=300, nan=300), SOON).transition is None
+    assert champion_watch(next_one, did(rows=300, nan=300), SOON).transition is None
 
 
 def test_epochs_are_whole_hours_and_days_and_never_reach_behind_the_promotion():
@@ -96,9 +105,9 @@ def test_the_counts_of_an_epoch_come_from_the_ledger():
     ledger, later = MemoryLedger(), datetime(2026, 3, 4, 11, 45, tzinfo=UTC)
     for hours in (1, 3, 24):
         at = later - timedelta(hours=hours - 1, minutes=1)
-        ledger.add_evidence("m", "run", "g", at, {("champion", "champion"): Tally(answers=hours)})
+        ledger.add_evidence("m", "run", "g", at, {("champion", "champion"): Tally(rows=hours)})
     found = champion_evidence("m", ledger, FRESH, later)
-    assert {name: tally.answers for (name, _), tally in found.items()} == {
+    assert {name: tally.rows for (name, _), tally in found.items()} == {
         "champion:hour": 1,
         "champion:day": 4,
     }
@@ -112,7 +121,7 @@ def test_over_a_long_time_false_alarms_are_as_rare_as_promised():
     enough, alarms = needed(SPANS["champion:hour"], once_in), 0
     for _ in range(hours):
         bad = np.cumsum(rng.binomial(40, limit, looks))
-        alarms += any(surely_more_often(int(k), 40 * (i + 1), limit) >= enough for i, k in enumerate(bad))
+        alarms += any(log_e_above_limit(int(k), 40 * (i + 1), limit) >= enough for i, k in enumerate(bad))
     assert 0 < alarms <= timedelta(hours=hours) / once_in / 4  # one of four tests
 
 
@@ -120,5 +129,5 @@ def test_a_champion_that_goes_bad_is_taken_back_within_the_hour():
     rng, caught = np.random.default_rng(2), 0
     for _ in range(50):
         bad = int(rng.binomial(600, 0.05))
-        caught += watch(FRESH, did(answers=600, errors=bad), LATER).transition is not None
+        caught += champion_watch(FRESH, did(rows=600, errors=bad), LATER).transition is not None
     assert caught == 50

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from homeostat.core.rollout import Tally, Verdict
+from homeostat.core.rollout import HealthVerdict, Tally
 from homeostat.core.rollout.evidence import LATENCY_EDGES_MS
-from homeostat.core.rollout.health import ALPHA, Case
+from homeostat.core.rollout.health import ALPHA, CandidateEvidence
 from homeostat.core.rollout.health.confidence import confidence
 from homeostat.core.rollout.health.divergence import divergence
 from homeostat.core.rollout.health.errors import errors
-from homeostat.core.rollout.health.hard_limit import tripped
+from homeostat.core.rollout.health.hard_limit import hard_limit_exceeded
 from homeostat.core.rollout.health.latency import p99_latency, quantile, slower_than
 from homeostat.core.rollout.health.output_range import output_range
 from homeostat.core.rollout.health.prediction_distribution import prediction_distribution
@@ -21,165 +21,176 @@ S, C0, C1 = "shadow", "canary:0", "canary:1"
 
 
 def case(stage, evidence, **plan):
-    return Case(replace(PLAN, **plan), stage, evidence, ALPHA / 5)
+    return CandidateEvidence(replace(PLAN, **plan), stage, evidence, ALPHA / 5)
 
 
 def latencies(ms, rows):
     counts = [0] * 141
     for value, count in zip(ms, rows, strict=True):
         counts[int(np.searchsorted(LATENCY_EDGES_MS, value))] += count
-    return Tally(answers=sum(rows), latency=tuple(counts))
+    return Tally(rows=sum(rows), latency=tuple(counts))
 
 
-def test_a_version_that_always_fails_trips_at_the_third_answer():
-    assert [tripped(n, n, 0.0, 0.01) for n in (1, 2, 3)] == [False, False, True]
+def test_a_version_that_always_fails_exceeds_the_hard_limit_at_the_third_row():
+    assert [hard_limit_exceeded(n, n, 0.0, 0.01) for n in (1, 2, 3)] == [False, False, True]
 
 
-def test_a_champion_that_errs_too_is_no_reason_to_trip():
-    assert tripped(5, 50, 0.0, 0.01)
-    assert not tripped(5, 50, 0.1, 0.01)
+def test_the_hard_limit_rises_with_the_champions_own_error_rate():
+    assert hard_limit_exceeded(5, 50, 0.0, 0.01)
+    assert not hard_limit_exceeded(5, 50, 0.1, 0.01)
 
 
 @pytest.mark.parametrize(
     ("check", "bad"), [(errors, "nan"), (errors, "errors"), (output_range, "out_of_range")]
 )
-def test_three_bad_answers_fail_at_once_unless_the_champion_does_the_same(check, bad):
-    candidate = Tally(answers=8, **{bad: 3})
-    alone = check(case(C0, {(C0, "candidate"): candidate, (C0, "control"): Tally(answers=8)}))
-    assert alone.verdict is Verdict.FAIL
-    assert "trip at once" in alone.reason
-    beside = {(C0, "candidate"): candidate, (C0, "control"): Tally(answers=80, **{bad: 30})}
-    assert check(case(C0, beside)).verdict is Verdict.CONTINUE
+def test_three_bad_rows_fail_at_once_unless_the_champion_fails_as_often(check, bad):
+    candidate = Tally(rows=8, **{bad: 3})
+    alone = check(case(C0, {(C0, "candidate"): candidate, (C0, "control"): Tally(rows=8)}))
+    assert alone.verdict is HealthVerdict.FAIL
+    assert "hard limit is exceeded" in alone.reason
+    beside = {(C0, "candidate"): candidate, (C0, "control"): Tally(rows=80, **{bad: 30})}
+    assert check(case(C0, beside)).verdict is HealthVerdict.CONTINUE
 
 
-def test_few_errors_here_and_none_there_add_up_over_the_stages():
+def test_few_errors_in_each_stage_and_none_of_the_champion_add_up_over_the_stages():
     evidence = {
-        (S, "shadow"): Tally(answers=500, nan=3),
-        (S, "champion"): Tally(answers=500),
-        (C0, "candidate"): Tally(answers=300, nan=3),
-        (C0, "control"): Tally(answers=300),
-        (C0, "champion"): Tally(answers=2400),
+        (S, "shadow"): Tally(rows=500, nan=3),
+        (S, "champion"): Tally(rows=500),
+        (C0, "candidate"): Tally(rows=300, nan=3),
+        (C0, "control"): Tally(rows=300),
+        (C0, "champion"): Tally(rows=2400),
     }
-    assert errors(case(C0, evidence)).verdict is Verdict.FAIL
+    assert errors(case(C0, evidence)).verdict is HealthVerdict.FAIL
 
 
-def test_a_rate_surely_above_the_plans_limit_fails_even_when_the_champion_is_no_better():
-    tally = Tally(answers=1000, errors=60)
+def test_a_rate_significantly_above_error_rate_fails_even_when_the_champion_is_no_better():
+    tally = Tally(rows=1000, errors=60)
     found = errors(case(C0, {(C0, "candidate"): tally, (C0, "control"): tally}))
-    assert found.verdict is Verdict.FAIL
-    assert "limit of 0.01" in found.reason
+    assert found.verdict is HealthVerdict.FAIL
+    assert "rollback.error_rate (0.01)" in found.reason
 
 
 @pytest.mark.parametrize(
     ("diverged", "compared", "verdict"),
     [
-        (2, 20, Verdict.CONTINUE),
-        (5, 100, Verdict.PASS),
-        (12, 100, Verdict.CONTINUE),
-        (60, 100, Verdict.FAIL),
-        (18, 20, Verdict.FAIL),
+        (2, 20, HealthVerdict.CONTINUE),
+        (5, 100, HealthVerdict.PASS),
+        (12, 100, HealthVerdict.CONTINUE),
+        (60, 100, HealthVerdict.FAIL),
+        (18, 20, HealthVerdict.FAIL),
     ],
 )
 def test_divergence_is_judged_with_its_interval(diverged, compared, verdict):
-    tally = Tally(answers=compared, compared=compared, diverged=diverged)
+    tally = Tally(rows=compared, compared=compared, diverged=diverged)
     found = divergence(case(S, {(S, "shadow"): tally}))
     assert found.verdict is verdict
     assert found.figures["low"] <= diverged / compared <= found.figures["high"]
 
 
 def test_without_a_shadow_the_predictions_are_inconclusive_and_only_the_guardrail_holds():
-    candidate = Tally(answers=600, predictions=(500, 100))
+    candidate = Tally(rows=600, predictions=(500, 100))
     near = prediction_distribution(
-        case(C0, {(C0, "candidate"): candidate, (C0, "control"): Tally(answers=600, predictions=(400, 200))})
+        case(C0, {(C0, "candidate"): candidate, (C0, "control"): Tally(rows=600, predictions=(400, 200))})
     )
-    assert near.verdict is Verdict.INCONCLUSIVE
+    assert near.verdict is HealthVerdict.INCONCLUSIVE
     assert "shadow was skipped" in near.reason
-    far = {(C0, "candidate"): Tally(answers=600, predictions=(600,))}
-    far[C0, "control"] = Tally(answers=600, predictions=(0, 600))
-    assert prediction_distribution(case(C0, far)).verdict is Verdict.FAIL
+    far = {(C0, "candidate"): Tally(rows=600, predictions=(600,))}
+    far[C0, "control"] = Tally(rows=600, predictions=(0, 600))
+    assert prediction_distribution(case(C0, far)).verdict is HealthVerdict.FAIL
 
 
 def test_a_better_model_may_answer_otherwise_than_the_champion():
     own, champion = (300, 700), (800, 200)
     evidence = {
-        (S, "shadow"): Tally(answers=1000, predictions=own),
-        (S, "champion"): Tally(answers=1000, predictions=champion),
-        (C0, "candidate"): Tally(answers=1000, predictions=own),
-        (C0, "control"): Tally(answers=1000, predictions=champion),
+        (S, "shadow"): Tally(rows=1000, predictions=own),
+        (S, "champion"): Tally(rows=1000, predictions=champion),
+        (C0, "candidate"): Tally(rows=1000, predictions=own),
+        (C0, "control"): Tally(rows=1000, predictions=champion),
     }
-    assert prediction_distribution(case(C0, evidence)).verdict is Verdict.PASS
-    evidence[C0, "candidate"] = Tally(answers=1000, predictions=(600, 400))
-    assert prediction_distribution(case(C0, evidence)).verdict is Verdict.FAIL
+    assert prediction_distribution(case(C0, evidence)).verdict is HealthVerdict.PASS
+    evidence[C0, "candidate"] = Tally(rows=1000, predictions=(600, 400))
+    assert prediction_distribution(case(C0, evidence)).verdict is HealthVerdict.FAIL
 
 
 def test_predictions_are_pooled_over_the_canary_steps():
     evidence = {
-        (S, "shadow"): Tally(answers=5000, predictions=(2500, 2500)),
-        (C0, "candidate"): Tally(answers=100, predictions=(70, 30)),
+        (S, "shadow"): Tally(rows=5000, predictions=(2500, 2500)),
+        (C0, "candidate"): Tally(rows=100, predictions=(70, 30)),
     }
-    assert prediction_distribution(case(C0, evidence)).verdict is Verdict.CONTINUE
-    evidence[C1, "candidate"] = Tally(answers=200, predictions=(140, 60))
-    assert prediction_distribution(case(C1, evidence)).verdict is Verdict.FAIL
+    assert prediction_distribution(case(C0, evidence)).verdict is HealthVerdict.CONTINUE
+    evidence[C1, "candidate"] = Tally(rows=200, predictions=(140, 60))
+    assert prediction_distribution(case(C1, evidence)).verdict is HealthVerdict.FAIL
 
 
 def test_confidence_is_held_against_its_own_shadow_and_else_against_the_control():
     high, low = (0,) * 45 + (600,), (0,) * 30 + (600,)
-    evidence = {(C0, "candidate"): Tally(answers=600, confidence=low)}
-    evidence[C0, "control"] = Tally(answers=600, confidence=high)
-    assert confidence(case(C0, evidence)).verdict is Verdict.FAIL
-    evidence[S, "shadow"] = Tally(answers=600, confidence=low)
-    assert confidence(case(C0, evidence)).verdict is Verdict.PASS
-    assert confidence(case(C0, {(C0, "candidate"): Tally(answers=600)})).verdict is Verdict.INCONCLUSIVE
+    evidence = {(C0, "candidate"): Tally(rows=600, confidence=low)}
+    evidence[C0, "control"] = Tally(rows=600, confidence=high)
+    assert confidence(case(C0, evidence)).verdict is HealthVerdict.FAIL
+    evidence[S, "shadow"] = Tally(rows=600, confidence=low)
+    assert confidence(case(C0, evidence)).verdict is HealthVerdict.PASS
+    assert confidence(case(C0, {(C0, "candidate"): Tally(rows=600)})).verdict is HealthVerdict.INCONCLUSIVE
 
 
 def test_p99_over_the_limit_fails_though_the_control_is_as_slow():
     slow = latencies([50.0, 500.0], [170, 30])
     found = p99_latency(case(C0, {(C0, "candidate"): slow, (C0, "control"): slow}))
-    assert found.verdict is Verdict.FAIL
+    assert found.verdict is HealthVerdict.FAIL
     assert "30 of 200 requests took more than 200 ms" in found.reason
 
 
 def test_a_slower_candidate_fails_and_one_that_nobody_can_feel_does_not():
-    for factor, verdict in ((1.6, Verdict.FAIL), (1.1, Verdict.PASS)):
+    for factor, verdict in ((1.6, HealthVerdict.FAIL), (1.1, HealthVerdict.PASS)):
         own, other = latencies([20 * factor], [600]), latencies([20.0], [600])
         assert p99_latency(case(C0, {(C0, "candidate"): own, (C0, "control"): other})).verdict is verdict
     own, other = latencies([0.6], [600]), latencies([0.3], [600])
-    assert p99_latency(case(C0, {(C0, "candidate"): own, (C0, "control"): other})).verdict is Verdict.PASS
+    assert (
+        p99_latency(case(C0, {(C0, "candidate"): own, (C0, "control"): other})).verdict is HealthVerdict.PASS
+    )
 
 
 def test_one_slow_request_of_two_hundred_proves_nothing():
     own, other = latencies([10.0, 190.0], [197, 3]), latencies([10.0], [200])
-    assert p99_latency(case(C0, {(C0, "candidate"): own, (C0, "control"): other})).verdict is not Verdict.FAIL
+    assert (
+        p99_latency(case(C0, {(C0, "candidate"): own, (C0, "control"): other})).verdict
+        is not HealthVerdict.FAIL
+    )
 
 
 def test_a_difference_needs_a_window_of_requests_before_it_is_one():
-    for rows, verdict in ((90, Verdict.CONTINUE), (200, Verdict.FAIL)):
+    for rows, verdict in ((90, HealthVerdict.CONTINUE), (200, HealthVerdict.FAIL)):
         own, other = latencies([80.0], [rows]), latencies([20.0], [rows])
         assert p99_latency(case(C0, {(C0, "candidate"): own, (C0, "control"): other})).verdict is verdict
 
 
 def test_a_control_of_another_size_does_as_well():
     slow, usual = latencies([32.0], [3600]), latencies([20.0], [400])
-    assert p99_latency(case(C0, {(C0, "candidate"): slow, (C0, "control"): usual})).verdict is Verdict.FAIL
+    assert (
+        p99_latency(case(C0, {(C0, "candidate"): slow, (C0, "control"): usual})).verdict is HealthVerdict.FAIL
+    )
     same = latencies([20.0], [3600])
-    assert p99_latency(case(C0, {(C0, "candidate"): same, (C0, "control"): usual})).verdict is Verdict.PASS
+    assert (
+        p99_latency(case(C0, {(C0, "candidate"): same, (C0, "control"): usual})).verdict is HealthVerdict.PASS
+    )
 
 
 def test_the_champion_stands_in_where_no_control_was_counted():
     own, other = latencies([32.0], [600]), latencies([20.0], [600])
-    assert p99_latency(case(C0, {(C0, "candidate"): own, (C0, "champion"): other})).verdict is Verdict.FAIL
+    assert (
+        p99_latency(case(C0, {(C0, "candidate"): own, (C0, "champion"): other})).verdict is HealthVerdict.FAIL
+    )
 
 
 def test_at_a_share_of_one_the_checks_say_that_nobody_answers_beside_it():
     alone = {(C0, "candidate"): latencies([20.0], [600])}
     for check in (p99_latency, errors, output_range):
         found = check(case(C0, alone, steps=(1.0,)))
-        assert found.verdict is Verdict.INCONCLUSIVE
+        assert found.verdict is HealthVerdict.INCONCLUSIVE
         assert "to compare with" in found.reason
     bad = {(C0, "candidate"): replace(latencies([20.0], [600]), nan=60)}
-    assert errors(case(C0, bad, steps=(1.0,))).verdict is Verdict.FAIL
+    assert errors(case(C0, bad, steps=(1.0,))).verdict is HealthVerdict.FAIL
     late = {(C0, "candidate"): latencies([500.0], [600])}
-    assert p99_latency(case(C0, late, steps=(1.0,))).verdict is Verdict.FAIL
+    assert p99_latency(case(C0, late, steps=(1.0,))).verdict is HealthVerdict.FAIL
 
 
 def test_quantiles_lie_in_their_slot():

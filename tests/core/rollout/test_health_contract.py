@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.core.rollout import Tally, Verdict
-from homeostat.core.rollout.health import ALPHA, CANARY_CHECKS, SHADOW_CHECKS, Case
+from homeostat.core.rollout import HealthVerdict, Tally
+from homeostat.core.rollout.health import ALPHA, CANARY_CHECKS, SHADOW_CHECKS, CandidateEvidence
 from rollout_plan import PLAN
 
 CHECKS = [pytest.param(check, "shadow", id=f"{check.__name__}-shadow") for check, _ in SHADOW_CHECKS] + [
@@ -28,7 +28,7 @@ def tallies(draw):
     bad = st.integers(0, answers // 3)
     compared = draw(st.integers(0, answers))
     return Tally(
-        answers=answers,
+        rows=answers,
         errors=draw(bad),
         nan=draw(bad),
         out_of_range=draw(bad),
@@ -49,7 +49,7 @@ EVIDENCE = st.dictionaries(KEYS, tallies(), max_size=8)
 
 def healthy(stage: str, rows: int = 4000) -> dict[tuple[str, str], Tally]:
     tally = Tally(
-        answers=rows,
+        rows=rows,
         compared=rows,
         predictions=(rows // 2, rows // 2),
         latency=(0, 0, rows // 2, rows // 2),
@@ -63,34 +63,43 @@ def healthy(stage: str, rows: int = 4000) -> dict[tuple[str, str], Tally]:
 @every_check
 def test_no_evidence_is_never_a_pass_and_never_a_failure(check, stage):
     for evidence in ({}, {(stage, "candidate"): Tally(), (stage, "shadow"): Tally()}):
-        assert check(Case(PLAN, stage, evidence, ALPHA)).verdict in (Verdict.CONTINUE, Verdict.INCONCLUSIVE)
+        assert check(CandidateEvidence(PLAN, stage, evidence, ALPHA)).verdict in (
+            HealthVerdict.CONTINUE,
+            HealthVerdict.INCONCLUSIVE,
+        )
 
 
 @every_check
 def test_evidence_on_others_is_none_on_the_candidate(check, stage):
     others = {key: tally for key, tally in healthy(stage).items() if key[1] in ("champion", "control")}
-    assert check(Case(PLAN, stage, others, ALPHA)).verdict in (Verdict.CONTINUE, Verdict.INCONCLUSIVE)
+    assert check(CandidateEvidence(PLAN, stage, others, ALPHA)).verdict in (
+        HealthVerdict.CONTINUE,
+        HealthVerdict.INCONCLUSIVE,
+    )
 
 
 @every_check
 def test_a_healthy_candidate_passes(check, stage):
-    assert check(Case(PLAN, stage, healthy(stage), ALPHA)).verdict is Verdict.PASS
+    assert check(CandidateEvidence(PLAN, stage, healthy(stage), ALPHA)).verdict is HealthVerdict.PASS
 
 
 @every_check
 def test_too_few_healthy_answers_are_no_pass(check, stage):
-    assert check(Case(PLAN, stage, healthy(stage, rows=20), ALPHA)).verdict is Verdict.CONTINUE
+    assert (
+        check(CandidateEvidence(PLAN, stage, healthy(stage, rows=20), ALPHA)).verdict
+        is HealthVerdict.CONTINUE
+    )
 
 
 @every_check
 @settings(max_examples=40)
 @given(evidence=EVIDENCE)
 def test_any_evidence_gets_an_answer_in_plain_json(check, stage, evidence):
-    result = check(Case(PLAN, stage, evidence, ALPHA))
+    result = check(CandidateEvidence(PLAN, stage, evidence, ALPHA))
     text = json.dumps(result.to_json(), allow_nan=False)
     assert json.loads(text)["verdict"] in {"PASS", "FAIL", "CONTINUE", "INCONCLUSIVE"}
     assert result.reason
-    assert result == check(Case(PLAN, stage, evidence, ALPHA))
+    assert result == check(CandidateEvidence(PLAN, stage, evidence, ALPHA))
 
 
 @every_check
@@ -99,7 +108,9 @@ def test_any_evidence_gets_an_answer_in_plain_json(check, stage, evidence):
 def test_evidence_of_two_gateways_simply_adds_up(check, stage, evidence, more):
     both = {key: evidence.get(key, Tally()) + more.get(key, Tally()) for key in {*evidence, *more}}
     swapped = {key: more.get(key, Tally()) + evidence.get(key, Tally()) for key in {*evidence, *more}}
-    assert check(Case(PLAN, stage, both, ALPHA)) == check(Case(PLAN, stage, swapped, ALPHA))
+    assert check(CandidateEvidence(PLAN, stage, both, ALPHA)) == check(
+        CandidateEvidence(PLAN, stage, swapped, ALPHA)
+    )
 
 
 def test_the_checks_do_not_spend_more_alpha_than_there_is():

@@ -25,14 +25,15 @@ from homeostat.core.rollout import (
     VersionRef,
     approve,
     begin,
-    decide,
+    champion_watch,
+    decide_rollout,
     evidence_json,
     promote,
     recompute_all,
     roll_back,
-    watch,
     weights,
 )
+from homeostat.core.rollout.transitions import is_manual
 from homeostat.rollouts.advance import champion_evidence
 
 M = "m"
@@ -88,12 +89,12 @@ class Rollouts(RuleBasedStateMachine):
         with pytest.raises(StaleRevision):  # nobody writes on top of what they have not read
             self.ledger.write(after, kind="late", reason="too late", by="other", at=self.now)
 
-    def decide(self):
+    def decide_rollout(self):
         traffic = self.traffic
         tallies = self.ledger.evidence(M, traffic.active.id) if traffic.active else {}
-        decision = decide(traffic, tallies, self.now)
+        decision = decide_rollout(traffic, tallies, self.now)
         again = Traffic.from_json(json.loads(json.dumps(traffic.to_json())))
-        assert decide(again, tallies, self.now) == decision
+        assert decide_rollout(again, tallies, self.now) == decision
         if decision.transition is not None:
             self.write(decision.transition, checks=decision.checks, tallies=tallies)
 
@@ -134,7 +135,7 @@ class Rollouts(RuleBasedStateMachine):
                 (rollout.stage, who): _did(rows, ill if who in ("candidate", "shadow") else "") for who in WHO
             }
             self.ledger.add_evidence(M, rollout.id, "gateway", self.now, tallies)
-        self.decide()
+        self.decide_rollout()
 
     @precondition(lambda self: self.traffic.active)
     @rule()
@@ -160,7 +161,7 @@ class Rollouts(RuleBasedStateMachine):
             return
         bad = None if self.traffic.active else self.traffic.champion
         if bad is not None and self.traffic.previous in self.taken_back:
-            with pytest.raises(NoPrevious, match="was itself taken back"):
+            with pytest.raises(NoPrevious, match="was itself rolled back"):
                 roll_back(self.traffic, "by hand", self.now)
             return
         self.write(roll_back(self.traffic, "by hand", self.now))
@@ -188,7 +189,7 @@ class Rollouts(RuleBasedStateMachine):
         tallies = {("champion", "champion"): _did(200, "nan")}
         self.ledger.add_evidence(M, traffic.rollout.id, "gateway", self.now, tallies)
         found = champion_evidence(M, self.ledger, traffic, self.now)
-        decision = watch(traffic, found, self.now)
+        decision = champion_watch(traffic, found, self.now)
         if decision.transition is not None:
             self.write(decision.transition, checks=decision.checks, tallies=found)
             assert self.traffic.champion not in self.taken_back
@@ -202,7 +203,7 @@ class Rollouts(RuleBasedStateMachine):
             if rollout["id"] != self.under_way:
                 self.ended.add(self.under_way)  # gave way, and must never be heard of again
                 self.under_way = rollout["id"]
-            assert rollout["id"].startswith("by-hand") or rollout["id"] not in self.ended
+            assert is_manual(rollout["id"]) or rollout["id"] not in self.ended
 
     @invariant()
     def weights_add_to_one(self):
@@ -244,7 +245,7 @@ class Rollouts(RuleBasedStateMachine):
 
 def _did(rows, ill):
     return Tally(
-        answers=rows,
+        rows=rows,
         nan=rows if ill == "nan" else 0,
         compared=rows,
         predictions=(rows,),

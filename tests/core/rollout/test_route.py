@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import homeostat
-from homeostat.core.rollout import choose
+from homeostat.core.rollout import choose_variant
 from homeostat.core.rollout.route import position
 
 SHARES = st.floats(0, 1)
@@ -21,28 +21,31 @@ SHARES = st.floats(0, 1)
 @given(key=st.text(), salt=st.text(), low=SHARES, high=SHARES)
 def test_raising_the_share_keeps_those_already_in_it(key, salt, low, high):
     low, high = sorted((low, high))
-    if choose(key, salt, low) == "candidate":
-        assert choose(key, salt, high) == "candidate"
+    if choose_variant(key, salt, low) == "candidate":
+        assert choose_variant(key, salt, high) == "candidate"
 
 
 @settings(max_examples=50)
 @given(key=st.text(st.characters(codec=None)), salt=st.text())
 def test_every_key_has_a_place_even_a_broken_one(key, salt):
     assert 0 <= position(key, salt) < 1
-    assert choose(key, salt, 0) == "champion"
-    assert choose(key, salt, 1) == "candidate"
+    assert choose_variant(key, salt, 0) == "champion"
+    assert choose_variant(key, salt, 1) == "candidate"
 
 
 @pytest.mark.parametrize(("share", "control"), [(0.1, 0.1), (0.5, 0.5), (0.6, 0.4), (0.9, 0.1), (1.0, 0.0)])
 def test_cohorts_are_as_large_as_they_should_be(share, control):
     n = 20_000
-    found = Counter(choose(str(i), "rollout-7", share) for i in range(n))
+    found = Counter(choose_variant(str(i), "rollout-7", share) for i in range(n))
     assert found["candidate"] / n == pytest.approx(share, abs=0.02)
     assert found["control"] / n == pytest.approx(control, abs=0.02)
 
 
 def test_another_rollout_shuffles_the_keys_anew():
-    both = sum(choose(str(i), "a", 0.1) == choose(str(i), "b", 0.1) == "candidate" for i in range(20_000))
+    both = sum(
+        choose_variant(str(i), "a", 0.1) == choose_variant(str(i), "b", 0.1) == "candidate"
+        for i in range(20_000)
+    )
     assert both / 20_000 == pytest.approx(0.01, abs=0.005)
 
 

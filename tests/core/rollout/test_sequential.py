@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from homeostat.core.rollout.health.sequential import (
     distance,
-    excess,
+    log_e_above_limit,
+    log_e_excess,
+    log_e_shift,
+    log_e_slower,
     radius,
     rate_interval,
-    shifted,
-    slower,
-    surely_more_often,
 )
 
 ALPHA = 0.1
@@ -36,7 +36,7 @@ def ever(wealth) -> float:
 def test_a_steady_rate_is_rarely_called_more():
     def run(rng):
         events = np.cumsum(rng.binomial(10, 0.05, LOOKS))
-        return [surely_more_often(int(k), 10 * (i + 1), 0.05) for i, k in enumerate(events)]
+        return [log_e_above_limit(int(k), 10 * (i + 1), 0.05) for i, k in enumerate(events)]
 
     assert ever(run) <= ALPHA
 
@@ -45,7 +45,7 @@ def test_equal_error_rates_are_rarely_called_an_increase():
     def run(rng):
         own, other = np.cumsum(rng.binomial(20, 0.05, LOOKS)), np.cumsum(rng.binomial(60, 0.05, LOOKS))
         return [
-            excess([(int(a), 20 * i, int(b), 60 * i)])
+            log_e_excess([(int(a), 20 * i, int(b), 60 * i)])
             for i, (a, b) in enumerate(zip(own, other, strict=True), 1)
         ]
 
@@ -61,7 +61,7 @@ def test_equal_distributions_are_rarely_called_shifted(frozen):
             current += rng.multinomial(15, shape)
             if not frozen:
                 reference = reference + rng.multinomial(15, shape)
-            found.append(shifted(reference.tolist(), current.tolist(), frozen=frozen))
+            found.append(log_e_shift(reference.tolist(), current.tolist(), frozen=frozen))
         return found
 
     assert ever(run) <= ALPHA
@@ -74,7 +74,7 @@ def test_latencies_up_to_the_tolerance_are_rarely_called_slower():
         for _ in range(LOOKS):
             own += rng.multinomial(15, np.roll(shape, 1))
             other += rng.multinomial(15, shape)
-            found.append(slower(other.tolist(), own.tolist(), 1))
+            found.append(log_e_slower(other.tolist(), own.tolist(), 1))
         return found
 
     assert ever(run) <= ALPHA
@@ -90,23 +90,23 @@ def test_the_confidence_sequence_for_a_rate_covers_it_at_all_looks():
 
 
 def test_a_real_difference_wins():
-    assert surely_more_often(30, 300, 0.01) > 10
-    assert excess([(10, 200, 0, 1800)]) > 10
-    assert shifted([500, 500], [350, 150], frozen=True) > 10
-    assert slower([0, 400, 0, 0, 0], [0, 0, 0, 400, 0], 1) > 10
+    assert log_e_above_limit(30, 300, 0.01) > 10
+    assert log_e_excess([(10, 200, 0, 1800)]) > 10
+    assert log_e_shift([500, 500], [350, 150], frozen=True) > 10
+    assert log_e_slower([0, 400, 0, 0, 0], [0, 0, 0, 400, 0], 1) > 10
 
 
 @settings(max_examples=60)
 @given(COUNTS, COUNTS)
 def test_any_counts_give_a_finite_answer(a, b):
     for value in (
-        shifted(a, b, frozen=True),
-        shifted(a, b, frozen=False),
-        slower(a, b, 1),
-        slower(a, b, 1, where=b),
+        log_e_shift(a, b, frozen=True),
+        log_e_shift(a, b, frozen=False),
+        log_e_slower(a, b, 1),
+        log_e_slower(a, b, 1, where=b),
         distance(a, b),
-        surely_more_often(sum(a), sum(a) + sum(b), 0.01),
-        excess([(sum(a), 2 * sum(a) + 5, sum(b), 3 * sum(b) + 5)]),
+        log_e_above_limit(sum(a), sum(a) + sum(b), 0.01),
+        log_e_excess([(sum(a), 2 * sum(a) + 5, sum(b), 3 * sum(b) + 5)]),
     ):
         assert np.isfinite(value)
     assert 0 <= distance(a, b) <= 1
@@ -116,8 +116,8 @@ def test_any_counts_give_a_finite_answer(a, b):
 @given(COUNTS)
 def test_a_thing_is_at_no_distance_from_itself(counts):
     assert distance(counts, counts) == 0
-    assert shifted(counts, counts, frozen=False) <= 1e-9
-    assert slower(counts, counts, 1) <= 1e-9
+    assert log_e_shift(counts, counts, frozen=False) <= 1e-9
+    assert log_e_slower(counts, counts, 1) <= 1e-9
 
 
 @settings(max_examples=60)

@@ -1,41 +1,70 @@
-"""Phases of a rollout and the pure decisions between them."""
+"""Phases of a rollout, its transitions, and the pure decisions between them."""
 
-from homeostat.core.rollout.audit import Recomputed, recompute, recompute_all
-from homeostat.core.rollout.champion_watch import epochs, watch
-from homeostat.core.rollout.decide import Decision, decide, evidence_from_json, evidence_json
-from homeostat.core.rollout.evidence import CANDIDATE, CHAMPION, CONTROL, SHADOW, Evidence, Tally
-from homeostat.core.rollout.evidence_recorder import CategorySlots, NumberSlots, Recorder
-from homeostat.core.rollout.health import HealthCheck, HealthResult, Verdict
-from homeostat.core.rollout.phases import SENTENCES, Phase, Plan, Rollout, Traffic, VersionRef
-from homeostat.core.rollout.route import choose, weights
+from homeostat.core.rollout.audit import RecomputedStep, recompute, recompute_all
+from homeostat.core.rollout.champion_watch import champion_watch, epochs
+from homeostat.core.rollout.decide import Decision, decide_rollout
+from homeostat.core.rollout.event_kinds import ADVANCING, EVENT_SENTENCES, EventKind
+from homeostat.core.rollout.evidence import (
+    CANDIDATE,
+    CHAMPION,
+    CONTROL,
+    DROPPING_ROWS,
+    SHADOW,
+    Evidence,
+    Tally,
+    evidence_from_json,
+    evidence_json,
+)
+from homeostat.core.rollout.evidence_recorder import CategoryBins, EvidenceRecorder, NumberBins
+from homeostat.core.rollout.hard_failure import HardFailure, decide_hard_failure
+from homeostat.core.rollout.health import (
+    CHECK_SENTENCES,
+    VERDICT_SENTENCES,
+    HealthCheck,
+    HealthCheckName,
+    HealthCheckResult,
+    HealthVerdict,
+)
+from homeostat.core.rollout.phases import PHASE_SENTENCES, Phase, Plan, Rollout, Traffic, VersionRef
+from homeostat.core.rollout.route import choose_variant, weights
 from homeostat.core.rollout.transitions import Transition, approve, begin, promote, roll_back
 
 __all__ = [
+    "ADVANCING",
     "CANDIDATE",
     "CHAMPION",
+    "CHECK_SENTENCES",
     "CONTROL",
-    "SENTENCES",
+    "DROPPING_ROWS",
+    "EVENT_SENTENCES",
+    "PHASE_SENTENCES",
     "SHADOW",
-    "CategorySlots",
+    "VERDICT_SENTENCES",
+    "CategoryBins",
     "Decision",
+    "EventKind",
     "Evidence",
+    "EvidenceRecorder",
+    "HardFailure",
     "HealthCheck",
-    "HealthResult",
-    "NumberSlots",
+    "HealthCheckName",
+    "HealthCheckResult",
+    "HealthVerdict",
+    "NumberBins",
     "Phase",
     "Plan",
-    "Recomputed",
-    "Recorder",
+    "RecomputedStep",
     "Rollout",
     "Tally",
     "Traffic",
     "Transition",
-    "Verdict",
     "VersionRef",
     "approve",
     "begin",
-    "choose",
-    "decide",
+    "champion_watch",
+    "choose_variant",
+    "decide_hard_failure",
+    "decide_rollout",
     "epochs",
     "evidence_from_json",
     "evidence_json",
@@ -43,6 +72,5 @@ __all__ = [
     "recompute",
     "recompute_all",
     "roll_back",
-    "watch",
     "weights",
 ]

@@ -1,30 +1,40 @@
-"""Decide every recorded step again, from its record alone, and say whether the record agrees.
+"""Make every recorded decision again, from its record alone, and compare the outcome with the record.
 
-A ledger's event holds the state after it, the counts that were looked at, what the checks said, and why.
-With the state before it, that of the event before, this is all that a decision rests on. What a person asked
-for is no decision: there the state must be what the request makes of the state before.
+A ledger event holds the state after it, the evidence, the results of the checks and the reason. Together with
+the state of the event before, these are all inputs of the decision. A request of a person is not a decision:
+there the recorded state must be what the request makes of the state before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from homeostat.config.errors import HomeostatError
-from homeostat.core.rollout.champion_watch import watch
-from homeostat.core.rollout.decide import Decision, decide, evidence_from_json
-from homeostat.core.rollout.evidence import Evidence
+from homeostat.core.rollout.champion_watch import champion_watch
+from homeostat.core.rollout.decide import WORDING, Decision, decide_rollout
+from homeostat.core.rollout.event_kinds import EventKind
+from homeostat.core.rollout.evidence import evidence_from_json
 from homeostat.core.rollout.phases import Phase, Traffic
-from homeostat.core.rollout.transitions import Transition, approve, begin, gave_way, promote, roll_back
+from homeostat.core.rollout.transitions import (
+    Transition,
+    approve,
+    begin,
+    is_manual,
+    promote,
+    roll_back,
+    supersedes_note,
+)
 
-#: Steps that nobody can ask for.
-_ONLY_DECIDED = ("shadow", "canary", "extended", "clock")
+#: Steps that no request can make.
+_ONLY_DECIDED = frozenset({EventKind.SHADOW, EventKind.CANARY, EventKind.EXTENDED, EventKind.CLOCK_RESET})
 
 
-class Recorded(Protocol):
-    """An event as the ledger hands it out."""
+class RecordedEvent(Protocol):
+    """An event as the ledger returns it."""
 
     @property
     def revision(self) -> int:
@@ -48,12 +58,12 @@ class Recorded(Protocol):
 
     @property
     def evidence(self) -> Mapping[str, Any]:
-        """``checks`` and ``tallies`` as plain JSON; empty for what a person asked for."""
+        """``checks`` and ``tallies`` as plain JSON; empty for a request of a person."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recomputed:
-    """What deciding again came to. ``difference`` is empty when the record agrees."""
+class RecomputedStep:
+    """The outcome of deciding again. ``difference`` is empty when the record agrees."""
 
     revision: int
     kind: str
@@ -62,7 +72,7 @@ class Recomputed:
 
     @property
     def agrees(self) -> bool:
-        """Whether the same came out."""
+        """Whether the outcome is the recorded one."""
         return not self.difference
 
     @property
@@ -70,42 +80,47 @@ class Recomputed:
         """The outcome in a few words."""
         if self.difference:
             return f"revision {self.revision}, {self.kind}: {self.difference}"
-        how = "the evidence on record decides the same" if self.decided else "is what was asked for"
+        how = "the recorded evidence gives the same decision" if self.decided else "matches the request"
         return f"revision {self.revision}, {self.kind}: {how}"
 
 
-def recompute(before: Traffic, event: Recorded) -> Recomputed:
-    """Take one step again.
+def recompute(before: Traffic, event: RecordedEvent) -> RecomputedStep:
+    """Make one recorded step again.
 
-    The kind, the reason, the state after it and every check's verdict have to come out the same. Figures
-    may differ in their last digits between versions of SciPy and are not compared.
+    The kind, the reason, the state after it and every check's verdict must be the same. Figures may differ in
+    their last digits between versions of SciPy and are not compared, nor are reasons of a decision that an
+    earlier release worded differently (see :data:`~homeostat.core.rollout.decide.WORDING`).
 
     Parameters
     ----------
     before
-        The state that the event changed; without revisions in between.
+        The state that the event changed; no revision may lie between.
     """
     after = Traffic.from_json(dict(event.traffic))
-    tallies = event.evidence.get("tallies") or {}
-    checks: Sequence[Mapping[str, Any]] = event.evidence.get("checks") or ()
-    now = _moment(after, event)
-    decided = event.kind in _ONLY_DECIDED or bool(tallies) or _claims_evidence(event)
+    decided = _is_decided(event)
     if after.revision != before.revision + 1:
-        gap = f"follows revision {before.revision}: what lies between is missing"
-        return Recomputed(event.revision, event.kind, decided, gap)
-    try:
-        if not decided:
-            difference = _same(_asked(before, after, event, now), event)
-            return Recomputed(event.revision, event.kind, decided, difference)
-        decision = _decide(before, evidence_from_json(tallies), now)
-        difference = _same(decision.transition, event) or _verdicts(decision, checks)
-    except (HomeostatError, KeyError, TypeError, ValueError) as error:
-        difference = f"cannot be decided again: {error}"
-    return Recomputed(event.revision, event.kind, decided, difference)
+        difference = f"follows revision {before.revision}: the revisions between are missing"
+    else:
+        try:
+            difference = _recompute(before, after, event, decided=decided)
+        except (HomeostatError, KeyError, TypeError, ValueError) as error:
+            difference = f"cannot be recomputed: {error}"
+    return RecomputedStep(event.revision, event.kind, decided, difference)
 
 
-def recompute_all(model: str, events: Iterable[Recorded]) -> list[Recomputed]:
-    """Take a model's whole history again, oldest event first, beginning with nothing served."""
+def _recompute(before: Traffic, after: Traffic, event: RecordedEvent, *, decided: bool) -> str:
+    now = _moment(after, event)
+    if not decided:
+        return _difference(_requested(before, after, event, now), event)
+    evidence = evidence_from_json(event.evidence.get("tallies") or {})
+    watched = before.active is None
+    decision = champion_watch(before, evidence, now) if watched else decide_rollout(before, evidence, now)
+    difference = _difference(decision.transition, event, decided=True)
+    return difference or _verdict_difference(decision, event.evidence.get("checks") or ())
+
+
+def recompute_all(model: str, events: Iterable[RecordedEvent]) -> list[RecomputedStep]:
+    """Make all of a model's recorded steps again, oldest event first, starting with nothing served."""
     found, before = [], Traffic(model)
     for event in events:
         found.append(recompute(before, event))
@@ -113,31 +128,36 @@ def recompute_all(model: str, events: Iterable[Recorded]) -> list[Recomputed]:
     return found
 
 
-def _decide(before: Traffic, evidence: Evidence, now: datetime) -> Decision:
-    return decide(before, evidence, now) if before.active is not None else watch(before, evidence, now)
-
-
-def _moment(after: Traffic, event: Recorded) -> datetime:
-    """When it was decided: a new phase begins at that very moment; without one any moment since will do."""
-    if after.rollout is None or event.kind in ("extended", "approved"):
+def _moment(after: Traffic, event: RecordedEvent) -> datetime:
+    """Return the time of the decision: when a new phase began, else that of the event."""
+    if after.rollout is None or _kind(event) in (EventKind.EXTENDED, EventKind.APPROVED):
         return event.at
     return after.rollout.entered_at
 
 
-def _claims_evidence(event: Recorded) -> bool:
-    """Whether the reason is one that only :func:`decide` or :func:`watch` give, tallies or not."""
+def _kind(event: RecordedEvent) -> EventKind | None:
+    """Return the event's kind; None for an unknown one."""
+    with suppress(ValueError):
+        return EventKind(event.kind)
+    return None
+
+
+def _is_decided(event: RecordedEvent) -> bool:
+    """Whether the step was decided from evidence, not requested; a decision may have had empty evidence."""
+    if _kind(event) in _ONLY_DECIDED or event.evidence.get("tallies"):
+        return True
     known = {f"{check['name']} failed: " for check in event.evidence.get("checks") or ()}
     return event.reason.startswith(("inconclusive after ", "champion failed: ", "canary passed", *known))
 
 
-def _asked(before: Traffic, after: Traffic, event: Recorded, now: datetime) -> Transition:
-    """What the request on record makes of the state before."""
-    rollout = after.rollout
+def _requested(before: Traffic, after: Traffic, event: RecordedEvent, now: datetime) -> Transition:
+    """Return what the recorded request makes of the state before."""
+    rollout, kind = after.rollout, _kind(event)
     if rollout is None:
-        msg = "no rollout is on record"
+        msg = "the record has no rollout"
         raise ValueError(msg)
     begun = before.rollout is None or before.rollout.id != rollout.id
-    if begun and not rollout.id.startswith("by-hand-"):
+    if begun and not is_manual(rollout.id):
         return begin(
             before,
             rollout.candidate,
@@ -145,36 +165,48 @@ def _asked(before: Traffic, after: Traffic, event: Recorded, now: datetime) -> T
             rollout.plan,
             now,
             forced=rollout.forced,
-            serve=event.kind == "begun",
+            serve=kind is EventKind.BEGUN,
         )
-    if event.kind == "approved":
+    if kind is EventKind.APPROVED:
         return approve(before, now)
-    if event.kind == "promoted" or rollout.phase is Phase.SUPERSEDED:
+    if kind is EventKind.PROMOTED or rollout.phase is Phase.SUPERSEDED:
         if after.champion is None:
             msg = "promoted, but there is no champion"
             raise ValueError(msg)
-        return promote(before, after.champion, now, event.reason.removesuffix(gave_way(before)))
-    if event.kind == "rolled_back":
+        return promote(before, after.champion, now, event.reason.removesuffix(supersedes_note(before)))
+    if kind is EventKind.ROLLED_BACK:
         return roll_back(before, event.reason, now)
-    msg = f"nobody can ask for {event.kind!r}"
+    msg = f"{event.kind!r} cannot be requested"
     raise ValueError(msg)
 
 
-def _same(step: Transition | None, event: Recorded) -> str:
-    """How the step differs from the event; '' when it does not."""
+def _difference(step: Transition | None, event: RecordedEvent, *, decided: bool = False) -> str:
+    """Return how the step differs from the event; '' when it does not."""
     if step is None:
-        return f"on record {event.kind}, decided again: stay"
-    if step.kind != event.kind:
-        return f"on record {event.kind}, decided again: {step.kind} ({step.reason})"
-    if step.traffic.at(event.revision).to_json() != dict(event.traffic):
-        return f"decided again, {step.kind} leads to another state than the one on record"
-    if step.reason != event.reason:
-        return f"on record because {event.reason!r}, decided again because {step.reason!r}"
+        return f"recorded {event.kind}, recomputed: stay"
+    if step.kind is not _kind(event):
+        return f"recorded {event.kind}, recomputed: {step.kind} ({step.reason})"
+    same_wording = not decided or event.evidence.get("wording") == WORDING
+    mine, recorded = step.traffic.at(event.revision).to_json(), dict(event.traffic)
+    if _comparable(mine, same_wording=same_wording) != _comparable(recorded, same_wording=same_wording):
+        return f"recomputed, {step.kind} leads to another state than the recorded one"
+    if same_wording and step.reason != event.reason:
+        return f"recorded reason {event.reason!r}, recomputed {step.reason!r}"
     return ""
 
 
-def _verdicts(decision: Decision, checks: Sequence[Mapping[str, Any]]) -> str:
-    now = {check.name: str(check.verdict) for check in decision.checks}
+def _comparable(state: dict[str, Any], *, same_wording: bool) -> dict[str, Any]:
+    """Return the state without what depends on the release: worded reasons, and ids of manual steps."""
+    rollout = dict(state.get("rollout") or {})
+    if not same_wording:
+        rollout.pop("reason", None)
+    if is_manual(rollout.get("id", "")):
+        rollout.pop("id")
+    return {**state, "rollout": rollout}
+
+
+def _verdict_difference(decision: Decision, checks: Sequence[Mapping[str, Any]]) -> str:
+    now = {str(check.name): str(check.verdict) for check in decision.checks}
     then = {str(check["name"]): str(check["verdict"]) for check in checks}
     changed = [name for name in {**then, **now} if now.get(name) != then.get(name)]
-    return "; ".join(f"{name} on record {then.get(name)}, decided again {now.get(name)}" for name in changed)
+    return "; ".join(f"{name} recorded {then.get(name)}, recomputed {now.get(name)}" for name in changed)

@@ -1,4 +1,4 @@
-"""Evidence about a variant as plain counts, so that any number of gateways simply add up."""
+"""Evidence about a variant as plain counts; the counts of any number of gateways add up."""
 
 from __future__ import annotations
 
@@ -7,24 +7,30 @@ from dataclasses import dataclass, fields
 from itertools import zip_longest
 from typing import Any
 
-#: Upper edges of the latency slots in milliseconds, 10 % apart from 0.05 ms on; the last slot is open.
+#: Upper edges of the latency bins in milliseconds, 10 % apart from 0.05 ms on; the last bin is open.
 LATENCY_EDGES_MS: tuple[float, ...] = tuple(0.05 * 1.1**i for i in range(140))
-#: Slots of confidence over [0, 1], equally wide.
-CONFIDENCE_SLOTS = 50
+#: Bins of confidence over [0, 1], equally wide.
+CONFIDENCE_BINS = 50
 
 CHAMPION, CONTROL, CANDIDATE, SHADOW = "champion", "control", "candidate", "shadow"
+
+#: Where a gateway counts, beside a rollout's evidence, the times it found its prediction log dropping rows.
+DROPPING_ROWS = ("prediction_log", "dropping_rows")
+
+#: What release 0.1 wrote. Both names are added: the ledger sums the counts of gateways of either release.
+_OLD_NAMES = {"answers": "rows"}
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Counts of what one variant did in one stage of a rollout; all of them add.
 
-    ``answers`` counts rows asked for, failed ones included. ``predictions`` are counts on the
-    candidate's frozen prediction edges; ``compared`` and ``diverged`` count rows for which the
-    champion's answer to the same input is known.
+    ``rows`` counts rows that the variant was given, failed ones included. ``predictions`` are counts on the
+    candidate's frozen prediction edges; ``compared`` and ``diverged`` count rows for which the champion's
+    prediction on the same input is known.
     """
 
-    answers: int = 0
+    rows: int = 0
     errors: int = 0
     nan: int = 0
     out_of_range: int = 0
@@ -39,19 +45,19 @@ class Tally:
         return Tally(*(_sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers and lists; zero counts are left out."""
+        """Return plain numbers and lists; zero counts are left out."""
         items = ((f.name, getattr(self, f.name)) for f in fields(self))
         return {name: list(value) if isinstance(value, tuple) else value for name, value in items if value}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Tally:
-        """The other way round; keys that this version does not know are passed over."""
+        """Read what :meth:`to_json` wrote, old key names included; unknown keys are ignored."""
         known = {f.name for f in fields(cls)}
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else int(value)
-            for name, value in raw.items()
-            if name in known
-        }
+        values: dict[str, Any] = {}
+        for key, value in raw.items():
+            name = _OLD_NAMES.get(key, key)
+            if name in known:
+                values[name] = tuple(value) if isinstance(value, list) else values.get(name, 0) + int(value)
         return cls(**values)
 
 
@@ -61,3 +67,14 @@ def _sum(a: Any, b: Any) -> Any:
 
 #: Evidence of a rollout: (stage, variant) -> counts. A stage is ``shadow``, ``canary:0``, ``canary:1``, ...
 Evidence = Mapping[tuple[str, str], Tally]
+
+
+def evidence_json(evidence: Evidence) -> dict[str, Any]:
+    """Return evidence as plain JSON for the ledger: ``{"canary:0/candidate": {"rows": 12, ...}}``."""
+    return {f"{stage}/{variant}": tally.to_json() for (stage, variant), tally in evidence.items()}
+
+
+def evidence_from_json(raw: Mapping[str, Any]) -> Evidence:
+    """Read what :func:`evidence_json` wrote."""
+    keys = ((key.rpartition("/"), value) for key, value in raw.items())
+    return {(stage, variant): Tally.from_json(value) for (stage, _, variant), value in keys}

@@ -1,7 +1,8 @@
-"""Which version serves which share, and how far a candidate has come: the state that the ledger holds."""
+"""The state that the ledger holds: which version serves which share, and a candidate's progress."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,7 +12,7 @@ from homeostat.config.model import ModelConfig
 
 
 class Phase(StrEnum):
-    """Where a candidate stands. Each phase has one sentence, in :data:`SENTENCES`."""
+    """Where a candidate is in its rollout. The values are stored in the ledger and in MLflow tags."""
 
     REGISTERED = "registered"
     SHADOW = "shadow"
@@ -23,24 +24,25 @@ class Phase(StrEnum):
 
     @property
     def active(self) -> bool:
-        """Whether a rollout in this phase still holds the right of way."""
+        """Whether a rollout in this phase is under way."""
         return self in (Phase.REGISTERED, Phase.SHADOW, Phase.CANARY, Phase.WAITING)
 
 
-SENTENCES: dict[Phase, str] = {
-    Phase.REGISTERED: "Registered and known to the gateway; it answers nobody yet.",
-    Phase.SHADOW: "Answers the same inputs as the champion, unseen by clients.",
+#: The sentence of each phase.
+PHASE_SENTENCES: Mapping[Phase, str] = {
+    Phase.REGISTERED: "Registered; the gateways are loading it and it gets no traffic.",
+    Phase.SHADOW: "Predicts on copies of the champion's requests; clients never see its predictions.",
     Phase.CANARY: "Serves a small, sticky share of the traffic.",
-    Phase.WAITING: "Passed its canary and keeps its share until a person approves.",
-    Phase.CHAMPION: "Serves everything; the version before it stays loaded.",
-    Phase.ROLLED_BACK: "Taken back; it serves nothing any more.",
-    Phase.SUPERSEDED: "Gave way to a newer candidate before it was done.",
+    Phase.WAITING: "Passed its canary; keeps its share until a person approves it.",
+    Phase.CHAMPION: "Serves all traffic; the previous version stays loaded.",
+    Phase.ROLLED_BACK: "Rolled back; serves no traffic.",
+    Phase.SUPERSEDED: "Superseded by a newer candidate before its rollout ended.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class VersionRef:
-    """A registered version, and the digest that its bytes must have."""
+    """A registered version and the digest of its bundle."""
 
     version: str
     digest: str
@@ -63,7 +65,7 @@ class Plan:
 
     @classmethod
     def of(cls, config: ModelConfig, *, approval: bool = False) -> Plan:
-        """Copy what model.yaml says; ``approval`` asks for a person whatever it says."""
+        """Copy the settings of model.yaml; ``approval=True`` requires approval whatever model.yaml says."""
         return cls(
             shadow=config.shadow.duration,
             max_divergence=config.shadow.max_divergence,
@@ -80,7 +82,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One candidate's way to traffic. ``id`` is the retrain's run key and salts the routing hash."""
+    """The rollout of one candidate. ``id`` is the retrain's run key and salts the routing hash."""
 
     id: str
     candidate: VersionRef
@@ -95,7 +97,7 @@ class Rollout:
 
     @property
     def stage(self) -> str:
-        """The name under which evidence of this phase and step is counted."""
+        """The stage under which evidence of this phase and step is counted."""
         return f"canary:{self.step}" if self.phase in (Phase.CANARY, Phase.WAITING) else str(self.phase)
 
     @property
@@ -106,7 +108,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The truth about one model's traffic. ``revision`` 0 means: nothing was ever written."""
+    """Which versions serve one model. ``revision`` 0: nothing was ever written."""
 
     model: str
     revision: int = 0
@@ -117,11 +119,11 @@ class Traffic:
 
     @property
     def active(self) -> Rollout | None:
-        """The rollout that is under way, if there is one."""
+        """The rollout under way, or None."""
         return self.rollout if self.rollout is not None and self.rollout.phase.active else None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON; :meth:`from_json` reads it back, older forms included."""
+        """Return plain JSON; :meth:`from_json` reads it back, that of older releases included."""
         rollout = self.rollout
         return {
             "model": self.model,
@@ -174,7 +176,7 @@ class Traffic:
         )
 
     def at(self, revision: int) -> Traffic:
-        """The same state under another revision."""
+        """Return the same state under another revision."""
         return replace(self, revision=revision)
 
 

@@ -1,22 +1,29 @@
-"""Health checks: one question about a candidate a file, each valid however often one looks.
+"""Health checks: one per file, each a sequential test that stays valid however often it is evaluated.
 
-They split :data:`ALPHA` between them, for a whole rollout: a candidate that behaves like the version beside
-it is taken back with at most that chance (hard limits apart, see
+They split :data:`ALPHA` between them for a whole rollout: a candidate that behaves like the champion is
+rolled back with at most that probability (hard limits come on top, see
 :mod:`~homeostat.core.rollout.health.hard_limit`).
 """
 
 from homeostat.core.rollout.evidence import Evidence
+from homeostat.core.rollout.health.check_names import CHECK_SENTENCES, HealthCheckName
 from homeostat.core.rollout.health.confidence import confidence
-from homeostat.core.rollout.health.divergence import NAME as DIVERGENCE
 from homeostat.core.rollout.health.divergence import divergence
 from homeostat.core.rollout.health.errors import errors
 from homeostat.core.rollout.health.latency import p99_latency
 from homeostat.core.rollout.health.output_range import output_range
 from homeostat.core.rollout.health.prediction_distribution import prediction_distribution
-from homeostat.core.rollout.health.result import ALPHA, Case, HealthCheck, HealthResult, Verdict
+from homeostat.core.rollout.health.result import (
+    ALPHA,
+    VERDICT_SENTENCES,
+    CandidateEvidence,
+    HealthCheck,
+    HealthCheckResult,
+    HealthVerdict,
+)
 from homeostat.core.rollout.phases import Phase, Rollout
 
-#: Each check and its part of alpha; those that need many answers get more of it.
+#: Each check and its part of alpha; checks that need many rows get more of it.
 SHADOW_CHECKS: tuple[tuple[HealthCheck, float], ...] = ((divergence, 0.1), (errors, 0.2), (output_range, 0.1))
 CANARY_CHECKS: tuple[tuple[HealthCheck, float], ...] = (
     (prediction_distribution, 0.25),
@@ -27,22 +34,25 @@ CANARY_CHECKS: tuple[tuple[HealthCheck, float], ...] = (
 )
 
 
-def examine(rollout: Rollout, evidence: Evidence) -> tuple[HealthResult, ...]:
-    """Every check that the rollout's present phase asks for; none outside shadow and canary."""
+def run_health_checks(rollout: Rollout, evidence: Evidence) -> tuple[HealthCheckResult, ...]:
+    """Run the checks of the rollout's current phase; none outside shadow and canary."""
     checks = {Phase.SHADOW: SHADOW_CHECKS, Phase.CANARY: CANARY_CHECKS, Phase.WAITING: CANARY_CHECKS}
     return tuple(
-        check(Case.of(rollout, evidence, ALPHA * part)) for check, part in checks.get(rollout.phase, ())
+        check(CandidateEvidence.of(rollout, evidence, ALPHA * part))
+        for check, part in checks.get(rollout.phase, ())
     )
 
 
 __all__ = [
     "ALPHA",
     "CANARY_CHECKS",
-    "DIVERGENCE",
+    "CHECK_SENTENCES",
     "SHADOW_CHECKS",
-    "Case",
+    "VERDICT_SENTENCES",
+    "CandidateEvidence",
     "HealthCheck",
-    "HealthResult",
-    "Verdict",
-    "examine",
+    "HealthCheckName",
+    "HealthCheckResult",
+    "HealthVerdict",
+    "run_health_checks",
 ]

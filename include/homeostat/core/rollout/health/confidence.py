@@ -7,68 +7,74 @@ from math import log
 
 import numpy as np
 
-from homeostat.core.rollout.evidence import CONFIDENCE_SLOTS
-from homeostat.core.rollout.health.result import DOUBT, Case, HealthResult, conclude, incomparable
-from homeostat.core.rollout.health.sequential import shifted
+from homeostat.core.rollout.evidence import CONFIDENCE_BINS
+from homeostat.core.rollout.health.check_names import HealthCheckName
+from homeostat.core.rollout.health.result import (
+    DOUBT,
+    CandidateEvidence,
+    HealthCheckResult,
+    conclude,
+    incomparable,
+)
+from homeostat.core.rollout.health.sequential import log_e_shift
 
-NAME = "confidence"
-#: How far the mean confidence may move, relative to what it is held against.
+#: How far the mean confidence may move, relative to the mean that it is compared with.
 TOLERANCE = 0.10
 
 
-def confidence(case: Case) -> HealthResult:
-    """Mean confidence within 10 % of the candidate's own in shadow, or of the control's without a shadow.
+def confidence(evidence: CandidateEvidence) -> HealthCheckResult:
+    """Check that the mean confidence is within 10 % of the candidate's in shadow.
 
-    FAIL needs both: confidences that surely changed
-    (:func:`~homeostat.core.rollout.health.sequential.shifted`) and a mean more than 10 % off, also after
-    taking off how the champion's own mean moved since shadow.
-    INCONCLUSIVE when the model gives no confidences (regression, or no probabilities).
+    Without a shadow it is compared with the control cohort's.
+
+    FAIL needs both: a significant change of the confidences
+    (:func:`~homeostat.core.rollout.health.sequential.log_e_shift`) and a mean more than 10 % off, also after
+    subtracting the relative change of the champion's mean since shadow. INCONCLUSIVE when the model gives no
+    confidences (regression, or no probabilities).
     """
-    canary, own = case.canary, case.own_shadow
+    canary, own = evidence.canary, evidence.own_shadow
     n, own_rows = sum(canary.confidence), sum(own.confidence)
     reference, against = (
-        (own.confidence, "its own in shadow")
-        if own_rows
-        else (case.canary_control.confidence, "the control's")
+        (own.confidence, "its shadow") if own_rows else (evidence.canary_control.confidence, "control")
     )
-    figures: dict[str, float] = {"answers": n, "reference_answers": sum(reference)}
+    figures: dict[str, float] = {"rows": n, "reference_rows": sum(reference)}
     if not n or not sum(reference):
-        return incomparable(case, NAME, "no confidences to compare", figures)
+        return incomparable(evidence, HealthCheckName.CONFIDENCE, "no confidences to compare", figures)
     mean, expected = mean_confidence(canary.confidence), mean_confidence(reference)
     change = mean / expected - 1.0
-    natural = _natural(case) if own_rows else 0.0
-    wealth = shifted(reference, canary.confidence, frozen=own_rows > 0)
-    enough = -log(case.alpha)
+    champion_shift = _champion_shift(evidence) if own_rows else 0.0
+    log_e = log_e_shift(reference, canary.confidence, frozen=own_rows > 0)
+    enough = -log(evidence.alpha)
     figures |= {
         "mean": mean,
         "expected": expected,
         "change": change,
-        "change_champion": natural,
-        "log_evidence": wealth,
+        "change_champion": champion_shift,
+        "log_evidence": log_e,
         "log_evidence_needed": enough,
     }
-    seen = f"mean {mean:.3f} over {n} answers, {against} {expected:.3f} ({change:+.1%})"
-    matters = min(abs(change), abs(change - natural)) > TOLERANCE
+    seen = f"mean {mean:.3f} over {n} rows, {against} {expected:.3f} ({change:+.1%})"
+    matters = min(abs(change), abs(change - champion_shift)) > TOLERANCE
     return conclude(
-        case,
-        NAME,
+        evidence,
+        HealthCheckName.CONFIDENCE,
         seen,
         figures,
-        fail=f"surely more than {TOLERANCE:.0%} off" if matters and wealth >= enough else "",
-        doubt="off, but not surely so" if matters and wealth >= DOUBT else "",
+        fail=f"significantly more than {TOLERANCE:.0%} off" if matters and log_e >= enough else "",
+        doubt="off, but not significantly" if matters and log_e >= DOUBT else "",
         fine=f"within {TOLERANCE:.0%}",
     )
 
 
 def mean_confidence(counts: Sequence[int]) -> float:
-    """The mean of counts over equal slots of [0, 1], by the slots' middles (at most half a slot off)."""
-    slots = np.asarray(counts, dtype=np.float64)
-    middles = (np.arange(slots.size) + 0.5) / CONFIDENCE_SLOTS
-    return float((slots * middles).sum() / slots.sum())
+    """Return the mean of counts over equal bins of [0, 1], by midpoints (at most half a bin off)."""
+    bins = np.asarray(counts, dtype=np.float64)
+    midpoints = (np.arange(bins.size) + 0.5) / CONFIDENCE_BINS
+    return float((bins * midpoints).sum() / bins.sum())
 
 
-def _natural(case: Case) -> float:
-    then, now = case.champion_then.confidence, case.champion_now.confidence
+def _champion_shift(evidence: CandidateEvidence) -> float:
+    then, now = evidence.champion_then.confidence, evidence.champion_now.confidence
     if not sum(then) or not sum(now):
         return 0.0
     return mean_confidence(now) / mean_confidence(then) - 1.0

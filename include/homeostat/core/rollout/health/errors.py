@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from homeostat.core.rollout.evidence import Tally
-from homeostat.core.rollout.health.rates import judge
-from homeostat.core.rollout.health.result import Case, HealthResult
+from homeostat.core.rollout.health.check_names import HealthCheckName
+from homeostat.core.rollout.health.rates import check_bad_rows
+from homeostat.core.rollout.health.result import CandidateEvidence, HealthCheckResult
 
 
-def failed_answers(tally: Tally) -> int:
-    """Rows answered with an exception or with NaN."""
+def bad_rows(tally: Tally) -> int:
+    """Return the rows that ended in an exception or in NaN."""
     return tally.errors + tally.nan
 
 
-def errors(case: Case) -> HealthResult:
-    """No more exceptions and NaN answers than the champion; three trip at once (see rates and trip)."""
-    return judge(case, "errors", "failed or were NaN", failed_answers)
+def errors(evidence: CandidateEvidence) -> HealthCheckResult:
+    """Check that there are no more exceptions and NaN than with the champion; see :mod:`.rates`."""
+    return check_bad_rows(evidence, HealthCheckName.ERRORS, "failed or were NaN", bad_rows)

@@ -1,11 +1,14 @@
-"""Health check: answers outside the range that the version showed on its holdout."""
+"""Health check: predictions outside the range seen on the version's holdout."""
 
 from __future__ import annotations
 
-from homeostat.core.rollout.health.rates import judge
-from homeostat.core.rollout.health.result import Case, HealthResult
+from homeostat.core.rollout.health.check_names import HealthCheckName
+from homeostat.core.rollout.health.rates import check_bad_rows
+from homeostat.core.rollout.health.result import CandidateEvidence, HealthCheckResult
 
 
-def output_range(case: Case) -> HealthResult:
-    """No more answers out of range than the champion gives out of its own; three trip at once."""
-    return judge(case, "output_range", "lay out of range", lambda tally: tally.out_of_range)
+def output_range(evidence: CandidateEvidence) -> HealthCheckResult:
+    """Check that no more predictions are out of range than with the champion; see :mod:`.rates`."""
+    return check_bad_rows(
+        evidence, HealthCheckName.OUTPUT_RANGE, "were out of range", lambda tally: tally.out_of_range
+    )

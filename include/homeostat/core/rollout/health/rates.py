@@ -1,4 +1,4 @@
-"""What the checks on bad answers share: trip, increase over the champion, the plan's own limit."""
+"""Shared by the checks of bad predictions: hard limit, increase over the champion, the plan's error rate."""
 
 from __future__ import annotations
 
@@ -6,66 +6,79 @@ from collections.abc import Callable
 from math import log
 
 from homeostat.core.rollout.evidence import CHAMPION, CONTROL, Tally
-from homeostat.core.rollout.health.hard_limit import TRIP, tripped
-from homeostat.core.rollout.health.result import DOUBT, Case, HealthResult, conclude, incomparable, total
-from homeostat.core.rollout.health.sequential import excess, rate_interval, surely_more_often
+from homeostat.core.rollout.health.check_names import HealthCheckName
+from homeostat.core.rollout.health.hard_limit import HARD_LIMIT, hard_limit_exceeded
+from homeostat.core.rollout.health.result import (
+    DOUBT,
+    CandidateEvidence,
+    HealthCheckResult,
+    conclude,
+    incomparable,
+    total,
+)
+from homeostat.core.rollout.health.sequential import log_e_above_limit, log_e_excess, rate_interval
 
 
-def judge(case: Case, name: str, what: str, bad: Callable[[Tally], int]) -> HealthResult:
-    """No more bad answers than the champion gives.
+def check_bad_rows(
+    evidence: CandidateEvidence, name: HealthCheckName, what: str, bad: Callable[[Tally], int]
+) -> HealthCheckResult:
+    """Check that the candidate has no more bad predictions than the champion.
 
-    FAIL, in this order: the hard limit of :mod:`~homeostat.core.rollout.health.hard_limit` within this
-    stage; more than in the champion's version over all stages, by
-    :func:`~homeostat.core.rollout.health.sequential.excess`; a rate surely above the plan's ``error_rate``, from the plan's ``window`` of answers on. The two tests take half
-    of alpha each. CONTINUE while there are too few answers, or while the candidate seems to have more
-    than the champion, but not surely so. INCONCLUSIVE at a share of 1, where nobody answers beside it and
-    only the trip and the limit hold.
+    FAIL, in this order: the hard limit of :mod:`~homeostat.core.rollout.health.hard_limit` within this stage;
+    significantly more than the champion over all stages, by
+    :func:`~homeostat.core.rollout.health.sequential.log_e_excess`; a rate significantly above the plan's
+    ``error_rate``, from ``window`` rows on. The two tests take half of alpha each. CONTINUE while there are
+    too few rows, or while the candidate seems to have more than the champion, but not significantly.
+    INCONCLUSIVE at a share of 1, where no control serves and only the hard limit and ``error_rate`` apply.
 
     Parameters
     ----------
     what
-        The bad answers in plain words, for the reason.
+        The bad predictions in plain words, for the reason.
     bad
         Counts them in a tally.
     """
-    now = case.candidate
-    count, rows = bad(now), now.answers
-    champion = total(other for _, other in case.sides)
-    champion_count, champion_rows = bad(champion), champion.answers
-    wealth = excess([(bad(own), own.answers, bad(other), other.answers) for own, other in case.sides])
-    over = surely_more_often(count, rows, case.plan.error_rate) if rows >= case.plan.window else 0.0
-    low, high = rate_interval(count, rows, case.alpha)
-    enough = -log(case.alpha / 2)
+    now = evidence.candidate
+    count, rows = bad(now), now.rows
+    champion = total(other for _, other in evidence.sides)
+    champion_count, champion_rows = bad(champion), champion.rows
+    log_e = log_e_excess([(bad(own), own.rows, bad(other), other.rows) for own, other in evidence.sides])
+    over = log_e_above_limit(count, rows, evidence.plan.error_rate) if rows >= evidence.plan.window else 0.0
+    low, high = rate_interval(count, rows, evidence.alpha)
+    enough = -log(evidence.alpha / 2)
     figures: dict[str, float] = {
         "bad": count,
-        "answers": rows,
+        "rows": rows,
         "champion_bad": champion_count,
-        "champion_answers": champion_rows,
+        "champion_rows": champion_rows,
         "rate_low": low,
         "rate_high": high,
-        "log_evidence": wealth,
+        "log_evidence": log_e,
         "log_evidence_needed": enough,
     }
-    seen = f"{count} of {rows} answers {what}; the champion's: {champion_count} of {champion_rows}"
+    seen = f"{count} of {rows} predictions {what}; the champion's: {champion_count} of {champion_rows}"
     fail = ""
-    # A bad hour of both counts by what the champion does in it, not by the clean hours before.
-    beside = case.tally(case.stage, CHAMPION) + case.tally(case.stage, CONTROL)
-    usual = max(_rate(champion_count, champion_rows), _rate(bad(beside), beside.answers))
-    if tripped(count, rows, usual, case.plan.error_rate):
-        fail = f"{TRIP} and more trip at once"
-    elif wealth >= enough:
-        fail = "surely more than the champion's"
-    elif over >= enough + log(case.tests + 1):  # afresh in shadow and in every step
-        fail = f"surely above the limit of {case.plan.error_rate:.3g}"
-    if not fail and not beside.answers and wealth < DOUBT:
-        return incomparable(case, name, f"{seen}; nobody answers beside it to compare with", figures)
+    # When both fail in this stage, the champion's rate in this stage counts, not its average of cleaner
+    # hours.
+    beside = evidence.tally(evidence.stage, CHAMPION) + evidence.tally(evidence.stage, CONTROL)
+    usual = max(_rate(champion_count, champion_rows), _rate(bad(beside), beside.rows))
+    if hard_limit_exceeded(count, rows, usual, evidence.plan.error_rate):
+        fail = f"the hard limit is exceeded (from {HARD_LIMIT} bad rows on)"
+    elif log_e >= enough:
+        fail = "significantly more than the champion's"
+    elif over >= enough + log(evidence.tests + 1):  # one test in shadow and in each step
+        fail = f"significantly above rollback.error_rate ({evidence.plan.error_rate:.3g})"
+    if not fail and not beside.rows and log_e < DOUBT:
+        return incomparable(
+            evidence, name, f"{seen}; no other version serves traffic to compare with", figures
+        )
     return conclude(
-        case,
+        evidence,
         name,
         seen,
         figures,
         fail=fail,
-        doubt="more, but not surely so" if wealth >= DOUBT else "",
+        doubt="more, but not significantly" if log_e >= DOUBT else "",
         fine="no more than the champion's",
     )
 

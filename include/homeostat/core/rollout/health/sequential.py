@@ -1,13 +1,14 @@
-"""Tests by betting: valid however often one looks, and whenever one stops.
+"""Sequential tests by betting: valid at every evaluation and at any stopping time.
 
-Each function gives the logarithm of an e-value: the wealth of a gambler who starts with 1 and bets against
-"nothing is wrong" at fair odds. If nothing is wrong, the chance that the wealth *ever* reaches 1/alpha is at
-most alpha (Ville's inequality), so a check may look at every request, and no look has to be paid for.
+Each ``log_e_*`` function returns the logarithm of an e-value: the wealth of a gambler who starts with 1 and
+bets against "nothing is wrong" at fair odds. If nothing is wrong, the probability that the wealth *ever*
+reaches 1/alpha is at most alpha (Ville's inequality), so a check may be evaluated after every request at no
+cost.
 
 The bets are mixtures over all alternatives (Robbins 1970, "Statistical methods related to the law of the
 iterated logarithm"; Howard, Ramdas, McAuliffe & Sekhon 2021, "Time-uniform, nonparametric, nonasymptotic
-confidence sequences", Annals of Statistics 49). For counts of yes and no the mixture is the beta-binomial,
-which needs only the totals: evidence of any number of gateways adds up.
+confidence sequences", Annals of Statistics 49). For binary counts the mixture is the beta-binomial, which
+needs only the totals: evidence of any number of gateways adds up.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from scipy.special import betaincc, betaln, logsumexp, xlog1py, xlogy
 Floats = NDArray[np.float64]
 
 
-def surely_more_often(count: float, rows: float, limit: float) -> float:
-    """Log e-value against "the rate is at most ``limit``", from ``count`` events in ``rows``.
+def log_e_above_limit(count: float, rows: float, limit: float) -> float:
+    """Return the log e-value against "the rate is at most ``limit``", from ``count`` events in ``rows``.
 
-    0 while the observed rate is not above the limit. Jeffreys' prior, cut off at the limit, mixes the
-    alternatives: all bets are on more, so that a rate that comes and goes below the limit wins nothing.
+    0 while the observed rate is not above the limit. Jeffreys' prior, truncated at the limit, mixes
+    the alternatives: all bets are on a higher rate, so that fluctuation below the limit wins nothing.
     """
     if rows <= 0 or limit >= 1.0 or count <= limit * rows:
         return 0.0
@@ -35,8 +36,8 @@ def surely_more_often(count: float, rows: float, limit: float) -> float:
     return float(_mixture(count, rows, 0.5, 0.5) - _likelihood(count, rows, limit)) + above
 
 
-def excess(pairs: Sequence[tuple[int, int, int, int]]) -> float:
-    """Log e-value against "an event is no likelier on the first side than on the second".
+def log_e_excess(pairs: Sequence[tuple[int, int, int, int]]) -> float:
+    """Return the log e-value against "an event is no likelier on the first side than on the second".
 
     While the shares of the two sides stay the same within a stage, and both are equally prone, each event
     falls on the first side with the chance of its share, whatever happened before: events are coin flips,
@@ -55,7 +56,8 @@ def excess(pairs: Sequence[tuple[int, int, int, int]]) -> float:
         share = rows / (rows + other_rows)
         tail = float(betaincc(events + 1, other_events + 1, share))
         if tail <= 0.0:
-            # All but certain that the first side is less prone: as good as broke, but never minus infinity.
+            # Almost certain that the first side is less prone: a large negative value instead of minus
+            # infinity.
             wealth -= 50.0
             continue
         bet = log(tail) + float(betaln(events + 1, other_events + 1)) - log(1.0 - share)
@@ -63,10 +65,10 @@ def excess(pairs: Sequence[tuple[int, int, int, int]]) -> float:
     return wealth
 
 
-def shifted(reference: Sequence[int], current: Sequence[int], *, frozen: bool) -> float:
-    """Log e-value against "both sides draw from the same distribution", from counts on the same slots.
+def log_e_shift(reference: Sequence[int], current: Sequence[int], *, frozen: bool) -> float:
+    """Return the log e-value against "both sides draw from the same distribution", from binned counts.
 
-    At every threshold between two slots the sides are compared as two proportions: for a common
+    At every threshold between two bins the sides are compared as two proportions: for a common
     probability p each side alone is an e-process against p, their product is one against "both are p", and
     the smallest value over all p (at the pooled proportion) is what is kept. The average over the
     thresholds is an e-process again; no correction for their number is needed.
@@ -74,7 +76,7 @@ def shifted(reference: Sequence[int], current: Sequence[int], *, frozen: bool) -
     Parameters
     ----------
     reference, current
-        Counts per slot; a shorter one is filled up with zeros.
+        Counts per bin; a shorter one is filled up with zeros.
     frozen
         The reference was complete before ``current`` began. It then also says where to bet: thresholds
         count by the reference's own mass, and alternatives lie around its proportions.
@@ -89,21 +91,21 @@ def shifted(reference: Sequence[int], current: Sequence[int], *, frozen: bool) -
     return float(logsumexp(evidence, b=weight / weight.sum()))
 
 
-def slower(
-    control: Sequence[float], candidate: Sequence[float], slots: int, where: Sequence[int] = ()
+def log_e_slower(
+    control: Sequence[float], candidate: Sequence[float], bins: int, where: Sequence[int] = ()
 ) -> float:
-    """Log e-value against "the candidate's latencies are at most ``slots`` slots above the control's".
+    """Return the log e-value against "latencies are at most ``bins`` bins above the control's".
 
-    At every threshold: is a candidate's answer likelier to be slower than the threshold moved up by
-    ``slots`` than a control's is to be slower than the threshold itself? Averaged like :func:`shifted`,
+    At every threshold: is a candidate's request likelier to be slower than the threshold moved up by
+    ``bins`` than a control's is to be slower than the threshold itself? Averaged like :func:`log_e_shift`,
     over all thresholds alike, or by the mass of earlier counts ``where`` one has them.
     """
     ctl, cand = _aligned(control, candidate)
     m, n = float(ctl.sum()), float(cand.sum())
-    if m <= 0 or n <= 0 or ctl.size <= slots + 1:
+    if m <= 0 or n <= 0 or ctl.size <= bins + 1:
         return 0.0
-    above_ctl = m - np.cumsum(ctl)[: -1 - slots]
-    above_cand = n - np.cumsum(cand)[slots:-1]
+    above_ctl = m - np.cumsum(ctl)[: -1 - bins]
+    above_cand = n - np.cumsum(cand)[bins:-1]
     evidence = _two_proportions(above_ctl, m, above_cand, n, frozen=False)
     evidence = np.where(above_cand / n > above_ctl / m, evidence, 0.0)
     weight = np.full(evidence.size, 1.0 / evidence.size)
@@ -114,7 +116,7 @@ def slower(
 
 
 def rate_interval(count: int, rows: int, alpha: float) -> tuple[float, float]:
-    """Confidence sequence for a rate: covers the true one at all times with chance ``1 - alpha``.
+    """Return the confidence sequence of a rate: it always covers the true one with chance ``1 - alpha``.
 
     All rates against which the beta-binomial mixture has not won 1/alpha; [0, 1] without rows.
     """
@@ -130,7 +132,7 @@ def rate_interval(count: int, rows: int, alpha: float) -> tuple[float, float]:
 
 
 def distance(reference: Sequence[int], current: Sequence[int]) -> float:
-    """Kolmogorov-Smirnov distance of two vectors of counts on the same slots; 0 when one is empty."""
+    """Return the Kolmogorov-Smirnov distance of two vectors of counts; 0 when one is empty."""
     ref, cur = _aligned(reference, current)
     m, n = ref.sum(), cur.sum()
     if m <= 0 or n <= 0:
@@ -139,7 +141,7 @@ def distance(reference: Sequence[int], current: Sequence[int]) -> float:
 
 
 def radius(rows: int, alpha: float) -> float:
-    """How far an empirical distribution may lie from the true one, at all times at once.
+    """Return how far an empirical distribution may be from the true one, at all times at once.
 
     Howard & Ramdas 2022, "Sequential estimation of quantiles with applications to A/B testing and
     best-arm identification", Bernoulli 28, theorem 2: a Dvoretzky-Kiefer-Wolfowitz band under the law of
@@ -151,7 +153,7 @@ def radius(rows: int, alpha: float) -> float:
 
 
 def _two_proportions(a: Floats, m: float, b: Floats, n: float, *, frozen: bool) -> Floats:
-    """Log e-value against "same probability" per pair of proportions a/m and b/n."""
+    """Return the log e-value against "same probability" per pair of proportions a/m and b/n."""
     pooled = (a + b) / (m + n)
     first, second = (0.5, 0.5) if not frozen else _around((a + 0.5) / (m + 1.0))
     evidence: Floats = (
@@ -163,16 +165,16 @@ def _two_proportions(a: Floats, m: float, b: Floats, n: float, *, frozen: bool) 
     return evidence
 
 
-#: How many answers a guess "about as in the reference" is worth: alternatives spread by about 0.15.
-_GUESS = 10.0
+#: Weight in rows of the prior "about as in the reference": alternatives spread by about 0.15.
+_PRIOR_ROWS = 10.0
 
 
 def _around(share: Floats) -> tuple[Floats, Floats]:
-    return _GUESS * share, _GUESS * (1.0 - share)
+    return _PRIOR_ROWS * share, _PRIOR_ROWS * (1.0 - share)
 
 
 def _mixture(count: float | Floats, rows: float, a: float | Floats, b: float | Floats) -> Floats:
-    """Log likelihood of ``count`` in ``rows``, averaged over Beta(a, b) probabilities."""
+    """Return the log likelihood of ``count`` in ``rows``, averaged over Beta(a, b) probabilities."""
     mixed: Floats = np.asarray(betaln(a + count, b + (rows - count)) - betaln(a, b), dtype=np.float64)
     return mixed
 
@@ -185,7 +187,7 @@ def _likelihood(count: float | Floats, rows: float, probability: float | Floats)
 
 
 def _edge(refuted: Callable[[float], bool], outer: float, inner: float) -> float:
-    """Where refuted rates begin between ``inner`` (never refuted) and ``outer``, by halving."""
+    """Return where refuted rates begin between ``inner`` (never refuted) and ``outer``, by bisection."""
     if not refuted(outer):
         return outer
     for _ in range(24):
