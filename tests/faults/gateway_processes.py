@@ -86,7 +86,7 @@ class Gateway:
             assert self.process.poll() is None, self.said()
             with contextlib.suppress(OSError, http.client.HTTPException):
                 health = self.get("/health")[1]
-                there = [w for w in health.get("workers", [{"answers": True}]) if w["answers"]]
+                there = [w for w in health.get("workers", [{"responding": True}]) if w["responding"]]
                 return len(there) == workers and self.get("/models")[1]["models"][0]["ready"]
             return False
 
@@ -149,7 +149,7 @@ class Installation:
         (made / "manifest.json").write_text(json.dumps(manifest))
         (made / "model.skops").write_bytes(b"none")
         seen = pd.DataFrame({"prediction": np.array(["0", "1"] * 50)})
-        (made / "reference.bin").write_bytes(Reference.of(seen, {"prediction": "category"}).to_bytes())
+        (made / "reference.bin").write_bytes(Reference.fit(seen, {"prediction": "category"}).to_bytes())
         digest = tree_digest(made)
         for name in gateways:
             cached = self.folder / "shared" / "cache" / name / "bundles" / digest.removeprefix("sha256:")
@@ -176,7 +176,7 @@ class Installation:
         log = state / "gateway.log"
         code = (
             "from homeostat.config import Settings\nfrom homeostat.serving.server.serve import run\n"
-            "run(Settings.from_env(), '127.0.0.1', 0, load='gateway.gateway_harness:load')"
+            "run(Settings.from_env(), '127.0.0.1', 0, load='serving.gateway_harness:load')"
         )
         path = os.pathsep.join([str(ROOT / "include"), str(ROOT / "tests")])
         with log.open("wb") as file:

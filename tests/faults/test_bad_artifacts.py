@@ -67,10 +67,10 @@ def test_bytes_overwritten_everywhere_are_refused_and_reported_and_the_version_b
         client.ready()
         assert client.score().headers["x-homeostat-version"] == "1"
         until(lambda: client.http.get("/health").json()["status"] == "degraded", "it is reported")
-        troubles = " ".join(client.http.get("/health").json()["troubles"])
-        assert "version 1 serves in place of 2" in troubles
-        assert "version 2 is not loaded" in troubles
-        assert "digest" in troubles
+        problems = " ".join(client.http.get("/health").json()["problems"])
+        assert "version 1 serves in place of 2" in problems
+        assert "version 2 is not loaded" in problems
+        assert "digest" in problems
 
 
 def test_while_it_serves_no_overwriting_of_any_copy_changes_an_answer(world):
@@ -120,7 +120,7 @@ class TestFlows:
         from homeostat.bundle.predictor import Predictor
         from homeostat.retraining.fit import fit
 
-        home = tmp_path / "toy"
+        home = tmp_path / "sample"
         home.mkdir()
         (home / "model.yaml").write_text(MODEL)
         (home / "pipeline.py").write_text(PIPELINE)
@@ -130,31 +130,31 @@ class TestFlows:
         estimator = fit(config, rows, None)
         reference = make_reference(config, Predictor.of(config, estimator), rows)
         digest = write_bundle(tmp_path / "bundle", config, estimator, reference, {})
-        run = ports.registry.start_run("toy", "run", name="train", tags={})
-        found = ports.registry.register("toy", "run", run, tmp_path / "bundle", digest, {})
+        run = ports.registry.start_run("sample", "run", name="train", tags={})
+        found = ports.registry.register("sample", "run", run, tmp_path / "bundle", digest, {})
         return config, ports, VersionRef(found.version, digest)
 
     def test_a_bundle_missing_from_the_store_is_fetched_from_mlflow_and_put_back(self, lost):
         config, ports, champion = lost
         bundle = versions.load_version(ports, config, champion.digest)
         assert len(bundle.predictor.predict(rows_between(T0, T0.replace(hour=1))).prediction) == 60
-        assert len(ports.store.list(f"bundles/toy/{champion.digest}/")) == 3
+        assert len(ports.store.list(f"bundles/sample/{champion.digest}/")) == 3
         ports.registry.down = True
         assert versions.load_version(ports, config, champion.digest).digest == champion.digest
 
     def test_so_is_a_reference_alone(self, lost):
         _, ports, champion = lost
-        assert "a" in versions.load_reference(ports, "toy", champion.digest).frames.features
+        assert "a" in versions.load_reference(ports, "sample", champion.digest).edges.features
 
     def test_one_that_is_nowhere_is_said_to_be_gone(self, lost):
         config, ports, champion = lost
-        ports.registry.delete("toy", champion.version)
+        ports.registry.delete("sample", champion.version)
         with pytest.raises(NotFound, match="no bundle"):
             versions.load_version(ports, config, champion.digest)
 
     def test_one_that_was_changed_in_mlflow_as_well_is_refused(self, lost):
         config, ports, champion = lost
-        ports.registry.files["toy", champion.version]["model.skops"] = b"something else"
+        ports.registry.files["sample", champion.version]["model.skops"] = b"something else"
         with pytest.raises(Untrusted, match="changed after registration"):
             versions.load_version(ports, config, champion.digest)
-        assert ports.store.list(f"bundles/toy/{champion.digest}/") == []
+        assert ports.store.list(f"bundles/sample/{champion.digest}/") == []

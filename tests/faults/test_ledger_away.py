@@ -56,7 +56,7 @@ def world(tmp_path, through):
 
 
 def answers_of(direct, name):
-    return sum(tally.answers for tally in direct.evidence(name, "rollout-2").values())
+    return sum(tally.rows for tally in direct.evidence(name, "rollout-2").values())
 
 
 @pytest.mark.parametrize("fault", ["refuse", "blackhole", "reset", "slow"])
@@ -109,7 +109,7 @@ def test_a_lock_that_nobody_releases_ends_a_write_within_seconds(through, postgr
     engine.dispose()
     assert LOCK_SECONDS < CALL_SECONDS
     through.add_evidence(name, "r", "g", NOW, {("shadow", "shadow"): Tally(1)}, batch=2)
-    assert through.evidence(name, "r")["shadow", "shadow"].answers == 2
+    assert through.evidence(name, "r")["shadow", "shadow"].rows == 2
 
 
 class StuckFor(MemoryLedger):

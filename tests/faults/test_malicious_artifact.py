@@ -223,9 +223,9 @@ def test_a_candidate_made_to_harm_is_taken_back_and_the_champion_answers_through
     ],
 )
 def test_a_digest_that_is_a_path_is_none(tmp_path, digest):
-    from homeostat.serving.sync.bundle_cache import Loader
+    from homeostat.serving.sync.bundle_cache import BundleCache
 
-    loader = Loader(tmp_path, None, (), load_bundle)
+    loader = BundleCache(tmp_path, None, (), load_bundle)
     with pytest.raises(Untrusted, match="no digest"):
         loader.folder(digest)
 
@@ -362,8 +362,8 @@ def test_the_only_call_of_skops_hands_it_a_list_of_ours():
             if isinstance(part, ast.ImportFrom) and (part.module or "").startswith("skops"):
                 calls += [(path.name, alias.name) for alias in part.names]
     assert sorted(calls) == [
-        ("bundle.py", "dumps"),
-        ("bundle.py", "get_untrusted_types"),
-        ("open_skops.py", "get_untrusted_types"),
-        ("open_skops.py", "loads"),
+        ("files.py", "dumps"),
+        ("files.py", "get_untrusted_types"),
+        ("safe_load.py", "get_untrusted_types"),
+        ("safe_load.py", "loads"),
     ]

@@ -13,7 +13,7 @@ from faults.blocking_server import Held
 from faults.tcp_fault_proxy import FaultProxy
 from homeostat.adapters.registry_mlflow import MlflowRegistry
 from homeostat.core.rollout import Phase
-from homeostat.rollouts.alias_sync import mirror
+from homeostat.rollouts.alias_sync import sync_aliases
 from serving.gateway_harness import make_world, model_config, serving, until
 
 pytestmark = pytest.mark.slow
@@ -98,13 +98,13 @@ def test_neither_an_answer_nor_a_rollback_waits_for_a_version_that_is_being_fetc
 def test_the_aliased_version_deleted_in_mlflow_serves_on_and_people_are_told(world, proxy):
     name, registry = world.config.name, world.ports.registry
     world.begin(world.version(**FEATURES))
-    mirror(world.config, world.ports)
+    sync_aliases(world.config, world.ports)
     assert registry.aliases(name) == {"champion": "1"}
     with serving(through(world, proxy)) as client:
         client.ready(name)
         registry._mlflow.client.delete_model_version(name, "1")
         assert registry.aliases(name) == {}
-        done = mirror(world.config, world.ports)
+        done = sync_aliases(world.config, world.ports)
         assert "deleted in MLflow" in done["champion"]
         assert "gone from MLflow" in world.ports.notifier.sent[-1][1].title
         assert client.score(model=name).status_code == 200
@@ -119,18 +119,18 @@ def test_champion_moved_by_hand_is_honoured_for_a_version_that_passed_and_put_ba
     name, registry = world.config.name, world.ports.registry
     world.begin(world.version(**FEATURES))
     good, bad = world.version(**FEATURES), world.version(**FEATURES, gate="refused")
-    mirror(world.config, world.ports)
+    sync_aliases(world.config, world.ports)
     with serving(through(world, proxy)) as client:
         client.ready(name)
         registry._mlflow.client.set_registered_model_alias(name, "champion", bad.version)
-        done = mirror(world.config, world.ports)
-        assert "never passed its gate" in done["by_hand"]
+        done = sync_aliases(world.config, world.ports)
+        assert "never passed its gate" in done["requested_promotion"]
         assert registry.aliases(name)["champion"] == "1"
         assert world.traffic().champion.version == "1"
         assert "put back" in world.ports.notifier.sent[-1][1].title
         registry._mlflow.client.set_registered_model_alias(name, "champion", good.version)
-        done = mirror(world.config, world.ports)
-        assert "promoted" in done["by_hand"]
+        done = sync_aliases(world.config, world.ports)
+        assert "promoted" in done["requested_promotion"]
         assert registry.aliases(name) == {"champion": good.version, "previous": "1"}
         until(
             lambda: client.score(model=name).headers["x-homeostat-version"] == good.version,

@@ -14,7 +14,7 @@ from homeostat.adapters import open_ledger
 from homeostat.adapters.ledger_memory import MemoryLedger
 from homeostat.core.rollout import Phase, Plan, Traffic, begin, roll_back, weights
 from homeostat.core.rollout.transitions import enter
-from homeostat.rollouts.advance import change
+from homeostat.rollouts.manual import request_change
 from serving.gateway_harness import TOKEN, make_world, model_config, serving, until
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
@@ -47,7 +47,7 @@ def test_two_gateways_and_two_operators_that_start_rollouts_at_once_leave_one_un
             def step(traffic):
                 return begin(traffic, ref, f"run-{ref.version}", plan, now, skip_shadow=True)
 
-            change("pump", ledger, step, by=f"operator {ref.version}", at=now)
+            request_change("pump", ledger, step, by=f"operator {ref.version}", at=now)
 
         with ThreadPoolExecutor(4) as operators:
             list(operators.map(enter, refs))
@@ -136,7 +136,7 @@ def test_an_abort_that_comes_during_the_promotion_wins(tmp_path):
 
         def enough():
             tally = ledger.evidence("pump", "rollout-2").get(("canary:0", "candidate"))
-            return tally is not None and tally.answers >= 10
+            return tally is not None and tally.rows >= 10
 
         until(enough, "there is evidence enough to promote it")
         assert world.traffic().active is not None
@@ -223,7 +223,7 @@ def test_a_clock_set_back_during_the_canary_neither_stops_it_nor_hurries_it(tmp_
             assert client.score(ROW | {"unit": unit}).status_code == 200
         assert world.traffic().rollout.phase is Phase.CANARY
         if back > timedelta(minutes=1):
-            until(lambda: "clock" in kinds(world), "the phase is timed from the new time on")
+            until(lambda: "clock_reset" in kinds(world), "the phase is timed from the new time on")
         clock.ahead += timedelta(seconds=31) + (back if back < timedelta(minutes=1) else timedelta(0))
         until(lambda: world.traffic().champion.version == "2", "it was promoted when its time was over")
 
@@ -239,7 +239,7 @@ def test_a_clock_set_back_during_the_shadow_does_not_end_it(tmp_path):
         step = enter(traffic, traffic.rollout, Phase.SHADOW, clock.now(), "begun")
         world.ports.ledger.write(step.traffic, kind=step.kind, reason="", by="test", at=clock.now())
         clock.ahead = -timedelta(days=1)
-        until(lambda: "clock" in kinds(world), "the phase is timed from the new time on")
+        until(lambda: "clock_reset" in kinds(world), "the phase is timed from the new time on")
         assert world.traffic().rollout.phase is Phase.SHADOW
         assert abs(world.traffic().rollout.entered_at - clock.now()) < timedelta(seconds=10)
 

@@ -17,18 +17,18 @@ from homeostat.adapters import build_ports
 from homeostat.cli.commands import status_control as traffic
 from homeostat.config import Settings
 from homeostat.config.errors import Refused
-from homeostat.rollouts.advance import roll_back_in_ledger
+from homeostat.rollouts.manual import manual_rollback
 from homeostat.serving import create_app
 
-NAMES = ("gateway-a", "gateway-b")
+POLICY_NAMES = ("gateway-a", "gateway-b")
 CLI = "from homeostat.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
 def two_gateways(tmp_path_factory):
     with installation(tmp_path_factory.mktemp("two")) as made:
-        made.begin(made.version(NAMES))
-        for name in NAMES:
+        made.begin(made.version(POLICY_NAMES))
+        for name in POLICY_NAMES:
             made.start(name, 2)
         for gateway in made.gateways:
             gateway.ready(2)
@@ -66,7 +66,7 @@ def by_command_line(gateway_url):
 )
 def test_taken_back_by_hand_it_answers_nobody_after_a_second_and_no_request_fails(two_gateways, order):
     made = two_gateways
-    bad = made.version(NAMES)  # only a person knows what is wrong with it
+    bad = made.version(POLICY_NAMES)  # only a person knows what is wrong with it
     ports = [gateway.port for gateway in made.gateways]
     with Load(ports, 6, pause=0.005) as load:
         made.begin(bad)
@@ -119,9 +119,9 @@ def test_an_order_that_a_gateway_never_answered_is_carried_out_once(tmp_path, mo
 
         def on_order():
             if carried_out:
-                roll_back_in_ledger("pump", made.ledger, reason="bad", by="the gateway", at=now())
+                manual_rollback("pump", made.ledger, reason="bad", by="the gateway", at=now())
 
-        monkeypatch.setattr(traffic, "PATIENCE", 0.5)
+        monkeypatch.setattr(traffic, "GATEWAY_TIMEOUT", 0.5)
         with silent_gateway(on_order) as url:
             settings = Settings.from_env(made.env("gateway-a", HOMEOSTAT_GATEWAY=url))
             traffic.rollback_now(settings, "pump", "bad", as_json=True)
@@ -154,7 +154,7 @@ def test_a_candidate_that_its_checks_took_back_first_does_not_cost_the_champion(
 
         with pytest.raises(Refused, match="not version 2: version 3 would be taken back; nothing was done"):
             order(second.version)
-        roll_back_in_ledger("pump", made.ledger, reason="12 % errors", by="its checks", at=now())
+        manual_rollback("pump", made.ledger, reason="12 % errors", by="its checks", at=now())
         with pytest.raises(
             Refused, match=r"rolled back already \(12 % errors\), and version 2 would be taken"
         ):

@@ -97,7 +97,7 @@ def test_a_champion_whose_cached_copy_is_damaged_is_stood_in_for_by_the_version_
         assert (answer.status_code, answer.headers["x-homeostat-version"]) == (200, "1")
         body = client.http.get("/health").json()
         assert body["status"] == "degraded"
-        assert any("version 1 serves in place of 2" in trouble for trouble in body["troubles"])
+        assert any("version 1 serves in place of 2" in trouble for trouble in body["problems"])
 
 
 def test_a_kept_routing_that_was_torn_is_passed_over(world):

@@ -63,12 +63,12 @@ def test_a_worker_that_hangs_is_reported_and_not_waited_for(gateway):
         def reported():
             with contextlib.suppress(OSError):  # the connection went to the one that hangs
                 status, health = gateway.get("/health")
-                return status == 200 and "worker 1 hangs" in " ".join(health["troubles"]) and health
+                return status == 200 and "worker 1 hangs" in " ".join(health["problems"]) and health
             return False
 
         health = until(reported, "it is reported")
         assert health["status"] == "degraded"
-        assert [w["answers"] for w in health["workers"]] == [True, False]
+        assert [w["responding"] for w in health["workers"]] == [True, False]
         assert 'homeostat_worker_up{worker="1"} 0.0' in gateway.get("/metrics")[1]
     finally:
         os.kill(victim, signal.SIGCONT)
@@ -85,7 +85,7 @@ def test_kill_9_of_a_worker_breaks_its_own_connections_only_and_it_is_back_withi
         until(
             lambda: any(w["pid"] not in (victim, None) and w["restarts"] for w in gateway.workers()), "again"
         )
-        until(lambda: all(w["answers"] for w in gateway.workers()), "the worker is back")
+        until(lambda: all(w["responding"] for w in gateway.workers()), "the worker is back")
         back = time.monotonic()
         time.sleep(1.0)
     # A connection breaks once at most, and whoever connects anew is answered by the other worker at once.

@@ -1,7 +1,8 @@
 """MLflow's aliases follow the ledger; champion moved by hand is a request, heard or refused."""
 
-from homeostat.rollouts.advance import look, roll_back_in_ledger
-from homeostat.rollouts.alias_sync import mirror
+from homeostat.rollouts.alias_sync import sync_aliases
+from homeostat.rollouts.lifecycle import rollout_status
+from homeostat.rollouts.manual import manual_rollback
 from sample_model import retrain
 
 
@@ -14,49 +15,49 @@ def two_versions(config, ports, ask):
 
 def test_a_crash_between_two_alias_writes_is_repaired(config, ports, ask):
     batch = two_versions(config, ports, ask)
-    ports.registry.set_alias("toy", "previous", None)
-    ports.registry.set_alias("toy", "candidate", "1")
-    mirror(batch, ports)
-    assert ports.registry.aliases("toy") == {"champion": "2", "previous": "1"}
+    ports.registry.set_alias("sample", "previous", None)
+    ports.registry.set_alias("sample", "candidate", "1")
+    sync_aliases(batch, ports)
+    assert ports.registry.aliases("sample") == {"champion": "2", "previous": "1"}
 
 
 def test_champion_moved_by_hand_to_a_gated_version_is_promoted(config, ports, ask):
     batch = two_versions(config, ports, ask)
-    ports.registry.set_alias("toy", "champion", "1")
-    mirror(batch, ports)
-    traffic = ports.ledger.read("toy")
+    ports.registry.set_alias("sample", "champion", "1")
+    sync_aliases(batch, ports)
+    traffic = ports.ledger.read("sample")
     assert (traffic.champion.version, traffic.previous.version) == ("1", "2")
-    assert ports.registry.aliases("toy") == {"champion": "1", "previous": "2"}
+    assert ports.registry.aliases("sample") == {"champion": "1", "previous": "2"}
 
 
 def test_champion_moved_by_hand_to_an_ungated_version_is_put_back_and_told(config, ports, ask):
     batch = two_versions(config, ports, ask)
-    ports.registry.tag("toy", "1", {"homeostat.gate": "refused"})
-    ports.registry.set_alias("toy", "champion", "1")
-    mirror(batch, ports)
-    assert ports.ledger.read("toy").champion.version == "2"
-    assert ports.registry.aliases("toy")["champion"] == "2"
+    ports.registry.tag("sample", "1", {"homeostat.gate": "refused"})
+    ports.registry.set_alias("sample", "champion", "1")
+    sync_aliases(batch, ports)
+    assert ports.ledger.read("sample").champion.version == "2"
+    assert ports.registry.aliases("sample")["champion"] == "2"
     assert "put back" in ports.notifier.sent[-1][1].title
 
 
 def test_nothing_to_do_is_done_without_a_write(config, ports, ask):
     batch = two_versions(config, ports, ask)
-    before = ports.ledger.read("toy").revision
-    assert mirror(batch, ports) == {}
-    assert ports.ledger.read("toy").revision == before
+    before = ports.ledger.read("sample").revision
+    assert sync_aliases(batch, ports) == {}
+    assert ports.ledger.read("sample").revision == before
 
 
 def test_a_champion_that_a_gateway_took_back_is_told_once_and_marked(config, ports, ask):
     batch = two_versions(config, ports, ask)
     told = len(ports.notifier.sent)
     now = ports.clock.now()
-    roll_back_in_ledger("toy", ports.ledger, reason="errors failed", by="g1", at=now)
+    manual_rollback("sample", ports.ledger, reason="errors failed", by="g1", at=now)
     for _ in range(2):
-        mirror(batch, ports)
-    assert ports.registry.aliases("toy") == {"champion": "1", "previous": "2"}
-    assert ports.registry.version("toy", "2").tags["homeostat.phase"] == "rolled_back"
+        sync_aliases(batch, ports)
+    assert ports.registry.aliases("sample") == {"champion": "1", "previous": "2"}
+    assert ports.registry.version("sample", "2").tags["homeostat.phase"] == "rolled_back"
     (notice,) = [notice for _, notice in ports.notifier.sent[told:]]
-    assert (notice.kind, notice.title) == ("rolled_back", "toy: version 2 rolled back, version 1 is champion")
+    assert (notice.kind, notice.title) == ("rolled_back", "sample: version 2 rolled back, version 1 is champion")
     assert notice.body == "errors failed"
 
 
@@ -70,14 +71,14 @@ def waiting(config, ports, ask):
 def test_a_version_that_waits_for_approval_is_told_of_once(config, ports, ask):
     careful = waiting(config, ports, ask)
     for _ in range(2):
-        mirror(careful, ports)
+        sync_aliases(careful, ports)
     (notice,) = [notice for _, notice in ports.notifier.sent if notice.kind == "waiting"]
-    assert notice.title == "toy: version 2 waits for approval"
-    assert "homeostat promote toy" in notice.body
+    assert notice.title == "sample: version 2 waits for approval"
+    assert "homeostat promote sample" in notice.body
 
 
 def test_the_retrain_that_follows_its_rollout_tells_who_waits(config, ports, ask):
     careful = waiting(config, ports, ask)
     request = ask("run 2")
-    look(careful, request.run_key, ports)
+    rollout_status(careful, request.run_key, ports)
     assert [notice.kind for _, notice in ports.notifier.sent].count("waiting") == 1

@@ -33,7 +33,7 @@ def told(world):
 def answers_at(world, stage, variant):
     """Answers of the second version that the ledger knows of; a shadow's, compared with the champion's."""
     tally = world.ports.ledger.evidence("pump", "rollout-2").get((stage, variant), Tally())
-    return tally.compared if variant == "shadow" else tally.answers
+    return tally.compared if variant == "shadow" else tally.rows
 
 
 def phase(world):
@@ -181,7 +181,7 @@ def test_without_a_configured_token_control_is_off(tmp_path):
     with serving(world) as client:
         answer = client.order("models/pump/rollback", {"reason": "x"}, token="anything")
         assert answer.status_code == 403
-        assert "no token is configured" in answer.json()["message"]
+        assert "set HOMEOSTAT_CONTROL_TOKEN" in answer.json()["message"]
 
 
 def test_a_version_that_never_passed_its_gate_is_not_promoted_by_hand(world):

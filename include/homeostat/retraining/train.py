@@ -12,6 +12,7 @@ from homeostat.config.errors import HomeostatError, PipelineError, Refused
 from homeostat.ports import Ports
 from homeostat.retraining.environment_check import check_environment
 from homeostat.retraining.idempotency import once
+from homeostat.rollouts.gate_check import passed_gate
 from homeostat.storage.bundles import load_version, put_bundle
 from homeostat.storage.retrain_request import load_request
 from homeostat.storage.snapshots import read_snapshot
@@ -112,7 +113,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
 def _reinstate(config: ModelConfig, number: str, data: dict[str, Any], ports: Ports) -> dict[str, Any]:
     """Use a former version as the candidate: it was fitted on older rows and has not seen the holdout."""
     version = ports.registry.version(config.name, number)
-    if version.tags.get("homeostat.gate") != "passed":
+    if not passed_gate(version):
         msg = (
             f"version {number} of {config.name} did not pass its gate (tag homeostat.gate) and is not "
             "reinstated: retrain instead"

@@ -1,193 +1,169 @@
-"""From a registered version to traffic: begin, tick, look, settle, and what a person does by hand.
+"""The rollout driver: decide from time and evidence, and write the outcome to the ledger.
 
-Every change is decided purely, written to the ledger by compare-and-swap, and only then takes effect: the
-gateways follow the ledger. Losing the race means reading again and deciding again.
+Gateways call it with every evaluation, Airflow's trigger and ``homeostat retrain`` while they wait for a
+rollout. All use the same decisions and the same guard, and any number of them may run at once: the ledger is
+written by compare-and-swap, and only then does a change take effect, as the gateways follow the ledger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from homeostat.config import ModelConfig
-from homeostat.config.errors import NotFound, Refused, StaleRevision
+from homeostat.config.errors import StaleRevision
 from homeostat.core.rollout import (
-    SENTENCES,
+    ADVANCING,
+    CHAMPION,
+    Decision,
+    EventKind,
+    Evidence,
+    HardFailure,
+    HealthCheckResult,
     Phase,
-    Plan,
     Rollout,
+    Tally,
     Traffic,
     Transition,
-    VersionRef,
-    approve,
-    begin,
-    decide,
+    champion_watch,
+    decide_hard_failure,
+    decide_rollout,
     epochs,
-    evidence_json,
-    promote,
-    roll_back,
 )
-from homeostat.core.rollout.evidence import CHAMPION, Evidence, Tally
-from homeostat.ports import Ledger, Notice, Ports
-from homeostat.rollouts.alias_sync import mirror
-from homeostat.rollouts.approval_notice import tell_who_waits
-from homeostat.rollouts.ledger_cas import Decided, swap
-from homeostat.storage.retrain_request import find_result, load_request, load_result, save_result
+from homeostat.core.rollout.champion_watch import is_watched
+from homeostat.ports import Ledger
+from homeostat.rollouts.ledger_cas import CasResult, LedgerChange, compare_and_swap
+from homeostat.rollouts.recording_guard import is_dropping_rows
 
-#: How long the gateways have for loading a candidate before time goes on without them.
+#: How long the gateways may take to load a candidate before its shadow or canary begins all the same.
 WARM_UP = timedelta(minutes=2)
 
 
-def change(
-    model: str, ledger: Ledger, decision: Callable[[Traffic], Transition], *, by: str, at: datetime
-) -> Traffic:
-    """Make a change that was asked for; raises StaleRevision when others keep getting in between."""
-    return swap(model, ledger, lambda traffic: (decision(traffic), {}), by=by, now=lambda: at).traffic
+@dataclass(frozen=True, slots=True)
+class AdvanceResult:
+    """The state in force, the transition that was made (None: stay), and how it was decided.
 
-
-def begin_rollout(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
-    """Enter the registered version of this retrain into the ledger; done once per run key."""
-    request = load_request(ports.store, config.name, run_key)
-    version = load_result(ports.store, config.name, run_key, "register")
-    candidate = VersionRef(version["version"], version["digest"])
-    plan = Plan.of(config, approval=version["forced"])
-
-    def decision(traffic: Traffic) -> Transition:
-        return begin(
-            traffic,
-            candidate,
-            run_key,
-            plan,
-            ports.clock.now(),
-            skip_shadow=request.skip_shadow,
-            forced=version["forced"],
-            serve=config.serve == "gateway",
-        )
-
-    change(config.name, ports.ledger, decision, by=f"retrain {run_key}", at=ports.clock.now())
-    return look(config, run_key, ports)
-
-
-def look(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
-    """Where this retrain's rollout stands, in one sentence and in plain JSON.
-
-    A version that waits for approval is told of the first time that it is seen.
+    ``checks`` is None when no checks ran. ``held`` says why a transition was decided but not made.
     """
-    traffic = ports.ledger.read(config.name)
-    tell_who_waits(config, ports, traffic)
-    rollout = traffic.rollout
-    if rollout is None or rollout.id != run_key:
-        rollout = _last_known(config.name, run_key, ports.ledger)
-    name = f"{config.name} version {rollout.candidate.version}"
-    why = f" {rollout.reason}" if rollout.reason else ""
-    return {
-        "phase": str(rollout.phase),
-        "step": rollout.step,
-        "share": rollout.share,
-        "version": rollout.candidate.version,
-        "reason": rollout.reason,
-        "sentence": f"{name}: {SENTENCES[rollout.phase]}{why}",
-        "url": ports.registry.url(model=config.name, version=rollout.candidate.version),
-    }
+
+    traffic: Traffic
+    transition: Transition | None = None
+    checks: tuple[HealthCheckResult, ...] | None = None
+    held: str = ""
+    champion_rolled_back: bool = False
 
 
-def _last_known(model: str, run_key: str, ledger: Ledger) -> Rollout:
-    for event in reversed(ledger.events(model)):
-        rollout = Traffic.from_json(dict(event.traffic)).rollout
-        if rollout is not None and rollout.id == run_key:
-            # Another rollout has taken its place in the ledger without its end being written.
-            if not rollout.phase.active:
-                return rollout
-            return replace(rollout, phase=Phase.SUPERSEDED, reason="a newer candidate took its place")
-    msg = f"{model}: no rollout of retrain {run_key} in the ledger"
-    raise NotFound(msg)
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    """A decision, the evidence that it rests on (None: none was read), and why it is not to be written."""
+
+    decision: Decision
+    evidence: Evidence | None = None
+    held: str = ""
 
 
-def tick(model: str, ledger: Ledger, *, by: str, now: datetime | None = None) -> Traffic:
-    """Let time and evidence work on the active rollout; safe to call from anywhere, as often as one likes.
+_NOTHING_TO_DO = _Evaluation(Decision(None))
 
-    A candidate that has just been registered is left to the gateways for :data:`WARM_UP`: they begin its
-    shadow once it is loaded. This tick is for the case that no gateway is alive.
-    """
-    at = now or datetime.now(UTC)
 
-    def decision(traffic: Traffic) -> Decided:
+@dataclass(slots=True)
+class _Driver:
+    """One call of :func:`advance`; the last evaluation is the one that was written."""
+
+    ledger: Ledger
+    at: datetime
+    candidate_ready: bool
+    failure: HardFailure | None
+    last: _Evaluation = field(default=_NOTHING_TO_DO)
+
+    def decide(self, traffic: Traffic) -> LedgerChange | None:
+        """Decide on the candidate while there is one, otherwise on the champion."""
+        self.last = found = self._evaluate(traffic)
+        decision = found.decision
+        if decision.transition is None or found.held:
+            return None
+        return LedgerChange(decision.transition, decision.record(found.evidence or {}))
+
+    def _evaluate(self, traffic: Traffic) -> _Evaluation:
+        if self.failure is not None:
+            rollback = decide_hard_failure(traffic, self.failure, self.at)
+            if rollback is not None:
+                return _Evaluation(Decision(rollback))
         rollout = traffic.active
-        if rollout is None or (rollout.phase is Phase.REGISTERED and at - rollout.entered_at < WARM_UP):
-            return None
-        tallies = ledger.evidence(model, rollout.id)
-        decided = decide(traffic, tallies, at)
-        if decided.transition is None:
-            return None
-        checks = [check.to_json() for check in decided.checks]
-        return decided.transition, {"checks": checks, "tallies": evidence_json(tallies)}
+        if rollout is None:
+            if not is_watched(traffic):
+                return _NOTHING_TO_DO
+            evidence = champion_evidence(traffic.model, self.ledger, traffic, self.at)
+            return _Evaluation(champion_watch(traffic, evidence, self.at), evidence)
+        if self._warming_up(rollout):
+            return _NOTHING_TO_DO
+        evidence = self.ledger.evidence(traffic.model, rollout.id)
+        decision = decide_rollout(traffic, evidence, self.at)
+        return _Evaluation(decision, evidence, self._held(traffic.model, rollout, decision))
 
+    def _warming_up(self, rollout: Rollout) -> bool:
+        """Whether a registered candidate may still load: its shadow must not begin before it can predict."""
+        waited = self.at - rollout.entered_at
+        return rollout.phase is Phase.REGISTERED and not self.candidate_ready and waited < WARM_UP
+
+    def _held(self, model: str, rollout: Rollout, decision: Decision) -> str:
+        step = decision.transition
+        if step is None or step.kind not in ADVANCING:
+            return ""
+        if not is_dropping_rows(self.ledger, model, rollout.id, self.at):
+            return ""
+        return f"{rollout.stage} is held: the prediction log of a gateway is dropping rows (see its /health)"
+
+
+def advance(
+    model: str,
+    ledger: Ledger,
+    *,
+    by: str,
+    now: datetime | None = None,
+    candidate_ready: bool = False,
+    failure: HardFailure | None = None,
+) -> AdvanceResult:
+    """Decide once on the active rollout, or else on the promoted champion, and write the outcome.
+
+    Safe to call from anywhere, at any rate. No step forward is made while a gateway reports that its
+    prediction log drops rows, see :mod:`~homeostat.rollouts.recording_guard`; rollbacks are never held.
+
+    Parameters
+    ----------
+    candidate_ready
+        The caller has the candidate loaded and its shadow running. Otherwise a registered candidate is left
+        to the gateways for :data:`WARM_UP`; after that its shadow begins even if no gateway is alive.
+    failure
+        A failure that the caller saw and that needs no statistics.
+
+    Raises
+    ------
+    Unavailable
+        The ledger does not answer: nothing was changed.
+    """
+    driver = _Driver(ledger, now or datetime.now(UTC), candidate_ready, failure)
     try:
-        return swap(model, ledger, decision, by=by, now=lambda: at).traffic
+        done = compare_and_swap(model, ledger, driver.decide, by=by, now=lambda: driver.at)
     except StaleRevision:
-        return ledger.read(model)  # whoever got in between has ticked as well
+        traffic = ledger.read(model)  # the other writers have decided as well
+        done = CasResult(traffic, traffic)
+    step = done.transition
+    return AdvanceResult(
+        done.traffic,
+        step,
+        None if driver.last.evidence is None else driver.last.decision.checks,
+        driver.last.held,
+        champion_rolled_back=step is not None
+        and step.kind is EventKind.ROLLED_BACK
+        and done.before.active is None,
+    )
 
 
 def champion_evidence(model: str, ledger: Ledger, traffic: Traffic, now: datetime) -> Evidence:
-    """What the champion did in this hour and this day, as :func:`homeostat.core.rollout.watch` reads it."""
+    """Return the champion's counts of this hour and this day, as :func:`champion_watch` reads them."""
     if traffic.rollout is None:
         return {}
-    kept, own = traffic.rollout.id, (str(Phase.CHAMPION), CHAMPION)
+    rollout, own = traffic.rollout.id, (str(Phase.CHAMPION), CHAMPION)
     return {
-        (name, CHAMPION): ledger.evidence(model, kept, since).get(own, Tally())
+        (name, CHAMPION): ledger.evidence(model, rollout, since).get(own, Tally())
         for name, since in epochs(traffic, now).items()
     }
-
-
-def settle(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
-    """End a retrain: mirror the ledger into MLflow, tell people, give the right of way back."""
-    if find_result(ports.store, config.name, run_key, "register") and config.serve == "none":
-        begin_rollout(config, run_key, ports)
-    state = look(config, run_key, ports)
-    done = find_result(ports.store, config.name, run_key, "settle")
-    mirror(config, ports)
-    ports.registry.tag(
-        config.name,
-        state["version"],
-        {"homeostat.phase": state["phase"], **_why(state)},
-    )
-    ports.ledger.release(config.name, run_key)
-    if done is None or done["phase"] != state["phase"]:
-        kind = "promoted" if state["phase"] == Phase.CHAMPION else "rolled_back"
-        title = f"{config.name}: version {state['version']} {state['phase'].replace('_', ' ')}"
-        ports.notifier.notify(config.notify, Notice(kind, config.name, title, state["sentence"]))
-    return save_result(ports.store, config.name, run_key, "settle", state)
-
-
-def _why(state: Mapping[str, Any]) -> dict[str, str]:
-    """Why a version is where it is, where somebody will ask; a champion's reason goes without saying."""
-    return {} if state["phase"] == Phase.CHAMPION else {"homeostat.phase_reason": state["reason"] or "-"}
-
-
-def roll_back_in_ledger(model: str, ledger: Ledger, *, reason: str, by: str, at: datetime) -> Traffic:
-    """End the active rollout, or else put the previous version back; NoPrevious when there is none.
-
-    Needs the ledger alone: a person must be able to do this with everything else down.
-    """
-    return change(model, ledger, lambda traffic: roll_back(traffic, reason, at), by=by, at=at)
-
-
-def approve_by_hand(config: ModelConfig, ports: Ports, *, by: str) -> Traffic:
-    """Approve the candidate that waits; Refused when none does."""
-    now = ports.clock.now()
-    return change(config.name, ports.ledger, lambda t: approve(t, now), by=by, at=now)
-
-
-def promote_by_hand(config: ModelConfig, ports: Ports, version: str, *, by: str, reason: str) -> Traffic:
-    """Make a registered version champion; Refused unless it passed its gate."""
-    found = ports.registry.version(config.name, version)
-    if found.tags.get("homeostat.gate") != "passed":
-        msg = (
-            f"version {version} of {config.name} never passed its gate; retrain, or force it through a canary"
-        )
-        raise Refused(msg)
-    now = ports.clock.now()
-    ref = VersionRef(version, found.digest)
-    return change(config.name, ports.ledger, lambda t: promote(t, ref, now, reason), by=by, at=now)

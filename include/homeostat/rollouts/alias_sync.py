@@ -1,4 +1,4 @@
-"""MLflow's aliases follow the ledger; a person who moves ``champion`` in MLflow's UI is heard first."""
+"""Sync MLflow's aliases with the ledger; a ``champion`` moved in MLflow's UI is a request for promotion."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound, StaleRevision
-from homeostat.core.rollout import Phase, Traffic, VersionRef, promote
-from homeostat.ports import Notice, Ports
-from homeostat.rollouts.approval_notice import tell_who_waits
+from homeostat.core.rollout import Traffic, VersionRef, promote
+from homeostat.core.rollout.transitions import previous_was_rolled_back
+from homeostat.ports import Notice, NoticeKind, Ports
+from homeostat.rollouts.approval_notice import notify_waiting_approval
+from homeostat.rollouts.gate_check import passed_gate
 
 
-def mirror(config: ModelConfig, ports: Ports) -> dict[str, Any]:
-    """Bring ``champion``, ``previous`` and ``candidate`` in line with the ledger; returns what was done.
+def sync_aliases(config: ModelConfig, ports: Ports) -> dict[str, Any]:
+    """Set ``champion``, ``previous`` and ``candidate`` as the ledger says; return what was done.
 
-    ``champion`` standing where nobody of ours put it means that somebody asks for a promotion: honoured
-    when that version passed its gate, otherwise put back and reported. An alias that still stands where
-    we put it last is merely behind (a crash between two writes, MLflow away) and is repaired.
+    A ``champion`` alias that differs from both the ledger and the last sync was moved by a person and
+    requests a promotion: it is made when that version passed its gate, otherwise the alias is reset and a
+    notice sent. An alias that is where the last sync left it is only out of date (a crash between two writes,
+    MLflow away) and is repaired.
     """
     traffic = ports.ledger.read(config.name)
     aliases = ports.registry.aliases(config.name)
-    asked = aliases.get("champion")
+    requested = aliases.get("champion")
     done: dict[str, Any] = {}
-    last = _last_mirrored(config, ports)
-    if asked is not None and last is not None and asked != last and asked != _number(traffic.champion):
-        traffic, done["by_hand"] = _honour(config, ports, traffic, asked)
+    last = _last_synced(config, ports)
+    if requested is not None and last is not None and requested not in (last, _number(traffic.champion)):
+        traffic, done["requested_promotion"] = _promote_requested(config, ports, traffic, requested)
     wanted = {
         "champion": _number(traffic.champion),
         "previous": _number(traffic.previous),
@@ -39,32 +42,29 @@ def mirror(config: ModelConfig, ports: Ports) -> dict[str, Any]:
             ports.registry.set_alias(config.name, alias, version)
         except NotFound:
             done[alias] = f"version {version} was deleted in MLflow; gateways serve their cached copy"
-            _tell(config, ports, f"{alias} version {version} is gone from MLflow", done[alias])
+            _notify(config, ports, f"{alias} version {version} was deleted in MLflow", done[alias])
         else:
             done[alias] = version
-    if _taken_back_since(traffic, last):
-        _tell_taken_back(config, ports, traffic)
-    tell_who_waits(config, ports, traffic)
+    if _rolled_back_since(traffic, last):
+        _notify_rolled_back(config, ports, traffic)
+    notify_waiting_approval(config, ports, traffic)
     ports.store.put(_key(config), json.dumps({"champion": wanted["champion"]}).encode(), overwrite=True)
     return done
 
 
-def _taken_back_since(traffic: Traffic, last: str | None) -> bool:
-    """Whether the champion that stood here last time was itself taken back, by a gateway or by hand."""
-    rollout = traffic.rollout
+def _rolled_back_since(traffic: Traffic, last: str | None) -> bool:
+    """Whether the champion of the last sync has been rolled back since, by a gateway or manually."""
     return (
         last is not None
         and traffic.champion is not None
         and last != traffic.champion.version
         and last == _number(traffic.previous)
-        and rollout is not None
-        and rollout.phase is Phase.ROLLED_BACK
-        and rollout.candidate == traffic.previous
+        and previous_was_rolled_back(traffic)
     )
 
 
-def _tell_taken_back(config: ModelConfig, ports: Ports, traffic: Traffic) -> None:
-    """A gateway that takes a champion back has no Airflow connections: this is where people hear of it."""
+def _notify_rolled_back(config: ModelConfig, ports: Ports, traffic: Traffic) -> None:
+    """Tag the rolled-back version and notify; a gateway has no Airflow connections to do so."""
     rollout, champion = traffic.rollout, _number(traffic.champion)
     if rollout is not None:
         bad = rollout.candidate.version
@@ -74,32 +74,37 @@ def _tell_taken_back(config: ModelConfig, ports: Ports, traffic: Traffic) -> Non
                 bad,
                 {"homeostat.phase": str(rollout.phase), "homeostat.phase_reason": rollout.reason or "-"},
             )
-        _tell(config, ports, f"version {bad} rolled back, version {champion} is champion", rollout.reason)
+        _notify(config, ports, f"version {bad} rolled back, version {champion} is champion", rollout.reason)
 
 
-def _honour(config: ModelConfig, ports: Ports, traffic: Traffic, asked: str) -> tuple[Traffic, str]:
-    """Take a hand-moved ``champion`` as a request for promotion."""
-    version = ports.registry.version(config.name, asked)
-    if version.tags.get("homeostat.gate") != "passed":
-        answer = (
-            f"version {asked} never passed its gate: champion was put back to {_number(traffic.champion)}"
+def _promote_requested(
+    config: ModelConfig, ports: Ports, traffic: Traffic, requested: str
+) -> tuple[Traffic, str]:
+    """Promote the version that a person pointed ``champion`` at, if it passed its gate."""
+    version = ports.registry.version(config.name, requested)
+    if not passed_gate(version):
+        outcome = (
+            f"Version {requested} never passed its gate: the alias was reset to version"
+            f" {_number(traffic.champion)}."
         )
-        _tell(config, ports, "champion was moved by hand in MLflow and put back", answer)
-        return traffic, answer
+        _notify(config, ports, "champion was moved in MLflow and put back", outcome)
+        return traffic, outcome
     now = ports.clock.now()
-    reason = f"champion was moved by hand to version {asked} in MLflow"
-    transition = promote(traffic, VersionRef(asked, version.digest), now, reason)
-    try:
-        traffic = ports.ledger.write(
-            transition.traffic, kind=transition.kind, reason=reason, by="mlflow", at=now
+    reason = f"champion was moved to version {requested} in MLflow"
+    step = promote(traffic, VersionRef(requested, version.digest), now, reason)
+    try:  # once, not by compare_and_swap: a change of the ledger meanwhile takes precedence
+        written = ports.ledger.write(
+            step.traffic, kind=str(step.kind), reason=step.reason, by="mlflow", at=now
         )
     except StaleRevision:
-        return ports.ledger.read(config.name), "the ledger moved on meanwhile; it wins"
-    return traffic, f"version {asked} promoted, as was asked for in MLflow"
+        return ports.ledger.read(config.name), "the ledger changed meanwhile and takes precedence"
+    return written, f"version {requested} promoted, as requested in MLflow"
 
 
-def _tell(config: ModelConfig, ports: Ports, title: str, body: str) -> None:
-    ports.notifier.notify(config.notify, Notice("rolled_back", config.name, f"{config.name}: {title}", body))
+def _notify(config: ModelConfig, ports: Ports, title: str, body: str) -> None:
+    ports.notifier.notify(
+        config.notify, Notice(NoticeKind.ROLLED_BACK, config.name, f"{config.name}: {title}", body)
+    )
 
 
 def _number(ref: VersionRef | None) -> str | None:
@@ -107,10 +112,11 @@ def _number(ref: VersionRef | None) -> str | None:
 
 
 def _key(config: ModelConfig) -> str:
+    # The name of release 0.1: an address, and the key of a running installation.
     return f"mirror/{config.name}.json"
 
 
-def _last_mirrored(config: ModelConfig, ports: Ports) -> str | None:
+def _last_synced(config: ModelConfig, ports: Ports) -> str | None:
     try:
         found: str | None = json.loads(ports.store.get(_key(config)))["champion"]
     except NotFound:

@@ -1,31 +1,35 @@
-"""Telling people that a version waits for their word: nothing else happens until somebody approves."""
+"""Notify when a version waits for approval: nothing happens until a person approves it."""
 
 from __future__ import annotations
 
 from homeostat.config import ModelConfig
 from homeostat.core.rollout import Phase, Traffic
-from homeostat.ports import Notice, Ports
-from homeostat.storage.retrain_request import find_result, save_result
+from homeostat.ports import Notice, NoticeKind, Ports
+from homeostat.storage.step_results import find_result, save_result
+
+#: The step result that says that the notice was sent, and what release 0.1 called it.
+_NOTIFIED, _OLD_NOTIFIED = "waiting_notified", "told_waiting"
 
 
-def tell_who_waits(config: ModelConfig, ports: Ports, traffic: Traffic) -> bool:
-    """Tell once per rollout that its candidate waits; whether it was told now.
+def notify_waiting_approval(config: ModelConfig, ports: Ports, traffic: Traffic) -> bool:
+    """Notify once per rollout that its candidate waits for approval; return whether a notice was sent now.
 
-    A gateway makes the step and has no Airflow connections: it is told by whoever sees it first, the retrain
-    that follows its rollout or else the next hourly check. Two that see it at once may both tell.
+    A gateway, which has no Airflow connections, makes the step to ``waiting``. The first process that sees it
+    sends the notice: the retrain that follows its rollout, or the next hourly check. Two at once may both
+    send.
     """
     rollout = traffic.active
     if rollout is None or rollout.phase is not Phase.WAITING:
         return False
-    if find_result(ports.store, config.name, rollout.id, "told_waiting") is not None:
+    if any(find_result(ports.store, config.name, rollout.id, step) for step in (_NOTIFIED, _OLD_NOTIFIED)):
         return False
     version = rollout.candidate.version
-    share = f"and keeps {rollout.share:.0%} of the traffic" if rollout.share else "without traffic of its own"
+    share = f"It keeps {rollout.share:.0%} of the traffic." if rollout.share else "It gets no traffic."
     title = f"{config.name}: version {version} waits for approval"
     body = (
-        f"{rollout.reason}; it waits {share}. Approve or decline it on Airflow's page of required actions,"
-        f" or with: homeostat promote {config.name} (declining: homeostat rollback {config.name})"
+        f"{rollout.reason}. {share} Approve or decline it in Airflow (Required Actions), or run:"
+        f" homeostat promote {config.name} (to decline: homeostat rollback {config.name})"
     )
-    ports.notifier.notify(config.notify, Notice("waiting", config.name, title, body))
-    save_result(ports.store, config.name, rollout.id, "told_waiting", {"version": version})
+    ports.notifier.notify(config.notify, Notice(NoticeKind.WAITING, config.name, title, body))
+    save_result(ports.store, config.name, rollout.id, _NOTIFIED, {"version": version})
     return True

@@ -1,67 +1,73 @@
-"""Compare and swap: read the ledger, decide, write; from the beginning again when somebody else was first."""
+"""Compare-and-swap: read the ledger, decide, write; start again when another writer was first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from homeostat.config.errors import StaleRevision
-from homeostat.core.rollout import Traffic, Transition
+from homeostat.core.rollout import EventKind, Traffic, Transition
 from homeostat.ports import Ledger
 
-#: Two processes that write at the same moment both get through within a few tries.
-TRIES = 20
-
-#: The next state with its evidence, or None to leave everything as it is.
-Decided = tuple[Transition, Mapping[str, Any]] | None
+#: Two processes that write at the same moment both succeed within a few attempts.
+MAX_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Swapped:
-    """The state in force afterwards, and the transition that was decided on it (None: nothing was to do)."""
+class LedgerChange:
+    """A transition to write, and the evidence to record with it."""
 
+    transition: Transition
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CasResult:
+    """The states before and after, and the transition between them (None: nothing to do)."""
+
+    before: Traffic
     traffic: Traffic
     transition: Transition | None = None
 
 
-def swap(
+def compare_and_swap(
     model: str,
     ledger: Ledger,
-    decision: Callable[[Traffic], Decided],
+    decide: Callable[[Traffic], LedgerChange | None],
     *,
     by: str,
     now: Callable[[], datetime],
-) -> Swapped:
-    """Decide on the state as it is and write the outcome; on a stale revision, read and decide again.
+) -> CasResult:
+    """Decide on the current state and write the outcome; on a stale revision, read and decide again.
 
-    A decision of None, or one that says ``unchanged``, leaves everything as it is.
+    Nothing is written when ``decide`` returns None or a transition of the kind ``unchanged``.
 
     Raises
     ------
     StaleRevision
-        Others kept getting in between.
+        Other writers were first in every attempt.
     """
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         traffic = ledger.read(model)
-        decided = decision(traffic)
-        if decided is None:
-            return Swapped(traffic)
-        transition, evidence = decided
-        if transition.kind == "unchanged":
-            return Swapped(traffic, transition)
+        change = decide(traffic)
+        if change is None:
+            return CasResult(traffic, traffic)
+        transition = change.transition
+        if transition.kind is EventKind.UNCHANGED:
+            return CasResult(traffic, traffic, transition)
         try:
             written = ledger.write(
                 transition.traffic,
-                kind=transition.kind,
+                kind=str(transition.kind),
                 reason=transition.reason,
                 by=by,
                 at=now(),
-                evidence=evidence,
+                evidence=change.evidence,
             )
         except StaleRevision:
             continue
-        return Swapped(written, transition)
-    msg = f"{model}: the ledger changed {TRIES} times while one change was decided; try again"
+        return CasResult(traffic, written, transition)
+    msg = f"{model}: the ledger changed {MAX_ATTEMPTS} times while one change was decided; try again"
     raise StaleRevision(msg)

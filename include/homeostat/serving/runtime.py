@@ -1,4 +1,4 @@
-"""Everything a running gateway consists of, started and stopped together, and what operators may order."""
+"""Everything that a running gateway consists of, and its operators' requests."""
 
 from __future__ import annotations
 
@@ -7,39 +7,40 @@ import importlib.metadata
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from homeostat.config import ModelConfig, Settings
-from homeostat.config.errors import NotFound, Refused, Unavailable
-from homeostat.core.rollout import Transition, approve, promote, roll_back
+from homeostat.config.errors import NotFound, Unavailable
+from homeostat.core.rollout import EventKind, Transition, approve, promote, roll_back
 from homeostat.core.rollout.phases import Traffic, VersionRef
+from homeostat.hung_calls import ReplacingThreadPool
 from homeostat.ports import Ports
-from homeostat.rollouts.rollback_guard import check_goes
-from homeostat.serving.auth.audit import Audit
-from homeostat.serving.auth.guard import Door
+from homeostat.rollouts.gate_check import require_passed_gate
+from homeostat.rollouts.rollback_guard import require_rolls_back_version
+from homeostat.serving.auth.audit import AuditLog
+from homeostat.serving.auth.guard import AccessGuard
 from homeostat.serving.inference.engine import Engine
-from homeostat.serving.inference.routing import ModelState, Table
-from homeostat.serving.inference.shadow_worker import named
-from homeostat.serving.inference.thread_pool import Pool
+from homeostat.serving.inference.routing import RoutingTable, ServedModel
+from homeostat.serving.inference.shadow_worker import import_object
 from homeostat.serving.metrics import Metrics
 from homeostat.serving.options import Options
 from homeostat.serving.recorder.labels import KnownLabels
-from homeostat.serving.recorder.log_manager import Logs
-from homeostat.serving.redaction import cleaner
+from homeostat.serving.recorder.log_manager import LogManager
+from homeostat.serving.redaction import make_redactor
 from homeostat.serving.scoring_request import InputSpec
-from homeostat.serving.sync.bundle_cache import Loader
-from homeostat.serving.sync.controller import Controller, Step
-from homeostat.serving.sync.notify import tell_rolled_back
-from homeostat.serving.worker_ipc import Siblings
+from homeostat.serving.sync.bundle_cache import BundleCache
+from homeostat.serving.sync.controller import Controller
+from homeostat.serving.sync.notify import notify_rolled_back
+from homeostat.serving.worker_ipc import WorkerPeers
 
 logger = logging.getLogger(__name__)
 
-#: The function that loads a bundle, by name: the shadow process looks it up for itself.
+#: The function that loads a bundle, by name: the shadow process imports it itself.
 LOAD_BUNDLE = "homeostat.bundle.files:load_bundle"
-#: How long the store may take for the last rows: orchestrators kill 30 s after SIGTERM.
+#: Seconds that the store may take for the last rows: orchestrators kill 30 s after SIGTERM.
 STOP_SECONDS = 6.0
 
 
@@ -56,7 +57,7 @@ class Runtime:
     Parameters
     ----------
     load
-        The loading function as ``module:name``; a seam for tests.
+        The function that loads bundles, as ``module:name``; tests pass their own.
     """
 
     def __init__(
@@ -73,27 +74,27 @@ class Runtime:
         self.options = options
         self.version = _version()
         self.metrics = Metrics()
-        self.clean = cleaner(settings)
-        self.audit = Audit(settings.state / "audit.jsonl")
-        self.door = Door(settings, options, self.audit, ports.clock.now)
+        self.redact = make_redactor(settings)
+        self.audit = AuditLog(settings.state / "audit.jsonl")
+        self.access_guard = AccessGuard(settings, options, self.audit, ports.clock.now)
         served = {name: config for name, config in models.items() if config.serve == "gateway"}
         self.states = {
-            name: ModelState(
-                config, InputSpec.of(config), KnownLabels(options.known_labels), Table(Traffic(name))
+            name: ServedModel(
+                config, InputSpec.of(config), KnownLabels(options.known_labels), RoutingTable(Traffic(name))
             )
             for name, config in served.items()
         }
-        self.logs = Logs(served, ports.store, settings.state, options, self.metrics)
+        self.logs = LogManager(served, ports.store, settings.state, options, self.metrics)
         self.log, self.label_log = self.logs.predictions, self.logs.labels
         self.quarantine = self.logs.quarantine
-        self.pool = Pool(options.threads, "predict", patience=options.champion_timeout)
-        self.loader = Loader(
-            settings.cache, ports.registry, settings.trusted_types, named(load), store=ports.store
+        self.pool = ReplacingThreadPool(options.threads, "predict", hang_seconds=options.champion_timeout)
+        self.bundle_cache = BundleCache(
+            settings.cache, ports.registry, settings.trusted_types, import_object(load), store=ports.store
         )
         self.controller = Controller(
             self.states,
             ports,
-            self.loader,
+            self.bundle_cache,
             self.metrics,
             options,
             pool=self.pool,
@@ -101,20 +102,18 @@ class Runtime:
             load_name=load,
             trusted_types=settings.trusted_types,
         )
-        self.engine = Engine(options, self.metrics, self.log, self.controller.trip)
+        self.engine = Engine(options, self.metrics, self.log, self.controller.evaluate_soon)
         self.in_flight = 0
         #: The other workers of this gateway, when there are several.
-        self.siblings: Siblings | None = None
-
-    # Life
+        self.peers: WorkerPeers | None = None
 
     def start(self) -> None:
-        """Start the background work; answers begin as soon as a champion is loaded."""
+        """Start the background work; a model serves as soon as its champion is loaded."""
         self.controller.start()
         self.logs.start()
 
     async def stop(self, *, drain_seconds: float = 20.0) -> None:
-        """Let requests in flight end, write the logs, stop everything."""
+        """Wait for requests in flight, write the logs, stop everything."""
         end = time.monotonic() + drain_seconds
         while self.in_flight and time.monotonic() < end:  # noqa: ASYNC110  # an event would cost every request
             await asyncio.sleep(0.01)
@@ -124,18 +123,16 @@ class Runtime:
     def _stop_background(self) -> None:
         self.controller.stop()
         for spool in self.logs.spools:
-            spool.commit()  # on this machine's disk, whatever becomes of the store
+            spool.commit()  # to this machine's disk, even if the store does not answer
         ending = threading.Thread(target=self.logs.stop, name="stop-logs", daemon=True)
         ending.start()
         ending.join(STOP_SECONDS)
         if ending.is_alive():
-            logger.error("the store does not answer: the rows wait in the journal for the next start")
+            logger.error("the store does not answer: the rows stay in the journal until the next start")
         self.pool.shutdown(wait=False, cancel_futures=True)
 
-    # What operators and clients ask
-
     def now(self) -> datetime:
-        """The clock's time."""
+        """Return the clock's time."""
         return self.ports.clock.now()
 
     @property
@@ -143,16 +140,16 @@ class Runtime:
         """Why the logs are not written; "" while they are."""
         return self.logs.error
 
-    def state(self, model: str) -> ModelState:
-        """A served model; NotFound names those that there are."""
+    def state(self, model: str) -> ServedModel:
+        """Return a served model; NotFound lists the names of all."""
         state = self.states.get(model)
         if state is None:
-            msg = f"No model of that name is served here; there are: {', '.join(self.states) or 'none'}."
+            msg = f"This gateway serves no model of that name. It serves: {', '.join(self.states) or 'none'}."
             raise NotFound(msg)
         return state
 
     def counters(self, model: str) -> dict[str, float]:
-        """The counters of one model, summed over its versions."""
+        """Return the counters of one model, summed over its versions."""
         metrics = self.metrics
         families = {
             "rows": metrics.rows,
@@ -169,25 +166,25 @@ class Runtime:
             out[name] = sum(
                 s.value for s in samples if s.labels.get("model") == model and s.name.endswith("_total")
             )
-        return out | self.logs.lost(model)
+        return out | self.logs.lost_rows(model)
 
     def roll_back(self, model: str, reason: str, by: str, version: str = "") -> dict[str, Any]:
-        """Take back the candidate, or else the champion; NoPrevious when there is nothing to go back to.
+        """Roll back the candidate, or else the champion; NoPrevious when there is no previous version.
 
-        With a ``version``, that one or none: Refused when another would go.
+        With ``version``, only that version: Refused when another one would be rolled back.
         """
 
-        def step(traffic: Traffic) -> Transition:
-            check_goes(traffic, version)
+        def request(traffic: Traffic) -> Transition:
+            require_rolls_back_version(traffic, version)
             return roll_back(traffic, reason, self.now())
 
-        done = self._change(model, step, by)
+        done = self._change(model, request, by)
         config = self.states[model].config
-        tell_rolled_back(self.ports.notifier, config, "rolled back by hand", f"by {by}: {reason}")
+        notify_rolled_back(self.ports.notifier, config, "rolled back manually", f"by {by}: {reason}")
         return done
 
     def approve(self, model: str, by: str) -> dict[str, Any]:
-        """Approve the candidate that waits."""
+        """Approve the candidate."""
         return self._change(model, lambda traffic: approve(traffic, self.now()), by)
 
     def promote(self, model: str, version: str, reason: str, by: str) -> dict[str, Any]:
@@ -195,31 +192,25 @@ class Runtime:
 
         The ledger vouches for the candidate under way; for any other version the registry is asked.
         """
-        state = self.state(model)
-        active = state.table.traffic.active
+        served = self.state(model)
+        active = served.table.traffic.active
         if active is not None and active.candidate.version == version and not active.forced:
             ref = active.candidate
         else:
             found = self.ports.registry.version(model, version)
-            if found.tags.get("homeostat.gate") != "passed":
-                msg = (
-                    f"Version {version} of {model} never passed its gate; retrain, or force it through a "
-                    "canary and approve it there."
-                )
-                raise Refused(msg)
+            require_passed_gate(found)
             ref = VersionRef(version, found.digest)
-        # Loaded before the ledger says so: what cannot be loaded must not become champion.
-        self.loader.load(state.config, ref)
+        # Loaded before the ledger is written: a version that cannot be loaded must not become champion.
+        self.bundle_cache.load(served.config, ref)
         return self._change(model, lambda traffic: promote(traffic, ref, self.now(), reason), by)
 
-    def _change(self, model: str, step: Step, by: str) -> dict[str, Any]:
-        state = self.state(model)
-        transition = self.controller.change(state, step, by)
-        traffic = state.table.traffic
+    def _change(self, model: str, request: Callable[[Traffic], Transition], by: str) -> dict[str, Any]:
+        served = self.state(model)
+        transition = self.controller.change(served, request, by)
         return {
-            "kind": transition.kind if transition else "unchanged",
+            "kind": str(transition.kind if transition else EventKind.UNCHANGED),
             "reason": transition.reason if transition else "",
-            "traffic": traffic.to_json(),
+            "traffic": served.table.traffic.to_json(),
         }
 
     def flush(self) -> dict[str, Any]:

@@ -1,12 +1,10 @@
-"""The routing table of one model: immutable, built from the ledger's traffic, swapped by one assignment."""
+"""The routing table of a model: immutable, built from the ledger's traffic, replaced by one assignment."""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from homeostat.config import ModelConfig
@@ -108,19 +106,21 @@ class RoutingTable:
 
 
 @dataclass(slots=True)
-class ModelState:
-    """All that the gateway keeps about one model. ``table`` is replaced whole and never changed."""
+class ServedModel:
+    """A model that this gateway serves.
+
+    ``table`` is the routing in force: immutable, read once per request, and replaced whole by
+    :class:`~homeostat.serving.sync.routing_sync.RoutingSync` only. ``outcomes`` is the queue from the
+    requests and the shadow to the :class:`~homeostat.serving.sync.evidence_sender.EvidenceSender`.
+    """
 
     config: ModelConfig
     spec: InputSpec
     known_labels: KnownLabels
     table: RoutingTable
-    lock: threading.RLock = field(default_factory=threading.RLock)
     outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_UNCOUNTED))
-    batchers: dict[tuple[VersionRef, str], Batcher] = field(default_factory=dict)
-    failures: dict[VersionRef, tuple[str, float]] = field(default_factory=dict)
-    loading: set[VersionRef] = field(default_factory=set)
-    tripped: bool = False
-    shadow_failed: dict[VersionRef, str] = field(default_factory=dict)
-    checks: tuple[dict[str, Any], ...] = ()
-    ledger_seen: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.config.name

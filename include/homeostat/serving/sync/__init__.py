@@ -1,1 +1,1 @@
-"""Beside the answers: the ledger followed, versions loaded, shadows fed, candidates and champions judged."""
+"""Follow the ledger beside the requests: load versions, send evidence, advance rollouts, route."""

@@ -1,10 +1,11 @@
-"""Versions from a local, digest-addressed cache, filled from the store or through the registry.
+"""Load versions from a local, digest-addressed cache, filled from the store or through the registry.
 
     <cache>/bundles/<digest>/          a bundle as it was registered
-    <cache>/routing/<model>.json       the last traffic that was in force here
+    <cache>/routing/<model>.json       the last routing of this gateway
 
-With MLflow and the store away the cached copy serves; with the ledger away as well, so does the last known
-routing. Whichever place bytes come from, they are loaded only if they have the digest that the ledger names.
+While MLflow and the store are unavailable, the cached copy serves; while the ledger is unavailable too, the
+last known routing is used. Bytes from any place are loaded only if they have the digest that the ledger
+names.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError, NotFound, Refused, Unavailable, Untrusted
 from homeostat.core.rollout.phases import Traffic, VersionRef
 from homeostat.ports import Registry, Store
-from homeostat.serving.inference.scoring import Scorer, scorer_of, warm_up
+from homeostat.serving.inference.scoring import Scorer, make_scorer, warm_up
 from homeostat.serving.scoring_request import InputSpec
 from homeostat.storage.bundles import fetch_bundle
 
 logger = logging.getLogger(__name__)
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{16,128}")
-KEEP_UNUSED = 10  # cached bundles that no routing names, newest first
+KEEP_UNUSED = 10  # cached bundles that no routing names; the newest are kept
 _LOAD_SECONDS = 120.0
 
-#: ``load(folder, trusted_types, digest=..., config=...)`` -> bundle; a seam for tests.
+#: ``load(folder, trusted_types, digest=..., config=...)`` -> bundle; tests pass their own.
 LoadBundle = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A version in memory, and where its bytes lie."""
+class LoadedBundle:
+    """A version in memory, and the folder of its bundle."""
 
     scorer: Scorer
     bundle: Any
@@ -52,10 +53,10 @@ class NotCached(Exception):
     """The version has to be fetched first."""
 
 
-class Loader:
-    """Loads versions by digest and keeps the ones that routing names. Blocking: call it from a thread.
+class BundleCache:
+    """Loads versions by digest and keeps those that the routing names. Blocking: call it from a thread.
 
-    Two versions are loaded side by side; one of them twice at a time is not.
+    Several versions load in parallel; each version loads once at a time.
     """
 
     def __init__(
@@ -72,14 +73,14 @@ class Loader:
         self._store = store
         self._trusted = trusted_types
         self._load = load
-        self._loaded: dict[tuple[str, VersionRef], Loaded] = {}
+        self._loaded: dict[tuple[str, VersionRef], LoadedBundle] = {}
         self._locks: dict[tuple[str, VersionRef], threading.Lock] = {}
 
-    def get(self, model: str, ref: VersionRef) -> Loaded | None:
-        """The version, when it is in memory."""
+    def get(self, model: str, ref: VersionRef) -> LoadedBundle | None:
+        """Return the version if it is in memory."""
         return self._loaded.get((model, ref))
 
-    def load(self, config: ModelConfig, ref: VersionRef, *, fetch: bool = True) -> Loaded:
+    def load(self, config: ModelConfig, ref: VersionRef, *, fetch: bool = True) -> LoadedBundle:
         """Load a version from the cache, or fetch it first.
 
         Raises
@@ -89,28 +90,30 @@ class Loader:
         Untrusted
             The bytes are not what ``ref.digest`` promises, or hold a type that is not trusted.
         Unavailable
-            The version is not cached and neither store nor registry answers, or it is being loaded
-            by another thread that does not get done.
+            The version is not cached and neither store nor registry answers, or another thread has been
+            loading it for too long.
         NotFound
             Neither store nor registry knows the version.
         """
         lock = self._locks.setdefault((config.name, ref), threading.Lock())
         if not lock.acquire(timeout=_LOAD_SECONDS):
-            msg = f"{config.name} {ref.version} has been loading for {_LOAD_SECONDS:g} s and is not done"
+            msg = f"{config.name} version {ref.version} has been loading for {_LOAD_SECONDS:g} s"
             raise Unavailable(msg)
         try:
             return self.get(config.name, ref) or self._load_now(config, ref, fetch=fetch)
         finally:
             lock.release()
 
-    def _load_now(self, config: ModelConfig, ref: VersionRef, *, fetch: bool) -> Loaded:
+    def _load_now(self, config: ModelConfig, ref: VersionRef, *, fetch: bool) -> LoadedBundle:
         folder = self.folder(ref.digest)
         bundle = None
         if folder.is_dir():
             try:
                 bundle = self._open(config, folder, ref)
             except Untrusted as error:
-                logger.warning("the cached copy of %s %s is set aside: %s", config.name, ref.version, error)
+                logger.warning(
+                    "the cached copy of %s version %s is deleted: %s", config.name, ref.version, error
+                )
                 shutil.rmtree(folder, ignore_errors=True)
         if bundle is None and not fetch:
             raise NotCached
@@ -118,27 +121,27 @@ class Loader:
             self._fetch(config, ref, folder)
             bundle = self._open(config, folder, ref)
         spec = InputSpec.of(config)
-        scorer = scorer_of(ref.version, ref.digest, bundle.predictor, bundle.manifest, spec)
+        scorer = make_scorer(ref.version, ref.digest, bundle.predictor, bundle.manifest, spec)
         warm_up(scorer, spec)
-        loaded = Loaded(scorer, bundle, folder)
+        loaded = LoadedBundle(scorer, bundle, folder)
         self._loaded[config.name, ref] = loaded
         return loaded
 
     def folder(self, digest: str) -> Path:
-        """Where the cache keeps these bytes; Untrusted for what is no digest and might be a path."""
+        """Return the cache folder of a digest; Untrusted for what is no digest and might be a path."""
         if not _DIGEST.fullmatch(digest):
-            msg = f"{digest[:80]!r} is no digest (hexadecimal, such as sha256 gives): nothing is loaded by it"
+            msg = f"{digest[:80]!r} is no digest (a hexadecimal hash such as sha256): nothing is loaded"
             raise Untrusted(msg)
         return self._cache / "bundles" / digest.removeprefix("sha256:")
 
-    def keep(self, model: str, refs: Iterable[VersionRef | None]) -> None:
-        """Drop every version of this model from memory that is not among these."""
+    def evict_except(self, model: str, refs: Iterable[VersionRef | None]) -> None:
+        """Remove all versions of this model from memory except these."""
         wanted = {ref for ref in refs if ref is not None}
         for key in [key for key in self._loaded if key[0] == model and key[1] not in wanted]:
             self._loaded.pop(key, None)
 
     def prune(self, named: Iterable[VersionRef]) -> None:
-        """Delete cached bundles that no routing names, except for the newest few."""
+        """Delete cached bundles that no routing names, except the newest few."""
         wanted = {self.folder(ref.digest).name for ref in named}
         root = self._cache / "bundles"
         unused = [path for path in root.glob("*") if path.name not in wanted and path.is_dir()]
@@ -157,7 +160,7 @@ class Loader:
             if not self._fetch_from_store(config, ref, fetched):
                 self._fetch_from_registry(config, ref, fetched)
             try:
-                os.replace(fetched, folder)  # noqa: PTH105  # whole or not at all, also when another was first
+                os.replace(fetched, folder)  # noqa: PTH105  # atomic, also when another thread was first
             except OSError:
                 if not folder.is_dir():
                     raise
@@ -171,7 +174,10 @@ class Loader:
             return False
         except HomeostatError as error:
             logger.warning(
-                "%s %s is not taken from the store but from MLflow: %s", config.name, ref.version, error
+                "%s version %s is fetched from MLflow, not from the store: %s",
+                config.name,
+                ref.version,
+                error,
             )
             shutil.rmtree(fetched, ignore_errors=True)
             return False
@@ -181,18 +187,18 @@ class Loader:
         version = self._registry.version(config.name, ref.version)
         if version.digest != ref.digest:
             msg = (
-                f"{config.name} {ref.version}: the registry says digest {version.digest}, "
-                f"the ledger {ref.digest}: not loaded"
+                f"{config.name} version {ref.version} is not loaded: its digest is {version.digest} in MLflow"
+                f" and {ref.digest} in the ledger"
             )
             raise Untrusted(msg)
         self._registry.fetch(version, fetched)
 
-    def remember(self, traffic: Traffic) -> None:
-        """Keep the routing on disk, for a start without the ledger; a full disk only costs that."""
+    def save_routing(self, traffic: Traffic) -> None:
+        """Save the routing on disk, for a start without the ledger; a write error is only logged."""
         path = self._routing(traffic.model)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # A name of its own: another worker of this machine may be writing at the same moment.
+            # A unique name: another worker of this machine may be writing at the same time.
             handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{traffic.model}-")
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(traffic.to_json(), file)
@@ -200,22 +206,22 @@ class Loader:
                 os.fsync(file.fileno())
             Path(scratch).replace(path)
         except OSError as error:
-            logger.warning("%s: the last known routing could not be kept: %s", traffic.model, error)
+            logger.warning("%s: the routing could not be saved: %s", traffic.model, error)
 
-    def recall(self, model: str) -> Traffic | None:
-        """The routing that was last in force here."""
+    def load_routing(self, model: str) -> Traffic | None:
+        """Return the routing that was last in force here."""
         try:
             return Traffic.from_json(json.loads(self._routing(model).read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("%s: the kept routing cannot be read and is passed over: %r", model, error)
+            logger.warning("%s: the saved routing cannot be read and is ignored: %r", model, error)
             return None
 
     def _routing(self, model: str) -> Path:
         return self._cache / "routing" / f"{model}.json"
 
 
-def passing(error: Exception) -> bool:
-    """Whether trying to load again may help: a service is away, or the disk is."""
+def is_transient(error: Exception) -> bool:
+    """Whether loading may succeed later: a service or the disk is unavailable."""
     return isinstance(error, (Unavailable, OSError)) and not isinstance(error, Refused)

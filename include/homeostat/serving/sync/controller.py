@@ -1,8 +1,8 @@
-"""What happens beside the answers: evidence to the ledger, decisions from it, the routing that follows.
+"""Follow the ledger beside the requests: send evidence, advance rollouts, put the resulting routing in force.
 
-A few threads look at all models in turn, and one that waits holds up no other model. Whatever they wait
-for, answers are given by the table in force; a swap is one assignment. The ledger is written by
-compare-and-swap before anything takes effect.
+A few threads check all models in turn, and one that waits holds up no other model. Meanwhile requests are
+served by the table in force; replacing it is one assignment. The ledger is written by compare-and-swap before
+a change takes effect.
 """
 
 from __future__ import annotations
@@ -10,122 +10,153 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import wait
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from homeostat.config.errors import Unavailable
-from homeostat.core.rollout import evidence_json
-from homeostat.core.rollout.evidence import Tally
+from homeostat.core.rollout import EventKind
 from homeostat.core.rollout.phases import Phase, Traffic, VersionRef
 from homeostat.core.rollout.transitions import Transition
+from homeostat.hung_calls import ReplacingThreadPool
 from homeostat.ports import Ports
-from homeostat.rollouts.ledger_cas import Decided, swap
-from homeostat.serving.inference.routing import ModelState
-from homeostat.serving.inference.thread_pool import Pool
+from homeostat.rollouts.advance import AdvanceResult
+from homeostat.rollouts.manual import request_change
+from homeostat.serving.inference.routing import ServedModel
 from homeostat.serving.metrics import Metrics
 from homeostat.serving.options import Options
-from homeostat.serving.recorder.prediction_log import Served
+from homeostat.serving.recorder.prediction_log import ServedRequest
 from homeostat.serving.recorder.spool import Spool
-from homeostat.serving.sync.bundle_cache import Loader
-from homeostat.serving.sync.evaluator import Judge, Step
-from homeostat.serving.sync.evidence_sender import Handover
-from homeostat.serving.sync.routing_sync import Tables
-from homeostat.serving.sync.shadow_manager import Shadowing
-
-__all__ = ["Controller", "Step"]
+from homeostat.serving.sync.bundle_cache import BundleCache
+from homeostat.serving.sync.evaluator import Evaluator
+from homeostat.serving.sync.evidence_sender import EvidenceSender
+from homeostat.serving.sync.routing_sync import HungVersion, RoutingSync
+from homeostat.serving.sync.shadow_manager import ShadowManager
 
 logger = logging.getLogger(__name__)
 
-_LOOKING = 4  # models that are looked at side by side
-_PATIENCE = 0.25  # seconds without any of them getting done, after which the others' next turn begins
-_SHADOW_TICKS = 4  # nobody gets a shadow's answers: it is judged that much less often, but for hard failures
-_PAUSE = 0.3  # seconds that a model whose look failed is left alone
+_PARALLEL_MODELS = 4  # models that are checked in parallel
+_PATIENCE = 0.25  # seconds without any of them finishing, after which the next round begins
+_SHADOW_TICKS = 4  # clients never see a shadow's predictions: it is evaluated that much less often
+_PAUSE = 0.3  # seconds before a model is checked again whose check failed
+
+
+@dataclass(slots=True)
+class _ModelSync:
+    """What only the controller keeps about a model. Times are monotonic seconds."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    busy: bool = False
+    evaluate_now: bool = False
+    next_evaluation: float = 0.0
+    paused_until: float = 0.0
+    ledger_error: str = ""
+    ledger_read_at: datetime | None = None
+    checks: tuple[dict[str, Any], ...] = ()
 
 
 class Controller:
-    """Keeps every model's table in line with the ledger, and has rollouts judged."""
+    """Keeps every model's routing in line with the ledger, and has its rollout evaluated."""
 
     def __init__(  # noqa: PLR0913  # put together in one place, by name
         self,
-        states: Mapping[str, ModelState],
+        models: Mapping[str, ServedModel],
         ports: Ports,
-        loader: Loader,
+        cache: BundleCache,
         metrics: Metrics,
         options: Options,
         *,
-        pool: Pool,
-        log: Spool[Served],
+        pool: ReplacingThreadPool,
+        log: Spool[ServedRequest],
         load_name: str,
         trusted_types: tuple[str, ...],
     ) -> None:
-        self._states = states
+        self._models = models
         self._ports = ports
         self._metrics = metrics
         self._options = options
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
-        self._looks = Pool(min(_LOOKING, len(states) or 1), "look", patience=float("inf"))
-        self._busy: set[str] = set()
-        self._next: dict[str, float] = {}
-        self._paused: dict[str, float] = {}
-        self._troubles: dict[str, str] = {}
-        self._handover = Handover(states, ports.ledger, ports.clock, options.gateway)
-        shadowing = Shadowing(
+        workers = min(_PARALLEL_MODELS, len(models) or 1)
+        self._checks = ReplacingThreadPool(workers, "check", hang_seconds=float("inf"))
+        self._sync = {name: _ModelSync() for name in models}
+        self._evidence = EvidenceSender(
+            models,
+            ports.ledger,
+            ports.clock,
+            options.gateway,
+            dropping_rows=lambda: log.dropping_rows,
+        )
+        shadows = ShadowManager(
             metrics,
             log,
-            self.trip,
+            self.evaluate_soon,
             load_name=load_name,
             trusted_types=trusted_types,
             max_rows=options.shadow_rows,
         )
-        self._tables = Tables(
-            states,
-            loader,
+        self._routing = RoutingSync(
+            models,
+            cache,
             metrics,
             options,
             pool=pool,
-            handover=self._handover,
-            shadowing=shadowing,
+            evidence=self._evidence,
+            shadows=shadows,
             loaded=self._wake.set,
         )
-        self._judge = Judge(
-            ports, loader, self.change, f"gateway:{options.gateway}", losing=lambda: log.losing
-        )
+        by = f"gateway:{options.gateway}"
+        self._evaluator = Evaluator(ports, cache, self._routing.loads, shadows, by)
 
     def start(self) -> None:
-        """Bring up the last known routing, then follow the ledger."""
-        self._tables.recall()
+        """Put the last known routing in force, then follow the ledger."""
+        self._routing.restore()
         self._thread.start()
 
     @property
     def ledger_error(self) -> str:
-        """What the ledger's absence looks like; "" while it answers."""
-        return next(iter(dict(self._troubles).values()), "")
+        """Why the ledger does not answer; "" while it does."""
+        return next((sync.ledger_error for sync in self._sync.values() if sync.ledger_error), "")
+
+    def ledger_read(self, model: str) -> bool:
+        """Whether the ledger has answered for this model since the start."""
+        return self._sync[model].ledger_read_at is not None
+
+    def checks(self, model: str) -> list[dict[str, Any]]:
+        """Return the results of the last health checks."""
+        return list(self._sync[model].checks)
+
+    def load_failures(self, model: str) -> dict[VersionRef, str]:
+        """Return why versions of this model are not loaded or get no requests."""
+        return self._routing.load_failures(model)
 
     def stop(self) -> None:
-        """Stop ticking and stop the shadows; what was counted goes to the ledger, if it answers."""
+        """Stop following the ledger and stop the shadows; send the last counts if the ledger answers."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(5.0)
-        self._looks.shutdown(wait=False, cancel_futures=True)
-        self._tables.stop()
-        for state in self._states.values():
-            if self.ledger_error or not state.lock.acquire(timeout=1.0):
-                logger.warning("%s: the last counts were not kept", state.config.name)
+        self._checks.shutdown(wait=False, cancel_futures=True)
+        self._routing.stop()
+        for name, model in self._models.items():
+            sync = self._sync[name]
+            if self.ledger_error or not sync.lock.acquire(timeout=1.0):
+                logger.warning("%s: the last counts were not sent to the ledger", name)
                 continue
             try:
-                self._handover.hand_over(state)
-            except Exception as error:  # noqa: BLE001  # evidence that is lost at the end decides nothing
-                self._troubles[state.config.name] = str(error)
-                logger.warning("%s: the last counts were not kept: %s", state.config.name, error)
+                self._evidence.send(model)
+            except Exception as error:  # noqa: BLE001  # the last counts decide nothing
+                sync.ledger_error = str(error)
+                logger.warning("%s: the last counts were not sent to the ledger: %s", name, error)
             finally:
-                state.lock.release()
+                sync.lock.release()
 
-    def trip(self, state: ModelState) -> None:
-        """A version that takes traffic failed: look now. Called from any thread, never blocks."""
-        state.tripped = True
+    def evaluate_soon(self, model: ServedModel) -> None:
+        """Evaluate the model at once, since a version failed. Called from any thread, never blocks."""
+        self._sync[model.name].evaluate_now = True
         self._wake.set()
 
     def _run(self) -> None:
@@ -138,105 +169,109 @@ class Controller:
             try:
                 self._round()
             except Exception:
-                logger.exception("a round of the controller failed; the routing stays")
+                logger.exception("a round of the controller failed; the routing stays in force")
                 self._stop.wait(_PAUSE)
             spent = time.monotonic() - begun
 
     def _round(self) -> None:
-        """Look at every model that is not being looked at already, and at the calls that hang."""
-        for state, ref, hanging in self._tables.write_off():
-            self._looks.submit(self._give_up, state, ref, hanging)
+        """Check hung calls, and every model that is not being checked already."""
+        for hung in self._routing.replace_hung():
+            self._checks.submit(self._report_hung, hung)
         now = time.monotonic()
-        due = [name for name in self._states if name not in self._busy and now >= self._paused.get(name, 0.0)]
-        self._busy.update(due)
-        left = {self._looks.submit(self._look, name, self._states[name]) for name in due}
+        due = [name for name, sync in self._sync.items() if not sync.busy and now >= sync.paused_until]
+        for name in due:
+            self._sync[name].busy = True
+        left = {self._checks.submit(self._check, self._models[name], self._sync[name]) for name in due}
         while left and not self._stop.is_set():
             done, left = wait(left, timeout=_PATIENCE)
             if not done:
                 return
 
-    def _look(self, name: str, state: ModelState) -> None:
+    def _check(self, model: ServedModel, sync: _ModelSync) -> None:
         try:
-            self.step(state)
-            self._troubles.pop(name, None)
+            self.check(model)
+            sync.ledger_error = ""
         except Unavailable as error:
             self._metrics.ledger_errors.inc()
-            if not self._troubles:
-                logger.warning("%s: the last known routing stays: %s", name, error)
-            self._troubles[name] = str(error)
-            self._paused[name] = time.monotonic() + _PAUSE
+            if not self.ledger_error:
+                logger.warning("%s: the last known routing stays in force: %s", model.name, error)
+            sync.ledger_error = str(error)
+            sync.paused_until = time.monotonic() + _PAUSE
         except Exception:
-            logger.exception("%s: the controller's step failed; the routing stays", name)
-            self._paused[name] = time.monotonic() + _PAUSE
+            logger.exception("%s: the controller's check failed; the routing stays in force", model.name)
+            sync.paused_until = time.monotonic() + _PAUSE
         finally:
-            self._busy.discard(name)
+            sync.busy = False
 
-    def _give_up(self, state: ModelState, ref: VersionRef, hanging: int) -> None:
-        try:
-            self._judge.give_up(state, ref, hanging)
-        except Exception as error:  # noqa: BLE001  # what hangs is found again, and rates judge it too
-            logger.warning("%s version %s hangs and stays: %s", state.config.name, ref.version, error)
-
-    def step(self, state: ModelState) -> None:
-        """Read the ledger, follow it, and judge when it is time (or at once after a hard failure)."""
-        with state.lock:
-            self._handover.count(state)
+    def check(self, model: ServedModel) -> None:
+        """Read the ledger, follow it, and evaluate the rollout when it is due (at once after a failure)."""
+        sync = self._sync[model.name]
+        with sync.lock:
+            self._evidence.count(model)
             try:
-                traffic = self._ports.ledger.read(state.config.name)
+                traffic = self._ports.ledger.read(model.name)
             except Unavailable:
-                self._tables.refresh(state)  # what was loaded meanwhile serves all the same
+                self._routing.refresh(model)  # versions loaded meanwhile serve all the same
                 raise
-            state.ledger_seen = self._ports.clock.now()
-            self._tables.apply(state, traffic)
-            name = state.config.name
+            sync.ledger_read_at = self._ports.clock.now()
+            self._follow(model, traffic)
             begun = time.monotonic()
-            if begun < self._next.get(name, 0.0) and not state.tripped:
+            if begun < sync.next_evaluation and not sync.evaluate_now:
                 return
-            state.tripped = False
+            sync.evaluate_now = False
             try:
-                self._handover.hand_over(state)
-                self._judge.judge(state)
+                self._evidence.send(model)
+                self._apply(model, self._evaluator.evaluate(model))
             finally:
-                # Judging may take a tenth of the time at most, however large the evidence has grown.
+                # Evaluating takes at most a tenth of the time, however large the evidence has grown.
                 spent = time.monotonic() - begun
                 active = traffic.active
                 shadowed = active is not None and active.phase is Phase.SHADOW
                 pause = self._options.tick_seconds * (_SHADOW_TICKS if shadowed else 1)
-                self._next[name] = begun + max(pause, 10 * spent)
+                sync.next_evaluation = begun + max(pause, 10 * spent)
+
+    def _report_hung(self, hung: HungVersion) -> None:
+        try:
+            with self._sync[hung.model.name].lock:
+                result = self._evaluator.report_hung(hung.model, hung.ref, hung.calls)
+                self._apply(hung.model, result)
+        except Exception as error:  # noqa: BLE001  # hung calls are found again, and error rates count them too
+            logger.warning("%s version %s hangs and stays: %s", hung.model.name, hung.ref.version, error)
 
     def change(
-        self,
-        state: ModelState,
-        step: Step,
-        by: str,
-        *,
-        tallies: Mapping[tuple[str, str], Tally] | None = None,
+        self, model: ServedModel, request: Callable[[Traffic], Transition], by: str
     ) -> Transition | None:
-        """Read, decide, write by compare-and-swap, swap the routing; again when someone else was first.
+        """Write a person's request to the ledger and put the resulting routing in force.
 
         Raises
         ------
         StaleRevision
-            Others kept being first.
+            Other writers were first in every attempt.
         Unavailable
-            The ledger does not answer: nothing is changed.
+            The ledger does not answer: nothing was changed.
         Refused
-            What ``step`` refuses.
+            The request is refused.
         """
+        with self._sync[model.name].lock:
+            at = self._ports.clock.now()
+            done = request_change(model.name, self._ports.ledger, request, by=by, at=at)
+            self._apply(model, AdvanceResult(done.traffic, done.transition))
+            return done.transition
 
-        def decision(traffic: Traffic) -> Decided:
-            transition = step(traffic)
-            if transition is None:
-                return None
-            return transition, {"checks": list(state.checks), "tallies": evidence_json(tallies or {})}
+    def _apply(self, model: ServedModel, result: AdvanceResult) -> None:
+        """Log and count what was written, and follow it."""
+        if result.checks is not None:
+            self._sync[model.name].checks = tuple(check.to_json() for check in result.checks)
+        step = result.transition
+        if step is not None and step.kind is not EventKind.UNCHANGED:
+            logger.info("%s: %s: %s", model.name, step.kind, step.reason)
+            if step.kind is EventKind.ROLLED_BACK:
+                self._metrics.rollbacks.labels(model.name).inc()
+        self._follow(model, result.traffic)
 
-        name = state.config.name
-        with state.lock:
-            done = swap(name, self._ports.ledger, decision, by=by, now=self._ports.clock.now)
-            transition = done.transition
-            if transition is not None and transition.kind != "unchanged":
-                logger.info("%s: %s: %s", name, transition.kind, transition.reason)
-                if transition.kind == "rolled_back":
-                    self._metrics.rollbacks.labels(name).inc()
-            self._tables.apply(state, done.traffic)
-            return transition
+    def _follow(self, model: ServedModel, traffic: Traffic) -> None:
+        """Put this traffic in force. The checks of a rollout that just ended stay until the next change."""
+        before = model.table.traffic
+        self._routing.apply(model, traffic)
+        if before != traffic and traffic.active is None and not (traffic.rollout and before.active):
+            self._sync[model.name].checks = ()

@@ -1,4 +1,4 @@
-"""From what happened to evidence: one recorder per rollout, on the candidate's frozen prediction edges."""
+"""Count outcomes as evidence: one recorder per rollout, on the candidate's frozen prediction edges."""
 
 from __future__ import annotations
 
@@ -9,71 +9,71 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.label_text import label_texts
-from homeostat.core.rollout import CategorySlots, NumberSlots, Recorder
+from homeostat.core.rollout import CategoryBins, EvidenceRecorder, NumberBins
 from homeostat.core.rollout.evidence import CANDIDATE, CHAMPION, CONTROL, SHADOW, Tally
 from homeostat.core.rollout.phases import Traffic, VersionRef
-from homeostat.serving.inference.routing import Happened
-from homeostat.serving.inference.scoring import Scored, prediction_range
+from homeostat.serving.inference.routing import Outcome
+from homeostat.serving.inference.scoring import ScoredRequest, prediction_range
 
 Tallies = dict[tuple[str, str], Tally]
 
-#: Two numbers differ when they lie further apart than this part of the champion's range of predictions.
+#: Two numbers differ when their distance exceeds this part of the champion's range of predictions.
 DIVERGED_SHARE = 0.05
 
 
-class Counts:
-    """Counts of one model, by rollout. Belongs to the controller; answers only queue up for it."""
+class EvidenceCounter:
+    """Counts of one model, by rollout. Used by the EvidenceSender only."""
 
     def __init__(self, config: ModelConfig) -> None:
         self._classes = config.task == "classification"
         self._bundles: dict[VersionRef, Any] = {}
-        self._recorders: dict[str, Recorder] = {}
-        self._waiting: dict[str, Tallies] = defaultdict(dict)
+        self._recorders: dict[str, EvidenceRecorder] = {}
+        self._unsent: dict[str, Tallies] = defaultdict(dict)
 
-    def know(self, ref: VersionRef, bundle: Any) -> None:
-        """A version was loaded: its edges and its range are known from now on."""
+    def register_version(self, ref: VersionRef, bundle: Any) -> None:
+        """Keep a loaded version's bundle for its prediction edges and range."""
         if ref in self._bundles:
             return
         self._bundles = {**dict(list(self._bundles.items())[-8:]), ref: bundle}
 
-    def add(self, happened: Happened, traffic: Traffic) -> None:
-        """Count one request's answers of one version."""
-        recorder = self._recorders.get(happened.rollout)
+    def add(self, outcome: Outcome, traffic: Traffic) -> None:
+        """Count one version's outcome of one request."""
+        recorder = self._recorders.get(outcome.rollout)
         if recorder is None:
-            recorder = self._recorders[happened.rollout] = self._recorder(traffic)
-        stage, variant = happened.stage, happened.variant
-        if happened.dropped:
-            recorder.dropped(stage, variant, happened.dropped)
+            recorder = self._recorders[outcome.rollout] = self._recorder(traffic)
+        stage, variant = outcome.stage, outcome.variant
+        if outcome.dropped:
+            recorder.record_dropped(stage, variant, outcome.dropped)
             return
-        scored = happened.scored
+        scored = outcome.scored
         if scored is None:
-            recorder.failed(stage, variant, happened.rows)
+            recorder.record_failure(stage, variant, outcome.rows)
             return
-        recorder.answered(
+        recorder.record_predictions(
             stage,
             variant,
             self._values(scored),
-            confidence=scored.confidence,  # type: ignore[arg-type]  # NaN is passed over there
-            latency_ms=happened.latency_ms,
+            confidence=scored.confidence,  # type: ignore[arg-type]  # the recorder skips NaN
+            latency_ms=outcome.latency_ms,
         )
-        if happened.against is not None:
-            flags = self._diverged(scored.predictions, happened.against, traffic)
-            recorder.compared(stage, variant, flags)
+        if outcome.champion_predictions is not None:
+            flags = self._diverged(scored.predictions, outcome.champion_predictions, traffic)
+            recorder.record_comparison(stage, variant, flags)
 
     def drain(self) -> dict[str, Tallies]:
-        """Everything counted since the last drain, and what could not be handed over before."""
-        out, self._waiting = self._waiting, defaultdict(dict)
+        """Return all counts since the last drain, and those put back."""
+        out, self._unsent = self._unsent, defaultdict(dict)
         for rollout, recorder in self._recorders.items():
-            _merge(out[rollout], recorder.drain())
-        for rollout in list(self._recorders)[:-2]:  # a straggler or two may still come for the one before
+            merge(out[rollout], recorder.drain())
+        for rollout in list(self._recorders)[:-2]:  # late outcomes of the previous rollout may still arrive
             del self._recorders[rollout]
         return {rollout: tallies for rollout, tallies in out.items() if tallies}
 
     def put_back(self, rollout: str, tallies: Mapping[tuple[str, str], Tally]) -> None:
-        """The ledger did not take these: they go with the next."""
-        _merge(self._waiting[rollout], tallies)
+        """Keep counts that were not sent for the next drain."""
+        merge(self._unsent[rollout], tallies)
 
-    def _recorder(self, traffic: Traffic) -> Recorder:
+    def _recorder(self, traffic: Traffic) -> EvidenceRecorder:
         rollout = traffic.rollout
         bundle = self._bundles.get(rollout.candidate) if rollout is not None else None
         ranges: dict[str, tuple[float, float]] = {}
@@ -86,12 +86,12 @@ class Counts:
                 ranges |= {CANDIDATE: mine, SHADOW: mine}
             if theirs:
                 ranges |= {CHAMPION: theirs, CONTROL: theirs}
-        return Recorder(_slots(bundle), ranges)
+        return EvidenceRecorder(_prediction_bins(bundle), ranges)
 
-    def _values(self, scored: Scored) -> Sequence[Any]:
+    def _values(self, scored: ScoredRequest) -> Sequence[Any]:
         if not self._classes:
             return scored.predictions
-        if scored.out_of_range:  # a class that the version never learnt is no answer at all
+        if scored.out_of_range:  # an unknown class counts as no prediction
             return [None] * scored.out_of_range + label_texts(scored.predictions)[scored.out_of_range :]
         return label_texts(scored.predictions)
 
@@ -101,10 +101,10 @@ class Counts:
         bundle = self._bundles.get(traffic.champion) if traffic.champion else None
         bounds = prediction_range(bundle.manifest) if bundle is not None else None
         tolerance = DIVERGED_SHARE * (bounds[1] - bounds[0]) if bounds else None
-        return [_apart(a, b, tolerance) for a, b in zip(mine, theirs, strict=True)]
+        return [_differs(a, b, tolerance) for a, b in zip(mine, theirs, strict=True)]
 
 
-def _apart(mine: Any, theirs: Any, tolerance: float | None) -> bool:
+def _differs(mine: Any, theirs: Any, tolerance: float | None) -> bool:
     if not isinstance(mine, (int, float)) or not isinstance(theirs, (int, float)):
         return True
     if not (math.isfinite(mine) and math.isfinite(theirs)):
@@ -112,14 +112,17 @@ def _apart(mine: Any, theirs: Any, tolerance: float | None) -> bool:
     return abs(mine - theirs) > (DIVERGED_SHARE * max(abs(theirs), 1e-9) if tolerance is None else tolerance)
 
 
-def _slots(bundle: Any) -> NumberSlots | CategorySlots | None:
-    features = getattr(getattr(getattr(bundle, "reference", None), "frames", None), "features", {})
+def _prediction_bins(bundle: Any) -> NumberBins | CategoryBins | None:
+    features = getattr(getattr(getattr(bundle, "reference", None), "edges", None), "features", {})
     frame = features.get("prediction")
     if frame is None:
         return None
-    return NumberSlots(tuple(frame.edges)) if frame.kind == "number" else CategorySlots(tuple(frame.labels))
+    return (
+        NumberBins(tuple(frame.cut_points)) if frame.kind == "number" else CategoryBins(tuple(frame.labels))
+    )
 
 
-def _merge(into: Tallies, more: Mapping[tuple[str, str], Tally]) -> None:
+def merge(into: Tallies, more: Mapping[tuple[str, str], Tally]) -> None:
+    """Add counts to others, in place."""
     for key, tally in more.items():
         into[key] = into[key] + tally if key in into else tally

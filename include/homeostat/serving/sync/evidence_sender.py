@@ -1,17 +1,18 @@
-"""From what happened to evidence: answers are counted beside the hot path and handed to the ledger."""
+"""Send evidence to the ledger: outcomes are counted beside the hot path and added to the ledger's counts."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from homeostat.core.rollout.phases import VersionRef
 from homeostat.ports import Clock, Ledger
-from homeostat.serving.inference.routing import ModelState
-from homeostat.serving.sync.evidence_counter import Counts, Tallies
+from homeostat.rollouts.recording_guard import dropping_rows_report
+from homeostat.serving.inference.routing import ServedModel
+from homeostat.serving.sync.evidence_counter import EvidenceCounter, Tallies, merge
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,52 +22,66 @@ class _Batch:
     tallies: Tallies
 
 
-class Handover:
-    """Every model's counts on their way to the ledger; what it does not take goes with the next.
+class EvidenceSender:
+    """Counts every model's outcomes and adds the counts to the ledger; what fails is sent with the next.
 
     Parameters
     ----------
     gateway
-        This gateway's own name: counts of several gateways add up and never overwrite each other.
+        The gateway's unique name: counts of several gateways add up and never overwrite each other.
+    dropping_rows
+        Whether this gateway's prediction log is dropping rows: reported with the evidence, so that every
+        driver holds the rollout.
     """
 
-    def __init__(self, states: Mapping[str, ModelState], ledger: Ledger, clock: Clock, gateway: str) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, ServedModel],
+        ledger: Ledger,
+        clock: Clock,
+        gateway: str,
+        *,
+        dropping_rows: Callable[[], bool],
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._gateway = gateway
-        self._counts = {name: Counts(state.config) for name, state in states.items()}
-        self._pending: dict[str, dict[str, _Batch]] = {name: {} for name in states}
+        self._dropping_rows = dropping_rows
+        self._counters = {name: EvidenceCounter(model.config) for name, model in models.items()}
+        self._pending: dict[str, dict[str, _Batch]] = {name: {} for name in models}
         self._serial = itertools.count(1)
 
-    def know(self, model: str, ref: VersionRef, bundle: Any) -> None:
-        """A version was loaded: its edges and its range are known from now on."""
-        self._counts[model].know(ref, bundle)
+    def register_version(self, model: str, ref: VersionRef, bundle: Any) -> None:
+        """Make a loaded version's prediction edges and range known to the counter."""
+        self._counters[model].register_version(ref, bundle)
 
-    def count(self, state: ModelState) -> None:
-        """Count what happened since the last time."""
-        counts = self._counts[state.config.name]
-        happened = state.happened
-        for _ in range(len(happened)):
+    def count(self, model: ServedModel) -> None:
+        """Count the outcomes since the last time."""
+        counter, queue = self._counters[model.name], model.outcomes
+        for _ in range(len(queue)):
             try:
-                counts.add(happened.popleft(), state.table.traffic)
+                counter.add(queue.popleft(), model.table.traffic)
             except IndexError:
                 return
 
-    def hand_over(self, state: ModelState) -> None:
-        """Add everything counted to the ledger; Unavailable when it does not answer, and all is kept.
+    def send(self, model: ServedModel) -> None:
+        """Add all counts to the ledger; Unavailable when it does not answer, and everything is kept.
 
-        A batch whose answer was lost is sent again as it was, under its number: the ledger counts it once.
+        A batch whose response was lost is sent again under its number: the ledger counts it once.
         """
-        self.count(state)
-        name = state.config.name
-        counts, pending = self._counts[name], self._pending[name]
-        for rollout, tallies in counts.drain().items():
+        self.count(model)
+        counter, pending = self._counters[model.name], self._pending[model.name]
+        counted = counter.drain()
+        active = model.table.traffic.active
+        if active is not None and self._dropping_rows():
+            merge(counted.setdefault(active.id, {}), dropping_rows_report())
+        for rollout, tallies in counted.items():
             if rollout in pending:
-                counts.put_back(rollout, tallies)
+                counter.put_back(rollout, tallies)
             else:
                 pending[rollout] = _Batch(next(self._serial), self._clock.now(), tallies)
         for rollout, batch in list(pending.items()):
             self._ledger.add_evidence(
-                name, rollout, self._gateway, batch.at, batch.tallies, batch=batch.number
+                model.name, rollout, self._gateway, batch.at, batch.tallies, batch=batch.number
             )
             del pending[rollout]

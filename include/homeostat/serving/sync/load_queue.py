@@ -1,4 +1,4 @@
-"""Versions brought into memory beside the answers; none waits for another's download."""
+"""Load versions in background threads, beside the requests; no load waits for the download of another."""
 
 from __future__ import annotations
 
@@ -6,94 +6,122 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from homeostat.config.errors import HomeostatError
 from homeostat.core.rollout.phases import VersionRef
-from homeostat.serving.inference.routing import ModelState
-from homeostat.serving.inference.thread_pool import Pool
+from homeostat.hung_calls import ReplacingThreadPool
+from homeostat.serving.inference.routing import ServedModel
 from homeostat.serving.metrics import Metrics
-from homeostat.serving.sync.bundle_cache import Loaded, Loader, NotCached, passing
+from homeostat.serving.sync.bundle_cache import BundleCache, LoadedBundle, NotCached, is_transient
 
 logger = logging.getLogger(__name__)
 
-#: Seconds until another try: soon for what can pass, now and then for what a person may have mended.
-_SOON, _NOW_AND_THEN = 2.0, 60.0
-#: Seconds that a version may take to load, and to be fetched as well.
+#: Seconds until the next attempt: soon after a transient error, rarely after one that a person must fix.
+_RETRY_TRANSIENT, _RETRY_PERMANENT = 2.0, 60.0
+#: Seconds that loading a version may take, and fetching it as well.
 LOAD_SECONDS, FETCH_SECONDS = 120.0, 300.0
 
+#: A version of a model, by the model's name.
+_Key = tuple[str, VersionRef]
 
-class Loading:
-    """Threads that load what routing names.
+
+@dataclass(frozen=True, slots=True)
+class _LoadFailure:
+    """Why a version is not loaded, and when (monotonic seconds) to try again."""
+
+    reason: str
+    retry_at: float
+
+
+class LoadQueue:
+    """Threads that load the versions that the routing names.
 
     Parameters
     ----------
     done
-        Called when a version was loaded, or could not be.
+        Called after each attempt to load a version, successful or not.
     """
 
     def __init__(
         self,
-        states: Mapping[str, ModelState],
-        loader: Loader,
+        models: Mapping[str, ServedModel],
+        cache: BundleCache,
         metrics: Metrics,
-        done: Callable[[ModelState], None],
+        done: Callable[[ServedModel], None],
     ) -> None:
-        self._states = states
-        self._loader = loader
+        self._models = models
+        self._cache = cache
         self._metrics = metrics
         self._done = done
-        # What is in the cache never waits for what has to be fetched.
-        self._loads = Pool(2, "load", patience=LOAD_SECONDS)
-        self._fetches = Pool(4, "fetch", patience=FETCH_SECONDS)
+        self._failures: dict[_Key, _LoadFailure] = {}
+        self._unloadable: dict[_Key, str] = {}
+        self._loading: set[_Key] = set()
+        # Cached versions never wait for those that have to be fetched.
+        self._loads = ReplacingThreadPool(2, "load", hang_seconds=LOAD_SECONDS)
+        self._fetches = ReplacingThreadPool(4, "fetch", hang_seconds=FETCH_SECONDS)
         self._stop = threading.Event()
 
     def stop(self) -> None:
-        """Load nothing more."""
+        """Start no more loads."""
         self._stop.set()
         for pool in (self._loads, self._fetches):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def ready(self, state: ModelState, ref: VersionRef) -> Loaded | None:
-        """The version when it is in memory; otherwise have it loaded."""
-        loaded = self._loader.get(state.config.name, ref)
-        if loaded is not None or ref in state.loading or self._stop.is_set():
+    def get_or_load(self, model: ServedModel, ref: VersionRef) -> LoadedBundle | None:
+        """Return the version if it is in memory; otherwise queue it and return None."""
+        key = (model.name, ref)
+        loaded = self._cache.get(model.name, ref)
+        if loaded is not None or key in self._loading or self._stop.is_set():
             return loaded
-        failure = state.failures.get(ref)
-        if failure is None or time.monotonic() >= failure[1]:
-            state.loading.add(ref)
-            self._loads.submit(self._load, state, ref)
+        failure = self._failures.get(key)
+        if failure is None or time.monotonic() >= failure.retry_at:
+            self._loading.add(key)
+            self._loads.submit(self._load, model, ref)
         return None
 
-    def write_off(self) -> None:
-        """Give up versions that do not get loaded: their threads are somebody else's now."""
-        for call in (*self._loads.write_off(), *self._fetches.write_off()):
-            state, ref = call.args
-            said = "loading it does not come to an end"
-            state.failures[ref] = (said, time.monotonic())
-            state.shadow_failed[ref] = f"version {ref.version} could not be loaded: {said}"
+    def failures(self, model: str) -> dict[VersionRef, str]:
+        """Return why versions of this model are not loaded."""
+        return {ref: failure.reason for (name, ref), failure in dict(self._failures).items() if name == model}
 
-    def _load(self, state: ModelState, ref: VersionRef, *, fetch: bool = False) -> None:
-        name = state.config.name
+    def unloadable(self, model: str, ref: VersionRef) -> str:
+        """Return why this version cannot be loaded by trying again; "" when it can."""
+        return self._unloadable.get((model, ref), "")
+
+    def replace_hung(self) -> None:
+        """Replace the threads of loads that hang; their versions count as unloadable."""
+        for call in (*self._loads.replace_hung(), *self._fetches.replace_hung()):
+            model, ref = call.args
+            self._fail(model, ref, "loading it does not come to an end", retry_in=0.0, permanent=True)
+
+    def _load(self, model: ServedModel, ref: VersionRef, *, fetch: bool = False) -> None:
         try:
-            self._loader.load(state.config, ref, fetch=fetch)
-            state.failures.pop(ref, None)
-            self._loader.prune({ref, *self._named()})
+            self._cache.load(model.config, ref, fetch=fetch)
+            self._failures.pop((model.name, ref), None)
+            self._cache.prune({ref, *self._named()})
         except NotCached:
-            self._fetches.submit(self._load, state, ref, fetch=True)
+            self._fetches.submit(self._load, model, ref, fetch=True)
             return
-        except Exception as error:  # noqa: BLE001  # whatever a bundle does, the gateway lives
-            self._metrics.load_errors.labels(name).inc()
-            again = passing(error)
-            said = str(error) if isinstance(error, (HomeostatError, OSError)) else repr(error)
-            logger.warning("%s version %s is not loaded: %s", name, ref.version, said)
-            state.failures[ref] = (said, time.monotonic() + (_SOON if again else _NOW_AND_THEN))
-            if not again:
-                state.shadow_failed[ref] = f"version {ref.version} could not be loaded: {said}"
-        state.loading.discard(ref)
-        self._done(state)
+        except Exception as error:  # noqa: BLE001  # no bundle may bring the gateway down
+            self._metrics.load_errors.labels(model.name).inc()
+            reason = str(error) if isinstance(error, (HomeostatError, OSError)) else repr(error)
+            logger.warning("%s version %s is not loaded: %s", model.name, ref.version, reason)
+            transient = is_transient(error)
+            retry_in = _RETRY_TRANSIENT if transient else _RETRY_PERMANENT
+            self._fail(model, ref, reason, retry_in=retry_in, permanent=not transient)
+        self._loading.discard((model.name, ref))
+        self._done(model)
+
+    def _fail(
+        self, model: ServedModel, ref: VersionRef, reason: str, *, retry_in: float, permanent: bool
+    ) -> None:
+        key = (model.name, ref)
+        self._failures[key] = _LoadFailure(reason, time.monotonic() + retry_in)
+        if permanent:
+            self._unloadable[key] = f"version {ref.version} could not be loaded: {reason}"
 
     def _named(self) -> set[VersionRef]:
-        """Every version that some model's routing names."""
-        traffics = [state.table.traffic for state in self._states.values()]
+        """Return every version that some model's routing names."""
+        traffics = [model.table.traffic for model in self._models.values()]
         named = {ref for t in traffics for ref in (t.champion, t.previous) if ref is not None}
         return named | {t.rollout.candidate for t in traffics if t.rollout is not None}

@@ -1,4 +1,4 @@
-"""From the ledger's traffic to the routing table in force, as far as its versions are loaded."""
+"""Build the routing table in force from the ledger's traffic, as far as its versions are loaded."""
 
 from __future__ import annotations
 
@@ -6,215 +6,269 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+from homeostat.core.rollout.champion_watch import is_watched
 from homeostat.core.rollout.evidence import CANDIDATE, CHAMPION, CONTROL
-from homeostat.core.rollout.phases import Phase, Traffic, VersionRef
+from homeostat.core.rollout.phases import Traffic, VersionRef
+from homeostat.core.rollout.transitions import previous_was_rolled_back
+from homeostat.hung_calls import Call, ReplacingThreadPool
 from homeostat.serving.inference.batcher import Batcher
-from homeostat.serving.inference.routing import Leg, ModelState, Table
+from homeostat.serving.inference.routing import LoadedVersion, RoutingTable, ServedModel
 from homeostat.serving.inference.scoring import Scorer
-from homeostat.serving.inference.thread_pool import Call, Pool
+from homeostat.serving.inference.shadow_client import Shadow
 from homeostat.serving.metrics import Metrics
 from homeostat.serving.options import Options
-from homeostat.serving.sync.bundle_cache import Loaded, Loader
-from homeostat.serving.sync.evaluator import watched
-from homeostat.serving.sync.evidence_sender import Handover
-from homeostat.serving.sync.load_queue import Loading
-from homeostat.serving.sync.shadow_manager import Shadowing
+from homeostat.serving.sync.bundle_cache import BundleCache, LoadedBundle
+from homeostat.serving.sync.evidence_sender import EvidenceSender
+from homeostat.serving.sync.load_queue import LoadQueue
+from homeostat.serving.sync.shadow_manager import ShadowManager
 
 logger = logging.getLogger(__name__)
 
-#: Predict calls of one version that may hang at a time; then it gets no more of the threads.
-MOST_HUNG = 4
+#: Predict calls of one version that may hang at the same time; beyond that it gets no more threads.
+MAX_HUNG_CALLS = 4
 
-Versions = Mapping[VersionRef, Loaded | None]
+#: The versions that a routing needs; None for those that are not in memory.
+Bundles = Mapping[VersionRef, LoadedBundle | None]
 
 
-class Tables:
-    """Builds tables and swaps them in; has what they name loaded.
+@dataclass(frozen=True, slots=True)
+class HungVersion:
+    """A version whose predict call was just found to hang, and how many of its calls hang now."""
+
+    model: ServedModel
+    ref: VersionRef
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Champion:
+    """The version that serves the champion's share, and the loaded previous version."""
+
+    serving: LoadedVersion | None
+    previous: LoadedVersion | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Canary:
+    """The candidate and the control cohort's version; both None outside a canary."""
+
+    candidate: LoadedVersion | None = None
+    control: LoadedVersion | None = None
+
+
+@dataclass(slots=True)
+class _ModelRouting:
+    """What only RoutingSync keeps about a model. ``hung`` says which versions get no threads, and why."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    batchers: dict[tuple[VersionRef, str], Batcher] = field(default_factory=dict)
+    hung: dict[VersionRef, str] = field(default_factory=dict)
+
+    def drop(self, refs: set[VersionRef]) -> None:
+        """Forget the batchers of these versions."""
+        self.batchers = {key: batcher for key, batcher in self.batchers.items() if key[0] not in refs}
+
+    def is_alive(self, version: LoadedVersion | None) -> bool:
+        """Whether the version's batcher was not dropped because its calls hang."""
+        return version is not None and self.batchers.get((version.ref, "")) is version.batcher
+
+
+class RoutingSync:
+    """The only writer of :attr:`ServedModel.table`; has the versions loaded that it names.
 
     Parameters
     ----------
     loaded
-        Called when a version was loaded, or could not be.
+        Called after each attempt to load a version, successful or not.
     """
 
     def __init__(
         self,
-        states: Mapping[str, ModelState],
-        loader: Loader,
+        models: Mapping[str, ServedModel],
+        cache: BundleCache,
         metrics: Metrics,
         options: Options,
         *,
-        pool: Pool,
-        handover: Handover,
-        shadowing: Shadowing,
+        pool: ReplacingThreadPool,
+        evidence: EvidenceSender,
+        shadows: ShadowManager,
         loaded: Callable[[], None],
     ) -> None:
-        self._states = states
-        self._loader = loader
+        self._models = models
+        self._cache = cache
         self._metrics = metrics
         self._options = options
         self._pool = pool
-        self._handover = handover
-        self._shadowing = shadowing
-        self._loading = Loading(states, loader, metrics, self._loaded)
-        self._done = loaded
-        self._locks = {name: threading.RLock() for name in states}
+        self._evidence = evidence
+        self._shadows = shadows
+        self._after_load = loaded
+        self._routings = {name: _ModelRouting() for name in models}
         self._stop = threading.Event()
+        self.loads = LoadQueue(models, cache, metrics, self._loaded)
 
-    def recall(self) -> None:
-        """Bring up the routing that was last in force here, ledger or no ledger."""
-        for state in self._states.values():
-            kept = self._loader.recall(state.config.name)
-            if kept is not None:
-                self.apply(state, kept)
+    def restore(self) -> None:
+        """Apply the routing that was last in force here; it needs no ledger."""
+        for model in self._models.values():
+            saved = self._cache.load_routing(model.name)
+            if saved is not None:
+                self.apply(model, saved)
 
     def stop(self) -> None:
-        """Load nothing more, and stop the shadows."""
+        """Start no more loads, and stop the shadows."""
         self._stop.set()
-        self._loading.stop()
-        for state in self._states.values():
-            if state.table.shadow is not None:
-                state.table.shadow.stop()
+        self.loads.stop()
+        for model in self._models.values():
+            if model.table.shadow is not None:
+                model.table.shadow.stop()
 
-    def refresh(self, state: ModelState) -> None:
-        """Build the table in force anew: what was loaded meanwhile serves, ledger or no ledger."""
-        with self._locks[state.config.name]:
-            self._apply(state, state.table.traffic)
+    def refresh(self, model: ServedModel) -> None:
+        """Build the table in force again: versions loaded meanwhile serve even without the ledger."""
+        with self._routings[model.name].lock:
+            self._apply(model, model.table.traffic)
 
-    def apply(self, state: ModelState, traffic: Traffic) -> None:
-        """Swap in the table of this traffic, as far as its versions are loaded; load the others."""
-        with self._locks[state.config.name]:
-            self._apply(state, traffic)
+    def apply(self, model: ServedModel, traffic: Traffic) -> None:
+        """Put this traffic's table in force, as far as its versions are loaded; queue the others."""
+        with self._routings[model.name].lock:
+            self._apply(model, traffic)
 
-    def write_off(self) -> list[tuple[ModelState, VersionRef, int]]:
-        """Versions whose predict call was just found to hang, and how many of theirs do.
+    def load_failures(self, model: str) -> dict[VersionRef, str]:
+        """Return why versions of this model are not loaded or get no requests."""
+        return {**self.loads.failures(model), **self._routings[model].hung}
 
-        Their requests go on through new collectors. A version that does not get loaded is given up.
-        """
-        self._loading.write_off()
+    def replace_hung(self) -> list[HungVersion]:
+        """Replace the batchers of versions whose predict calls hang, and return those versions."""
+        self.loads.replace_hung()
         found = []
-        for owner in map(self._owner, self._pool.write_off()):
+        for owner in map(self._owner, self._pool.replace_hung()):
             if owner is None:
                 continue
-            state, ref = owner
-            count = self._hanging(state, ref)
-            logger.error("%s version %s: %d predict calls hang", state.config.name, ref.version, count)
-            with self._locks[state.config.name]:
-                for key in [key for key in state.batchers if key[0] == ref]:
-                    del state.batchers[key]
-                self._apply(state, state.table.traffic)
-            found.append((state, ref, count))
+            model, ref = owner
+            calls = self._hung_calls(model, ref)
+            logger.error("%s version %s: %d predict calls hang", model.name, ref.version, calls)
+            routing = self._routings[model.name]
+            with routing.lock:
+                routing.drop({ref})
+                self._apply(model, model.table.traffic)
+            found.append(HungVersion(model, ref, calls))
         return found
 
-    def _owner(self, call: Call) -> tuple[ModelState, VersionRef] | None:
+    def _owner(self, call: Call) -> tuple[ServedModel, VersionRef] | None:
         scorer = next((arg for arg in call.args if isinstance(arg, Scorer)), None)
         if scorer is None:
             return None
         ref = VersionRef(scorer.version, scorer.digest)
-        for state in self._states.values():
-            loaded = self._loader.get(state.config.name, ref)
+        for model in self._models.values():
+            loaded = self._cache.get(model.name, ref)
             if loaded is not None and loaded.scorer is scorer:
-                return state, ref
+                return model, ref
         return None
 
-    def _hanging(self, state: ModelState, ref: VersionRef) -> int:
-        return sum(self._owner(call) == (state, ref) for call in self._pool.hanging())
+    def _hung_calls(self, model: ServedModel, ref: VersionRef) -> int:
+        return sum(self._owner(call) == (model, ref) for call in self._pool.hung_calls())
 
-    def _apply(self, state: ModelState, traffic: Traffic) -> None:
-        old = state.table
-        table = self._build(state, traffic)
+    def _apply(self, model: ServedModel, traffic: Traffic) -> None:
+        old = model.table
+        table = self._build(model, traffic)
         if table == old:
             return
-        state.table = table
+        model.table = table
         if old.shadow is not None and old.shadow is not table.shadow:
             threading.Thread(target=old.shadow.stop, name="stop-shadow", daemon=True).start()
         if old.traffic != traffic:
-            self._metrics.show_traffic(traffic)
-            if traffic.active is None:
-                state.checks = state.checks if traffic.rollout and old.traffic.active else ()
-            self._loader.remember(traffic)
-        in_use = set(wanted(traffic)) | ({table.champion.ref} if table.champion else set())
-        self._loader.keep(state.config.name, in_use)
-        for key in [key for key in state.batchers if key[0] not in in_use]:
-            del state.batchers[key]
+            self._metrics.set_traffic(traffic)
+            self._cache.save_routing(traffic)
+        in_use = set(needed_versions(traffic)) | ({table.champion.ref} if table.champion else set())
+        self._cache.evict_except(model.name, in_use)
+        routing = self._routings[model.name]
+        routing.drop({ref for ref, _ in routing.batchers} - in_use)
 
-    def _build(self, state: ModelState, traffic: Traffic) -> Table:
-        old = state.table
-        active = traffic.active
-        previous = None if _taken_back(traffic) else traffic.previous
-        loaded: Versions = {ref: self._ready(state, ref) for ref in wanted(traffic)}
-        champion = self._leg(state, traffic.champion, loaded, CHAMPION)
-        fallback = self._leg(state, previous, loaded, CHAMPION)
-        stand_in = ""
-        if champion is None and traffic.champion is not None:
-            # The last good copy serves while the new one is being loaded, or cannot be.
-            champion = old.champion if _alive(state, old.champion) else fallback
-            if champion is not None and champion.ref != traffic.champion:
-                stand_in = champion.ref.version
-        share = active.share if active else 0.0
-        candidate = self._leg(state, active.candidate, loaded, CANDIDATE) if active and share > 0 else None
-        shadow = None
-        if champion is not None and active is not None and not self._stop.is_set():
-            shadow = self._shadowing.of(state, old, active, loaded.get(active.candidate))
-        return Table(
+    def _build(self, model: ServedModel, traffic: Traffic) -> RoutingTable:
+        bundles: Bundles = {ref: self._get_or_load(model, ref) for ref in needed_versions(traffic)}
+        champion = self._champion(model, traffic, bundles)
+        canary = self._canary(model, traffic, bundles)
+        serving, rollout = champion.serving, traffic.rollout
+        return RoutingTable(
             traffic=traffic,
-            champion=champion,
-            candidate=candidate if champion is not None else None,
-            control=self._leg(state, traffic.champion, loaded, CONTROL) if candidate is not None else None,
-            previous=fallback if fallback is not champion else None,
-            rollout=traffic.rollout.id if traffic.rollout is not None else "",
-            stage=traffic.rollout.stage if traffic.rollout is not None else "",
-            share=share,
-            shadow=shadow,
-            counted=active is not None or watched(traffic),
-            stand_in=stand_in,
+            champion=serving,
+            candidate=canary.candidate if serving is not None else None,
+            control=canary.control,
+            previous=champion.previous if champion.previous is not serving else None,
+            rollout=rollout.id if rollout is not None else "",
+            stage=rollout.stage if rollout is not None else "",
+            share=traffic.active.share if traffic.active is not None else 0.0,
+            shadow=self._shadow(model, traffic, bundles) if serving is not None else None,
+            counted=traffic.active is not None or is_watched(traffic),
+            fallback=serving.ref.version if serving is not None and serving.ref != traffic.champion else "",
         )
 
-    def _leg(self, state: ModelState, ref: VersionRef | None, loaded: Versions, role: str) -> Leg | None:
-        ready = loaded.get(ref) if ref is not None else None
-        if ref is None or ready is None:
+    def _champion(self, model: ServedModel, traffic: Traffic, bundles: Bundles) -> _Champion:
+        """Return the ledger's champion; while it is not loaded, the last one that served, or the previous."""
+        champion = self._version(model, traffic.champion, bundles, CHAMPION)
+        restorable = None if previous_was_rolled_back(traffic) else traffic.previous
+        previous = self._version(model, restorable, bundles, CHAMPION)
+        if champion is None and traffic.champion is not None:
+            last = model.table.champion
+            champion = last if self._routings[model.name].is_alive(last) else previous
+        return _Champion(champion, previous)
+
+    def _canary(self, model: ServedModel, traffic: Traffic, bundles: Bundles) -> _Canary:
+        active = traffic.active
+        if active is None or active.share <= 0:
+            return _Canary()
+        candidate = self._version(model, active.candidate, bundles, CANDIDATE)
+        if candidate is None:
+            return _Canary()
+        control = self._version(model, traffic.champion, bundles, CONTROL)
+        if control is not None:
+            candidate.batcher.share_wait(control.batcher)
+        return _Canary(candidate, control)
+
+    def _shadow(self, model: ServedModel, traffic: Traffic, bundles: Bundles) -> Shadow | None:
+        active = traffic.active
+        if active is None or self._stop.is_set():
             return None
-        name = state.config.name
+        return self._shadows.shadow_for(model, active, bundles.get(active.candidate))
+
+    def _version(
+        self, model: ServedModel, ref: VersionRef | None, bundles: Bundles, role: str
+    ) -> LoadedVersion | None:
+        """Return a version with its batcher; None when it is not loaded, or too many of its calls hang."""
+        bundle = bundles.get(ref) if ref is not None else None
+        if ref is None or bundle is None:
+            return None
+        routing = self._routings[model.name]
         key = (ref, CONTROL if role == CONTROL else "")
-        batcher = state.batchers.get(key)
-        if batcher is None and (count := self._hanging(state, ref)) >= MOST_HUNG:
-            state.failures[ref] = (f"{count} of its predict calls hang", 0.0)
-            return None
+        batcher = routing.batchers.get(key)
         if batcher is None:
-            state.failures.pop(ref, None)
-            batcher = state.batchers[key] = Batcher(
-                ready.scorer,
+            calls = self._hung_calls(model, ref)
+            if calls >= MAX_HUNG_CALLS:
+                routing.hung = {**routing.hung, ref: f"{calls} of its predict calls hang"}
+                return None
+            routing.hung = {other: reason for other, reason in routing.hung.items() if other != ref}
+            batcher = routing.batchers[key] = Batcher(
+                bundle.scorer,
                 self._pool,
                 max_batch_rows=self._options.max_batch_rows,
                 max_waiting_rows=self._options.max_waiting_rows,
-                on_batch=self._metrics.batch.labels(name).observe,
+                on_batch=self._metrics.batch.labels(model.name).observe,
             )
-        return Leg(ref, batcher, self._metrics.leg(name, ref.version, role))
+        return LoadedVersion(ref, batcher, self._metrics.of_version(model.name, ref.version, role))
 
-    def _ready(self, state: ModelState, ref: VersionRef) -> Loaded | None:
-        loaded = self._loading.ready(state, ref)
+    def _get_or_load(self, model: ServedModel, ref: VersionRef) -> LoadedBundle | None:
+        loaded = self.loads.get_or_load(model, ref)
         if loaded is not None:
-            self._handover.know(state.config.name, ref, loaded.bundle)
+            self._evidence.register_version(model.name, ref, loaded.bundle)
         return loaded
 
-    def _loaded(self, state: ModelState) -> None:
-        with contextlib.suppress(Exception):  # the controller builds it too, and says what is wrong
-            self.refresh(state)
-        self._done()
+    def _loaded(self, model: ServedModel) -> None:
+        with contextlib.suppress(Exception):  # the controller builds the table too, and logs what fails
+            self.refresh(model)
+        self._after_load()
 
 
-def _alive(state: ModelState, leg: Leg | None) -> bool:
-    """Whether the leg's collector was not dropped because its calls hang."""
-    return leg is not None and state.batchers.get((leg.ref, "")) is leg.batcher
-
-
-def wanted(traffic: Traffic) -> list[VersionRef]:
-    """The versions that have to be in memory."""
+def needed_versions(traffic: Traffic) -> list[VersionRef]:
+    """Return the versions that must be in memory."""
     candidate = traffic.active.candidate if traffic.active is not None else None
     return [ref for ref in (traffic.champion, traffic.previous, candidate) if ref is not None]
-
-
-def _taken_back(traffic: Traffic) -> bool:
-    last = traffic.rollout
-    return last is not None and last.phase is Phase.ROLLED_BACK and last.candidate == traffic.previous
