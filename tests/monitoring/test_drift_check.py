@@ -1,4 +1,4 @@
-"""A drift check over fakes: evidence decides, no evidence says so, a second look changes nothing."""
+"""A drift check on fake ports: verdicts, the trigger, notices, and repeated checks."""
 
 import json
 from dataclasses import replace
@@ -25,17 +25,17 @@ def check(config, ports, hours):
 def test_without_a_champion_there_is_nothing_to_compute(config, ports):
     answer = check(config, ports, 1)
     assert (answer["verdict"], answer["fired"]) == ("not_computable", False)
-    assert "retrain__toy" in answer["sentence"]
+    assert "retrain__sample" in answer["sentence"]
 
 
-def test_an_empty_window_is_not_computable_and_somebody_is_told(config, ports, champion):
+def test_an_empty_window_is_not_computable_and_sends_a_notice(config, ports, champion):
     answer = check(config, ports, 4)
     assert answer["verdict"] == "not_computable"
     assert not answer["fired"]
     assert notices(ports) == ["not_computable"]
 
 
-def test_the_same_world_passes(config, ports, champion):
+def test_unchanged_data_passes(config, ports, champion):
     serve(config, ports, rows_between(T0, T0 + 4 * HOUR, seed=1))
     answer = check(config, ports, 4)
     assert (answer["verdict"], answer["fired"], answer["drifted_share"]) == ("pass", False, 0.0)
@@ -47,25 +47,25 @@ def test_drift_fires_in_the_second_window_once(config, ports, champion):
     assert [a["verdict"] for a in answers] == ["alert"] * 4
     assert [a["fired"] for a in answers] == [False, True, False, False]
     assert answers[1]["reason"] == "sustained_drift"
-    assert answers[1]["trigger_id"] == "toy/2026-03-02T05:00:00+00:00"
+    assert answers[1]["trigger_id"] == "sample/2026-03-02T05:00:00+00:00"
     assert notices(ports) == ["trigger_fired"]
 
 
 @pytest.mark.parametrize("labels", [False, True])
-def test_looking_again_at_a_window_changes_nothing(config, ports, champion, labels):
+def test_checking_a_window_again_changes_nothing(config, ports, champion, labels):
     serve(config, ports, rows_between(T0, T0 + 8 * HOUR, shift=1.5), labels=labels)
     first = [check(config, ports, hours) for hours in (4, 5, 6)]
-    records = ports.history.windows("toy")
+    records = ports.history.windows("sample")
     again = [check(config, ports, hours) for hours in (4, 5, 6)]
     assert [a["fired"] for a in again] == [a["fired"] for a in first]
-    looked = ports.history.windows("toy")  # a window before one that fired says so the second time
-    assert [replace(r, reason="") for r in looked] == [replace(r, reason="") for r in records]
+    records_again = ports.history.windows("sample")  # a window before one that fired says so the second time
+    assert [replace(r, reason="") for r in records_again] == [replace(r, reason="") for r in records]
     assert [r.window_end for r in records] == [T0 + h * HOUR for h in (4, 5, 6)]
     assert sum(r.fired for r in records) == 1
 
 
-def test_a_window_that_had_fired_is_still_the_former_champions(config, ports, champion, ask):
-    """Or the retrain that it started would look as if it had been refused, and the next one would wait."""
+def test_a_window_that_fired_keeps_the_champion_of_that_time(config, ports, champion, ask):
+    """Otherwise its retrain would count as refused, and the next one would wait."""
     serve(config, ports, rows_between(T0, T0 + 8 * HOUR, shift=1.5), labels=False)
     for hours in (4, 5):
         check(config, ports, hours)
@@ -74,10 +74,10 @@ def test_a_window_that_had_fired_is_still_the_former_champions(config, ports, ch
     manual_promote(config, ports, "2", by="test", reason="test")
     again = check(config, ports, 5)
     assert (again["fired"], again["reason"]) == (True, "sustained_drift")
-    assert [(r.version, r.fired) for r in ports.history.windows("toy")] == [("1", False), ("1", True)]
+    assert [(r.version, r.fired) for r in ports.history.windows("sample")] == [("1", False), ("1", True)]
 
 
-def test_a_rule_turned_round_decays_and_fires_though_the_inputs_look_the_same(config, ports, champion):
+def test_concept_drift_fires_although_the_inputs_have_not_drifted(config, ports, champion):
     serve(config, ports, rows_between(T0, T0 + 6 * HOUR, flip=True))
     answer = check(config, ports, 5)
     assert answer["verdict"] == "pass"
@@ -85,17 +85,17 @@ def test_a_rule_turned_round_decays_and_fires_though_the_inputs_look_the_same(co
     assert (answer["fired"], answer["reason"]) == (True, "performance_decay_critical")
 
 
-def test_labels_that_are_not_there_yet_are_pending_not_healthy(config, ports, champion):
+def test_without_labels_performance_is_pending(config, ports, champion):
     serve(config, ports, rows_between(T0, T0 + 4 * HOUR), labels=False)
     assert check(config, ports, 4)["performance"] == "pending"
 
 
-def test_a_file_that_comes_late_is_counted_at_the_next_look(config, ports, champion):
+def test_a_late_log_file_is_counted_at_the_next_check(config, ports, champion):
     serve(config, ports, rows_between(T0, T0 + 4 * HOUR))
     check(config, ports, 4)
     serve(config, ports, rows_between(T0, T0 + 4 * HOUR, seed=5), gateway="g2")
     check(config, ports, 4)
-    assert ports.history.windows("toy")[-1].rows == 480
+    assert ports.history.windows("sample")[-1].rows == 480
 
 
 def test_an_hour_is_counted_once_whatever_the_window(config, ports, champion, monkeypatch):
@@ -117,16 +117,16 @@ def test_unknown_columns_and_new_categories_are_schema_findings(config, ports, c
     rows["kind"] = "green"
     serve(config, ports, rows, extra="oil_pressure")
     check(config, ports, 4)
-    (key,) = ports.store.list("reports/toy/")
+    (key,) = ports.store.list("reports/sample/")
     found = {(f["column"], f["kind"]) for f in json.loads(ports.store.get(key))["schema"]}
     assert {("oil_pressure", "new"), ("kind", "new_category")} <= found
 
 
-def test_the_run_holds_report_and_pictures(config, ports, champion):
+def test_the_run_has_the_report_and_the_figures(config, ports, champion):
     ports = replace(ports, renders_figures=True)
     serve(config, ports, rows_between(T0, T0 + 4 * HOUR))
     check(config, ports, 4)
-    artifacts = ports.history.written["toy", T0 + 4 * HOUR].artifacts
+    artifacts = ports.history.written["sample", T0 + 4 * HOUR].artifacts
     assert {"report.json", "drift_over_time.png", "reference_against_window.png"} <= set(artifacts)
     json.loads(artifacts["report.json"], parse_constant=pytest.fail)
     assert artifacts["drift_over_time.png"].startswith(b"\x89PNG")
@@ -146,7 +146,7 @@ def test_the_window_begins_where_the_champions_own_data_ended(config, ports, cha
         (T0 + 7.9 * HOUR, T0 + 7 * HOUR),
     ],
 )
-def test_a_time_by_hand_is_taken_as_it_stands_and_the_clock_is_rounded_down(config, asked, end):
+def test_a_given_time_is_taken_as_it_is_and_the_clock_is_rounded_down(config, asked, end):
     assert window_end_of(config, asked) == end
 
 
@@ -165,14 +165,14 @@ def test_a_batch_model_is_checked_on_its_source(folder, ports, ask):
     answer = check(config, ports, 6)
     assert (answer["verdict"], answer["performance"]) == ("alert", "alert")
     assert answer["fired"]
-    assert ports.history.windows("toy")[-1].rows == 240
+    assert ports.history.windows("sample")[-1].rows == 240
 
 
-def test_a_retrain_that_is_under_way_holds_the_trigger_back(config, ports, champion, ask):
+def test_a_retrain_under_way_blocks_the_trigger(config, ports, champion, ask):
     serve(config, ports, rows_between(T0, T0 + 8 * HOUR, shift=1.5), labels=False)
     assemble(config, ask("by hand"), ports)
     answers = [check(config, ports, hours) for hours in (4, 5, 6)]
     assert [a["fired"] for a in answers] == [False, False, False]
     assert answers[-1]["reason"] == "retrain_under_way"
-    ports.ledger.release_lease("toy", ask("by hand").run_key)
+    ports.ledger.release_lease("sample", ask("by hand").run_key)
     assert check(config, ports, 7)["fired"]

@@ -1,4 +1,4 @@
-"""Drift that hurts is retrained for; drift that does not is told once, and so is retraining in vain."""
+"""Harmful drift is retrained for; harmless drift and failing retrains are notified once."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ HOUR = timedelta(hours=1)
 
 
 def shifted(hours, *, wrong=0.0, start=0):
-    """Both numbers move and their sum, which is all that the rule asks for, does not."""
+    """Both features shift, and their sum, on which the label depends, does not."""
     rows = rows_between(T0 + start * HOUR, T0 + hours * HOUR)
     rows["a"] += 2.0
     rows["b"] -= 2.0
@@ -37,20 +37,20 @@ def fired_before(ports, *hours, **more):
     for hour in hours:
         found = WindowRecord(T0 + hour * HOUR, "1", 240, "alert", 0.67, "pass", 0.98, 0.0)
         found = replace(found, fired=True, reason="harmful_drift", **more)
-        ports.history.record("toy", found, metrics={}, artifacts={})
+        ports.history.record("sample", found, metrics={}, artifacts={})
 
 
-def test_drift_that_harms_nothing_is_told_once_and_retrains_nothing(config, ports, champion):
+def test_harmless_drift_is_notified_once_and_does_not_fire(config, ports, champion):
     serve(config, ports, shifted(10))
     answers = [check(config, ports, hours) for hours in range(4, 11)]
     assert {a["verdict"] for a in answers} == {"alert"}
     assert not any(a["fired"] for a in answers)
     assert [a["reason"] for a in answers] == ["building"] + ["harmless_drift"] * 6
     assert notices(ports) == ["harmless_drift"]
-    assert {r.impact for r in ports.history.windows("toy")[1:]} == {"not_shown"}
+    assert {r.impact for r in ports.history.windows("sample")[1:]} == {"not_shown"}
 
 
-def test_drift_that_goes_and_comes_back_is_told_again(config, ports, champion):
+def test_harmless_drift_that_comes_back_is_notified_again(config, ports, champion):
     serve(config, ports, shifted(7))
     serve(config, ports, rows_between(T0 + 7 * HOUR, T0 + 12 * HOUR), gateway="g2")
     serve(config, ports, shifted(18, start=12), gateway="g3")
@@ -59,7 +59,7 @@ def test_drift_that_goes_and_comes_back_is_told_again(config, ports, champion):
     assert notices(ports) == ["harmless_drift"] * 2
 
 
-def test_drift_that_labels_show_to_harm_is_retrained_for_before_it_is_decay(config, ports, champion):
+def test_drift_whose_impact_labels_show_fires_before_it_is_decay(config, ports, champion):
     serve(config, ports, shifted(10, wrong=0.09))
     answers = [check(config, ports, hours) for hours in range(4, 11)]
     (fired,) = [a for a in answers if a["fired"]]
@@ -69,7 +69,7 @@ def test_drift_that_labels_show_to_harm_is_retrained_for_before_it_is_decay(conf
     assert notices(ports)[-1] == "trigger_fired"
 
 
-def test_the_same_harm_without_drift_is_neither(config, ports, champion):
+def test_the_same_loss_without_drift_does_not_fire(config, ports, champion):
     rows = shifted(10, wrong=0.09)
     rows["a"] -= 2.0
     rows["b"] += 2.0
@@ -79,25 +79,25 @@ def test_the_same_harm_without_drift_is_neither(config, ports, champion):
     assert notices(ports) == []
 
 
-def test_labels_from_before_the_drift_say_nothing_of_it(config, ports, champion):
-    """Wrong answers before the inputs moved are no sign that the move harms."""
+def test_labels_from_before_the_drift_do_not_count(config, ports, champion):
+    """Wrong predictions before the inputs drifted show no impact of the drift."""
     early = rows_between(T0, T0 + 4 * HOUR)
     early.loc[:59, "y"] = 1 - early.loc[:59, "y"]
     serve(config, ports, early)
     serve(config, ports, shifted(11, start=4), gateway="g2")
     for hours in range(2, 12):
         check(config, ports, hours)
-    drifted = [r for r in ports.history.windows("toy") if r.drift == "alert"]
+    drifted = [r for r in ports.history.windows("sample") if r.drift == "alert"]
     assert "shown" not in {r.impact for r in drifted}
 
 
-def test_drift_of_which_nobody_knows_whether_it_harms_is_retrained_for(config, ports, champion):
+def test_drift_with_unknown_impact_fires(config, ports, champion):
     serve(config, ports, shifted(6), labels=False)
     answers = [check(config, ports, hours) for hours in (4, 5)]
     assert [(a["fired"], a["reason"]) for a in answers] == [(False, "building"), (True, "sustained_drift")]
 
 
-def test_retraining_in_vain_is_told_once_and_tried_again_later(config, ports, champion):
+def test_backing_off_is_notified_once_and_ends(config, ports, champion):
     fired_before(ports, -8, -1)  # two in a row that were refused: twelve hours from the last one on
     serve(config, ports, shifted(14, wrong=0.09))
     answers = {hours: check(config, ports, hours) for hours in range(4, 13)}
@@ -121,21 +121,21 @@ def test_a_step_that_allows_no_score_is_no_evidence_and_no_crash(folder, ports, 
     rows["y"] = 0
     serve(config, ports, rows)
     assert check(config, ports, 5)["performance"] == "not_computable"
-    (record,) = ports.history.windows("toy")
+    (record,) = ports.history.windows("sample")
     assert (record.score, record.labelled_rows) == (None, 0)
 
 
-def test_the_report_says_what_is_known_of_harm(config, ports, champion):
+def test_the_report_has_the_impact(config, ports, champion):
     serve(config, ports, shifted(10, wrong=0.09))
     for hours in range(4, 9):
         check(config, ports, hours)
-    written = ports.history.written["toy", T0 + 8 * HOUR].artifacts["report.json"]
+    written = ports.history.written["sample", T0 + 8 * HOUR].artifacts["report.json"]
     found = json.loads(written, parse_constant=pytest.fail)["performance"]
     assert found["degraded"] is True
     assert found["error"] > 0
 
 
-# Labels have the first word, then the estimate
+# Labels take precedence over the estimate
 
 
 def batches(*rows):
@@ -167,7 +167,7 @@ def said(*, degraded=False, low=None, high=None):
         "labels show it",
         "labels before the estimate",
         "labels against the estimate",
-        "nobody knows",
+        "unknown",
         "labels of two steps",
         "the estimate shows it",
         "the estimate is not sure",
@@ -175,5 +175,5 @@ def said(*, degraded=False, low=None, high=None):
         "the estimate, not borne out",
     ],
 )
-def test_labels_have_the_first_word_then_the_estimate(config, report, before, since, impact):
+def test_labels_take_precedence_over_the_estimate(config, report, before, since, impact):
     assert drift_impact(config, report, [*before, *since], since) == impact

@@ -1,4 +1,4 @@
-"""The concept comes back, and with it the version that knows it: nothing is fitted, everything is checked."""
+"""Reinstating a former champion when its concept comes back: nothing is trained, everything is checked."""
 
 import json
 from datetime import timedelta
@@ -42,15 +42,15 @@ def by_heart():
 
 @pytest.fixture
 def config(folder):
-    """Learns from the last twelve hours, scored in batch: the world is what its source says."""
+    """A model trained on the last twelve hours and scored in batch from its source."""
     path = folder / "model.yaml"
     path.write_text(MODEL.replace("length: 10d", "length: 12h") + "serve: none\n")
     return load_model(folder)
 
 
 @pytest.fixture
-def world(config):
-    """The rule, the rule turned round for twenty hours, and the rule again."""
+def data(config):
+    """Data with the rule, the opposite rule for twenty hours, and the rule again."""
     parts = [
         rows_between(T0 - timedelta(days=1), FLIPPED),
         rows_between(FLIPPED, BACK, flip=True),
@@ -64,24 +64,24 @@ def check(config, ports, hours):
     return check_drift(config, ports, T0 + hours * HOUR)
 
 
-def answer_to(config, ports, event, name):
-    """The retrain that the event asks for, as the DAG makes it."""
-    request = RetrainRequest.of(run_key=run_key("toy", name), dag_run=name, params={}, event=event)
+def retrain_for(config, ports, event, name):
+    """Run the retrain of this event, as the DAG does."""
+    request = RetrainRequest.of(run_key=run_key("sample", name), dag_run=name, params={}, event=event)
     return request, retrain(config, ports, request)
 
 
 @pytest.fixture
-def turned(config, ports, ask, world):
-    """Version 1 learnt the rule, version 2 its opposite, which was champion until the rule came back."""
+def turned(config, ports, ask, data):
+    """Version 1 was trained on the rule, version 2, the champion, on its opposite."""
     retrain(config, ports, ask("first"))
     fired = check(config, ports, 14)
     assert fired["reason"].startswith("performance_decay")
-    assert answer_to(config, ports, fired, "flipped")[1]["phase"] == Phase.CHAMPION
-    assert ports.ledger.read("toy").champion.version == "2"
+    assert retrain_for(config, ports, fired, "flipped")[1]["phase"] == Phase.CHAMPION
+    assert ports.ledger.read("sample").champion.version == "2"
     ports.notifier.sent.clear()
 
 
-def test_a_former_champion_is_tried_again_when_its_concept_comes_back(config, ports, turned):
+def test_a_former_champion_is_reinstated_when_its_concept_comes_back(config, ports, turned):
     assert check(config, ports, 20)["reinstate"] == ""
     event = check(config, ports, 33)
     assert (event["fired"], event["reason"], event["reinstate"]) == (
@@ -92,11 +92,11 @@ def test_a_former_champion_is_tried_again_when_its_concept_comes_back(config, po
     assert notices(ports) == ["trigger_fired"]
     assert "reinstating version 1" in ports.notifier.sent[-1][1].title
 
-    before = load_version_info(ports.store, "toy", ports.registry.version("toy", "1").digest)
-    request, ended = answer_to(config, ports, event, "back")
+    before = load_version_info(ports.store, "sample", ports.registry.version("sample", "1").digest)
+    request, ended = retrain_for(config, ports, event, "back")
     assert (ended["phase"], ended["version"]) == (Phase.CHAMPION, "1")
     steps = {
-        step: json.loads(ports.store.get(f"retrain/toy/{request.run_key}/{step}.json"))
+        step: json.loads(ports.store.get(f"retrain/sample/{request.run_key}/{step}.json"))
         for step in ("train", "validate", "gate", "register")
     }
     assert steps["train"]["trained"] is False
@@ -106,35 +106,35 @@ def test_a_former_champion_is_tried_again_when_its_concept_comes_back(config, po
     assert steps["validate"]["champion"]["metrics"]["accuracy"] < 0.1
     assert steps["register"]["version"] == "1"
 
-    traffic = ports.ledger.read("toy")
+    traffic = ports.ledger.read("sample")
     assert (traffic.champion.version, traffic.previous.version) == ("1", "2")
-    assert [v.version for v in ports.registry.versions("toy")] == ["1", "2"]
-    assert ports.registry.aliases("toy") == {"champion": "1", "previous": "2"}
-    assert ports.registry.version("toy", "1").tags["homeostat.reinstated_by"] == request.run_key
-    after = load_version_info(ports.store, "toy", traffic.champion.digest)
+    assert [v.version for v in ports.registry.versions("sample")] == ["1", "2"]
+    assert ports.registry.aliases("sample") == {"champion": "1", "previous": "2"}
+    assert ports.registry.version("sample", "1").tags["homeostat.reinstated_by"] == request.run_key
+    after = load_version_info(ports.store, "sample", traffic.champion.digest)
     assert after["metrics"] == steps["validate"]["candidate"]["metrics"], "what it does today"
     kept = ("version", "run_key", "training_rows", "holdout_version", "trained_until")
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}, "its past stays"
 
 
-def test_a_reinstatement_may_run_twice_and_goes_on_from_where_it_was(config, ports, turned):
+def test_a_reinstatement_may_run_twice_and_resumes(config, ports, turned):
     event = check(config, ports, 26)
-    request, ended = answer_to(config, ports, event, "back")
+    request, ended = retrain_for(config, ports, event, "back")
     assert retrain(config, ports, request) == ended
     with pytest.raises(Superseded):
-        answer_to(config, ports, event, "the same event again")
-    assert [v.version for v in ports.registry.versions("toy")] == ["1", "2"]
+        retrain_for(config, ports, event, "the same event again")
+    assert [v.version for v in ports.registry.versions("sample")] == ["1", "2"]
 
 
-def test_a_window_that_reinstated_says_the_same_once_the_other_is_champion(config, ports, turned):
+def test_a_window_that_reinstated_gives_the_same_result_after_the_promotion(config, ports, turned):
     event = check(config, ports, 26)
-    record = ports.history.windows("toy")[-1]
-    answer_to(config, ports, event, "back")
+    record = ports.history.windows("sample")[-1]
+    retrain_for(config, ports, event, "back")
     again = check(config, ports, 26)
     assert {name: again[name] for name in ("fired", "reason", "reinstate", "trigger_id")} == {
         name: event[name] for name in ("fired", "reason", "reinstate", "trigger_id")
     }
-    looked = ports.history.windows("toy")[-1]
+    looked = ports.history.windows("sample")[-1]
     assert (
         (looked.version, looked.reinstate, looked.fired)
         == (record.version, record.reinstate, True)
@@ -142,33 +142,33 @@ def test_a_window_that_reinstated_says_the_same_once_the_other_is_champion(confi
     )
 
 
-def test_nothing_reinstates_whoever_has_just_been_reinstated(config, ports, turned):
-    answer_to(config, ports, check(config, ports, 26), "back")
+def test_a_reinstated_champion_is_not_replaced_by_another_reinstatement(config, ports, turned):
+    retrain_for(config, ports, check(config, ports, 26), "back")
     answers = [check(config, ports, hours) for hours in (27, 33, 34)]
     assert [(a["fired"], a["reinstate"]) for a in answers] == [(False, "")] * 3
 
 
 @pytest.mark.parametrize("registered", [True, False])
-def test_a_former_champion_whose_bundle_is_gone_comes_from_the_registry_or_is_passed_over(
+def test_a_former_champion_whose_bundle_is_missing_comes_from_the_registry_or_is_skipped(
     config, ports, turned, registered
 ):
-    digest = ports.registry.version("toy", "1").digest
-    for key in ports.store.list(f"bundles/toy/{digest}/"):
+    digest = ports.registry.version("sample", "1").digest
+    for key in ports.store.list(f"bundles/sample/{digest}/"):
         ports.store.delete(key)
     if not registered:
-        files = ports.registry.files["toy", "1"]
-        ports.registry.files["toy", "1"] = {name: data + b"?" for name, data in files.items()}
+        files = ports.registry.files["sample", "1"]
+        ports.registry.files["sample", "1"] = {name: data + b"?" for name, data in files.items()}
     answer = check(config, ports, 26)
     assert answer["reinstate"] == ("1" if registered else "")
     if not registered:
         assert (answer["fired"], answer["reason"][:17]) == (True, "performance_decay"), "then by a new one"
 
 
-def test_a_former_champion_that_was_forced_is_not_tried_again_by_itself(config, ports, turned):
-    """Its gate would be asked for, and that it never passed: every reinstatement would end there."""
-    digest = ports.registry.version("toy", "1").digest
-    facts = load_version_info(ports.store, "toy", digest) | {"gate": "forced"}
-    ports.store.put(f"versions/toy/{digest}.json", json.dumps(facts).encode(), overwrite=True)
+def test_a_former_champion_that_was_forced_is_not_reinstated_automatically(config, ports, turned):
+    """It never passed its gate, so every reinstatement would be refused there."""
+    digest = ports.registry.version("sample", "1").digest
+    facts = load_version_info(ports.store, "sample", digest) | {"gate": "forced"}
+    ports.store.put(f"versions/sample/{digest}.json", json.dumps(facts).encode(), overwrite=True)
     assert check(config, ports, 26)["reinstate"] == ""
 
 
@@ -179,7 +179,7 @@ def test_while_a_retrain_is_under_way_no_reinstatement_is_named(config, ports, t
 
 
 def test_a_reinstatement_of_the_champion_has_nothing_to_do(config, ports, turned, ask):
-    with pytest.raises(Superseded, match="version 2 of toy is champion already"):
+    with pytest.raises(Superseded, match="version 2 of sample is champion already"):
         assemble(config, ask("again", reinstate="2"), ports)
     assert assemble(config, ask("another"), ports)["rows"], "the lease is free"
 
@@ -187,20 +187,20 @@ def test_a_reinstatement_of_the_champion_has_nothing_to_do(config, ports, turned
 def test_a_reinstatement_of_a_version_that_never_passed_is_refused_and_releases_the_lease(
     config, ports, turned, ask
 ):
-    ports.registry.tag("toy", "1", {"homeostat.gate": "forced"})
+    ports.registry.tag("sample", "1", {"homeostat.gate": "forced"})
     request = ask("again", reinstate="1")
     assemble(config, request, ports)
-    with pytest.raises(Refused, match="version 1 of toy did not pass its gate"):
+    with pytest.raises(Refused, match="version 1 of sample did not pass its gate"):
         train(config, request.run_key, ports)
-    assert ports.ledger.lease_holder("toy", ports.clock.now()) is None
+    assert ports.ledger.lease_holder("sample", ports.clock.now()) is None
 
 
-def test_a_reinstatement_of_a_version_that_there_is_not_says_so(config, ports, turned, ask):
+def test_a_reinstatement_of_an_unknown_version_is_an_error(config, ports, turned, ask):
     request = ask("again", reinstate="9")
     assemble(config, request, ports)
     with pytest.raises(NotFound, match="no version 9"):
         train(config, request.run_key, ports)
-    assert ports.ledger.lease_holder("toy", ports.clock.now()) is None
+    assert ports.ledger.lease_holder("sample", ports.clock.now()) is None
 
 
 def test_a_former_champion_that_is_worse_today_is_refused_by_the_gate(config, ports, turned, ask):
@@ -209,29 +209,29 @@ def test_a_former_champion_that_is_worse_today_is_refused_by_the_gate(config, po
     for step in (train, validate):
         step(config, request.run_key, ports)
     assert not gate(config, request.run_key, ports)["passed"]
-    assert ports.ledger.read("toy").champion.version == "2"
+    assert ports.ledger.read("sample").champion.version == "2"
 
 
 def promoted(config, ports, request):
-    """A retrain whose candidate a person promotes, without waiting for its canary."""
+    """Retrain and promote the candidate manually, without waiting for its canary."""
     version = retrain(config, ports, request, to_the_end=False)["version"]
     manual_promote(config, ports, version, by="test", reason="test")
     finalize(config, request.run_key, ports)
 
 
-def test_behind_a_gateway_a_former_champion_earns_its_traffic_like_any_other(folder, ports, ask):
+def test_behind_a_gateway_a_reinstated_version_goes_through_shadow_and_canary(folder, ports, ask):
     (folder / "model.yaml").write_text(MODEL)
     config = load_model(folder)
     retrain(config, ports, ask("run 1"))
     promoted(config, ports, ask("run 2"))
     begun = retrain(config, ports, ask("back", reinstate="1"), to_the_end=False)
-    rollout = ports.ledger.read("toy").active
+    rollout = ports.ledger.read("sample").active
     assert (begun["version"], rollout.candidate.version, rollout.phase) == ("1", "1", Phase.REGISTERED)
-    assert ports.registry.aliases("toy")["candidate"] == "1"
-    assert ports.ledger.read("toy").champion.version == "2"
+    assert ports.registry.aliases("sample")["candidate"] == "1"
+    assert ports.ledger.read("sample").champion.version == "2"
 
 
-# Who is judged on what
+# Which version is scored on what
 
 
 def by_heart(config):
@@ -241,7 +241,7 @@ def by_heart(config):
 
 
 def nothing_to_learn(config):
-    """Labels by the toss of a coin: whoever is right has seen them."""
+    """Random labels: only a version that was trained on them predicts them."""
     path = config.folder / "rows.csv"
     rows = pd.read_csv(path)
     rows["y"] = np.random.default_rng(0).integers(0, 2, len(rows))
@@ -253,7 +253,7 @@ def assembled(config, ports, request):
     return found, read_snapshot(ports.store, found["snapshot"])
 
 
-def test_the_judge_is_kept_and_is_what_the_holdout_has_scored(folder, ports, ask):
+def test_the_holdout_version_is_kept_and_is_what_the_holdout_scores(folder, ports, ask):
     config = by_heart(load_model(folder))
     nothing_to_learn(config)
     request = ask()
@@ -281,10 +281,10 @@ def test_without_a_refit_there_is_one_bundle(folder, ports, ask):
     assemble(config, request, ports)
     trained = train(config, request.run_key, ports)
     assert trained["holdout_version"] == trained["digest"]
-    assert len({key.split("/")[2] for key in ports.store.list("bundles/toy/")}) == 1
+    assert len({key.split("/")[2] for key in ports.store.list("bundles/sample/")}) == 1
 
 
-def test_the_holdout_begins_where_the_champions_knowledge_ends(folder, ports, ask):
+def test_the_holdout_begins_where_the_champions_training_data_ends(folder, ports, ask):
     config = load_model(folder)
     retrain(config, ports, ask("run 1"))
     learnt = T0 - config.columns.label.delay
@@ -298,8 +298,8 @@ def test_the_holdout_begins_where_the_champions_knowledge_ends(folder, ports, as
     assert (found["rows"], found["holdout"]) == (len(rows), len(holdout))
 
 
-def test_a_champion_that_has_learnt_the_holdout_by_heart_is_spoken_for_by_its_judge(folder, ports, ask):
-    """Hardly any time has passed: too little is new to compare two versions on."""
+def test_a_champion_trained_on_the_holdout_is_scored_by_its_holdout_version(folder, ports, ask):
+    """Too few new rows to compare two versions on."""
     config = by_heart(load_model(folder))
     nothing_to_learn(config)
     retrain(config, ports, ask("run 1"))
@@ -312,8 +312,8 @@ def test_a_champion_that_has_learnt_the_holdout_by_heart_is_spoken_for_by_its_ju
     assert scores["champion"]["metrics"]["accuracy"] < 0.6
 
 
-def test_what_was_answered_without_labels_is_answered_with_them(folder, ports, ask):
-    """Through the gateway's log too, whichever version answered: the former champion is asked anew."""
+def test_former_champions_predict_the_labelled_rows_of_the_prediction_log(folder, ports, ask):
+    """Whichever version served the rows, former champions predict them again."""
     config = load_model(folder)
     retrain(config, ports, ask("run 1"))
     rows = pd.concat([rows_between(T0 - timedelta(days=5), T0), rows_between(T0, T0 + 12 * HOUR, flip=True)])

@@ -1,4 +1,4 @@
-"""Hours and confidences through the whole check: retrain, serve, look, with labels and without."""
+"""Season and estimate through the whole check: retrain, serve and check, with and without labels."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 
 
 def rows_between(start, end, *, per_hour=60, seed=0, shift=0.0, sure=1.0, flip=False, cycle=2.0):
-    """Inputs with a daily cycle and answers that are right more often the further a row is from the rule."""
+    """Inputs with a daily cycle; the further a row is from the boundary, the more often the rule is right."""
     n = int((end - start).total_seconds() // 3600 * per_hour)
     rng = np.random.default_rng([seed, int(start.timestamp())])
     at = [start + timedelta(hours=i / per_hour) for i in range(n)]
@@ -47,7 +47,7 @@ def make(tmp_path):
     """A model with this monitor, its champion, and its rows from ten days before T0 on."""
 
     def build(ask, more="", first=10, **rows):
-        home = tmp_path / "toy"
+        home = tmp_path / "sample"
         home.mkdir(exist_ok=True)
         (home / "model.yaml").write_text(MODEL.replace("min_rows: 60}", f"min_rows: 60{more}}}", 1))
         (home / "pipeline.py").write_text(PIPELINE)
@@ -60,14 +60,14 @@ def make(tmp_path):
 
 
 def reference_of(config, ports):
-    return load_reference(ports, "toy", ports.ledger.read("toy").champion.digest)
+    return load_reference(ports, "sample", ports.ledger.read("sample").champion.digest)
 
 
 def report_of(ports, end):
-    return json.loads(ports.history.written["toy", end].artifacts["report.json"])
+    return json.loads(ports.history.written["sample", end].artifacts["report.json"])
 
 
-def looks(config, ports, hours):
+def verdicts_of(config, ports, hours):
     return [check_drift(config, ports, T0 + h * HOUR)["verdict"] for h in hours]
 
 
@@ -79,7 +79,7 @@ def test_a_daily_cycle_is_drift_without_a_season_and_none_with_it(make, ask):
     for more in (", drifted_share: 0.2", SEASON):
         config, ports = make(ask, more, per_hour=150)
         serve(config, ports, rows_between(T0, T0 + 24 * HOUR, seed=1, per_hour=150), labels=False)
-        verdicts[more] = looks(config, ports, range(4, 25, 2))
+        verdicts[more] = verdicts_of(config, ports, range(4, 25, 2))
     plain, seasonal = (found.count("alert") for found in verdicts.values())
     assert plain >= 10
     assert seasonal <= plain / 10
@@ -88,12 +88,10 @@ def test_a_daily_cycle_is_drift_without_a_season_and_none_with_it(make, ask):
 def test_a_shift_is_found_at_every_hour(make, ask):
     config, ports = make(ask, SEASON)
     serve(config, ports, rows_between(T0, T0 + 24 * HOUR, shift=0.8), labels=False)
-    assert looks(config, ports, range(4, 25, 4)) == ["alert"] * 6
+    assert verdicts_of(config, ports, range(4, 25, 4)) == ["alert"] * 6
 
 
-def test_the_reference_in_the_bundle_keeps_the_hours_and_a_second_look_counts_nothing_anew(
-    make, ask, monkeypatch
-):
+def test_the_bundles_reference_has_the_season_and_a_second_check_counts_nothing_again(make, ask, monkeypatch):
     config, ports = make(ask, SEASON)
     reference = reference_of(config, ports)
     assert reference.season.kind == "hour_of_day"
@@ -109,25 +107,25 @@ def report_of_after(config, ports):
     return report_of(ports, T0 + 4 * HOUR)["drift"]
 
 
-def test_hours_that_the_reference_never_saw_are_left_out_and_named(make, ask):
+def test_hours_that_the_reference_never_saw_are_left_out_and_reported(make, ask):
     # Two days of rows, a fifth of them held out: the last nine hours of the day before.
     config, ports = make(ask, SEASON, first=2)
     serve(config, ports, rows_between(T0, T0 + 24 * HOUR))
-    assert looks(config, ports, [10, 24]) == ["not_computable", "pass"]
+    assert verdicts_of(config, ports, [10, 24]) == ["not_computable", "pass"]
     unseen = report_of(ports, T0 + 10 * HOUR)["drift"]
     assert "240 rows left out: the reference has no rows of their hours" in unseen["reason"]
     assert unseen["rows"] == 0
     assert report_of(ports, T0 + 24 * HOUR)["drift"]["rows"] == 240
 
 
-def test_a_champion_from_before_the_season_is_compared_as_before_and_the_report_says_so(make, ask):
+def test_a_champion_without_a_season_is_compared_with_its_whole_reference(make, ask):
     config, ports = make(ask, cycle=0.0)
     (config.folder / "model.yaml").write_text(
         MODEL.replace("min_rows: 60}", "min_rows: 60" + SEASON + "}", 1)
     )
     config = load_model(config.folder)
     serve(config, ports, rows_between(T0, T0 + 4 * HOUR, cycle=0.0))
-    assert looks(config, ports, [4]) == ["pass"]
+    assert verdicts_of(config, ports, [4]) == ["pass"]
     assert "registered without a season" in report_of(ports, T0 + 4 * HOUR)["drift"]["reason"]
 
 
@@ -139,7 +137,7 @@ def estimates(config, ports, hours):
     return found
 
 
-def test_pending_labels_leave_an_estimate_that_follows_how_sure_the_model_is(make, ask):
+def test_while_labels_are_pending_the_estimate_follows_the_confidence(make, ask):
     config, ports = make(ask)
     rows = rows_between(T0, T0 + 4 * HOUR, seed=2, sure=0.5)
     serve(config, ports, rows, labels=False)
@@ -150,7 +148,7 @@ def test_pending_labels_leave_an_estimate_that_follows_how_sure_the_model_is(mak
     assert report.estimate.high < report.estimate.baseline
 
 
-def test_labels_that_turn_round_silence_the_estimate_until_a_new_version(make, ask):
+def test_labels_that_contradict_the_estimate_make_it_abstain(make, ask):
     config, ports = make(ask)
     serve(config, ports, rows_between(T0, T0 + 3 * HOUR))
     serve(config, ports, rows_between(T0 + 3 * HOUR, T0 + 8 * HOUR, flip=True), gateway="g2")
@@ -159,9 +157,9 @@ def test_labels_that_turn_round_silence_the_estimate_until_a_new_version(make, a
     assert all("labels contradict the estimate" in report.estimate.reason for report in after)
 
 
-def test_each_reason_not_to_estimate_has_its_sentence(make, ask):
+def test_each_reason_to_abstain_has_its_sentence(make, ask):
     config, ports = make(ask)
-    reference, champion = reference_of(config, ports), ports.ledger.read("toy").champion
+    reference, champion = reference_of(config, ports), ports.ledger.read("sample").champion
     context = CheckContext(config, ports, champion, reference)
     blind = Reference.fit(pd.DataFrame({"a": [1.0]}), {"a": "number"}).profile
     regression = replace(context, config=config.model_copy(update={"task": "regression"}))

@@ -24,7 +24,7 @@ from sample_model import MODEL, T0, retrain, rows_between
 
 pytestmark = pytest.mark.usefixtures("quick")
 HOUR = timedelta(hours=1)
-KEY = "standing/toy.json"
+KEY = "standing/sample.json"
 
 
 def ref(number):
@@ -33,7 +33,7 @@ def ref(number):
 
 @pytest.fixture
 def config(folder):
-    """Learns from the last twelve hours and serves at once."""
+    """A model trained on the last twelve hours that serves at once."""
     text = MODEL.replace("length: 10d", "length: 12h").replace(
         "min_rows: 200}", "min_rows: 200, refit: false}", 1
     )
@@ -45,7 +45,7 @@ def config(folder):
 
 @pytest.fixture
 def learn(config, ports, ask):
-    """One more version, of the twelve hours before this hour; champion at once."""
+    """Train one more version on the twelve hours before this hour; it becomes champion at once."""
 
     def at(hours):
         ports.clock.advance(T0 + hours * HOUR - ports.clock.now())
@@ -62,7 +62,7 @@ def two(learn):
 
 
 def context_of(config, ports):
-    return check_context(config, ports, ports.ledger.read("toy").champion)
+    return check_context(config, ports, ports.ledger.read("sample").champion)
 
 
 def compare(config, ports, hours, *, flip=True, rows=1, per_hour=60, seed=0):
@@ -162,10 +162,10 @@ def test_rows_that_either_version_was_trained_on_are_left_out(config, ports, two
 def test_a_version_without_a_bundle_is_skipped_and_the_others_are_compared(config, ports, learn):
     for hours in (0, 14, 28):
         learn(hours)
-    champions = [ports.registry.version("toy", number) for number in ("1", "2", "3")]
-    for key in ports.store.list(f"bundles/toy/{champions[0].digest}/"):
+    champions = [ports.registry.version("sample", number) for number in ("1", "2", "3")]
+    for key in ports.store.list(f"bundles/sample/{champions[0].digest}/"):
         ports.store.delete(key)
-    ports.registry.delete("toy", "1")  # otherwise it would be fetched from there
+    ports.registry.delete("sample", "1")  # otherwise it would be fetched from there
     assert compare(config, ports, 30, flip=False).reinstate == ""
     assert set(steps(ports)[(T0 + 30 * HOUR).isoformat()]) == {"3|2"}
 

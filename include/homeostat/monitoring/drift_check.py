@@ -42,16 +42,16 @@ class WindowCheck:
     history: Sequence[WindowRecord]
 
 
-def window_end_of(config: ModelConfig, asked: datetime | str) -> datetime:
+def window_end_of(config: ModelConfig, requested: datetime | str) -> datetime:
     """Return the end of the window to check.
 
     A string (the time that a person gives) is taken as it is; a datetime is rounded down to
     ``monitor.every``.
     """
-    if isinstance(asked, str):
-        return parse_time(asked, "window_end")
+    if isinstance(requested, str):
+        return parse_time(requested, "window_end")
     epoch = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that weekly windows begin with the week
-    return asked - (asked - epoch) % config.monitor.every
+    return requested - (requested - epoch) % config.monitor.every
 
 
 def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Decay is an alert only when it is more than chance gives; harm is said when it is beyond doubt."""
+"""Decay is an alert only when it is significant; degraded needs three standard errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def error_of(baseline, rows):
     return math.sqrt(baseline.variance * (1 / rows + 1 / baseline.rows))
 
 
-def test_the_same_loss_over_few_rows_may_be_chance_and_over_many_is_not():
+def test_the_same_loss_is_significant_only_over_enough_rows():
     noisy = Baseline(0.9, 2000, 1.0)
     few = assess(config(), noisy, batches(0.78, rows=150), pending=False)
     many = assess(config(), noisy, batches(0.78, rows=5000), pending=False)
@@ -64,7 +64,7 @@ def test_an_alert_takes_so_many_standard_errors(factor, verdict):
     assert found.critical == (verdict == "alert")
 
 
-def test_without_a_known_scatter_the_limit_alone_decides():
+def test_without_a_variance_the_limit_alone_decides():
     for baseline in (0.9, Baseline(0.9), Baseline(0.9, 0, 0.1), Baseline(0.9, 1000, None)):
         found = assess(config(), baseline, batches(0.75, rows=100), pending=False)
         assert (found.verdict, found.critical, found.error) == ("alert", True, None)
@@ -94,7 +94,7 @@ def test_two_windows_of_batches_count_and_ten_at_most(every, window, span):
     assert (found.batches, found.rows, found.score) == (span, 200 * span, pytest.approx(0.9))
 
 
-def test_a_batch_whose_score_is_no_number_adds_no_evidence():
+def test_a_batch_with_a_score_that_is_not_finite_is_left_out():
     spoilt = [BatchScore(START, math.nan, 5000), BatchScore(START + timedelta(hours=1), 0.2, 40)]
     found = assess(config(), RIGHT, spoilt, pending=False)
     assert (found.verdict, found.rows) == ("not_computable", 40)
@@ -105,14 +105,14 @@ def degraded(scores, baseline=RIGHT, *, pending=False, **more):
     return assess(config(**more), baseline, [], pending=pending, since_drift=scores).degraded
 
 
-def test_harm_is_beyond_doubt_or_it_is_not_said():
+def test_degraded_needs_three_standard_errors():
     error = error_of(RIGHT, 400)
     assert degraded(batches(0.9 - 3.1 * error, rows=400))
     assert not degraded(batches(0.9 - 2.9 * error, rows=400))
     assert degraded(batches(*[0.9 - 3.1 * error] * 4, rows=100)), "many small batches are as good as one"
 
 
-def test_harm_need_not_be_decay_yet_but_more_than_the_gate_would_let_pass():
+def test_degraded_need_not_be_decay_but_exceeds_max_regression():
     slight = batches(0.87, rows=100_000)
     sure = Baseline(0.9, 100_000, 0.09)
     assert degraded(slight, sure)
@@ -121,11 +121,11 @@ def test_harm_need_not_be_decay_yet_but_more_than_the_gate_would_let_pass():
 
 
 @pytest.mark.parametrize("baseline", [Baseline(0.9), Baseline(None, 1000, 0.1), None, 0.9])
-def test_harm_is_not_said_where_nobody_knows_how_scores_scatter(baseline):
+def test_degraded_is_false_without_a_variance(baseline):
     assert not degraded(batches(0.1, rows=1000), baseline)
 
 
-def test_harm_takes_rows_enough_and_does_not_wait_for_this_windows_labels():
+def test_degraded_needs_enough_rows_and_not_this_windows_labels():
     assert not degraded(batches(0.1, rows=99))
     assert not degraded([])
     assert degraded(batches(0.1, rows=100))
@@ -136,7 +136,7 @@ def below_best(scores, best, baseline=RIGHT, **more):
     return assess(config(**more), baseline, scores, pending=False, best=best).below_best
 
 
-def test_a_version_made_in_bad_times_is_held_to_what_others_were_good_for():
+def test_a_version_with_a_low_baseline_is_compared_with_the_best_one():
     bad_times = Baseline(0.75, 1000, 0.1)
     found = assess(config(), bad_times, batches(0.74, rows=1000), pending=False, best=0.9)
     assert (found.verdict, found.below_best) == ("pass", True)
@@ -145,7 +145,7 @@ def test_a_version_made_in_bad_times_is_held_to_what_others_were_good_for():
     assert not below_best(batches(0.74, rows=1000), None, bad_times)
 
 
-def test_falling_short_is_more_than_chance_gives():
+def test_below_best_must_be_significant():
     noisy = Baseline(0.75, 1000, 2.0)
     assert not below_best(batches(0.75, rows=100), 0.9, noisy)
     assert below_best(batches(0.75, rows=100_000), 0.9, noisy)
@@ -171,8 +171,8 @@ def test_a_report_survives_json():
 
 
 @pytest.mark.parametrize(("rows", "most"), [(150, 0.1), (1500, 0.065)])
-def test_a_steady_model_is_seldom_called_decayed(rows, most):
-    """2,000 fair samples: rows of the holdout and of the batches err with one and the same probability."""
+def test_a_steady_model_seldom_alerts(rows, most):
+    """2,000 samples: rows of the holdout and of the batches are wrong with the same probability."""
     rng = np.random.default_rng(0)
     steady = config(trigger={"decay": 0.001, "critical_decay": 0.5})
     alerts = 0

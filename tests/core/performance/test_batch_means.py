@@ -1,4 +1,4 @@
-"""How far a mean may lie off: plain for independent rows, more where neighbours err alike."""
+"""The variance of a row: its own for independent rows, more for correlated ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SEEDS = range(12)
 
 
 def in_spells(rng, n, phi):
-    """An AR(1) series of unit variance: each value is phi times the one before, and something new."""
+    """An AR(1) series of unit variance: each value is phi times the one before, plus noise."""
     noise = rng.normal(scale=np.sqrt(1 - phi**2), size=n)
     series = np.empty(n)
     last = rng.normal()
@@ -38,13 +38,13 @@ def test_independent_rows_add_their_own_variance(rows, n):
 
 
 @pytest.mark.parametrize("phi", [0.3, 0.6, 0.8])
-def test_rows_that_err_in_spells_add_more(phi):
+def test_correlated_rows_add_more(phi):
     inflation = (1 + phi) / (1 - phi)
     found = [row_variance(in_spells(np.random.default_rng(seed), 8000, phi)) for seed in SEEDS]
     assert 0.8 * inflation < np.median(found) < 1.5 * inflation
 
 
-def test_the_mean_lies_off_as_far_as_it_says():
+def test_the_variance_of_the_mean_is_as_estimated():
     phi, n = 0.7, 2000
     series = [in_spells(np.random.default_rng(seed), n, phi) for seed in range(60)]
     promised = np.median([row_variance(one) for one in series]) / n
@@ -55,7 +55,7 @@ def test_the_mean_lies_off_as_far_as_it_says():
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [np.nan, 2.0, np.inf], [3.0] * 50])
-def test_too_few_or_equal_rows_do_not_scatter(values):
+def test_too_few_or_equal_rows_have_no_variance(values):
     assert row_variance(np.array(values)) == 0
 
 

@@ -1,4 +1,4 @@
-"""Decay and its verdict: pending is not healthy, and critical is said."""
+"""Decay and its verdict."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_decay_is_positive_when_worse_and_over_the_last_ten(metric, baseline, sc
     assert decay(baseline, scores, metric) == expected
 
 
-def test_any_error_is_decay_from_a_flawless_baseline():
+def test_any_error_is_decay_from_a_baseline_of_zero():
     assert decay(0.0, [0.1], "mae") > 1e6
     assert decay(0.0, [0.0], "mae") == 0
 
@@ -63,7 +63,7 @@ def test_the_verdict_follows_the_limits(scores, verdict, critical):
     assert PerformanceReport.from_json(report.to_json()) == report
 
 
-def test_labels_that_have_not_come_are_pending_and_not_healthy():
+def test_without_labels_performance_is_pending():
     report = assess(CONFIG, 0.9, batches(0.1, 0.1), pending=True)
     assert (report.verdict, report.decay, report.critical) == ("pending", None, False)
 

@@ -1,4 +1,4 @@
-"""Estimates without labels: the interval holds what labels show, and every doubt has its sentence."""
+"""Estimates without labels: the coverage of the interval, and each reason to abstain."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CURVES = {
 
 
 def answers(rng, n, a=2.0, b=1.5, truth=CURVES["calibrated"]):
-    """Confidences between 1/2 and 1, and which answers were right."""
+    """Confidences between 1/2 and 1, and which predictions were right."""
     confidence = 0.5 + 0.5 * rng.beta(a, b, n)
     return pd.Series(confidence), rng.random(n) < truth(confidence)
 
@@ -59,7 +59,7 @@ def test_the_interval_holds_what_the_labels_show_under_covariate_shift(curve, a,
     assert abs(np.mean(off)) < 0.01
 
 
-def test_the_interval_is_not_wide_for_want_of_courage():
+def test_the_interval_is_not_wider_than_needed():
     rng = np.random.default_rng(1)
     before = holdout(rng, 5000)
     confidence, _ = answers(rng, 500, 1.2, 2)
@@ -69,7 +69,7 @@ def test_the_interval_is_not_wide_for_want_of_courage():
     assert found.value < found.baseline - 0.05
 
 
-def test_more_answers_and_a_longer_holdout_narrow_it():
+def test_more_predictions_and_a_longer_holdout_narrow_it():
     rng = np.random.default_rng(2)
     widths = []
     for n, m in ((500, 100), (500, 5000), (20_000, 5000)):
@@ -106,7 +106,7 @@ STILL = window_of(GOOD, answers(RNG, 300)[0])
 
 
 def beside(truth, n=1000, draw=None):
-    """A holdout whose answers are right in another way, and a window like it."""
+    """A holdout whose predictions are right at other confidences, and a window like it."""
     rng = np.random.default_rng(7)
     confidence = pd.Series(draw(rng, n)) if draw else answers(rng, n)[0]
     found = CalibrationCounts.from_rows(frame_of(confidence), confidence, rng.random(n) < truth(confidence))
@@ -140,7 +140,7 @@ def beside(truth, n=1000, draw=None):
         (GOOD, window_of(GOOD, pd.Series([0.51] * 300)), "where the holdout had few or no rows"),
     ],
 )
-def test_it_abstains_and_says_why(before, window, says):
+def test_it_abstains_with_a_reason(before, window, says):
     found = estimate(before, before.total if window is None else window)
     assert (found.value, found.low, found.high) == (None, None, None)
     assert says in found.reason
@@ -153,7 +153,7 @@ def test_a_gap_in_the_holdouts_confidences_is_not_bridged():
     assert "where the holdout had few or no rows: on average up to" in found.reason
 
 
-def test_a_few_answers_where_the_holdout_had_none_do_not_silence_it():
+def test_a_few_predictions_where_the_holdout_had_none_do_not_make_it_abstain():
     confidence = pd.concat([answers(np.random.default_rng(8), 290)[0], pd.Series([0.2] * 10)])
     assert estimate(GOOD, window_of(GOOD, confidence)).value is not None
 
@@ -163,7 +163,7 @@ def labelled(rng, n, truth):
     return CalibrationCounts.from_rows(GOOD.right.edges, confidence, right)
 
 
-def test_labels_that_contradict_it_silence_it():
+def test_labels_that_contradict_it_make_it_abstain():
     rng = np.random.default_rng(9)
     as_ever = [labelled(rng, 60, CURVES["calibrated"]) for _ in range(10)]
     turned = labelled(rng, 60, lambda c: 1 - c)
@@ -173,7 +173,7 @@ def test_labels_that_contradict_it_silence_it():
     assert "concept drift): of 60 labelled predictions" in found.reason
 
 
-def test_a_small_change_of_meaning_shows_in_ten_batches_together():
+def test_a_small_concept_drift_shows_in_ten_batches_together():
     rng = np.random.default_rng(10)
     slipping = [labelled(rng, 60, lambda c: c - 0.1) for _ in range(10)]
     alone = [estimate(GOOD, STILL, labelled=[batch]).value is not None for batch in slipping]
@@ -181,7 +181,7 @@ def test_a_small_change_of_meaning_shows_in_ten_batches_together():
     assert "of 600 labelled predictions" in estimate(GOOD, STILL, labelled=slipping).reason
 
 
-def test_a_shift_of_inputs_alone_is_not_taken_for_a_change_of_meaning():
+def test_covariate_shift_alone_is_not_taken_for_concept_drift():
     rng = np.random.default_rng(11)
     silenced = 0
     for _ in range(200):
@@ -191,7 +191,7 @@ def test_a_shift_of_inputs_alone_is_not_taken_for_a_change_of_meaning():
     assert silenced <= 8
 
 
-def test_labels_that_scatter_more_than_chance_widen_the_interval_and_calm_ones_do_not():
+def test_batches_that_vary_more_than_independent_rows_widen_the_interval():
     rng = np.random.default_rng(14)
     calm = [labelled(rng, 400, CURVES["calibrated"]) for _ in range(10)]
     drawn = [0.05, -0.05] * 5
@@ -203,12 +203,12 @@ def test_labels_that_scatter_more_than_chance_widen_the_interval_and_calm_ones_d
     assert with_uneven.value == alone.value
 
 
-def test_a_handful_of_labels_contradicts_nothing():
+def test_too_few_labels_contradict_nothing():
     wrong = labelled(np.random.default_rng(12), 29, lambda c: 0 * c)
     assert estimate(GOOD, STILL, labelled=[wrong]).value is not None
 
 
-def test_other_frames_are_refused():
+def test_other_edges_are_refused():
     other = holdout(np.random.default_rng(13))
     with pytest.raises(ValueError, match="different edges"):
         estimate(GOOD, other.total)
@@ -219,7 +219,7 @@ def test_it_survives_json_alone_and_in_a_report():
     assert Estimate.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
     config = ModelConfig.model_validate(
         {
-            "name": "toy",
+            "name": "sample",
             "task": "classification",
             "pipeline": "p.py:build",
             "source": {"kind": "csv", "uri": "x"},

@@ -1,4 +1,4 @@
-"""Scores against scikit-learn, and answers that are missing."""
+"""Scores compared with scikit-learn's, and missing predictions."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_regression_is_scikit_learns():
     )
 
 
-def test_a_missing_answer_is_a_wrong_one_in_classification():
+def test_a_missing_prediction_is_wrong_in_classification():
     assert score("classification", "accuracy", ["a", "b", "a"], ["a", None, np.nan]) == pytest.approx(1 / 3)
     assert all_metrics("classification", ["a", "b"], ["a", None])["nan_rate"] == 0.5
 
 
-def test_a_missing_answer_is_left_out_and_counted_in_regression():
+def test_a_missing_prediction_is_left_out_and_counted_in_regression():
     found = all_metrics("regression", [1.0, 2.0, 3.0, 4.0], [1.0, np.nan, np.inf, 5.0])
     assert (found["mae"], found["nan_rate"]) == (0.5, 0.5)
 
@@ -72,7 +72,7 @@ def test_a_missing_answer_is_left_out_and_counted_in_regression():
     ("truth", "answer"),
     [([1, 0], [1.0, 0.0]), ([1, 0], ["1", "0"]), (["1", "0"], [1.0, 0.0]), ([True, False], [1, 0])],
 )
-def test_one_label_spelt_by_two_sources_is_one_label(truth, answer):
+def test_one_label_spelled_by_two_sources_is_one_label(truth, answer):
     assert score("classification", "accuracy", truth, answer) == 1
 
 
@@ -92,7 +92,7 @@ def test_rows_without_a_label_are_left_out():
         ("regression", "rmse", [1e300, 0.0], [-1e300, 0.0], None, "too large"),
     ],
 )
-def test_what_cannot_be_computed_is_an_error_and_never_a_score(task, metric, truth, answer, proba, says):
+def test_a_metric_that_cannot_be_computed_is_an_error(task, metric, truth, answer, proba, says):
     with pytest.raises(DataError, match=says):
         score(task, metric, truth, answer, proba)
 
@@ -102,7 +102,7 @@ def test_roc_auc_of_one_class_among_two_is_not_computable():
         score("classification", "roc_auc", [1, 1], [1, 1], [[0.5, 0.5]] * 2, classes=[0, 1])
 
 
-def test_f1_is_of_the_last_class_though_only_the_first_occurs():
+def test_f1_is_of_the_last_class_although_only_the_first_occurs():
     with pytest.raises(DataError, match="positive class '1'"):
         score("classification", "f1", [0, 0], [0, 0], classes=[0, 1])
 

@@ -1,4 +1,4 @@
-"""Two versions on the same rows: sums that add up, and a gain that neither luck nor an old week decides."""
+"""Paired comparisons add up, and the gain of retraining weighs recent retrains more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOSSES = npst.arrays(
 
 
 def compare(share_a, share_b, rows=400, seed=0):
-    """0/1 losses of two versions that err independently."""
+    """0/1 losses of two versions with independent errors."""
     rng = np.random.default_rng(seed)
     return PairedComparison.of(*((rng.random(rows) < share).astype(float) for share in (share_a, share_b)))
 
@@ -38,7 +38,7 @@ def test_steps_add_up_to_the_whole(a, b, cut):
 
 @settings(max_examples=100, deadline=None)
 @given(a=LOSSES, b=LOSSES)
-def test_what_one_wins_the_other_loses(a, b):
+def test_swapping_the_versions_changes_the_sign(a, b):
     one, other = PairedComparison.of(a, b), PairedComparison.of(b, a)
     assert (other.rows, other.gap) == (one.rows, -one.gap)
     assert other.variance == pytest.approx(one.variance)
@@ -47,12 +47,12 @@ def test_what_one_wins_the_other_loses(a, b):
     assert other.loss == pytest.approx(one.loss - one.gap)
 
 
-def test_rows_that_either_did_not_answer_are_left_out():
+def test_rows_that_either_did_not_predict_are_left_out():
     a, b = np.array([1.0, np.nan, 1.0, 0.0]), np.array([0.0, 0.0, np.inf, 1.0])
     assert PairedComparison.of(a, b) == PairedComparison.of(a[[0, 3]], b[[0, 3]])
 
 
-def test_lead_is_a_row_s_or_a_share_of_the_losses():
+def test_improvement_is_per_row_or_a_share_of_the_losses():
     a, b = np.array([4.0, 2.0]), np.array([3.0, 1.5])
     assert PairedComparison.of(a, b).improvement(relative=False) == 0.75
     assert PairedComparison.of(a, b).improvement(relative=True) == 0.25
@@ -64,7 +64,7 @@ def test_lead_is_a_row_s_or_a_share_of_the_losses():
     )
 
 
-def test_the_better_one_is_better_by_so_many_standard_errors():
+def test_z_is_the_gap_in_standard_errors():
     a, b = np.r_[np.ones(30), np.zeros(70)], np.r_[np.zeros(30), np.ones(10), np.zeros(60)]
     order = np.random.default_rng(0).permutation(100)
     gap = (a - b)[order]
@@ -79,7 +79,7 @@ def test_equal_versions_differ_by_chance_alone():
     assert compare(0.3, 0.2).z > 2
 
 
-def test_errors_in_spells_are_worth_fewer_rows():
+def test_correlated_errors_count_as_fewer_rows():
     rng = np.random.default_rng(0)
     days = np.repeat(rng.random(40) < 0.6, 24).astype(float)
     shuffled = rng.permutation(days)
@@ -88,7 +88,7 @@ def test_errors_in_spells_are_worth_fewer_rows():
     assert PairedComparison.of(days, zeros).z < 0.5 * PairedComparison.of(shuffled, zeros).z
 
 
-def test_a_certain_winner_is_plain_json():
+def test_a_constant_difference_is_plain_json():
     certain = PairedComparison.of(np.ones(60), np.zeros(60))
     assert certain.variance == 0
     json.dumps([*astuple(certain), certain.z, retraining_gain([certain])], allow_nan=False)
@@ -112,7 +112,7 @@ def test_gain_is_that_of_the_only_retrain():
 
 
 @pytest.mark.parametrize("older", [0, 1, 5])
-def test_gain_forgets_by_a_fifth_with_every_retrain(older):
+def test_each_retrain_weighs_a_fifth_less_than_the_next(older):
     good, bad = compare(0.5, 0.2), compare(0.25, 0.35, seed=1)
     weight = 0.8 ** (older + 1)
     expected = (good.gap * weight + bad.gap * sum(0.8**n for n in range(older + 1))) / np.sqrt(
@@ -127,14 +127,14 @@ def test_one_lucky_week_does_not_make_retraining_pay_for_ever():
     assert retraining_gain([lucky] + [harm] * 4) < 0
 
 
-def test_gain_must_be_beyond_the_least_that_is_worth_it():
+def test_the_gain_must_exceed_the_minimum():
     small = compare(0.30, 0.29, rows=4000, seed=3)
     assert retraining_gain([small], least=0.5) < -10
     shift = small.rows * 0.005 / np.sqrt(small.variance)
     assert retraining_gain([small], least=0.005) == pytest.approx(small.z - shift)
 
 
-def test_for_errors_without_a_scale_the_least_is_a_share():
+def test_for_unscaled_errors_the_minimum_is_a_share():
     rng = np.random.default_rng(0)
     a = rng.gamma(2, 1, 500)
     b = 0.97 * a + rng.normal(scale=0.05, size=500)

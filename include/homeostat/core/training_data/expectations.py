@@ -73,7 +73,7 @@ def _of_schema(config: ModelConfig) -> Iterator[ExpectationSpec]:
                 "expect_column_values_to_be_in_set", within, "critical", f"{source}.categories"
             )
         if feature.required:
-            # A column without any value cannot be learnt from.
+            # A column without any value is no use for training.
             some = {"column": name, "min_value": 0.0, "strict_min": True}
             yield ExpectationSpec(_NOT_ALL_NULL, some, "critical", f"{source}.required")
         mostly = {"column": name, "mostly": round(1.0 - config.monitor.max_missing, 12)}
