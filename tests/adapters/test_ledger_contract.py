@@ -15,7 +15,7 @@ import pytest
 
 from homeostat.adapters import open_ledger
 from homeostat.adapters.ledger_memory import MemoryLedger
-from homeostat.adapters.ledger_tables import make_engine
+from homeostat.adapters.ledger_tables import EVIDENCE, make_engine
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config.errors import ConfigError, Refused, StaleRevision, Unavailable
 from homeostat.core.rollout.evidence import Tally
@@ -279,6 +279,20 @@ def test_old_rows_are_compacted(tmp_path):
         ).one()
     assert ledger.evidence("m", "r") == {("s", "v"): Tally(1080)}
     assert count[0] < 220
+    ledger.close()
+
+
+def test_counts_of_release_0_1_are_added_to_those_of_today(url, model):
+    ledger = open_ledger(url)
+    ledger.add_evidence(model, "r", "a", NOW, {("s", "v"): Tally(1, latency=(1,))})
+    engine = make_engine(url)
+    with engine.begin() as db:
+        old = {"tally": '{"answers": 5, "latency": [0, 2]}'}
+        db.execute(EVIDENCE.update().where(EVIDENCE.c.model == model).values(**old))
+    engine.dispose()
+    for second in (0, 400):  # into the same row, and into one that compacts it
+        ledger.add_evidence(model, "r", "a", NOW + timedelta(seconds=second), {("s", "v"): Tally(2)})
+    assert ledger.evidence(model, "r") == {("s", "v"): Tally(9, latency=(0, 2))}
     ledger.close()
 
 

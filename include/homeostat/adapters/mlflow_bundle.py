@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.adapters.bundle_files import FILES, MAX_BYTES, check_digest
 from homeostat.adapters.mlflow_client import quoted
+from homeostat.adapters.mlflow_versions import DIGEST, RUN_KEY
 from homeostat.config.errors import Untrusted
 from homeostat.ports import Version
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow.tracking.client import MlflowClient
-
-_RUN_KEY, _DIGEST = "homeostat.run_key", "homeostat.digest"
 
 
 def upload(client: MlflowClient, model: str, run_id: str, bundle: Path, tags: Mapping[str, str]) -> str:
@@ -30,9 +29,9 @@ def upload(client: MlflowClient, model: str, run_id: str, bundle: Path, tags: Ma
     alone, as another task may be writing it.
     """
     experiment = client.get_run(run_id).info.experiment_id
-    query = f"tags.`{_RUN_KEY}` = {quoted(tags[_RUN_KEY])}"
+    query = f"tags.`{RUN_KEY}` = {quoted(tags[RUN_KEY])}"
     for old in client.search_logged_models([experiment], filter_string=query):
-        if str(old.status) == "READY" and old.tags.get(_DIGEST) == tags[_DIGEST]:
+        if str(old.status) == "READY" and old.tags.get(DIGEST) == tags[DIGEST]:
             return str(old.model_id)
         if str(old.status) == "FAILED":
             client.delete_logged_model(old.model_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,7 +17,16 @@ from homeostat.adapters.mlflow_client import (
     log_tags,
     quoted,
     safe_name,
-    search_pages,
+)
+from homeostat.adapters.mlflow_versions import (
+    DIGEST,
+    RUN_KEY,
+    delete_version,
+    describe_version,
+    ensure_registered_model,
+    search_versions,
+    to_version,
+    versions_of_run_key,
 )
 from homeostat.config.errors import NotFound, Unavailable
 from homeostat.ports import Version
@@ -26,7 +34,6 @@ from homeostat.ports import Version
 if TYPE_CHECKING:
     from mlflow.tracking.client import MlflowClient
 
-RUN_KEY, DIGEST = "homeostat.run_key", "homeostat.digest"
 _MAX_PARAM, _MAX_DIGEST = 6000, 36
 
 
@@ -45,9 +52,8 @@ class MlflowRegistry:
         try:
             return self._start_run(model, run_key, name, tags)
         except NotFound:
-            self._mlflow.forget_experiment(
-                f"{model}/training"
-            )  # the experiment was deleted after it was looked up
+            # The experiment was deleted after it was looked up.
+            self._mlflow.forget_experiment(f"{model}/training")
             return self._start_run(model, run_key, name, tags)
 
     def _start_run(self, model: str, run_key: str, name: str, tags: Mapping[str, str]) -> str:
@@ -121,10 +127,10 @@ class MlflowRegistry:
         """
         check_digest(bundle, digest, f"bundle {bundle} of {model}")
         with self._mlflow.operation(f"register a version of {model}") as client:
-            found = _versions_of_run_key(client, model, run_key)
+            found = versions_of_run_key(client, model, run_key)
             if found:
                 return found[0]
-            _ensure_model(client, model)
+            ensure_registered_model(client, model)
             own = {**tags, RUN_KEY: run_key, DIGEST: digest}
             model_id = mlflow_bundle.upload(client, model, run_id, bundle, own)
             client.create_model_version(
@@ -132,14 +138,14 @@ class MlflowRegistry:
                 source=f"models:/{model_id}",
                 run_id=run_id,
                 tags=own,
-                description=_describe(tags, digest),
+                description=describe_version(tags, digest),
                 await_creation_for=0,
                 model_id=model_id,
             )
-            found = _versions_of_run_key(client, model, run_key)
+            found = versions_of_run_key(client, model, run_key)
             # Two concurrent tasks of one run key: both keep the lowest version number.
             for duplicate in found[1:]:
-                _delete_version(client, model, duplicate.version)
+                delete_version(client, model, duplicate.version)
         if not found:
             msg = f"MLflow does not show the version of {model} that it just registered; try again"
             raise Unavailable(msg)
@@ -148,7 +154,7 @@ class MlflowRegistry:
     def versions(self, model: str) -> Sequence[Version]:
         """See :meth:`homeostat.ports.Registry.versions`."""
         with self._mlflow.operation(f"list the versions of {model}") as client:
-            return _search(client, f"name = {quoted(model)}")
+            return search_versions(client, f"name = {quoted(model)}")
 
     def version(self, model: str, version: str) -> Version:
         """See :meth:`homeostat.ports.Registry.version`."""
@@ -156,7 +162,7 @@ class MlflowRegistry:
             msg = f"{model} has no version {version!r}: versions are numbers, such as 3"
             raise NotFound(msg)
         with self._mlflow.operation(f"read version {version} of {model}") as client:
-            return _version(client.get_model_version(model, version))
+            return to_version(client.get_model_version(model, version))
 
     def fetch(self, version: Version, folder: Path) -> Path:
         """See :meth:`homeostat.ports.Registry.fetch`."""
@@ -218,59 +224,3 @@ def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) ->
         for name, value in wanted.items()
         if logged.get(name, value) != value
     }
-
-
-def _ensure_model(client: MlflowClient, model: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    note = (
-        f"**{model}**, kept healthy by Homeostat. `champion` serves, `candidate` is in rollout, `previous` "
-        "stays loaded for a rollback. Moving `champion` to another version requests its promotion, which is "
-        "granted if that version passed its gate."
-    )
-    try:
-        client.create_registered_model(model, tags={"homeostat.model": model}, description=note)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
-
-def _delete_version(client: MlflowClient, model: str, version: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.delete_model_version(model, version)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # deleted by the other task
-            raise
-
-
-def _describe(tags: Mapping[str, str], digest: str) -> str:
-    reason = tags.get("homeostat.reason", "")
-    gate = tags.get("homeostat.gate", "")
-    parts = [
-        f"Retrained: {reason}." if reason else "",
-        f"Gate: {gate}." if gate else "",
-        f"Digest `{digest[:12]}`.",
-    ]
-    return " ".join(part for part in parts if part)
-
-
-def _versions_of_run_key(client: MlflowClient, model: str, run_key: str) -> list[Version]:
-    return _search(client, f"name = {quoted(model)} and tags.`{RUN_KEY}` = {quoted(run_key)}")
-
-
-def _search(client: MlflowClient, query: str) -> list[Version]:
-    found = search_pages(client.search_model_versions, filter_string=query, max_results=1000)
-    return sorted((_version(item) for item in found), key=lambda version: int(version.version))
-
-
-def _version(raw: Any) -> Version:
-    return Version(
-        model=raw.name,
-        version=str(raw.version),
-        digest=raw.tags.get(DIGEST, ""),
-        run_id=raw.run_id or "",
-        tags=dict(raw.tags),
-        created_at=datetime.fromtimestamp(raw.creation_timestamp / 1000, UTC),
-    )
