@@ -15,7 +15,7 @@ SCOPES = ("predict", "label", "read", "control")
 SECRET = {scope: f"secret-of-the-{scope}-token" for scope in SCOPES}
 ROW = {"dataframe_records": [{"a": 1.0, "b": 0.0, "colour": "red"}]}
 LABELS = {"labels": [{"id": "x", "label": 1}]}
-#: What is called with which scope.
+#: Calls by the scope that they need.
 CALLS = {
     "predict": [("POST", "/models/pump/invocations", ROW), ("POST", "/invocations", ROW)],
     "label": [("POST", "/models/pump/labels", LABELS)],

@@ -248,7 +248,7 @@ def test_one_connection_serves_several_requests_with_pauses(impatient):
             time.sleep(pause)
             response = http.post("/invocations", content=BODY, headers={"content-type": "application/json"})
             assert response.status_code == 200
-    with connected(impatient) as sock:  # an answer that came before the body was whole, then a good request
+    with connected(impatient) as sock:  # a response before the body was complete, then a valid request
         wrong = b"POST /models/nobody/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n"
         sock.sendall(wrong + b" " * 10)
         assert b" 404 " in sock.recv(4096)

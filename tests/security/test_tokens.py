@@ -94,50 +94,57 @@ def test_an_invalid_list_is_an_error_with_entry_and_key_but_no_value(text, words
     assert "hunter2" not in str(caught.value)
 
 
-class Watch:
+class Clock:
     now = 100.0
 
     def __call__(self):
         return self.now
 
 
-def token_store(tmp_path, watch=None, **env):
-    return TokenStore(Settings.from_env({"HOMEOSTAT_HOME": str(tmp_path), **env}), watch or Watch())
+@pytest.fixture
+def clock(monkeypatch):
+    fake = Clock()
+    monkeypatch.setattr("homeostat.serving.auth.token_store.monotonic", fake)
+    return fake
+
+
+def token_store(tmp_path, **env):
+    return TokenStore(Settings.from_env({"HOMEOSTAT_HOME": str(tmp_path), **env}))
 
 
 def written(path, *names):
     path.write_text(json.dumps([Token.of(name, f"secret-of-{name}", [LABEL]).entry() for name in names]))
 
 
-def test_a_token_is_rotated_through_the_file_without_a_restart(tmp_path):
-    watch, path = Watch(), tmp_path / "tokens.yaml"
+def test_a_token_is_rotated_through_the_file_without_a_restart(tmp_path, clock):
+    path = tmp_path / "tokens.yaml"
     written(path, "old")
-    store = token_store(tmp_path, watch, HOMEOSTAT_TOKENS_FILE=str(path), HOMEOSTAT_CONTROL_TOKEN="x" * 20)
+    store = token_store(tmp_path, HOMEOSTAT_TOKENS_FILE=str(path), HOMEOSTAT_CONTROL_TOKEN="x" * 20)
     assert store.authorize("Bearer secret-of-old", LABEL).name == "old"
     new = tmp_path / "next"
     written(new, "old", "new")  # both, while clients change over
     new.replace(path)
-    watch.now += CHECK_SECONDS
+    clock.now += CHECK_SECONDS
     assert store.authorize("Bearer secret-of-new", LABEL).name == "new"
     written(path, "new")
-    watch.now += CHECK_SECONDS
+    clock.now += CHECK_SECONDS
     assert store.authorize("Bearer secret-of-old", LABEL).status == 403
     assert store.authorize("Bearer secret-of-new", LABEL).status == 200
     assert store.authorize(f"Bearer {'x' * 20}", LABEL).name == "operator"
 
 
 @pytest.mark.parametrize("spoil", ["broken", "gone", "not text"])
-def test_an_invalid_file_keeps_the_previous_tokens_and_is_reported(tmp_path, caplog, spoil):
-    watch, path = Watch(), tmp_path / "tokens.yaml"
+def test_an_invalid_file_keeps_the_previous_tokens_and_is_reported(tmp_path, clock, caplog, spoil):
+    path = tmp_path / "tokens.yaml"
     written(path, "ci")
-    store = token_store(tmp_path, watch, HOMEOSTAT_TOKENS_FILE=str(path))
+    store = token_store(tmp_path, HOMEOSTAT_TOKENS_FILE=str(path))
     {
         "broken": lambda: path.write_text("- {name: ci, token: oh-no-in-the-clear}"),
         "gone": path.unlink,
         "not text": lambda: path.write_bytes(b"\xff\xfe\x00"),
     }[spoil]()
     for _ in range(5):
-        watch.now += CHECK_SECONDS
+        clock.now += CHECK_SECONDS
         assert store.authorize("Bearer secret-of-ci", LABEL).status == 200
     assert "tokens.yaml" in store.error
     assert str(tmp_path) not in store.error
@@ -145,7 +152,7 @@ def test_an_invalid_file_keeps_the_previous_tokens_and_is_reported(tmp_path, cap
     assert len(logged) == 1
     assert "oh-no" not in caplog.text
     written(path, "ci", "new")
-    watch.now += CHECK_SECONDS
+    clock.now += CHECK_SECONDS
     assert store.authorize("Bearer secret-of-new", LABEL).status == 200
     assert store.error == ""
 
@@ -177,7 +184,7 @@ def test_required_scopes(tmp_path):
     assert token_store(tmp_path, HOMEOSTAT_TOKENS=named).required == {CONTROL, LABEL}
     required = token_store(tmp_path, HOMEOSTAT_REQUIRE_TOKEN="predict, read")
     assert required.required == {CONTROL, PREDICT, READ}
-    # Required, and nobody has one: closed, not open.
+    # Required, but no token exists: closed, not open.
     assert required.authorize("Bearer x", PREDICT).status == 403
 
 

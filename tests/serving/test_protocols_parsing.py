@@ -182,7 +182,7 @@ def test_csv_with_a_valid_header_and_arbitrary_rows_is_parsed_or_a_bad_request(r
     try:
         parsed = parse_csv(body.encode(), SPEC)
     except BadRequest as error:
-        assert error.status == 400  # noqa: PT017  # a refusal is one of two right answers
+        assert error.status == 400  # noqa: PT017  # an error is one of two valid results
     else:
         assert parsed.count >= 1
 
@@ -223,7 +223,7 @@ def test_arbitrary_json_as_an_infer_request_is_parsed_or_a_bad_request(value):
     try:
         parsed = parse_infer(json.dumps(value).encode(), SPEC, max_rows=100)
     except BadRequest as error:
-        assert (error.status in (400, 413), error.sentence[-1]) == (True, ".")  # noqa: PT017  # one of two right answers
+        assert (error.status in (400, 413), error.sentence[-1]) == (True, ".")  # noqa: PT017  # one of two valid results
     else:
         assert parsed.rows.count >= 1
 

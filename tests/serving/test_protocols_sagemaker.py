@@ -35,7 +35,7 @@ def test_a_request_in_flight_at_sigterm_gets_its_response_and_is_logged(tmp_path
         port = probe.getsockname()[1]
     env = {
         "HOMEOSTAT_HOME": str(tmp_path),
-        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",  # nobody answers there
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",  # nothing listens there
         "SAGEMAKER_BIND_TO_PORT": str(port),
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "include"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ from homeostat.config.redaction import secret_redactor
 Redact = Callable[[str], str]
 
 
-def make_redactor(settings: Settings, env: Mapping[str, str] | None = None) -> Redact:
+def make_redactor(settings: Settings) -> Redact:
     """Return the function that every error message and state text passes through.
 
     Folders of this installation become ``…``; ``…/bundles/ab12/model.skops`` still names the file.
     Paths of the API, such as ``/models/NAME/invocations``, stay.
     """
-    mask = secret_redactor(env)
+    mask = secret_redactor()
     roots = "|".join(re.escape(root) for root in _roots(settings))
     pattern = re.compile(rf"(?:{roots})(?=[/\s'\":,;.)]|$)")
     return lambda text: mask(pattern.sub("…", text))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
@@ -40,8 +39,6 @@ class TokenStore:
     settings
         ``HOMEOSTAT_CONTROL_TOKEN``, ``HOMEOSTAT_TOKENS``, ``HOMEOSTAT_TOKENS_FILE`` and
         ``HOMEOSTAT_REQUIRE_TOKEN``.
-    monotonic
-        Seconds that never go back; decides when the file is checked.
 
     Raises
     ------
@@ -49,10 +46,9 @@ class TokenStore:
         The tokens or the required scopes are invalid: a typing mistake must not open the gateway.
     """
 
-    def __init__(self, settings: Settings, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._path = Path(settings.tokens_file) if settings.tokens_file else None
         self._from_env = _tokens_from_env(settings)
-        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._signature: _Signature | None = None
         self._tokens = self._from_env
@@ -67,7 +63,7 @@ class TokenStore:
     @property
     def tokens(self) -> tuple[Token, ...]:
         """The valid tokens; the file is checked for changes at most once per :data:`CHECK_SECONDS`."""
-        if self._path is not None and self._monotonic() >= self._next_check:
+        if self._path is not None and monotonic() >= self._next_check:
             self._reload_if_changed(self._path)
         return self._tokens
 
@@ -83,9 +79,9 @@ class TokenStore:
 
     def _reload_if_changed(self, path: Path) -> None:
         with self._lock:
-            if self._monotonic() < self._next_check:
+            if monotonic() < self._next_check:
                 return
-            self._next_check = self._monotonic() + CHECK_SECONDS
+            self._next_check = monotonic() + CHECK_SECONDS
             try:
                 if _signature(path) != self._signature:
                     self._load(path)
