@@ -23,7 +23,7 @@ from homeostat.replay import replay
 START = datetime(2026, 1, 5, tzinfo=UTC)
 CONFIG = ModelConfig.model_validate(
     {
-        "name": "toy",
+        "name": "sample",
         "task": "classification",
         "pipeline": "pipeline.py:build",
         "source": {"kind": "csv", "uri": "rows.csv"},
@@ -59,8 +59,8 @@ class Gateway:
         self.asked: set[str | None] = set()
         self.fault = lambda _number: None
         routes = [
-            Route("/models/toy/invocations", self.invocations, methods=["POST"]),
-            Route("/models/toy/labels", self.take_labels, methods=["POST"]),
+            Route("/models/sample/invocations", self.invocations, methods=["POST"]),
+            Route("/models/sample/labels", self.take_labels, methods=["POST"]),
         ]
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
@@ -237,7 +237,7 @@ def test_a_wrong_url_raises_before_anything_is_sent(url):
 
 
 def test_rows_of_another_model_raise_an_error_with_the_expected_columns(gateway):
-    with pytest.raises(DataError, match="expected timestamp, x, c for toy"):
+    with pytest.raises(DataError, match="expected timestamp, x, c for sample"):
         replay(make_rows(3).drop(columns=["x", "c"]), CONFIG, gateway.url)
     with pytest.raises(DataError, match="row 1 has no 'timestamp'"):
         replay(make_rows(3).assign(timestamp=[START, None, START]), CONFIG, gateway.url)

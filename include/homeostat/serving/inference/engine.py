@@ -19,7 +19,7 @@ from homeostat.serving.inference.failures import (
     describe,
     why_not_loaded,
 )
-from homeostat.serving.inference.routing import LoadedVersion, ModelState, Outcome, RoutingTable
+from homeostat.serving.inference.routing import LoadedVersion, Outcome, RoutingTable, ServedModel
 from homeostat.serving.inference.scoring import PredictFailed, ScoredRequest
 from homeostat.serving.metrics import Metrics
 from homeostat.serving.options import Options
@@ -76,7 +76,7 @@ class Engine:
         options: Options,
         metrics: Metrics,
         log: Spool[ServedRequest],
-        on_failure: Callable[[ModelState], None],
+        on_failure: Callable[[ServedModel], None],
     ) -> None:
         self._options = options
         self._metrics = metrics
@@ -86,7 +86,7 @@ class Engine:
         self._pinned_batchers: WeakKeyDictionary[Batcher, Batcher] = WeakKeyDictionary()
 
     async def score(
-        self, state: ModelState, rows: Rows, request_id: str, key: str | None, received_at: datetime
+        self, state: ServedModel, rows: Rows, request_id: str, key: str | None, received_at: datetime
     ) -> ScoringResult:
         """Predict, record, and pass the rows to the shadow.
 
@@ -120,7 +120,7 @@ class Engine:
 
     async def _score_cohorts(
         self,
-        state: ModelState,
+        state: ServedModel,
         table: RoutingTable,
         rows: Rows,
         cohorts: Mapping[str, Sequence[int]],
@@ -151,7 +151,7 @@ class Engine:
         )
 
     async def score_pinned(
-        self, state: ModelState, rows: Rows, request_id: str, version: str, received_at: datetime
+        self, state: ServedModel, rows: Rows, request_id: str, version: str, received_at: datetime
     ) -> ScoringResult:
         """Predict with one loaded version, independent of the routing and without a fallback.
 
@@ -186,7 +186,7 @@ class Engine:
 
     # Versions and fallbacks
 
-    async def _serve(self, state: ModelState, table: RoutingTable, variant: str, rows: Rows) -> _Served:
+    async def _serve(self, state: ServedModel, table: RoutingTable, variant: str, rows: Rows) -> _Served:
         loaded, champion = table.version_for(variant), table.champion
         assert loaded is not None  # noqa: S101  # score() checked that there is a champion
         assert champion is not None  # noqa: S101  # the same
@@ -196,7 +196,7 @@ class Engine:
 
     async def _serve_candidate(
         self,
-        state: ModelState,
+        state: ServedModel,
         table: RoutingTable,
         candidate: LoadedVersion,
         champion: LoadedVersion,
@@ -220,7 +220,7 @@ class Engine:
         return replace(served, error=f"candidate {failed}: {describe(result)}", fell_back_from=failed)
 
     async def _serve_champion(
-        self, state: ModelState, table: RoutingTable, champion: LoadedVersion, variant: str, rows: Rows
+        self, state: ServedModel, table: RoutingTable, champion: LoadedVersion, variant: str, rows: Rows
     ) -> _Served:
         """Predict with the champion; when it fails, serve the previous version's predictions instead."""
         result = await self._predict(champion, rows, self._options.champion_timeout)
@@ -263,7 +263,7 @@ class Engine:
 
     def _count(
         self,
-        state: ModelState,
+        state: ServedModel,
         table: RoutingTable,
         loaded: LoadedVersion,
         variant: str,
@@ -285,7 +285,7 @@ class Engine:
             state.outcomes.append(Outcome(table.rollout, table.stage, variant, rows.count, latency, scored))
 
     def _record(
-        self, state: ModelState, table: RoutingTable, served: _Served, rows: Rows, request: _Request
+        self, state: ServedModel, table: RoutingTable, served: _Served, rows: Rows, request: _Request
     ) -> asyncio.Future[bool] | None:
         """Log the request and offer it to the shadow; return a future when ``log: sync`` must be awaited."""
         entry = ServedRequest(
@@ -325,7 +325,7 @@ class Engine:
                 503,
             )
 
-    def _reject_future(self, state: ModelState, rows: Rows, now: datetime) -> None:
+    def _reject_future(self, state: ServedModel, rows: Rows, now: datetime) -> None:
         if rows.times is None:
             return
         limit = now + timedelta(seconds=self._options.max_future_seconds)
@@ -337,7 +337,7 @@ class Engine:
                 )
                 raise BadRequest(msg)
 
-    def _count_columns(self, state: ModelState, rows: Rows) -> None:
+    def _count_columns(self, state: ServedModel, rows: Rows) -> None:
         if rows.extra:
             self._metrics.count_extra(state.config.name, rows.extra, rows.count)
         for feature, count in rows.unknown.items():
