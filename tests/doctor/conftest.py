@@ -1,4 +1,4 @@
-"""A deployment whose parts are all real: MLflow, a gateway over HTTP, a ledger and a store."""
+"""A deployment with real services: MLflow, a gateway over HTTP, a ledger and a store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from homeostat.adapters.registry_mlflow import MlflowRegistry
 from homeostat.config import ModelConfig, Settings
 from homeostat.core.rollout import VersionRef
 from homeostat.core.trigger import WindowRecord
-from homeostat.doctor import Check, Deployment, Probe, check, plan, run
+from homeostat.doctor import Check, Deployment, Probe, build_probes, check, run_probes
 from homeostat.ports import Ports
 from homeostat.storage.bundles import put_bundle
 from serving.gateway_harness import TOKEN, make_world, model_config, serving
@@ -36,31 +36,31 @@ def record(ago: timedelta, version: str = "1") -> WindowRecord:
     )
 
 
-def on_disk(folder: Path, config: ModelConfig) -> ModelConfig:
-    """The configuration, as read from a folder that holds its pipeline."""
+def write_model(folder: Path, config: ModelConfig) -> ModelConfig:
+    """Return the configuration as read from a folder that holds its pipeline."""
     home = folder / config.name
     home.mkdir(parents=True)
     (home / "pipeline.py").write_text("def build(): ...\n")
-    (home / "model.yaml").write_text("name: only its name is looked at\n")
+    (home / "model.yaml").write_text("name: only its name is read\n")
     config._folder = home
     return config
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch):
-    """Healthy services have the time that a busy machine takes."""
-    monkeypatch.setattr(check, "ANSWER_SECONDS", 60.0)
+def generous_time_limits(monkeypatch):
+    """Let healthy services be slow on a busy machine."""
+    monkeypatch.setattr(check, "RESPONSE_SECONDS", 60.0)
     monkeypatch.setattr(check, "CONNECT_SECONDS", 60.0)
 
 
-def unhurried(probes: Sequence[Probe]) -> list[Check]:
-    """Make these checks, with time enough for a busy machine."""
-    return run([replace(probe, limit=240.0) for probe in probes])
+def run_unhurried(probes: Sequence[Probe]) -> list[Check]:
+    """Run the checks with time limits for a busy machine."""
+    return run_probes([replace(probe, limit=240.0) for probe in probes])
 
 
 @dataclass
-class Patient:
-    """The deployment, and what a test does to it."""
+class RunningDeployment:
+    """The deployment under check."""
 
     settings: Settings
     config: ModelConfig
@@ -68,25 +68,27 @@ class Patient:
     champion: VersionRef
     env: dict[str, str]
 
-    def examined(self, *names: str, **changes: Any) -> list[Check]:
-        """The checks of these names, with settings (and ``now``, ``models``, ``env``) changed."""
+    def check(self, *names: str, **changes: Any) -> list[Check]:
+        """Run the checks of these names, with settings (and ``now``, ``models``, ``env``) changed."""
         own = {key: changes.pop(key) for key in ("now", "env") if key in changes}
         models = changes.pop("models", (self.config,))
         settings = replace(self.settings, **changes)
         deployment = Deployment(settings, tuple(models), **{"env": self.env, **own})
-        return unhurried([probe for probe in plan(deployment) if not names or probe.name in names])
+        return run_unhurried(
+            [probe for probe in build_probes(deployment) if not names or probe.name in names]
+        )
 
     def one(self, name: str, about: str = "", **changes: Any) -> Check:
-        """The one check of this name (and about this)."""
-        found = [check for check in self.examined(name, **changes) if about in check.about]
+        """Run the one check of this name (and about this)."""
+        found = [check for check in self.check(name, **changes) if about in check.about]
         assert len(found) == 1, found
         return found[0]
 
 
 @pytest.fixture
-def patient(tmp_path, mlflow_server):
-    """Everything in order: a champion that serves, a check of a quarter of an hour ago."""
-    config = on_disk(tmp_path / "models", model_config(name=f"pump-{uuid.uuid4().hex[:8]}"))
+def deployment(tmp_path, mlflow_server):
+    """A healthy deployment: a served champion, last drift check 15 minutes ago."""
+    config = write_model(tmp_path / "models", model_config(name=f"pump-{uuid.uuid4().hex[:8]}"))
     ledger_url, store_url = f"sqlite:///{tmp_path / 'ledger.db'}", f"file://{tmp_path / 'store'}"
     registry, history = MlflowRegistry(mlflow_server), MlflowHistory(mlflow_server)
     store, ledger = open_store(store_url), open_ledger(ledger_url)
@@ -110,5 +112,5 @@ def patient(tmp_path, mlflow_server):
                 "MLFLOW_TRACKING_URI": mlflow_server,
             }
         )
-        yield Patient(settings, config, world.ports, champion, {})
+        yield RunningDeployment(settings, config, world.ports, champion, {})
     ledger.close()

@@ -1,4 +1,4 @@
-"""An HTTP proxy that bends what passes: an answer's Date, a request's headers, or the whole answer."""
+"""An HTTP proxy that rewrites a response's Date, drops request headers, or responds itself."""
 
 from __future__ import annotations
 
@@ -16,52 +16,54 @@ _HOPS = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "cont
 
 
 @dataclass
-class Bend:
-    """``shift`` moves Date, ``drop`` takes request headers away, ``instead`` may answer for the server.
+class Rewrite:
+    """``shift`` moves Date, ``drop`` removes request headers, ``respond`` may respond for the server.
 
-    ``instead`` gets method, path, headers and body, and returns status, content type and body, or None.
+    ``respond`` gets method, path, headers and body, and returns status, content type and body, or None.
     """
 
     shift: timedelta = timedelta(0)
     drop: tuple[str, ...] = ()
-    instead: Callable[[str, str, Mapping[str, str], bytes], tuple[int, str, bytes] | None] | None = None
+    respond: Callable[[str, str, Mapping[str, str], bytes], tuple[int, str, bytes] | None] | None = None
     seen: list[str] = field(default_factory=list)
 
 
 @contextlib.contextmanager
-def bending(url: str, bend: Bend) -> Iterator[str]:
-    """The address under which the server at ``url`` answers bent."""
+def rewriting(url: str, rewrite: Rewrite) -> Iterator[str]:
+    """Yield the address of a proxy to ``url`` that applies the rewrite."""
     target = urlsplit(url)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def _pass(self) -> None:
+        def _forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            bend.seen.append(f"{self.command} {self.path}")
-            answer = bend.instead(self.command, self.path, self.headers, body) if bend.instead else None
-            if answer is not None:
-                status, kind, text = answer
-                self._say(status, [("Content-Type", kind)], text)
+            rewrite.seen.append(f"{self.command} {self.path}")
+            response = (
+                rewrite.respond(self.command, self.path, self.headers, body) if rewrite.respond else None
+            )
+            if response is not None:
+                status, kind, text = response
+                self._send(status, [("Content-Type", kind)], text)
                 return
-            dropped = {"host", *(name.lower() for name in bend.drop)}
+            dropped = {"host", *(name.lower() for name in rewrite.drop)}
             headers = {n: v for n, v in self.headers.items() if n.lower() not in dropped}
-            asked = http.client.HTTPConnection(target.hostname or "", target.port, timeout=30)
-            with contextlib.closing(asked):
-                asked.request(self.command, self.path, body, {**headers, "Host": target.netloc})
-                got = asked.getresponse()
-                self._say(got.status, got.getheaders(), got.read())
+            server = http.client.HTTPConnection(target.hostname or "", target.port, timeout=30)
+            with contextlib.closing(server):
+                server.request(self.command, self.path, body, {**headers, "Host": target.netloc})
+                got = server.getresponse()
+                self._send(got.status, got.getheaders(), got.read())
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass  # noqa: N815  # http.server's names
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _forward  # noqa: N815  # http.server's names
 
-        def _say(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        def _send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
             self.send_response_only(status)
             for name, value in headers:
                 if name.lower() in _HOPS:
                     continue
                 if name.lower() == "date":
-                    there = parsedate_to_datetime(value) + bend.shift
-                    self.send_header("Date", format_datetime(there, usegmt=True))
+                    shifted = parsedate_to_datetime(value) + rewrite.shift
+                    self.send_header("Date", format_datetime(shifted, usegmt=True))
                 else:
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
@@ -86,7 +88,7 @@ def bending(url: str, bend: Bend) -> Iterator[str]:
 
 @contextlib.contextmanager
 def black_hole() -> Iterator[str]:
-    """``host:port`` of a server that takes connections and never says a word."""
+    """Yield ``host:port`` of a server that accepts connections and never responds."""
     import socket
 
     listener = socket.socket()

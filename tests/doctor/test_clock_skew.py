@@ -1,13 +1,12 @@
-"""Clocks that go wrong are noticed, whoever's they are; services that say nothing hold nobody up."""
+"""Clock skew of every service is detected, and silent services delay no other check."""
 
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from doctor.rewriting_proxy import Bend, bending, black_hole
-from homeostat.doctor import check
-from homeostat.doctor import clock_skew as clocks
+from doctor.rewriting_proxy import Rewrite, black_hole, rewriting
+from homeostat.doctor import check, clock_skew
 
 T = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -16,49 +15,49 @@ T = datetime(2026, 3, 2, 12, tzinfo=UTC)
     ("seconds", "state"),
     [(0, "ok"), (4, "ok"), (-4, "ok"), (6, "warning"), (-59, "warning"), (61, "broken"), (-900, "broken")],
 )
-def test_how_far_off_is_too_far(seconds, state):
-    found = clocks.judge("MLflow", timedelta(seconds=seconds))
+def test_an_offset_is_a_warning_above_5_s_and_broken_above_60_s(seconds, state):
+    found = clock_skew.check_offset("MLflow", timedelta(seconds=seconds))
     assert found.state == state
     if state != "ok":
         assert ("ahead of" in found.sentence) == (seconds > 0)
-        assert "time server" in found.cure
+        assert "time server" in found.remedy
 
 
-def test_a_service_that_says_no_time_is_not_judged():
-    assert clocks.ahead_by_header({}, T, T) is None
-    assert clocks.ahead_by_header({"date": "yesterday"}, T, T) is None
-    assert clocks.judge("it", None).state == "skipped"
+def test_a_service_without_a_date_header_is_skipped():
+    assert clock_skew.offset_from_header({}, T, T) is None
+    assert clock_skew.offset_from_header({"date": "yesterday"}, T, T) is None
+    assert clock_skew.check_offset("it", None).state == "skipped"
 
 
-def test_the_time_that_an_answer_takes_is_not_taken_for_a_difference():
-    there = timedelta(seconds=20)
-    offset = clocks.ahead(T + there, T, T + timedelta(seconds=40))  # it may have been written at any time
+def test_the_duration_of_the_request_is_not_counted_as_skew():
+    remote = T + timedelta(seconds=20)  # the header may have been written at any time of the request
+    offset = clock_skew.clock_offset(remote, T, T + timedelta(seconds=40))
     assert offset == timedelta(0)
     header = {"date": "Mon, 02 Mar 2026 12:01:30 GMT"}
-    assert clocks.ahead_by_header(header, T, T) == timedelta(seconds=90.5)
+    assert clock_skew.offset_from_header(header, T, T) == timedelta(seconds=90.5)
 
 
 @pytest.mark.parametrize(("name", "setting"), [("MLflow", "tracking_uri"), ("gateway", "gateway")])
 @pytest.mark.parametrize(("minutes", "state"), [(0, "ok"), (0.5, "warning"), (-20, "broken")])
-def test_a_service_whose_clock_is_off(patient, name, setting, minutes, state):
-    bend = Bend(shift=timedelta(minutes=minutes))
-    with bending(getattr(patient.settings, setting), bend) as url:
-        found = patient.one("clock", name, **{setting: url})
+def test_the_skew_of_mlflow_and_the_gateway_is_detected(deployment, name, setting, minutes, state):
+    rewrite = Rewrite(shift=timedelta(minutes=minutes))
+    with rewriting(getattr(deployment.settings, setting), rewrite) as url:
+        found = deployment.one("clock", name, **{setting: url})
     assert found.state == state, found
 
 
-def test_a_store_whose_clock_is_off(patient, s3_server, monkeypatch):
-    with bending(s3_server.endpoint, Bend(shift=timedelta(minutes=-2))) as url:
+def test_the_skew_of_an_s3_store_is_detected(deployment, s3_server, monkeypatch):
+    with rewriting(s3_server.endpoint, Rewrite(shift=timedelta(minutes=-2))) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        found = patient.one("clock", "store", store=f"s3://{s3_server.bucket}/clocks")
+        found = deployment.one("clock", "store", store=f"s3://{s3_server.bucket}/clocks")
     assert found.state == "broken"
-    assert "behind this machine" in found.sentence
+    assert "behind this machine's" in found.sentence
 
 
-def test_services_that_say_nothing_are_told_one_by_one_and_nothing_hangs(patient, s3_server, monkeypatch):
+def test_silent_services_are_reported_once_each_and_nothing_hangs(deployment, s3_server, monkeypatch):
     with ExitStack() as stack:
         hole = stack.enter_context(black_hole())
-        monkeypatch.setattr(check, "ANSWER_SECONDS", 1.0)
+        monkeypatch.setattr(check, "RESPONSE_SECONDS", 1.0)
         monkeypatch.setattr(check, "CONNECT_SECONDS", 1.0)
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{hole}")
         changes = {
@@ -68,11 +67,15 @@ def test_services_that_say_nothing_are_told_one_by_one_and_nothing_hangs(patient
             "gateway": f"http://{hole}",
             "triggers": f"http://{hole}/123456789012/triggers.fifo",
         }
-        # That this line is passed while the hole is still open is the point.
-        found = patient.examined(**changes, env={"AIRFLOW__API__BASE_URL": f"http://{hole}"})
+        # The checks must return while the servers are still silent.
+        found = deployment.check(**changes, env={"AIRFLOW__API__BASE_URL": f"http://{hole}"})
     broken = {each.name for each in found if each.state == "broken"}
     assert broken == {"store", "ledger", "mlflow", "gateway", "airflow", "aws credentials"}
-    rest = [each for each in found if each.name in ("champion", "serving", "queue", "bucket", "clock")]
+    rest = [
+        each for each in found if each.name in ("champion", "serving", "trigger queue", "bucket", "clock")
+    ]
     assert {each.state for each in rest} == {"skipped"}, rest
-    assert all(each.cure for each in found if each.state == "broken")
-    assert not [each for each in found if "no answer within" in each.sentence], "given up by itself, in time"
+    assert all(each.remedy for each in found if each.state == "broken")
+    assert not [each for each in found if "no response within" in each.sentence], (
+        "each request timed out by itself"
+    )

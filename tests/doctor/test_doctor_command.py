@@ -1,4 +1,4 @@
-"""homeostat doctor as people and programs meet it."""
+"""The command homeostat doctor: its table, its JSON and its exit status."""
 
 import json
 import os
@@ -26,71 +26,71 @@ def environment(settings, **more):
     }
 
 
-def test_a_bad_file_and_a_bad_setting_are_told_and_the_rest_is_looked_at(patient, tmp_path):
+def test_a_bad_file_and_a_bad_setting_are_reported_and_the_rest_is_checked(deployment, tmp_path):
     (tmp_path / "models" / "torn").mkdir()
     (tmp_path / "models" / "torn" / "model.yaml").write_text("name: torn\ntask: guessing\n")
-    env = environment(patient.settings, HOMEOSTAT_ECS='{"cluster": "c"}')
-    told = subprocess.run(
+    env = environment(deployment.settings, HOMEOSTAT_ECS='{"cluster": "c"}')
+    done = subprocess.run(
         [sys.executable, "-c", "from homeostat.cli import main; main()", "doctor", "--json"],
         env=os.environ | env | {"HOMEOSTAT_TRIGGERS": "", "HOMEOSTAT_PROJECT": ""},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.returncode == 1, told.stderr
-    found = json.loads(told.stdout)
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
     assert set(found) == {"checks", "state"}
     assert found["state"] == "broken"
     assert {frozenset(check) for check in found["checks"]} == {
-        frozenset({"name", "about", "state", "sentence", "cure"})
+        frozenset({"name", "about", "state", "sentence", "remedy"})
     }
     broken = {
         (check["name"], check["about"]): check for check in found["checks"] if check["state"] == "broken"
     }
     assert "HOMEOSTAT_ECS" in broken["settings", "environment"]["sentence"]
     assert "guessing" in broken["model.yaml", "torn"]["sentence"]
-    assert all(check["cure"] for check in broken.values())
+    assert all(check["remedy"] for check in broken.values())
     states = {check["name"]: check["state"] for check in found["checks"]}
     assert states["store"] == states["ledger"] == states["mlflow"] == states["gateway"] == "ok"
-    assert "Traceback" not in told.stderr
+    assert "Traceback" not in done.stderr
 
 
-def test_a_deployment_that_is_well_ends_with_status_0(patient, monkeypatch, capsys):
-    for name, value in environment(patient.settings).items():
+def test_a_deployment_without_errors_exits_with_status_0(deployment, monkeypatch, capsys):
+    for name, value in environment(deployment.settings).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("HOMEOSTAT_TRIGGERS", raising=False)
-    (patient.config.folder / "model.yaml").unlink()
-    monkeypatch.setattr(type(patient.settings), "each_model", lambda _: iter([patient.config]))
-    command.examine([], as_json=True)  # SystemExit otherwise
+    (deployment.config.folder / "model.yaml").unlink()
+    monkeypatch.setattr(type(deployment.settings), "each_model", lambda _: iter([deployment.config]))
+    command.check_deployment([], as_json=True)  # SystemExit otherwise
     found = json.loads(capsys.readouterr().out)
     assert found["state"] == "warning"  # there is no model.yaml
     assert {check["state"] for check in found["checks"]} == {"ok", "skipped", "warning"}
 
 
-def test_a_model_that_is_not_there_is_named(patient, monkeypatch):
+def test_an_unknown_model_is_named(deployment, monkeypatch):
     from homeostat.config.errors import ConfigError
 
-    for name, value in environment(patient.settings).items():
+    for name, value in environment(deployment.settings).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match="no model 'pimp'"):
-        command.examine(["pimp"], as_json=True)
+        command.check_deployment(["pimp"], as_json=True)
 
 
 CHECKS = [
     Check("settings", "environment", "ok", "readable", ""),
     Check(
-        "store", "s3://a-bucket-with-a-long-name/and/a/prefix", "broken", "no answer " * 9, "see to it " * 9
+        "store", "s3://a-bucket-with-a-long-name/and/a/prefix", "broken", "no response " * 9, "start it " * 9
     ),
     *(Check("champion", f"model-{n}", "ok", "version 1", "") for n in range(7)),
     Check("clock", "MLflow", "warning", "8 s ahead", "a time server"),
-    *(Check("bundle", f"model-{n}", "skipped", "the store is out of reach", "") for n in range(7)),
-    Check("serving", "model-0", "skipped", "the store is out of reach", ""),
+    *(Check("bundle", f"model-{n}", "skipped", "the store is unreachable", "") for n in range(7)),
+    Check("serving", "model-0", "skipped", "the store is unreachable", ""),
 ]
 
 
 @pytest.mark.parametrize("width", [80, 140])
-def test_the_table_fits_and_tells_what_is_alike_once(width):
-    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123  # nobody reads it
+def test_the_table_fits_the_width_and_groups_equal_rows(width):
+    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123  # the output is not read
     console.print(command.table(CHECKS, width))
     lines = console.export_text().splitlines()
     console.file.close()
@@ -98,15 +98,15 @@ def test_the_table_fits_and_tells_what_is_alike_once(width):
     text = " ".join(" ".join(lines).split())
     assert "7 models" in text
     assert ("s3://a-bucket-with-a-long-name/and/a/prefix" in text) == (width > 100)
-    assert text.count("the store is out of reach") == 1
+    assert text.count("the store is unreachable") == 1
     assert "bundle, serving" in text
     assert "-> a time server" in text
     for word in ("broken", "warning", "skipped"):
         assert word in text
 
 
-def test_a_few_healthy_models_are_shown_each_by_itself():
-    console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123  # nobody reads it
+def test_a_few_healthy_models_get_a_row_each():
+    console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123  # the output is not read
     console.print(
         command.table([check for check in CHECKS if check.about in ("model-1", "model-2")][:2], 120)
     )

@@ -1,44 +1,49 @@
-"""Which checks there are for this deployment, in the order in which people read them."""
+"""The list of checks for a deployment, in the order in which they are printed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from homeostat.config.redaction import redact_userinfo
-from homeostat.doctor import airflow, gateway, ledger, store
-from homeostat.doctor import check_freshness as watching
-from homeostat.doctor import clock_skew as clocks
-from homeostat.doctor import local_checks as machine
-from homeostat.doctor import mlflow as tracking
-from homeostat.doctor.aws import account, bucket, fargate, queues
-from homeostat.doctor.aws import lambda_function as detector
-from homeostat.doctor.check import LIMIT, Finding, Probe, broken, skipped
+from homeostat.doctor import (
+    airflow,
+    check_freshness,
+    clock_skew,
+    gateway,
+    ledger,
+    local_checks,
+    mlflow,
+    store,
+)
+from homeostat.doctor.aws import account, bucket, fargate, lambda_function, queues
+from homeostat.doctor.check import TIME_LIMIT, Finding, Probe, broken, skipped
 
 if TYPE_CHECKING:
     from homeostat.config import ModelConfig
     from homeostat.doctor.deployment import Deployment
 
-#: A bundle is read whole, however large.
+#: Time limit for a bundle, which is downloaded whole; in seconds.
 _BUNDLE_LIMIT = 120.0
 
 
-def plan(
-    deployment: Deployment, unreadable: Sequence[tuple[str, str]] = (), trouble: str = ""
+def build_probes(
+    deployment: Deployment, unreadable: Sequence[tuple[str, str]] = (), settings_error: str = ""
 ) -> list[Probe]:
-    """Every check of this deployment.
+    """Return every check of this deployment.
 
     Parameters
     ----------
     deployment
-        What is looked at.
+        The deployment to check.
     unreadable
-        Folder and error of each model.yaml that cannot be read.
-    trouble
-        What is wrong with the settings, if anything.
+        Folder and error of each invalid model.yaml.
+    settings_error
+        The error in the settings, if any.
     """
     return [
-        *_here(deployment, unreadable, trouble),
+        *_local(deployment, unreadable, settings_error),
         *_services(deployment),
         *_clocks(deployment),
         *(probe for model in deployment.models for probe in _model(deployment, model)),
@@ -46,23 +51,23 @@ def plan(
     ]
 
 
-def _here(deployment: Deployment, unreadable: Sequence[tuple[str, str]], trouble: str) -> Iterator[Probe]:
+def _local(
+    deployment: Deployment, unreadable: Sequence[tuple[str, str]], settings_error: str
+) -> Iterator[Probe]:
     settings = deployment.settings
-
-    def settings_themselves() -> Finding:
-        if trouble:
-            return broken(trouble, "the rest was looked at without it")
-        return machine.look_at_settings(deployment)
-
-    yield Probe("settings", "environment", settings_themselves)
+    if settings_error:
+        finding = broken(settings_error, "correct it; the other checks ran without this setting")
+        yield Probe("settings", "environment", _known(finding))
+    else:
+        yield Probe("settings", "environment", partial(local_checks.check_settings, deployment))
     for folder, error in unreadable:
-        yield Probe(
-            "model.yaml", folder, _saying(broken(error, "mend the file; Airflow shows it as a broken DAG"))
-        )
+        finding = broken(error, "correct the file; until then Airflow shows an import error for this model")
+        yield Probe("model.yaml", folder, _known(finding))
     for model in deployment.models:
-        yield Probe("model.yaml", model.name, lambda model=model: machine.look_at_model(model))  # type: ignore[misc]  # mypy knows no default in a lambda
-    yield Probe("disk", str(settings.state), lambda: machine.look_at_disk(deployment))
-    yield Probe("control token", "HOMEOSTAT_CONTROL_TOKEN", lambda: machine.look_at_token(deployment))
+        yield Probe("model.yaml", model.name, partial(local_checks.check_model_yaml, model))
+    yield Probe("disk", str(settings.state), partial(local_checks.check_disk_space, deployment))
+    check_token = partial(local_checks.check_control_token, deployment)
+    yield Probe("control token", "HOMEOSTAT_CONTROL_TOKEN", check_token)
 
 
 def _services(deployment: Deployment) -> Iterator[Probe]:
@@ -70,85 +75,93 @@ def _services(deployment: Deployment) -> Iterator[Probe]:
     yield Probe(
         "store",
         settings.store,
-        lambda: store.look(deployment),
-        "see that HOMEOSTAT_STORE is right, that the server runs, and that these credentials may use it",
+        partial(store.check_store, deployment),
+        "check that HOMEOSTAT_STORE is right, that the server runs, and that these credentials may use it",
     )
     yield Probe(
         "ledger",
-        ledger.about(deployment),
-        lambda: ledger.look(deployment),
-        "see that HOMEOSTAT_LEDGER is right, and that the database runs",
+        ledger.ledger_address(deployment),
+        partial(ledger.check_ledger, deployment),
+        "check that HOMEOSTAT_LEDGER is right and that the database runs",
     )
     yield Probe(
         "mlflow",
         redact_userinfo(settings.tracking_uri),
-        lambda: tracking.look(deployment),
-        "see that MLFLOW_TRACKING_URI is right, and that MLflow runs (`homeostat up` starts one)",
+        partial(mlflow.check_mlflow, deployment),
+        "check that MLFLOW_TRACKING_URI is right and that MLflow runs (`homeostat up` starts it)",
     )
     yield Probe(
         "gateway",
         redact_userinfo(settings.gateway),
-        lambda: gateway.look(deployment),
-        "see that HOMEOSTAT_GATEWAY is right, and that it runs",
+        partial(gateway.check_gateway, deployment),
+        "check that HOMEOSTAT_GATEWAY is right and that the gateway runs",
     )
-    where = redact_userinfo(deployment.env.get(airflow.VARIABLE, "") or "address not set")
+    address = redact_userinfo(deployment.env.get(airflow.VARIABLE, "") or "address not set")
     yield Probe(
         "airflow",
-        where,
-        lambda: airflow.look(deployment),
-        f"see that {airflow.VARIABLE} is right, and that Airflow runs",
+        address,
+        partial(airflow.check_airflow, deployment),
+        f"check that {airflow.VARIABLE} is right and that Airflow runs",
     )
 
 
 def _clocks(deployment: Deployment) -> Iterator[Probe]:
-    yield Probe("clock", "MLflow", lambda: clocks.judge("MLflow", deployment.mlflow.needed().offset))
-    yield Probe("clock", "gateway", lambda: clocks.judge("the gateway", deployment.gateway.needed().offset))
+    check = clock_skew.check_offset
+    yield Probe("clock", "MLflow", lambda: check("MLflow", deployment.mlflow.get_or_skip().offset))
+    yield Probe("clock", "gateway", lambda: check("the gateway", deployment.gateway.get_or_skip().offset))
     if not deployment.settings.ledger.startswith("sqlite"):
-        yield Probe("clock", "ledger", lambda: clocks.judge("the ledger", deployment.ledger.needed().offset))
+        yield Probe("clock", "ledger", lambda: check("the ledger", deployment.ledger.get_or_skip().offset))
     if deployment.settings.store.startswith("s3://"):
-        yield Probe("clock", "store", lambda: clocks.judge("the store", deployment.store.needed().offset))
+        yield Probe("clock", "store", lambda: check("the store", deployment.store.get_or_skip().offset))
 
 
-_Look = Callable[["Deployment", "ModelConfig"], Finding]
+_ModelCheck = Callable[["Deployment", "ModelConfig"], Finding]
 
 
 def _model(deployment: Deployment, model: ModelConfig) -> Iterator[Probe]:
-    looks: tuple[tuple[str, _Look, float], ...] = (
-        ("champion", tracking.look_at_champion, LIMIT),
-        ("bundle", tracking.look_at_bundle, _BUNDLE_LIMIT),
-        ("serving", gateway.look_at_version, LIMIT),
-        ("last check", watching.look, LIMIT),
-        ("retrain", ledger.look_at_lease, LIMIT),
+    checks: tuple[tuple[str, _ModelCheck, float], ...] = (
+        ("champion", mlflow.check_champion, TIME_LIMIT),
+        ("bundle", mlflow.check_bundle, _BUNDLE_LIMIT),
+        ("serving", gateway.check_served_version, TIME_LIMIT),
+        ("last check", check_freshness.check_last_window, TIME_LIMIT),
+        ("retrain lease", ledger.check_retrain_lease, TIME_LIMIT),
     )
-    for name, look, limit in looks:
-        yield _about(deployment, model, name, look, limit)
-
-
-def _about(deployment: Deployment, model: ModelConfig, name: str, look: _Look, limit: float = LIMIT) -> Probe:
-    return Probe(name, model.name, lambda: look(deployment, model), limit=limit)
+    for name, check, limit in checks:
+        yield Probe(name, model.name, partial(check, deployment, model), limit=limit)
 
 
 def _aws(deployment: Deployment) -> Iterator[Probe]:
     settings = deployment.settings
-    if not account.needed_by(deployment):
-        yield Probe("aws", "-", _saying(skipped("nothing of this deployment is in AWS")))
+    if not account.settings_in_aws(deployment):
+        yield Probe("aws", "-", _known(skipped("this deployment uses no AWS service")))
         return
-    yield Probe("aws credentials", "caller", lambda: account.look(deployment), "see that sts can be reached")
+    yield Probe(
+        "aws credentials",
+        "caller",
+        partial(account.check_credentials, deployment),
+        "check that this machine can reach AWS STS",
+    )
     if settings.store.startswith("s3://"):
-        yield Probe("bucket", settings.store, lambda: bucket.look(deployment))
+        yield Probe("bucket", settings.store, partial(bucket.check_bucket, deployment))
     if settings.triggers:
-        yield Probe("queue", settings.triggers.rpartition("/")[2], lambda: queues.look(deployment))
-        yield Probe("dead letters", settings.project, lambda: queues.look_at_dead_letters(deployment))
-    if deployment.detected():
-        yield Probe("failed checks", settings.project, lambda: queues.look_at_failures(deployment))
-        yield Probe("detector", detector.function_of(deployment), lambda: detector.look(deployment))
-    for model in deployment.detected():
-        yield _about(deployment, model, "schedule", detector.look_at_schedule)
-        yield _about(deployment, model, "published", detector.look_at_published)
-    if settings.ecs is not None:
-        yield Probe("cluster", settings.ecs.cluster, lambda: fargate.look_at_cluster(deployment))
-        yield Probe("training task", settings.ecs.task_definition, lambda: fargate.look_at_task(deployment))
+        queue = settings.triggers.rpartition("/")[2]
+        yield Probe("trigger queue", queue, partial(queues.check_trigger_queue, deployment))
+        yield Probe("dead letters", settings.project, partial(queues.check_dead_letters, deployment))
+    on_lambda = deployment.checked_by_lambda()
+    if on_lambda:
+        name = lambda_function.function_name(deployment)
+        yield Probe("failed checks", settings.project, partial(queues.check_failed_checks, deployment))
+        yield Probe("lambda function", name, partial(lambda_function.check_function, deployment))
+    for model in on_lambda:
+        yield Probe("schedule", model.name, partial(lambda_function.check_schedule, deployment, model))
+        yield Probe("model state", model.name, partial(lambda_function.check_model_state, deployment, model))
+    if (ecs := settings.ecs) is not None:
+        yield Probe("cluster", ecs.cluster, partial(fargate.check_cluster, deployment, ecs))
+        yield Probe(
+            "training task", ecs.task_definition, partial(fargate.check_task_definition, deployment, ecs)
+        )
 
 
-def _saying(finding: Finding) -> Callable[[], Finding]:
+def _known(finding: Finding) -> Callable[[], Finding]:
+    """Return a check whose finding is known already."""
     return lambda: finding

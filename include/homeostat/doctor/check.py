@@ -1,4 +1,4 @@
-"""What a check finds, in words; and the two reasons for which it finds nothing."""
+"""Findings, checks and probes, and the exceptions that end a check without a finding."""
 
 from __future__ import annotations
 
@@ -9,84 +9,87 @@ from typing import Any, Literal
 
 State = Literal["ok", "warning", "broken", "skipped"]
 
-#: A service has so many seconds to take a connection, and to answer.
-CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 5.0
-#: A check that has not come back by then is given up, whatever it waits for: a busy machine is slow as well.
-LIMIT = 20.0
-_WORST: tuple[State, ...] = ("broken", "warning", "ok")
+#: Time limits of one request to a service, in seconds.
+CONNECT_SECONDS, RESPONSE_SECONDS = 2.0, 5.0
+#: Time limit of one check, in seconds; generous, because a busy machine is slow.
+TIME_LIMIT = 20.0
+_WORST_FIRST: tuple[State, ...] = ("broken", "warning", "ok")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How it is, in a sentence; ``cure`` is what to do about it, empty when nothing is to be done."""
+    """What a check found. ``remedy`` says what to do; it is empty when there is nothing to do."""
 
     state: State
     sentence: str
-    cure: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A finding about something: ``name`` says what was asked, ``about`` of what."""
+    """A finding with the ``name`` of the check and what it is ``about``, such as a model or an address."""
 
     name: str
     about: str
     state: State
     sentence: str
-    cure: str
+    remedy: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return plain JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A check that has yet to be made. ``look`` may raise whatever it likes; ``limit`` is in seconds."""
+    """A check to run. ``check`` may raise any exception; ``limit`` is in seconds.
+
+    ``remedy`` is shown when the check raises an error or exceeds its limit.
+    """
 
     name: str
     about: str
-    look: Callable[[], Finding]
-    cure: str = ""
-    limit: float = LIMIT
+    check: Callable[[], Finding]
+    remedy: str = ""
+    limit: float = TIME_LIMIT
 
 
 class Skipped(Exception):
-    """It makes no sense to look, and why; what it would need has a check of its own."""
+    """The check cannot run, and why. What it depends on has a check of its own."""
 
 
 class NotAllowed(Exception):
-    """AWS does not let these credentials look; the message names the action."""
+    """These AWS credentials lack a permission; the message is the name of the action."""
 
 
 def ok(sentence: str) -> Finding:
-    """Nothing is to be done."""
+    """Return a finding that needs no action."""
     return Finding("ok", sentence)
 
 
-def warning(sentence: str, cure: str) -> Finding:
-    """It works, and will not for ever, or not as it was meant to."""
-    return Finding("warning", sentence, cure)
+def warning(sentence: str, remedy: str) -> Finding:
+    """Return a finding for a part that works, but not as intended or not for long."""
+    return Finding("warning", sentence, remedy)
 
 
-def broken(sentence: str, cure: str) -> Finding:
-    """It does not do what it is there for."""
-    return Finding("broken", sentence, cure)
+def broken(sentence: str, remedy: str) -> Finding:
+    """Return a finding for a part that does not work."""
+    return Finding("broken", sentence, remedy)
 
 
 def skipped(why: str) -> Finding:
-    """Nobody looked."""
+    """Return a finding for a check that did not run."""
     return Finding("skipped", why)
 
 
-def verdict(checks: Iterable[Check]) -> State:
-    """The worst of them; what was skipped says nothing."""
+def overall_state(checks: Iterable[Check]) -> State:
+    """Return the worst state; skipped checks do not count."""
     states = {check.state for check in checks}
-    return next((state for state in _WORST if state in states), "ok")
+    return next((state for state in _WORST_FIRST if state in states), "ok")
 
 
-def span(duration: timedelta) -> str:
-    """A duration as one says it: ``40 s``, ``12 min``, ``5 h``, ``3 days``."""
+def format_span(duration: timedelta) -> str:
+    """Return a duration in its largest fitting unit: ``40 s``, ``12 min``, ``5 h``, ``3 days``."""
     seconds = abs(duration.total_seconds())
     for unit, size, least in (("days", 86_400, 2 * 86_400), ("h", 3_600, 2 * 3_600), ("min", 60, 120)):
         if seconds >= least:

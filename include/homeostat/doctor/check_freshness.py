@@ -1,4 +1,4 @@
-"""When each model was looked at last: three periods without a check are silence."""
+"""When each model was last checked for drift; no check for three periods of monitor.every is an error."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from homeostat.config import format_duration
 from homeostat.config.errors import Refused
-from homeostat.doctor.check import Finding, broken, ok, skipped, span
-from homeostat.doctor.ledger import ledger_of
+from homeostat.doctor.check import Finding, broken, format_span, ok, skipped
+from homeostat.doctor.ledger import ledger_or_skip
 
 if TYPE_CHECKING:
     from homeostat.config import ModelConfig
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from homeostat.doctor.deployment import Deployment
     from homeostat.ports import History, Store
 
-SILENCE = 3
-_LONG_AGO = timedelta(days=30)
+#: Periods of ``monitor.every`` without a check after which checks count as stopped.
+MAX_MISSED_PERIODS = 3
+_LOOKBACK = timedelta(days=30)
 
 
-def newest_of(deployment: Deployment, model: ModelConfig) -> WindowRecord | None:
-    """The newest window on record; None when there is none of the last thirty days."""
+def newest_window(deployment: Deployment, model: ModelConfig) -> WindowRecord | None:
+    """Return the newest recorded window of the last 30 days, or None."""
     history, now = _history(deployment, model), deployment.now()
-    for back in (2 * SILENCE * model.monitor.every, _LONG_AGO):
+    for back in (2 * MAX_MISSED_PERIODS * model.monitor.every, _LOOKBACK):
         found = history.windows(model.name, since=now - back)
         if found:
             return found[-1]
@@ -31,59 +32,59 @@ def newest_of(deployment: Deployment, model: ModelConfig) -> WindowRecord | None
 
 
 def _history(deployment: Deployment, model: ModelConfig) -> History:
-    """What the detector wrote into the store, or what Airflow wrote into MLflow."""
+    """Return the history: the Lambda function writes it into the store, Airflow into MLflow."""
     if model.monitor.runs_on == "lambda":
         from homeostat.adapters import open_store_history
 
-        return open_store_history(_ReadOnly(deployment.store.needed().store))
+        return open_store_history(_ReadOnlyStore(deployment.store.get_or_skip().store))
     from homeostat.adapters.history_mlflow import MlflowHistory
 
-    return MlflowHistory(deployment.mlflow.needed().connection)
+    return MlflowHistory(deployment.mlflow.get_or_skip().connection)
 
 
-class _ReadOnly:
-    """A store that takes nothing: the history would keep a cache in it."""
+class _ReadOnlyStore:
+    """A store that refuses writes; otherwise the history would write its cache."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.get, self.exists, self.list, self.uri = store.get, store.exists, store.list, store.uri
 
     def put(self, key: str, data: bytes, *, overwrite: bool = False) -> None:  # noqa: ARG002  # the port's signature
-        """Refused."""
-        msg = f"{key}: the doctor only reads"
+        """Raise Refused."""
+        msg = f"{key}: homeostat doctor does not write"
         raise Refused(msg)
 
     def delete(self, key: str) -> None:
-        """Refused."""
+        """Raise Refused."""
         self.put(key, b"")
 
 
-def look(deployment: Deployment, model: ModelConfig) -> Finding:
-    """The newest window ended within three periods."""
-    traffic = ledger_of(deployment).traffic(model.name)
+def check_last_window(deployment: Deployment, model: ModelConfig) -> Finding:
+    """Check that the newest window ended within three periods."""
+    traffic = ledger_or_skip(deployment).traffic(model.name)
     if traffic.champion is None:
-        return skipped("no champion yet, so that there is nothing to check")
-    now, patience = deployment.now(), SILENCE * model.monitor.every
-    newest = newest_of(deployment, model)
-    if newest is not None and now - newest.window_end <= patience:
-        shown = f"{newest.window_end:%Y-%m-%d %H:%M} UTC"
-        return ok(
-            f"the window that ended {span(now - newest.window_end)} ago ({shown}): drift {newest.drift}"
-        )
-    if newest is None and traffic.promoted_at is not None and now - traffic.promoted_at <= patience:
-        return ok(f"champion for {span(now - traffic.promoted_at)}; the first check is yet to come")
-    silence = (
-        f"silent for {span(now - newest.window_end)}"
+        return skipped("no champion yet, nothing to check for drift")
+    now, max_age = deployment.now(), MAX_MISSED_PERIODS * model.monitor.every
+    newest = newest_window(deployment, model)
+    if newest is not None and now - newest.window_end <= max_age:
+        age, end = format_span(now - newest.window_end), f"{newest.window_end:%Y-%m-%d %H:%M} UTC"
+        return ok(f"last window ended {age} ago ({end}), drift: {newest.drift}")
+    if newest is None and traffic.promoted_at is not None and now - traffic.promoted_at <= max_age:
+        return ok(f"champion since {format_span(now - traffic.promoted_at)}, first check not due yet")
+    age = (
+        f"no drift check for {format_span(now - newest.window_end)}"
         if newest is not None
-        else f"no check within the last {span(_LONG_AGO)}"
+        else f"no drift check in the last {format_span(_LOOKBACK)}"
     )
     due = format_duration(model.monitor.every)
-    return broken(f"{silence}, and one is due every {due}", _cure(deployment, model))
+    return broken(f"{age}, although monitor.every is {due}", _remedy(deployment, model))
 
 
-def _cure(deployment: Deployment, model: ModelConfig) -> str:
+def _remedy(deployment: Deployment, model: ModelConfig) -> str:
     if model.monitor.runs_on == "lambda":
         log = f"/aws/lambda/{deployment.settings.project}-detector"
-        return f"see the schedule {model.name} in EventBridge, and the log {log}"
-    checks_now = f"`homeostat check {model.name}` checks now"
-    return f"see whether drift_check__{model.name} is paused or fails in Airflow; {checks_now}"
+        return f"check that the EventBridge schedule {model.name} is enabled, and read the log group {log}"
+    return (
+        f"in Airflow, check whether the DAG drift_check__{model.name} is paused or fails; "
+        f"`homeostat check {model.name}` runs a check now"
+    )

@@ -1,7 +1,7 @@
-"""What is looked at, and the connections that several checks share.
+"""The deployment under check, with the connections that several checks share.
 
-A connection is tried once. Its own check says what came of it; the others are skipped then, instead of
-each waiting for the same silence.
+Each connection is tried once. Its own check reports a failure; checks that depend on it are skipped and do
+not wait for the same time-out.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ from homeostat.doctor.connect import aws, gateway, ledger, mlflow, store
 T = TypeVar("T")
 
 
-class Once(Generic[T]):
-    """Something that is reached for once, by whoever comes first; the others wait for what comes of it."""
+class SharedConnection(Generic[T]):
+    """A connection that the first caller opens; later callers get the same connection or error."""
 
-    def __init__(self, what: str, connect: Callable[[], T]) -> None:
-        self._what = what
+    def __init__(self, name: str, connect: Callable[[], T]) -> None:
+        self._name = name
         self._connect = connect
         self._lock = threading.Lock()
-        self._found: list[T] = []
+        self._opened: list[T] = []
         self._error: Exception | None = None
 
     def get(self) -> T:
-        """What was reached, or the error that came of it."""
+        """Return the connection, or raise the error of connecting."""
         with self._lock:
-            if not self._found and self._error is None:
+            if not self._opened and self._error is None:
                 try:
-                    self._found.append(self._connect())
-                except Exception as error:  # noqa: BLE001  # kept for everyone who asks
+                    self._opened.append(self._connect())
+                except Exception as error:  # noqa: BLE001  # raised again for every caller
                     self._error = error
         if self._error is not None:
             raise self._error
-        return self._found[0]
+        return self._opened[0]
 
-    def needed(self) -> T:
-        """The same for a check that is about something else: skipped when there is nothing to ask."""
+    def get_or_skip(self) -> T:
+        """Return the connection, or raise Skipped; for checks of something behind it."""
         try:
             return self.get()
         except Exception as error:
-            msg = f"{self._what} is out of reach"
+            msg = f"{self._name} is unreachable"
             raise Skipped(msg) from error
 
 
 class Deployment:
-    """Settings, the models that can be read, and what is shared.
+    """Settings, readable models and shared connections.
 
     Parameters
     ----------
     settings
-        Where everything is.
+        Addresses of all services.
     models
-        The models that are looked at.
+        The models to check.
     env
         The environment that the settings came from.
     now
@@ -77,16 +77,16 @@ class Deployment:
         self.models = models
         self.env = dict(os.environ if env is None else env)
         self.now = now
-        self.ledger = Once("the ledger", lambda: ledger.connect(settings.ledger))
-        self.store = Once("the store", lambda: store.connect(settings.store))
-        self.mlflow = Once("MLflow", lambda: mlflow.connect(settings.tracking_uri, self.env))
-        self.gateway = Once("the gateway", lambda: gateway.connect(settings))
-        self.aws = Once("AWS", aws.connect)
+        self.ledger = SharedConnection("the ledger", lambda: ledger.connect(settings.ledger))
+        self.store = SharedConnection("the store", lambda: store.connect(settings.store))
+        self.mlflow = SharedConnection("MLflow", lambda: mlflow.connect(settings.tracking_uri, self.env))
+        self.gateway = SharedConnection("the gateway", lambda: gateway.connect(settings))
+        self.aws = SharedConnection("AWS", aws.connect)
 
-    def detected(self) -> tuple[ModelConfig, ...]:
-        """The models that a function in AWS checks."""
+    def checked_by_lambda(self) -> tuple[ModelConfig, ...]:
+        """Return the models with ``monitor.runs_on: lambda``."""
         return tuple(model for model in self.models if model.monitor.runs_on == "lambda")
 
-    def trained_in_aws(self) -> tuple[ModelConfig, ...]:
-        """The models that Fargate trains."""
+    def trained_on_fargate(self) -> tuple[ModelConfig, ...]:
+        """Return the models with ``training.runs_on: ecs``."""
         return tuple(model for model in self.models if model.training.runs_on == "ecs")

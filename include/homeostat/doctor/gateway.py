@@ -1,4 +1,4 @@
-"""The gateway: in reach, healthy, and serving the champions that the ledger names."""
+"""The gateway: reachable, healthy, and serving the champions that the ledger names."""
 
 from __future__ import annotations
 
@@ -6,60 +6,66 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import ConfigError, Unavailable
 from homeostat.doctor.check import Finding, Skipped, broken, ok, skipped, warning
-from homeostat.doctor.ledger import ledger_of
+from homeostat.doctor.ledger import ledger_or_skip
 
 if TYPE_CHECKING:
     from homeostat.config import ModelConfig
     from homeostat.doctor.deployment import Deployment
 
 
-def look(deployment: Deployment) -> Finding:
-    """In reach, and without troubles."""
+def check_gateway(deployment: Deployment) -> Finding:
+    """Check that the gateway responds and reports no problems."""
     try:
         health = deployment.gateway.get().health
     except Unavailable as error:
-        cure = "start it (`homeostat gateway`, `homeostat up`), or set HOMEOSTAT_GATEWAY to where it is"
-        served = [model.name for model in deployment.models if model.serve == "gateway"]
-        return broken(str(error), cure) if served else skipped(f"{error}; no model is served by one")
+        if not any(model.serve == "gateway" for model in deployment.models):
+            return skipped(f"{error}; no model has serve: gateway")
+        return broken(
+            str(error),
+            "start it (`homeostat gateway`, or `homeostat up` for all services), or set HOMEOSTAT_GATEWAY to "
+            "its address",
+        )
     except ConfigError as error:
-        return broken(str(error), "write HOMEOSTAT_GATEWAY as http://host:port")
+        return broken(str(error), "set HOMEOSTAT_GATEWAY to http://host:port")
     problems = health.get("problems") or []
     if health["status"] == "ok":
-        return ok("answers, and has no troubles")
-    sentence = f"{health['status']}: {'; '.join(problems) or 'it does not tell us why'}"
-    cure = "it answers requests all the same; the sentence names what is away"
-    return warning(sentence, cure) if health["status"] == "degraded" else broken(sentence, cure)
+        return ok("responds and reports no problems")
+    sentence = f"{health['status']}: {'; '.join(problems) or 'no details without HOMEOSTAT_CONTROL_TOKEN'}"
+    if health["status"] == "degraded":
+        return warning(sentence, "fix the problems named here; the gateway still serves predictions")
+    return broken(sentence, "fix the problems named here, and read the gateway's log")
 
 
-def look_at_version(deployment: Deployment, model: ModelConfig) -> Finding:
-    """What serves is what the ledger says."""
+def check_served_version(deployment: Deployment, model: ModelConfig) -> Finding:
+    """Check that the gateway serves the version that the ledger names."""
     if model.serve != "gateway":
-        return skipped("served by no gateway, as its model.yaml says")
-    champion = ledger_of(deployment).traffic(model.name).champion
-    listed = deployment.gateway.needed().models
+        return skipped("not served by a gateway: model.yaml has serve: none")
+    champion = ledger_or_skip(deployment).traffic(model.name).champion
+    listed = deployment.gateway.get_or_skip().models
     if listed is None:
-        msg = "the gateway shows its models only to who has a token: set HOMEOSTAT_CONTROL_TOKEN"
+        msg = "the gateway lists its models only with a valid token: set HOMEOSTAT_CONTROL_TOKEN"
         raise Skipped(msg)
-    wanted = champion.version if champion is not None else None
+    expected = champion.version if champion is not None else None
     if model.name in listed:
-        return _judge(listed[model.name], wanted)
-    cure = "start the gateway anew: it reads model.yaml when it starts"
-    if wanted is None:
-        return warning("no champion yet, and the gateway does not know this model", cure)
-    return broken("the gateway does not know this model", cure)
+        return _compare_served(listed[model.name], expected)
+    remedy = "restart the gateway: it reads model.yaml files when it starts"
+    if expected is None:
+        return warning("no champion yet, and the gateway does not know this model", remedy)
+    return broken("the gateway does not know this model", remedy)
 
 
-def _judge(shown: dict[str, Any], wanted: str | None) -> Finding:
-    serves = (shown.get("loaded") or {}).get("champion")
-    if serves == wanted:
-        return ok(f"version {serves} serves, as the ledger says") if serves else skipped("no champion yet")
-    if serves is None:
-        why = (shown.get("load_errors") or {}).get(wanted) or shown.get("sentence") or "no reason given"
+def _compare_served(shown: dict[str, Any], expected: str | None) -> Finding:
+    served = (shown.get("loaded") or {}).get("champion")
+    if served == expected:
+        return ok(f"serves version {served}, as in the ledger") if served else skipped("no champion yet")
+    if served is None:
+        why = (shown.get("load_errors") or {}).get(expected) or shown.get("sentence") or "no reason given"
         return broken(
-            f"version {wanted} is champion, and nothing is loaded: {why}",
-            "the gateway tries again by itself; see that it reaches the store and MLflow",
+            f"champion version {expected} is not loaded: {why}",
+            "the gateway keeps retrying; check that it can reach the store and MLflow",
         )
+    named = f"version {expected}" if expected else "no champion"
     return broken(
-        f"version {serves} serves, and the ledger says {f'version {wanted}' if wanted else 'nobody'}",
-        "see that gateway and command line have the same HOMEOSTAT_LEDGER, and what /health says",
+        f"the gateway serves version {served}, the ledger names {named}",
+        "set the same HOMEOSTAT_LEDGER for the gateway and this command, and read the gateway's /health",
     )

@@ -1,4 +1,4 @@
-"""One GET over HTTP that gives up within seconds, with the time that the answer says it is."""
+"""One GET with short time limits, which also measures the server's clock offset."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import httpx
 from homeostat.config.errors import ConfigError, Unavailable
 from homeostat.config.redaction import redact_userinfo
 from homeostat.doctor import check
-from homeostat.doctor.clock_skew import ahead_by_header
+from homeostat.doctor.clock_skew import offset_from_header
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, and how far that machine's clock is ahead."""
+class ProbeResponse:
+    """An HTTP response; ``offset`` is how far the server's clock is ahead of this machine's."""
 
     status: int
     text: str
@@ -25,30 +25,30 @@ class Answer:
     offset: timedelta | None
 
 
-def get(url: str, what: str, variable: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """Ask; ``what`` and ``variable`` name the service, and the setting that says where it is.
+def get(url: str, service: str, variable: str, headers: Mapping[str, str] | None = None) -> ProbeResponse:
+    """Send a GET. Errors name the ``service`` and the environment ``variable`` that holds its address.
 
     Raises
     ------
     Unavailable
-        Nothing answers.
+        The service does not respond.
     ConfigError
-        The address cannot be read.
+        The URL is invalid.
     """
     shown = redact_userinfo(url)
-    patience = httpx.Timeout(check.ANSWER_SECONDS, connect=check.CONNECT_SECONDS)
-    asked = datetime.now(UTC)
+    limits = httpx.Timeout(check.RESPONSE_SECONDS, connect=check.CONNECT_SECONDS)
+    sent = datetime.now(UTC)
     try:
-        response = httpx.get(url, timeout=patience, headers=dict(headers or {}), trust_env=False)
+        response = httpx.get(url, timeout=limits, headers=dict(headers or {}), trust_env=False)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        msg = f"{variable}: {shown} is no address of a server ({error}); write http://host:port"
+        msg = f"{variable}: {shown} is not a valid URL ({error}); write http://host:port"
         raise ConfigError(msg) from error
     except httpx.TimeoutException as error:
-        msg = f"{what} says nothing: connected to, or not even that, and no answer came"
+        msg = f"{service} does not respond at {shown}: timed out"
         raise Unavailable(msg) from error
     except httpx.HTTPError as error:
-        said = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
-        msg = f"{what} does not answer: {said}"
+        reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+        msg = f"{service} does not respond at {shown}: {reason}"
         raise Unavailable(msg) from error
-    offset = ahead_by_header(response.headers, asked, datetime.now(UTC))
-    return Answer(response.status_code, response.text, response, offset)
+    offset = offset_from_header(response.headers, sent, datetime.now(UTC))
+    return ProbeResponse(response.status_code, response.text, response, offset)

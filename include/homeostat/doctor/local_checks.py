@@ -1,4 +1,4 @@
-"""The installation itself: settings, model.yaml files, the state folder's disk, the control token."""
+"""Checks of this machine: settings, model.yaml files, free disk space, control token."""
 
 from __future__ import annotations
 
@@ -6,87 +6,84 @@ import shutil
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from homeostat.doctor.check import Finding, broken, ok, warning
+from homeostat.doctor.check import Finding, broken, format_span, ok, warning
 
 if TYPE_CHECKING:
     from homeostat.config import ModelConfig
     from homeostat.doctor.deployment import Deployment
 
-_FULL, _TIGHT = 200 * 1024**2, 2 * 1024**3
-_SHORT_TOKEN = 20
+_BROKEN_BELOW, _WARN_BELOW = 200 * 1024**2, 2 * 1024**3
+_MIN_TOKEN_LENGTH = 20
+_CHECKED_BY = {"airflow": "by Airflow", "lambda": "by the drift-check Lambda function"}
 
 
-def look_at_settings(deployment: Deployment) -> Finding:
-    """The folder of models, and that the settings fit what the models ask for."""
+def check_settings(deployment: Deployment) -> Finding:
+    """Check that the models folder exists and that every setting that a model needs is set."""
     settings = deployment.settings
     if not settings.models.is_dir():
         return broken(
-            f"{settings.models} is not there", "set HOMEOSTAT_MODELS to the folder of model folders"
+            f"the folder {settings.models} does not exist",
+            "set HOMEOSTAT_MODELS to the folder that holds your model folders",
         )
-    needs = []
-    if detected := deployment.detected():
+    missing = []
+    if on_lambda := deployment.checked_by_lambda():
+        has = f"{on_lambda[0].name} has monitor.runs_on: lambda"
         if not settings.triggers:
-            needs.append(f"{detected[0].name} has monitor.runs_on: lambda, and HOMEOSTAT_TRIGGERS is not set")
+            missing.append(f"{has}, but HOMEOSTAT_TRIGGERS is not set")
         if not settings.store.startswith("s3://"):
-            needs.append(f"{detected[0].name} has monitor.runs_on: lambda, and HOMEOSTAT_STORE is not in S3")
-    if (trained := deployment.trained_in_aws()) and settings.ecs is None:
-        needs.append(f"{trained[0].name} has training.runs_on: ecs, and HOMEOSTAT_ECS is not set")
-    if trained and not settings.store.startswith("s3://"):
-        needs.append(f"{trained[0].name} has training.runs_on: ecs, and HOMEOSTAT_STORE is not in S3")
-    if needs:
-        return broken("; ".join(needs), "take them from `terraform output -json airflow_environment`")
+            missing.append(f"{has}, but HOMEOSTAT_STORE is not on S3")
+    if on_fargate := deployment.trained_on_fargate():
+        has = f"{on_fargate[0].name} has training.runs_on: ecs"
+        if settings.ecs is None:
+            missing.append(f"{has}, but HOMEOSTAT_ECS is not set")
+        if not settings.store.startswith("s3://"):
+            missing.append(f"{has}, but HOMEOSTAT_STORE is not on S3")
+    if missing:
+        return broken("; ".join(missing), "set them from `terraform output -json airflow_environment`")
     if not settings.model_names():
-        return warning(f"no models in {settings.models}", "`homeostat new MODEL` writes one that works")
-    return ok("readable, and all that the models ask for is set")
+        return warning(f"no models in {settings.models}", "`homeostat new MODEL` creates one from a template")
+    return ok("valid, and complete for these models")
 
 
-def look_at_model(model: ModelConfig) -> Finding:
-    """What was read is what runs."""
-    parts = [f"checked every {_short(model.monitor.every)} by {_WATCHED[model.monitor.runs_on]}"]
-    if model.training.runs_on == "ecs":
-        parts.append("trained by Fargate")
-    if not (model.folder / model.pipeline.partition(":")[0]).is_file():
-        return broken(
-            f"{model.pipeline.partition(':')[0]} is not in {model.folder}",
-            "write it there, or name another file under pipeline",
-        )
-    return ok(", ".join(parts))
+def check_model_yaml(model: ModelConfig) -> Finding:
+    """Check that the pipeline's file exists; report where the model is checked and trained."""
+    file = model.pipeline.partition(":")[0]
+    if not (model.folder / file).is_file():
+        return broken(f"no file {file} in {model.folder}", "create it, or correct `pipeline` in model.yaml")
+    every = "hour" if model.monitor.every == timedelta(hours=1) else format_span(model.monitor.every)
+    training = ", trained on Fargate" if model.training.runs_on == "ecs" else ""
+    return ok(f"checked every {every} {_CHECKED_BY[model.monitor.runs_on]}{training}")
 
 
-_WATCHED = {"airflow": "Airflow", "lambda": "a function in AWS"}
-
-
-def _short(duration: timedelta) -> str:
-    from homeostat.doctor.check import span
-
-    return span(duration) if duration != timedelta(hours=1) else "hour"
-
-
-def look_at_disk(deployment: Deployment) -> Finding:
-    """Room for journal, cache and, on one machine, ledger and store."""
+def check_disk_space(deployment: Deployment) -> Finding:
+    """Check the free space for journal and cache and, on one machine, for ledger and store."""
     folder = deployment.settings.state
     while not folder.exists():
         folder = folder.parent
     usage = shutil.disk_usage(folder)
-    sentence = f"{_size(usage.free)} of {_size(usage.total)} free"
-    cure = f"make room: the gateway's journal and cache lie in {deployment.settings.state}"
-    if usage.free < _FULL:
-        return broken(sentence, cure)
-    return warning(sentence, cure) if usage.free < _TIGHT else ok(sentence)
+    sentence = f"{_format_size(usage.free)} of {_format_size(usage.total)} free"
+    remedy = f"free disk space: the gateway keeps its journal and cache in {deployment.settings.state}"
+    if usage.free < _BROKEN_BELOW:
+        return broken(sentence, remedy)
+    return warning(sentence, remedy) if usage.free < _WARN_BELOW else ok(sentence)
 
 
-def _size(count: int) -> str:
-    return f"{count / 1024**3:.1f} GB" if count >= 1024**3 else f"{count / 1024**2:.0f} MB"
+def _format_size(size: int) -> str:
+    return f"{size / 1024**3:.1f} GB" if size >= 1024**3 else f"{size / 1024**2:.0f} MB"
 
 
-def look_at_token(deployment: Deployment) -> Finding:
-    """Set, and not to be guessed."""
+def check_control_token(deployment: Deployment) -> Finding:
+    """Check that the control token is set and not guessable."""
     token = deployment.settings.control_token
-    cure = (
-        "set HOMEOSTAT_CONTROL_TOKEN to 32 random characters, here and at the gateways; `make env` makes one"
+    remedy = (
+        "set HOMEOSTAT_CONTROL_TOKEN to 32 random characters, here and on every gateway (`make env` "
+        "generates one)"
     )
     if not token:
-        return warning("not set: gateways take no orders, and a rollback goes through the ledger alone", cure)
-    if len(token) < _SHORT_TOKEN:
-        return warning(f"set, with {len(token)} characters: short enough to be guessed", cure)
+        return warning(
+            "not set: gateways refuse control requests, and a rollback goes through the ledger",
+            remedy,
+        )
+    if len(token) < _MIN_TOKEN_LENGTH:
+        return warning(f"only {len(token)} characters long: it can be guessed", remedy)
     return ok("set")

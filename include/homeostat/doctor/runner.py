@@ -1,8 +1,4 @@
-"""Checks side by side, each for as long as its limit and no longer.
-
-A call that never comes back cannot be ended in Python, only be left behind: its thread is a daemon, and
-another takes its place.
-"""
+"""Run checks in parallel, each within its time limit; threads of hung checks are replaced (hung_calls.py)."""
 
 from __future__ import annotations
 
@@ -17,20 +13,22 @@ from homeostat.hung_calls import ReplacingThreadPool
 _THREADS = 16
 #: Seconds between two searches for checks that exceeded their limit.
 _POLL_SECONDS = 0.05
-_Told = Callable[[Probe, Check], None]
+_OnCheck = Callable[[Probe, Check], None]
 
 
-def run(probes: Sequence[Probe], told: _Told | None = None, *, threads: int = _THREADS) -> list[Check]:
-    """Make all checks; returns one per probe, in the order of the probes.
+def run_probes(
+    probes: Sequence[Probe], on_check: _OnCheck | None = None, *, threads: int = _THREADS
+) -> list[Check]:
+    """Run all probes; return one check per probe, in the order of the probes.
 
     Parameters
     ----------
     probes
-        What to look at.
-    told
-        Called with each probe as it is done.
+        The checks to run.
+    on_check
+        Called after each check with its probe and its result.
     threads
-        How many are looked at side by side.
+        How many checks run in parallel.
     """
     # Every call may hang and is replaced: otherwise the checks behind it would never start.
     pool = ReplacingThreadPool(
@@ -41,54 +39,57 @@ def run(probes: Sequence[Probe], told: _Told | None = None, *, threads: int = _T
     def report(n: int, finding: Finding) -> None:
         if n in found:  # the check was reported as timed out and returned later
             return
-        found[n] = _check(probes[n], finding)
-        if told is not None:
-            told(probes[n], found[n])
+        found[n] = _to_check(probes[n], finding)
+        if on_check is not None:
+            on_check(probes[n], found[n])
 
-    def make(n: int) -> tuple[int, Finding]:
-        return n, _finding(probes[n])
+    def run(n: int) -> tuple[int, Finding]:
+        return n, _find(probes[n])
 
-    waiting = {pool.submit_with_limit(probe.limit, make, n) for n, probe in enumerate(probes)}
+    waiting = {pool.submit_with_limit(probe.limit, run, n) for n, probe in enumerate(probes)}
     while len(found) < len(probes):
         done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
         for future in done:
             report(*future.result())
         for call in pool.replace_hung():
             [n] = call.args
-            report(n, _silent(probes[n]))
+            report(n, _timed_out(probes[n]))
     pool.shutdown()
     return [found[n] for n in range(len(probes))]
 
 
-def _finding(probe: Probe) -> Finding:
+def _find(probe: Probe) -> Finding:
     try:
-        return probe.look()
+        return probe.check()
     except Skipped as why:
         return skipped(str(why))
     except NotAllowed as action:
         return warning(
-            f"not looked at: not allowed to ({action})",
-            "attach the policy of `terraform output airflow_policy_arn` to the role of whoever asks",
+            f"not checked: these AWS credentials lack the permission {action}",
+            "attach the policy from `terraform output airflow_policy_arn` to the user or role that runs this",
         )
     except ConfigError as error:
-        return broken(str(error), probe.cure or "the sentence says what would be right")
+        return broken(str(error), probe.remedy or "correct the setting")
     except HomeostatError as error:
-        return broken(str(error), probe.cure or "once that is put right, ask again")
-    except Exception as error:  # noqa: BLE001  # one check that fails must not hide what the others found
-        return broken(f"the check itself failed: {type(error).__name__}: {error}", probe.cure)
+        return broken(str(error), probe.remedy or "fix this, then run `homeostat doctor` again")
+    except Exception as error:  # noqa: BLE001  # a check that fails must not hide what the others found
+        return broken(
+            f"the check itself failed: {type(error).__name__}: {error}",
+            probe.remedy or "report this as a bug of homeostat, with the output of `homeostat doctor --json`",
+        )
 
 
-def _silent(probe: Probe) -> Finding:
-    sentence = f"no answer within {probe.limit:.0f} s"
-    return broken(sentence, probe.cure or "is it running, and does a firewall swallow what is sent there?")
+def _timed_out(probe: Probe) -> Finding:
+    sentence = f"no response within {probe.limit:.0f} s"
+    return broken(sentence, probe.remedy or "check that the service runs and that no firewall drops packets")
 
 
-def _check(probe: Probe, finding: Finding) -> Check:
-    clean = secret_redactor()
+def _to_check(probe: Probe, finding: Finding) -> Check:
+    redact = secret_redactor()
     return Check(
         name=probe.name,
-        about=clean(probe.about),
+        about=redact(probe.about),
         state=finding.state,
-        sentence=clean(finding.sentence),
-        cure=clean(finding.cure),
+        sentence=redact(finding.sentence),
+        remedy=redact(finding.remedy),
     )

@@ -1,4 +1,4 @@
-"""The store: one object is written, found, read, refused a second writer, and removed."""
+"""The store: write, list and read one object, attempt to overwrite it, delete it."""
 
 from __future__ import annotations
 
@@ -17,50 +17,53 @@ if TYPE_CHECKING:
 FOLDER = "doctor"
 
 
-def look(deployment: Deployment) -> Finding:
-    """Write, list, read, be refused, delete."""
+def check_store(deployment: Deployment) -> Finding:
+    """Check reads, writes, listings and write-once with one test object, and delete it."""
     try:
         store = deployment.store.get().store
     except NotFound as error:
         if deployment.settings.store.startswith("s3://"):
             raise
         return warning(
-            f"{error}: nothing was ever kept here",
-            "it is made at the first write; if there was one, HOMEOSTAT_STORE points elsewhere",
+            f"{error}: the store is empty",
+            "nothing to do before the first write, which creates it; if you had a store, set HOMEOSTAT_STORE "
+            "to it",
         )
     key = f"{FOLDER}/{uuid.uuid4().hex}.txt"
     try:
-        finding = _used(store, key)
+        finding = _try_out(store, key)
     finally:
-        left = _removed(store, key)
-    return broken(left, f"delete {store.uri(key)} by hand, and allow s3:DeleteObject") if left else finding
+        left = _delete(store, key)
+    return broken(left, f"delete {store.uri(key)}, and grant s3:DeleteObject") if left else finding
 
 
-def _used(store: Store, key: str) -> Finding:
-    ours, others = b"homeostat doctor was here", b"and so was somebody else"
-    store.put(key, ours)
+def _try_out(store: Store, key: str) -> Finding:
+    first, second = b"homeostat doctor, first writer", b"homeostat doctor, second writer"
+    store.put(key, first)
     if key not in store.list(FOLDER):
-        return broken("what was written is not listed", "use a store that lists what it has, as S3 does")
-    if store.get(key) != ours:
-        return broken("what is read is not what was written", "use another store; this one loses bytes")
+        return broken("a written object is not listed", "use a store with consistent listings, such as S3")
+    if store.get(key) != first:
+        return broken("a read returned other bytes than written", "use another store, this one corrupts data")
     try:
-        store.put(key, others)
+        store.put(key, second)
     except AlreadyExists:
         pass
     else:
         return broken(
-            "a key that is written once took other bytes", "use another store: versions could change"
+            "an existing object was overwritten by a write that must not overwrite",
+            "use another store: on this one, the files of a version could change",
         )
-    if _passes_over_conditions(store, key, others):
+    if _ignores_conditions(store, key, second):
         return warning(
-            "it works, but passes over If-None-Match: of two writers at once the later one wins unseen",
-            "use a server that knows conditional writes: Amazon S3 does, and recent MinIO and Ceph",
+            "works, but the server ignores If-None-Match: of two concurrent writes, the later replaces the "
+            "earlier one",
+            "use a server with conditional writes, such as Amazon S3 or a recent MinIO or Ceph",
         )
-    return ok("written, listed, read and removed; a second writer is refused")
+    return ok("writes, listings, reads and deletes work; an overwrite is refused")
 
 
-def _passes_over_conditions(store: Store, key: str, data: bytes) -> bool:
-    """Whether the server itself let a second writer in; the adapter asks before it writes as well."""
+def _ignores_conditions(store: Store, key: str, data: bytes) -> bool:
+    """Whether the server accepts a conditional overwrite; ``store.put`` checks before it writes as well."""
     from homeostat.adapters.store_s3 import S3Store
 
     if not isinstance(store, S3Store):
@@ -80,16 +83,16 @@ def _passes_over_conditions(store: Store, key: str, data: bytes) -> bool:
     return True
 
 
-def _removed(store: Store, key: str) -> str:
-    """Remove the probe; what went wrong with that, or nothing."""
+def _delete(store: Store, key: str) -> str:
+    """Delete the test object; return what went wrong, or an empty string."""
     from homeostat.adapters.store_file import FileStore
 
     try:
         store.delete(key)
         left = store.exists(key)
     except HomeostatError as error:
-        return f"the probe cannot be removed: {error}"
+        return f"the test object cannot be deleted: {error}"
     if isinstance(store, FileStore):
-        with suppress(OSError):  # somebody else's probe lies in it
+        with suppress(OSError):  # a parallel run's test object is in the folder
             (Path(store.root) / FOLDER).rmdir()
-    return "the probe was removed, and is still there" if left else ""
+    return "the test object still exists after it was deleted" if left else ""

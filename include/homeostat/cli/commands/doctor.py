@@ -6,7 +6,7 @@ import importlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -32,13 +32,12 @@ _SUMMARIES = {
 
 def check_deployment(models: Sequence[str], *, as_json: bool) -> None:
     """Run all checks and print the results; exit status 1 when something is broken."""
-    from homeostat.doctor import plan, run, verdict
+    from homeostat.doctor import build_probes, overall_state
 
     settings, problem = _settings(os.environ)
     deployment, unreadable = _deployment(settings, [settings.require_model(name) for name in models])
-    probes = plan(deployment, unreadable, problem)
-    checks = _run_with_progress(probes, run)
-    state = verdict(checks)
+    checks = _run_with_progress(build_probes(deployment, unreadable, problem))
+    state = overall_state(checks)
     if as_json:
         print_json({"checks": [check.to_json() for check in checks], "state": state})
     else:
@@ -70,8 +69,10 @@ def _deployment(settings: Settings, only: Sequence[str]) -> tuple[Deployment, li
     return Deployment(settings, models), [each for each in found if isinstance(each, tuple)]
 
 
-def _run_with_progress(probes: Sequence[Probe], run: Any) -> list[Check]:
+def _run_with_progress(probes: Sequence[Probe]) -> list[Check]:
     """Run the checks; a line on standard error lists those still running."""
+    from homeostat.doctor import run_probes
+
     waiting = Counter(probe.name for probe in probes)
     with err.status("checking") as status:
         _load()
@@ -83,8 +84,7 @@ def _run_with_progress(probes: Sequence[Probe], run: Any) -> list[Check]:
             if names:
                 status.update(f"{waiting.total()} of {len(probes)} left: {', '.join(names[:4])}{more}")
 
-        found: list[Check] = run(probes, report)
-        return found
+        return run_probes(probes, report)
 
 
 def _load() -> None:
@@ -123,8 +123,8 @@ def table(checks: Sequence[Check], width: int) -> Table:
         if check.state == "skipped":
             what.stylize("not bold dim")
             sentence.stylize("dim")
-        if check.cure:
-            sentence.append(f"\n-> {check.cure}", style)
+        if check.remedy:
+            sentence.append(f"\n-> {check.remedy}", style)
         shown.add_row(Text(mark, style), what, sentence)
     return shown
 

@@ -1,1 +1,1 @@
-"""What of this deployment is in AWS, one part a file. Nothing here writes."""
+"""Checks of the deployment's AWS resources, one kind of resource a file. Nothing is written."""

@@ -1,4 +1,4 @@
-"""Who AWS takes us for; everything else in AWS is asked only when that is answered."""
+"""The AWS credentials; all other AWS checks are skipped when they are invalid."""
 
 from __future__ import annotations
 
@@ -12,36 +12,30 @@ if TYPE_CHECKING:
     from homeostat.doctor.deployment import Deployment
 
 
-def look(deployment: Deployment) -> Finding:
-    """There are credentials, and they are valid."""
+def check_credentials(deployment: Deployment) -> Finding:
+    """Check that credentials exist, are valid, and that a region is set."""
     try:
-        account = deployment.aws.get()
+        identity = deployment.aws.get()
     except ConfigError as error:
-        return broken(str(error), aws_clients.NEW_ONES)
-    if not account.region:
+        return broken(str(error), aws_clients.CREDENTIALS_REMEDY)
+    if not identity.region:
         return warning(
-            f"{account.who}; no region is set, and {aws_clients.DEFAULT_REGION} is asked",
-            "set AWS_DEFAULT_REGION, as `terraform output -json airflow_environment` has it",
+            f"{identity.arn}; no region is set, so {aws_clients.DEFAULT_REGION} is used",
+            "set AWS_DEFAULT_REGION, see `terraform output -json airflow_environment`",
         )
-    return ok(f"{account.who} in {account.region}")
+    return ok(f"{identity.arn} in {identity.region}")
 
 
-def needed_by(deployment: Deployment) -> str:
-    """What of this deployment is in AWS, or nothing. A store elsewhere that speaks S3 is not."""
+def settings_in_aws(deployment: Deployment) -> tuple[str, ...]:
+    """Return the settings that need AWS; empty when none does. A store on another S3 server does not."""
     settings = deployment.settings
-    parts = [
-        *(["HOMEOSTAT_TRIGGERS"] if settings.triggers else []),
-        *(["HOMEOSTAT_ECS"] if settings.ecs is not None else []),
-        *([f"{deployment.detected()[0].name}: monitor.runs_on"] if deployment.detected() else []),
-        *(
-            [f"{deployment.trained_in_aws()[0].name}: training.runs_on"]
-            if deployment.trained_in_aws()
-            else []
-        ),
-        *(
-            ["HOMEOSTAT_STORE"]
-            if settings.store.startswith("s3://") and not aws_clients.elsewhere("s3")
-            else []
-        ),
-    ]
-    return ", ".join(parts)
+    names = []
+    if settings.triggers:
+        names.append("HOMEOSTAT_TRIGGERS")
+    if settings.ecs is not None:
+        names.append("HOMEOSTAT_ECS")
+    if settings.store.startswith("s3://") and not aws_clients.custom_endpoint("s3"):
+        names.append("HOMEOSTAT_STORE")
+    names += [f"{model.name}: monitor.runs_on" for model in deployment.checked_by_lambda()]
+    names += [f"{model.name}: training.runs_on" for model in deployment.trained_on_fargate()]
+    return tuple(names)

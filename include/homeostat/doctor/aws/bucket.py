@@ -1,4 +1,4 @@
-"""The data bucket: there, versioned, encrypted, closed to the public."""
+"""The data bucket: exists, versioned, encrypted, public access blocked."""
 
 from __future__ import annotations
 
@@ -17,51 +17,52 @@ if TYPE_CHECKING:
     from homeostat.doctor.deployment import Deployment
 
 _NOT_SET = {"NoSuchPublicAccessBlockConfiguration", "ServerSideEncryptionConfigurationNotFoundError"}
-_FOUR = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+_BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
 
 
-def look(deployment: Deployment) -> Finding:
-    """As ``infra/terraform/storage.tf`` makes it."""
-    deployment.aws.needed()
+def check_bucket(deployment: Deployment) -> Finding:
+    """Check that the bucket is configured as in ``infra/terraform/storage.tf``."""
+    deployment.aws.get_or_skip()
     bucket, s3 = urlsplit(deployment.settings.store).netloc, aws_clients.s3()
     try:
-        with aws_clients.asking("s3:GetBucketVersioning"):
+        with aws_clients.translate_errors("s3:GetBucketVersioning"):
             versioned = s3.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled"
     except NotFound:
         return broken(
-            f"there is no bucket {bucket}", "`terraform apply`, or set HOMEOSTAT_STORE to the right one"
+            f"the bucket {bucket} does not exist",
+            "run `terraform apply` in infra/terraform, or set HOMEOSTAT_STORE to an existing bucket",
         )
-    lacks = [] if versioned else ["versioning, so that an overwritten object is lost"]
+    problems = [] if versioned else ["versioning is off, an overwritten object cannot be restored"]
     if not _encrypted(s3, bucket):
-        lacks.append("encryption by default")
-    open_ways = _open_ways(s3, bucket)
-    if open_ways:
-        lacks.append(f"a block of public access ({', '.join(open_ways)})")
-    if not lacks:
-        return ok("versioned, encrypted, closed to the public")
-    sentence = f"it lacks {'; and '.join(lacks)}"
-    cure = "`terraform apply` in infra/terraform sets it; somebody changed it by hand"
-    return broken(sentence, cure) if open_ways else warning(sentence, cure)
+        problems.append("default encryption is off")
+    missing_blocks = _missing_blocks(s3, bucket)
+    if missing_blocks:
+        problems.append(f"public access is not blocked ({', '.join(missing_blocks)} not set)")
+    if not problems:
+        return ok("versioned, encrypted, public access blocked")
+    sentence = "; ".join(problems)
+    remedy = "run `terraform apply` in infra/terraform, which sets this: the bucket was changed manually"
+    return broken(sentence, remedy) if missing_blocks else warning(sentence, remedy)
 
 
 def _encrypted(s3: S3Client, bucket: str) -> bool:
-    with aws_clients.asking("s3:GetEncryptionConfiguration"):
-        found = _unless_not_set(lambda: s3.get_bucket_encryption(Bucket=bucket))
+    with aws_clients.translate_errors("s3:GetEncryptionConfiguration"):
+        found = _empty_if_not_set(lambda: s3.get_bucket_encryption(Bucket=bucket))
     return bool(found)
 
 
-def _open_ways(s3: S3Client, bucket: str) -> list[str]:
-    with aws_clients.asking("s3:GetBucketPublicAccessBlock"):
-        found = _unless_not_set(lambda: s3.get_public_access_block(Bucket=bucket))
+def _missing_blocks(s3: S3Client, bucket: str) -> list[str]:
+    with aws_clients.translate_errors("s3:GetBucketPublicAccessBlock"):
+        found = _empty_if_not_set(lambda: s3.get_public_access_block(Bucket=bucket))
     block = found.get("PublicAccessBlockConfiguration", {})
-    return [name for name in _FOUR if not block.get(name)]
+    return [name for name in _BLOCKS if not block.get(name)]
 
 
-def _unless_not_set(ask: Callable[[], Any]) -> Any:
+def _empty_if_not_set(call: Callable[[], Any]) -> Any:
     from botocore.exceptions import ClientError
 
     try:
-        return ask()
+        return call()
     except ClientError as error:
         if error.response["Error"]["Code"] not in _NOT_SET:
             raise

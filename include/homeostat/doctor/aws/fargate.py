@@ -1,4 +1,4 @@
-"""Training on Fargate: cluster and task definition there, and the image the one that runs here."""
+"""Training on Fargate: the cluster, the task definition, and its image."""
 
 from __future__ import annotations
 
@@ -11,71 +11,72 @@ from homeostat.doctor.check import Finding, broken, ok, warning
 from homeostat.doctor.connect import aws_clients
 
 if TYPE_CHECKING:
+    from homeostat.config.fargate import Fargate
     from homeostat.doctor.deployment import Deployment
 
+_OUTPUTS = f"run {APPLY}, and set HOMEOSTAT_ECS from `terraform output -json airflow_environment`"
 _PINNED = re.compile(r"@(sha256:[0-9a-f]{64})$")
 
 
-def look_at_cluster(deployment: Deployment) -> Finding:
-    """There, and active."""
-    deployment.aws.needed()
-    ecs = deployment.settings.ecs
-    assert ecs is not None  # noqa: S101  # for the type checker: planned only with it
-    with aws_clients.asking("ecs:DescribeClusters"):
+def check_cluster(deployment: Deployment, ecs: Fargate) -> Finding:
+    """Check that the cluster exists and is active."""
+    deployment.aws.get_or_skip()
+    with aws_clients.translate_errors("ecs:DescribeClusters"):
         found = aws_clients.ecs().describe_clusters(clusters=[ecs.cluster])["clusters"]
-    state = found[0].get("status", "") if found else "missing"
+    if not found:
+        return broken(f"the cluster {ecs.cluster} does not exist", _OUTPUTS)
+    state = found[0].get("status", "")
     if state != "ACTIVE":
-        return broken(f"the cluster is {state.lower()}", f"{APPLY}, and take HOMEOSTAT_ECS from its outputs")
+        return broken(f"the cluster's status is {state}", _OUTPUTS)
     return ok(f"active, {found[0].get('runningTasksCount', 0)} tasks running")
 
 
-def look_at_task(deployment: Deployment) -> Finding:
-    """Active, with the container that is asked for, pinned by digest, with our store."""
-    deployment.aws.needed()
-    ecs = deployment.settings.ecs
-    assert ecs is not None  # noqa: S101  # for the type checker: planned only with it
+def check_task_definition(deployment: Deployment, ecs: Fargate) -> Finding:
+    """Check that the task definition is active and has the container, our store and a pinned image."""
+    deployment.aws.get_or_skip()
     try:
-        with aws_clients.asking("ecs:DescribeTaskDefinition"):
+        with aws_clients.translate_errors("ecs:DescribeTaskDefinition"):
             found = aws_clients.ecs().describe_task_definition(taskDefinition=ecs.task_definition)[
                 "taskDefinition"
             ]
     except (NotFound, Unavailable) as error:
         if isinstance(error, Unavailable) and "Unable to describe task definition" not in str(error):
             raise
-        return broken("there is no such task definition", f"{APPLY}, and take HOMEOSTAT_ECS from its outputs")
+        return broken("the task definition does not exist", _OUTPUTS)
     if found.get("status") != "ACTIVE":
-        return broken(f"it is {str(found.get('status')).lower()}", f"{APPLY}: tasks of it cannot be started")
+        return broken(f"the task definition's status is {found.get('status')}: it starts no tasks", _OUTPUTS)
     containers: dict[str, Any] = {each["name"]: each for each in found.get("containerDefinitions", [])}
     if ecs.container not in containers:
-        named = ", ".join(containers) or "none"
-        return broken(
-            f"it has no container {ecs.container!r}, but {named}", "take HOMEOSTAT_ECS from Terraform"
-        )
-    return _judge(deployment, containers[ecs.container], int(found.get("revision", 0)))
+        names = ", ".join(containers) or "none"
+        return broken(f"the task definition has no container {ecs.container!r}, only: {names}", _OUTPUTS)
+    return _check_container(deployment, containers[ecs.container], int(found.get("revision", 0)))
 
 
-def _judge(deployment: Deployment, container: dict[str, Any], revision: int) -> Finding:
+def _check_container(deployment: Deployment, container: dict[str, Any], revision: int) -> Finding:
     env = {each["name"]: each["value"] for each in container.get("environment", [])}
     store = deployment.settings.store
     if env.get("HOMEOSTAT_STORE", "").rstrip("/") != store.rstrip("/"):
         return broken(
-            f"HOMEOSTAT_STORE is {env.get('HOMEOSTAT_STORE') or 'not set'} there and {store} here", APPLY
+            f"HOMEOSTAT_STORE is {env.get('HOMEOSTAT_STORE') or 'not set'} in the task and {store} here",
+            f"run {APPLY}, and set HOMEOSTAT_STORE here from `terraform output -json airflow_environment`",
         )
     pinned = _PINNED.search(container.get("image", ""))
     if pinned is None:
         return warning(
-            f"its image is {container.get('image')!r}: a tag may move, and nobody can tell what ran",
-            f"push with infra/aws/push_images.sh, then {APPLY}",
+            f"the image {container.get('image')!r} is not pinned by digest: a tag can move to another image",
+            f"push the image with infra/aws/push_images.sh, then run {APPLY}",
         )
-    there, here = pinned[1], deployment.env.get("HOMEOSTAT_IMAGE_DIGEST", "")
-    if here and here != there:
-        strict = [m.name for m in deployment.trained_in_aws() if m.training.parity == "enforce"]
+    remote, local = pinned[1], deployment.env.get("HOMEOSTAT_IMAGE_DIGEST", "")
+    if local and local != remote:
+        enforced = [m.name for m in deployment.trained_on_fargate() if m.training.parity == "enforce"]
         also = (
-            f"; {', '.join(strict)} has training.parity: enforce and stops before the fit" if strict else ""
+            f"; retrains stop before the fit, because training.parity is enforce: {', '.join(enforced)}"
+            if enforced
+            else ""
         )
         return warning(
-            f"revision {revision} has image {there[:19]}, this process runs in {here[:19]}{also}",
-            "bring both to one image: push, apply, and start Airflow anew",
+            f"revision {revision} has image {remote[:19]}, this process runs in image {local[:19]}{also}",
+            f"use one image: push it with infra/aws/push_images.sh, run {APPLY}, and restart Airflow with it",
         )
-    same = "the one that runs here" if here else "HOMEOSTAT_IMAGE_DIGEST does not say which one runs here"
-    return ok(f"revision {revision}, image {there[:19]}: {same}")
+    same = "same as here" if local else "not compared, because HOMEOSTAT_IMAGE_DIGEST is not set here"
+    return ok(f"revision {revision}, image {remote[:19]} ({same})")

@@ -1,4 +1,4 @@
-"""The drift detector: its function, each model's schedule, and what it is told of each model."""
+"""The drift-check Lambda function, each model's schedule, and the model state published for it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import NotFound
 from homeostat.doctor.aws.schedule_interval import longest_gap
-from homeostat.doctor.check import Finding, broken, ok, span, warning
-from homeostat.doctor.check_freshness import SILENCE
+from homeostat.doctor.check import Finding, broken, format_span, ok, warning
+from homeostat.doctor.check_freshness import MAX_MISSED_PERIODS
 from homeostat.doctor.connect import aws_clients
 
 if TYPE_CHECKING:
@@ -21,34 +21,41 @@ APPLY = "`terraform apply` in infra/terraform"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def look(deployment: Deployment) -> Finding:
-    """There, active, pinned by digest, with our store and our queue."""
-    deployment.aws.needed()
-    name = function_of(deployment)
+def check_function(deployment: Deployment) -> Finding:
+    """Check that the function is active and has our store, our queue and a pinned image."""
+    deployment.aws.get_or_skip()
+    name = function_name(deployment)
     try:
-        with aws_clients.asking("lambda:GetFunctionConfiguration"):
-            found = aws_clients.functions().get_function_configuration(FunctionName=name)
+        with aws_clients.translate_errors("lambda:GetFunctionConfiguration"):
+            found = aws_clients.lambda_client().get_function_configuration(FunctionName=name)
     except NotFound:
         return broken(
-            f"there is no function {name}", f"{APPLY} makes it; HOMEOSTAT_PROJECT is part of its name"
+            f"the Lambda function {name} does not exist",
+            f"run {APPLY}, or set HOMEOSTAT_PROJECT to `project` of terraform.tfvars",
         )
     if found.get("State", "Active") != "Active":
-        said = f"{found.get('State')}: {found.get('StateReason', 'no reason given')}"
-        return broken(said, "AWS says why; after long silence the next start wakes it")
+        reason = found.get("StateReason", "AWS gives no reason")
+        return broken(
+            f"the function's state is {found.get('State')}: {reason}",
+            "fix the reason; a function that is only Inactive starts again when it is invoked",
+        )
     env = found.get("Environment", {}).get("Variables", {})
     if wrong := _differences(deployment, env):
-        return broken("; ".join(wrong), f"{APPLY}, and `terraform output -json airflow_environment` here")
+        return broken(
+            "; ".join(wrong),
+            f"run {APPLY}, and set the variables here from `terraform output -json airflow_environment`",
+        )
     image = env.get("HOMEOSTAT_IMAGE_DIGEST", "")
     if found.get("PackageType") != "Image" or not _DIGEST.fullmatch(image):
         return warning(
-            "its image is not pinned by digest, so that nobody can say what runs",
-            f"push with infra/aws/push_images.sh, then {APPLY}",
+            "the image is not pinned by digest: a tag can move to another image",
+            f"push the image with infra/aws/push_images.sh, then run {APPLY}",
         )
-    return ok(f"active, image {image[:19]}, with this store and this queue")
+    return ok(f"active, image {image[:19]}, same store and queue as here")
 
 
-def function_of(deployment: Deployment) -> str:
-    """The function's name, as Terraform makes it."""
+def function_name(deployment: Deployment) -> str:
+    """Return the function's name in infra/terraform/lambda.tf."""
     return f"{deployment.settings.project}-detector"
 
 
@@ -56,45 +63,52 @@ def _differences(deployment: Deployment, env: dict[str, str]) -> list[str]:
     settings = deployment.settings
     ours = {"HOMEOSTAT_STORE": settings.store, "HOMEOSTAT_TRIGGERS": settings.triggers}
     return [
-        f"{name} is {env.get(name) or 'not set'} there and {value or 'not set'} here"
+        f"{name} is {env.get(name) or 'not set'} in the function and {value or 'not set'} here"
         for name, value in ours.items()
         if env.get(name, "").rstrip("/") != value.rstrip("/")
     ]
 
 
-def look_at_schedule(deployment: Deployment, model: ModelConfig) -> Finding:
-    """There, enabled, often enough, and about this model."""
-    deployment.aws.needed()
+def check_schedule(deployment: Deployment, model: ModelConfig) -> Finding:
+    """Check that the model's schedule is enabled, frequent enough, and starts the function for this model."""
+    deployment.aws.get_or_skip()
     group = deployment.settings.project
     try:
-        with aws_clients.asking("scheduler:GetSchedule"):
-            found = aws_clients.schedules().get_schedule(GroupName=group, Name=model.name)
+        with aws_clients.translate_errors("scheduler:GetSchedule"):
+            found = aws_clients.scheduler().get_schedule(GroupName=group, Name=model.name)
     except NotFound:
         return broken(
-            f"there is no schedule {group}/{model.name}: nobody starts its check",
-            f"add {model.name} to models in terraform.tfvars, and {APPLY}",
+            f"schedule {group}/{model.name} does not exist: drift checks will not run",
+            f"add {model.name} to models in terraform.tfvars, then run {APPLY}",
         )
-    return _judge(deployment, model, found)
+    return _check_schedule(deployment, model, found)
 
 
-def _judge(deployment: Deployment, model: ModelConfig, found: Any) -> Finding:
+def _check_schedule(deployment: Deployment, model: ModelConfig, found: Any) -> Finding:
     target, expression = found.get("Target", {}), found["ScheduleExpression"]
-    event, mend = _event(target.get("Input", "")), f"correct {model.name} in terraform.tfvars, and {APPLY}"
-    due, gap = span(model.monitor.every), longest_gap(expression)
+    event, gap = _event(target.get("Input", "")), longest_gap(expression)
+    every = format_span(model.monitor.every)
     if found.get("State") != "ENABLED":
         return broken(
-            "it is disabled", f"set enabled = true for {model.name} in terraform.tfvars, and {APPLY}"
+            "the schedule is disabled: drift checks do not run",
+            f"set enabled = true for {model.name} in terraform.tfvars, then run {APPLY}",
         )
     if event.get("model") != model.name or "window_end" not in event:
         sent = target.get("Input", "nothing")
-        return broken(f"it sends {sent!r}, which does not name this model and a window", APPLY)
-    if not target.get("Arn", "").endswith(f":function:{function_of(deployment)}"):
-        return broken("it starts another function than this project's detector", APPLY)
+        return broken(f"the schedule sends {sent!r}, without this model or a window_end", f"run {APPLY}")
+    name = function_name(deployment)
+    if not target.get("Arn", "").endswith(f":function:{name}"):
+        return broken(f"the schedule starts another function than {name}", f"run {APPLY}")
     if gap is None:
-        return warning(f"{expression} is not understood here", f"see that it starts a check every {due}")
+        return warning(
+            f"the interval of {expression} is unknown",
+            f"make sure that it starts a check every {every}",
+        )
     if gap > model.monitor.every:
-        said = f"{expression} leaves up to {span(gap)} between checks"
-        return broken(f"{said}; model.yaml says every {due}", mend)
+        return broken(
+            f"{expression} leaves up to {format_span(gap)} between checks, monitor.every is {every}",
+            f"set every of {model.name} in terraform.tfvars to monitor.every, then run {APPLY}",
+        )
     return ok(f"enabled, {expression}")
 
 
@@ -106,22 +120,27 @@ def _event(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def look_at_published(deployment: Deployment, model: ModelConfig) -> Finding:
-    """What the detector is told of the model is there, can be read, and is of late."""
+def check_model_state(deployment: Deployment, model: ModelConfig) -> Finding:
+    """Check that the model state published for the function exists, is readable and recent."""
     from homeostat.storage.model_state import load_published_state
 
-    store, dag = deployment.store.needed().store, f"drift_check__{model.name} in Airflow publishes it"
+    store, dag = deployment.store.get_or_skip().store, f"drift_check__{model.name}"
+    remedy = f"in Airflow, check whether the DAG {dag}, which publishes it, is paused or fails"
     try:
         published = load_published_state(store, model.name)
     except NotFound:
-        what = f"published/{model.name}.json is not there: the detector knows nothing of this model"
-        return broken(what, f"{dag}: see whether it is paused or fails")
-    age = max(deployment.now() - published.at, timedelta(0))
-    if age > SILENCE * model.monitor.every:
         return broken(
-            f"published {span(age)} ago: the detector works by what was true then",
-            f"{dag}: see whether it is paused or fails",
+            f"published/{model.name}.json is missing: the Lambda function cannot check the model",
+            remedy,
+        )
+    age = max(deployment.now() - published.at, timedelta(0))
+    if age > MAX_MISSED_PERIODS * model.monitor.every:
+        return broken(
+            f"published {format_span(age)} ago: the Lambda function works with outdated model state", remedy
         )
     if published.config.monitor.runs_on != "lambda":
-        return warning("published as a model that Airflow checks: the detector refuses it", f"{dag} anew")
-    return ok(f"published {span(age)} ago")
+        return warning(
+            "published with monitor.runs_on: airflow, so the Lambda function refuses to check the model",
+            f"run the DAG {dag} in Airflow, which publishes the model state again",
+        )
+    return ok(f"published {format_span(age)} ago")

@@ -1,4 +1,4 @@
-"""The queue of triggers, its dead letters, and the checks that the detector gave up."""
+"""The trigger queue, its dead-letter queue, and the queue of failed drift checks."""
 
 from __future__ import annotations
 
@@ -12,95 +12,97 @@ from homeostat.doctor.connect import aws_clients
 if TYPE_CHECKING:
     from homeostat.doctor.deployment import Deployment
 
-_ALL = "sqs:GetQueueAttributes"
+_APPLY = "run `terraform apply` in infra/terraform"
 
 
-def look(deployment: Deployment) -> Finding:
-    """There, FIFO, with a place for dead letters, and nothing waits in it."""
+def check_trigger_queue(deployment: Deployment) -> Finding:
+    """Check that the queue exists, is FIFO, has a dead-letter queue, and that no trigger waits in it."""
     url = deployment.settings.triggers
     try:
         found = _attributes(deployment, url)
     except NotFound:
-        return broken(
-            "there is no such queue", "`terraform apply`, or set HOMEOSTAT_TRIGGERS to the right one"
-        )
+        return broken("the queue does not exist", f"{_APPLY}, or set HOMEOSTAT_TRIGGERS to an existing queue")
     if found.get("FifoQueue") != "true":
-        return broken("it is no FIFO queue: one trigger could count twice", "make it by infra/terraform")
+        return broken(
+            "not a FIFO queue: one trigger could start two retrains",
+            "create the queue with infra/terraform, and set HOMEOSTAT_TRIGGERS to it",
+        )
     if "RedrivePolicy" not in found:
         return broken(
-            "it has no redrive policy: a trigger that cannot be read is received for ever",
-            "`terraform apply` sets one; somebody changed it by hand",
+            "no redrive policy: a trigger that cannot be processed is received again without end",
+            f"{_APPLY}, which sets one: the queue was changed manually",
         )
-    waiting, taken = (
-        int(found["ApproximateNumberOfMessages"]),
-        int(found["ApproximateNumberOfMessagesNotVisible"]),
-    )
+    waiting = int(found["ApproximateNumberOfMessages"])
+    in_flight = int(found["ApproximateNumberOfMessagesNotVisible"])
     if waiting:
         return warning(
-            f"{_many(waiting, 'trigger waits', 'triggers wait')} for Airflow, {taken} taken, not yet deleted",
-            "look again in a minute; if they still wait, check that the triggerer runs and consume_retrain_triggers is not "
-            f"paused. After {int(found['MessageRetentionPeriod']) // 3600} h a trigger is gone",
+            f"{_count(waiting, 'trigger waits', 'triggers wait')} for Airflow, {in_flight} in flight",
+            "run this again in a minute; if they still wait, check that Airflow's triggerer runs and the DAG "
+            "consume_retrain_triggers is not paused. The queue deletes triggers after "
+            f"{int(found['MessageRetentionPeriod']) // 3600} h",
         )
-    told = f"{_many(taken, 'trigger is', 'triggers are')} being heard" if taken else "nothing waits"
-    return ok(f"FIFO, with dead letters; {told}")
+    state = f"{_count(in_flight, 'trigger', 'triggers')} in flight" if in_flight else "no triggers waiting"
+    return ok(f"FIFO, with a dead-letter queue; {state}")
 
 
-def look_at_dead_letters(deployment: Deployment) -> Finding:
-    """Nothing was received so often that the queue gave it up."""
+def check_dead_letters(deployment: Deployment) -> Finding:
+    """Check that the dead-letter queue is empty."""
     try:
         policy = json.loads(_attributes(deployment, deployment.settings.triggers).get("RedrivePolicy", "{}"))
     except NotFound:
-        msg = "there is no queue of triggers"
+        msg = "the trigger queue does not exist"
         raise Skipped(msg) from None
     if not policy:
-        msg = "the queue has no redrive policy"
+        msg = "the trigger queue has no redrive policy"
         raise Skipped(msg)
-    return _empty(
+    return _check_empty(
         deployment,
         policy["deadLetterTargetArn"].rpartition(":")[2],
         ("trigger was", "triggers were"),
-        f"given up after {policy['maxReceiveCount']} tries",
-        "read it, cure the cause, then `aws sqs start-message-move-task`",
+        f"not processed in {policy['maxReceiveCount']} tries",
+        "Fix the cause, then return the messages with `aws sqs start-message-move-task`",
     )
 
 
-def look_at_failures(deployment: Deployment) -> Finding:
-    """No check failed for good."""
-    return _empty(
+def check_failed_checks(deployment: Deployment) -> Finding:
+    """Check that no drift check has failed in all its retries."""
+    return _check_empty(
         deployment,
         f"{deployment.settings.project}-detector-failures",
         ("check", "checks"),
-        "failed for good, or never reached the detector",
-        "the message says why; once cured, invoke the detector for that window (the form of "
-        "drift_check__MODEL shows how), then purge the queue",
+        "failed in all retries, or did not reach the Lambda function",
+        "Fix the cause, invoke the Lambda function for that window (the trigger form of the DAG "
+        "drift_check__MODEL shows the command), then purge the queue",
     )
 
 
-def _empty(deployment: Deployment, name: str, noun: tuple[str, str], what: str, then: str) -> Finding:
-    deployment.aws.needed()
+def _check_empty(
+    deployment: Deployment, name: str, noun: tuple[str, str], failure: str, remedy: str
+) -> Finding:
+    deployment.aws.get_or_skip()
     try:
-        with aws_clients.asking("sqs:GetQueueUrl"):
+        with aws_clients.translate_errors("sqs:GetQueueUrl"):
             url = aws_clients.sqs(deployment.settings.triggers).get_queue_url(QueueName=name)["QueueUrl"]
         found = _attributes(deployment, url)
     except NotFound:
-        return broken(f"there is no queue {name}", "`terraform apply` in infra/terraform makes it")
+        return broken(f"the queue {name} does not exist", f"{_APPLY}, which creates it")
     count = int(found["ApproximateNumberOfMessages"]) + int(found["ApproximateNumberOfMessagesNotVisible"])
     if not count:
-        return ok(f"nothing lies in {name}")
+        return ok(f"{name} is empty")
     return broken(
-        f"{_many(count, *noun)} {what}",
-        f"`aws sqs receive-message --queue-url {url}` shows one. {then[0].upper()}{then[1:]}",
+        f"{_count(count, *noun)} {failure}",
+        f"read the error with `aws sqs receive-message --queue-url {url}`. {remedy}",
     )
 
 
 def _attributes(deployment: Deployment, url: str) -> dict[str, str]:
-    deployment.aws.needed()
-    with aws_clients.asking(_ALL):
+    deployment.aws.get_or_skip()
+    with aws_clients.translate_errors("sqs:GetQueueAttributes"):
         found = aws_clients.sqs(deployment.settings.triggers).get_queue_attributes(
             QueueUrl=url, AttributeNames=["All"]
         )
     return {str(name): value for name, value in found["Attributes"].items()}
 
 
-def _many(count: int, one: str, several: str) -> str:
+def _count(count: int, one: str, several: str) -> str:
     return f"{count} {one if count == 1 else several}"

@@ -1,4 +1,4 @@
-"""How long EventBridge lets pass between two starts, read from a schedule's expression."""
+"""The longest interval between two runs of an EventBridge schedule expression."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _DAY = 24 * 60
 
 
 def longest_gap(expression: str) -> timedelta | None:
-    """The longest time between two starts: of ``rate(1 hour)``, or of ``cron(0/15 * * * ? *)``.
+    """Return the longest time between two runs of ``rate(1 hour)`` or ``cron(0/15 * * * ? *)``.
 
-    None for what does not go by the minutes and hours of every day, such as ``at(...)``, or Mondays.
+    None for an expression that does not run every day, such as ``at(...)`` or a cron with a weekday.
     """
     if rate := re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression.strip()):
         return int(rate[1]) * _UNITS[rate[2]]
@@ -22,13 +22,13 @@ def longest_gap(expression: str) -> timedelta | None:
     minutes, hours = _values(cron[1], 60), _values(cron[2], 24)
     if not minutes or not hours:
         return None
-    starts = sorted(60 * hour + minute for hour in hours for minute in minutes)
-    gaps = [later - sooner for sooner, later in zip(starts, [*starts[1:], starts[0] + _DAY], strict=True)]
+    runs = sorted(60 * hour + minute for hour in hours for minute in minutes)
+    gaps = [later - sooner for sooner, later in zip(runs, [*runs[1:], runs[0] + _DAY], strict=True)]
     return timedelta(minutes=max(gaps))
 
 
 def _values(field: str, end: int) -> set[int]:
-    """The values of one field: ``*``, ``5``, ``0,30``, ``9-17``, ``0/15``; nothing for other forms."""
+    """Return the values of a field: ``*``, ``5``, ``0,30``, ``9-17``, ``0/15``; empty for other forms."""
     found: set[int] = set()
     for part in field.split(","):
         match = re.fullmatch(r"(?:(\*)|(\d+)(?:-(\d+))?)(?:/(\d+))?", part)

@@ -1,1 +1,1 @@
-"""Connections to the parts of a deployment, each made once and shared by the checks."""
+"""Connections to the services of a deployment, with short time limits. Nothing is created or written."""

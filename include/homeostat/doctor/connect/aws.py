@@ -9,16 +9,16 @@ from homeostat.doctor.connect import aws_clients
 
 @dataclass(frozen=True, slots=True)
 class AwsIdentity:
-    """The user or role that we are, with its account, and the region that is asked."""
+    """ARN of the user or role, and the configured region; empty when none is set."""
 
-    who: str
+    arn: str
     region: str
 
 
 def connect() -> AwsIdentity:
-    """Ask sts; ConfigError without valid credentials, Unavailable when nothing answers."""
+    """Call STS; raise ConfigError without valid credentials, Unavailable when STS does not respond."""
     import boto3
 
-    with aws_clients.asking("sts:GetCallerIdentity"):
+    with aws_clients.translate_errors("sts:GetCallerIdentity"):
         found = aws_clients.sts().get_caller_identity()
     return AwsIdentity(found["Arn"], boto3.Session().region_name or "")

@@ -8,12 +8,12 @@ from typing import Any
 
 from homeostat.config import Settings
 from homeostat.config.errors import Unavailable
-from homeostat.doctor.http_probe import Answer, get
+from homeostat.doctor.http_probe import ProbeResponse, get
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayReport:
-    """What the gateway says of itself. ``models`` is None where it does not tell us."""
+    """Health and models. ``models`` is None when the gateway refuses to list them to us."""
 
     health: dict[str, Any]
     models: dict[str, dict[str, Any]] | None
@@ -21,31 +21,31 @@ class GatewayReport:
 
 
 def connect(settings: Settings) -> GatewayReport:
-    """Ask for its health and its models.
+    """Read the gateway's health and models.
 
     Raises
     ------
     Unavailable, ConfigError
-        It does not answer, or what answers is no gateway.
+        It does not respond, or the server is not a gateway.
     """
     token = settings.control_token
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    health = get(f"{settings.gateway}/health", "the gateway", "HOMEOSTAT_GATEWAY", headers)
-    said = _json(health)
-    if said is None or "status" not in said:
-        msg = f"what answers there is no gateway: /health gave {health.status}"
-        if health.text:
-            msg += f" {health.text[:60]!r}"
+    response = get(f"{settings.gateway}/health", "the gateway", "HOMEOSTAT_GATEWAY", headers)
+    health = _json(response)
+    if health is None or "status" not in health:
+        msg = f"the server at HOMEOSTAT_GATEWAY is not a gateway: /health returned HTTP {response.status}"
+        if response.text:
+            msg += f" {response.text[:60]!r}"
         raise Unavailable(msg)
     models = get(f"{settings.gateway}/models", "the gateway", "HOMEOSTAT_GATEWAY", headers)
     listed = _json(models) if models.status == 200 else None
     by_name = {each["name"]: each for each in listed["models"]} if listed and "models" in listed else None
-    return GatewayReport(said, by_name, health.offset)
+    return GatewayReport(health, by_name, response.offset)
 
 
-def _json(answer: Answer) -> dict[str, Any] | None:
+def _json(response: ProbeResponse) -> dict[str, Any] | None:
     try:
-        found = answer.response.json()
+        found = response.response.json()
     except ValueError:
         return None
     return found if isinstance(found, dict) else None

@@ -8,22 +8,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import NotFound, Unavailable
-from homeostat.doctor.clock_skew import ahead
+from homeostat.doctor.clock_skew import clock_offset
 
 if TYPE_CHECKING:
     from homeostat.core.rollout import Traffic
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """A retrain lease; ``since`` is None when the ledger has no record of when it was acquired."""
+
+    holder: str
+    until: datetime
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerReader:
-    """The ledger as it was found. ``offset`` is how far its clock is ahead; None on this very machine."""
+    """The ledger. ``offset`` is how far its clock is ahead of ours; None for SQLite."""
 
     engine: Any
     missing: tuple[str, ...]
     offset: timedelta | None
 
     def traffic(self, model: str) -> Traffic:
-        """As :meth:`homeostat.ports.Ledger.read`, but it makes no tables."""
+        """Return the same as :meth:`homeostat.ports.Ledger.read`, without creating tables."""
         import json
 
         import sqlalchemy as sa
@@ -35,8 +44,8 @@ class LedgerReader:
             state = db.scalar(sa.select(TRAFFIC.c.state).where(TRAFFIC.c.model == model))
         return Traffic(model) if state is None else Traffic.from_json(json.loads(state))
 
-    def lease(self, model: str) -> tuple[str, datetime, datetime | None] | None:
-        """Who holds the retrain lease, until when, and since when; None when nobody does."""
+    def lease(self, model: str) -> Lease | None:
+        """Return the retrain lease, expired or not; None when it was released or never acquired."""
         import sqlalchemy as sa
 
         from homeostat.adapters.ledger_tables import CLAIMS, LEASES
@@ -48,18 +57,18 @@ class LedgerReader:
             mine = (CLAIMS.c.model == model) & (CLAIMS.c.holder == row["holder"])
             since = db.scalar(sa.select(sa.func.min(CLAIMS.c.at)).where(mine))
         until = datetime.fromisoformat(row["until"])
-        return row["holder"], until, datetime.fromisoformat(since) if since else None
+        return Lease(row["holder"], until, datetime.fromisoformat(since) if since else None)
 
 
 def connect(url: str) -> LedgerReader:
-    """Connect and look which tables there are, without making any.
+    """Connect and list the missing tables, without creating them.
 
     Raises
     ------
     NotFound
-        It is a file, and not there.
+        The URL names a file that does not exist.
     Unavailable, ConfigError
-        Nothing answers, or the URL cannot be read.
+        The database does not respond, or the URL is invalid.
     """
     import sqlalchemy as sa
     from sqlalchemy import exc
@@ -69,26 +78,24 @@ def connect(url: str) -> LedgerReader:
 
     try:
         engine = _engine(url)
-        asked = datetime.now(UTC)
+        sent = datetime.now(UTC)
         with engine.connect() as db:
-            now = db.scalar(sa.text("select clock_timestamp()")) if _tells_time(engine) else None
-            answered = datetime.now(UTC)
-            there = set(sa.inspect(db).get_table_names())
+            now = db.scalar(sa.text("select clock_timestamp()")) if _has_own_clock(engine) else None
+            received = datetime.now(UTC)
+            tables = set(sa.inspect(db).get_table_names())
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
-        msg = (
-            f"HOMEOSTAT_LEDGER: not a database URL that works here ({error}); write sqlite:////path/ledger.db"
-        )
+        msg = f"HOMEOSTAT_LEDGER is not a usable database URL ({error}); write sqlite:////path/ledger.db"
         raise ConfigError(msg) from error
     except (exc.DBAPIError, exc.TimeoutError) as error:
-        said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        msg = f"the ledger does not answer: {said}"
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        msg = f"the ledger does not respond: {reason}"
         raise Unavailable(msg) from error
-    missing = tuple(sorted(set(METADATA.tables) - there))
-    return LedgerReader(engine, missing, ahead(now.astimezone(UTC), asked, answered) if now else None)
+    missing = tuple(sorted(set(METADATA.tables) - tables))
+    return LedgerReader(engine, missing, clock_offset(now.astimezone(UTC), sent, received) if now else None)
 
 
 def _engine(url: str) -> Any:
-    """The adapter's own engine; a file is opened read-only, since opening it otherwise would make it."""
+    """Return the adapter's engine, but open a SQLite file read-only, so that it is not created."""
     import sqlalchemy as sa
 
     from homeostat.adapters.ledger_tables import make_engine
@@ -98,10 +105,10 @@ def _engine(url: str) -> Any:
         return make_engine(url)
     path = Path(parsed.database or "")
     if not path.is_file():
-        msg = f"{path} is not there"
+        msg = f"the file {path} does not exist"
         raise NotFound(msg)
     return sa.create_engine(f"sqlite:///file:{path.absolute()}?mode=ro&uri=true", connect_args={"timeout": 5})
 
 
-def _tells_time(engine: Any) -> bool:
+def _has_own_clock(engine: Any) -> bool:
     return bool(engine.dialect.name == "postgresql")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MlflowServer:
-    """MLflow as it answered."""
+    """A responding MLflow server."""
 
     version: str
     offset: timedelta | None
@@ -27,27 +27,31 @@ class MlflowServer:
 
 
 def connect(uri: str, env: Mapping[str, str]) -> MlflowServer:
-    """Ask MLflow for its version.
+    """Read MLflow's version.
 
     Raises
     ------
     Unavailable, ConfigError
-        It does not answer, does not want us, or is no MLflow.
+        It does not respond, refuses these credentials, or is not MLflow.
     """
     from homeostat.adapters.mlflow_client import MlflowConnection
 
-    answer = get(f"{uri}/version", "MLflow", "MLFLOW_TRACKING_URI", _credentials(uri, env))
-    if answer.status in (401, 403):
-        msg = f"MLflow refuses ({answer.status}): {answer.text.strip()[:120] or 'without a word'}"
+    response = get(f"{uri}/version", "MLflow", "MLFLOW_TRACKING_URI", _credentials(uri, env))
+    text = response.text.strip()
+    if response.status in (401, 403):
+        msg = f"MLflow refuses the request: HTTP {response.status} {text[:120]}".rstrip()
         raise ConfigError(msg)
-    if answer.status != 200 or not re.fullmatch(r"\d+\.\d+\S*", answer.text.strip()):
-        msg = f"what answers there is no MLflow: /version gave {answer.status} {answer.text.strip()[:60]!r}"
+    if response.status != 200 or not re.fullmatch(r"\d+\.\d+\S*", text):
+        msg = (
+            f"the server at MLFLOW_TRACKING_URI is not MLflow: /version returned HTTP {response.status} "
+            f"{text[:60]!r}"
+        )
         raise Unavailable(msg)
-    return MlflowServer(answer.text.strip(), answer.offset, MlflowConnection(uri))
+    return MlflowServer(text, response.offset, MlflowConnection(uri))
 
 
 def _credentials(uri: str, env: Mapping[str, str]) -> dict[str, str]:
-    """As MLflow's own client sends them."""
+    """Return the Authorization header that MLflow's client sends."""
     parts = urlsplit(uri)
     if token := env.get("MLFLOW_TRACKING_TOKEN"):
         return {"Authorization": f"Bearer {token}"}

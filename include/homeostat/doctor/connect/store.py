@@ -1,4 +1,4 @@
-"""The store: opened, and its folder or bucket found."""
+"""The store: opened, with an existing folder or bucket."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from homeostat.config.errors import NotFound
-from homeostat.doctor.clock_skew import ahead_by_header
+from homeostat.doctor.clock_skew import offset_from_header
 from homeostat.doctor.connect import aws_clients
 from homeostat.ports import Store
 
 
 @dataclass(frozen=True, slots=True)
 class StoreConnection:
-    """The store, and how far its clock is ahead; None where it is a folder."""
+    """The store, and how far its clock is ahead of ours; None for a folder."""
 
     store: Store
     offset: timedelta | None
 
 
 def connect(url: str) -> StoreConnection:
-    """Open the store and see that its folder or bucket is there.
+    """Open the store and check that its folder or bucket exists.
 
     Raises
     ------
     NotFound
-        There is no such folder.
+        The folder or bucket does not exist.
     Unavailable, ConfigError
-        Nothing answers, or not to these credentials.
+        The server does not respond, or refuses these credentials.
     """
     from homeostat.adapters import open_store
     from homeostat.adapters.store_file import FileStore
@@ -35,16 +35,16 @@ def connect(url: str) -> StoreConnection:
 
     store = open_store(url)
     if isinstance(store, S3Store):
-        return StoreConnection(store, _reach_bucket(store))
+        return StoreConnection(store, _connect_to_bucket(store.bucket))
     if isinstance(store, FileStore) and not store.root.is_dir():
-        msg = f"{store.root} is not there"
+        msg = f"the folder {store.root} does not exist"
         raise NotFound(msg)
     return StoreConnection(store, None)
 
 
-def _reach_bucket(store: Store) -> timedelta | None:
-    """Ask for the bucket with less patience than the store itself has: silence must show soon."""
-    with aws_clients.asking("s3:ListBucket"):
-        asked = datetime.now(UTC)
-        answer = aws_clients.s3().list_objects_v2(Bucket=store.bucket, MaxKeys=1)  # type: ignore[attr-defined]
-    return ahead_by_header(answer["ResponseMetadata"]["HTTPHeaders"], asked, datetime.now(UTC))
+def _connect_to_bucket(bucket: str) -> timedelta | None:
+    """List the bucket with the doctor's short time-outs; the store's own client retries for longer."""
+    with aws_clients.translate_errors("s3:ListBucket"):
+        sent = datetime.now(UTC)
+        response = aws_clients.s3().list_objects_v2(Bucket=bucket, MaxKeys=1)
+    return offset_from_header(response["ResponseMetadata"]["HTTPHeaders"], sent, datetime.now(UTC))
