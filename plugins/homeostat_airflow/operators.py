@@ -110,7 +110,7 @@ class TriggerRetrainOperator(HomeostatOperator):
         check = context["ti"].xcom_pull(task_ids="check")
         if not check["fired"]:
             raise skip(context, check["sentence"])
-        event = {name: check[name] for name in TRIGGER_FIELDS}
+        event = _trigger_fields(check)
         context["outlet_events"][drift_asset(self.model)].extra = event
         return event
 
@@ -380,4 +380,12 @@ def _event(context: Context) -> dict[str, Any]:
     if events:
         return dict(max(events, key=lambda event: event.timestamp).extra)
     conf = context["dag_run"].conf or {}
-    return {name: conf.get(name, "") for name in TRIGGER_FIELDS} if conf.get("trigger_id") else {}
+    return _trigger_fields(conf) if conf.get("trigger_id") else {}
+
+
+def _trigger_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the retrain needs of a check's result or a run's conf; release 0.1 may have written it."""
+    from homeostat.storage.retrain_request import with_new_names
+
+    found = with_new_names(raw)
+    return {name: found.get(name, "") for name in TRIGGER_FIELDS}

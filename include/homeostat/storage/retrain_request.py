@@ -19,7 +19,7 @@ from homeostat.storage.step_results import result_key
 #: The reason of a retrain that a person started without giving one.
 MANUAL = "manual"
 _REQUEST = "request"
-#: Keys that release 0.1 wrote (in the Store, and in Airflow's asset events), and their names now.
+#: Keys that release 0.1 wrote (in the Store, and in Airflow's events, XComs and runs), and their names now.
 _OLD_NAMES = {"recall": "reinstate"}
 
 
@@ -59,7 +59,7 @@ class RetrainRequest:
     @classmethod
     def of(cls, *, run_key: str, dag_run: str, params: Mapping[str, Any], event: Mapping[str, Any]) -> Self:
         """Build it from a drift event, or from the form of a manual run (``event`` is empty)."""
-        event, params = _renamed(event), _renamed(params)
+        event, params = with_new_names(event), with_new_names(params)
         return cls(
             run_key=run_key,
             dag_run=dag_run,
@@ -106,8 +106,9 @@ def save_request(store: Store, model: str, request: RetrainRequest) -> None:
 
 def load_request(store: Store, model: str, run_key: str) -> RetrainRequest:
     """Return the request of a retrain that has started; raises NotFound before it has."""
-    return RetrainRequest(**_renamed(json.loads(store.get(result_key(model, run_key, _REQUEST)))))
+    return RetrainRequest(**with_new_names(json.loads(store.get(result_key(model, run_key, _REQUEST)))))
 
 
-def _renamed(raw: Mapping[str, Any]) -> dict[str, Any]:
+def with_new_names(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request, or the trigger that it is made from, with the keys of release 0.1 renamed."""
     return {_OLD_NAMES.get(name, name): value for name, value in raw.items()}
