@@ -5,15 +5,12 @@ Each listens on loopback under a free port, keeps its files in a folder of its o
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from distribution import distribute
+from mlflow_process import running_mlflow
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
@@ -45,46 +43,8 @@ def free_port() -> Callable[[], int]:
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[str]:
     """The URL of a real MLflow server on SQLite."""
     folder = tmp_path_factory.mktemp("mlflow")
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "mlflow", "server"),
-        *(
-            "--backend-store-uri",
-            f"sqlite:///{folder}/mlflow.db",
-            "--artifacts-destination",
-            str(folder / "files"),
-        ),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-    ]
-    env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    url = f"http://127.0.0.1:{port}"
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            command, stdout=log, stderr=log, env=env, cwd=folder, start_new_session=True
-        )
-    try:
-        _wait_for_health(url, server, folder / "server.log")
+    with running_mlflow(folder, folder / "files", free_port()) as url:
         yield url
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, 15)
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, 9)
-            server.wait(10)
-
-
-def _wait_for_health(url: str, server: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:
-    import requests
-
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and server.poll() is None:
-        with contextlib.suppress(requests.RequestException):
-            if requests.get(f"{url}/health", timeout=2).ok:
-                return
-        time.sleep(0.2)
-    pytest.fail(f"MLflow at {url} did not become healthy:\n{log.read_text()[-2000:]}")
 
 
 @dataclass(frozen=True, slots=True)

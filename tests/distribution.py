@@ -14,7 +14,7 @@ TESTS = Path(__file__).parent
 #: Fixtures that start a server for the whole session, with the group of the tests that use them.
 SERVERS = {"airflow": "airflow", "airflow_home": "airflow", "mlflow_server": "mlflow"}
 #: Folders whose tests share servers of their own.
-FOLDERS = {"aws": "aws"}
+FOLDERS = {"aws": "aws", "upgrade": "upgrade"}
 #: Groups that start first, longest first; the others follow in the order of their files.
 FIRST = ("aws", "e2e/test_the_loop.py", "airflow", "mlflow")
 

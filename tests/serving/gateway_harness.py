@@ -186,11 +186,11 @@ def shadow_at_usual_priority(connection: Any, job: Any) -> None:
 
 
 @contextlib.contextmanager
-def serving(world: GatewayFixture, *, models=None, **changes):
-    """Serve the fixture's model until the block ends."""
+def serving(world: GatewayFixture, *, models=None, load=LOAD, **changes):
+    """Serve the fixture's model until the block ends; ``load`` names the function that loads bundles."""
     options = replace(world.options, **changes)
     models = models or {world.config.name: world.config}
-    app = create_app(models, world.ports, world.settings, options, load=LOAD)
+    app = create_app(models, world.ports, world.settings, options, load=load)
     config = uvicorn.Config(
         app, port=0, log_level="warning", lifespan="on", access_log=False, timeout_graceful_shutdown=5
     )
