@@ -62,7 +62,7 @@ def made_up(tmp_path, monkeypatch) -> Path:
     return path
 
 
-def test_rows_have_the_columns_of_model_yaml_and_nothing_that_the_label_is_made_of(load, config, made_up):
+def test_rows_have_the_columns_of_model_yaml_and_no_leaking_column(load, config, made_up):
     rows = load(None, None)
     assert set(rows.columns) == {"timestamp", "high_demand", *config.feature_names}
     assert not {"cnt", "casual", "registered", "yr", "instant"} & set(rows.columns)
@@ -71,24 +71,24 @@ def test_rows_have_the_columns_of_model_yaml_and_nothing_that_the_label_is_made_
     assert rows["timestamp"].iloc[5] == datetime(2011, 1, 1, 5, tzinfo=UTC)
 
 
-def test_a_part_of_the_time_can_be_asked_for(load, made_up):
+def test_an_interval_can_be_read(load, made_up):
     rows = load(datetime(2011, 1, 2, tzinfo=UTC), datetime(2011, 1, 3, tzinfo=UTC))
     assert len(rows) == 24
     assert rows["timestamp"].iloc[0] == datetime(2011, 1, 2, tzinfo=UTC)
     assert load(datetime(2012, 1, 2, tzinfo=UTC), None).empty
 
 
-def test_the_folder_of_all_data_is_looked_into_as_well(load, made_up, monkeypatch):
+def test_the_folder_of_all_data_is_searched_too(load, made_up, monkeypatch):
     monkeypatch.delenv("HOMEOSTAT_BIKE_DATA")
     monkeypatch.setenv("HOMEOSTAT_DATA", str(made_up.parents[1]))
     assert len(load(None, None)) == 720
 
 
-def test_without_the_file_the_cure_is_said(load, monkeypatch):
-    with pytest.raises(DataError, match=r"nobody said where.*UCI.*export HOMEOSTAT_BIKE_DATA="):
+def test_a_missing_file_is_an_error_that_says_how_to_get_it(load, monkeypatch):
+    with pytest.raises(DataError, match=r"HOMEOSTAT_BIKE_DATA is not set.*UCI.*export HOMEOSTAT_BIKE_DATA="):
         load(None, None)
     monkeypatch.setenv("HOMEOSTAT_BIKE_DATA", "/nowhere/hour.csv")
-    with pytest.raises(DataError, match=r"no file /nowhere/hour\.csv"):
+    with pytest.raises(DataError, match=r"no such file: /nowhere/hour\.csv"):
         load(None, None)
 
 
@@ -99,7 +99,7 @@ def test_another_file_is_refused_by_name(load, monkeypatch, tmp_path):
         load(None, None)
 
 
-def test_the_pipeline_fits_and_answers_with_classes(load, config, made_up):
+def test_the_pipeline_fits_and_predicts_classes(load, config, made_up):
     rows = load(None, None)
     names = list(config.feature_names)
     model = load_pipeline(config)().fit(rows[names], rows["high_demand"])

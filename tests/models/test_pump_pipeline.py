@@ -39,7 +39,7 @@ def fit(pump_pipeline, config, rows, end):
     return model, holdout
 
 
-def test_the_story_makes_the_champion_stale_and_a_retrain_recovers(pump_pipeline, pump_simulator, config):
+def test_the_scenario_makes_the_champion_stale_and_a_retrain_recovers(pump_pipeline, pump_simulator, config):
     drift = ORIGIN + 72 * HOUR
     rows = pump_simulator.simulate(ORIGIN, drift + 36 * HOUR, "story", drift_at=drift)
     names = list(config.feature_names)
@@ -59,7 +59,7 @@ def test_the_story_makes_the_champion_stale_and_a_retrain_recovers(pump_pipeline
     )
 
 
-def test_the_pipeline_answers_on_missing_numbers_and_unknown_categories(pump_pipeline, config):
+def test_the_pipeline_predicts_with_missing_numbers_and_unknown_categories(pump_pipeline, config):
     rows = pump_pipeline.load(ORIGIN, ORIGIN + 6 * HOUR)
     names = list(config.feature_names)
     model = pump_pipeline.build().fit(rows[names], rows["fault"])
@@ -67,7 +67,7 @@ def test_the_pipeline_answers_on_missing_numbers_and_unknown_categories(pump_pip
     assert set(model.predict(odd)) <= {0, 1}
 
 
-def test_the_loader_gives_what_model_yaml_promises(pump_pipeline, config):
+def test_the_loader_returns_the_columns_of_model_yaml(pump_pipeline, config):
     rows = pump_pipeline.load(None, ORIGIN + 48 * HOUR)
     columns = config.columns
     assert set(rows.columns) == {columns.timestamp, columns.key, columns.label.name, *config.feature_names}
@@ -79,7 +79,7 @@ def test_the_loader_gives_what_model_yaml_promises(pump_pipeline, config):
     assert rows["timestamp"].iloc[0] == ORIGIN + 12 * HOUR
 
 
-def test_the_loader_reads_afresh_what_happens_to_the_fleet(pump_pipeline, tmp_path, monkeypatch):
+def test_the_loader_reads_the_state_of_the_fleet_again_each_time(pump_pipeline, tmp_path, monkeypatch):
     quiet = pump_pipeline.load(ORIGIN, ORIGIN + HOUR)
     (tmp_path / "pump.json").write_text(json.dumps({"scenario": "story", "drift_at": ORIGIN.isoformat()}))
     drifted = pump_pipeline.load(ORIGIN, ORIGIN + HOUR)

@@ -35,7 +35,7 @@ def test_two_halves_make_the_whole(pump_simulator, scenario, cuts, drift, seed):
     assert glued.drop(columns=list(whole.columns), errors="ignore").isna().all(axis=None)
 
 
-def test_the_same_seed_and_hours_give_the_same_rows_whatever_was_made_before(pump_simulator):
+def test_the_same_seed_and_hours_give_the_same_rows(pump_simulator):
     before = pump_simulator.simulate(ORIGIN, ORIGIN + DAY)
     pump_simulator.simulate(ORIGIN - DAY, ORIGIN, seed=5)
     pump_simulator._knots.cache_clear()
@@ -121,7 +121,7 @@ def test_a_quiet_week_shows_no_drift_to_a_check_of_a_day(pump_simulator, hour):
         assert len(drifted) / 9 < 0.3, effects
 
 
-def test_the_story_moves_more_than_three_tenths_of_the_features_far(pump_simulator):
+def test_the_scenario_moves_more_than_three_tenths_of_the_features_far(pump_simulator):
     rows = pump_simulator.simulate(ORIGIN, ORIGIN + 2 * DAY, "story", drift_at=ORIGIN + DAY)
     since = rows["timestamp"] >= ORIGIN + DAY
     moved = [n for n in NUMBERS if ks_2samp(rows[n][since], rows[n][~since]).statistic > 0.35]
@@ -131,14 +131,14 @@ def test_the_story_moves_more_than_three_tenths_of_the_features_far(pump_simulat
 @pytest.mark.parametrize(
     ("scenario", "says"),
     [
-        ("storm", "no scenario 'storm'; there are: quiet, covariate"),
+        ("storm", "no scenario 'storm'; scenarios: quiet, covariate"),
         ({"changes": [{"kind": "flood"}]}, "kind is 'flood', expected one of covariate"),
         ({"changes": [{"kind": "covariate"}]}, r"changes\[0\].*lacks 'column'"),
         ({"changes": [{"kind": "retire", "column": "flow", "shft": 1}]}, "does not know 'shft'"),
-        ({"changes": [{"kind": "retire", "column": "site"}]}, "choose one of temperature"),
+        ({"changes": [{"kind": "retire", "column": "site"}]}, "is not one of temperature"),
         ({"changes": [{"kind": "concept", "coefficients": {"colour": 1}}]}, "no coefficient 'colour'"),
     ],
 )
-def test_a_scenario_that_makes_no_sense_is_refused_with_its_cure(pump_simulator, scenario, says):
+def test_an_invalid_scenario_is_refused_with_a_fix(pump_simulator, scenario, says):
     with pytest.raises(ConfigError, match=says):
         pump_simulator.simulate(ORIGIN, ORIGIN + DAY, scenario)

@@ -1,4 +1,4 @@
-"""The bike_demand model: what is fitted, and its rows from the UCI file ``hour.csv``."""
+"""The bike_demand model: its pipeline, and its rows from the UCI file ``hour.csv``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from homeostat.config.errors import DataError
 
 NUMBERS = ["hr", "temp", "atemp", "hum", "windspeed"]
 CATEGORIES = ["season", "mnth", "holiday", "weekday", "workingday", "weathersit"]
-HIGH = 142  # bikes an hour; the median of the two years
-# Never casual or registered: their sum is cnt, which the label is made of.
+HIGH = 142  # bikes per hour; the median of the two years
+# Never casual or registered: their sum is cnt, from which the label is computed.
 _READ = ["dteday", *NUMBERS, *CATEGORIES, "cnt"]
 
 
 def build() -> Any:
-    """Build the unfitted pipeline; small trees, because half a year has only some 3,500 rows."""
+    """Build the unfitted pipeline; small trees, because half a year has only about 3,500 rows."""
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.pipeline import Pipeline
@@ -33,12 +33,12 @@ def build() -> Any:
 
 
 def load(start: datetime | None = None, end: datetime | None = None) -> pd.DataFrame:
-    """Hours with ``start <= timestamp < end``: features, and ``high_demand`` (more than 142 bikes).
+    """Return hours with ``start <= timestamp < end``: features and ``high_demand`` (more than 142 bikes).
 
     Raises
     ------
     DataError
-        The file is not there, or is not the one that README.md describes.
+        The file does not exist, or is not the one that README.md describes.
     """
     path = data_path()
     rows = _read(path, path.stat().st_mtime_ns)
@@ -51,16 +51,16 @@ def load(start: datetime | None = None, end: datetime | None = None) -> pd.DataF
 
 
 def data_path() -> Path:
-    """``$HOMEOSTAT_BIKE_DATA``, or ``bike/hour.csv`` in ``$HOMEOSTAT_DATA``."""
+    """Return ``$HOMEOSTAT_BIKE_DATA``, or ``bike/hour.csv`` in ``$HOMEOSTAT_DATA``."""
     given, folder = os.environ.get("HOMEOSTAT_BIKE_DATA"), os.environ.get("HOMEOSTAT_DATA")
     path = Path(given) if given else Path(folder or ".") / "bike" / "hour.csv"
     if path.is_file():
         return path
-    where = f"there is no file {path}" if given or folder else "nobody said where its data is"
+    where = f"no such file: {path}" if given or folder else "HOMEOSTAT_BIKE_DATA is not set"
     msg = (
         f"bike_demand: {where}. Get hour.csv of the Bike Sharing Dataset from the UCI Machine Learning "
-        "Repository (see README.md beside model.yaml) and name it: "
-        "export HOMEOSTAT_BIKE_DATA=/path/to/hour.csv, or in the demonstration --data /path/to/hour.csv"
+        "Repository (see the model's README.md) and set its path: "
+        "export HOMEOSTAT_BIKE_DATA=/path/to/hour.csv, or for the demo --data /path/to/hour.csv"
     )
     raise DataError(msg)
 

@@ -1,4 +1,4 @@
-"""The pump_fault model: what is fitted, and where its rows come from."""
+"""The pump_fault model: its pipeline, and its rows from the simulator."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .simulator import simulate
 
 NUMBERS = ["temperature", "vibration", "pressure", "flow", "rpm", "load", "ambient"]
 CATEGORIES = ["pump_type", "site"]
-ORIGIN = "2026-01-05T00:00:00+00:00"  # where the fleet's time begins when nobody says otherwise
-PAST = timedelta(hours=36)  # what load() gives when it is asked for everything until ``end``
+ORIGIN = "2026-01-05T00:00:00+00:00"  # default start of the simulation
+PAST = timedelta(hours=36)  # how much load() returns without ``start``
 
 
 def build() -> Any:
-    """Build the unfitted pipeline. Its trees take missing numbers as they are, and are small on purpose.
+    """Build the unfitted pipeline. Its trees accept missing numbers, and are small on purpose.
 
-    Right after a drift there are only some hundred rows of the new world to learn from.
+    Soon after a drift there are only a few hundred drifted rows to train on.
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -38,10 +38,10 @@ def build() -> Any:
 
 
 def load(start: datetime | None = None, end: datetime | None = None) -> pd.DataFrame:
-    """Rows with labels from the simulator, ``start <= timestamp < end``.
+    """Return labelled rows from the simulator with ``start <= timestamp < end``.
 
-    Without ``start`` the last 36 hours before ``end``; without ``end`` 36 hours from the origin or ``start``.
-    What happens to the fleet is read afresh at every call, see :func:`state`.
+    Without ``start``, the last 36 hours before ``end``; without ``end``, 36 hours from ``start`` or the
+    origin. The scenario is read again at every call, see :func:`state`.
     """
     first = datetime.fromisoformat(ORIGIN) if start is None else start
     until = first + PAST if end is None else end
@@ -51,11 +51,11 @@ def load(start: datetime | None = None, end: datetime | None = None) -> pd.DataF
 
 
 def state() -> dict[str, Any]:
-    """What happens to the fleet: ``scenario``, ``drift_at`` (an ISO time, or empty for not yet), ``seed``.
+    """Return the state of the fleet: ``scenario``, ``drift_at`` (an ISO time, or "" for no drift), ``seed``.
 
-    The environment has the last word: ``HOMEOSTAT_PUMP_SCENARIO``, ``HOMEOSTAT_PUMP_DRIFT_AT``,
-    ``HOMEOSTAT_PUMP_SEED``. Then the JSON file :func:`state_file`, so that a running platform can be told
-    from outside. With neither, the fleet is quiet.
+    The variables ``HOMEOSTAT_PUMP_SCENARIO``, ``HOMEOSTAT_PUMP_DRIFT_AT`` and ``HOMEOSTAT_PUMP_SEED`` come
+    first. Then the JSON file :func:`state_file`, which can be changed while the platform runs. The default
+    is no drift.
 
     Raises
     ------
@@ -66,17 +66,17 @@ def state() -> dict[str, Any]:
     path = state_file()
     if path.exists():
         try:
-            said = json.loads(path.read_text(encoding="utf-8"))
+            stored = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             msg = f"{path}: not valid JSON ({error}); write for example {json.dumps(known)}"
             raise ConfigError(msg) from None
-        if not isinstance(said, dict) or not said.keys() <= known.keys():
+        if not isinstance(stored, dict) or not stored.keys() <= known.keys():
             msg = f"{path}: expected an object with scenario, drift_at and seed, such as {json.dumps(known)}"
             raise ConfigError(msg)
-        known |= said
+        known |= stored
     return {name: os.environ.get(f"HOMEOSTAT_PUMP_{name.upper()}") or value for name, value in known.items()}
 
 
 def state_file() -> Path:
-    """``$HOMEOSTAT_PUMP_STATE``, or pump_fault.json in the platform's state folder."""
+    """Return ``$HOMEOSTAT_PUMP_STATE``, or pump_fault.json in the platform's state folder."""
     return Path(os.environ.get("HOMEOSTAT_PUMP_STATE") or Settings.from_env().state / "pump_fault.json")

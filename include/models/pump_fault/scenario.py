@@ -1,4 +1,4 @@
-"""Scenarios as data: scenarios.yaml, or a mapping of the same form, read and checked into timed changes."""
+"""Read a scenario (a name in scenarios.yaml, or a mapping of the same form) into validated, timed changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COEFFICIENTS = ("bias", "temperature", "vibration", "pressure", "flow", "load", 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One timed change of a scenario; ``what`` holds the keys of its kind, see scenarios.yaml."""
+    """One timed change of a scenario; ``what`` has the keys of its kind, see scenarios.yaml."""
 
     kind: str
     at: np.datetime64
@@ -27,7 +27,7 @@ class Change:
 
 
 def scenarios() -> dict[str, Any]:
-    """Every scenario of scenarios.yaml, by name."""
+    """Return every scenario of scenarios.yaml, by name."""
     path = Path(__file__).with_name("scenarios.yaml")
     return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
@@ -48,16 +48,16 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 
 def read_changes(scenario: str | Mapping[str, Any], drift_at: np.datetime64 | None) -> tuple[Change, ...]:
-    """Check every change, and say when it takes effect; none does while ``drift_at`` is None.
+    """Validate every change and return each with its start; () while ``drift_at`` is None.
 
     Raises
     ------
     ConfigError
-        No such scenario, or a change that is not of a form that scenarios.yaml describes.
+        No such scenario, or a change that is not as scenarios.yaml describes.
     """
     known = scenarios() if isinstance(scenario, str) else {}
     if isinstance(scenario, str) and scenario not in known:
-        msg = f"scenarios.yaml has no scenario {scenario!r}; there are: {', '.join(known)}"
+        msg = f"scenarios.yaml has no scenario {scenario!r}; scenarios: {', '.join(known)}"
         raise ConfigError(msg)
     spec = known[scenario] if isinstance(scenario, str) else scenario
     name = scenario if isinstance(scenario, str) else "scenario"
@@ -76,19 +76,17 @@ def _checked(name: str, index: int, change: Mapping[str, Any]) -> Mapping[str, A
         msg = f"{where}: kind is {kind!r}, expected one of {', '.join(_NEEDS)}"
         raise ConfigError(msg)
     takes = (*_NEEDS[kind], *_MAY.get(kind, ()), "after")
-    lacking = [key for key in _NEEDS[kind] if key not in change]
-    strange = set(change) - {"kind", *takes}
-    if lacking or strange:
-        says = f"lacks {lacking[0]!r}" if lacking else f"does not know {min(strange)!r}"
-        msg = f"{where}: a change of kind {kind} {says}; it takes {', '.join(takes)}"
+    missing = [key for key in _NEEDS[kind] if key not in change]
+    unknown = set(change) - {"kind", *takes}
+    if missing or unknown:
+        found = f"lacks {missing[0]!r}" if missing else f"does not know {min(unknown)!r}"
+        msg = f"{where}: a change of kind {kind} {found}; its keys: {', '.join(takes)}"
         raise ConfigError(msg)
     columns = _COLUMNS.get(kind)
     if columns and change["column"] not in columns:
-        msg = f"{where}: column {change['column']!r} cannot change so; choose one of {', '.join(columns)}"
+        msg = f"{where}: column {change['column']!r} is not one of {', '.join(columns)}"
         raise ConfigError(msg)
-    if kind == "concept" and (strangers := set(change["coefficients"]) - set(COEFFICIENTS)):
-        msg = (
-            f"{where}: the fault rule has no coefficient {min(strangers)!r}; it has {', '.join(COEFFICIENTS)}"
-        )
+    if kind == "concept" and (others := set(change["coefficients"]) - set(COEFFICIENTS)):
+        msg = f"{where}: the fault rule has no coefficient {min(others)!r}; it has {', '.join(COEFFICIENTS)}"
         raise ConfigError(msg)
     return change

@@ -1,11 +1,11 @@
-"""A fleet of pumps, simulated: the same seed and the same hour always give the same rows.
+"""Simulate a fleet of pumps: the same seed and the same hour always give the same rows.
 
-Forty pumps report six times an hour. Each reading is the sum of what its pump is (type, site, an offset of
-its own), when it is (season, time of day), how the pump has been doing (smooth noise between knots, one an
-hour) and what no sensor repeats (white noise). All randomness of an hour comes from generators seeded with
-``(seed, hour)``, so any interval can be made alone, and ``[a, b)`` with ``[b, c)`` gives ``[a, c)``.
+Forty pumps report six times an hour. Each reading is the sum of the pump's properties (type, site, an offset
+of its own), the season and the time of day, smooth noise (interpolated between one value per hour) and white
+noise. All random numbers of an hour come from generators seeded with ``(seed, hour)``, so any interval can be
+computed alone, and ``[a, b)`` with ``[b, c)`` gives ``[a, c)``.
 
-``fault`` says whether the pump fails soon: a logistic rule over the pump's true state, :data:`RULE`. Sensors
+``fault`` is whether the pump fails soon: a logistic rule over the pump's true state, :data:`RULE`. Sensors
 only report that state. A covariate change therefore alters readings and not faults; a concept change alters
 faults and not readings.
 """
@@ -40,8 +40,8 @@ SENSORS = {
     "flow": (40.0, 2.5, 4.0, 2.0),
 }
 
-#: Log-odds of a fault: bias + sum of coefficient times deviation in spreads from what is usual, plus ``heat``
-#: for each spread of temperature while vibration is high.
+#: Log-odds of a fault: bias + sum of coefficient times standardized deviation from USUAL, plus ``heat`` times
+#: the standardized temperature while vibration is high.
 RULE: Mapping[str, float] = {
     "bias": -4.2,
     "temperature": 3.4,
@@ -69,18 +69,18 @@ def simulate(
     drift_at: datetime | str | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Rows of the fleet with ``start <= timestamp < end``, sorted by time, about 240 an hour.
+    """Return rows of the fleet with ``start <= timestamp < end``, sorted by time, about 240 per hour.
 
     Parameters
     ----------
     start, end
-        Any times; without a zone they are taken as UTC.
+        Any times; without a zone they are in UTC.
     scenario
         A name in scenarios.yaml, or a mapping such as ``{"changes": [{"kind": "covariate", ...}]}``.
     drift_at
-        The moment from which the scenario's ``after`` counts. None: it has not come yet, nothing changes.
+        The time from which the scenario's ``after`` counts. None: no drift.
     seed
-        Another seed is another fleet.
+        Each seed gives another fleet.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def simulate(
     Raises
     ------
     ConfigError
-        The scenario is unknown, or one of its changes is not of a form that scenarios.yaml describes.
+        The scenario is unknown, or one of its changes is not as scenarios.yaml describes.
     """
     first, last = _instant(start), _instant(end)
     changes = read_changes(scenario, None if drift_at is None else _instant(drift_at))
@@ -100,13 +100,13 @@ def simulate(
     frame = pd.concat(parts, ignore_index=True) if parts else _hour(0, seed, ()).iloc[:0]
     times = frame["timestamp"]
     frame = frame[(times >= _utc(first)) & (times < _utc(last))].reset_index(drop=True)
-    touched = (c.what["column"] for c in changes if c.kind in ("retire", "add"))
-    gone = [name for name in touched if name in frame and len(frame) and frame[name].isna().all()]
-    return frame.drop(columns=gone)
+    changed = (c.what["column"] for c in changes if c.kind in ("retire", "add"))
+    empty = [name for name in changed if name in frame and len(frame) and frame[name].isna().all()]
+    return frame.drop(columns=empty)
 
 
 def _hour(hour: int, seed: int, changes: Sequence[Change]) -> pd.DataFrame:
-    """All rows of one hour since the epoch, in the order of their times."""
+    """Return all rows of one hour since the epoch, sorted by time."""
     fleet = _fleet(seed)
     step = np.tile(np.arange(PER_HOUR), (PUMPS, 1)) / PER_HOUR
     within = step + np.arange(PUMPS)[:, None] * (
@@ -144,7 +144,7 @@ def _hour(hour: int, seed: int, changes: Sequence[Change]) -> pd.DataFrame:
 def _state(
     fleet: Mapping[str, Any], when: np.ndarray, smooth: np.ndarray, white: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What is true of every pump at ``when`` (hours since the epoch; shape (pump, reading))."""
+    """Return the true state of every pump at ``when`` (hours since the epoch; shape (pump, reading))."""
     day, year = 2 * np.pi * when / 24, 2 * np.pi * when / (24 * 365.25)
     raw = {}
     for i, (name, (mean, _, spread, jitter)) in enumerate(SENSORS.items()):
@@ -182,7 +182,7 @@ def _log_odds(
 
 
 def _report(frame: pd.DataFrame, change: Change, since: np.ndarray, rng: np.random.Generator) -> None:
-    """Let one change show in the readings of an hour, in place."""
+    """Apply one change to the readings of an hour, in place."""
     what = change.what
     column = what.get("column", "")
     match change.kind:
@@ -201,7 +201,7 @@ def _report(frame: pd.DataFrame, change: Change, since: np.ndarray, rng: np.rand
 
 @lru_cache(maxsize=8)
 def _fleet(seed: int) -> Mapping[str, Any]:
-    """What never changes about the pumps of a seed. Types and sites are dealt evenly, offsets drawn."""
+    """Return the constant properties of a seed's pumps: even shares of types and sites, random offsets."""
     rng = _generator(seed, 0, 2)
     types = rng.permutation(np.resize(list(TYPES), PUMPS))
     sites = rng.permutation(np.resize(list(SITES), PUMPS))
@@ -218,13 +218,13 @@ def _fleet(seed: int) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=64)
 def _knots(seed: int, hour: int) -> np.ndarray:
-    """Smooth noise of each (sensor, pump) at the full hour: single pumps wander, the fleet does not."""
+    """Return the smooth noise of each (sensor, pump) at the full hour; its mean over the fleet is zero."""
     knots = _generator(seed, hour, 0).standard_normal((len(SENSORS), PUMPS))
     return np.asarray((knots - knots.mean(axis=1, keepdims=True)) / np.sqrt(1 - 1 / PUMPS))
 
 
 def _generator(seed: int, hour: int, stream: int) -> np.random.Generator:
-    """The random numbers of one hour and one purpose, whatever else is asked for before or after."""
+    """Return the generator of one hour and one purpose, independent of any other call."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, hour, stream])))
 
 
