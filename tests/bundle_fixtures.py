@@ -29,7 +29,7 @@ def build():
 def model(tmp_path):
     """Write a model folder and load its configuration."""
 
-    def make(code=NUMBERS, *, task="classification", category=False, more="", name="toy"):
+    def make(code=NUMBERS, *, task="classification", category=False, more="", name="sample"):
         folder = Path(tmp_path) / name
         folder.mkdir(exist_ok=True)
         (folder / "pipeline.py").write_text(MIXED if code == "mixed" else code)
@@ -46,7 +46,7 @@ def model(tmp_path):
 
 @pytest.fixture
 def rows():
-    """Conformed rows: two numbers, a category, and a label that depends on them."""
+    """Rows of the schema's types: two numbers, a category, and a label that depends on them."""
 
     def make(size=300, *, labels=(0, 1), missing=True, seed=0):
         rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""A small model and its world, for tests that need one: rows, a retrain in one go, served traffic."""
+"""A small model for tests: its files and rows, all steps of a retrain in one call, served traffic."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,17 +7,19 @@ import pandas as pd
 
 from homeostat.core.rollout import Phase
 from homeostat.retraining.assemble import assemble
-from homeostat.retraining.gate import judge, register
+from homeostat.retraining.gate import gate
+from homeostat.retraining.register import register
 from homeostat.retraining.train import train
 from homeostat.retraining.validate import validate
-from homeostat.rollouts.advance import begin_rollout, settle, tick
+from homeostat.rollouts.advance import advance
+from homeostat.rollouts.lifecycle import begin_rollout, finalize
 from homeostat.storage import bundles
 from homeostat.storage import prediction_log as log
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
 
 MODEL = """
-name: toy
+name: sample
 task: classification
 pipeline: pipeline.py:build
 source: {kind: csv, uri: rows.csv}
@@ -52,7 +54,7 @@ def build():
     return make_pipeline(columns, LogisticRegression())
 
 
-def hopeless():
+def constant():
     from sklearn.dummy import DummyClassifier
 
     return DummyClassifier(strategy="constant", constant=0)
@@ -60,7 +62,7 @@ def hopeless():
 
 
 def rows_between(start, end, *, per_hour=60, shift=0.0, flip=False, seed=0):
-    """Labelled rows, evenly spaced; ``shift`` moves both numbers, ``flip`` turns the rule round."""
+    """Return labelled rows, evenly spaced; ``shift`` moves both numbers, ``flip`` inverts the labels."""
     n = int((end - start).total_seconds() // 3600 * per_hour)
     rng = np.random.default_rng([seed, int(start.timestamp())])
     a, b = rng.normal(size=n), rng.normal(size=n)
@@ -77,35 +79,35 @@ def rows_between(start, end, *, per_hour=60, shift=0.0, flip=False, seed=0):
     )
 
 
-def retrain(config, ports, request, *, finalize=True):
-    """Every step up to the rollout's beginning, and its end when it has one already."""
+def retrain(config, ports, request, *, to_the_end=True):
+    """Run every step up to the start of the rollout, and finalize the retrain with ``to_the_end``."""
     assemble(config, request, ports)
-    for step in (train, validate, judge, register, begin_rollout):
+    for step in (train, validate, gate, register, begin_rollout):
         result = step(config, request.run_key, ports)
-    return settle(config, request.run_key, ports) if finalize else {**result, "run_key": request.run_key}
+    return finalize(config, request.run_key, ports) if to_the_end else {**result, "run_key": request.run_key}
 
 
 def follow_to_the_end(config, ports, begun):
-    """Let the clock run until the rollout has ended."""
+    """Advance the clock until the rollout has ended, and finalize the retrain."""
     for _ in range(200):
-        traffic = tick(config.name, ports.ledger, by="test", now=ports.clock.now())
+        traffic = advance(config.name, ports.ledger, by="test", now=ports.clock.now()).traffic
         if traffic.active is None:
             break
         ports.clock.advance(timedelta(seconds=1))
     assert traffic.rollout.phase in (Phase.CHAMPION, Phase.ROLLED_BACK)
-    return settle(config, begun["run_key"], ports)
+    return finalize(config, begun["run_key"], ports)
 
 
 def notices(ports):
-    """Kinds of the notices sent so far."""
+    """Return the kinds of the notices sent so far."""
     return [notice.kind for _, notice in ports.notifier.sent]
 
 
 def serve(config, ports, rows, *, labels=True, gateway="g1", extra=None):
-    """What a gateway would have logged for these rows, answered by the champion."""
+    """Write what a gateway logs for these rows, predicted by the champion."""
     champion = ports.ledger.read(config.name).champion
     predictor = bundles.load_version(ports, config, champion.digest).predictor
-    answers = predictor.predict(rows)
+    predictions = predictor.predict(rows)
     ids = [f"{gateway}-{at:%d%H%M%S}-{i}" for i, at in enumerate(rows["at"])]
     at = [value.to_pydatetime() for value in rows["at"]]
     columns = {
@@ -116,12 +118,12 @@ def serve(config, ports, rows, *, labels=True, gateway="g1", extra=None):
         "variant": ["champion"] * len(rows),
         "key": list(rows["unit"]),
         "extra": [extra] * len(rows),
-        "prediction": list(answers.prediction),
-        "confidence": None if answers.confidence is None else list(answers.confidence),
+        "prediction": list(predictions.prediction),
+        "confidence": None if predictions.confidence is None else list(predictions.confidence),
         **{f"x.{name}": list(rows[name]) for name in config.feature_names},
     }
     log.write_predictions(ports.store, config, gateway, 1, columns)
     if labels:
         known = [value + config.columns.label.delay for value in at]
-        told = {"prediction_id": ids, "label": list(rows["y"]), "at": known, "received_at": known}
-        log.write_labels(ports.store, config, gateway, 1, told)
+        entries = {"prediction_id": ids, "label": list(rows["y"]), "at": known, "received_at": known}
+        log.write_labels(ports.store, config, gateway, 1, entries)

@@ -1,4 +1,4 @@
-"""A small model on a real folder, and the whole world as fakes."""
+"""The sample model in a real folder, and fakes of all ports."""
 
 import importlib
 from datetime import timedelta
@@ -13,7 +13,7 @@ from sample_model import MODEL, PIPELINE, T0, retrain, rows_between
 
 @pytest.fixture
 def folder(tmp_path):
-    home = tmp_path / "toy"
+    home = tmp_path / "sample"
     home.mkdir()
     (home / "model.yaml").write_text(MODEL)
     (home / "pipeline.py").write_text(PIPELINE)
@@ -28,13 +28,13 @@ def config(folder):
 
 @pytest.fixture
 def ports():
-    """Without pictures, which take most of a check's time; a test that looks at them asks for them."""
-    return fake_ports(start=T0, pictures=False)
+    """Fakes without figures, which take most of a check's time."""
+    return fake_ports(start=T0, renders_figures=False)
 
 
 @pytest.fixture
 def champion(config, ports, ask):
-    """A first version, which is champion, and of which everybody has been told."""
+    """A first version that is champion; its notices are cleared."""
     retrain(config, ports, ask())
     ports.notifier.sent.clear()
 
@@ -42,14 +42,15 @@ def champion(config, ports, ask):
 @pytest.fixture
 def ask():
     def make(name="run 1", **more):
-        return RetrainRequest(run_key=run_key("toy", name), trigger_id=more.pop("trigger_id", name), **more)
+        trigger_id = more.pop("trigger_id", name)
+        return RetrainRequest(run_key=run_key("sample", name), trigger_id=trigger_id, **more)
 
     return make
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Without the three hundred timed answers, which take most of a retrain's time."""
+    """Skip the latency measurement, which takes most of a retrain's time."""
     evaluating = importlib.import_module("homeostat.bundle.evaluate")
     monkeypatch.setattr(evaluating, "p99_latency", lambda *_: 1.0)
     monkeypatch.setattr("homeostat.bundle.evaluate.p99_latency", lambda *_: 1.0)

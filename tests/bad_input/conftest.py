@@ -1,4 +1,4 @@
-"""An installation of one small model in a folder of its own, and the command line as a user calls it."""
+"""An installation with the sample model in its own folder, and the command line as a user calls it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENTRY = "from homeostat.cli import main; main()"
 
 @dataclass(frozen=True)
 class Said:
-    """How a command ended and what it said."""
+    """The exit status and the output of a command."""
 
     status: int
     out: str
@@ -41,11 +41,11 @@ class Said:
 
     @property
     def json(self) -> Any:
-        """Standard output as the one JSON value that it must be."""
+        """Parse standard output, which must be one JSON value."""
         return json.loads(self.out, parse_constant=pytest.fail)
 
     def refused(self, *words: str) -> str:
-        """One sentence on standard error, exit status 1, nothing else; returns the sentence."""
+        """Check for exit status 1 and one sentence on standard error only; return the sentence."""
         assert self.status == 1, self
         assert self.out == ""
         assert "Traceback" not in self.err
@@ -57,8 +57,8 @@ class Said:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]) -> Path:
-    """An installation where nothing runs: no MLflow, no Airflow, no gateway."""
-    folder = tmp_path / "models" / "toy"
+    """An installation where no service runs: no MLflow, no Airflow, no gateway."""
+    folder = tmp_path / "models" / "sample"
     folder.mkdir(parents=True)
     (folder / "model.yaml").write_text(MODEL)
     (folder / "pipeline.py").write_text(PIPELINE)
@@ -76,12 +76,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[]
 @pytest.fixture
 def folder(home: Path) -> Path:
     """The model's folder."""
-    return home / "models" / "toy"
+    return home / "models" / "sample"
 
 
 @pytest.fixture
 def recent_rows(folder: Path) -> Path:
-    """Five days of labelled rows that end now, as model.yaml's source."""
+    """Write five days of labelled rows until now as model.yaml's source."""
     now = datetime.now(UTC).replace(microsecond=0)
     rows_between(now - timedelta(days=5), now).to_csv(folder / "rows.csv", index=False)
     return folder / "rows.csv"
@@ -89,7 +89,7 @@ def recent_rows(folder: Path) -> Path:
 
 @pytest.fixture
 def cli(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Call the program's own entry point in this process, as fast as it gets."""
+    """Call the program's entry point in this process, which is faster than a new one."""
     from homeostat.cli import app as program
 
     def call(*arguments: str) -> Said:
@@ -105,7 +105,7 @@ def cli(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 @pytest.fixture
 def shell(home: Path):
-    """Call the program in a process of its own, as a shell does."""
+    """Call the program in a new process, as a shell does."""
 
     def call(*arguments: str, seconds: float = 60) -> Said:
         done = subprocess.run(
@@ -124,7 +124,7 @@ def shell(home: Path):
 
 @pytest.fixture
 def rows(folder: Path):
-    """Write the source's rows of the five days before T0, changed as wanted."""
+    """Write the source's rows of the five days before T0, after ``change``."""
 
     def write(change=lambda frame: frame) -> None:
         change(rows_between(T0 - timedelta(days=5), T0)).to_csv(folder / "rows.csv", index=False)
@@ -140,7 +140,7 @@ def config(folder: Path, rows):
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the pictures and the 300 timed answers, which take most of a retrain's time."""
+    """Skip figures and the latency measurement, which take most of a retrain's time."""
     for name in ("evaluation", "drift_over_time", "reference_vs_window"):
         drawn = {} if name == "evaluation" else b"a picture"
         monkeypatch.setattr(f"homeostat.figures.{name}", lambda *_, drawn=drawn: drawn)
@@ -157,6 +157,7 @@ def ports():
 @pytest.fixture
 def ask():
     def make(name: str = "run 1", **more: Any) -> RetrainRequest:
-        return RetrainRequest(run_key=run_key("toy", name), trigger_id=more.pop("trigger_id", name), **more)
+        trigger_id = more.pop("trigger_id", name)
+        return RetrainRequest(run_key=run_key("sample", name), trigger_id=trigger_id, **more)
 
     return make

@@ -1,4 +1,4 @@
-"""A server that is none of ours."""
+"""A server that is not part of Homeostat."""
 
 import http.server
 import threading
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def answering(status, body, kind="text/html"):
-    """Something that is no gateway, or one that answers like this."""
+    """Run a server that returns this response to every request."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):

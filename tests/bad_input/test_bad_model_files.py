@@ -1,4 +1,4 @@
-"""A model.yaml or pipeline.py that is wrong, as a user of the command line meets it."""
+"""A wrong model.yaml or pipeline.py, reported on the command line."""
 
 import json
 
@@ -30,13 +30,13 @@ def build():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("name: toy", "name: [toy"), ("line", "not valid YAML")),
+        (("name: sample", "name: [sample"), ("line", "not valid YAML")),
         (("monitor: {every: 1h", "monitor: {evry: 1h"), ("monitor.evry", "did you mean 'every'?")),
         (("trigger: {consecutive: 2", "trigger: {consecutive: -1"), ("trigger.consecutive", "-1")),
         (("a: {type: number}", "a: {type: nmber}"), ("schema.features.a.type", "'number'", "'nmber'")),
-        (("name: toy", "name: a/b"), ("line 2, name", "'a/b'", "lower-case letters")),
-        (("name: toy", "name: ../toy"), ("line 2, name", "'../toy'", "lower-case letters")),
-        (("name: toy", "name: toy.v2"), ("line 2, name", "'toy.v2'", "lower-case letters")),
+        (("name: sample", "name: a/b"), ("line 2, name", "'a/b'", "lower-case letters")),
+        (("name: sample", "name: ../sample"), ("line 2, name", "'../sample'", "lower-case letters")),
+        (("name: sample", "name: sample.v2"), ("line 2, name", "'sample.v2'", "lower-case letters")),
     ],
     ids=lambda value: value[1][:30] if isinstance(value[0], str) and len(value) == 2 else None,
 )
@@ -44,21 +44,21 @@ def build():
 def test_a_mistake_in_model_yaml_is_one_sentence_with_file_and_key(cli, folder, home, command, change, words):
     path = folder / "model.yaml"
     path.write_text(MODEL.replace(*change, 1))
-    cli(command, "toy").refused("ConfigError", str(path), *words)
-    assert not (home / "state").exists(), "refused before anything is begun"
+    cli(command, "sample").refused("ConfigError", str(path), *words)
+    assert not (home / "state").exists(), "refused before anything is written"
 
 
-def test_two_models_of_one_name_are_refused_by_name_and_the_first_goes_on(cli, folder, home):
-    other = home / "models" / "toy2"
+def test_a_second_model_of_the_same_name_is_refused_and_the_first_still_works(cli, folder, home):
+    other = home / "models" / "sample2"
     other.mkdir()
     (other / "model.yaml").write_text(MODEL)
-    with pytest.raises(ConfigError, match="no two models share a name"):
+    with pytest.raises(ConfigError, match="no two models have the same name"):
         load_models(home / "models")
-    cli("check", "toy2").refused(str(other / "model.yaml"), "name is 'toy' but the folder is 'toy2'")
-    cli("check", "toy").refused("MLFLOW_TRACKING_URI")  # it got as far as MLflow, which is down
+    cli("check", "sample2").refused(str(other / "model.yaml"), "name is 'sample' but the folder is 'sample2'")
+    cli("check", "sample").refused("MLFLOW_TRACKING_URI")  # it got as far as MLflow, which is down
 
 
-def test_a_gateway_leaves_out_a_model_file_that_is_wrong_and_serves_the_others(home, monkeypatch, caplog):
+def test_a_gateway_skips_a_wrong_model_file_and_serves_the_others(home, monkeypatch, caplog):
     from homeostat.config import Settings
     from homeostat.serving.server.serve import readable_models
 
@@ -66,44 +66,44 @@ def test_a_gateway_leaves_out_a_model_file_that_is_wrong_and_serves_the_others(h
     other.mkdir()
     (other / "model.yaml").write_text("nme: broken\n")
     monkeypatch.setenv("HOMEOSTAT_MODELS", str(home / "models"))
-    assert list(readable_models(Settings.from_env())) == ["toy"]
+    assert list(readable_models(Settings.from_env())) == ["sample"]
     (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert f"{other / 'model.yaml'}, line 1, nme: unknown key; did you mean 'name'?" in said
 
 
-def test_a_broken_neighbour_stops_no_other_model(cli, home, config):
+def test_a_broken_model_file_stops_no_other_model(cli, home, config):
     other = home / "models" / "broken"
     other.mkdir()
     (other / "model.yaml").write_text("}")
-    assert cli("status", "toy").status == 0
-    assert sorted(cli("status", "--json").json) == ["broken", "toy"]
+    assert cli("status", "sample").status == 0
+    assert sorted(cli("status", "--json").json) == ["broken", "sample"]
     cli("check", "broken").refused(str(other / "model.yaml"), "not valid YAML")
 
 
-def test_overrides_that_are_wrong_are_named(cli, tmp_path, monkeypatch):
+def test_wrong_overrides_are_reported(cli, tmp_path, monkeypatch):
     path = tmp_path / "overrides.yaml"
     monkeypatch.setenv("HOMEOSTAT_OVERRIDES", str(path))
-    cli("check", "toy").refused("HOMEOSTAT_OVERRIDES", str(path))
-    path.write_text("toy: {shadow: {duraton: 1s}}")
-    cli("check", "toy").refused("shadow.duraton", "did you mean 'duration'?")
+    cli("check", "sample").refused("HOMEOSTAT_OVERRIDES", str(path))
+    path.write_text("sample: {shadow: {duraton: 1s}}")
+    cli("check", "sample").refused("shadow.duraton", "did you mean 'duration'?")
 
 
 @pytest.fixture
 def by_hand(cli, monkeypatch, ports, rows):
-    """The command line over fakes, so that a retrain gets to the step that is wrong."""
+    """The command line over fakes, so that a retrain reaches the wrong step."""
     from homeostat.cli.commands import check_retrain as loop
 
     rows()
     monkeypatch.setattr(loop, "build_ports", lambda settings: ports)
-    return lambda *more: cli("retrain", "toy", "--until", "2026-03-02T00:00Z", *more)
+    return lambda *more: cli("retrain", "sample", "--until", "2026-03-02T00:00Z", *more)
 
 
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("import no_such_package\n", ("pipeline.py, line 1", "does not import", "no_such_package")),
-        ("def build(:\n", ("pipeline.py, line 1", "does not import", "SyntaxError")),
-        ("def bild():\n    pass\n", ("pipeline.py", "no function 'build'", "functions there: bild")),
+        ("import no_such_package\n", ("pipeline.py, line 1", "cannot be imported", "no_such_package")),
+        ("def build(:\n", ("pipeline.py, line 1", "cannot be imported", "SyntaxError")),
+        ("def bild():\n    pass\n", ("pipeline.py", "no function 'build'", "its functions: bild")),
         ("def build():\n    return 5\n", ("pipeline.py:build", "returned 5", "unfitted scikit-learn")),
         ("def build():\n    return 1 / 0\n", ("pipeline.py:build", "ZeroDivisionError")),
         (
@@ -113,7 +113,7 @@ def by_hand(cli, monkeypatch, ports, rows):
     ],
     ids=["import", "syntax", "name", "type", "build", "predict"],
 )
-def test_a_pipeline_that_does_not_work_is_named_and_leaves_no_version(by_hand, folder, ports, code, words):
+def test_a_broken_pipeline_is_reported_and_registers_no_version(by_hand, folder, ports, code, words):
     (folder / "pipeline.py").write_text(code)
     said = by_hand()
     assert (said.status, said.out) == (1, "")
@@ -121,14 +121,14 @@ def test_a_pipeline_that_does_not_work_is_named_and_leaves_no_version(by_hand, f
     assert all(word in said.err for word in ("PipelineError", str(folder), *words)), said.err
     (run,) = ports.registry.runs.values()
     assert run.status == "FAILED"
-    assert run.tags["homeostat.failed"].startswith("PipelineError: ")
-    assert ports.registry.versions("toy") == []
+    assert run.tags["homeostat.error"].startswith("PipelineError: ")
+    assert ports.registry.versions("sample") == []
     assert ports.store.list("bundles/") == []
     assert not [key for key in ports.store.list("retrain/") if key.endswith("train.json")]
-    assert ports.ledger.read("toy").revision == 0
+    assert ports.ledger.read("sample").revision == 0
 
 
-def test_after_a_pipeline_was_mended_the_next_retrain_goes_through(by_hand, folder, ports):
+def test_after_the_pipeline_is_fixed_the_next_retrain_succeeds(by_hand, folder, ports):
     good = (folder / "pipeline.py").read_text()
     (folder / "pipeline.py").write_text("import no_such_package\n")
     assert by_hand().status == 1
@@ -137,17 +137,17 @@ def test_after_a_pipeline_was_mended_the_next_retrain_goes_through(by_hand, fold
     assert (said.status, said.json["phase"]) == (0, "champion")
 
 
-def test_a_candidate_that_the_gate_refuses_is_told_as_json_and_by_the_exit_status(by_hand, ports):
+def test_a_refused_candidate_gives_json_and_exit_status_1(by_hand, ports):
     assert by_hand().status == 0
-    said = by_hand("--pipeline", "pipeline.py:hopeless", "--json")
+    said = by_hand("--pipeline", "pipeline.py:constant", "--json")
     assert said.status == 1
-    assert (said.json["passed"], said.json["goes_on"]) == (False, False)
-    assert [v.version for v in ports.registry.versions("toy")] == ["1"]
+    assert (said.json["passed"], said.json["proceeds"]) == (False, False)
+    assert [v.version for v in ports.registry.versions("sample")] == ["1"]
     assert by_hand("--pipeline", "other.py:build").err.strip().endswith("HistGradientBoostingClassifier()")
 
 
 @pytest.mark.parametrize("window", ["0d", "5", "soon"])
-def test_a_form_filled_in_wrongly_begins_nothing(config, ports, ask, window):
+def test_a_wrong_form_starts_nothing(config, ports, ask, window):
     from homeostat.retraining.assemble import assemble
 
     with pytest.raises(ConfigError, match="training_window"):
@@ -156,10 +156,10 @@ def test_a_form_filled_in_wrongly_begins_nothing(config, ports, ask, window):
         assemble(config, ask(until="gestern"), ports)
     assert ports.store.list("") == []
     assert not ports.registry.runs
-    assert assemble(config, ask("run 2"), ports)["rows"], "nobody holds the right of way"
+    assert assemble(config, ask("run 2"), ports)["rows"], "no retrain holds the lease"
 
 
-def test_a_retry_learns_from_the_rows_that_the_first_try_saw(config, ports, ask):
+def test_a_retry_uses_the_rows_of_the_first_attempt(config, ports, ask):
     from datetime import timedelta
 
     from homeostat.retraining.assemble import assemble
@@ -174,4 +174,4 @@ def test_a_retry_learns_from_the_rows_that_the_first_try_saw(config, ports, ask)
     assert until == "2026-03-01T23:00:00+00:00"
     (key,) = ports.store.list("snapshots/")
     assert key
-    assert json.loads(ports.store.get(f"retrain/toy/{request.run_key}/request.json"))["until"]
+    assert json.loads(ports.store.get(f"retrain/sample/{request.run_key}/request.json"))["until"]

@@ -1,4 +1,4 @@
-"""Rows that are wrong, on their way into a training run and into a drift check."""
+"""Wrong rows in the training data and in a drift check."""
 
 import io
 import json
@@ -25,12 +25,12 @@ def the_run(ports):
 
 
 def quarantined(ports):
-    keys = ports.store.list("quarantine/toy")
+    keys = ports.store.list("quarantine/sample")
     return pd.concat([pd.read_parquet(io.BytesIO(ports.store.get(key))) for key in keys]) if keys else None
 
 
 def damage(frame):
-    """One row of each kind that no model may see, in a frame that is fine otherwise."""
+    """Add one row of each invalid kind to a valid frame."""
     frame = frame.astype({"a": object, "b": object, "kind": object, "at": object})
     frame.loc[10, "a"] = np.inf
     frame.loc[20, "a"] = -np.inf
@@ -41,7 +41,7 @@ def damage(frame):
     return frame.assign(oil=1.0)
 
 
-def test_bad_rows_are_set_aside_with_their_reasons_and_the_rest_is_learnt_from(config, ports, ask, rows):
+def test_bad_rows_are_quarantined_with_reasons_and_the_rest_is_used(config, ports, ask, rows):
     rows(damage)
     everything = len(pd.read_csv(config.folder / "rows.csv"))
     done = assemble(config, ask(), ports)
@@ -59,18 +59,18 @@ def test_bad_rows_are_set_aside_with_their_reasons_and_the_rest_is_learnt_from(c
     assert "green" in json.dumps(report) or "kind" in json.dumps(report)
 
 
-def test_too_many_bad_rows_are_refused_and_none_of_them_is_lost(config, ports, ask, rows):
+def test_too_many_bad_rows_are_refused_and_quarantined(config, ports, ask, rows):
     rows(lambda frame: frame.assign(a=frame["a"].where(frame.index % 2 == 0, np.inf)))
     with pytest.raises(QualityRefused, match="max_quarantined"):
         assemble(config, ask(), ports)
     assert len(quarantined(ports)) > 3000
     run = the_run(ports)
     assert run.status == "FAILED"
-    assert run.tags["homeostat.failed"].startswith("QualityRefused: ")
+    assert run.tags["homeostat.error"].startswith("QualityRefused: ")
     json.loads(run.artifacts["data_quality.json"], parse_constant=pytest.fail)
     assert ports.store.list("snapshots/") == []
     rows()
-    assert assemble(config, ask("run 2"), ports)["rows"], "the right of way was given back"
+    assert assemble(config, ask("run 2"), ports)["rows"], "the lease was released"
 
 
 def test_a_column_without_a_single_value_is_refused_by_name(config, ports, ask, rows):
@@ -81,7 +81,7 @@ def test_a_column_without_a_single_value_is_refused_by_name(config, ports, ask, 
     assert ports.store.list("snapshots/") == []
 
 
-def test_a_column_of_another_type_is_refused_and_said(config, ports, ask, rows):
+def test_a_column_of_another_type_is_refused_by_name(config, ports, ask, rows):
     rows(lambda frame: frame.assign(a="high"))
     with pytest.raises(DataError) as caught:
         assemble(config, ask(), ports)
@@ -100,16 +100,16 @@ def test_a_column_of_another_type_is_refused_and_said(config, ports, ask, rows):
     ],
     ids=["feature", "label", "time", "renamed", "times as numbers"],
 )
-def test_a_missing_column_is_named_and_the_next_retrain_is_free(config, ports, ask, rows, change, words):
+def test_a_missing_column_is_named_and_the_lease_is_released(config, ports, ask, rows, change, words):
     rows(change)
     with pytest.raises(DataError, match=words):
         assemble(config, ask(), ports)
-    assert words.strip("'") in the_run(ports).tags["homeostat.failed"]
+    assert words.strip("'") in the_run(ports).tags["homeostat.error"]
     rows()
     assert assemble(config, ask("run 2"), ports)["rows"]
 
 
-def test_a_source_that_is_not_there_is_named_and_ends_the_run(config, ports, ask):
+def test_a_missing_source_is_named_and_fails_the_run(config, ports, ask):
     (config.folder / "rows.csv").unlink()
     with pytest.raises(DataError) as caught:
         assemble(config, ask(), ports)
@@ -118,14 +118,14 @@ def test_a_source_that_is_not_there_is_named_and_ends_the_run(config, ports, ask
     assert the_run(ports).status == "FAILED"
 
 
-def test_a_setting_of_the_source_that_is_missing_ends_the_run_too(config, ports, ask, monkeypatch):
+def test_a_missing_setting_of_the_source_fails_the_run(config, ports, ask, monkeypatch):
     monkeypatch.delenv("NOT_SET", raising=False)
     path = config.folder / "model.yaml"
     path.write_text(path.read_text().replace("uri: rows.csv", 'uri: "${NOT_SET}/rows.csv"'))
     with pytest.raises(Exception, match="NOT_SET is not set"):
         assemble(load_model(config.folder), ask(), ports)
     assert the_run(ports).status == "FAILED"
-    assert ports.ledger.claim("toy", "next", "another", ports.clock.now(), HOUR).granted
+    assert ports.ledger.acquire_lease("sample", "next", "another", ports.clock.now(), HOUR).granted
 
 
 def test_one_class_is_refused_before_the_fit_and_no_trace_of_a_version_is_left(config, ports, ask, rows):
@@ -135,16 +135,16 @@ def test_one_class_is_refused_before_the_fit_and_no_trace_of_a_version_is_left(c
     assemble(config, request, ports)
     with pytest.raises(SingleClass, match="training\\.window"):
         train(config, request.run_key, ports)
-    assert the_run(ports).tags["homeostat.failed"].startswith("SingleClass: ")
+    assert the_run(ports).tags["homeostat.error"].startswith("SingleClass: ")
     assert ports.store.list("bundles/") == []
-    assert ports.registry.versions("toy") == []
+    assert ports.registry.versions("sample") == []
 
 
 def test_no_rows_are_an_empty_window(config, ports, ask, rows):
     rows(lambda frame: frame.iloc[:0])
     with pytest.raises(EmptyWindow):
         assemble(config, ask(), ports)
-    assert the_run(ports).tags["homeostat.failed"].startswith("EmptyWindow: ")
+    assert the_run(ports).tags["homeostat.error"].startswith("EmptyWindow: ")
 
 
 # Drift checks
@@ -166,25 +166,25 @@ def check(config, ports, hours):
     return check_drift(config, ports, T0 + hours * HOUR)
 
 
-def test_an_empty_window_says_not_computable_and_never_healthy(config, ports, champion):
+def test_an_empty_window_is_not_computable_and_never_healthy(config, ports, champion):
     answer = check(config, ports, 4)
     assert answer["verdict"] == "not_computable"
     assert "not computable" in answer["sentence"]
     assert "expected" not in answer["sentence"]
     assert "pass" not in answer["sentence"]
     assert notices(ports) == ["not_computable"]
-    (record,) = ports.history.windows("toy")
+    (record,) = ports.history.windows("sample")
     assert (record.drift, record.rows, record.fired) == ("not_computable", 0, False)
 
 
-def test_a_window_of_torn_files_only_is_not_computable(config, ports, champion):
+def test_a_window_of_unreadable_files_is_not_computable(config, ports, champion):
     serve(config, ports, rows_between(T0, T0 + 4 * HOUR), labels=False)
-    for key in ports.store.list("log/toy/predictions"):
+    for key in ports.store.list("log/sample/predictions"):
         ports.store.put(key, ports.store.get(key)[:-30], overwrite=True)
     assert check(config, ports, 4)["verdict"] == "not_computable"
 
 
-def test_no_number_of_empty_windows_fires_and_none_between_alerts_forgives(config, ports, champion):
+def test_empty_windows_neither_fire_nor_end_a_run_of_alerts(config, ports, champion):
     assert not any(check(config, ports, hours)["fired"] for hours in range(1, 12))
     serve(config, ports, rows_between(T0 + 12 * HOUR, T0 + 16 * HOUR, shift=2.0), labels=False)
     assert any(check(config, ports, hours)["fired"] for hours in (14, 15, 16))
@@ -198,7 +198,7 @@ def test_a_column_without_a_single_value_is_an_alert_of_its_own(config, ports, c
     sentence = check(config, ports, 4)["sentence"]
     assert f"{column}: " in sentence
     assert "as expected" not in sentence
-    (key,) = ports.store.list("reports/toy")
+    (key,) = ports.store.list("reports/sample")
     report = json.loads(ports.store.get(key), parse_constant=pytest.fail)
     found = {(finding["column"], finding["kind"]) for finding in report["schema"]}
     assert (column, "missing_rate") in found
@@ -209,7 +209,7 @@ def test_a_column_without_a_single_value_is_an_alert_of_its_own(config, ports, c
     assert others == ["pass", "pass"]
 
 
-def test_a_column_half_of_whose_values_are_gone_is_not_called_as_expected(config, ports, champion):
+def test_a_column_with_half_of_its_values_missing_is_reported(config, ports, champion):
     rows = rows_between(T0, T0 + 4 * HOUR, seed=3)
     rows.loc[rows.index % 2 == 0, "a"] = np.nan
     serve(config, ports, rows, labels=False)

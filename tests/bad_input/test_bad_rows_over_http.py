@@ -1,4 +1,4 @@
-"""Rows and labels that are wrong, over real HTTP: a sentence, and nothing half-taken."""
+"""Wrong rows and labels over HTTP: an error message, and nothing is stored in part."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ def served(tmp_path_factory):
 
 
 def logged(world, client):
-    """Ids of what the log holds now."""
+    """Return the ids in the prediction log."""
     assert client.order("flush").status_code == 200
     end = datetime.now(UTC) + timedelta(minutes=1)
     return set(
@@ -40,15 +40,15 @@ def post(client, body, path="/models/pump/invocations", **headers):
     ("body", "words"),
     [
         (b'{"instances": [{"a": 1e999, "b": 0, "colour": "red"}]}', "not JSON"),
-        (b'{"instances": [{"a": Infinity, "b": 0, "colour": "red"}]}', "write null for a missing value"),
-        (b'{"instances": [{"a": -Infinity, "b": 0, "colour": "red"}]}', "write null for a missing value"),
+        (b'{"instances": [{"a": Infinity, "b": 0, "colour": "red"}]}', "send null for a missing value"),
+        (b'{"instances": [{"a": -Infinity, "b": 0, "colour": "red"}]}', "send null for a missing value"),
         ({"instances": [ROW | {"a": True}]}, "Row 0, feature 'a': expected a number or null, found true"),
         (
             {"instances": [ROW, ROW | {"b": [1]}]},
             "Row 1, feature 'b': expected a number or null, found a list",
         ),
         ({"instances": [ROW | {"colour": {}}]}, "Row 0, feature 'colour': expected a category"),
-        ({"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}}, "stands twice"),
+        ({"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}}, "duplicate column name"),
         ({"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2], [1]]}}, "row 1 should be a list of 2"),
         ({"inputs": {"a": [1, 2], "b": [1], "colour": ["red"]}}, "different lengths"),
         ({"instances": [ROW], "inputs": ROW}, "exactly one of"),
@@ -70,7 +70,7 @@ def post(client, body, path="/models/pump/invocations", **headers):
         "renamed",
     ],
 )
-def test_a_request_with_one_wrong_row_is_refused_whole_and_logged_not_at_all(served, body, words):
+def test_a_request_with_one_wrong_row_is_refused_and_not_logged(served, body, words):
     world, client = served
     answer = post(client, body, **{"X-Request-Id": "never"})
     assert answer.status_code == 400, answer.text
@@ -81,14 +81,14 @@ def test_a_request_with_one_wrong_row_is_refused_whole_and_logged_not_at_all(ser
 @pytest.mark.parametrize(
     "number", [10**30, -(10**30), 1e300, 0, 5e-324], ids=["huge", "-huge", "large", "zero", "tiny"]
 )
-def test_any_finite_number_is_answered(served, number):
+def test_any_finite_number_is_predicted(served, number):
     _, client = served
     answer = post(client, {"instances": [ROW | {"a": number}]})
     assert answer.status_code in (200, 400), answer.text
     assert "Traceback" not in answer.text
 
 
-def test_a_row_without_a_single_value_is_answered_and_logged_as_missing(served):
+def test_a_row_without_any_value_is_predicted_and_logged_as_missing(served):
     world, client = served
     row = {"a": None, "b": None, "colour": None}
     answer = post(client, {"instances": [row]}, **{"X-Request-Id": "nothing"})
@@ -101,7 +101,7 @@ def test_a_row_without_a_single_value_is_answered_and_logged_as_missing(served):
 
 
 @pytest.mark.parametrize("name", ["../pump", "pump/../pump", "a.b", "PUMP", "pump%2e", "p" * 64, "pump\x00"])
-def test_a_model_name_that_is_none_is_refused_in_path_and_header(served, name):
+def test_an_invalid_model_name_is_refused_in_path_and_header(served, name):
     _, client = served
     if name.isprintable():
         assert (
@@ -112,11 +112,11 @@ def test_a_model_name_that_is_none_is_refused_in_path_and_header(served, name):
     for path in (f"/models/{quoted}/invocations", f"/models/{quoted}/labels", f"/models/{quoted}"):
         answer = client.http.request("POST" if path.count("/") == 3 else "GET", path, content=b"{}")
         assert answer.status_code == 400, path
-        assert "names are lower-case letters" in answer.json()["message"]
+        assert "use lower-case letters" in answer.json()["message"]
     assert client.order(f"models/{quoted}/rollback").status_code == 400
 
 
-def test_an_unknown_model_lists_those_that_there_are(served):
+def test_an_unknown_model_lists_the_served_ones(served):
     _, client = served
     for answer in (
         post(client, {"instances": [ROW]}, "/models/fan/invocations"),
@@ -125,7 +125,7 @@ def test_an_unknown_model_lists_those_that_there_are(served):
         client.order("models/fan/rollback"),
     ):
         assert answer.status_code == 404
-        assert "there are: pump" in answer.json()["message"]
+        assert "It serves: pump" in answer.json()["message"]
 
 
 def labels_of(world, client):
@@ -149,7 +149,7 @@ def labels_of(world, client):
     ],
     ids=str,
 )
-def test_labels_are_taken_all_or_none(served, wrong):
+def test_labels_are_accepted_all_or_none(served, wrong):
     world, client = served
     answer = client.labels({"id": "good", "label": 1}, wrong)
     assert answer.status_code == 400
@@ -157,7 +157,7 @@ def test_labels_are_taken_all_or_none(served, wrong):
     assert "good" not in labels_of(world, client)
 
 
-def test_labels_twice_or_in_conflict_keep_the_first_and_lose_none(served):
+def test_duplicate_or_conflicting_labels_keep_the_first_and_lose_none(served):
     world, client = served
     first = client.labels({"id": "l1", "label": 1}, {"id": "l1", "label": "1"}, {"id": "l1", "label": 0})
     assert first.json() == {"accepted": 1, "duplicates": 1, "conflicts": 1}
@@ -170,7 +170,7 @@ def test_labels_twice_or_in_conflict_keep_the_first_and_lose_none(served):
     assert [label["label"] for file in aside for label in file["labels"]] == ["0", "0"]
 
 
-def test_a_rollback_with_nothing_to_go_back_to_is_refused_and_serving_goes_on(served):
+def test_a_rollback_without_a_previous_version_is_refused_and_serving_continues(served):
     world, client = served
     answer = client.order("models/pump/rollback", {"reason": "looks wrong"})
     assert answer.status_code == 409
@@ -179,7 +179,7 @@ def test_a_rollback_with_nothing_to_go_back_to_is_refused_and_serving_goes_on(se
     assert client.score().status_code == 200
 
 
-def test_with_mlflow_down_answers_labels_and_control_go_on(served):
+def test_with_mlflow_down_predictions_labels_and_control_still_work(served):
     world, client = served
     world.ports.registry.down = True
     try:

@@ -1,4 +1,4 @@
-"""The loop by hand on the command line, against a real MLflow; and what a killed retrain leaves behind."""
+"""All steps on the command line against a real MLflow, and a retrain that is killed."""
 
 import os
 import signal
@@ -33,15 +33,15 @@ def slow():
 
 @pytest.fixture
 def installed(folder, recent_rows, mlflow_server, monkeypatch):
-    """The toy model under a name of its own, scored in batch and so without traffic, and a real MLflow."""
-    mine = folder.rename(folder.with_name(f"toy-{uuid4().hex[:8]}"))
+    """The sample model under a unique name, without a gateway (serve: none), and a real MLflow."""
+    mine = folder.rename(folder.with_name(f"sample-{uuid4().hex[:8]}"))
     path = mine / "model.yaml"
-    path.write_text(path.read_text().replace("name: toy", f"name: {mine.name}") + "serve: none\n")
+    path.write_text(path.read_text().replace("name: sample", f"name: {mine.name}") + "serve: none\n")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     return mine
 
 
-def test_the_whole_way_by_hand_and_every_refusal_on_it(cli, installed, quick):
+def test_all_commands_and_every_refusal_in_order(cli, installed, quick):
     name, rows = installed.name, installed / "rows.csv"
     assert "no champion yet" in cli("check", name).out
     first = cli("retrain", name, "--reason", "the first [version]")
@@ -53,7 +53,7 @@ def test_the_whole_way_by_hand_and_every_refusal_on_it(cli, installed, quick):
 
     state = cli("status", name, "--json").json[name]
     assert (state["champion"]["version"], state["previous"]["version"]) == ("2", "1")
-    assert "version 2 is champion, before it version 1" in cli("status").out
+    assert "version 2 is champion, previous version 1" in cli("status").out
 
     checked = cli("check", name, "--window-end", "2020-01-05T07:00Z", "--json")
     assert checked.status == 0
@@ -65,11 +65,11 @@ def test_the_whole_way_by_hand_and_every_refusal_on_it(cli, installed, quick):
     assert cli("promote", name, "1", "--json").json[name]["champion"]["version"] == "1"
     back = cli("rollback", name, "--reason", "a slip", "--json").json[name]
     assert (back["champion"]["version"], back["events"][-1]["reason"]) == ("2", "a slip")
-    cli("rollback", name).refused("NoPrevious", "was itself taken back (a slip)", "homeostat promote")
+    cli("rollback", name).refused("NoPrevious", "was itself rolled back (a slip)", "homeostat promote")
 
-    refused = cli("retrain", name, "--pipeline", "pipeline.py:hopeless", "--json")
+    refused = cli("retrain", name, "--pipeline", "pipeline.py:constant", "--json")
     assert refused.status == 1
-    assert (refused.json["passed"], refused.json["goes_on"]) == (False, False)
+    assert (refused.json["passed"], refused.json["proceeds"]) == (False, False)
 
     pd.read_csv(rows).assign(y=1).to_csv(rows, index=False)
     single = cli("retrain", name, "--json")
@@ -82,7 +82,7 @@ def test_the_whole_way_by_hand_and_every_refusal_on_it(cli, installed, quick):
     assert cli("status", name, "--json").json[name]["champion"]["version"] == "2"
 
 
-def test_a_killed_retrain_holds_the_next_one_up_for_moments_only(cli, installed, home):
+def test_a_killed_retrain_blocks_the_next_one_only_until_its_lease_expires(cli, installed, home):
     marker = home / "fitting"
     name, code = installed.name, (installed / "pipeline.py").read_text()
     (installed / "pipeline.py").write_text(code + SLOW.format(marker=str(marker)))
@@ -101,35 +101,36 @@ def test_a_killed_retrain_holds_the_next_one_up_for_moments_only(cli, installed,
     ledger = open_ledger(Settings.from_env().ledger)
     assert ledger.read(name) == Traffic(name)
     later = datetime.now(UTC) + loop.LEASE
-    assert ledger.claim(name, "later", "another", later, timedelta(0)).granted
-    ledger.release(name, "another")
+    assert ledger.acquire_lease(name, "later", "another", later, timedelta(0)).granted
+    ledger.release_lease(name, "another")
     assert cli("retrain", name, "--json").json["version"] == "1", "nothing of the killed one counts"
 
 
-def test_a_retrain_under_way_keeps_its_right_of_way_for_as_long_as_it_takes(
-    cli, config, ports, monkeypatch, quick
-):
+def test_a_running_retrain_keeps_its_lease(cli, config, ports, monkeypatch, quick):
 
     seen = []
     monkeypatch.setattr(loop, "build_ports", lambda settings: ports)
     monkeypatch.setattr(loop, "LEASE", timedelta(seconds=0.4))
     train = loop.train
 
+    def other_lease():
+        return ports.ledger.acquire_lease("sample", "other", "another", ports.clock.now(), timedelta(hours=1))
+
     def long(*args):
         for _ in range(5):
             time.sleep(0.2)
             ports.clock.advance(timedelta(seconds=0.2))
-            seen.append(ports.ledger.claim("toy", "other", "another", ports.clock.now(), timedelta(hours=1)))
+            seen.append(other_lease())
         return train(*args)
 
     monkeypatch.setattr(loop, "train", long)
-    said = cli("retrain", "toy", "--until", "2026-03-02T00:00Z")
+    said = cli("retrain", "sample", "--until", "2026-03-02T00:00Z")
     assert said.status == 0, said.err
-    assert not any(claim.granted for claim in seen)
-    assert ports.ledger.claim("toy", "other", "another", ports.clock.now(), timedelta(hours=1)).granted
+    assert not any(lease.granted for lease in seen)
+    assert other_lease().granted
 
 
-def test_something_else_at_mlflows_address_is_not_taken_for_it(cli, installed, monkeypatch):
+def test_another_server_at_the_mlflow_address_is_reported(cli, installed, monkeypatch):
     with answering(200, b"<html>hello</html>") as url:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         said = cli("retrain", installed.name)

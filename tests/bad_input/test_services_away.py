@@ -1,4 +1,4 @@
-"""A service that fails at any moment: the step is tried again, and the end is the same as without it."""
+"""A service fails at any call: the step is retried, and the result is the same as without the failure."""
 
 import functools
 import re
@@ -8,16 +8,17 @@ from datetime import timedelta
 import pytest
 
 from homeostat.adapters import fake_ports
-from homeostat.config.errors import Unavailable
+from homeostat.config.errors import Refused, Unavailable
 from homeostat.core.rollout import Phase
 from homeostat.monitoring.drift_check import check_drift
 from homeostat.retraining.assemble import assemble
-from homeostat.retraining.gate import judge, register
+from homeostat.retraining.gate import gate
+from homeostat.retraining.register import register
 from homeostat.retraining.train import train
 from homeostat.retraining.validate import validate
-from homeostat.rollouts import advance
-from homeostat.rollouts.advance import begin_rollout, roll_back_in_ledger, settle
-from homeostat.rollouts.alias_sync import mirror
+from homeostat.rollouts.alias_sync import sync_aliases
+from homeostat.rollouts.lifecycle import begin_rollout, finalize
+from homeostat.rollouts.manual import manual_rollback
 from homeostat.storage.bundles import load_version
 from homeostat.storage.retrain_request import RetrainRequest, run_key
 from sample_model import T0, notices, retrain, rows_between, serve
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 
 class Flaky:
-    """Lets each different call fail the first time, before or after it was carried out."""
+    """Make each different call fail the first time, before or after it is carried out."""
 
     def __init__(self, inner, *, after, methods=None):
         self._inner, self._after, self._methods = inner, after, methods
@@ -37,7 +38,7 @@ class Flaky:
     def __getattr__(self, name):
         found = getattr(self._inner, name)
         if not callable(found) or name == "url" or (self._methods and name not in self._methods):
-            return found  # a link is made without asking anybody
+            return found  # an address is built without a request
 
         @functools.wraps(found)
         def call(*args, **kwargs):
@@ -54,7 +55,7 @@ class Flaky:
 
 
 def _call(name, args, kwargs):
-    """What makes a call another one: names, without digests and times, which a new try makes anew."""
+    """Identify a call by its names, without digests and times, which differ in a retry."""
     shown = [str(arg) for arg in args if isinstance(arg, str)] + sorted(kwargs)
     shown += [key for value in kwargs.values() if isinstance(value, dict) for key in sorted(value)]
     shown += [value for key, value in kwargs.items() if key in ("context", "status")]
@@ -62,13 +63,13 @@ def _call(name, args, kwargs):
 
 
 def insist(step):
-    """Airflow's part: try again what may pass."""
+    """Retry while the service is unavailable, as Airflow does."""
     for _ in range(60):
         try:
             return step()
         except Unavailable:
             continue
-    pytest.fail("it never came through")
+    pytest.fail("still unavailable after 60 retries")
 
 
 def insist_on_retrain(config, ports, request):
@@ -77,44 +78,44 @@ def insist_on_retrain(config, ports, request):
         lambda: assemble(config, request, ports),
         lambda: train(config, key, ports),
         lambda: validate(config, key, ports),
-        lambda: judge(config, key, ports),
+        lambda: gate(config, key, ports),
         lambda: register(config, key, ports),
         lambda: begin_rollout(config, key, ports),
-        lambda: settle(config, key, ports),
+        lambda: finalize(config, key, ports),
     ):
         result = insist(step)
     return result
 
 
 def bundles(store):
-    """The files of every bundle, by its digest."""
+    """Return the files of every bundle, by its digest."""
     found = {}
-    for key in store.list("bundles/toy"):
+    for key in store.list("bundles/sample"):
         digest, name = key.split("/")[2:]
         found.setdefault(digest, []).append(name)
     return found
 
 
 def assert_one_whole_champion(config, ports, request):
-    assert [version.version for version in ports.registry.versions("toy")] == ["1"]
-    assert ports.registry.aliases("toy") == {"champion": "1"}
-    traffic = ports.ledger.read("toy")
+    assert [version.version for version in ports.registry.versions("sample")] == ["1"]
+    assert ports.registry.aliases("sample") == {"champion": "1"}
+    traffic = ports.ledger.read("sample")
     assert (traffic.champion.version, traffic.previous, traffic.revision) == ("1", None, 1)
     for files in bundles(ports.store).values():
-        assert files == FILES, "no half of a bundle is left"
+        assert files == FILES, "no incomplete bundle is left"
     assert load_version(ports, config, traffic.champion.digest).manifest["run_key"] == request.run_key
-    (snapshot,) = ports.store.list("snapshots/toy")
+    (snapshot,) = ports.store.list("snapshots/sample")
     (run,) = ports.registry.runs.values()
     assert {entry["uri"] for entry in run.datasets} == {ports.store.uri(snapshot)}
     assert run.status == "FINISHED"
-    assert "homeostat.failed" not in run.tags
-    claim = ports.ledger.claim("toy", "next cause", "another", ports.clock.now(), HOUR)
-    assert claim.granted, "the right of way was given back"
+    assert "homeostat.error" not in run.tags
+    lease = ports.ledger.acquire_lease("sample", "next cause", "another", ports.clock.now(), HOUR)
+    assert lease.granted, "the lease was released"
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("service", ["store", "registry", "ledger"])
-def test_a_retrain_whose_every_call_fails_once_makes_one_version(config, ask, service, after):
+def test_a_retrain_with_every_call_failing_once_registers_one_version(config, ask, service, after):
     real = fake_ports(start=T0)
     methods = {"store": ("put",)}.get(service)
     flaky = Flaky(getattr(real, service), after=after, methods=methods)
@@ -126,8 +127,8 @@ def test_a_retrain_whose_every_call_fails_once_makes_one_version(config, ask, se
     assert set(notices(real)) == {"promoted"}
 
 
-def test_a_retrain_killed_at_any_write_goes_on_from_there(config, ask):
-    """Not an error that could be cleaned up after: the process is gone, and only the store stays."""
+def test_a_retrain_killed_at_any_write_continues_from_there(config, ask):
+    """The process is killed and cannot clean up: only what is in the store remains."""
 
     class Killed(BaseException):
         pass
@@ -143,7 +144,7 @@ def test_a_retrain_killed_at_any_write_goes_on_from_there(config, ask):
 
     store = Store()
     ports, request, deaths = fake_ports(start=T0, store=store), ask(), 0
-    for step in (train, validate, judge, register, begin_rollout, settle):
+    for step in (train, validate, gate, register, begin_rollout, finalize):
         for after in range(1, 20):
             store.left = after
             try:
@@ -157,16 +158,16 @@ def test_a_retrain_killed_at_any_write_goes_on_from_there(config, ask):
         assert after < 19
     assert deaths > 8
     assert result["phase"] == Phase.CHAMPION
-    champion = ports.ledger.read("toy").champion
-    assert [version.version for version in ports.registry.versions("toy")] == ["1"]
+    champion = ports.ledger.read("sample").champion
+    assert [version.version for version in ports.registry.versions("sample")] == ["1"]
     assert load_version(ports, config, champion.digest).manifest["run_key"] == request.run_key
     for files in bundles(store).values():
-        assert files == FILES or "manifest.json" not in files, "half a bundle shows that it is one"
+        assert files == FILES or "manifest.json" not in files, "an incomplete bundle has no manifest"
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("service", ["store", "registry", "history", "ledger"])
-def test_a_check_whose_every_call_fails_once_is_one_check(config, ask, service, after):
+def test_a_check_with_every_call_failing_once_is_one_check(config, ask, service, after):
     real = fake_ports(start=T0)
     retrain(config, real, ask())
     serve(config, real, rows_between(T0, T0 + 6 * HOUR, shift=2.0), labels=False)
@@ -176,21 +177,21 @@ def test_a_check_whose_every_call_fails_once_is_one_check(config, ask, service, 
     ends = [T0 + hours * HOUR for hours in (4, 5, 6)]
 
     def look(end):
-        mirror(config, ports)
+        sync_aliases(config, ports)
         return check_drift(config, ports, end)
 
     answers = [insist(functools.partial(look, end)) for end in ends]
     assert getattr(ports, service).failed
     assert [answer["fired"] for answer in answers] == [False, True, False]
-    assert [record.window_end for record in real.history.windows("toy")] == ends
+    assert [record.window_end for record in real.history.windows("sample")] == ends
     assert notices(real) == ["trigger_fired"]
 
 
-def test_with_mlflow_down_every_step_says_so_and_the_champion_stays(config, ports, ask):
+def test_with_mlflow_down_every_step_fails_and_the_champion_stays(config, ports, ask):
     retrain(config, ports, ask())
     request = ask("run 2")
-    before = ports.ledger.read("toy")
-    steps = (train, validate, judge, register)
+    before = ports.ledger.read("sample")
+    steps = (train, validate, gate, register)
     ports.registry.down = True
     with pytest.raises(Unavailable):
         assemble(config, request, ports)
@@ -203,30 +204,29 @@ def test_with_mlflow_down_every_step_says_so_and_the_champion_stays(config, port
             step(config, request.run_key, ports)
         ports.registry.down = False
         step(config, request.run_key, ports)
-    assert ports.ledger.read("toy") == before
+    assert ports.ledger.read("sample") == before
     ports.registry.down = True
-    traffic = roll_back_in_ledger  # it asks for a ledger and nothing else
-    with pytest.raises(Exception, match="no previous version"):
-        traffic("toy", ports.ledger, reason="test", by="test", at=T0)
+    with pytest.raises(Exception, match="no previous version"):  # needs the ledger only
+        manual_rollback("sample", ports.ledger, reason="test", by="test", at=T0)
 
 
-def test_the_same_drift_told_twice_retrains_once(config, ports, ask):
-    """As the asset event brings it: two DAG runs, one trigger id; and again after the first has ended."""
+def test_the_same_trigger_sent_twice_retrains_once(config, ports, ask):
+    """The asset event starts two DAG runs with one trigger id; and once more after the first has ended."""
     retrain(config, ports, ask())
     serve(config, ports, rows_between(T0, T0 + 6 * HOUR, shift=2.0), labels=False)
     fired = [check_drift(config, ports, T0 + hours * HOUR) for hours in (4, 5, 5)]
     event = fired[1]
     assert fired[2]["trigger_id"] == event["trigger_id"]
-    assert (fired[1]["fired"], fired[2]["fired"]) == (True, True), "looked at again, it is the same event"
+    assert (fired[1]["fired"], fired[2]["fired"]) == (True, True), "checked again, it is the same event"
     requests = [
         RetrainRequest.of(
-            run_key=run_key("toy", run), dag_run=run, params={}, event={**event, "window_end": ""}
+            run_key=run_key("sample", run), dag_run=run, params={}, event={**event, "window_end": ""}
         )
         for run in ("asset__1", "asset__2")
     ]
     assert assemble(config, requests[0], ports)["rows"]
     for _ in range(2):
-        with pytest.raises(advance.Refused, match="already answered"):
+        with pytest.raises(Refused, match="already handled"):
             assemble(config, requests[1], ports)
-        ports.ledger.release("toy", requests[0].run_key)
+        ports.ledger.release_lease("sample", requests[0].run_key)
     assert len(ports.registry.runs) == 2, "the first version's and this one's"

@@ -181,7 +181,7 @@ def test_types_that_a_models_file_only_imports_are_not_trusted(model, rows, tmp_
         schema = archive.read("schema.json").replace(b'"Clip"', b'"system"')
     path.write_bytes(rewritten(path.read_bytes(), **{"schema.json": schema}))
     load_pipeline(config)
-    with pytest.raises(Untrusted, match=r"homeostat_models\.toy\.pipeline\.system"):
+    with pytest.raises(Untrusted, match=r"homeostat_models\.sample\.pipeline\.system"):
         load_bundle(tmp_path / "bundle", config=config)
 
 
@@ -421,7 +421,7 @@ def test_too_little_memory_is_a_refusal_and_not_a_crash(bundle, monkeypatch):
     folder, _, _ = bundle
     monkeypatch.setattr(skops.io, "loads", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(Untrusted, match="memory"):
-        opening.load_estimator((folder / "model.skops").read_bytes(), folder, "toy", ())
+        opening.load_estimator((folder / "model.skops").read_bytes(), folder, "sample", ())
 
 
 @pytest.mark.parametrize(

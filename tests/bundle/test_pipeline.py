@@ -9,8 +9,8 @@ from homeostat.config.errors import PipelineError
 def test_the_function_of_a_model_folder_is_found(model):
     build = load_pipeline(model())
     assert type(build()).__name__ == "HistGradientBoostingClassifier"
-    assert build.__module__ == "homeostat_models.toy.pipeline"
-    assert "homeostat_models.toy.pipeline" in sys.modules
+    assert build.__module__ == "homeostat_models.sample.pipeline"
+    assert "homeostat_models.sample.pipeline" in sys.modules
 
 
 def test_an_unchanged_file_is_imported_once_and_a_changed_one_again(model):

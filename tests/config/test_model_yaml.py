@@ -16,7 +16,7 @@ from homeostat.config import ModelConfig, load_model, load_models
 from homeostat.config.errors import ConfigError, HomeostatError, NotFound
 
 GOOD = """\
-name: toy
+name: sample
 task: classification
 pipeline: pipeline.py:build
 source: {kind: csv, uri: rows.csv}
@@ -31,7 +31,7 @@ monitor: {every: 1h, window: 24h}
 
 @pytest.fixture
 def write(tmp_path):
-    def write(text: str, name: str = "toy") -> Path:
+    def write(text: str, name: str = "sample") -> Path:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         (folder / "model.yaml").write_text(text, encoding="utf-8")
@@ -139,7 +139,7 @@ def test_all_mistakes_are_reported_at_once(write):
 
 @pytest.mark.parametrize("name", ["a/b", "..", "../up", "a.b", "A", "", "-a", "a b", "x" * 64, "é"])
 def test_a_name_that_could_leave_its_folder_or_url_is_refused(write, name):
-    message = said(write(GOOD.replace("name: toy", f"name: {name!r}", 1)))
+    message = said(write(GOOD.replace("name: sample", f"name: {name!r}", 1)))
     assert "lower-case letters, digits" in message
     assert "line 1, name: " in message
 
@@ -148,16 +148,16 @@ def test_a_name_must_be_that_of_its_folder(write):
     write(GOOD)
     other = write(GOOD, "other")
     message = said(other)
-    assert "name is 'toy' but the folder is 'other'" in message
+    assert "name is 'sample' but the folder is 'other'" in message
     with pytest.raises(ConfigError, match="no two models have the same name"):
         load_models(other.parent)
 
 
 def test_models_are_loaded_by_name_and_other_folders_are_ignored(write, tmp_path):
     write(GOOD)
-    write(GOOD.replace("name: toy", "name: a2"), "a2")
+    write(GOOD.replace("name: sample", "name: a2"), "a2")
     (tmp_path / "notes").mkdir()
-    assert list(load_models(tmp_path)) == ["a2", "toy"]
+    assert list(load_models(tmp_path)) == ["a2", "sample"]
     assert load_models(tmp_path / "nothing") == {}
 
 
@@ -171,7 +171,7 @@ def test_an_alias_bomb_is_refused_before_it_goes_off(write):
 
 def test_a_merge_key_is_an_alias_too(write):
     assert "aliases" in said(
-        write(GOOD.replace("name: toy", "base: &b {k: 1}\nname: toy\nother:\n  <<: *b", 1))
+        write(GOOD.replace("name: sample", "base: &b {k: 1}\nname: sample\nother:\n  <<: *b", 1))
     )
 
 
@@ -180,8 +180,8 @@ def test_a_merge_key_is_an_alias_too(write):
     [
         (GOOD + "monitor: {}\n", "line 11: duplicate key 'monitor'"),
         (GOOD.replace("c: {type", "x: {type"), "line 9: duplicate key 'x'"),
-        (GOOD.replace("name: toy", "name: [toy"), "not valid YAML"),
-        (GOOD.replace("name: toy", "name: !!python/object/apply:os.system ['true']"), "not valid YAML"),
+        (GOOD.replace("name: sample", "name: [sample"), "not valid YAML"),
+        (GOOD.replace("name: sample", "name: !!python/object/apply:os.system ['true']"), "not valid YAML"),
         ("", "expected keys such as 'name: my_model', found NoneType"),
         ("- 1\n- 2\n", "found list"),
         ("[" * 5000, "nested too deeply"),
@@ -194,7 +194,7 @@ def test_a_file_that_is_not_a_model_yaml_is_reported(write, text, says):
 
 
 def test_text_that_is_not_utf8_is_an_error(tmp_path):
-    folder = tmp_path / "toy"
+    folder = tmp_path / "sample"
     folder.mkdir()
     (folder / "model.yaml").write_bytes(b"name: \xff\xfe")
     assert "not UTF-8" in said(folder)
@@ -233,7 +233,7 @@ def test_any_value_is_read_or_refused_with_a_message(tmp_path_factory, path, jun
     for part in path[:-1]:
         inner = inner[part]
     inner[path[-1]] = junk
-    folder = tmp_path_factory.mktemp("any") / "toy"
+    folder = tmp_path_factory.mktemp("any") / "sample"
     folder.mkdir()
     (folder / "model.yaml").write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
     try:
@@ -245,7 +245,7 @@ def test_any_value_is_read_or_refused_with_a_message(tmp_path_factory, path, jun
 @settings(max_examples=100, deadline=None)
 @given(text=st.text(max_size=200))
 def test_any_text_is_read_or_refused_with_a_message(tmp_path_factory, text):
-    folder = tmp_path_factory.mktemp("text") / "toy"
+    folder = tmp_path_factory.mktemp("text") / "sample"
     folder.mkdir()
     (folder / "model.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"model\.yaml"):

@@ -12,7 +12,7 @@ from homeostat.config.errors import ConfigError
 from homeostat.config.load import load_overrides, merge
 
 GOOD = """\
-name: toy
+name: sample
 task: classification
 pipeline: pipeline.py:build
 source: {kind: csv, uri: rows.csv}
@@ -23,7 +23,7 @@ shadow: {duration: 24h, max_divergence: 0.2}
 
 @pytest.fixture
 def models(tmp_path) -> Path:
-    folder = tmp_path / "models" / "toy"
+    folder = tmp_path / "models" / "sample"
     folder.mkdir(parents=True)
     (folder / "model.yaml").write_text(GOOD)
     return folder.parent
@@ -32,21 +32,23 @@ def models(tmp_path) -> Path:
 def test_overrides_are_merged_key_by_key_and_those_of_the_model_win(models):
     over = {
         "*": {"shadow": {"duration": "10s"}, "canary": {"steps": [0.5]}},
-        "toy": {"shadow": {"duration": "5s"}},
+        "sample": {"shadow": {"duration": "5s"}},
     }
-    config = load_model(models / "toy", over)
+    config = load_model(models / "sample", over)
     assert config.shadow.duration == timedelta(seconds=5)
     assert config.shadow.max_divergence == 0.2
     assert config.canary.steps == (0.5,)
 
 
 def test_overrides_for_another_model_change_nothing(models):
-    assert load_model(models / "toy", {"other": {"shadow": {"duration": "5s"}}}) == load_model(models / "toy")
+    assert load_model(models / "sample", {"other": {"shadow": {"duration": "5s"}}}) == load_model(
+        models / "sample"
+    )
 
 
 def test_a_wrong_override_is_an_error_and_not_ignored(models):
     with pytest.raises(ConfigError, match="did you mean 'duration'"):
-        load_model(models / "toy", {"toy": {"shadow": {"duraton": "5s"}}})
+        load_model(models / "sample", {"sample": {"shadow": {"duraton": "5s"}}})
 
 
 def test_merging_changes_neither_side():
@@ -64,7 +66,7 @@ def test_no_overrides_file_means_no_overrides(path):
 def test_a_missing_or_wrong_overrides_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"gone\.yaml: no such file; correct HOMEOSTAT_OVERRIDES"):
         load_overrides(tmp_path / "gone.yaml")
-    for text in ("[1]", "toy: 3", "a: [", "x: &a {}\ny: *a\n"):
+    for text in ("[1]", "sample: 3", "a: [", "x: &a {}\ny: *a\n"):
         (tmp_path / "over.yaml").write_text(text)
         with pytest.raises(ConfigError, match=r"over\.yaml"):
             load_overrides(tmp_path / "over.yaml")
@@ -100,9 +102,9 @@ def test_a_model_is_loaded_with_the_overrides_merged_over_it(models, tmp_path):
     (tmp_path / "over.yaml").write_text("'*': {shadow: {duration: 10s}}\n")
     env = {"HOMEOSTAT_MODELS": str(models), "HOMEOSTAT_OVERRIDES": str(tmp_path / "over.yaml")}
     settings = Settings.from_env(env)
-    assert settings.load_model("toy").shadow.duration == timedelta(seconds=10)
-    with pytest.raises(ConfigError, match=r"no model 'tory' in .*models: toy"):
-        settings.load_model("tory")
+    assert settings.load_model("sample").shadow.duration == timedelta(seconds=10)
+    with pytest.raises(ConfigError, match=r"no model 'sampel' in .*models: sample"):
+        settings.load_model("sampel")
 
 
 def test_the_shipped_models_are_valid():

@@ -107,12 +107,12 @@ def test_with_enforce_another_image_stops_the_run_before_the_fit(
     with pytest.raises(Refused, match=r"image_digest was sha256:a{12}, is sha256:b{12}") as refusal:
         train_second(required)
     assert fitted == []
-    assert "start retrain__toy manually with Force" in str(refusal.value)
+    assert "start retrain__sample manually with Force" in str(refusal.value)
     assert notices(ports)[-1] == "environment_refused"
     targets, notice = ports.notifier.sent[-1]
     assert (targets, notice.body) == (("people",), str(refusal.value))
-    assert ports.ledger.lease_holder("toy", ports.clock.now()) is None, "the lease is released"
-    assert ports.ledger.read("toy").champion == champion
+    assert ports.ledger.lease_holder("sample", ports.clock.now()) is None, "the lease is released"
+    assert ports.ledger.read("sample").champion == champion
 
 
 def test_a_new_git_revision_never_stops_the_run(champion, required, train_second, monkeypatch):
@@ -126,7 +126,7 @@ def test_force_continues_and_the_gate_report_names_it(champion, required, ports,
     image(HERE)
     request = ask("second", force=True)
     retrain(required, ports, request, to_the_end=False)
-    trained = step_results.load_result(ports.store, "toy", request.run_key, "train")
+    trained = step_results.load_result(ports.store, "sample", request.run_key, "train")
     said = "the retrain continues because Force is set"
     assert trained["sentence"].endswith(said)
     run = ports.registry.runs[trained["run_id"]]
@@ -137,11 +137,11 @@ def test_force_continues_and_the_gate_report_names_it(champion, required, ports,
 def test_an_unknown_environment_is_reported_and_stops_with_enforce(
     champion, config, required, ports, train_second
 ):
-    for key in ports.store.list(f"bundles/toy/{champion.digest}"):
+    for key in ports.store.list(f"bundles/sample/{champion.digest}"):
         ports.store.delete(key)
     ports.registry.fetch = _lost
     assert train_second(config)["sentence"].endswith("the champion's environment is unknown")
-    ports.ledger.release_lease("toy", run_key("toy", "second"))
+    ports.ledger.release_lease("sample", run_key("sample", "second"))
     with pytest.raises(Refused, match="its environment is unknown"):
         train_second(required, "third")
 
@@ -153,7 +153,7 @@ def _lost(version, folder):
 def test_a_reinstatement_fits_nothing_and_is_never_stopped(
     champion, config, required, ports, train_second, image
 ):
-    traffic = ports.ledger.read("toy")
+    traffic = ports.ledger.read("sample")
     other = VersionRef("2", "0" * 64)
     ports.ledger.write(
         replace(traffic, champion=other, previous=champion),

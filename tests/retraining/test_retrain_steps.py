@@ -25,23 +25,23 @@ pytestmark = pytest.mark.usefixtures("quick")
 def test_the_first_version_becomes_champion_without_shadow_or_canary(config, ports, ask):
     result = retrain(config, ports, ask())
     assert result["phase"] == Phase.CHAMPION
-    traffic = ports.ledger.read("toy")
+    traffic = ports.ledger.read("sample")
     assert traffic.champion.version == "1"
     assert traffic.previous is None
-    assert ports.registry.aliases("toy") == {"champion": "1"}
+    assert ports.registry.aliases("sample") == {"champion": "1"}
     assert notices(ports) == ["promoted"]
 
 
 def test_a_version_has_the_tags_of_its_origin(config, ports, ask):
     retrain(config, ports, ask(reason="sustained_drift", dag_run="manual__1"))
-    tags = ports.registry.version("toy", "1").tags
+    tags = ports.registry.version("sample", "1").tags
     assert tags["homeostat.reason"] == "sustained_drift"
     assert tags["homeostat.dag_run"] == "manual__1"
     assert tags["homeostat.gate"] == "passed"
     assert tags["homeostat.phase"] == "champion"
     assert len(tags["homeostat.data_digest"]) == 64
     assert {"homeostat.git_revision", "homeostat.lock_digest", "homeostat.run_key"} <= set(tags)
-    facts = load_version_info(ports.store, "toy", ports.ledger.read("toy").champion.digest)
+    facts = load_version_info(ports.store, "sample", ports.ledger.read("sample").champion.digest)
     assert facts["metrics"]["accuracy"] > 0.9
     assert facts["trained_until"] == (T0 - config.columns.label.delay).isoformat()
 
@@ -59,15 +59,15 @@ def test_every_step_may_run_twice_and_registers_one_version(config, ports, ask):
         lambda: finalize(config, key, ports),
     ):
         assert step() == step()
-    assert [v.version for v in ports.registry.versions("toy")] == ["1"]
-    assert ports.ledger.read("toy").revision == 1
+    assert [v.version for v in ports.registry.versions("sample")] == ["1"]
+    assert ports.ledger.read("sample").revision == 1
     assert len(ports.notifier.sent) == 1
 
 
 def test_the_same_trigger_retrains_once(config, ports, ask):
-    retrain(config, ports, ask("run 1", trigger_id="toy/2026-03-02T00"))
+    retrain(config, ports, ask("run 1", trigger_id="sample/2026-03-02T00"))
     with pytest.raises(Superseded):
-        assemble(config, ask("run 2", trigger_id="toy/2026-03-02T00"), ports)
+        assemble(config, ask("run 2", trigger_id="sample/2026-03-02T00"), ports)
 
 
 def test_two_retrains_at_once_the_second_is_superseded_and_later_ones_are_not(config, ports, ask):
@@ -113,7 +113,7 @@ def test_figures_are_drawn_where_enabled(config, ports, ask):
 
 def test_a_refused_candidate_is_recorded_notified_and_ends_the_retrain(config, ports, ask):
     retrain(config, ports, ask("run 1"))
-    request = ask("run 2", pipeline="pipeline.py:hopeless")
+    request = ask("run 2", pipeline="pipeline.py:constant")
     assemble(config, request, ports)
     train(config, request.run_key, ports)
     validate(config, request.run_key, ports)
@@ -122,21 +122,21 @@ def test_a_refused_candidate_is_recorded_notified_and_ends_the_retrain(config, p
     assert notices(ports)[-1] == "gate_refused"
     with pytest.raises(Superseded, match="gate refused"):
         register(config, request.run_key, ports)
-    assert [v.version for v in ports.registry.versions("toy")] == ["1"]
-    assert ports.ledger.read("toy").champion.version == "1"
+    assert [v.version for v in ports.registry.versions("sample")] == ["1"]
+    assert ports.ledger.read("sample").champion.version == "1"
     retrain(config, ports, ask("run 3"))  # the lease was released
 
 
 def test_a_forced_candidate_continues_but_waits_for_an_approval(config, ports, ask):
     retrain(config, ports, ask("run 1"))
-    request = ask("run 2", pipeline="pipeline.py:hopeless", force=True, skip_shadow=True)
+    request = ask("run 2", pipeline="pipeline.py:constant", force=True, skip_shadow=True)
     assemble(config, request, ports)
     for step in (train, validate, gate, register, begin_rollout):
         step(config, request.run_key, ports)
-    rollout = ports.ledger.read("toy").rollout
+    rollout = ports.ledger.read("sample").rollout
     assert rollout.forced
     assert rollout.plan.approval
-    assert ports.registry.version("toy", "2").tags["homeostat.gate"] == "forced"
+    assert ports.registry.version("sample", "2").tags["homeostat.gate"] == "forced"
 
 
 def test_a_batch_model_moves_its_alias_after_the_gate(folder, ports, ask):
@@ -145,7 +145,7 @@ def test_a_batch_model_moves_its_alias_after_the_gate(folder, ports, ask):
     config = load_model(folder)
     for run in ("run 1", "run 2"):
         assert retrain(config, ports, ask(run))["phase"] == Phase.CHAMPION
-    assert ports.registry.aliases("toy") == {"champion": "2", "previous": "1"}
+    assert ports.registry.aliases("sample") == {"champion": "2", "previous": "1"}
 
 
 def test_the_training_window_of_the_form_is_used(config, ports, ask):
@@ -179,8 +179,8 @@ def test_a_missing_column_is_named(config, ports, ask):
 
 def test_a_bundle_that_was_changed_is_not_loaded(config, ports, ask):
     retrain(config, ports, ask())
-    digest = ports.ledger.read("toy").champion.digest
-    key = f"bundles/toy/{digest}/manifest.json"
+    digest = ports.ledger.read("sample").champion.digest
+    key = f"bundles/sample/{digest}/manifest.json"
     ports.store.put(key, ports.store.get(key) + b" ", overwrite=True)
     with pytest.raises(Untrusted):
         load_version(ports, config, digest)
@@ -191,7 +191,7 @@ def test_a_canary_without_a_gateway_is_rolled_back_as_inconclusive(config, ports
     result = follow_to_the_end(config, ports, retrain(config, ports, ask("run 2"), to_the_end=False))
     assert result["phase"] == Phase.ROLLED_BACK
     assert "inconclusive" in result["reason"]
-    assert ports.registry.aliases("toy") == {"champion": "1"}
+    assert ports.registry.aliases("sample") == {"champion": "1"}
     assert notices(ports)[-1] == "rolled_back"
 
 
