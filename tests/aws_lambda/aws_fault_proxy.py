@@ -1,4 +1,4 @@
-"""An HTTP server between boto3 and moto that answers as AWS does on a bad day."""
+"""An HTTP proxy between boto3 and moto that returns the errors of AWS."""
 
 import contextlib
 import http.client
@@ -9,30 +9,30 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-#: What one request gets instead of its answer: a status and a body, or (0, b"") for half an answer.
+#: Status and body of the response to a request, or (0, b"") for a truncated response.
 Fault = tuple[int, bytes]
 Rule = Callable[[str, str], Fault | None]
 
 
 def s3_fault(status: int, code: str) -> Fault:
-    """How S3 says no."""
-    text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as told to</Message></Error>"
+    """Return an error response of S3."""
+    text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>"
     return status, text.encode()
 
 
 def sqs_fault(status: int, code: str) -> Fault:
-    """How SQS says no."""
-    return status, json.dumps({"__type": f"com.amazonaws.sqs#{code}", "message": "as told to"}).encode()
+    """Return an error response of SQS."""
+    return status, json.dumps({"__type": f"com.amazonaws.sqs#{code}", "message": "injected"}).encode()
 
 
-HALF: Fault = (0, b"")
-#: Headers that this server writes itself.
+TRUNCATED: Fault = (0, b"")
+#: Headers that the proxy writes itself.
 _OWN = ("content-length", "connection", "transfer-encoding", "date", "server")
 
 
 @dataclass
 class Proxy:
-    """Forwards to ``target`` whatever ``rule`` (of method and path) has nothing to say about."""
+    """Forward requests to ``target``, unless ``rule`` of method and path returns a fault."""
 
     target: str
     rule: Rule = field(default=lambda method, path: None)
@@ -40,7 +40,7 @@ class Proxy:
     url: str = ""
 
     def first(self, times: int, fault: Fault, part: str = "") -> None:
-        """The first requests whose path holds ``part`` fail, those after them do not."""
+        """Fail the first ``times`` requests whose path contains ``part``."""
         left, lock = [times], threading.Lock()
 
         def rule(method: str, path: str) -> Fault | None:
@@ -53,13 +53,13 @@ class Proxy:
         self.rule = rule
 
     def always(self, fault: Fault, part: str = "") -> None:
-        """All requests whose path holds ``part`` fail."""
+        """Fail all requests whose path contains ``part``."""
         self.rule = lambda method, path: fault if part in path else None
 
 
 @contextlib.contextmanager
 def proxy_for(target: str) -> Iterator[Proxy]:
-    """A proxy on loopback, until the block ends."""
+    """Run a proxy on loopback until the block ends."""
     proxy = Proxy(target)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(proxy))
     server.daemon_threads = True
@@ -75,7 +75,7 @@ def proxy_for(target: str) -> Iterator[Proxy]:
 
 
 def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
-    where = urlsplit(proxy.target).netloc
+    address = urlsplit(proxy.target).netloc
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -85,18 +85,22 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             proxy.seen.append((self.command, self.path))
             fault = proxy.rule(self.command, self.path)
             if fault is not None and fault[0]:
-                self._answer(*fault, {"Content-Type": "application/xml"})
+                self._respond(*fault, {"Content-Type": "application/xml"})
                 return
-            upstream = http.client.HTTPConnection(where, timeout=60)
+            upstream = http.client.HTTPConnection(address, timeout=60)
             try:
                 upstream.request(self.command, self.path, body or None, dict(self.headers))
-                answer = upstream.getresponse()
-                data = answer.read()
-                self._answer(answer.status, data, dict(answer.getheaders()), half=fault is HALF)
+                response = upstream.getresponse()
+                data = response.read()
+                self._respond(
+                    response.status, data, dict(response.getheaders()), truncated=fault is TRUNCATED
+                )
             finally:
                 upstream.close()
 
-        def _answer(self, status: int, data: bytes, headers: dict[str, str], *, half: bool = False) -> None:
+        def _respond(
+            self, status: int, data: bytes, headers: dict[str, str], *, truncated: bool = False
+        ) -> None:
             self.send_response(status)
             length = headers.get("Content-Length", len(data)) if self.command == "HEAD" else len(data)
             for name, value in headers.items():
@@ -105,12 +109,12 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(length))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(data[: len(data) // 2] if half else data)
-            self.close_connection = half
+                self.wfile.write(data[: len(data) // 2] if truncated else data)
+            self.close_connection = truncated
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve  # noqa: N815  # http.server's own names
 
         def log_message(self, *_: object) -> None:
-            """Nothing: the test says what it saw."""
+            """Log nothing."""
 
     return Handler

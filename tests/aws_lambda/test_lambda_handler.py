@@ -1,4 +1,4 @@
-"""The handler, called as EventBridge Scheduler calls it, over fakes."""
+"""The handler over fakes, called as by EventBridge Scheduler."""
 
 import json
 from dataclasses import replace
@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 import pytest
 
 from aws_lambda.lambda_fixture import HOUR, event
-from homeostat.adapters import detector_history
-from homeostat.aws import lambda_handler as handling
-from homeostat.aws.lambda_handler import check, handler
-from homeostat.aws.lambda_ports import World, world
+from homeostat.adapters import open_store_history
+from homeostat.aws import lambda_handler
+from homeostat.aws.lambda_handler import check_window, handler
+from homeostat.aws.lambda_ports import LambdaResources, shared_resources
 from homeostat.config.errors import ConfigError, HomeostatError, NotFound, Refused
-from homeostat.core.trigger import RECALL, WindowRecord
+from homeostat.core.trigger import TriggerReason, WindowRecord
 from homeostat.monitoring.drift_check import check_drift
-from homeostat.monitoring.trigger_outbox import message_for
-from homeostat.storage.model_state import publish
+from homeostat.storage.model_state import publish_state
+from homeostat.storage.trigger_outbox import trigger_message
 from sample_model import T0
 
 
@@ -23,92 +23,99 @@ def lines(capsys):
     return [json.loads(text) for text in capsys.readouterr().out.splitlines()]
 
 
-def test_hour_after_hour_drift_fires_in_the_second_window_and_one_message_is_sent(both):
-    both.serve(0, 8, shift=1.5, labels=False)
-    both.publish()
-    answers = [both.check(hour) for hour in (4, 5, 6, 7)]
-    assert [answer["verdict"] for answer in answers] == ["alert"] * 4
-    assert [answer["sent"] for answer in answers] == [[], ["toy/2026-03-02T05:00:00+00:00"], [], []]
-    assert both.waiting() == [
+def test_sustained_drift_fires_in_the_second_window_and_sends_one_message(deployment):
+    deployment.serve(0, 8, shift=1.5, labels=False)
+    deployment.publish_state()
+    results = [deployment.check(hour) for hour in (4, 5, 6, 7)]
+    assert [result["verdict"] for result in results] == ["alert"] * 4
+    assert [result["sent"] for result in results] == [[], ["sample/2026-03-02T05:00:00+00:00"], [], []]
+    assert deployment.queued_messages() == [
         {
-            "model": "toy",
-            "trigger_id": "toy/2026-03-02T05:00:00+00:00",
+            "model": "sample",
+            "trigger_id": "sample/2026-03-02T05:00:00+00:00",
             "window_end": "2026-03-02T05:00:00+00:00",
             "reason": "sustained_drift",
-            "recall": "",
+            "reinstate": "",
         }
     ]
 
 
-def test_a_check_there_and_a_check_in_airflow_find_the_same(both):
-    """Once the duels of former champions are scored: the detector loads no models."""
-    both.serve(0, 8, shift=0.7)
-    local = replace(both.airflow, history=type(both.airflow.history)())
-    wanted = [check_drift(both.config, local, T0 + hour * HOUR) for hour in (4, 5, 6)]
-    both.publish()
-    found = [both.check(hour) for hour in (4, 5, 6)]
-    assert [{**answer, "url": "", "sent": ""} for answer in found] == [
-        {**answer, "url": "", "sent": ""} for answer in wanted
+def test_the_lambda_function_and_airflow_get_the_same_result(deployment):
+    """After Airflow scored the former champions, because the function loads no models."""
+    deployment.serve(0, 8, shift=0.7)
+    local = replace(deployment.airflow, history=type(deployment.airflow.history)())
+    expected = [check_drift(deployment.config, local, T0 + hour * HOUR) for hour in (4, 5, 6)]
+    deployment.publish_state()
+    found = [deployment.check(hour) for hour in (4, 5, 6)]
+    assert [{**result, "url": "", "sent": ""} for result in found] == [
+        {**result, "url": "", "sent": ""} for result in expected
     ]
-    assert both.here.history.windows("toy") == local.history.windows("toy")
+    assert deployment.resources.history.windows("sample") == local.history.windows("sample")
 
 
-def test_the_message_is_what_airflow_would_have_passed_on(both):
-    both.serve(0, 6, flip=True)
-    both.publish()
-    answer = both.check(5)
-    (sent,) = both.waiting()
-    assert sent == {"model": "toy"} | {
-        name: answer[name] for name in ("trigger_id", "window_end", "reason", "recall")
+def test_the_message_has_the_fields_of_the_result(deployment):
+    deployment.serve(0, 6, flip=True)
+    deployment.publish_state()
+    result = deployment.check(5)
+    (sent,) = deployment.queued_messages()
+    assert sent == {"model": "sample"} | {
+        name: result[name] for name in ("trigger_id", "window_end", "reason", "reinstate")
     }
-    assert both.check(5)["trigger_id"] == sent["trigger_id"]
-    assert both.waiting() == []
+    assert deployment.check(5)["trigger_id"] == sent["trigger_id"]
+    assert deployment.queued_messages() == []
 
 
-@pytest.mark.parametrize(("reason", "recall"), [(RECALL, "1"), ("harmful_drift", "")])
-def test_a_recall_is_named_only_where_it_is_what_fired(both, reason, recall):
-    record = WindowRecord(T0, "2", 9, "alert", 1.0, "alert", None, None, True, reason, recall="1")
-    assert message_for(both.config, record).recall == recall
+@pytest.mark.parametrize(
+    ("reason", "reinstate"), [(TriggerReason.FORMER_VERSION_FITS, "1"), ("harmful_drift", "")]
+)
+def test_a_reinstatement_is_named_only_where_it_is_what_fired(deployment, reason, reinstate):
+    record = WindowRecord(T0, "2", 9, "alert", 1.0, "alert", None, None, True, reason, reinstate="1")
+    assert trigger_message(deployment.config.name, record).reinstate == reinstate
 
 
-def test_the_scheduled_time_is_rounded_down_to_the_last_whole_step(both):
-    both.publish()
-    late = {"model": "toy", "window_end": "2026-03-02T05:59:59.9+00:00"}
-    assert check(late, both.here)["window_end"] == "2026-03-02T05:00:00+00:00"
+def test_the_scheduled_time_is_rounded_down_to_monitor_every(deployment):
+    deployment.publish_state()
+    late = {"model": "sample", "window_end": "2026-03-02T05:59:59.9+00:00"}
+    assert check_window(late, deployment.resources)["window_end"] == "2026-03-02T05:00:00+00:00"
 
 
-def test_every_check_is_one_line_that_cloudwatch_reads_as_metrics(both, capsys):
-    both.serve(0, 5, shift=1.5, labels=False)
-    both.publish()
-    both.check(4)
-    both.check(5)
+def test_every_check_logs_one_line_of_cloudwatch_metrics(deployment, capsys):
+    deployment.serve(0, 5, shift=1.5, labels=False)
+    deployment.publish_state()
+    deployment.check(4)
+    deployment.check(5)
     first, second = lines(capsys)
-    (described,) = first["_aws"]["CloudWatchMetrics"]
-    assert (described["Namespace"], described["Dimensions"]) == ("Homeostat", [["Project", "Model"]])
-    names = [metric["Name"] for metric in described["Metrics"]]
+    (metadata,) = first["_aws"]["CloudWatchMetrics"]
+    assert (metadata["Namespace"], metadata["Dimensions"]) == ("Homeostat", [["Project", "Model"]])
+    names = [metric["Name"] for metric in metadata["Metrics"]]
     assert names == ["Checked", "Fired", "Rows", "DriftedShare", "Seconds"]
     assert all(isinstance(first[name], int | float) for name in names)
-    assert (first["Project"], first["Model"], first["Checked"], first["Rows"]) == ("homeostat", "toy", 1, 240)
+    assert (first["Project"], first["Model"], first["Checked"], first["Rows"]) == (
+        "homeostat",
+        "sample",
+        1,
+        240,
+    )
     assert abs(first["_aws"]["Timestamp"] / 1000 - datetime.now(UTC).timestamp()) < 600
     assert [line["Fired"] for line in (first, second)] == [0, 1]
     assert "RETRAIN" in second["sentence"]
 
 
-def test_what_could_not_be_computed_is_no_measurement(both, capsys):
-    both.publish()
-    assert both.check(4)["verdict"] == "not_computable"
+def test_a_metric_that_is_not_computable_is_left_out(deployment, capsys):
+    deployment.publish_state()
+    assert deployment.check(4)["verdict"] == "not_computable"
     (line,) = lines(capsys)
     assert "DriftedShare" not in line
     assert "DriftedShare" not in [m["Name"] for m in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
     assert (line["Checked"], line["Rows"]) == (1, 0)
 
 
-def test_what_keeps_people_awake_is_left_for_airflow_to_tell_once(both):
-    both.publish()
-    both.check(4)
-    both.check(4)
-    (key,) = both.here.store.list("notices/toy")
-    left = json.loads(both.here.store.get(key))
+def test_a_lasting_condition_leaves_one_notice_for_airflow(deployment):
+    deployment.publish_state()
+    deployment.check(4)
+    deployment.check(4)
+    (key,) = deployment.resources.store.list("notices/sample")
+    left = json.loads(deployment.resources.store.get(key))
     assert left["kind"] == "not_computable"
 
 
@@ -117,116 +124,116 @@ def test_what_keeps_people_awake_is_left_for_airflow_to_tell_once(both):
     [
         None,
         [],
-        "toy",
+        "sample",
         {},
         {"model": "../secrets", "window_end": "2026-03-02T05:00Z"},
         {"model": 3, "window_end": "2026-03-02T05:00Z"},
-        {"model": "toy"},
-        {"model": "toy", "window_end": "<aws.scheduler.scheduled-time>"},
-        {"model": "toy", "window_end": 5},
+        {"model": "sample"},
+        {"model": "sample", "window_end": "<aws.scheduler.scheduled-time>"},
+        {"model": "sample", "window_end": 5},
         {"model": "x" * 500},
     ],
 )
-def test_an_event_that_is_none_says_what_one_looks_like(both, wrong):
+def test_an_invalid_event_is_refused_with_an_example(deployment, wrong):
     with pytest.raises(ConfigError, match="pump_fault") as refused:
-        check(wrong, both.here)
+        check_window(wrong, deployment.resources)
     assert len(str(refused.value)) < 500
 
 
-def test_a_model_that_airflow_has_not_published_is_told_with_its_cure(both):
-    with pytest.raises(NotFound, match="run drift_check__toy in Airflow"):
-        both.check(5)
+def test_a_model_that_is_not_published_is_reported_with_the_dag_to_run(deployment):
+    with pytest.raises(NotFound, match="run drift_check__sample in Airflow"):
+        deployment.check(5)
 
 
-def test_a_model_without_a_champion_says_so_and_counts_as_checked(both, capsys):
-    airflow = replace(both.airflow, ledger=type(both.airflow.ledger)())
-    publish(both.config, airflow)
-    assert "retrain__toy" in both.check(5)["sentence"]
+def test_a_model_without_a_champion_counts_as_checked(deployment, capsys):
+    airflow = replace(deployment.airflow, ledger=type(deployment.airflow.ledger)())
+    publish_state(deployment.config, airflow)
+    assert "retrain__sample" in deployment.check(5)["sentence"]
     assert lines(capsys)[0]["Checked"] == 1
 
 
-def test_a_model_that_went_back_to_airflow_is_not_checked_twice(both):
-    here = both.config.model_copy(
-        update={"monitor": both.config.monitor.model_copy(update={"runs_on": "airflow"})}
+def test_a_model_set_back_to_airflow_is_refused(deployment):
+    airflow_config = deployment.config.model_copy(
+        update={"monitor": deployment.config.monitor.model_copy(update={"runs_on": "airflow"})}
     )
-    publish(here, both.airflow)
-    with pytest.raises(Refused, match="out of Terraform"):
-        both.check(5)
+    publish_state(airflow_config, deployment.airflow)
+    with pytest.raises(Refused, match="so Airflow checks it"):
+        deployment.check(5)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         (lambda raw: b"{", "cannot be read"),
         (lambda raw: b"[]", "cannot be read"),
-        (lambda raw: json.dumps({**raw, "schema": 2}), "schema 2, not 1"),
+        (lambda raw: json.dumps({**raw, "schema": 2}), "has schema 2, expected 1"),
         (lambda raw: json.dumps({**raw, "model": {**raw["model"], "knob": 1}}), "model.knob.*same one"),
         (lambda raw: json.dumps({**raw, "traffic": None}), "cannot be read"),
     ],
 )
-def test_a_publication_that_cannot_be_read_is_an_error_with_its_cure(both, change, said):
-    both.publish()
-    broken = change(json.loads(both.here.store.get("published/toy.json")))
-    both.here.store.put(
-        "published/toy.json", broken if isinstance(broken, bytes) else broken.encode(), overwrite=True
+def test_unreadable_model_state_is_reported_with_a_remedy(deployment, change, expected):
+    deployment.publish_state()
+    broken = change(json.loads(deployment.resources.store.get("published/sample.json")))
+    deployment.resources.store.put(
+        "published/sample.json", broken if isinstance(broken, bytes) else broken.encode(), overwrite=True
     )
-    with pytest.raises(ConfigError, match=said):
-        both.check(5)
+    with pytest.raises(ConfigError, match=expected):
+        deployment.check(5)
 
 
-def test_a_lost_reference_is_for_airflow_to_bring_back(both):
-    both.publish()
-    for key in both.here.store.list("bundles"):
-        both.here.store.delete(key)
-    with pytest.raises(NotFound, match="drift_check__toy in Airflow, which puts it back"):
-        both.check(5)
+def test_a_missing_reference_is_reported_with_the_dag_to_run(deployment):
+    deployment.publish_state()
+    for key in deployment.resources.store.list("bundles"):
+        deployment.resources.store.delete(key)
+    with pytest.raises(NotFound, match="drift_check__sample in Airflow, which restores it"):
+        deployment.check(5)
 
 
-def test_what_only_airflow_has_is_refused_and_not_made_up(both):
-    ports = both.here.ports(None, T0)
+def test_calls_to_mlflow_and_the_source_are_refused(deployment):
+    ports = deployment.resources.ports_for(None, T0)
     with pytest.raises(Refused, match="set_alias"):
-        ports.registry.set_alias("toy", "champion", "1")
-    with pytest.raises(Refused, match="reads the gateway's log"):
-        ports.source.read(both.config, None, None)
+        ports.registry.set_alias("sample", "champion", "1")
+    with pytest.raises(Refused, match="reads only the gateway's prediction log"):
+        ports.source.read(deployment.config, None, None)
 
 
 @pytest.mark.parametrize("missing", ["HOMEOSTAT_STORE", "HOMEOSTAT_TRIGGERS"])
-def test_a_setting_that_is_missing_is_named(missing):
+def test_a_missing_setting_is_named(missing):
     env = {"HOMEOSTAT_STORE": "memory://", "HOMEOSTAT_TRIGGERS": "https://sqs.eu-central-1.amazonaws.com/1/x"}
     with pytest.raises(ConfigError, match=missing):
-        World.from_env({name: value for name, value in env.items() if name != missing})
+        LambdaResources.from_env({name: value for name, value in env.items() if name != missing})
 
 
-def test_a_warm_container_keeps_its_clients_and_reads_no_record_twice(both, monkeypatch):
-    monkeypatch.setattr(handling, "world", lambda: both.here)
-    both.serve(0, 8)
-    both.publish()
+def test_a_warm_container_reuses_clients_and_cached_records(deployment, monkeypatch):
+    monkeypatch.setattr(lambda_handler, "shared_resources", lambda: deployment.resources)
+    deployment.serve(0, 8)
+    deployment.publish_state()
     for hour in (4, 5, 6):
-        handler(event("toy", hour), None)
+        handler(event("sample", hour), None)
     read = []
-    original = both.here.store.get
-    monkeypatch.setattr(both.here.store, "get", lambda key: read.append(key) or original(key))
-    handler(event("toy", 7), None)
+    original = deployment.resources.store.get
+    monkeypatch.setattr(deployment.resources.store, "get", lambda key: read.append(key) or original(key))
+    handler(event("sample", 7), None)
     assert len([key for key in read if key.startswith("history/")]) <= 1
     monkeypatch.setenv("HOMEOSTAT_STORE", "memory://")
     monkeypatch.setenv("HOMEOSTAT_TRIGGERS", "https://sqs.eu-central-1.amazonaws.com/1/x")
-    world.cache_clear()
-    assert world() is world()
-    world.cache_clear()
+    shared_resources.cache_clear()
+    assert shared_resources() is shared_resources()
+    shared_resources.cache_clear()
 
 
-def test_history_that_a_cold_container_finds_is_the_same(both):
-    both.serve(0, 8, shift=1.5, labels=False)
-    both.publish()
-    answers = []
+def test_a_cold_container_reads_the_same_history(deployment):
+    deployment.serve(0, 8, shift=1.5, labels=False)
+    deployment.publish_state()
+    results = []
     for hour in (4, 5, 6):
-        cold = replace(both.here, history=detector_history(both.here.store))
-        answers.append(check(event("toy", hour), cold)["reason"])
-    assert answers == ["building", "sustained_drift", "cooldown_active"]
+        cold = replace(deployment.resources, history=open_store_history(deployment.resources.store))
+        results.append(check_window(event("sample", hour), cold)["reason"])
+    assert results == ["building", "sustained_drift", "cooldown_active"]
 
 
-def test_an_error_is_ours_and_says_what_to_do(both):
-    both.publish()
-    both.here.store.down = True
+def test_a_store_outage_raises_homeostat_error(deployment):
+    deployment.publish_state()
+    deployment.resources.store.down = True
     with pytest.raises(HomeostatError, match="down"):
-        both.check(5)
+        deployment.check(5)

@@ -1,4 +1,4 @@
-"""What Airflow publishes is all that a check elsewhere has to go by: nothing of it may be lost on the way."""
+"""The model state that Airflow publishes for the Lambda function is read back without loss."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +10,7 @@ import yaml
 
 from homeostat.adapters import fake_ports
 from homeostat.config import ModelConfig, load_model
-from homeostat.storage.model_state import load_published, publish
+from homeostat.storage.model_state import load_published_state, publish_state
 from sample_model import MODEL, T0
 
 MODELS = sorted((Path(__file__).resolve().parents[2] / "include" / "models").glob("*/model.yaml"))
@@ -18,12 +18,12 @@ MODELS = sorted((Path(__file__).resolve().parents[2] / "include" / "models").glo
 
 def published(config):
     ports = fake_ports(start=T0)
-    publish(config, ports)
-    return load_published(ports.store, config.name)
+    publish_state(config, ports)
+    return load_published_state(ports.store, config.name)
 
 
-def plain(config):
-    """Everything but the folder on this machine."""
+def dumped(config):
+    """Return everything but the local folder."""
     return config.model_dump()
 
 
@@ -32,7 +32,7 @@ def model(**more):
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.parent.name)
-def test_each_model_of_the_project_reads_back_equal(path):
+def test_each_model_of_the_project_is_read_back_equal(path):
     config = load_model(path)
     found = published(config).config
     found._folder = config.folder
@@ -50,14 +50,14 @@ def test_each_model_of_the_project_reads_back_equal(path):
                 "features": {"a": {"type": "number", "range": [0, inf]}},
             }
         },
-        {"training": {"window": {"kind": "recency", "half_life": "1.5d"}, "parity": "required"}},
+        {"training": {"window": {"kind": "recency", "half_life": "1.5d"}, "parity": "enforce"}},
         {"training": {"bad_periods": [{"start": "2026-01-01T00:00Z", "end": "2026-01-02T00:00+02:00"}]}},
         {"training": {"expectations": [{"type": "expect_x", "column": "a", "max_value": 1e300}]}},
         {"canary": {"steps": [0.1, 0.2, 1]}, "approval": "required", "notify": ["a", "b"]},
         {"source": {"kind": "sql", "uri": "sqlite:////x.db", "query": "select 'ä'"}},
     ],
 )
-def test_whatever_model_yaml_may_say_reads_back_equal(more):
+def test_every_kind_of_setting_is_read_back_equal(more):
     config = model(**more)
     assert published(config).config == config
 
@@ -66,12 +66,12 @@ def test_a_password_of_the_source_is_not_published():
     uri = "postgresql+psycopg2://reader:s3cret@db/rows"
     config = model(source={"kind": "sql", "uri": uri, "query": "select 1"})
     ports = fake_ports(start=T0)
-    publish(config, ports)
-    assert b"s3cret" not in ports.store.get("published/toy.json")
-    found = load_published(ports.store, "toy").config
+    publish_state(config, ports)
+    assert b"s3cret" not in ports.store.get("published/sample.json")
+    found = load_published_state(ports.store, "sample").config
     assert found.source.uri == "postgresql+psycopg2://***@db/rows"
     left = {"source": config.source}
-    assert plain(found.model_copy(update=left)) == plain(config)
+    assert dumped(found.model_copy(update=left)) == dumped(config)
 
 
 @pytest.mark.parametrize(
@@ -85,25 +85,25 @@ def test_a_password_of_the_source_is_not_published():
         {"kind": "sql", "uri": "snowflake://a/b?private_key_passphrase=s3cret", "query": "select 1"},
     ],
 )
-def test_no_secret_of_the_source_is_published_wherever_it_is_written(source):
+def test_no_secret_of_the_source_is_published(source):
     ports = fake_ports(start=T0)
-    publish(model(source=source), ports)
-    assert b"s3cret" not in ports.store.get("published/toy.json")
-    assert load_published(ports.store, "toy").config.source.kind == source["kind"]
+    publish_state(model(source=source), ports)
+    assert b"s3cret" not in ports.store.get("published/sample.json")
+    assert load_published_state(ports.store, "sample").config.source.kind == source["kind"]
 
 
-def test_publishing_again_replaces_and_says_when(both):
-    both.publish()
-    first = load_published(both.here.store, "toy")
-    both.airflow.clock.advance(timedelta(hours=1))
-    both.publish()
-    second = load_published(both.here.store, "toy")
+def test_publishing_again_replaces_the_state_and_its_time(deployment):
+    deployment.publish_state()
+    first = load_published_state(deployment.resources.store, "sample")
+    deployment.airflow.clock.advance(timedelta(hours=1))
+    deployment.publish_state()
+    second = load_published_state(deployment.resources.store, "sample")
     assert second == replace(first, at=first.at + timedelta(hours=1))
-    assert both.here.store.list("published") == ["published/toy.json"]
+    assert deployment.resources.store.list("published") == ["published/sample.json"]
 
 
-def test_the_champions_of_today_and_before_are_published(both):
-    both.publish()
-    found = load_published(both.here.store, "toy")
+def test_current_and_former_champions_are_published(deployment):
+    deployment.publish_state()
+    found = load_published_state(deployment.resources.store, "sample")
     assert [event.traffic["champion"]["version"] for event in found.events] == ["1", "2"]
-    assert found.traffic == both.airflow.ledger.read("toy")
+    assert found.traffic == deployment.airflow.ledger.read("sample")

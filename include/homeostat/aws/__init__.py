@@ -1,1 +1,1 @@
-"""The drift detector: a Lambda function that checks one window, by the flows that Airflow calls too."""
+"""The drift-check Lambda function and the train step on Fargate; both run the same code as Airflow."""

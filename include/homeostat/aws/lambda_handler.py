@@ -1,4 +1,4 @@
-"""What AWS Lambda calls: check one window, send what has fired, say so in one line of the log."""
+"""The Lambda handler: check one window, send retrain triggers, log one line of metrics."""
 
 from __future__ import annotations
 
@@ -8,74 +8,78 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from homeostat.adapters.ledger_snapshot import PublishedLedger
-from homeostat.aws.lambda_metrics import line
-from homeostat.aws.lambda_ports import World, world
+from homeostat.adapters.ledger_snapshot import LedgerSnapshot
+from homeostat.aws.lambda_metrics import metrics_line
+from homeostat.aws.lambda_ports import LambdaResources, shared_resources
 from homeostat.config.errors import ConfigError, Refused
 from homeostat.config.times import parse_utc
 from homeostat.monitoring.drift_check import check_drift, window_end_of
-from homeostat.monitoring.trigger_outbox import send_fired
+from homeostat.monitoring.send_triggers import send_triggers
 
-_FORM = '{"model": "pump_fault", "window_end": "2026-01-05T07:00:00Z"}'
+_EXAMPLE = '{"model": "pump_fault", "window_end": "2026-01-05T07:00:00Z"}'
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 def handler(event: Any, context: Any = None) -> dict[str, Any]:  # noqa: ARG001  # Lambda's own signature
-    """Check the window that ends at the event's time, and send the triggers that are still to be sent.
+    """Check the window that ends at the event's time, and send the triggers not sent so far.
 
-    Everything may happen twice: the second check of a window replaces the first, and a trigger counts once.
+    A repeated call is safe: a second check of a window replaces the first, and a trigger counts once.
 
     Parameters
     ----------
     event
         ``{"model": ..., "window_end": ...}``, an ISO time that is rounded down to ``monitor.every``.
-        EventBridge Scheduler puts the scheduled time there, a person any other.
+        EventBridge Scheduler sends the scheduled time; a manual call may send any other.
 
     Returns
     -------
     The check's result, see :func:`~homeostat.monitoring.drift_check.check_drift`, with ``sent``, the ids
-    of triggers.
+    of the triggers sent.
 
     Raises
     ------
     HomeostatError
-        Lambda tries again twice, then its destination for failures gets the event. What no retry cures is
-        raised as well, so that the alarm on errors rings: nobody else would tell.
+        Lambda retries twice, then sends the event to its failure destination. Errors that no retry can fix
+        are raised as well: they raise the alarm on errors, and nothing else reports them.
     """
-    return check(event, world())
+    return check_window(event, shared_resources())
 
 
-def check(event: Any, here: World) -> dict[str, Any]:
-    """:func:`handler` in a world of its own."""
-    began = time.perf_counter()
-    model, asked = _read(event)
-    ledger = PublishedLedger(here.store)
+def check_window(event: Any, resources: LambdaResources) -> dict[str, Any]:
+    """Do what :func:`handler` does, with the given resources."""
+    start = time.perf_counter()
+    model, requested = _read_event(event)
+    ledger = LedgerSnapshot(resources.store)
     config = ledger.published(model).config
     if config.monitor.runs_on != "lambda":
-        msg = f"{model} has monitor.runs_on: {config.monitor.runs_on}: take it out of Terraform's var.models"
+        msg = (
+            f"{model} has monitor.runs_on: {config.monitor.runs_on}, so Airflow checks it: remove it from "
+            "`models` in terraform.tfvars, and run `terraform apply`"
+        )
         raise Refused(msg)
-    end = window_end_of(config, asked)
-    ports = here.ports(ledger, end)
-    answer = check_drift(config, ports, end)
-    sent = send_fired(config, ports, here.triggers, window_end=end)
-    print(line(here.project, answer, sent, datetime.now(UTC), time.perf_counter() - began), flush=True)  # noqa: T201  # CloudWatch reads metrics from the output
-    return {**answer, "sent": sent}
+    end = window_end_of(config, requested)
+    ports = resources.ports_for(ledger, end)
+    result = check_drift(config, ports, end)
+    sent = send_triggers(config, ports, resources.triggers, window_end=end)
+    line = metrics_line(resources.project, result, sent, datetime.now(UTC), time.perf_counter() - start)
+    print(line, flush=True)  # noqa: T201  # CloudWatch reads metrics from standard output
+    return {**result, "sent": sent}
 
 
-def _read(event: Any) -> tuple[str, datetime]:
-    """Model and time of an event."""
+def _read_event(event: Any) -> tuple[str, datetime]:
+    """Return the model and the time of an event."""
     model = event.get("model") if isinstance(event, dict) else None
     if not isinstance(model, str) or not _NAME.fullmatch(model):
-        msg = f"the event {_short(event)} names no model: expected {_FORM}"
+        msg = f"the event {_shorten(event)} has no valid model: expected {_EXAMPLE}"
         raise ConfigError(msg)
-    asked = event.get("window_end")
+    end = event.get("window_end")
     try:
-        return model, parse_utc(asked)
+        return model, parse_utc(end)
     except (TypeError, ValueError, OverflowError):
-        msg = f"the event {_short(event)} has no time as its window_end: expected {_FORM}"
+        msg = f"the event {_shorten(event)} has no valid window_end: expected {_EXAMPLE}"
         raise ConfigError(msg) from None
 
 
-def _short(event: Any) -> str:
+def _shorten(event: Any) -> str:
     text = json.dumps(event, default=repr)
     return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,4 +1,4 @@
-"""One line per check in CloudWatch's embedded metric format: a log line that is a measurement as well.
+"""One log line per check in CloudWatch's embedded metric format, from which CloudWatch extracts metrics.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -15,36 +15,40 @@ DIMENSIONS = ("Project", "Model")
 UNITS = {"Checked": "Count", "Fired": "Count", "Rows": "Count", "DriftedShare": "None", "Seconds": "Seconds"}
 
 
-def line(project: str, answer: Mapping[str, Any], sent: Sequence[str], at: datetime, seconds: float) -> str:
-    """The line of a check; a drifted share that could not be computed is no measurement.
+def metrics_line(
+    project: str, result: Mapping[str, Any], sent: Sequence[str], at: datetime, seconds: float
+) -> str:
+    """Return the line of a check; a drifted share that is not computable is left out.
 
     Parameters
     ----------
-    answer
-        What :func:`homeostat.monitoring.drift_check.check_drift` gave.
+    result
+        The result of :func:`homeostat.monitoring.drift_check.check_drift`.
     sent
-        Ids of the triggers that were sent after it.
+        Ids of the triggers sent after the check.
     at
-        When the check ended, which took ``seconds``.
+        The end of the check.
+    seconds
+        Its duration.
     """
     values: dict[str, float | None] = {
         "Checked": 1,
-        "Fired": int(answer["fired"]),
-        "Rows": answer["rows"],
-        "DriftedShare": answer["drifted_share"],
+        "Fired": int(result["fired"]),
+        "Rows": result["rows"],
+        "DriftedShare": result["drifted_share"],
         "Seconds": round(seconds, 3),
     }
-    measured = {name: value for name, value in values.items() if value is not None}
-    described = {
+    metrics = {name: value for name, value in values.items() if value is not None}
+    metadata = {
         "Timestamp": int(at.timestamp() * 1000),
         "CloudWatchMetrics": [
             {
                 "Namespace": NAMESPACE,
                 "Dimensions": [list(DIMENSIONS)],
-                "Metrics": [{"Name": name, "Unit": UNITS[name]} for name in measured],
+                "Metrics": [{"Name": name, "Unit": UNITS[name]} for name in metrics],
             }
         ],
     }
-    told = {name: answer[name] for name in ("window_end", "verdict", "performance", "reason", "sentence")}
-    whole = {"_aws": described, "Project": project, "Model": answer["model"], **measured, **told}
-    return json.dumps({**whole, "sent": list(sent)}, allow_nan=False)
+    details = {name: result[name] for name in ("window_end", "verdict", "performance", "reason", "sentence")}
+    line = {"_aws": metadata, "Project": project, "Model": result["model"], **metrics, **details}
+    return json.dumps({**line, "sent": list(sent)}, allow_nan=False)
