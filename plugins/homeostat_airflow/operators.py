@@ -86,8 +86,8 @@ class CheckDriftOperator(HomeostatOperator):
     def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """Check the window that ends at the ``window_end`` parameter, or at the run's logical date."""
         from homeostat.adapters import open_store_history
-        from homeostat.monitoring.detector_sync import reclaim_checks
         from homeostat.monitoring.drift_check import check_drift, window_end_of
+        from homeostat.monitoring.reclaim_checks import reclaim_checks
         from homeostat.rollouts.alias_sync import sync_aliases
 
         asked = context["params"].get("window_end") or None

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from homeostat.config import ModelConfig, format_duration
-from homeostat.config.errors import ConfigError, HomeostatError, NotFound, Unavailable
+from homeostat.config.errors import HomeostatError, Unavailable
 from homeostat.core.trigger import WindowRecord
-from homeostat.monitoring.check_report import DRIFT_FIGURE, drift_figure
-from homeostat.monitoring.context import check_context, history_lookback
-from homeostat.monitoring.labelled_performance import newest_labelled_rows
-from homeostat.monitoring.version_comparison import compare_versions
-from homeostat.ports import History, Notice, NoticeKind, Ports, Store
+from homeostat.monitoring.context import history_lookback
+from homeostat.monitoring.detector_records import DetectorHistory, copy_entries, missing_entries, send_notices
+from homeostat.ports import Notice, NoticeKind, Ports
 from homeostat.rollouts.alias_sync import sync_aliases
 from homeostat.storage.bundles import load_reference
-from homeostat.storage.champion_history import champions
-from homeostat.storage.model_state import load_published_state, publish_state
-from homeostat.storage.sync_cursor import SyncCursor, delete_cursor, load_cursor, save_cursor
-from homeostat.storage.trigger_outbox import unsent_triggers, write_receipt
+from homeostat.storage.model_state import publish_state
+from homeostat.storage.sync_cursor import SyncCursor, load_cursor, save_cursor
+from homeostat.storage.trigger_outbox import write_receipt
 
 logger = logging.getLogger(__name__)
 
@@ -30,24 +25,6 @@ logger = logging.getLogger(__name__)
 SILENT_AFTER_PERIODS = 3
 #: How often all records of the function are compared with MLflow, not only the recent ones.
 _FULL_SYNC_EVERY = timedelta(days=1)
-
-
-class DetectorHistory(History, Protocol):
-    """A history that can be copied: :class:`homeostat.adapters.history_store.StoreHistory`."""
-
-    def entries(self, model: str, since: datetime | None = None) -> Sequence[Any]:
-        """As ``windows``, in a form that ``read`` takes; each has its ``record`` and its ``recorded_at``."""
-
-    def read(self, entry: Any) -> tuple[Mapping[str, float], Mapping[str, bytes]]:
-        """Return metrics and artifacts of a record."""
-
-
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """The records copied into MLflow, and the run of the last one ("" without one)."""
-
-    records: Sequence[WindowRecord]
-    run_id: str
 
 
 def sync_detector(config: ModelConfig, ports: Ports, detector: DetectorHistory) -> dict[str, Any]:
@@ -84,8 +61,8 @@ def sync_detector(config: ModelConfig, ports: Ports, detector: DetectorHistory) 
     if stored is None or ports.ledger.read(config.name).revision != revision:
         publish_state(config, ports)
     _restore_champion_bundle(config, ports)
-    copied = _copy(config, ports, detector, _missing(entries, known))
-    sent = _send_notices(config, ports)
+    copied = copy_entries(config, ports, detector, missing_entries(entries, known))
+    sent = send_notices(config, ports)
     newest = entries[-1].record.window_end if entries else None
     stopped = _checks_stopped(config, ports, [cursor.since, *(entry.recorded_at for entry in entries)], now)
     sentence = _sentence(config, copied.records, newest, stopped=stopped)
@@ -109,46 +86,6 @@ def sync_detector(config: ModelConfig, ports: Ports, detector: DetectorHistory) 
     }
 
 
-def reclaim_checks(config: ModelConfig, ports: Ports, detector: DetectorHistory) -> int:
-    """Take the checks of a model back from the function when ``monitor.runs_on`` says airflow again.
-
-    Publishes that the function must stop, and copies the records that were not copied yet: otherwise Airflow
-    would not know of the last trigger. A window whose trigger was never sent counts as not fired, so that the
-    next check decides again. Returns how many records were copied.
-    """
-    runs_on = _published_runs_on(config, ports.store)
-    cursor = load_cursor(ports.store, config.name) if runs_on else None
-    if runs_on == "lambda":
-        if cursor is None:  # the cursor marks an unfinished hand-over: a failed run is completed by the next
-            cursor = SyncCursor(since=ports.clock.now())
-            save_cursor(ports.store, config.name, cursor)
-        publish_state(config, ports)
-    if cursor is None:
-        return 0
-    since = cursor.newest_window and cursor.newest_window - history_lookback(config)
-    entries = detector.entries(config.name, since)
-    unsent = unsent_triggers(ports.store, config.name, [entry.record for entry in entries])
-    entries = [
-        replace(entry, record=replace(entry.record, fired=False)) if entry.record in unsent else entry
-        for entry in entries
-    ]
-    known = {record.window_end: record for record in ports.history.windows(config.name, since=since)}
-    copied = _copy(config, ports, detector, _missing(entries, known))
-    _send_notices(config, ports)
-    delete_cursor(ports.store, config.name)
-    return len(copied.records)
-
-
-def _published_runs_on(config: ModelConfig, store: Store) -> str:
-    """Return who checks this model according to the published state; "" when nothing was published."""
-    try:
-        return load_published_state(store, config.name).config.monitor.runs_on
-    except NotFound:
-        return ""
-    except ConfigError:  # published by another version of Homeostat, for a function of that version
-        return "lambda"
-
-
 def _since(config: ModelConfig, cursor: SyncCursor, now: datetime) -> datetime | None:
     """Return from when on records are compared; None (all of them) once a day."""
     if cursor.full_sync_at is None or cursor.newest_window is None:
@@ -156,10 +93,6 @@ def _since(config: ModelConfig, cursor: SyncCursor, now: datetime) -> datetime |
     if now - cursor.full_sync_at >= _FULL_SYNC_EVERY:
         return None
     return cursor.newest_window - history_lookback(config)
-
-
-def _missing(entries: Sequence[Any], known: Mapping[datetime, WindowRecord]) -> list[Any]:
-    return [entry for entry in entries if known.get(entry.record.window_end) != entry.record]
 
 
 def _hand_over(
@@ -184,29 +117,6 @@ def _hand_over(
         detector.record(config.name, known[end], metrics={}, artifacts={})
 
 
-def _copy(config: ModelConfig, ports: Ports, detector: DetectorHistory, entries: Sequence[Any]) -> Copied:
-    """Copy these entries into MLflow, oldest first."""
-    run_id = ""
-    for entry in entries:
-        _compare_former_champions(config, ports, entry.record.window_end)
-        metrics, artifacts = detector.read(entry)
-        metrics = {**metrics, "fired": float(entry.record.fired)}
-        if ports.renders_figures:
-            figure = drift_figure(config, ports.store, entry.record.window_end)
-            artifacts = {**artifacts, DRIFT_FIGURE: figure}
-        run_id = ports.history.record(config.name, entry.record, metrics=metrics, artifacts=artifacts)
-    return Copied([entry.record for entry in entries], run_id)
-
-
-def _compare_former_champions(config: ModelConfig, ports: Ports, end: datetime) -> None:
-    """Score former champions on this window's newest labelled rows; the function's next check uses it."""
-    champion = ports.ledger.read(config.name).champion
-    if champion is None or len(champions(ports.ledger, config.name)) < 2:
-        return
-    context = check_context(config, ports, champion)
-    compare_versions(context, newest_labelled_rows(context, end), end)
-
-
 def _restore_champion_bundle(config: ModelConfig, ports: Ports) -> None:
     """Fetch the champion's bundle from MLflow when the Store has lost it: the function cannot."""
     champion = ports.ledger.read(config.name).champion
@@ -218,22 +128,6 @@ def _restore_champion_bundle(config: ModelConfig, ports: Ports) -> None:
         raise
     except HomeostatError as error:  # the records are worth copying all the same
         logger.warning("%s: the Lambda function has no reference to check against: %s", config.name, error)
-
-
-def _send_notices(config: ModelConfig, ports: Ports) -> int:
-    """Send the notices that the function left, then delete them; a crash in between sends one twice."""
-    keys = ports.store.list(f"notices/{config.name}")
-    for key in keys:
-        try:
-            notice = Notice.from_json(json.loads(ports.store.get(key)))
-        except NotFound:
-            continue  # another run is sending at the same time
-        except (ValueError, KeyError, TypeError) as error:
-            logger.warning("%s is not a notice and is deleted: %s", key, error)
-        else:
-            ports.notifier.notify(config.notify, notice)
-        ports.store.delete(key)
-    return len(keys)
 
 
 def _checks_stopped(config: ModelConfig, ports: Ports, checked_at: Sequence[datetime], now: datetime) -> bool:

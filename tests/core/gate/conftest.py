@@ -7,7 +7,7 @@ from homeostat.core.gate import GateEvidence
 def config(metric="accuracy", task="classification", **gate):
     return ModelConfig.model_validate(
         {
-            "name": "toy",
+            "name": "sample",
             "task": task,
             "pipeline": "pipeline.py:build",
             "source": {"kind": "csv", "uri": "x.csv"},
