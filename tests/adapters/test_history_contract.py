@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -46,7 +46,7 @@ def window(end: datetime, **more) -> WindowRecord:
 
 
 def put(history: History, model: str, record: WindowRecord, **more) -> str:
-    values = {
+    values: dict[str, Any] = {
         "metrics": {"psi [a=b]": 0.2, "ks/temp": float("nan")},
         "artifacts": {"report.json": b"{}"},
     } | more

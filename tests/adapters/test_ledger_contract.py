@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -45,9 +45,9 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path):
     if request.param == "memory":
         yield MemoryLedger()
         return
-    ledger = open_ledger(_url(request, tmp_path))
-    yield ledger
-    ledger.close()
+    opened: Any = open_ledger(_url(request, tmp_path))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def model() -> str:
 
 
 def write(ledger: Ledger, traffic: Traffic, **more) -> Traffic:
-    event = {"kind": "test", "reason": "because", "by": "me", "at": NOW}
+    event: dict[str, Any] = {"kind": "test", "reason": "because", "by": "me", "at": NOW}
     return ledger.write(traffic, **event | more)
 
 

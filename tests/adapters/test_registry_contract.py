@@ -8,7 +8,7 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -62,7 +62,7 @@ def put(registry: Registry, model: str, key: str, bundle: Path, **tags: str):
     return registry.register(model, key, run_id, bundle, tree_digest(bundle), tags)
 
 
-def overwrite(registry: Registry, model: str, version: str, name: str, data: bytes) -> None:
+def overwrite(registry: Any, model: str, version: str, name: str, data: bytes) -> None:
     """Overwrite an artifact of a registered version, as a person or a broken job can."""
     if isinstance(registry, MemoryRegistry):
         registry.files[model, version][name] = data
@@ -76,7 +76,7 @@ def overwrite(registry: Registry, model: str, version: str, name: str, data: byt
     where.log_artifact(str(path))
 
 
-def delete(registry: Registry, model: str, version: str) -> None:
+def delete(registry: Any, model: str, version: str) -> None:
     if isinstance(registry, MemoryRegistry):
         registry.delete(model, version)
     else:

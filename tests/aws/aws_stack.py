@@ -57,7 +57,8 @@ class AwsStack:
         """A boto3 client of this AWS, whatever the environment says."""
         import boto3
 
-        return boto3.client(
+        session: Any = boto3
+        return session.client(
             name,
             endpoint_url=self.endpoint,
             region_name=REGION,
@@ -174,7 +175,7 @@ class Deployment:
     def _follow(self, way: str) -> None:
         env = os.environ | credentials(self.endpoint) | {"PYTHONPATH": str(HERE.parent)}
         told = (str(self._folder), self.endpoint, str(self._folder / "environment.json"))
-        self._following[way] = self._start(way, HERE / "follow_pages.py", way, *told, env=env)
+        self._following[way] = self._start(way, HERE / "docs_runner.py", way, *told, env=env)
 
     def _followed(self, way: str) -> list[Step]:
         if self._following[way].wait() != 0:

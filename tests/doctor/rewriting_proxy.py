@@ -39,9 +39,8 @@ def rewriting(url: str, rewrite: Rewrite) -> Iterator[str]:
         def _forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             rewrite.seen.append(f"{self.command} {self.path}")
-            response = (
-                rewrite.respond(self.command, self.path, self.headers, body) if rewrite.respond else None
-            )
+            headers = dict(self.headers)
+            response = rewrite.respond(self.command, self.path, headers, body) if rewrite.respond else None
             if response is not None:
                 status, kind, text = response
                 self._send(status, [("Content-Type", kind)], text)

@@ -69,7 +69,8 @@ def die(*_: Any, **__: Any) -> None:
 
 def kill_at(owner: Any, name: str, call: int, before: Callable[..., None] | None = None) -> None:
     """Kill the process at the given call of ``owner.name`` (after ``before``)."""
-    real, calls = getattr(owner, name), []
+    real = getattr(owner, name)
+    calls: list[None] = []
 
     def deadly(*args: Any, **more: Any) -> Any:
         calls.append(None)
@@ -137,6 +138,7 @@ class Forked:
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
+        assert self.pid is not None
         os.kill(self.pid, number)
 
     def kill(self) -> None:

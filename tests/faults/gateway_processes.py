@@ -28,7 +28,7 @@ from homeostat.core.profile import Reference
 from homeostat.core.rollout import Plan, VersionRef, begin, promote
 
 TOKEN = "a-token-for-tests"
-NOBODY = "http://127.0.0.1:9"
+UNREACHABLE = "http://127.0.0.1:9"
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = """
 name: pump
@@ -124,7 +124,7 @@ class Installation:
         (model / "pipeline.py").write_text("def build():\n    raise NotImplementedError\n")
         (self.folder / "shared").mkdir()
         self.ledger_url = self.ledger_url or f"sqlite:///{self.folder}/shared/ledger.db"
-        self.ledger = open_ledger(self.ledger_url)
+        self.ledger: Any = open_ledger(self.ledger_url)
         self.config: ModelConfig = Settings.from_env(self.env("any")).load_model("pump")
 
     def env(self, name: str, **more: str) -> dict[str, str]:
@@ -136,7 +136,7 @@ class Installation:
             "HOMEOSTAT_LEDGER": self.ledger_url,
             "HOMEOSTAT_CONTROL_TOKEN": TOKEN,
             "HOMEOSTAT_GATEWAY_NAME": name,
-            "MLFLOW_TRACKING_URI": NOBODY,
+            "MLFLOW_TRACKING_URI": UNREACHABLE,
             **more,
         }
 

@@ -73,6 +73,7 @@ class Gateway:
         body = await request.json()
         number = len(self.requests)
         self.requests.append((request.headers["x-request-id"], body))
+        assert request.client is not None
         self.ports.add(request.client.port)
         self.asked.add(request.headers.get("authorization"))
         result = self.fault(number)

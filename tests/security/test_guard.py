@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ SECRET = {scope: f"secret-of-the-{scope}-token" for scope in SCOPES}
 ROW = {"dataframe_records": [{"a": 1.0, "b": 0.0, "colour": "red"}]}
 LABELS = {"labels": [{"id": "x", "label": 1}]}
 #: Calls by the scope that they need.
-CALLS = {
+CALLS: dict[str, list[tuple[str, str, Any]]] = {
     "predict": [("POST", "/models/pump/invocations", ROW), ("POST", "/invocations", ROW)],
     "label": [("POST", "/models/pump/labels", LABELS)],
     "read": [

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import homeostat as package
 from homeostat.adapters import build_ports
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
@@ -22,7 +23,7 @@ from homeostat.serving.auth.token_store import TokenStore
 from homeostat.serving.auth.tokens import Token
 from homeostat.serving.server.logging_setup import OneLineFormatter
 
-INCLUDE = Path(sys.modules["homeostat"].__file__).parents[1]
+INCLUDE = Path(package.__file__).parents[1]
 SECRETS = {
     "control": "c0ntrol-t0ken-4711",
     "label": "l4bel-t0ken-4711",

@@ -21,7 +21,7 @@ from homeostat.adapters import fake_ports
 from homeostat.adapters.bundle_files import check_digest, tree_digest
 from homeostat.adapters.clock import SystemClock
 from homeostat.config import ModelConfig, Settings
-from homeostat.core.profile import Reference
+from homeostat.core.profile import FeatureKind, Reference
 from homeostat.core.rollout import Plan, VersionRef, begin
 from homeostat.ports import Ports
 from homeostat.serving import Options, create_app
@@ -123,7 +123,7 @@ class GatewayFixture:
         manifest |= {"classes": ["0", "1"]} if task == "classification" else {"prediction_range": [-1e3, 1e3]}
         (folder / "manifest.json").write_text(json.dumps(manifest))
         (folder / "model.skops").write_bytes(b"none")
-        kind = "category" if task == "classification" else "number"
+        kind: FeatureKind = "category" if task == "classification" else "number"
         seen = pd.DataFrame({"prediction": ["0", "1"] * 50 if kind == "category" else np.arange(100.0)})
         (folder / "reference.bin").write_bytes(Reference.fit(seen, {"prediction": kind}).to_bytes())
         key = f"run-{self.serial}"

@@ -20,7 +20,7 @@ from homeostat.core.profile import Reference, count_dataframe
 
 N = 240
 RNG = np.random.default_rng(0)
-DAYS = pd.date_range("2024-01-01", periods=N, freq="h").to_series(index=range(N))
+DAYS = pd.date_range("2024-01-01", periods=N, freq="h").to_series(index=pd.RangeIndex(N))
 
 
 def repeat(values, dtype=object):

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from homeostat.config.model import Monitor
 from homeostat.core.drift import DriftReport, SchemaFinding, compare_profiles
-from homeostat.core.profile import Reference, count_dataframe
+from homeostat.core.profile import FeatureKind, Reference, count_dataframe
 
 N, M = 2000, 600
-KINDS = {f"x{i}": "number" for i in range(7)} | {f"c{i}": "category" for i in range(3)}
-OUTPUTS = {"prediction": "category", "confidence": "number"}
+KINDS: dict[str, FeatureKind] = {f"x{i}": "number" for i in range(7)}
+KINDS |= {f"c{i}": "category" for i in range(3)}
+OUTPUTS: dict[str, FeatureKind] = {"prediction": "category", "confidence": "number"}
 
 
 def rows_of(seed, n):

@@ -50,7 +50,7 @@ def test_rows_that_match_the_schema_have_no_findings():
         (ROWS.assign(wind=1), {("wind", "new", "info")}),
         (ROWS.assign(temp="warm"), {("temp", "retyped", "critical")}),
         (ROWS.assign(temp=[1.0, 2.0, 3.0, "warm"]), {("temp", "retyped", "warning")}),
-        (ROWS.assign(season=["1", "2", "9", None]), {("season", "new_category", "warning")}),
+        (ROWS.assign(season=pd.Series(["1", "2", "9", None])), {("season", "new_category", "warning")}),
         (ROWS.assign(temp=np.nan), {("temp", "missing_rate", "critical")}),
         (ROWS.iloc[:0], set()),
         ({"temp": "str", "pressure": "double", "season": "int64"}, {("temp", "retyped", "critical")}),

@@ -1,4 +1,4 @@
-"""The ledger's record is enough to decide every step of a rollout again."""
+"""Every step of a rollout can be recomputed from the ledger's record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from rollout_world import CASES, START, Streams, play
+from rollout_fixture import CASES, START, Streams, play
 
 from homeostat.adapters.ledger_memory import MemoryLedger
 from homeostat.adapters.ledger_sql import SqlLedger
@@ -39,7 +39,7 @@ def write(ledger, step, at, *, checks=(), tallies=None):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_whole_rollouts_are_decided_again_from_their_record(name):
+def test_whole_rollouts_are_recomputed_from_their_record(name):
     case, _ = CASES[name]
     for seed in range(3):
         ledger = MemoryLedger()
@@ -79,7 +79,7 @@ def ledger(request, tmp_path):
     kept.close()
 
 
-def test_ticks_requests_of_people_and_a_champion_taken_back_are_all_on_record(ledger):
+def test_decisions_requests_and_a_rolled_back_champion_are_recomputed(ledger):
     now = START
     write(ledger, begin(ledger.read(M), V1, "first", PLAN, now), now)
     write(ledger, begin(ledger.read(M), V2, "run", replace(PLAN, approval=True), now), now)
@@ -117,7 +117,7 @@ def test_ticks_requests_of_people_and_a_champion_taken_back_are_all_on_record(le
     ]
 
 
-def taken_back():
+def rolled_back():
     ledger = MemoryLedger()
     write(ledger, begin(Traffic(M), V1, "first", PLAN, START), START)
     write(ledger, begin(ledger.read(M), V2, "run", PLAN, START, skip_shadow=True), START)
@@ -140,8 +140,8 @@ def taken_back():
         ({"traffic": {"rollout": None}}, ""),
     ],
 )
-def test_a_record_that_was_changed_is_found_out(forge, says):
-    *rest, last = taken_back()
+def test_a_changed_record_is_detected(forge, says):
+    *rest, last = rolled_back()
     assert all(step.agrees for step in recompute_all(M, [*rest, last]))
     forged = {
         key: {**getattr(last, key), **value} if isinstance(value, dict) else value

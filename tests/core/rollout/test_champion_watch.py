@@ -32,27 +32,27 @@ def did(**counts):
     return {(name, "champion"): Tally(**counts) for name in SPANS}
 
 
-def test_a_fresh_champion_that_fails_gives_way_within_a_few_answers():
+def test_a_new_champion_that_fails_is_rolled_back_within_a_few_rows():
     decision = champion_watch(FRESH, did(rows=3, nan=3), SOON)
     assert decision.transition.kind == "rolled_back"
     assert decision.transition.traffic.champion == V1
     assert decision.transition.traffic.rollout.phase is Phase.ROLLED_BACK
 
 
-def test_an_old_champion_is_not_swapped_for_three_poisoned_rows():
+def test_an_old_champion_is_not_rolled_back_for_three_poisoned_rows():
     assert champion_watch(FRESH, did(rows=50, nan=4), LATER).transition is None
     assert champion_watch(FRESH, did(rows=50, nan=4), SOON).transition is not None
     assert champion_watch(FRESH, did(rows=200, errors=30), LATER).transition is not None
 
 
-def test_a_champion_that_is_surely_too_slow_gives_way():
+def test_a_champion_that_is_significantly_too_slow_is_rolled_back():
     slow = did(rows=200, latency=(0,) * 30 + (100,) + (0,) * 80 + (100,))
     decision = champion_watch(FRESH, slow, SOON)
     assert decision.transition is not None
     assert "100 of 200 requests this hour took more than 200 ms" in decision.transition.reason
 
 
-def test_a_healthy_champion_stays_and_no_answers_are_no_pass():
+def test_a_healthy_champion_stays_and_no_evidence_is_no_pass():
     checks = champion_watch(FRESH, did(rows=500, errors=1, latency=(500,)), SOON).checks
     assert [check.verdict for check in checks] == [HealthVerdict.PASS, HealthVerdict.PASS]
     assert {check.verdict for check in champion_watch(FRESH, {}, SOON).checks} == {HealthVerdict.CONTINUE}
@@ -68,7 +68,7 @@ def test_a_slow_decay_in_little_traffic_shows_in_the_day_and_not_in_the_hour():
     assert "this day" in decision.transition.reason
 
 
-def test_without_a_previous_version_it_stays_and_says_why():
+def test_without_a_previous_version_the_champion_stays_and_the_check_says_why():
     first = begin(Traffic("m"), V1, "run", PLAN, NOW).traffic
     decision = champion_watch(first, did(rows=10, errors=10), SOON)
     assert decision.transition is None
@@ -76,23 +76,23 @@ def test_without_a_previous_version_it_stays_and_says_why():
     assert "no previous version to roll back to" in decision.checks[0].reason
 
 
-def test_two_versions_do_not_play_ping_pong():
+def test_a_restored_champion_is_not_watched():
     back = champion_watch(FRESH, did(rows=3, nan=3), SOON).transition.traffic
     assert epochs(back, SOON) == {}
     assert champion_watch(back, did(rows=300, nan=300), SOON).transition is None
 
 
-def test_a_champion_promoted_by_hand_is_watched_too():
+def test_a_manually_promoted_champion_is_watched():
     by_hand = promote(Traffic("m", 1, champion=V1), V2, NOW, "by hand").traffic
     assert champion_watch(by_hand, did(rows=3, nan=3), SOON).transition.traffic.champion == V1
 
 
-def test_a_champion_is_left_alone_while_the_next_candidate_is_judged():
+def test_the_champion_is_not_watched_during_a_rollout():
     next_one = begin(FRESH, VersionRef("3", "c"), "run-3", replace(PLAN), NOW).traffic
     assert champion_watch(next_one, did(rows=300, nan=300), SOON).transition is None
 
 
-def test_epochs_are_whole_hours_and_days_and_never_reach_behind_the_promotion():
+def test_epochs_are_whole_hours_and_days_and_begin_no_earlier_than_the_promotion():
     assert epochs(FRESH, SOON) == {"champion:hour": NOW, "champion:day": NOW}
     later = datetime(2026, 3, 4, 11, 45, tzinfo=UTC)
     assert epochs(FRESH, later) == {
@@ -113,19 +113,19 @@ def test_the_counts_of_an_epoch_come_from_the_ledger():
     }
 
 
-def test_over_a_long_time_false_alarms_are_as_rare_as_promised():
+def test_false_alarms_are_as_rare_as_promised_over_a_long_time():
     # A year's promise, made 730 times as often, so that there is something to count; looked at six times
     # an hour, always exactly at the limit.
-    rng, limit, looks, hours = np.random.default_rng(1), 0.01, 6, 24 * 180
+    rng, limit, evaluations, hours = np.random.default_rng(1), 0.01, 6, 24 * 180
     once_in = timedelta(hours=12)
     enough, alarms = needed(SPANS["champion:hour"], once_in), 0
     for _ in range(hours):
-        bad = np.cumsum(rng.binomial(40, limit, looks))
+        bad = np.cumsum(rng.binomial(40, limit, evaluations))
         alarms += any(log_e_above_limit(int(k), 40 * (i + 1), limit) >= enough for i, k in enumerate(bad))
     assert 0 < alarms <= timedelta(hours=hours) / once_in / 4  # one of four tests
 
 
-def test_a_champion_that_goes_bad_is_taken_back_within_the_hour():
+def test_a_champion_that_goes_bad_is_rolled_back_within_the_hour():
     rng, caught = np.random.default_rng(2), 0
     for _ in range(50):
         bad = int(rng.binomial(600, 0.05))

@@ -69,11 +69,11 @@ def step(traffic, evidence, after):
     return decide_rollout(traffic, evidence, NOW + after).transition
 
 
-def test_nothing_under_way_is_nothing_to_decide():
+def test_without_a_rollout_there_is_nothing_to_decide():
     assert decide_rollout(Traffic("m", 1, champion=V1), {}, NOW).transition is None
 
 
-def test_a_healthy_candidate_goes_all_the_way_and_never_too_early():
+def test_a_healthy_candidate_is_promoted_and_no_phase_ends_early():
     traffic = begin(Traffic("m", 1, champion=V1), V2, "run", PLAN, NOW).traffic
     now, seen = NOW, []
     for _ in range(40):
@@ -91,14 +91,14 @@ def test_a_healthy_candidate_goes_all_the_way_and_never_too_early():
     assert (traffic.champion, traffic.previous, traffic.promoted_at) == (V2, V1, NOW + 3 * HOUR)
 
 
-def test_shadow_is_skipped_when_asked_for():
+def test_shadow_is_skipped_when_requested():
     traffic = begin(Traffic("m", 1, champion=V1), V2, "run", PLAN, NOW, skip_shadow=True).traffic
     done = decide_rollout(traffic, {}, NOW).transition
     assert done.traffic.rollout.stage == "canary:0"
     assert done.traffic.rollout.share == 0.1
 
 
-def test_a_failing_candidate_is_taken_back_at_once():
+def test_a_failing_candidate_is_rolled_back_at_once():
     evidence = good() | {("canary:0", "candidate"): Tally(rows=4, nan=4)}
     done = decide_rollout(at(Phase.CANARY), evidence, NOW + timedelta(seconds=1))
     assert done.transition.kind == "rolled_back"
@@ -124,7 +124,7 @@ def test_too_little_evidence_extends_once_and_is_then_inconclusive(phase):
     assert "10 " in ended.reason
 
 
-def test_divergence_that_cannot_be_shown_to_fit_is_inconclusive():
+def test_divergence_not_shown_to_be_within_its_limit_is_inconclusive():
     doubtful = good() | {("shadow", "shadow"): replace(good()["shadow", "shadow"], diverged=55)}
     assert step(at(Phase.SHADOW), doubtful, HOUR).kind == "extended"
     ended = step(at(Phase.SHADOW, extended=True), doubtful, 2 * HOUR)
@@ -132,7 +132,7 @@ def test_divergence_that_cannot_be_shown_to_fit_is_inconclusive():
     assert "divergence" in ended.reason
 
 
-def test_a_doubt_that_never_became_sure_does_not_hold_a_canary_for_ever():
+def test_a_doubt_that_never_became_significant_does_not_hold_a_canary_for_ever():
     evidence = good() | {("canary:0", "candidate"): replace(good()["canary:0", "candidate"], nan=2)}
     assert step(at(Phase.CANARY), evidence, HOUR).kind == "extended"
     assert step(at(Phase.CANARY, extended=True), evidence, 1.5 * HOUR) is None
@@ -154,16 +154,16 @@ def test_with_approval_a_passed_canary_waits_at_its_share():
     assert promoted.traffic.champion == V2
 
 
-def test_one_that_waits_is_still_watched():
+def test_a_waiting_candidate_is_still_checked():
     evidence = good() | {("canary:1", "candidate"): Tally(rows=500, errors=50)}
     assert step(at(Phase.WAITING, 1, approval=True), evidence, HOUR).kind == "rolled_back"
 
 
-def test_approved_ahead_is_promoted_when_the_canary_has_passed():
+def test_a_candidate_approved_early_is_promoted_when_its_canary_has_passed():
     assert step(at(Phase.CANARY, 1, approval=True, approved=True), good(), HOUR).kind == "promoted"
 
 
-def test_a_clock_set_back_takes_no_time_away_and_does_not_stop_the_rollout():
+def test_a_clock_set_back_neither_shortens_nor_stops_the_rollout():
     assert step(at(Phase.CANARY), good(), -timedelta(seconds=30)) is None
     restarted = step(at(Phase.CANARY), good(), -timedelta(days=2))
     assert restarted.kind == "clock_reset"
@@ -171,12 +171,12 @@ def test_a_clock_set_back_takes_no_time_away_and_does_not_stop_the_rollout():
     assert step(restarted.traffic, good(), -timedelta(days=2) + HOUR).kind == "canary"
 
 
-def test_seconds_do_as_well_as_hours():
+def test_durations_of_seconds_work_like_hours():
     second = timedelta(seconds=1)
     assert step(at(Phase.CANARY, step_duration=3 * second), good(), 3 * second).kind == "canary"
 
 
-def test_the_record_is_enough_to_decide_again():
+def test_a_decision_can_be_made_again_from_its_record():
     for phase, index in ((Phase.SHADOW, 0), (Phase.CANARY, 1)):
         traffic, evidence = at(phase, index), good()
         kept = json.loads(json.dumps([traffic.to_json(), evidence_json(evidence)], allow_nan=False))

@@ -15,7 +15,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 @settings(max_examples=60)
 @given(st.lists(FINITE, max_size=80), st.sets(FINITE, max_size=20))
-def test_number_slots_do_not_depend_on_how_many_come_at_once(values, edges):
+def test_number_bins_do_not_depend_on_the_batch_size(values, edges):
     slots = NumberBins(tuple(sorted(edges)))
     found = list(slots(values))
     assert found == [slots([value])[0] for value in values]
@@ -23,12 +23,12 @@ def test_number_slots_do_not_depend_on_how_many_come_at_once(values, edges):
     assert all((slot % 2 == 1) == (value in edges) for slot, value in zip(found, values, strict=True))
 
 
-def test_categories_that_nobody_knew_share_the_last_slot():
+def test_unknown_categories_share_the_last_bin():
     slots = CategoryBins(("0", "1"))
     assert slots([0, "1", "x", np.int64(1)]) == [0, 1, 2, 1]
 
 
-def test_every_row_is_counted_once_as_what_it_is():
+def test_every_row_is_counted_once_under_its_outcome():
     recorder = EvidenceRecorder(NumberBins((0.0, 1.0)), {"candidate": (-5.0, 5.0)})
     recorder.record_predictions(
         "canary:0",
@@ -52,16 +52,18 @@ def test_every_row_is_counted_once_as_what_it_is():
     assert recorder.drain() == {}
 
 
-def test_numpy_answers_count_like_plain_ones():
+def test_numpy_predictions_count_like_lists():
     plain, arrays = EvidenceRecorder(NumberBins((0.0,))), EvidenceRecorder(NumberBins((0.0,)))
     values = [-1.0, 0.0, float("nan"), 2.0] * 20
     plain.record_predictions("s", "champion", values, confidence=[0.5] * 80)
-    arrays.record_predictions("s", "champion", np.array(values, dtype=np.float32), confidence=np.full(80, 0.5))
+    arrays.record_predictions(
+        "s", "champion", np.array(values, dtype=np.float32), confidence=np.full(80, 0.5)
+    )
     assert plain.drain() == arrays.drain()
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.01, 1e9])
-def test_no_latency_falls_outside(latency):
+def test_every_latency_has_a_bin(latency):
     recorder = EvidenceRecorder()
     recorder.record_predictions("s", "champion", ["yes"], latency_ms=latency)
     (tally,) = recorder.drain().values()

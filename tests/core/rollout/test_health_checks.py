@@ -80,14 +80,14 @@ def test_a_rate_significantly_above_error_rate_fails_even_when_the_champion_is_n
         (18, 20, HealthVerdict.FAIL),
     ],
 )
-def test_divergence_is_judged_with_its_interval(diverged, compared, verdict):
+def test_divergence_is_tested_with_its_interval(diverged, compared, verdict):
     tally = Tally(rows=compared, compared=compared, diverged=diverged)
     found = divergence(case(S, {(S, "shadow"): tally}))
     assert found.verdict is verdict
     assert found.figures["low"] <= diverged / compared <= found.figures["high"]
 
 
-def test_without_a_shadow_the_predictions_are_inconclusive_and_only_the_guardrail_holds():
+def test_without_a_shadow_the_distribution_is_inconclusive_and_only_the_guardrail_applies():
     candidate = Tally(rows=600, predictions=(500, 100))
     near = prediction_distribution(
         case(C0, {(C0, "candidate"): candidate, (C0, "control"): Tally(rows=600, predictions=(400, 200))})
@@ -99,7 +99,7 @@ def test_without_a_shadow_the_predictions_are_inconclusive_and_only_the_guardrai
     assert prediction_distribution(case(C0, far)).verdict is HealthVerdict.FAIL
 
 
-def test_a_better_model_may_answer_otherwise_than_the_champion():
+def test_a_better_model_may_predict_otherwise_than_the_champion():
     own, champion = (300, 700), (800, 200)
     evidence = {
         (S, "shadow"): Tally(rows=1000, predictions=own),
@@ -122,7 +122,7 @@ def test_predictions_are_pooled_over_the_canary_steps():
     assert prediction_distribution(case(C1, evidence)).verdict is HealthVerdict.FAIL
 
 
-def test_confidence_is_held_against_its_own_shadow_and_else_against_the_control():
+def test_confidence_is_compared_with_shadow_or_else_with_the_control():
     high, low = (0,) * 45 + (600,), (0,) * 30 + (600,)
     evidence = {(C0, "candidate"): Tally(rows=600, confidence=low)}
     evidence[C0, "control"] = Tally(rows=600, confidence=high)
@@ -132,14 +132,14 @@ def test_confidence_is_held_against_its_own_shadow_and_else_against_the_control(
     assert confidence(case(C0, {(C0, "candidate"): Tally(rows=600)})).verdict is HealthVerdict.INCONCLUSIVE
 
 
-def test_p99_over_the_limit_fails_though_the_control_is_as_slow():
+def test_p99_above_the_limit_fails_even_if_the_control_is_as_slow():
     slow = latencies([50.0, 500.0], [170, 30])
     found = p99_latency(case(C0, {(C0, "candidate"): slow, (C0, "control"): slow}))
     assert found.verdict is HealthVerdict.FAIL
     assert "30 of 200 requests took more than 200 ms" in found.reason
 
 
-def test_a_slower_candidate_fails_and_one_that_nobody_can_feel_does_not():
+def test_a_slower_candidate_fails_but_not_for_a_negligible_difference():
     for factor, verdict in ((1.6, HealthVerdict.FAIL), (1.1, HealthVerdict.PASS)):
         own, other = latencies([20 * factor], [600]), latencies([20.0], [600])
         assert p99_latency(case(C0, {(C0, "candidate"): own, (C0, "control"): other})).verdict is verdict
@@ -157,13 +157,13 @@ def test_one_slow_request_of_two_hundred_proves_nothing():
     )
 
 
-def test_a_difference_needs_a_window_of_requests_before_it_is_one():
+def test_a_latency_difference_needs_a_window_of_requests():
     for rows, verdict in ((90, HealthVerdict.CONTINUE), (200, HealthVerdict.FAIL)):
         own, other = latencies([80.0], [rows]), latencies([20.0], [rows])
         assert p99_latency(case(C0, {(C0, "candidate"): own, (C0, "control"): other})).verdict is verdict
 
 
-def test_a_control_of_another_size_does_as_well():
+def test_the_control_may_have_another_size():
     slow, usual = latencies([32.0], [3600]), latencies([20.0], [400])
     assert (
         p99_latency(case(C0, {(C0, "candidate"): slow, (C0, "control"): usual})).verdict is HealthVerdict.FAIL
@@ -174,14 +174,14 @@ def test_a_control_of_another_size_does_as_well():
     )
 
 
-def test_the_champion_stands_in_where_no_control_was_counted():
+def test_the_champion_replaces_a_control_that_was_not_counted():
     own, other = latencies([32.0], [600]), latencies([20.0], [600])
     assert (
         p99_latency(case(C0, {(C0, "candidate"): own, (C0, "champion"): other})).verdict is HealthVerdict.FAIL
     )
 
 
-def test_at_a_share_of_one_the_checks_say_that_nobody_answers_beside_it():
+def test_at_a_share_of_one_the_checks_say_that_there_is_no_comparison():
     alone = {(C0, "candidate"): latencies([20.0], [600])}
     for check in (p99_latency, errors, output_range):
         found = check(case(C0, alone, steps=(1.0,)))
@@ -193,7 +193,7 @@ def test_at_a_share_of_one_the_checks_say_that_nobody_answers_beside_it():
     assert p99_latency(case(C0, late, steps=(1.0,))).verdict is HealthVerdict.FAIL
 
 
-def test_quantiles_lie_in_their_slot():
+def test_quantiles_lie_in_their_bin():
     tally = latencies([1.0, 10.0, 100.0], [50, 49, 1])
     assert quantile(tally.latency, 0.5) == pytest.approx(1.0, rel=0.1)
     assert quantile(tally.latency, 0.99) == pytest.approx(10.0, rel=0.1)

@@ -1,4 +1,4 @@
-"""What holds for every health check, whatever it looks at."""
+"""Properties of every health check."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_no_evidence_is_never_a_pass_and_never_a_failure(check, stage):
 
 
 @every_check
-def test_evidence_on_others_is_none_on_the_candidate(check, stage):
+def test_evidence_of_other_variants_does_not_count_for_the_candidate(check, stage):
     others = {key: tally for key, tally in healthy(stage).items() if key[1] in ("champion", "control")}
     assert check(CandidateEvidence(PLAN, stage, others, ALPHA)).verdict in (
         HealthVerdict.CONTINUE,
@@ -84,7 +84,7 @@ def test_a_healthy_candidate_passes(check, stage):
 
 
 @every_check
-def test_too_few_healthy_answers_are_no_pass(check, stage):
+def test_too_few_healthy_rows_are_no_pass(check, stage):
     assert (
         check(CandidateEvidence(PLAN, stage, healthy(stage, rows=20), ALPHA)).verdict
         is HealthVerdict.CONTINUE
@@ -94,7 +94,7 @@ def test_too_few_healthy_answers_are_no_pass(check, stage):
 @every_check
 @settings(max_examples=40)
 @given(evidence=EVIDENCE)
-def test_any_evidence_gets_an_answer_in_plain_json(check, stage, evidence):
+def test_any_evidence_gives_a_result_in_plain_json(check, stage, evidence):
     result = check(CandidateEvidence(PLAN, stage, evidence, ALPHA))
     text = json.dumps(result.to_json(), allow_nan=False)
     assert json.loads(text)["verdict"] in {"PASS", "FAIL", "CONTINUE", "INCONCLUSIVE"}
@@ -105,7 +105,7 @@ def test_any_evidence_gets_an_answer_in_plain_json(check, stage, evidence):
 @every_check
 @settings(max_examples=20)
 @given(evidence=EVIDENCE, more=EVIDENCE)
-def test_evidence_of_two_gateways_simply_adds_up(check, stage, evidence, more):
+def test_evidence_of_two_gateways_adds_up(check, stage, evidence, more):
     both = {key: evidence.get(key, Tally()) + more.get(key, Tally()) for key in {*evidence, *more}}
     swapped = {key: more.get(key, Tally()) + evidence.get(key, Tally()) for key in {*evidence, *more}}
     assert check(CandidateEvidence(PLAN, stage, both, ALPHA)) == check(
@@ -113,5 +113,5 @@ def test_evidence_of_two_gateways_simply_adds_up(check, stage, evidence, more):
     )
 
 
-def test_the_checks_do_not_spend_more_alpha_than_there_is():
+def test_the_parts_of_alpha_add_up_to_at_most_one():
     assert sum(part for _, part in CANARY_CHECKS) + SHADOW_CHECKS[0][1] <= 1

@@ -1,4 +1,4 @@
-"""Anything that people, time and evidence can do to a rollout, in any order, through a ledger.
+"""Requests, time and evidence in any order, through a ledger: what holds for every rollout.
 
 A hundred thousand steps with HYPOTHESIS_PROFILE=nightly.
 """
@@ -57,7 +57,7 @@ class Rollouts(RuleBasedStateMachine):
         self.ledger = MemoryLedger()
         self.now = datetime(2026, 3, 1, tzinfo=UTC)
         self.made = 0
-        self.passed, self.forced, self.approved, self.taken_back = set(), set(), set(), set()
+        self.passed, self.forced, self.approved, self.rolled_back = set(), set(), set(), set()
         self.heard, self.under_way, self.ended = 0, "", set()
 
     @property
@@ -160,14 +160,14 @@ class Rollouts(RuleBasedStateMachine):
                 roll_back(self.traffic, "by hand", self.now)
             return
         bad = None if self.traffic.active else self.traffic.champion
-        if bad is not None and self.traffic.previous in self.taken_back:
+        if bad is not None and self.traffic.previous in self.rolled_back:
             with pytest.raises(NoPrevious, match="was itself rolled back"):
                 roll_back(self.traffic, "by hand", self.now)
             return
         self.write(roll_back(self.traffic, "by hand", self.now))
         if bad is not None:
-            assert self.traffic.champion not in self.taken_back
-            self.taken_back.add(bad)
+            assert self.traffic.champion not in self.rolled_back
+            self.rolled_back.add(bad)
             assert self.traffic.champion != bad
 
     @precondition(lambda self: self.made)
@@ -177,7 +177,7 @@ class Rollouts(RuleBasedStateMachine):
         ref = VersionRef(str(number), f"digest-{number}")
         if ref in self.forced:
             self.approved.add(ref)  # a person's word stands for the gate
-        self.taken_back.discard(ref)
+        self.rolled_back.discard(ref)
         self.write(promote(self.traffic, ref, self.now, "by hand"))
         assert self.traffic.champion == ref
 
@@ -192,8 +192,8 @@ class Rollouts(RuleBasedStateMachine):
         decision = champion_watch(traffic, found, self.now)
         if decision.transition is not None:
             self.write(decision.transition, checks=decision.checks, tallies=found)
-            assert self.traffic.champion not in self.taken_back
-            self.taken_back.add(bad)
+            assert self.traffic.champion not in self.rolled_back
+            self.rolled_back.add(bad)
 
     @invariant()
     def at_most_one_rollout_is_active(self):

@@ -19,7 +19,7 @@ SHARES = st.floats(0, 1)
 
 @settings(max_examples=100)
 @given(key=st.text(), salt=st.text(), low=SHARES, high=SHARES)
-def test_raising_the_share_keeps_those_already_in_it(key, salt, low, high):
+def test_raising_the_share_keeps_the_keys_of_the_candidate(key, salt, low, high):
     low, high = sorted((low, high))
     if choose_variant(key, salt, low) == "candidate":
         assert choose_variant(key, salt, high) == "candidate"
@@ -27,7 +27,7 @@ def test_raising_the_share_keeps_those_already_in_it(key, salt, low, high):
 
 @settings(max_examples=50)
 @given(key=st.text(st.characters(codec=None)), salt=st.text())
-def test_every_key_has_a_place_even_a_broken_one(key, salt):
+def test_every_key_has_a_position_even_invalid_unicode(key, salt):
     assert 0 <= position(key, salt) < 1
     assert choose_variant(key, salt, 0) == "champion"
     assert choose_variant(key, salt, 1) == "candidate"
@@ -41,7 +41,7 @@ def test_cohorts_are_as_large_as_they_should_be(share, control):
     assert found["control"] / n == pytest.approx(control, abs=0.02)
 
 
-def test_another_rollout_shuffles_the_keys_anew():
+def test_another_rollout_reshuffles_the_keys():
     both = sum(
         choose_variant(str(i), "a", 0.1) == choose_variant(str(i), "b", 0.1) == "candidate"
         for i in range(20_000)

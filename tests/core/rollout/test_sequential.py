@@ -1,4 +1,4 @@
-"""Betting scores: what they may win when nothing is wrong, and that they do win when something is."""
+"""The sequential tests: rare false alarms when nothing is wrong, and detection when something is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from homeostat.core.rollout.health.sequential import (
 )
 
 ALPHA = 0.1
-RUNS, LOOKS = 300, 30
+RUNS, EVALUATIONS = 300, 30
 COUNTS = st.lists(st.integers(0, 10_000), max_size=30)
 
 
@@ -33,9 +33,9 @@ def ever(wealth) -> float:
     return hits / RUNS
 
 
-def test_a_steady_rate_is_rarely_called_more():
+def test_a_steady_rate_is_rarely_called_above_the_limit():
     def run(rng):
-        events = np.cumsum(rng.binomial(10, 0.05, LOOKS))
+        events = np.cumsum(rng.binomial(10, 0.05, EVALUATIONS))
         return [log_e_above_limit(int(k), 10 * (i + 1), 0.05) for i, k in enumerate(events)]
 
     assert ever(run) <= ALPHA
@@ -43,7 +43,7 @@ def test_a_steady_rate_is_rarely_called_more():
 
 def test_equal_error_rates_are_rarely_called_an_increase():
     def run(rng):
-        own, other = np.cumsum(rng.binomial(20, 0.05, LOOKS)), np.cumsum(rng.binomial(60, 0.05, LOOKS))
+        own, other = np.cumsum(rng.binomial(20, 0.05, EVALUATIONS)), np.cumsum(rng.binomial(60, 0.05, EVALUATIONS))
         return [
             log_e_excess([(int(a), 20 * i, int(b), 60 * i)])
             for i, (a, b) in enumerate(zip(own, other, strict=True), 1)
@@ -57,7 +57,7 @@ def test_equal_distributions_are_rarely_called_shifted(frozen):
     def run(rng):
         shape = rng.dirichlet(np.ones(8))
         reference, current, found = rng.multinomial(300, shape), np.zeros(8, dtype=int), []
-        for _ in range(LOOKS):
+        for _ in range(EVALUATIONS):
             current += rng.multinomial(15, shape)
             if not frozen:
                 reference = reference + rng.multinomial(15, shape)
@@ -71,7 +71,7 @@ def test_latencies_up_to_the_tolerance_are_rarely_called_slower():
     def run(rng):
         own, other, found = np.zeros(12, dtype=int), np.zeros(12, dtype=int), []
         shape = np.r_[rng.dirichlet(np.ones(10)), 0, 0]
-        for _ in range(LOOKS):
+        for _ in range(EVALUATIONS):
             own += rng.multinomial(15, np.roll(shape, 1))
             other += rng.multinomial(15, shape)
             found.append(log_e_slower(other.tolist(), own.tolist(), 1))
@@ -80,16 +80,16 @@ def test_latencies_up_to_the_tolerance_are_rarely_called_slower():
     assert ever(run) <= ALPHA
 
 
-def test_the_confidence_sequence_for_a_rate_covers_it_at_all_looks():
+def test_the_confidence_sequence_of_a_rate_covers_it_at_every_evaluation():
     misses = 0
     for seed in range(100):
-        events = np.cumsum(np.random.default_rng(seed).binomial(10, 0.1, LOOKS))
+        events = np.cumsum(np.random.default_rng(seed).binomial(10, 0.1, EVALUATIONS))
         bounds = [rate_interval(int(k), 10 * (i + 1), ALPHA) for i, k in enumerate(events)]
         misses += any(not low <= 0.1 <= high for low, high in bounds)
     assert misses / 100 <= ALPHA
 
 
-def test_a_real_difference_wins():
+def test_a_real_difference_is_detected():
     assert log_e_above_limit(30, 300, 0.01) > 10
     assert log_e_excess([(10, 200, 0, 1800)]) > 10
     assert log_e_shift([500, 500], [350, 150], frozen=True) > 10
@@ -98,7 +98,7 @@ def test_a_real_difference_wins():
 
 @settings(max_examples=60)
 @given(COUNTS, COUNTS)
-def test_any_counts_give_a_finite_answer(a, b):
+def test_any_counts_give_a_finite_result(a, b):
     for value in (
         log_e_shift(a, b, frozen=True),
         log_e_shift(a, b, frozen=False),
@@ -114,7 +114,7 @@ def test_any_counts_give_a_finite_answer(a, b):
 
 @settings(max_examples=60)
 @given(COUNTS)
-def test_a_thing_is_at_no_distance_from_itself(counts):
+def test_the_distance_of_a_distribution_to_itself_is_zero(counts):
     assert distance(counts, counts) == 0
     assert log_e_shift(counts, counts, frozen=False) <= 1e-9
     assert log_e_slower(counts, counts, 1) <= 1e-9
@@ -122,7 +122,7 @@ def test_a_thing_is_at_no_distance_from_itself(counts):
 
 @settings(max_examples=60)
 @given(st.integers(0, 1000), st.integers(0, 1000))
-def test_an_interval_holds_what_was_seen_and_narrows_with_certainty(count, more):
+def test_an_interval_contains_the_observed_rate_and_narrows_with_alpha(count, more):
     rows = count + more
     low, high = rate_interval(count, rows, 0.01)
     wide = rate_interval(count, rows, 0.0001)

@@ -41,7 +41,7 @@ def test_forced_or_approval_required_waits_without_a_share_where_nothing_can_be_
         assert approve(waiting, NOW).traffic.champion == V2
 
 
-def test_a_doubled_task_begins_no_second_rollout():
+def test_a_repeated_task_begins_no_second_rollout():
     traffic = in_canary()
     again = begin(traffic, V2, "run", PLAN, NOW)
     assert (again.kind, again.traffic) == ("unchanged", traffic)
@@ -56,21 +56,21 @@ def test_a_newer_candidate_supersedes_and_starts_from_nothing():
     assert "canary:1" in done.reason
 
 
-def test_a_version_with_other_bytes_is_not_let_in():
+def test_a_version_with_another_digest_is_refused():
     with pytest.raises(Untrusted, match="must never change"):
         begin(SERVED, VersionRef("1", "other"), "run", PLAN, NOW)
     with pytest.raises(Untrusted):
         promote(SERVED, VersionRef("1", "other"), NOW, "by hand")
 
 
-def test_abort_takes_the_share_and_leaves_the_champion():
+def test_a_rollback_removes_the_share_and_keeps_the_champion():
     done = roll_back(in_canary(step=1), "looks odd", NOW)
     assert weights(done.traffic) == {"candidate": 0, "control": 0, "champion": 1}
     assert done.traffic.champion == V1
     assert done.traffic.rollout.reason == "looks odd"
 
 
-def test_abort_that_loses_the_race_against_promotion_still_wins():
+def test_a_rollback_that_loses_the_race_against_promotion_still_takes_effect():
     promoted = promote(in_canary(step=1), V2, NOW, "done").traffic
     after = roll_back(promoted, "abort", NOW).traffic
     assert (after.champion, after.previous) == (V1, V2)
@@ -82,7 +82,7 @@ def test_rollback_without_a_previous_version_is_refused_and_explained():
         roll_back(SERVED, "oops", NOW)
 
 
-def test_pressing_rollback_twice_does_not_put_the_bad_version_back():
+def test_rolling_back_twice_does_not_restore_the_bad_version():
     for start in (
         promote(in_canary(), V2, NOW, "done").traffic,
         Traffic("m", 1, champion=V2, previous=V1),
@@ -97,7 +97,7 @@ def test_pressing_rollback_twice_does_not_put_the_bad_version_back():
             roll_back(aborted, "again", NOW)
 
 
-def test_promotion_by_hand_supersedes_and_keeps_the_way_back():
+def test_a_manual_promotion_supersedes_and_keeps_the_previous_version():
     done = promote(in_canary(step=1), V3, NOW, "asked for in MLflow")
     assert (done.traffic.champion, done.traffic.previous) == (V3, V1)
     assert done.traffic.active is None
@@ -105,19 +105,19 @@ def test_promotion_by_hand_supersedes_and_keeps_the_way_back():
     assert promote(done.traffic, V3, NOW, "again").kind == "unchanged"
 
 
-def test_asking_for_the_champion_ends_the_candidate():
+def test_promoting_the_champion_ends_the_candidates_rollout():
     done = promote(in_canary(step=1), V1, NOW, "stay with 1")
     assert done.traffic.champion == V1
     assert weights(done.traffic)["candidate"] == 0
 
 
-def test_approval_ahead_is_kept_until_the_canary_has_passed():
+def test_an_early_approval_is_kept_until_the_canary_has_passed():
     done = approve(in_canary(approval=True), NOW)
     assert done.traffic.rollout.approved
     assert done.traffic.champion == V1
     assert approve(done.traffic, NOW).kind == "unchanged"
 
 
-def test_nothing_to_approve_is_said():
+def test_approving_without_a_rollout_is_refused():
     with pytest.raises(Refused, match="no rollout is under way"):
         approve(SERVED, NOW)

@@ -197,6 +197,8 @@ def incomparable(
 class HealthCheck(Protocol):
     """One check of a candidate. Pure: the same evidence always gives the same result."""
 
+    __name__: str
+
     def __call__(self, evidence: CandidateEvidence) -> HealthCheckResult:
         """Return the result; never raise on missing evidence, and never pass without any."""
 
