@@ -32,10 +32,10 @@ def evaluation(config: ModelConfig, candidate: Evaluation, champion: Evaluation 
     """Return the figures of a validation by file name: confusion and calibration, or residuals."""
     if config.task == "regression":
         return {"residuals.png": residuals(candidate, champion)}
-    pictures = {"confusion.png": confusion(candidate, champion)}
+    figures = {"confusion.png": confusion(candidate, champion)}
     if candidate.predictions.proba is not None:
-        pictures["calibration.png"] = calibration(candidate, champion)
-    return pictures
+        figures["calibration.png"] = calibration(candidate, champion)
+    return figures
 
 
 def confusion(candidate: Evaluation, champion: Evaluation | None = None) -> bytes:

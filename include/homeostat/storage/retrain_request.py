@@ -87,7 +87,7 @@ class RetrainRequest:
         }
 
     def apply_to(self, config: ModelConfig) -> ModelConfig:
-        """model.yaml with what this request asks for instead."""
+        """Return the configuration with the training window of this request."""
         if not self.training_window:
             return config
         try:
