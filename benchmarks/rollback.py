@@ -1,4 +1,4 @@
-"""How soon a version that is taken back by hand answers nobody any more, and whether swapping costs anything.
+"""Measure how soon a manually rolled back version serves nothing, and what swapping versions costs.
 
     python benchmarks/rollback.py --quick      20 rollbacks and 200 swaps: a minute
     python benchmarks/rollback.py --write      1,000 rollbacks and 10,000 swaps, into rollback.md
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rollback_world import HERE, MODEL, Gateway, Load, World, database, monotonic_of, rss, until
+from rollback_fixture import HERE, MODEL, Gateway, Load, RollbackFixture, database, monotonic_of, rss, until
 
 from homeostat.adapters import open_ledger
 from homeostat.config import Settings
@@ -30,12 +30,12 @@ from homeostat.config.errors import StaleRevision
 from homeostat.core.rollout import Plan, VersionRef, begin, promote
 from homeostat.ports import Ledger
 
-NAMES = ["gateway-a", "gateway-b"]
+GATEWAY_NAMES = ["gateway-a", "gateway-b"]
 WORKERS = 2
 CONNECTIONS = 16
-BETWEEN = 0.03  # seconds between an answer and the next request of a connection
+BETWEEN = 0.03  # seconds between a response and the next request of a connection
 SWAP_SECONDS = 0.02
-#: A version counts as serving everywhere once so many connections had an answer of it.
+#: A version counts as serving everywhere once so many connections had a response of it.
 SEEN_BY = 12
 _BY_COMMAND_EVERY = 50
 
@@ -71,44 +71,44 @@ def _slope(points: list[tuple[int, float]]) -> float:
 
 @dataclass
 class Rollbacks:
-    """What the rollbacks gave: seconds from decision to the last bad answer, and how long each order took."""
+    """The rollbacks: seconds from decision to the last bad response, and the time of each request."""
 
-    last_answer: list[float] = field(default_factory=list)
+    last_bad_response: list[float] = field(default_factory=list)
     order: list[float] = field(default_factory=list)
     command: list[float] = field(default_factory=list)
     by_itself: int = 0
-    answers: int = 0
+    responses: int = 0
     failed: list[str] = field(default_factory=list)
 
 
 def roll_back_often(
-    world: World, gateways: list[Gateway], ledger: Ledger, digest: str, count: int
+    setup: RollbackFixture, gateways: list[Gateway], ledger: Ledger, digest: str, count: int
 ) -> tuple[Rollbacks, Memory]:
-    """Begin a canary at 50 %, wait until it answers on nearly every connection, take it back; again."""
+    """Begin a canary at 50 %, wait until it serves nearly every connection, roll it back; repeat."""
     out = Rollbacks()
     memory = Memory([pid for each in gateways for pid in each.pids()])
-    plan = Plan.of(Settings.from_env(world.env(NAMES[0])).load_model(MODEL))
+    plan = Plan.of(Settings.from_env(setup.env(GATEWAY_NAMES[0])).load_model(MODEL))
     numbers = itertools.count(2)
     with _load_on_every_worker(gateways) as load:
         memory.take(0)
-        while len(out.last_answer) < count:
+        while len(out.last_bad_response) < count:
             bad = VersionRef(str(next(numbers)), digest)
             now = datetime.now(UTC)
             step = begin(ledger.read(MODEL), bad, f"rollout-{bad.version}", plan, now, skip_shadow=True)
             ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="benchmark", at=now)
             until(
                 lambda bad=bad: len(load.seen.get(bad.version, ((), 0))[0]) >= SEEN_BY,
-                "the canary answers everywhere",
+                "the canary serves everywhere",
             )  # type: ignore[misc]
             if ledger.read(MODEL).active is None:  # its health checks were sooner than the person
                 out.by_itself += 1
                 continue
             begun = time.monotonic()
-            if (len(out.last_answer) + 1) % _BY_COMMAND_EVERY:
-                gateways[len(out.last_answer) % 2].roll_back("benchmark")
+            if (len(out.last_bad_response) + 1) % _BY_COMMAND_EVERY:
+                gateways[len(out.last_bad_response) % 2].roll_back("benchmark")
                 out.order.append(time.monotonic() - begun)
             else:
-                _by_command(world)
+                _by_command(setup)
                 out.command.append(time.monotonic() - begun)
             decided = next(
                 e
@@ -119,23 +119,24 @@ def roll_back_often(
             time.sleep(0.25)
             while load.seen[bad.version][1] > time.monotonic() - 0.2:  # until nothing came for 0.2 s
                 time.sleep(0.02)
-            out.last_answer.append(max(0.0, load.seen[bad.version][1] - moment))
-            if len(out.last_answer) % max(1, count // 50) == 0:
-                memory.take(len(out.last_answer))
-        out.answers, out.failed = load.answers, load.failed
+            out.last_bad_response.append(max(0.0, load.seen[bad.version][1] - moment))
+            if len(out.last_bad_response) % max(1, count // 50) == 0:
+                memory.take(len(out.last_bad_response))
+        out.responses, out.failed = load.responses, load.failed
     return out, memory
 
 
-def _by_command(world: World) -> None:
+def _by_command(setup: RollbackFixture) -> None:
     """``homeostat rollback``, which reaches no gateway and so writes the ledger itself."""
     command = [sys.executable, "-c", "from homeostat.cli import main; main()", "rollback", MODEL]
-    done = subprocess.run(command, env=world.env(NAMES[0]), capture_output=True, text=True, check=False)  # noqa: S603  # ours
+    env = setup.env(GATEWAY_NAMES[0])
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)  # noqa: S603  # our own command
     if done.returncode:
         sys.exit(done.stderr)
 
 
 def swap_often(gateways: list[Gateway], ledger: Ledger, digest: str, count: int) -> Swaps:
-    """Swap champion and previous version in the ledger, every 20 ms; the gateways look as often."""
+    """Swap champion and previous version in the ledger, every 20 ms; the gateways poll as often."""
     memory = Memory([pid for each in gateways for pid in each.pids()])
     pair = [VersionRef("1000001", digest), VersionRef("1000002", digest)]
     with _load_on_every_worker(gateways) as load:
@@ -163,7 +164,7 @@ def _load_on_every_worker(gateways: list[Gateway]) -> Iterator[Load]:
     for attempt in range(20):
         before = [each.rows_by_worker() for each in gateways]
         with Load([each.port for each in gateways], CONNECTIONS, BETWEEN) as load:
-            until(lambda load=load: load.answers > 10 * CONNECTIONS, "requests are answered")  # type: ignore[misc]
+            until(lambda load=load: load.responses > 10 * CONNECTIONS, "requests are served")  # type: ignore[misc]
             after = [each.rows_by_worker() for each in gateways]
             spread = all(
                 now.get(str(worker), 0) > then.get(str(worker), 0)
@@ -187,36 +188,36 @@ class Swaps:
 
 def page_of(rollbacks: Rollbacks, memory: Memory, swaps: Swaps, ledger: str, reached: int) -> str:
     """The page, as rollback.md holds it."""
-    count, load = len(rollbacks.last_answer), swaps.load
-    ms, total, spent = 1000 * SWAP_SECONDS, WORKERS * len(NAMES), swaps.seconds
+    count, load = len(rollbacks.last_bad_response), swaps.load
+    ms, total, spent = 1000 * SWAP_SECONDS, WORKERS * len(GATEWAY_NAMES), swaps.seconds
     by_command = f"`homeostat rollback`, no gateway in reach, start to end ({len(rollbacks.command)})"
     return f"""# Rollback
 
     python benchmarks/rollback.py --write
 
 Two gateways of {WORKERS} workers each, the ledger in {ledger}, {os.cpu_count()} cores for everything:
-gateways, database, load and this script. Nobody answers at MLflow's address, and Airflow does not run.
+gateways, database, load and this script. MLflow and Airflow do not run.
 {CONNECTIONS} connections ask for single rows all the time; they reached {reached} of the {total} workers.
 
-Each rollback: a version is registered with a canary at 50 %; when at least {SEEN_BY} connections had an
-answer of it, a person orders it back. The decision is the event's time in the ledger. The last bad
-answer is the last one, on any connection, whose `X-Homeostat-Version` names the version.
+Each rollback: a version is registered with a canary at 50 %; when at least {SEEN_BY} connections had a
+response of it, a person requests a rollback. The decision is the event's time in the ledger. The last bad
+response is the last one, on any connection, whose `X-Homeostat-Version` names the version.
 
-| {count:,} rollbacks by hand | p50 | p90 | p99 | longest |
+| {count:,} manual rollbacks | p50 | p90 | p99 | longest |
 |---|---|---|---|---|
-| decision to the last answer of the bad version | {_quantiles(rollbacks.last_answer)} |
-| the order over HTTP, from sent to answered ({len(rollbacks.order)}) | {_quantiles(rollbacks.order)} |
+| decision to the last response of the bad version | {_quantiles(rollbacks.last_bad_response)} |
+| the request over HTTP, from sent to response ({len(rollbacks.order)}) | {_quantiles(rollbacks.order)} |
 | {by_command} | {_quantiles(rollbacks.command)} |
 
-| | answered | failed |
+| | responses | failed |
 |---|---|---|
-| during {count:,} rollbacks | {rollbacks.answers:,} | {len(rollbacks.failed)} |
-| during {swaps.count:,} swaps of the champion in {spent:.0f} s | {load.answers:,} | {len(load.failed)} |
+| during {count:,} rollbacks | {rollbacks.responses:,} | {len(rollbacks.failed)} |
+| during {swaps.count:,} swaps of the champion in {spent:.0f} s | {load.responses:,} | {len(load.failed)} |
 
 The swaps go through the ledger too, each by compare-and-swap, one every {ms:.0f} ms. The gateways read it
 as often (`HOMEOSTAT_GATEWAY_POLL_SECONDS={SWAP_SECONDS}`, the default is 0.1); the connections saw the
-version change {load.changes:,} times. {rollbacks.by_itself} more canaries were taken back by their own health
-checks before the order came.
+version change {load.changes:,} times. {rollbacks.by_itself} more canaries were rolled back by their health
+checks before the request came.
 
 | memory of the worker that grew most | at the start | after a tenth | at the end | per 1,000 after it |
 |---|---|---|---|---|
@@ -248,18 +249,20 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="homeostat-bench-") as scratch,
         database(Path(scratch)) as (url, what),
     ):
-        world = World(Path(scratch), url)
-        digest = world.make_version(NAMES)
+        setup = RollbackFixture(Path(scratch), url)
+        digest = setup.make_version(GATEWAY_NAMES)
         ledger = open_ledger(url)
         first = VersionRef("1", digest)
-        plan = Plan.of(Settings.from_env(world.env(NAMES[0])).load_model(MODEL))
+        plan = Plan.of(Settings.from_env(setup.env(GATEWAY_NAMES[0])).load_model(MODEL))
         now = datetime.now(UTC)
         step = begin(ledger.read(MODEL), first, "first", plan, now)
         ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="benchmark", at=now)
-        with world.running(NAMES, WORKERS) as gateways:
-            rollbacks, memory = roll_back_often(world, gateways, ledger, digest, rollbacks_wanted)
+        with setup.running(GATEWAY_NAMES, WORKERS) as gateways:
+            rollbacks, memory = roll_back_often(setup, gateways, ledger, digest, rollbacks_wanted)
             reached = sum(len(each.rows_by_worker()) for each in gateways)
-        with world.running(NAMES, WORKERS, HOMEOSTAT_GATEWAY_POLL_SECONDS=str(SWAP_SECONDS)) as gateways:
+        with setup.running(
+            GATEWAY_NAMES, WORKERS, HOMEOSTAT_GATEWAY_POLL_SECONDS=str(SWAP_SECONDS)
+        ) as gateways:
             swaps = swap_often(gateways, ledger, digest, swaps_wanted)
         page = page_of(rollbacks, memory, swaps, what, reached)
         print(page)

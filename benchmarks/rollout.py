@@ -1,11 +1,11 @@
-"""Whole rollouts, simulated: who is promoted, who is taken back, and after how many answers.
+"""Simulate whole rollouts: which candidates are promoted or rolled back, and after how many rows.
 
     PYTHONPATH=include python benchmarks/rollout.py [--write] [--rollouts 1000] [--workers N]
 
-Shadow, canary steps and deadlines go through the library's own `decide`, which looks at every tick. Beside
-it, on the same streams, two rules that look as often: the plain Kolmogorov-Smirnov test of the canary's last
-100 predictions against production's last 100 at p < 0.05, and thresholds as progressive-delivery tools have
-them (per interval: 99 % of the answers good, p99 under the limit; five failed intervals end the rollout).
+Shadow, canary steps and deadlines use the library's own `decide_rollout`, evaluated at every tick. On the
+same streams, two other rules are evaluated as often: the plain Kolmogorov-Smirnov test of the canary's last
+100 predictions against production's last 100 at p < 0.05, and thresholds as progressive-delivery tools use
+them (per interval: 99 % of the requests succeed, p99 below the limit; five failed intervals end the rollout).
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rollout_world import CASES, PLAN, RATE, TICK, Outcome, Streams, play
+from rollout_fixture import CASES, PLAN, RATE, TICK, Outcome, Streams, play
 from scipy.stats import ks_2samp
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs/rollouts.md"
 ENOUGH = 400
-#: The rules' own settings.
+#: The settings of the two other rules.
 WINDOW, P_VALUE, GOOD, FAILED_CHECKS = 100, 0.05, 0.99, 5
-#: Rollouts that a worker plays before it says so.
+#: Rollouts per task of a worker.
 BATCH = 25
 
 
 @dataclass(frozen=True)
-class Found:
-    """One rollout, as three rules ended it."""
+class RuleOutcomes:
+    """The outcomes of one rollout under the three rules."""
 
     homeostat: Outcome
     plain_ks: bool
@@ -41,7 +41,7 @@ class Found:
 
 
 def plain_ks(streams: Streams) -> bool:
-    """Whether the plain test promotes: no look at the last predictions of both sides gives p < 0.05."""
+    """Whether the plain test promotes: no evaluation of the last predictions gives p < 0.05."""
     own, production = np.empty(0), np.empty(0)
     for step in range(len(PLAN.steps)):
         for tick in range(PLAN.step_duration // TICK):
@@ -67,20 +67,20 @@ def thresholds(streams: Streams) -> bool:
     return failed < FAILED_CHECKS
 
 
-def run(name: str, seeds: range) -> list[Found]:
-    """Rollouts of one case; the same seed is the same traffic for every rule."""
+def run(name: str, seeds: range) -> list[RuleOutcomes]:
+    """Run the rollouts of one case; a seed gives every rule the same traffic."""
     case, _ = CASES[name]
     number = list(CASES).index(name)
     found = []
     for seed in seeds:
         streams = Streams(case, 1_000_000 * (number + 1) + seed)
-        found.append(Found(play(streams), plain_ks(streams), thresholds(streams)))
+        found.append(RuleOutcomes(play(streams), plain_ks(streams), thresholds(streams)))
     return found
 
 
-def simulate(rollouts: int, workers: int) -> dict[str, list[Found]]:
-    """All cases, in parallel, with a line of progress."""
-    found: dict[str, list[Found]] = {name: [] for name in CASES}
+def simulate(rollouts: int, workers: int) -> dict[str, list[RuleOutcomes]]:
+    """Run all cases in parallel, with a progress line."""
+    found: dict[str, list[RuleOutcomes]] = {name: [] for name in CASES}
     begun, total = time.monotonic(), rollouts * len(CASES)
     with ProcessPoolExecutor(workers) as pool:
         waiting = {
@@ -98,13 +98,13 @@ def simulate(rollouts: int, workers: int) -> dict[str, list[Found]]:
 
 
 def share(hits: int, of: int) -> str:
-    """A share in per cent with its standard error; that of one hit where there is none, or one miss."""
+    """Return a share in per cent with its standard error (that of one hit or one miss at 0 % and 100 %)."""
     seen = min(max(hits, 1), of - 1) / of if of > 1 else 0.5
     return f"{hits / of:.1%} ± {np.sqrt(seen * (1 - seen) / of):.1%}"
 
 
-def table(found: dict[str, list[Found]]) -> str:
-    """The outcomes as Markdown."""
+def table(found: dict[str, list[RuleOutcomes]]) -> str:
+    """Return the outcomes as Markdown."""
     lines = [
         "| candidate | should be | Homeostat | plain KS test | thresholds |",
         "|---|---|---:|---:|---:|",
@@ -113,21 +113,21 @@ def table(found: dict[str, list[Found]]) -> str:
         good = CASES[name][1]
         verdicts = np.array([(o.homeostat.promoted, o.plain_ks, o.thresholds) for o in outcomes])
         right = " | ".join(share(int(hits), len(outcomes)) for hits in (verdicts == good).sum(axis=0))
-        lines.append(f"| {name} | {'promoted' if good else 'taken back'} | {right} |")
+        lines.append(f"| {name} | {'promoted' if good else 'rolled back'} | {right} |")
     lines += [
         "",
-        "Homeostat's rollouts again; how soon is counted in canary answers:",
+        "Homeostat's rollouts in detail; the time to a rollback is counted in canary rows:",
         "",
-        "| candidate | taken back after, median | 99 % | within 400 | extended | usual reason |",
+        "| candidate | rolled back after, median | 99 % | within 400 | extended | usual reason |",
         "|---|---:|---:|---:|---:|---|",
     ]
     for name, outcomes in found.items():
         back = [o.homeostat for o in outcomes if not o.homeostat.promoted]
-        answers = [o.canary_answers for o in back]
+        rows = [o.canary_rows for o in back]
         reasons = [o.reason.split(" ")[0].rstrip(":") for o in back]
         usual = max(set(reasons), key=reasons.count) if reasons else ""
-        middle = f"{np.median(answers):.0f} | {np.quantile(answers, 0.99):.0f}" if answers else "- | -"
-        soon = sum(count <= ENOUGH for count in answers)
+        middle = f"{np.median(rows):.0f} | {np.quantile(rows, 0.99):.0f}" if rows else "- | -"
+        soon = sum(count <= ENOUGH for count in rows)
         extended = sum(o.homeostat.extended for o in outcomes)
         lines.append(
             f"| {name} | {middle} | {soon / len(outcomes):.1%} | {extended / len(outcomes):.1%} | {usual} |"
@@ -136,20 +136,20 @@ def table(found: dict[str, list[Found]]) -> str:
 
 
 def about() -> str:
-    """What was simulated, from the settings themselves."""
+    """Describe the simulation, from its settings."""
     steps = ", ".join(f"{step:.0%}" for step in PLAN.steps)
     return (
         f"Shadow of {PLAN.shadow}, then canary steps of {steps} for {PLAN.step_duration} each;"
-        f" {RATE} requests a tick of {TICK.total_seconds():.0f} s and a look at every tick;"
-        f" at least {PLAN.min_samples} canary answers a step. Limits: `max_divergence` {PLAN.max_divergence},"
-        f" `error_rate` {PLAN.error_rate}, `p99_latency_ms` {PLAN.p99_latency_ms:g}. Both versions answer in"
-        " about 10 ms, with the shared load, batches and pauses that `rollout_world.py` describes. Shares of"
-        " right outcomes with their standard error."
+        f" {RATE} requests per tick of {TICK.total_seconds():.0f} s, evaluated at every tick;"
+        f" at least {PLAN.min_samples} canary rows per step. Limits: `max_divergence` {PLAN.max_divergence},"
+        f" `error_rate` {PLAN.error_rate}, `p99_latency_ms` {PLAN.p99_latency_ms:g}. Both versions take"
+        " about 10 ms, with the shared load, batches and pauses that `rollout_fixture.py` describes."
+        " Shares of right outcomes with their standard error."
     )
 
 
 def main() -> None:
-    """Print the tables; keep them with ``--write``."""
+    """Print the tables; write them to rollout.md with ``--write``."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--rollouts", type=int, default=1000, help="of each kind (1000)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
@@ -158,10 +158,10 @@ def main() -> None:
     tables = table(simulate(args.rollouts, args.workers))
     print(tables)
     if args.write:
-        keep(tables, f"PYTHONPATH=include python benchmarks/rollout.py --write --rollouts {args.rollouts}")
+        write(tables, f"PYTHONPATH=include python benchmarks/rollout.py --write --rollouts {args.rollouts}")
 
 
-def keep(tables: str, command: str) -> None:
+def write(tables: str, command: str) -> None:
     """Write the tables into rollout.md, and between the marks of the page on rollouts."""
     rules = (__doc__ or "").split("\n\n", maxsplit=2)[2]
     text = f"Made by `{command}`.\n\n{rules}\n{about()}\n\n{tables}"

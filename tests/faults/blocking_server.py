@@ -1,4 +1,4 @@
-"""A service whose answers are held back until a test lets them go."""
+"""A service whose responses a test holds back and releases."""
 
 from __future__ import annotations
 

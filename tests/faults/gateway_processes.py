@@ -234,7 +234,7 @@ class Answer:
 
 
 class Load:
-    """Connections that ask one after another until told to stop; a broken one is made anew at once."""
+    """Connections that send requests one after another until stopped; a broken one is replaced at once."""
 
     def __init__(self, ports: list[int], connections: int, *, pause: float = 0.0) -> None:
         self.answers: list[Answer] = []

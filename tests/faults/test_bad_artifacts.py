@@ -18,52 +18,52 @@ from serving.gateway_harness import serving, until
 FILES = ("manifest.json", "model.skops", "reference.bin")
 
 
-def put_in_store(world, ref):
-    for name, data in world.ports.registry.files[world.config.name, ref.version].items():
-        world.ports.store.put(f"bundles/{world.config.name}/{ref.digest}/{name}", data)
+def put_in_store(setup, ref):
+    for name, data in setup.ports.registry.files[setup.config.name, ref.version].items():
+        setup.ports.store.put(f"bundles/{setup.config.name}/{ref.digest}/{name}", data)
 
 
-def forget_cache(world):
-    shutil.rmtree(world.settings.cache / "bundles")
+def forget_cache(setup):
+    shutil.rmtree(setup.settings.cache / "bundles")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_truncated_cached_file_is_never_loaded_and_fetched_anew(world, name):
-    ref = world.version()
-    world.begin(ref)
-    with serving(world) as client:
+def test_a_truncated_cached_file_is_not_loaded_but_fetched_again(setup, name):
+    ref = setup.version()
+    setup.begin(ref)
+    with serving(setup) as client:
         client.ready()
-    path = world.settings.cache / "bundles" / ref.digest / name
+    path = setup.settings.cache / "bundles" / ref.digest / name
     good = path.read_bytes()
     path.write_bytes(good[: len(good) // 2])
-    with serving(world) as client:
+    with serving(setup) as client:
         client.ready()
         assert client.score().json() == {"predictions": [1.0]}
     assert path.read_bytes() == good
 
 
-def test_an_artifact_overwritten_in_mlflow_after_its_promotion_is_not_what_a_new_gateway_serves(world):
-    ref = world.version()
-    world.begin(ref)
-    put_in_store(world, ref)
-    world.ports.registry.files["pump", ref.version]["model.skops"] = b"something else"
-    with serving(world) as client:
+def test_an_artifact_overwritten_in_mlflow_after_its_promotion_is_not_what_a_new_gateway_serves(setup):
+    ref = setup.version()
+    setup.begin(ref)
+    put_in_store(setup, ref)
+    setup.ports.registry.files["pump", ref.version]["model.skops"] = b"something else"
+    with serving(setup) as client:
         client.ready()
         assert client.score().headers["x-homeostat-version"] == ref.version, "the store has the good copy"
 
 
-def test_bytes_overwritten_everywhere_are_refused_and_reported_and_the_version_before_serves(world):
-    world.begin(world.version())
-    bad = world.version()
-    with serving(world) as client:
+def test_bytes_overwritten_everywhere_are_refused_and_the_previous_version_serves(setup):
+    setup.begin(setup.version())
+    bad = setup.version()
+    with serving(setup) as client:
         client.ready()
         assert client.order("models/pump/promote", {"version": bad.version}).status_code == 200
-    forget_cache(world)
-    put_in_store(world, bad)
-    files = world.ports.registry.files["pump", bad.version]
+    forget_cache(setup)
+    put_in_store(setup, bad)
+    files = setup.ports.registry.files["pump", bad.version]
     files["manifest.json"] = files["manifest.json"].replace(b"serial", b"cereal")
-    world.ports.store.put(f"bundles/pump/{bad.digest}/model.skops", b"other", overwrite=True)
-    with serving(world) as client:
+    setup.ports.store.put(f"bundles/pump/{bad.digest}/model.skops", b"other", overwrite=True)
+    with serving(setup) as client:
         client.ready()
         assert client.score().headers["x-homeostat-version"] == "1"
         until(lambda: client.http.get("/health").json()["status"] == "degraded", "it is reported")
@@ -73,40 +73,40 @@ def test_bytes_overwritten_everywhere_are_refused_and_reported_and_the_version_b
         assert "digest" in problems
 
 
-def test_while_it_serves_no_overwriting_of_any_copy_changes_an_answer(world):
-    ref = world.version()
-    world.begin(ref)
-    with serving(world) as client:
+def test_overwriting_any_copy_changes_no_prediction_of_a_running_gateway(setup):
+    ref = setup.version()
+    setup.begin(ref)
+    with serving(setup) as client:
         client.ready()
-        put_in_store(world, ref)
+        put_in_store(setup, ref)
         for name in FILES:
-            world.ports.registry.files["pump", ref.version][name] = b"x"
-            world.ports.store.put(f"bundles/pump/{ref.digest}/{name}", b"x", overwrite=True)
-            (world.settings.cache / "bundles" / ref.digest / name).write_bytes(b"x")
+            setup.ports.registry.files["pump", ref.version][name] = b"x"
+            setup.ports.store.put(f"bundles/pump/{ref.digest}/{name}", b"x", overwrite=True)
+            (setup.settings.cache / "bundles" / ref.digest / name).write_bytes(b"x")
         assert client.score().json() == {"predictions": [1.0]}
 
 
-def test_a_deleted_version_that_is_aliased_goes_on_from_the_cache_and_through_a_restart(world):
-    world.begin(world.version())
-    world.ports.registry.set_alias("pump", "champion", "1")
-    with serving(world) as client:
+def test_a_deleted_champion_serves_from_the_cache_and_after_a_restart(setup):
+    setup.begin(setup.version())
+    setup.ports.registry.set_alias("pump", "champion", "1")
+    with serving(setup) as client:
         client.ready()
-        world.ports.registry.delete("pump", "1")
+        setup.ports.registry.delete("pump", "1")
         assert client.score().status_code == 200
-    with serving(world) as client:
+    with serving(setup) as client:
         client.ready()
         assert client.score().headers["x-homeostat-version"] == "1"
 
 
-def test_a_candidate_that_was_deleted_before_anybody_fetched_it_is_taken_back(world):
-    world.begin(world.version())
-    with serving(world) as client:
+def test_a_candidate_deleted_before_it_was_fetched_is_rolled_back(setup):
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        ref = world.version()
-        world.ports.registry.delete("pump", ref.version)
-        world.begin(ref, skip_shadow=True)
-        until(lambda: world.traffic().rollout.phase is Phase.ROLLED_BACK, "it was taken back")
-        assert "could not be loaded" in world.traffic().rollout.reason
+        ref = setup.version()
+        setup.ports.registry.delete("pump", ref.version)
+        setup.begin(ref, skip_shadow=True)
+        until(lambda: setup.traffic().rollout.phase is Phase.ROLLED_BACK, "it was rolled back")
+        assert "could not be loaded" in setup.traffic().rollout.reason
         assert client.score().headers["x-homeostat-version"] == "1"
 
 
@@ -142,17 +142,17 @@ class TestFlows:
         ports.registry.down = True
         assert versions.load_version(ports, config, champion.digest).digest == champion.digest
 
-    def test_so_is_a_reference_alone(self, lost):
+    def test_a_missing_reference_is_fetched_from_mlflow_and_put_back(self, lost):
         _, ports, champion = lost
         assert "a" in versions.load_reference(ports, "sample", champion.digest).edges.features
 
-    def test_one_that_is_nowhere_is_said_to_be_gone(self, lost):
+    def test_a_bundle_missing_everywhere_is_reported(self, lost):
         config, ports, champion = lost
         ports.registry.delete("sample", champion.version)
         with pytest.raises(NotFound, match="no bundle"):
             versions.load_version(ports, config, champion.digest)
 
-    def test_one_that_was_changed_in_mlflow_as_well_is_refused(self, lost):
+    def test_a_bundle_changed_in_mlflow_is_refused(self, lost):
         config, ports, champion = lost
         ports.registry.files["sample", champion.version]["model.skops"] = b"something else"
         with pytest.raises(Untrusted, match="changed after registration"):

@@ -16,7 +16,7 @@ from homeostat.core.rollout import Phase, Tally
 from homeostat.rollouts.advance import advance
 from homeostat.rollouts.recording_guard import REPORT_EXPIRES
 from homeostat.serving.recorder import journal
-from serving.gateway_harness import make_world, model_config, serving
+from serving.gateway_harness import make_gateway_fixture, model_config, serving
 from serving.gateway_harness import until as soon
 
 BODY = {"dataframe_records": [ROW]}
@@ -116,24 +116,24 @@ def test_a_canary_is_held_while_its_rows_are_not_recorded_and_can_still_be_rolle
 
     monkeypatch.setattr(journal, "write_all", write_all)
     canary = {"steps": [0.5], "step_duration": "1h", "min_samples": 5}
-    world = make_world(tmp_path, model_config(canary=canary))
-    world.begin(world.version())
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path, model_config(canary=canary))
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
         full[0] = True
         client.score()
         soon(lambda: client.runtime.logs.dropping_rows, "rows are not recorded")
-        world.begin(world.version(), skip_shadow=True)
+        setup.begin(setup.version(), skip_shadow=True)
         time.sleep(1.0)
-        assert world.traffic().rollout.phase is Phase.REGISTERED
+        assert setup.traffic().rollout.phase is Phase.REGISTERED
         health = client.http.get("/health").json()
         assert any("rollouts are held" in problem for problem in health["problems"]), health
         assert client.order("models/pump/rollback").status_code == 200
-        world.begin(world.version(), skip_shadow=True)
+        setup.begin(setup.version(), skip_shadow=True)
         full[0] = False
         soon(lambda: not client.runtime.logs.dropping_rows, "rows are recorded again", 90)
-        world.ports.clock.ahead += REPORT_EXPIRES + timedelta(seconds=5)
-        soon(lambda: world.traffic().rollout.phase is Phase.CANARY, "the canary begins")
+        setup.ports.clock.ahead += REPORT_EXPIRES + timedelta(seconds=5)
+        soon(lambda: setup.traffic().rollout.phase is Phase.CANARY, "the canary begins")
 
 
 def candidate_rows(ledger):
@@ -151,16 +151,16 @@ def test_airflow_does_not_advance_a_canary_whose_rows_a_gateway_does_not_record(
 
     monkeypatch.setattr(journal, "write_all", write_all)
     canary = {"steps": [0.1, 0.5], "step_duration": "1h", "min_samples": 5}
-    world = make_world(tmp_path, model_config(canary=canary, rollback={"p99_latency_ms": 5000}))
-    clock, ledger = world.ports.clock, world.ports.ledger
-    world.begin(world.version())
+    setup = make_gateway_fixture(tmp_path, model_config(canary=canary, rollback={"p99_latency_ms": 5000}))
+    clock, ledger = setup.ports.clock, setup.ports.ledger
+    setup.begin(setup.version())
 
     def airflow_advances():
         return advance("pump", ledger, by="airflow", now=clock.now()).traffic.rollout
 
-    with serving(world) as client:
+    with serving(setup) as client:
         client.ready()
-        world.begin(world.version(), skip_shadow=True)
+        setup.begin(setup.version(), skip_shadow=True)
         soon(lambda: client.runtime.states["pump"].table.candidate is not None, "the canary began")
         full[0] = True
         for unit in range(100):

@@ -1,4 +1,4 @@
-"""A predict call that never returns: its version is given up, the other answers, no thread is used up."""
+"""A predict call that never returns: its version is rolled back, others serve, no thread is used up."""
 
 from __future__ import annotations
 
@@ -24,53 +24,53 @@ def released_at_the_end():
     RELEASED.set()
 
 
-def test_a_candidate_that_hangs_is_taken_back_and_the_champion_answers_its_requests(world):
-    world.begin(world.version())
-    with serving(world, candidate_timeout=0.5, champion_timeout=3.0, threads=2) as client:
+def test_a_candidate_that_hangs_is_rolled_back_and_the_champion_serves_its_requests(setup):
+    setup.begin(setup.version())
+    with serving(setup, candidate_timeout=0.5, champion_timeout=3.0, threads=2) as client:
         client.ready()
-        world.begin(world.version(**HANGS), skip_shadow=True)
+        setup.begin(setup.version(**HANGS), skip_shadow=True)
         until(lambda: client.runtime.states["pump"].table.candidate is not None, "the canary began")
         unit = 0
-        while world.traffic().rollout.phase is Phase.CANARY:
+        while setup.traffic().rollout.phase is Phase.CANARY:
             assert unit < 60
             answer = client.score(STUCK | {"unit": unit})
             assert (answer.status_code, answer.json()) == (200, {"predictions": [1.0]})
             assert answer.headers["x-homeostat-version"] == "1"
             unit += 1
-        assert world.traffic().rollout.phase is Phase.ROLLED_BACK
+        assert setup.traffic().rollout.phase is Phase.ROLLED_BACK
         assert client.score().headers["x-homeostat-version"] == "1"
 
 
-def test_a_fresh_champion_that_hangs_gives_way_to_the_version_before(world):
-    world.begin(world.version())
-    with serving(world, champion_timeout=2.0) as client:
+def test_a_new_champion_that_hangs_is_rolled_back(setup):
+    setup.begin(setup.version())
+    with serving(setup, champion_timeout=2.0) as client:
         client.ready()
-        bad = world.version(**HANGS)
+        bad = setup.version(**HANGS)
         assert client.order("models/pump/promote", {"version": bad.version}).status_code == 200
         answer = client.score(STUCK)
         assert (answer.status_code, answer.json()) == (200, {"predictions": [1.0]})
         assert answer.headers["x-homeostat-fell-back-from"] == "2"
-        until(lambda: world.traffic().champion.version == "1", "it was taken back")
-        assert "hangs" in world.traffic().rollout.reason
-        until(lambda: world.ports.notifier.of("rolled_back"), "people were told")
+        until(lambda: setup.traffic().champion.version == "1", "it was rolled back")
+        assert "hangs" in setup.traffic().rollout.reason
+        until(lambda: setup.ports.notifier.of("rolled_back"), "a notice was sent")
         assert client.score().headers["x-homeostat-version"] == "1"
 
 
-def test_rows_that_hang_a_champion_without_a_version_before_use_up_no_thread_of_anybody(world):
-    world.begin(world.version(**HANGS))
-    with serving(world, champion_timeout=0.4, threads=2) as client:
+def test_hanging_rows_of_a_champion_without_a_previous_version_use_up_no_threads(setup):
+    setup.begin(setup.version(**HANGS))
+    with serving(setup, champion_timeout=0.4, threads=2) as client:
         client.ready()
         for _ in range(3):  # more than there are threads
             assert client.score(STUCK).status_code == 504
             until(lambda: client.score().status_code == 200, "other rows are answered again")
-        assert world.traffic().champion.version == "1"
+        assert setup.traffic().champion.version == "1"
 
 
-def test_a_version_all_of_whose_calls_hang_gets_no_more_threads_until_they_return(world):
+def test_a_version_whose_calls_all_hang_gets_no_threads_until_they_return(setup):
     from homeostat.serving.sync.routing_sync import MAX_HUNG_CALLS
 
-    world.begin(world.version(**HANGS))
-    with serving(world, champion_timeout=0.2, threads=2) as client:
+    setup.begin(setup.version(**HANGS))
+    with serving(setup, champion_timeout=0.2, threads=2) as client:
         client.ready()
         end = time.monotonic() + 60
         while (answer := client.score(STUCK)).status_code == 504:
@@ -82,19 +82,19 @@ def test_a_version_all_of_whose_calls_hang_gets_no_more_threads_until_they_retur
         until(lambda: client.score().status_code == 200, "it answers again once they have returned")
 
 
-def test_a_version_that_never_gets_loaded_is_taken_back_and_others_load_meanwhile(world, monkeypatch):
+def test_a_version_that_never_finishes_loading_is_rolled_back_and_others_load_meanwhile(setup, monkeypatch):
     monkeypatch.setattr("homeostat.serving.sync.load_queue.FETCH_SECONDS", 3.0)
-    world.begin(world.version())
-    with serving(world) as client:
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        world.begin(world.version(hangs_on=0.0), skip_shadow=True)  # as the warm-up asks
-        until(lambda: world.traffic().rollout.phase is Phase.ROLLED_BACK, "it was taken back")
-        assert "does not come to an end" in world.traffic().rollout.reason
-        world.begin(world.version(), skip_shadow=True)
+        setup.begin(setup.version(hangs_on=0.0), skip_shadow=True)  # as the warm-up asks
+        until(lambda: setup.traffic().rollout.phase is Phase.ROLLED_BACK, "it was rolled back")
+        assert "does not come to an end" in setup.traffic().rollout.reason
+        setup.begin(setup.version(), skip_shadow=True)
         until(lambda: client.runtime.states["pump"].table.candidate is not None, "the next one is loaded")
 
 
-def test_a_pool_replaces_what_hangs_and_its_threads_end():
+def test_a_pool_replaces_hung_threads_and_all_threads_end():
     pool, go_on = ReplacingThreadPool(2, "test", hang_seconds=0.1), threading.Event()
     before = threading.active_count()
     stuck = [pool.submit(go_on.wait, 60) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""The ledger cut off, slow, swallowing everything or resetting connections, while the gateway serves."""
+"""The ledger unreachable, slow, silent or resetting connections, while the gateway serves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from homeostat.adapters.pg_timeouts import CALL_SECONDS, LOCK_SECONDS
 from homeostat.config.errors import Unavailable
 from homeostat.core.rollout import Phase
 from homeostat.core.rollout.evidence import Tally
-from serving.gateway_harness import make_world, model_config, serving, until
+from serving.gateway_harness import make_gateway_fixture, model_config, serving, until
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -48,11 +48,11 @@ def direct(postgres_url):
 
 
 @pytest.fixture
-def world(tmp_path, through):
-    """A world of a name of its own, since the database is everybody's; canary steps take an hour."""
+def setup(tmp_path, through):
+    """A model with a name of its own, because the tests share the database; canary steps take an hour."""
     name = f"pump-{uuid.uuid4().hex[:6]}"
     config = model_config(name, canary={"steps": [0.5], "step_duration": "1h", "min_samples": 1000})
-    return make_world(tmp_path, config, ledger=through)
+    return make_gateway_fixture(tmp_path, config, ledger=through)
 
 
 def answers_of(direct, name):
@@ -60,17 +60,19 @@ def answers_of(direct, name):
 
 
 @pytest.mark.parametrize("fault", ["refuse", "blackhole", "reset", "slow"])
-def test_answers_go_on_evidence_is_kept_and_nothing_advances_while_the_ledger_is(world, direct, proxy, fault):
-    name = world.config.name
-    world.begin(world.version())
-    with serving(world) as client:
+def test_requests_are_served_evidence_is_kept_and_nothing_advances_while_the_ledger_is(
+    setup, direct, proxy, fault
+):
+    name = setup.config.name
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready(name)
-        world.begin(world.version(), skip_shadow=True)
+        setup.begin(setup.version(), skip_shadow=True)
         until(lambda: client.runtime.states[name].table.candidate is not None, "the canary began")
         client.score(model=name)
         before = direct.read(name)
         with proxy.having(fault):
-            world.ports.clock.ahead = timedelta(hours=1.5)  # the step is over
+            setup.ports.clock.ahead = timedelta(hours=1.5)  # the step is over
             end = time.monotonic() + 1.5
             sent = 1
             while sent < 30 or time.monotonic() < end:
@@ -84,10 +86,12 @@ def test_answers_go_on_evidence_is_kept_and_nothing_advances_while_the_ledger_is
         assert answers_of(direct, name) == sent
         until(lambda: client.http.get("/health").json()["status"] == "ok", "health is good again", 40)
         until(lambda: direct.read(name).rollout.extended, "what was over meanwhile is found so")
-        assert direct.read(name).champion.version == "1", "too little evidence promotes nobody"
+        assert direct.read(name).champion.version == "1", "too little evidence promotes no version"
 
 
-def test_a_call_into_a_black_hole_ends_within_seconds_and_the_next_one_works(through, proxy, monkeypatch):
+def test_a_ledger_call_without_a_reply_ends_within_seconds_and_the_next_one_works(
+    through, proxy, monkeypatch
+):
     monkeypatch.setattr("homeostat.adapters.pg_timeouts.CALL_SECONDS", 1.0)
     through.read("pump")
     with proxy.having("blackhole"):
@@ -98,7 +102,7 @@ def test_a_call_into_a_black_hole_ends_within_seconds_and_the_next_one_works(thr
     assert through.read("pump").revision == 0
 
 
-def test_a_lock_that_nobody_releases_ends_a_write_within_seconds(through, postgres_url):
+def test_a_write_ends_within_seconds_when_a_lock_is_never_released(through, postgres_url):
     name = f"pump-{uuid.uuid4().hex[:6]}"
     through.add_evidence(name, "r", "g", NOW, {("shadow", "shadow"): Tally(1)}, batch=1)
     engine = sa.create_engine(postgres_url)
@@ -113,7 +117,7 @@ def test_a_lock_that_nobody_releases_ends_a_write_within_seconds(through, postgr
 
 
 class StuckFor(MemoryLedger):
-    """A ledger that keeps one model's calls of one kind waiting until it is told to go on."""
+    """A ledger that blocks one model's calls of one kind until the test releases them."""
 
     def __init__(self, model, call):
         super().__init__()
@@ -141,13 +145,13 @@ class StuckFor(MemoryLedger):
 
 
 @pytest.mark.parametrize("call", ["read", "evidence", "add_evidence"])
-def test_no_answer_waits_for_a_call_to_the_ledger_however_long_it_takes(tmp_path, call):
+def test_no_request_waits_for_a_ledger_call(tmp_path, call):
     ledger = StuckFor("pump", call)
-    world = make_world(tmp_path, ledger=ledger)
-    world.begin(world.version())
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path, ledger=ledger)
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        world.begin(world.version(), skip_shadow=True)
+        setup.begin(setup.version(), skip_shadow=True)
         until(lambda: client.runtime.states["pump"].table.candidate is not None, "the canary began")
         ledger.go_on.clear()
         try:
@@ -161,12 +165,12 @@ def test_no_answer_waits_for_a_call_to_the_ledger_however_long_it_takes(tmp_path
         until(lambda: answers_of(ledger, "pump") == 61, "every answer is counted, and once")
 
 
-def test_one_model_that_waits_for_the_ledger_holds_up_no_other(tmp_path):
+def test_a_model_that_waits_for_the_ledger_delays_no_other(tmp_path):
     ledger = StuckFor("stuck", "read")
-    stuck = make_world(tmp_path, model_config("stuck"), ledger=ledger)
+    stuck = make_gateway_fixture(tmp_path, model_config("stuck"), ledger=ledger)
     free = replace(stuck, config=model_config("free"), serial=10)
-    for world in (stuck, free):
-        world.begin(world.version())
+    for setup in (stuck, free):
+        setup.begin(setup.version())
     with serving(stuck, models={w.config.name: w.config for w in (stuck, free)}) as client:
         client.ready("stuck")
         client.ready("free")
@@ -178,7 +182,7 @@ def test_one_model_that_waits_for_the_ledger_holds_up_no_other(tmp_path):
             until(lambda: state.table.candidate is not None, "the other model's canary began")
             for unit in range(20):
                 assert client.score(ROW | {"unit": unit}, model="free").status_code == 200
-            until(lambda: free.traffic().rollout.phase is Phase.ROLLED_BACK, "it was taken back")
+            until(lambda: free.traffic().rollout.phase is Phase.ROLLED_BACK, "it was rolled back")
             assert client.score(model="stuck").status_code == 200
             assert ledger.held.is_set(), "the one model was waiting all the while"
         finally:
@@ -197,19 +201,19 @@ class NoEvidence(MemoryLedger):
         super().add_evidence(*args, **more)
 
 
-def test_evidence_whose_answer_was_lost_is_counted_once(tmp_path):
+def test_evidence_whose_acknowledgement_was_lost_is_counted_once(tmp_path):
     ledger = NoEvidence()
-    world = make_world(tmp_path, ledger=ledger)
-    world.begin(world.version())
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path, ledger=ledger)
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        world.begin(world.version(), skip_shadow=True)
+        setup.begin(setup.version(), skip_shadow=True)
         until(lambda: client.runtime.states["pump"].table.candidate is not None, "the canary began")
         ledger.away = True
         for unit in range(30):
             assert client.score(ROW | {"unit": unit}).status_code == 200
             time.sleep(0.02)
-        assert world.traffic().rollout.phase is Phase.CANARY
+        assert setup.traffic().rollout.phase is Phase.CANARY
         ledger.away = False
         until(lambda: answers_of(ledger, "pump") >= 30, "the counts are there")
         time.sleep(0.5)

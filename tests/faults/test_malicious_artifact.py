@@ -1,6 +1,6 @@
-"""An artifact made to harm: refused without running anything of it, and the champion goes on answering.
+"""A malicious artifact is refused without running any of its code, and the champion keeps serving.
 
-Whoever made it also got its digest into the ledger, which is more than somebody who can merely write to
+The attacker also got its digest into the ledger, which is more than an attacker who can merely write to
 MLflow or the store achieves: for those, the digest is wrong and nothing is opened at all.
 """
 
@@ -22,7 +22,7 @@ from homeostat.bundle.files import load_bundle
 from homeostat.config.errors import Untrusted
 from homeostat.core.rollout import VersionRef
 from serving import gateway_harness
-from serving.gateway_harness import make_world, model_config, serving, until
+from serving.gateway_harness import make_gateway_fixture, model_config, serving, until
 
 LIBRARY = Path(load_bundle.__code__.co_filename).parents[1]
 CANARY = "the payload ran"
@@ -159,7 +159,7 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_what_is_made_to_harm_is_refused_and_nothing_of_it_runs(tmp_path, canary, attack):
+def test_malicious_artifacts_are_refused_and_none_of_their_code_runs(tmp_path, canary, attack):
     make, said = ATTACKS[attack]
     (tmp_path / "evil.py").write_text(f"import pathlib; pathlib.Path({str(canary)!r}).touch(); X = 1")
     folder = good(tmp_path / "bundle")
@@ -169,7 +169,7 @@ def test_what_is_made_to_harm_is_refused_and_nothing_of_it_runs(tmp_path, canary
     assert not canary.exists()
 
 
-def test_the_payloads_do_run_where_they_are_let(tmp_path):
+def test_the_payloads_run_when_loaded_without_protection(tmp_path):
     """That the canary stays away above shows something only if it would come."""
     path = tmp_path / CANARY
     pickle.loads(pickle.dumps(Payload(path)))  # noqa: S301  # that it is unsafe is the point
@@ -179,12 +179,12 @@ def test_the_payloads_do_run_where_they_are_let(tmp_path):
     assert path.exists()
 
 
-def test_a_candidate_made_to_harm_is_taken_back_and_the_champion_answers_throughout(
+def test_a_malicious_candidate_is_rolled_back_and_the_champion_serves_throughout(
     tmp_path, canary, monkeypatch
 ):
     monkeypatch.setattr(gateway_harness, "LOAD", "homeostat.bundle.files:load_bundle")
-    world = make_world(tmp_path, harmless())
-    registry = world.ports.registry
+    setup = make_gateway_fixture(tmp_path, harmless())
+    registry = setup.ports.registry
 
     def register(folder, key):
         digest = tree_digest(folder)
@@ -192,16 +192,16 @@ def test_a_candidate_made_to_harm_is_taken_back_and_the_champion_answers_through
         found = registry.register("pump", key, run, folder, digest, {"homeostat.gate": "passed"})
         return VersionRef(found.version, digest)
 
-    world.begin(register(good(tmp_path / "champion"), "champion"))
-    with serving(world) as client:
+    setup.begin(register(good(tmp_path / "champion"), "champion"))
+    with serving(setup) as client:
         client.ready()
         for number, attack in enumerate(("a pickle", "a type that starts a process", "a zip bomb")):
             folder = good(tmp_path / f"bundle {number}")
             (folder / "model.skops").write_bytes(ATTACKS[attack][0](canary))
             ref = register(folder, f"run {number}")
-            world.begin(ref)
-            until(lambda: world.traffic().active is None, f"{attack} was taken back")
-            assert world.traffic().champion.version == "1"
+            setup.begin(ref)
+            until(lambda: setup.traffic().active is None, f"{attack} was rolled back")
+            assert setup.traffic().champion.version == "1"
             answer = client.score({"a": 2.0, "b": 1.0})
             assert (answer.status_code, answer.headers["x-homeostat-version"]) == (200, "1")
             assert str(tmp_path) not in client.http.get("/models/pump").text
@@ -222,7 +222,7 @@ def test_a_candidate_made_to_harm_is_taken_back_and_the_champion_answers_through
         "a" * 64 + "\n",
     ],
 )
-def test_a_digest_that_is_a_path_is_none(tmp_path, digest):
+def test_a_path_is_no_digest(tmp_path, digest):
     from homeostat.serving.sync.bundle_cache import BundleCache
 
     loader = BundleCache(tmp_path, None, (), load_bundle)
@@ -240,7 +240,7 @@ def test_a_huge_file_is_not_read(tmp_path):
 
 @pytest.mark.parametrize("name", ["model.skops", "manifest.json", "reference.bin"])
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-def test_what_is_no_plain_file_is_not_opened(tmp_path, name, kind):
+def test_only_plain_files_are_opened(tmp_path, name, kind):
     folder = good(tmp_path / "bundle")
     digest = tree_digest(folder)
     (folder / name).rename(tmp_path / name)
@@ -263,7 +263,7 @@ def downloaded(source, digest, to):
     return download(client, "http://127.0.0.1:9", version, to)
 
 
-def test_an_mlmodel_that_names_code_is_not_even_fetched(tmp_path, canary):
+def test_an_mlmodel_that_names_code_is_not_fetched(tmp_path, canary):
     source = good(tmp_path / "artifacts")
     digest = tree_digest(source)
     (source / "MLmodel").write_text(
@@ -282,7 +282,7 @@ def test_an_mlmodel_that_names_code_is_not_even_fetched(tmp_path, canary):
     load_bundle(folder, digest=digest, config=harmless())
 
 
-def test_what_mlflow_hands_out_too_large_is_not_fetched(tmp_path):
+def test_a_bundle_too_large_in_mlflow_is_not_fetched(tmp_path):
     source = good(tmp_path / "artifacts")
     digest = tree_digest(source)
     with (source / "model.skops").open("r+b") as file:
@@ -293,7 +293,7 @@ def test_what_mlflow_hands_out_too_large_is_not_fetched(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.skops", "manifest.json"])
-def test_what_mlflow_hands_out_changed_is_thrown_away(tmp_path, name):
+def test_a_bundle_changed_in_mlflow_is_deleted(tmp_path, name):
     source = good(tmp_path / "artifacts")
     digest = tree_digest(source)
     (source / name).write_bytes((source / name).read_bytes() + b" ")
@@ -343,7 +343,7 @@ def used_names(tree):
 
 
 @pytest.mark.parametrize("room", ["gateway", "training", "adapters", "flows", "profile", "config", "rollout"])
-def test_no_module_knows_a_loader_that_runs_what_it_loads(room):
+def test_no_module_uses_a_loader_that_executes_code(room):
     found = []
     for path in (LIBRARY / room).rglob("*.py"):
         for name in used_names(ast.parse(path.read_text(encoding="utf-8"))):
@@ -355,7 +355,7 @@ def test_no_module_knows_a_loader_that_runs_what_it_loads(room):
     assert found == []
 
 
-def test_the_only_call_of_skops_hands_it_a_list_of_ours():
+def test_the_only_call_of_skops_passes_our_own_list_of_types():
     calls = []
     for path in LIBRARY.rglob("*.py"):
         for part in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

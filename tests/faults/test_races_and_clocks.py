@@ -1,4 +1,4 @@
-"""Several hands on one model at once, and a clock that is set back."""
+"""Several writers on one model at once, and a clock that is set back."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from homeostat.adapters.ledger_memory import MemoryLedger
 from homeostat.core.rollout import Phase, Plan, Traffic, begin, roll_back, weights
 from homeostat.core.rollout.transitions import enter
 from homeostat.rollouts.manual import request_change
-from serving.gateway_harness import TOKEN, make_world, model_config, serving, until
+from serving.gateway_harness import TOKEN, make_gateway_fixture, model_config, serving, until
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
 
 
-def kinds(world):
-    return [event.kind for event in world.ports.ledger.events(world.config.name)]
+def kinds(setup):
+    return [event.kind for event in setup.ports.ledger.events(setup.config.name)]
 
 
 def candidate_serves(client):
@@ -30,18 +30,18 @@ def candidate_serves(client):
 
 def test_two_gateways_and_two_operators_that_start_rollouts_at_once_leave_one_under_way(tmp_path):
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
-    world = make_world(tmp_path, ledger=ledger)
-    world.begin(world.version())
-    other = replace(world, settings=replace(world.settings, cache=tmp_path / "other"))
-    refs = [world.version() for _ in range(4)]
-    plan = Plan.of(world.config)
-    with serving(world, gateway="one") as one, serving(other, gateway="two") as two:
+    setup = make_gateway_fixture(tmp_path, ledger=ledger)
+    setup.begin(setup.version())
+    other = replace(setup, settings=replace(setup.settings, cache=tmp_path / "other"))
+    refs = [setup.version() for _ in range(4)]
+    plan = Plan.of(setup.config)
+    with serving(setup, gateway="one") as one, serving(other, gateway="two") as two:
         one.ready()
         two.ready()
         go = threading.Barrier(4)
 
         def enter(ref):
-            now = world.ports.clock.now()
+            now = setup.ports.clock.now()
             go.wait()
 
             def step(traffic):
@@ -64,16 +64,16 @@ def test_two_gateways_and_two_operators_that_start_rollouts_at_once_leave_one_un
             )
         revisions = [event.revision for event in ledger.events("pump")]
         assert revisions == list(range(1, len(revisions) + 1))
-        assert kinds(world).count("canary") == 1, "two gateways took one step"
+        assert kinds(setup).count("canary") == 1, "two gateways took one step"
     ledger.close()
 
 
-def test_orders_to_two_gateways_at_once_are_each_done_or_refused_and_both_serve_the_same(tmp_path):
-    world = make_world(tmp_path)
-    world.begin(world.version())
-    refs = [world.version() for _ in range(2)]
-    other = replace(world, settings=replace(world.settings, cache=tmp_path / "other"))
-    with serving(world, gateway="one") as one, serving(other, gateway="two") as two:
+def test_requests_to_two_gateways_at_once_are_done_or_refused_and_both_serve_the_same(tmp_path):
+    setup = make_gateway_fixture(tmp_path)
+    setup.begin(setup.version())
+    refs = [setup.version() for _ in range(2)]
+    other = replace(setup, settings=replace(setup.settings, cache=tmp_path / "other"))
+    with serving(setup, gateway="one") as one, serving(other, gateway="two") as two:
         one.ready()
         two.ready()
 
@@ -92,19 +92,19 @@ def test_orders_to_two_gateways_at_once_are_each_done_or_refused_and_both_serve_
         with ThreadPoolExecutor(4) as operators:
             answers = list(operators.map(order, tasks))
         assert set(answers) <= {200, 409}
-        traffic = world.traffic()
+        traffic = setup.traffic()
         for client in (one, two):
             until(
                 lambda c=client: c.score().headers["x-homeostat-version"] == traffic.champion.version,
                 "it serves what the ledger says",
             )
-        events = world.ports.ledger.events("pump")
+        events = setup.ports.ledger.events("pump")
         assert Traffic.from_json(dict(events[-1].traffic)) == traffic
         assert sum(weights(traffic).values()) == pytest.approx(1)
 
 
 class Raced(MemoryLedger):
-    """Somebody else writes just before the first write of a kind."""
+    """Another writer writes just before the first write of a kind."""
 
     def __init__(self):
         super().__init__()
@@ -117,19 +117,19 @@ class Raced(MemoryLedger):
         return super().write(traffic, **more)
 
 
-def test_an_abort_that_comes_during_the_promotion_wins(tmp_path):
+def test_a_rollback_during_the_promotion_takes_effect(tmp_path):
     ledger = Raced()
     config = model_config(canary={"steps": [0.5], "step_duration": "1h", "min_samples": 10})
-    world = make_world(tmp_path, config, ledger=ledger)
-    world.begin(world.version())
+    setup = make_gateway_fixture(tmp_path, config, ledger=ledger)
+    setup.begin(setup.version())
 
     def abort():
-        done = roll_back(ledger.read("pump"), "looks odd", world.ports.clock.now())
-        ledger.write(done.traffic, kind=done.kind, reason=done.reason, by="op", at=world.ports.clock.now())
+        done = roll_back(ledger.read("pump"), "looks odd", setup.ports.clock.now())
+        ledger.write(done.traffic, kind=done.kind, reason=done.reason, by="op", at=setup.ports.clock.now())
 
-    with serving(world) as client:
+    with serving(setup) as client:
         client.ready()
-        world.begin(world.version(), skip_shadow=True)
+        setup.begin(setup.version(), skip_shadow=True)
         until(lambda: candidate_serves(client), "the canary began")
         ledger.before["promoted"] = abort
         assert client.score(*[ROW | {"unit": unit} for unit in range(40)]).status_code == 200
@@ -139,49 +139,49 @@ def test_an_abort_that_comes_during_the_promotion_wins(tmp_path):
             return tally is not None and tally.rows >= 10
 
         until(enough, "there is evidence enough to promote it")
-        assert world.traffic().active is not None
-        world.ports.clock.ahead = timedelta(hours=1)
-        until(lambda: world.traffic().active is None, "it was to be promoted")
-        traffic = world.traffic()
+        assert setup.traffic().active is not None
+        setup.ports.clock.ahead = timedelta(hours=1)
+        until(lambda: setup.traffic().active is None, "it was to be promoted")
+        traffic = setup.traffic()
         assert (traffic.champion.version, traffic.rollout.phase) == ("1", Phase.ROLLED_BACK)
         assert traffic.rollout.reason == "looks odd"
         assert weights(traffic) == {"candidate": 0.0, "control": 0.0, "champion": 1.0}
-        until(lambda: not candidate_serves(client), "it serves nobody any more")
-        assert "promoted" not in kinds(world)[1:]
+        until(lambda: not candidate_serves(client), "it serves no traffic any more")
+        assert "promoted" not in kinds(setup)[1:]
 
 
-def test_whoever_loses_the_race_reads_again_and_decides_again(tmp_path):
+def test_the_loser_of_a_race_reads_and_decides_again(tmp_path):
     ledger = Raced()
-    world = make_world(tmp_path, ledger=ledger)
-    world.begin(world.version())
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path, ledger=ledger)
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        world.begin(world.version(), skip_shadow=True)
+        setup.begin(setup.version(), skip_shadow=True)
         until(lambda: candidate_serves(client), "the canary began")
 
         ledger.before["rolled_back"] = lambda: client.runtime.approve("pump", "another")
         answer = client.order("models/pump/rollback", {"reason": "no"})
         assert answer.status_code == 200
-        assert kinds(world)[-2:] == ["approved", "rolled_back"]
-        assert world.traffic().rollout.approved
+        assert kinds(setup)[-2:] == ["approved", "rolled_back"]
+        assert setup.traffic().rollout.approved
 
 
-def test_a_canary_without_traffic_is_extended_once_and_taken_back_as_no_regression(tmp_path):
+def test_a_canary_without_traffic_is_extended_once_and_rolled_back_as_inconclusive(tmp_path):
     config = model_config(canary={"steps": [0.5], "step_duration": "1s", "min_samples": 10})
-    world = make_world(tmp_path, config)
-    world.begin(world.version())
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path, config)
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        world.begin(world.version(), skip_shadow=True)
-        until(lambda: world.traffic().rollout.phase is Phase.ROLLED_BACK, "it was taken back")
-        assert "inconclusive" in world.traffic().rollout.reason
-        assert "not a regression" in world.traffic().rollout.reason
-        assert kinds(world)[-2:] == ["extended", "rolled_back"]
+        setup.begin(setup.version(), skip_shadow=True)
+        until(lambda: setup.traffic().rollout.phase is Phase.ROLLED_BACK, "it was rolled back")
+        assert "inconclusive" in setup.traffic().rollout.reason
+        assert "not a regression" in setup.traffic().rollout.reason
+        assert kinds(setup)[-2:] == ["extended", "rolled_back"]
 
 
-def test_a_rollback_of_the_first_version_is_refused_with_what_to_do(world):
-    world.begin(world.version())
-    with serving(world) as client:
+def test_a_rollback_of_the_first_version_is_refused_and_says_what_to_do(setup):
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
         answer = client.order("models/pump/rollback", {"reason": "no"})
         assert answer.status_code == 409
@@ -190,69 +190,69 @@ def test_a_rollback_of_the_first_version_is_refused_with_what_to_do(world):
         assert client.score().status_code == 200
 
 
-def test_poison_rows_take_back_neither_a_candidate_nor_a_fresh_champion(world):
-    world.begin(world.version())
+def test_poison_rows_roll_back_neither_a_candidate_nor_a_new_champion(setup):
+    setup.begin(setup.version())
     poison = ROW | {"a": -666.0}
-    with serving(world) as client:
+    with serving(setup) as client:
         client.ready()
-        second = world.version()
+        second = setup.version()
         assert client.order("models/pump/promote", {"version": second.version}).status_code == 200
         for unit in range(20):
             assert client.score(poison | {"unit": unit}).status_code == 500
-        world.begin(world.version(), skip_shadow=True)
+        setup.begin(setup.version(), skip_shadow=True)
         until(lambda: candidate_serves(client), "the canary began")
         for unit in range(20):
             assert client.score(poison | {"unit": unit}).status_code == 500
             assert client.score(ROW | {"unit": unit}).status_code == 200
-        assert world.traffic().champion == second
-        assert world.traffic().rollout.phase is Phase.CANARY
+        assert setup.traffic().champion == second
+        assert setup.traffic().rollout.phase is Phase.CANARY
 
 
 @pytest.mark.parametrize("back", [timedelta(seconds=20), timedelta(hours=2)])
-def test_a_clock_set_back_during_the_canary_neither_stops_it_nor_hurries_it(tmp_path, back):
+def test_a_clock_set_back_during_the_canary_neither_stops_nor_shortens_it(tmp_path, back):
     config = model_config(canary={"steps": [0.5], "step_duration": "30s", "min_samples": 10})
-    world = make_world(tmp_path, config)
-    clock = world.ports.clock
-    world.begin(world.version())
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path, config)
+    clock = setup.ports.clock
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        world.begin(world.version(), skip_shadow=True)
+        setup.begin(setup.version(), skip_shadow=True)
         until(lambda: candidate_serves(client), "the canary began")
         clock.ahead = -back
         for unit in range(100):
             assert client.score(ROW | {"unit": unit}).status_code == 200
-        assert world.traffic().rollout.phase is Phase.CANARY
+        assert setup.traffic().rollout.phase is Phase.CANARY
         if back > timedelta(minutes=1):
-            until(lambda: "clock_reset" in kinds(world), "the phase is timed from the new time on")
+            until(lambda: "clock_reset" in kinds(setup), "the phase is timed from the new time on")
         clock.ahead += timedelta(seconds=31) + (back if back < timedelta(minutes=1) else timedelta(0))
-        until(lambda: world.traffic().champion.version == "2", "it was promoted when its time was over")
+        until(lambda: setup.traffic().champion.version == "2", "it was promoted when its time was over")
 
 
 def test_a_clock_set_back_during_the_shadow_does_not_end_it(tmp_path):
-    world = make_world(tmp_path)
-    clock = world.ports.clock
-    world.begin(world.version())
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path)
+    clock = setup.ports.clock
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        world.begin(world.version())
-        traffic = world.traffic()
+        setup.begin(setup.version())
+        traffic = setup.traffic()
         step = enter(traffic, traffic.rollout, Phase.SHADOW, clock.now(), "begun")
-        world.ports.ledger.write(step.traffic, kind=step.kind, reason="", by="test", at=clock.now())
+        setup.ports.ledger.write(step.traffic, kind=step.kind, reason="", by="test", at=clock.now())
         clock.ahead = -timedelta(days=1)
-        until(lambda: "clock_reset" in kinds(world), "the phase is timed from the new time on")
-        assert world.traffic().rollout.phase is Phase.SHADOW
-        assert abs(world.traffic().rollout.entered_at - clock.now()) < timedelta(seconds=10)
+        until(lambda: "clock_reset" in kinds(setup), "the phase is timed from the new time on")
+        assert setup.traffic().rollout.phase is Phase.SHADOW
+        assert abs(setup.traffic().rollout.entered_at - clock.now()) < timedelta(seconds=10)
 
 
-def test_a_fresh_champion_is_watched_although_the_clock_was_set_back(tmp_path):
-    world = make_world(tmp_path)
-    clock = world.ports.clock
-    world.begin(world.version())
-    with serving(world) as client:
+def test_a_new_champion_is_watched_although_the_clock_was_set_back(tmp_path):
+    setup = make_gateway_fixture(tmp_path)
+    clock = setup.ports.clock
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        bad = world.version(raises=True)
+        bad = setup.version(raises=True)
         assert client.order("models/pump/promote", {"version": bad.version}).status_code == 200
         clock.ahead = -timedelta(hours=3)
         for _ in range(6):
             assert client.score().status_code == 200
-        until(lambda: world.traffic().champion.version == "1", "it was taken back")
+        until(lambda: setup.traffic().champion.version == "1", "it was rolled back")

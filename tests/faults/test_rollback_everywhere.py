@@ -1,4 +1,4 @@
-"""A version that is taken back by hand answers nobody any more within a second, in any worker."""
+"""A manually rolled back version serves nothing after a second, in any worker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from faults.gateway_processes import NOBODY, ROOT, Load, ask, installation, now, until
+from faults.gateway_processes import ROOT, UNREACHABLE, Load, ask, installation, now, until
 from homeostat.adapters import build_ports
 from homeostat.cli.commands import status_control as traffic
 from homeostat.config import Settings
@@ -36,13 +36,13 @@ def two_gateways(tmp_path_factory):
 
 
 def by_http(made):
-    order = {"reason": "it answers nonsense"}
-    status, _, body = ask(made.gateways[0].port, "POST", "/control/models/pump/rollback", order)
+    request_rollback = {"reason": "it answers nonsense"}
+    status, _, body = ask(made.gateways[0].port, "POST", "/control/models/pump/rollback", request_rollback)
     assert status == 200, body
 
 
 def by_command_line(gateway_url):
-    def order(made):
+    def request_rollback(made):
         env = made.env(
             "gateway-a", HOMEOSTAT_GATEWAY=gateway_url or f"http://127.0.0.1:{made.gateways[1].port}"
         )
@@ -55,16 +55,18 @@ def by_command_line(gateway_url):
         )
         assert done.returncode == 0, done.stderr
 
-    return order
+    return request_rollback
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "order",
-    [by_http, by_command_line(""), by_command_line(NOBODY)],
+    "request_rollback",
+    [by_http, by_command_line(""), by_command_line(UNREACHABLE)],
     ids=["http", "command line", "command line, no gateway reached"],
 )
-def test_taken_back_by_hand_it_answers_nobody_after_a_second_and_no_request_fails(two_gateways, order):
+def test_a_manually_rolled_back_version_serves_nothing_after_a_second_and_no_request_fails(
+    two_gateways, request_rollback
+):
     made = two_gateways
     bad = made.version(POLICY_NAMES)  # only a person knows what is wrong with it
     ports = [gateway.port for gateway in made.gateways]
@@ -72,7 +74,7 @@ def test_taken_back_by_hand_it_answers_nobody_after_a_second_and_no_request_fail
         made.begin(bad)
         until(lambda: load.times_seen(bad.version) > 20, "the candidate answers")
         time.sleep(0.5)
-        order(made)
+        request_rollback(made)
         decided = made.ledger.events("pump")[-1]
         assert (decided.kind, decided.reason) == ("rolled_back", "it answers nonsense")
         # The ledger's time is the decision; both clocks are this machine's.
@@ -90,8 +92,8 @@ def test_taken_back_by_hand_it_answers_nobody_after_a_second_and_no_request_fail
 
 
 @contextlib.contextmanager
-def silent_gateway(on_order):
-    """Something that takes an order, carries it out if told to, and never says a word."""
+def unresponsive_gateway(on_request):
+    """A server that accepts a request, carries it out if the test says so, and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def listen():
@@ -99,7 +101,7 @@ def silent_gateway(on_order):
                 connection, _ = server.accept()
                 with connection:
                     connection.recv(65536)
-                    on_order()
+                    on_request()
                     connection.recv(65536)  # until the client gives up
 
         thread = threading.Thread(target=listen)
@@ -109,7 +111,7 @@ def silent_gateway(on_order):
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
-def test_an_order_that_a_gateway_never_answered_is_carried_out_once(tmp_path, monkeypatch, carried_out):
+def test_a_request_that_a_gateway_never_answered_is_carried_out_once(tmp_path, monkeypatch, carried_out):
     with installation(tmp_path) as made:
         first, second, bad = (made.version(()) for _ in range(3))
         made.begin(first)
@@ -117,12 +119,12 @@ def test_an_order_that_a_gateway_never_answered_is_carried_out_once(tmp_path, mo
         made.promote(second)
         made.begin(bad)
 
-        def on_order():
+        def on_request():
             if carried_out:
                 manual_rollback("pump", made.ledger, reason="bad", by="the gateway", at=now())
 
         monkeypatch.setattr(traffic, "GATEWAY_TIMEOUT", 0.5)
-        with silent_gateway(on_order) as url:
+        with unresponsive_gateway(on_request) as url:
             settings = Settings.from_env(made.env("gateway-a", HOMEOSTAT_GATEWAY=url))
             traffic.rollback_now(settings, "pump", "bad", as_json=True)
         left = made.ledger.read("pump")
@@ -133,7 +135,7 @@ def test_an_order_that_a_gateway_never_answered_is_carried_out_once(tmp_path, mo
 
 
 @pytest.mark.parametrize("way", ["gateway", "ledger"])
-def test_a_candidate_that_its_checks_took_back_first_does_not_cost_the_champion(tmp_path, way):
+def test_a_rollback_request_for_a_candidate_does_not_roll_back_the_champion(tmp_path, way):
     with installation(tmp_path) as made:
         first, second, bad = (made.version(()) for _ in range(3))
         for step, ref in (
@@ -143,22 +145,22 @@ def test_a_candidate_that_its_checks_took_back_first_does_not_cost_the_champion(
             (made.begin, bad),
         ):
             step(ref)
-        settings = Settings.from_env(made.env("gateway-a", HOMEOSTAT_GATEWAY=NOBODY))
+        settings = Settings.from_env(made.env("gateway-a", HOMEOSTAT_GATEWAY=UNREACHABLE))
 
-        def order(version):
+        def request_rollback(version):
             if way == "ledger":
                 traffic.rollback_now(settings, "pump", "bad", version, as_json=True)
             else:
                 runtime = create_app({"pump": made.config}, build_ports(settings), settings).runtime
                 runtime.roll_back("pump", "bad", "a person", version)
 
-        with pytest.raises(Refused, match="not version 2: version 3 would be taken back; nothing was done"):
-            order(second.version)
+        with pytest.raises(Refused, match="version 2 is not rolled back: version 3 would be rolled back"):
+            request_rollback(second.version)
         manual_rollback("pump", made.ledger, reason="12 % errors", by="its checks", at=now())
         with pytest.raises(
-            Refused, match=r"rolled back already \(12 % errors\), and version 2 would be taken"
+            Refused, match=r"already rolled back \(12 % errors\), and version 2 would be rolled back"
         ):
-            order(bad.version)
+            request_rollback(bad.version)
         assert made.ledger.read("pump").champion == second
-        order(second.version)
+        request_rollback(second.version)
         assert made.ledger.read("pump").champion == first

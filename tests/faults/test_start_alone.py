@@ -1,4 +1,4 @@
-"""The gateway starts from its own cache with MLflow, the store and the ledger all away, without a word."""
+"""The gateway starts from its cache while MLflow, the store and the ledger are unavailable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from faults.blocking_server import Held
 from faults.tcp_fault_proxy import FaultProxy
 from homeostat.adapters import open_ledger, open_store
 from homeostat.adapters.registry_mlflow import MlflowRegistry
-from serving.gateway_harness import make_world, serving, until
+from serving.gateway_harness import make_gateway_fixture, serving, until
 
 
 @pytest.fixture
@@ -22,20 +22,20 @@ def nowhere():
 
 
 @pytest.fixture
-def world(tmp_path):
+def setup(tmp_path):
     """Two versions have served here, the second is champion; the cache holds both."""
-    world = make_world(tmp_path)
-    world.begin(world.version(invert=True))
-    second = world.version()
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path)
+    setup.begin(setup.version(invert=True))
+    second = setup.version()
+    with serving(setup) as client:
         client.ready()
         assert client.order("models/pump/promote", {"version": second.version}).status_code == 200
         until(lambda: client.runtime.states["pump"].table.previous is not None, "both are loaded")
-    return world
+    return setup
 
 
 @pytest.fixture
-def alone(world, nowhere, monkeypatch):
+def alone(setup, nowhere, monkeypatch):
     """The same gateway, with real adapters of services that say nothing."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{nowhere}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
@@ -43,16 +43,16 @@ def alone(world, nowhere, monkeypatch):
     monkeypatch.setattr("homeostat.serving.runtime.STOP_SECONDS", 1.0)
     ledger = open_ledger(f"postgresql+psycopg2://x@{nowhere}/homeostat")
     ports = replace(
-        world.ports,
+        setup.ports,
         ledger=ledger,
         store=open_store("s3://nowhere/x"),
         registry=MlflowRegistry(f"http://{nowhere}"),
     )
-    yield replace(world, ports=ports)
+    yield replace(setup, ports=ports)
     ledger.close()
 
 
-def test_the_last_known_routing_serves_after_a_start_with_everything_away(alone):
+def test_the_last_known_routing_serves_after_a_start_without_any_service(alone):
     with serving(alone) as client:
         client.ready()
         answer = client.score()
@@ -63,13 +63,13 @@ def test_the_last_known_routing_serves_after_a_start_with_everything_away(alone)
             assert client.score().status_code == 200
 
 
-def test_neither_the_start_nor_the_end_waits_for_a_service_that_says_nothing(world, monkeypatch):
+def test_neither_start_nor_stop_waits_for_a_silent_service(setup, monkeypatch):
     monkeypatch.setattr("homeostat.serving.runtime.STOP_SECONDS", 1.0)
-    services = [Held(each) for each in (world.ports.ledger, world.ports.store, world.ports.registry)]
+    services = [Held(each) for each in (setup.ports.ledger, setup.ports.store, setup.ports.registry)]
     ledger, store, registry = services
     for each in services:
         each.shut()
-    silent = replace(world, ports=replace(world.ports, ledger=ledger, store=store, registry=registry))
+    silent = replace(setup, ports=replace(setup.ports, ledger=ledger, store=store, registry=registry))
     try:
         with serving(silent) as client:
             client.ready()
@@ -84,7 +84,7 @@ def test_neither_the_start_nor_the_end_waits_for_a_service_that_says_nothing(wor
             each.open()
 
 
-def test_a_champion_whose_cached_copy_is_damaged_is_stood_in_for_by_the_version_before(alone):
+def test_the_previous_version_serves_while_the_champions_cached_copy_is_damaged(alone):
     champion = next(
         folder
         for folder in (alone.settings.cache / "bundles").iterdir()
@@ -100,10 +100,10 @@ def test_a_champion_whose_cached_copy_is_damaged_is_stood_in_for_by_the_version_
         assert any("version 1 serves in place of 2" in trouble for trouble in body["problems"])
 
 
-def test_a_kept_routing_that_was_torn_is_passed_over(world):
-    (kept,) = (world.settings.cache / "routing").glob("pump.json")
+def test_a_truncated_saved_routing_is_ignored(setup):
+    (kept,) = (setup.settings.cache / "routing").glob("pump.json")
     kept.write_bytes(kept.read_bytes()[:40])
-    with serving(world) as client:
+    with serving(setup) as client:
         client.ready()
         assert client.score().headers["x-homeostat-version"] == "2"
         until(lambda: b'"rollout"' in kept.read_bytes(), "it is written anew")

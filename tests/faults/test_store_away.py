@@ -1,4 +1,4 @@
-"""S3 cut off, slow, swallowing everything or resetting connections, while the gateway serves and logs."""
+"""S3 unreachable, slow, silent or resetting connections, while the gateway serves and logs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from homeostat.adapters import open_store
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config.errors import Unavailable
 from homeostat.storage.prediction_log import read_predictions
-from serving.gateway_harness import make_world, serving, until
+from serving.gateway_harness import make_gateway_fixture, serving, until
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ def through(proxy, url, monkeypatch):
 
 
 @pytest.mark.parametrize("fault", ["refuse", "blackhole", "reset", "slow"])
-def test_answers_go_on_and_every_row_is_in_the_log_afterwards_while_s3_is(tmp_path, through, proxy, fault):
+def test_requests_are_served_and_every_row_is_logged_afterwards_while_s3_is(tmp_path, through, proxy, fault):
     store, direct = through
-    world = make_world(tmp_path, store=store)
-    world.begin(world.version())
+    setup = make_gateway_fixture(tmp_path, store=store)
+    setup.begin(setup.version())
     begun = datetime.now(UTC)
-    with serving(world) as client:
+    with serving(setup) as client:
         client.ready()
         with proxy.having(fault):
             for i in range(60):
@@ -54,19 +54,19 @@ def test_answers_go_on_and_every_row_is_in_the_log_afterwards_while_s3_is(tmp_pa
                 time.sleep(0.02)
 
         def logged():
-            read = read_predictions(direct, world.config, begun, datetime.now(UTC) + timedelta(minutes=1))
+            read = read_predictions(direct, setup.config, begun, datetime.now(UTC) + timedelta(minutes=1))
             return sorted(read.rows["_prediction_id"])
 
         until(lambda: logged() == sorted(f"r{i}" for i in range(60)), "every row is there, once", 90)
         until(lambda: client.http.get("/health").json()["status"] == "ok", "health is good again", 60)
 
 
-def test_no_answer_waits_for_the_log_to_be_written_however_long_that_takes(tmp_path):
+def test_no_request_waits_for_the_log_to_be_written(tmp_path):
     held = Held(MemoryStore(), "put")
-    world = make_world(tmp_path, store=held)
-    world.begin(world.version())
+    setup = make_gateway_fixture(tmp_path, store=held)
+    setup.begin(setup.version())
     begun = datetime.now(UTC)
-    with serving(world) as client:
+    with serving(setup) as client:
         client.ready()
         held.shut()
         try:
@@ -78,7 +78,7 @@ def test_no_answer_waits_for_the_log_to_be_written_however_long_that_takes(tmp_p
         finally:
             held.open()
         assert client.order("flush").status_code == 200
-    read = read_predictions(world.ports.store, world.config, begun, datetime.now(UTC) + timedelta(minutes=1))
+    read = read_predictions(setup.ports.store, setup.config, begun, datetime.now(UTC) + timedelta(minutes=1))
     assert sorted(read.rows["_prediction_id"]) == sorted(f"r{i}" for i in range(60))
 
 

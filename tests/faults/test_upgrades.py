@@ -1,4 +1,4 @@
-"""An upgrade in the middle of a rollout: what an earlier form has written is read and decided the same.
+"""An upgrade in the middle of a rollout: records of an earlier form are read and recomputed.
 
 ``recorded/`` holds a whole story per form, as that form wrote it: never rewritten, only added to.
 """
@@ -34,7 +34,7 @@ def within(old, new):
     return old == new
 
 
-def test_every_state_on_record_is_read_whole(recorded):
+def test_every_recorded_state_is_read_completely(recorded):
     assert {"promoted", "begun", "shadow", "extended", "canary", "rolled_back"} <= {
         event["kind"] for event in recorded["events"]
     }
@@ -42,7 +42,7 @@ def test_every_state_on_record_is_read_whole(recorded):
         assert within(event["traffic"], Traffic.from_json(event["traffic"]).to_json())
 
 
-def test_every_decision_on_record_is_decided_the_same(recorded):
+def test_every_recorded_decision_is_made_again(recorded):
     events = [
         SimpleNamespace(**event | {"at": datetime.fromisoformat(event["at"])}) for event in recorded["events"]
     ]
@@ -51,7 +51,7 @@ def test_every_decision_on_record_is_decided_the_same(recorded):
     assert sum(each.decided for each in found) >= 5
 
 
-def test_the_rollout_under_way_goes_on_where_it_was(recorded):
+def test_a_rollout_under_way_continues_where_it_was(recorded):
     traffic = Traffic.from_json(recorded["events"][-1]["traffic"])
     assert traffic.active is not None
     now = datetime.fromisoformat(recorded["now"])
@@ -64,7 +64,7 @@ def test_the_rollout_under_way_goes_on_where_it_was(recorded):
     assert within(expected, found)
 
 
-def test_a_ledger_of_the_earlier_form_is_opened_and_written_on(recorded, tmp_path):
+def test_a_ledger_of_an_earlier_form_is_opened_and_written(recorded, tmp_path):
     """As it lies on disk: the tables that the first form had, and no others."""
     url = f"sqlite:///{tmp_path}/ledger.db"
     engine = sa.create_engine(url)
@@ -123,7 +123,7 @@ def test_a_state_written_before_some_keys_existed_is_read_with_their_defaults(re
     assert traffic.rollout.phase is Phase.CANARY
 
 
-def test_a_state_of_a_later_form_is_read_without_what_it_adds(recorded):
+def test_unknown_keys_of_a_later_form_are_ignored(recorded):
     raw = json.loads(json.dumps(recorded["events"][-1]["traffic"]))
     known = Traffic.from_json(raw)
     raw["region"] = raw["rollout"]["mood"] = raw["rollout"]["plan"]["patience"] = 7

@@ -1,4 +1,4 @@
-"""A worker or its supervisor killed, stopped or hung under load: the others answer, and it comes back."""
+"""A worker or its supervisor killed, stopped or hung under load: the others serve, and it restarts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def alive(pid):
     return False
 
 
-def test_whichever_worker_is_asked_speaks_for_all(gateway):
+def test_every_worker_reports_for_all_workers(gateway):
     body = {"dataframe_records": [{"a": 1.0, "b": 0.0, "colour": "red"}] * 7}
     for _ in range(20):  # a connection each: both workers get some
         assert ask(gateway.port, "POST", "/models/pump/invocations", body)[0] == 200
@@ -75,7 +75,7 @@ def test_a_worker_that_hangs_is_reported_and_not_waited_for(gateway):
     until(lambda: gateway.get("/health")[1]["status"] == "ok", "it turns again")
 
 
-def test_kill_9_of_a_worker_breaks_its_own_connections_only_and_it_is_back_within_seconds(gateway):
+def test_kill_9_of_a_worker_breaks_only_its_own_connections_and_it_restarts_within_seconds(gateway):
     before = gateway.workers()
     victim = before[0]["pid"]
     with Load([gateway.port], 8, pause=0.005) as load:
@@ -88,21 +88,21 @@ def test_kill_9_of_a_worker_breaks_its_own_connections_only_and_it_is_back_withi
         until(lambda: all(w["responding"] for w in gateway.workers()), "the worker is back")
         back = time.monotonic()
         time.sleep(1.0)
-    # A connection breaks once at most, and whoever connects anew is answered by the other worker at once.
+    # A connection breaks once at most, and a new connection is served by the other worker at once.
     assert {answer.status for answer in load.answers} <= {200, 0}
     broken = [answer.client for answer in load.failed]
     assert len(set(broken)) == len(broken)
     assert all(answer.at >= killed - 0.1 for answer in load.failed)
     meanwhile = [answer for answer in load.answers if killed < answer.at < back and answer.status == 200]
     assert len(meanwhile) > 50
-    assert {answer.client for answer in meanwhile} == set(range(8)), "nobody waited for the worker"
+    assert {answer.client for answer in meanwhile} == set(range(8)), "no client waited for the worker"
     assert [w["restarts"] for w in gateway.workers()] == [1, 0]
     text = gateway.get("/metrics")[1]
     assert 'homeostat_worker_restarts_total{worker="0"} 1.0' in text
     assert "worker 0" in gateway.said()
 
 
-def test_sigterm_lets_requests_end_and_leaves_nobody_behind(gateway):
+def test_sigterm_lets_requests_end_and_leaves_no_process_behind(gateway):
     pids = [w["pid"] for w in gateway.workers()]
     with Load([gateway.port], 4) as load:
         until(lambda: len(load.answers) > 100, "requests are answered")
@@ -126,7 +126,7 @@ def test_a_killed_supervisor_takes_its_workers_with_it(tmp_path):
         until(lambda: not any(alive(pid) for pid in pids), "the workers have ended")
 
 
-def test_workers_that_cannot_start_end_the_gateway_aloud(tmp_path):
+def test_workers_that_cannot_start_end_the_gateway_with_an_error(tmp_path):
     with installation(tmp_path) as made:
         started = made.start("gateway-a", 2, HOMEOSTAT_STORE="nonsense://nowhere")
         assert started.process.wait(120) != 0

@@ -1,4 +1,4 @@
-"""MLflow's aliases follow the ledger; champion moved by hand is a request, heard or refused."""
+"""MLflow's aliases follow the ledger; a champion moved in MLflow is a request for promotion."""
 
 from homeostat.rollouts.alias_sync import sync_aliases
 from homeostat.rollouts.lifecycle import rollout_status
@@ -21,7 +21,7 @@ def test_a_crash_between_two_alias_writes_is_repaired(config, ports, ask):
     assert ports.registry.aliases("sample") == {"champion": "2", "previous": "1"}
 
 
-def test_champion_moved_by_hand_to_a_gated_version_is_promoted(config, ports, ask):
+def test_champion_moved_in_mlflow_to_a_gated_version_is_promoted(config, ports, ask):
     batch = two_versions(config, ports, ask)
     ports.registry.set_alias("sample", "champion", "1")
     sync_aliases(batch, ports)
@@ -30,7 +30,7 @@ def test_champion_moved_by_hand_to_a_gated_version_is_promoted(config, ports, as
     assert ports.registry.aliases("sample") == {"champion": "1", "previous": "2"}
 
 
-def test_champion_moved_by_hand_to_an_ungated_version_is_put_back_and_told(config, ports, ask):
+def test_champion_moved_in_mlflow_to_an_ungated_version_is_put_back_with_a_notice(config, ports, ask):
     batch = two_versions(config, ports, ask)
     ports.registry.tag("sample", "1", {"homeostat.gate": "refused"})
     ports.registry.set_alias("sample", "champion", "1")
@@ -40,24 +40,27 @@ def test_champion_moved_by_hand_to_an_ungated_version_is_put_back_and_told(confi
     assert "put back" in ports.notifier.sent[-1][1].title
 
 
-def test_nothing_to_do_is_done_without_a_write(config, ports, ask):
+def test_without_changes_nothing_is_written(config, ports, ask):
     batch = two_versions(config, ports, ask)
     before = ports.ledger.read("sample").revision
     assert sync_aliases(batch, ports) == {}
     assert ports.ledger.read("sample").revision == before
 
 
-def test_a_champion_that_a_gateway_took_back_is_told_once_and_marked(config, ports, ask):
+def test_a_champion_that_a_gateway_rolled_back_is_tagged_and_notified_once(config, ports, ask):
     batch = two_versions(config, ports, ask)
-    told = len(ports.notifier.sent)
+    earlier = len(ports.notifier.sent)
     now = ports.clock.now()
     manual_rollback("sample", ports.ledger, reason="errors failed", by="g1", at=now)
     for _ in range(2):
         sync_aliases(batch, ports)
     assert ports.registry.aliases("sample") == {"champion": "1", "previous": "2"}
     assert ports.registry.version("sample", "2").tags["homeostat.phase"] == "rolled_back"
-    (notice,) = [notice for _, notice in ports.notifier.sent[told:]]
-    assert (notice.kind, notice.title) == ("rolled_back", "sample: version 2 rolled back, version 1 is champion")
+    (notice,) = [notice for _, notice in ports.notifier.sent[earlier:]]
+    assert (notice.kind, notice.title) == (
+        "rolled_back",
+        "sample: version 2 rolled back, version 1 is champion",
+    )
     assert notice.body == "errors failed"
 
 
@@ -68,7 +71,7 @@ def waiting(config, ports, ask):
     return careful
 
 
-def test_a_version_that_waits_for_approval_is_told_of_once(config, ports, ask):
+def test_a_version_that_waits_for_approval_is_notified_once(config, ports, ask):
     careful = waiting(config, ports, ask)
     for _ in range(2):
         sync_aliases(careful, ports)
@@ -77,7 +80,7 @@ def test_a_version_that_waits_for_approval_is_told_of_once(config, ports, ask):
     assert "homeostat promote sample" in notice.body
 
 
-def test_the_retrain_that_follows_its_rollout_tells_who_waits(config, ports, ask):
+def test_the_retrain_that_follows_its_rollout_notifies_about_the_approval(config, ports, ask):
     careful = waiting(config, ports, ask)
     request = ask("run 2")
     rollout_status(careful, request.run_key, ports)

@@ -114,7 +114,7 @@ def test_the_counts_of_an_epoch_come_from_the_ledger():
 
 
 def test_false_alarms_are_as_rare_as_promised_over_a_long_time():
-    # A year's promise, made 730 times as often, so that there is something to count; looked at six times
+    # A year's guarantee, made 730 times as often, so that there are alarms to count; evaluated six times
     # an hour, always exactly at the limit.
     rng, limit, evaluations, hours = np.random.default_rng(1), 0.01, 6, 24 * 180
     once_in = timedelta(hours=12)

@@ -65,7 +65,7 @@ class Rollouts(RuleBasedStateMachine):
         return self.ledger.read(M)
 
     def write(self, transition, *, checks=(), tallies=None):
-        """What a gateway does; and what must hold from one state to the next."""
+        """Write as a gateway does, and assert what must hold from one state to the next."""
         before, after = self.traffic, transition.traffic
         assert after.revision == before.revision
         assert transition.reason
@@ -86,7 +86,7 @@ class Rollouts(RuleBasedStateMachine):
             after, kind=transition.kind, reason=transition.reason, by="test", at=self.now, evidence=proof
         )
         assert written == after.at(before.revision + 1) == self.traffic
-        with pytest.raises(StaleRevision):  # nobody writes on top of what they have not read
+        with pytest.raises(StaleRevision):  # a stale revision is never overwritten
             self.ledger.write(after, kind="late", reason="too late", by="other", at=self.now)
 
     def decide_rollout(self):

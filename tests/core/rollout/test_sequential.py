@@ -25,7 +25,7 @@ COUNTS = st.lists(st.integers(0, 10_000), max_size=30)
 
 
 def ever(wealth) -> float:
-    """The share of runs in which the wealth ever reaches 1/ALPHA, over many looks."""
+    """The share of runs in which the wealth ever reaches 1/ALPHA, over many evaluations."""
     hits = 0
     for seed in range(RUNS):
         rng = np.random.default_rng(seed)
@@ -43,7 +43,10 @@ def test_a_steady_rate_is_rarely_called_above_the_limit():
 
 def test_equal_error_rates_are_rarely_called_an_increase():
     def run(rng):
-        own, other = np.cumsum(rng.binomial(20, 0.05, EVALUATIONS)), np.cumsum(rng.binomial(60, 0.05, EVALUATIONS))
+        own, other = (
+            np.cumsum(rng.binomial(20, 0.05, EVALUATIONS)),
+            np.cumsum(rng.binomial(60, 0.05, EVALUATIONS)),
+        )
         return [
             log_e_excess([(int(a), 20 * i, int(b), 60 * i)])
             for i, (a, b) in enumerate(zip(own, other, strict=True), 1)

@@ -1,8 +1,8 @@
 """What the rollback benchmark runs: two gateways on one ledger, MLflow nowhere, and steady load on both.
 
-    python benchmarks/rollback_world.py load SECONDS_BETWEEN CONNECTIONS PORT [PORT ...]
+    python benchmarks/rollback_fixture.py load SECONDS_BETWEEN CONNECTIONS PORT [PORT ...]
 
-writes one line for each answer: when (monotonic), which connection, which version, which status.
+writes one line for each response: time (monotonic), which connection, which version, which status.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 INCLUDE = HERE.parent / "include"
 TOKEN = "for-the-benchmark-only"  # noqa: S105  # two gateways on loopback that end with it
-NOBODY = "http://127.0.0.1:9"
+UNREACHABLE = "http://127.0.0.1:9"
 MODEL = "pump"
 _MODEL = """
 name: pump
@@ -96,7 +96,7 @@ def database(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """Return a port without a listener."""
     import socket
 
     with socket.socket() as probe:
@@ -105,7 +105,7 @@ def free_port() -> int:
 
 
 @dataclass
-class World:
+class RollbackFixture:
     """The folder of everything, the ledger's URL, and the gateways once they run."""
 
     folder: Path
@@ -122,9 +122,9 @@ class World:
             "HOMEOSTAT_STORE": f"file://{self.folder}/store",
             "HOMEOSTAT_LEDGER": self.ledger_url,
             "HOMEOSTAT_CONTROL_TOKEN": TOKEN,
-            "HOMEOSTAT_GATEWAY": NOBODY,
+            "HOMEOSTAT_GATEWAY": UNREACHABLE,
             "HOMEOSTAT_GATEWAY_NAME": name,
-            "MLFLOW_TRACKING_URI": NOBODY,
+            "MLFLOW_TRACKING_URI": UNREACHABLE,
         }
 
     def make_version(self, names: list[str]) -> str:
@@ -158,12 +158,12 @@ class World:
 
     @contextlib.contextmanager
     def running(self, names: list[str], workers: int, **env: str) -> Iterator[list[Gateway]]:
-        """The gateways, each with so many workers, once all of them answer."""
+        """The gateways, each with so many workers, once all of them response."""
         started: list[Gateway] = []
         try:
             started += [Gateway.start(self, name, workers, env) for name in names]
             for each in started:
-                until(lambda each=each: each.ready(workers), "every worker answers", 180)  # type: ignore[misc]
+                until(lambda each=each: each.ready(workers), "every worker responds", 180)  # type: ignore[misc]
             yield started
         finally:
             for each in started:
@@ -181,24 +181,24 @@ class Gateway:
     port: int
 
     @classmethod
-    def start(cls, world: World, name: str, workers: int, env: dict[str, str]) -> Gateway:
+    def start(cls, setup: RollbackFixture, name: str, workers: int, env: dict[str, str]) -> Gateway:
         """Start it; it is not up yet."""
-        log, port = world.folder / f"{name}.log", free_port()
+        log, port = setup.folder / f"{name}.log", free_port()
         command = [sys.executable, "-c", "from homeostat.cli import main; main()", "gateway"]
         command += ["--port", str(port), "--workers", str(workers)]
         with log.open("ab") as out:
             process = subprocess.Popen(  # noqa: S603  # ours
-                command, env={**world.env(name), **env}, stdout=out, stderr=subprocess.STDOUT
+                command, env={**setup.env(name), **env}, stdout=out, stderr=subprocess.STDOUT
             )
         return cls(process, log, port)
 
     def ready(self, workers: int) -> bool:
-        """Whether so many workers answer and have the champion loaded."""
+        """Whether so many workers response and have the champion loaded."""
         if self.process.poll() is not None:
             sys.exit(f"a gateway ended:\n{self.log.read_text()[-3000:]}")
         with contextlib.suppress(OSError, ValueError, KeyError):
             health = json.loads(self.get("/health"))
-            up = sum(each["answers"] for each in health.get("workers", [{"answers": True}]))
+            up = sum(each["responding"] for each in health.get("workers", [{"responding": True}]))
             return up == workers and bool(json.loads(self.get("/models"))["models"][0]["ready"])
         return False
 
@@ -207,18 +207,18 @@ class Gateway:
         asked = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}", headers={"Authorization": f"Bearer {TOKEN}"}
         )
-        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310  # the same
-            return bytes(answer.read())
+        with urllib.request.urlopen(asked, timeout=10) as response:  # noqa: S310  # the same
+            return bytes(response.read())
 
     def roll_back(self, reason: str) -> None:
-        """Order a rollback through whichever worker takes the connection."""
+        """Request a rollback from the worker that accepts the connection."""
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
             line.request("POST", f"/control/models/{MODEL}/rollback", json.dumps({"reason": reason}), headers)
-            answer = line.getresponse()
-            if answer.status != 200:
-                sys.exit(f"the rollback was refused: {answer.read().decode()}")
+            response = line.getresponse()
+            if response.status != 200:
+                sys.exit(f"the rollback was refused: {response.read().decode()}")
         finally:
             line.close()
 
@@ -242,12 +242,12 @@ class Load:
     """Steady load from a process of its own, and what came back."""
 
     def __init__(self, ports: list[int], connections: int, between: float) -> None:
-        command = [sys.executable, str(HERE / "rollback_world.py"), "load", str(between), str(connections)]
+        command = [sys.executable, str(HERE / "rollback_fixture.py"), "load", str(between), str(connections)]
         self._process = subprocess.Popen(  # noqa: S603  # ours
             [*command, *map(str, ports)], stdout=subprocess.PIPE, text=True
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
-        self.answers = 0
+        self.responses = 0
         self.failed: list[str] = []
         #: Of each version: the connections that it answered, and when it did last.
         self.seen: dict[str, tuple[set[str], float]] = {}
@@ -266,7 +266,7 @@ class Load:
         before: dict[str, str] = {}
         for line in self._process.stdout or ():
             at, connection, version, status = line.rstrip("\n").split(" ")
-            self.answers += 1
+            self.responses += 1
             if status != "200":
                 self.failed.append(line)
                 continue
@@ -309,9 +309,9 @@ def _ask(number: int, port: int, between: float) -> None:
             if line is None:
                 line = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
             line.request("POST", path, json.dumps({"dataframe_records": [row]}), headers)
-            answer = line.getresponse()
-            answer.read()
-            version, status = answer.getheader("x-homeostat-version", "-"), answer.status
+            response = line.getresponse()
+            response.read()
+            version, status = response.getheader("x-homeostat-version", "-"), response.status
         except (OSError, http.client.HTTPException):
             version, status, line = "-", 0, None
         sys.stdout.write(f"{time.monotonic():.6f} {number} {version} {status}\n")

@@ -1,9 +1,10 @@
-"""Traffic to play whole rollouts on: what two versions answer, how slowly, and how often not at all.
+"""Simulated traffic for whole rollouts: predictions, latencies and errors of two versions.
 
-A stream is the same for everybody who looks at it: whatever one judge does, the next sees the same answers.
+A stream gives every rule the same traffic, whatever another rule did before.
 Latencies are correlated as they are in a service: a load that all versions share and that wanders
 (autoregressive, per tick), a smaller one of each version's own, batches whose requests wait for each other,
-and pauses that hit a whole batch. So a hundred requests tell less than a hundred coin tosses would.
+and pauses that hit a whole batch. A hundred requests carry less information than
+a hundred independent ones.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ KS_02 = 2 * float(norm.ppf(0.6))
 
 @dataclass(frozen=True)
 class Version:
-    """A version as traffic sees it. ``classes``: the shares of its answers; None: numbers around ``mean``."""
+    """How a version behaves. ``classes``: the shares of its predictions; None: numbers around ``mean``."""
 
     mean: float = 0.0
     classes: tuple[float, ...] | None = None
@@ -53,7 +54,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Draw:
-    """One version's answers in one tick, raw."""
+    """One version's raw results in one tick."""
 
     predictions: np.ndarray
     latency_ms: np.ndarray
@@ -62,15 +63,15 @@ class Draw:
     diverged: int
 
     def tally(self, *, classes: bool) -> Tally:
-        """The same as counts."""
-        slots = self.predictions if classes else np.searchsorted(EDGES, self.predictions)
+        """Return the same as counts."""
+        bins = self.predictions if classes else np.searchsorted(EDGES, self.predictions)
         latency = np.searchsorted(LATENCY_EDGES_MS, self.latency_ms)
         return Tally(
             rows=self.predictions.size + self.failed,
             nan=self.failed,
             compared=self.predictions.size,
             diverged=self.diverged,
-            predictions=tuple(np.bincount(slots).tolist()),
+            predictions=tuple(np.bincount(bins).tolist()),
             latency=tuple(np.bincount(latency).tolist()),
             confidence=tuple(np.bincount((self.confidence * CONFIDENCE_BINS).astype(int)).tolist()),
         )
@@ -78,9 +79,9 @@ class Draw:
 
 @dataclass(frozen=True)
 class Case:
-    """Two versions: ``candidate`` behaves so in shadow, and after it like ``canary`` if that is given.
+    """Two versions; ``canary``, if given, is how the candidate behaves after its shadow.
 
-    ``moves`` shifts everybody's numbers from the canary on, as inputs do between day and night.
+    ``moves`` shifts all predictions from the canary on, as inputs do between day and night.
     """
 
     champion: Version = Version()
@@ -94,7 +95,7 @@ class Case:
 
 @dataclass
 class Stream:
-    """The traffic of one stage, tick by tick, drawn as far as anybody has looked."""
+    """The traffic of one stage, tick by tick, drawn when it is first needed."""
 
     case: Case
     share: float
@@ -103,7 +104,7 @@ class Stream:
     _load: dict[str, float] = field(default_factory=dict)
 
     def tick(self, number: int) -> dict[str, Draw]:
-        """What every variant did in this tick."""
+        """Return the results of every variant in this tick."""
         while len(self.ticks) <= number:
             self.ticks.append(self._next())
         return self.ticks[number]
@@ -118,7 +119,7 @@ class Stream:
             versions = (case.canary or case.candidate, case.champion, case.champion)
             names = ("candidate", "control", "champion")
             variants = {n: (v, int(r)) for n, v, r in zip(names, versions, rows, strict=True)}
-        shared = self._wander("everybody", 0.95, 0.25)
+        shared = self._wander("shared", 0.95, 0.25)
         found = {}
         for name, (version, rows) in variants.items():
             load = np.exp(shared + self._wander(name, 0.8, 0.03))
@@ -126,7 +127,7 @@ class Stream:
         return found
 
     def _wander(self, name: str, memory: float, deviation: float) -> float:
-        """An autoregressive step; in the long run it deviates by ``deviation``."""
+        """Make an autoregressive step with the stationary standard deviation ``deviation``."""
         before = self._load.get(name)
         news = float(self.rng.normal(0.0, deviation))
         now = news if before is None else memory * before + np.sqrt(1 - memory**2) * news
@@ -159,7 +160,7 @@ class Streams:
         self._kept: dict[str, Stream] = {}
 
     def stage(self, name: str) -> Stream:
-        """``shadow``, ``canary:0``, ``canary:1``, ..."""
+        """Return the stream of ``shadow``, ``canary:0``, ``canary:1``, ..."""
         if name not in self._kept:
             step = -1 if name == Phase.SHADOW else int(name.rpartition(":")[2])
             share = 0.0 if step < 0 else self.case.plan.steps[step]
@@ -174,16 +175,16 @@ class Outcome:
     promoted: bool
     reason: str
     stage: str
-    canary_answers: int
+    canary_rows: int
     extended: bool = False
 
 
-#: Sees the state before a transition, the decision, the evidence and the time.
+#: Called with the state before a transition, the decision, the evidence and the time.
 OnStep = Callable[[Traffic, Decision, dict[tuple[str, str], Tally], datetime], None]
 
 
 def play(streams: Streams, *, on_step: OnStep | None = None) -> Outcome:
-    """One whole rollout through the real ``decide_rollout``, a look at every tick."""
+    """Run one whole rollout with the real ``decide_rollout``, evaluated at every tick."""
     case, now, evidence = streams.case, START, {}
     classes = case.champion.classes is not None
     traffic = begin(Traffic("m"), VersionRef("1", "a"), "first", case.plan, now).traffic.at(1)
@@ -233,6 +234,6 @@ for _task, _own in (("regression", NUMBERS), ("classification", LABELS)):
             False,
         ),
         f"50 % slower, {_task}": (Case(_own, _own, replace(_own, slowness=1.5)), False),
-        f"answers moved by KS 0.2 since shadow, {_task}": (Case(_own, _own, _moved), False),
+        f"predictions shifted by KS 0.2 since shadow, {_task}": (Case(_own, _own, _moved), False),
     }
 CASES["identical while the inputs move, regression"] = (Case(NUMBERS, NUMBERS, moves=0.6), True)
