@@ -6,26 +6,26 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from homeostat.storage.prediction_log import read_labels, read_predictions
-from serving.gateway_harness import make_world, serving
+from serving.gateway_harness import make_gateway_fixture, serving
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    world = make_world(tmp_path_factory.mktemp("gateway"))
-    world.begin(world.version())
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path_factory.mktemp("gateway"))
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        yield world, client
+        yield setup, client
 
 
-def logged(world, client):
+def logged(setup, client):
     """Return the ids in the prediction log."""
     assert client.order("flush").status_code == 200
     end = datetime.now(UTC) + timedelta(minutes=1)
     return set(
-        read_predictions(world.ports.store, world.config, end - timedelta(hours=1), end).rows[
+        read_predictions(setup.ports.store, setup.config, end - timedelta(hours=1), end).rows[
             "_prediction_id"
         ]
     )
@@ -71,11 +71,11 @@ def post(client, body, path="/models/pump/invocations", **headers):
     ],
 )
 def test_a_request_with_one_wrong_row_is_refused_and_not_logged(served, body, words):
-    world, client = served
+    setup, client = served
     answer = post(client, body, **{"X-Request-Id": "never"})
     assert answer.status_code == 400, answer.text
     assert words in answer.json()["message"]
-    assert not [name for name in logged(world, client) if name.startswith("never")]
+    assert not [name for name in logged(setup, client) if name.startswith("never")]
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_any_finite_number_is_predicted(served, number):
 
 
 def test_a_row_without_any_value_is_predicted_and_logged_as_missing(served):
-    world, client = served
+    setup, client = served
     row = {"a": None, "b": None, "colour": None}
     answer = post(client, {"instances": [row]}, **{"X-Request-Id": "nothing"})
     assert answer.status_code == 200, answer.text
-    assert "nothing" in logged(world, client)
+    assert "nothing" in logged(setup, client)
     end = datetime.now(UTC) + timedelta(minutes=1)
-    rows = read_predictions(world.ports.store, world.config, end - timedelta(hours=1), end).rows
+    rows = read_predictions(setup.ports.store, setup.config, end - timedelta(hours=1), end).rows
     mine = rows.set_index("_prediction_id").loc["nothing"]
     assert mine[["a", "b", "colour"]].isna().all()
 
@@ -128,10 +128,10 @@ def test_an_unknown_model_lists_the_served_ones(served):
         assert "It serves: pump" in answer.json()["message"]
 
 
-def labels_of(world, client):
+def labels_of(setup, client):
     assert client.order("flush").status_code == 200
     end = datetime.now(UTC) + timedelta(minutes=1)
-    found = read_labels(world.ports.store, world.config, end - timedelta(hours=1), end)
+    found = read_labels(setup.ports.store, setup.config, end - timedelta(hours=1), end)
     return dict(zip(found["prediction_id"], found["label"], strict=True))
 
 
@@ -150,38 +150,38 @@ def labels_of(world, client):
     ids=str,
 )
 def test_labels_are_accepted_all_or_none(served, wrong):
-    world, client = served
+    setup, client = served
     answer = client.labels({"id": "good", "label": 1}, wrong)
     assert answer.status_code == 400
     assert answer.json()["message"].startswith("Label 1: ")
-    assert "good" not in labels_of(world, client)
+    assert "good" not in labels_of(setup, client)
 
 
 def test_duplicate_or_conflicting_labels_keep_the_first_and_lose_none(served):
-    world, client = served
+    setup, client = served
     first = client.labels({"id": "l1", "label": 1}, {"id": "l1", "label": "1"}, {"id": "l1", "label": 0})
     assert first.json() == {"accepted": 1, "duplicates": 1, "conflicts": 1}
     again = client.labels({"id": "l1", "label": 0.0}, {"id": "l1", "label": True})
     assert again.json() == {"accepted": 0, "duplicates": 1, "conflicts": 1}
-    assert labels_of(world, client)["l1"] == "1"
+    assert labels_of(setup, client)["l1"] == "1"
     aside = [
-        json.loads(world.ports.store.get(key)) for key in world.ports.store.list("quarantine/pump/labels")
+        json.loads(setup.ports.store.get(key)) for key in setup.ports.store.list("quarantine/pump/labels")
     ]
     assert [label["label"] for file in aside for label in file["labels"]] == ["0", "0"]
 
 
 def test_a_rollback_without_a_previous_version_is_refused_and_serving_continues(served):
-    world, client = served
+    setup, client = served
     answer = client.order("models/pump/rollback", {"reason": "looks wrong"})
     assert answer.status_code == 409
     assert "no previous version" in answer.json()["message"]
-    assert world.traffic().champion.version == "1"
+    assert setup.traffic().champion.version == "1"
     assert client.score().status_code == 200
 
 
 def test_with_mlflow_down_predictions_labels_and_control_still_work(served):
-    world, client = served
-    world.ports.registry.down = True
+    setup, client = served
+    setup.ports.registry.down = True
     try:
         assert client.score().status_code == 200
         assert client.labels({"id": "while down", "label": 1}).json()["accepted"] == 1
@@ -190,4 +190,4 @@ def test_with_mlflow_down_predictions_labels_and_control_still_work(served):
         assert answer.status_code == 503
         assert answer.json()["message"]
     finally:
-        world.ports.registry.down = False
+        setup.ports.registry.down = False

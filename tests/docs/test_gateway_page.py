@@ -10,7 +10,7 @@ import pytest
 from homeostat.config import Settings
 from homeostat.serving import create_app
 from homeostat.serving.options import Options
-from serving.gateway_harness import LOAD, make_world
+from serving.gateway_harness import LOAD, make_gateway_fixture
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8")
@@ -43,8 +43,8 @@ def test_every_shared_setting_stands_on_the_page_and_none_that_is_not_there():
 
 
 def test_every_series_of_metrics_stands_on_the_page_and_none_that_is_not_there(tmp_path):
-    world = make_world(tmp_path)
-    app = create_app({"pump": world.config}, world.ports, world.settings, load=LOAD)
+    setup = make_gateway_fixture(tmp_path)
+    app = create_app({"pump": setup.config}, setup.ports, setup.settings, load=LOAD)
     families = list(app.runtime.metrics.registry.collect())
     there = {family.name + ("_total" if family.type == "counter" else "") for family in families}
     there |= {"homeostat_worker_up", "homeostat_worker_restarts_total"}

@@ -20,7 +20,7 @@ from homeostat.core.trigger import WindowRecord
 from homeostat.doctor import Check, Deployment, Probe, build_probes, check, run_probes
 from homeostat.ports import Ports
 from homeostat.storage.bundles import put_bundle
-from serving.gateway_harness import TOKEN, make_world, model_config, serving
+from serving.gateway_harness import TOKEN, make_gateway_fixture, model_config, serving
 
 
 def record(ago: timedelta, version: str = "1") -> WindowRecord:
@@ -92,13 +92,15 @@ def deployment(tmp_path, mlflow_server):
     ledger_url, store_url = f"sqlite:///{tmp_path / 'ledger.db'}", f"file://{tmp_path / 'store'}"
     registry, history = MlflowRegistry(mlflow_server), MlflowHistory(mlflow_server)
     store, ledger = open_store(store_url), open_ledger(ledger_url)
-    world = make_world(tmp_path, config, registry=registry, store=store, ledger=ledger, history=history)
-    champion = world.version(features=[{"name": "a", "type": "number"}])
+    setup = make_gateway_fixture(
+        tmp_path, config, registry=registry, store=store, ledger=ledger, history=history
+    )
+    champion = setup.version(features=[{"name": "a", "type": "number"}])
     put_bundle(store, config.name, champion.digest, tmp_path / "bundles" / "bundle1")
-    world.begin(champion)
+    setup.begin(champion)
     registry.set_alias(config.name, "champion", champion.version)
     history.record(config.name, record(timedelta(minutes=15)), metrics={}, artifacts={})
-    with serving(world) as gateway:
+    with serving(setup) as gateway:
         gateway.ready(config.name)
         settings = Settings.from_env(
             {
@@ -112,5 +114,5 @@ def deployment(tmp_path, mlflow_server):
                 "MLFLOW_TRACKING_URI": mlflow_server,
             }
         )
-        yield RunningDeployment(settings, config, world.ports, champion, {})
+        yield RunningDeployment(settings, config, setup.ports, champion, {})
     ledger.close()

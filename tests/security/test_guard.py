@@ -10,7 +10,7 @@ import pytest
 from homeostat.serving.auth.audit import REFUSAL_BURST, AuditLog
 from homeostat.serving.auth.guard import MAX_CONTROL_BYTES
 from homeostat.serving.auth.tokens import Token
-from serving.gateway_harness import TOKEN, make_world, serving
+from serving.gateway_harness import TOKEN, make_gateway_fixture, serving
 
 SCOPES = ("predict", "label", "read", "control")
 SECRET = {scope: f"secret-of-the-{scope}-token" for scope in SCOPES}
@@ -30,20 +30,20 @@ OPEN = ("/ping", "/health", "/")
 
 
 def guarded(tmp_path, require="predict,read,label"):
-    world = make_world(tmp_path)
+    setup = make_gateway_fixture(tmp_path)
     entries = [Token.of(f"{scope}-holder", SECRET[scope], [scope]).entry() for scope in SCOPES]
     asked = tuple(require.split(",")) if require else ()
-    world.settings = replace(world.settings, tokens=json.dumps(entries), require_token=asked)
-    world.begin(world.version())
-    return world
+    setup.settings = replace(setup.settings, tokens=json.dumps(entries), require_token=asked)
+    setup.begin(setup.version())
+    return setup
 
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory):
-    world = guarded(tmp_path_factory.mktemp("closed"))
-    with serving(world) as client:
+    setup = guarded(tmp_path_factory.mktemp("closed"))
+    with serving(setup) as client:
         client.ready()
-        yield world, client
+        yield setup, client
 
 
 def ask(client, call, token=None):
@@ -52,8 +52,8 @@ def ask(client, call, token=None):
     return client.http.request(method, path, json=body, headers=headers)
 
 
-def trail(world):
-    return [json.loads(line) for line in (world.settings.state / "audit.jsonl").read_text().splitlines()]
+def trail(setup):
+    return [json.loads(line) for line in (setup.settings.state / "audit.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_without_a_token_no_model_name_is_revealed(closed):
 
 
 def test_control_calls_and_refusals_are_audited_by_name_without_tokens(tmp_path):
-    world = guarded(tmp_path)
-    with serving(world) as client:
+    setup = guarded(tmp_path)
+    with serving(setup) as client:
         client.ready()
         path = "/control/models/pump/rollback"
         ask(client, ("POST", path, {"reason": "one\ntwo\x1b[31m"}))
@@ -145,7 +145,7 @@ def test_control_calls_and_refusals_are_audited_by_name_without_tokens(tmp_path)
         ask(client, ("POST", "/control/flush", None), TOKEN)
         ask(client, CALLS["predict"][0], "nobody's")
         ask(client, CALLS["label"][0], SECRET["predict"])
-    found = trail(world)
+    found = trail(setup)
     assert [(line["by"].partition("@")[0], line["status"]) for line in found] == [
         ("anonymous", 401),
         ("label-holder", 403),
@@ -157,20 +157,20 @@ def test_control_calls_and_refusals_are_audited_by_name_without_tokens(tmp_path)
         ("predict-holder", 403),
     ]
     assert all(line["by"].endswith("@127.0.0.1") and line["at"] for line in found)
-    text = (world.settings.state / "audit.jsonl").read_text()
+    text = (setup.settings.state / "audit.jsonl").read_text()
     assert not any(secret in text for secret in (*SECRET.values(), TOKEN, "nobody's"))
     assert found[2]["request"] == {"reason": "one two [31m", "version": ""}
-    assert (world.settings.state / "audit.jsonl").stat().st_mode & 0o077 == 0
+    assert (setup.settings.state / "audit.jsonl").stat().st_mode & 0o077 == 0
 
 
 def test_a_flood_of_refusals_is_counted_and_the_audit_log_stays_small(tmp_path):
-    world = guarded(tmp_path)
-    with serving(world) as client:
+    setup = guarded(tmp_path)
+    with serving(setup) as client:
         client.ready()
         for _ in range(REFUSAL_BURST + 150):
             assert ask(client, CALLS["control"][0], "guess").status_code == 403
         assert ask(client, CALLS["control"][0], SECRET["control"]).status_code == 200
-    found = trail(world)
+    found = trail(setup)
     assert REFUSAL_BURST < len(found) < REFUSAL_BURST + 100
     skipped = sum(line.get("skipped_refusals", 0) for line in found)
     assert len(found) - 1 + skipped == REFUSAL_BURST + 150
@@ -204,9 +204,9 @@ def test_an_audit_log_that_cannot_be_written_does_not_stop_a_call(tmp_path, capl
 
 
 def test_by_default_only_control_needs_a_token(tmp_path):
-    world = make_world(tmp_path)
-    world.begin(world.version())
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path)
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
         assert not client.app._guards_scoring
         for scope in ("predict", "label", "read"):

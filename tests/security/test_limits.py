@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from homeostat.serving import create_app
 from homeostat.serving.auth.rate_limit import RateLimit, TokenBucket
 from homeostat.serving.server.http_limits import limited_protocol
-from serving.gateway_harness import LOAD, Client, make_world, serving, until
+from serving.gateway_harness import LOAD, Client, make_gateway_fixture, serving, until
 
 HEAD = b"POST /models/pump/invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 BODY = b'{"dataframe_records": [{"a": 1, "b": 0, "colour": "red"}]}'
@@ -54,9 +54,9 @@ def test_every_client_has_its_own_rate_in_bounded_memory(monkeypatch):
 
 
 def test_beyond_its_rate_a_client_gets_429_with_retry_after(tmp_path):
-    world = make_world(tmp_path)
-    world.begin(world.version())
-    with serving(world, rate_per_client=0.01, rate_burst=3) as client:
+    setup = make_gateway_fixture(tmp_path)
+    setup.begin(setup.version())
+    with serving(setup, rate_per_client=0.01, rate_burst=3) as client:
         client.ready()
         responses = [client.score() for _ in range(5)]
         assert [response.status_code for response in responses] == [200, 200, 200, 429, 429]
@@ -69,9 +69,9 @@ def test_beyond_its_rate_a_client_gets_429_with_retry_after(tmp_path):
 
 
 def test_incomplete_bodies_take_bounded_memory(tmp_path):
-    world = make_world(tmp_path)
-    world.begin(world.version())
-    with serving(world, max_held_bytes=300_000, max_body_bytes=1_000_000) as client:
+    setup = make_gateway_fixture(tmp_path)
+    setup.begin(setup.version())
+    with serving(setup, max_held_bytes=300_000, max_body_bytes=1_000_000) as client:
         client.ready()
         with connected(client) as first:
             first.sendall(HEAD + b"Content-Length: 900000\r\n\r\n" + b" " * 200_000)
@@ -87,9 +87,9 @@ def test_incomplete_bodies_take_bounded_memory(tmp_path):
 
 
 @contextlib.contextmanager
-def guarded(world, **changes):
-    options = replace(world.options, **changes)
-    app = create_app({world.config.name: world.config}, world.ports, world.settings, options, load=LOAD)
+def guarded(setup, **changes):
+    options = replace(setup.options, **changes)
+    app = create_app({setup.config.name: setup.config}, setup.ports, setup.settings, options, load=LOAD)
     config = uvicorn.Config(
         app,
         port=0,
@@ -130,9 +130,9 @@ def to_the_end(sock):
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory):
-    world = make_world(tmp_path_factory.mktemp("impatient"))
-    world.begin(world.version())
-    with guarded(world, receive_seconds=1.0, max_header_bytes=20_000, max_body_bytes=100_000) as client:
+    setup = make_gateway_fixture(tmp_path_factory.mktemp("impatient"))
+    setup.begin(setup.version())
+    with guarded(setup, receive_seconds=1.0, max_header_bytes=20_000, max_body_bytes=100_000) as client:
         yield client
 
 
@@ -270,9 +270,9 @@ def test_pipelined_requests_get_their_responses_in_order(impatient):
 
 
 def test_beyond_the_connection_limit_clients_get_503_until_others_close(tmp_path):
-    world = make_world(tmp_path)
-    world.begin(world.version())
-    with guarded(world, max_connections=10, receive_seconds=5.0) as client, contextlib.ExitStack() as stack:
+    setup = make_gateway_fixture(tmp_path)
+    setup.begin(setup.version())
+    with guarded(setup, max_connections=10, receive_seconds=5.0) as client, contextlib.ExitStack() as stack:
         client.http.close()
         idle = [stack.enter_context(connected(client)) for _ in range(10)]
         with connected(client) as late:

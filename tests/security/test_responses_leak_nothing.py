@@ -10,7 +10,7 @@ import pytest
 from homeostat.config import Settings
 from homeostat.config.errors import Unavailable, Untrusted
 from homeostat.serving.redaction import make_redactor, redact_json
-from serving.gateway_harness import make_world, serving, until
+from serving.gateway_harness import make_gateway_fixture, serving, until
 
 HEADERS = {
     *("content-type", "content-length", "date", "connection", "x-request-id", "retry-after"),
@@ -48,9 +48,9 @@ CALLS = {
 
 @pytest.fixture(scope="module")
 def failing(tmp_path_factory):
-    world = make_world(tmp_path_factory.mktemp("failing"))
-    world.begin(world.version())
-    path = world.settings.state / "store"
+    setup = make_gateway_fixture(tmp_path_factory.mktemp("failing"))
+    setup.begin(setup.version())
+    path = setup.settings.state / "store"
 
     def away(*_, **__):
         message = (
@@ -58,11 +58,11 @@ def failing(tmp_path_factory):
         )
         raise Unavailable(message)
 
-    world.ports.store.put = away
-    with serving(world, max_rows=10, max_body_bytes=10_000, flush_seconds=600.0) as client:
+    setup.ports.store.put = away
+    with serving(setup, max_rows=10, max_body_bytes=10_000, flush_seconds=600.0) as client:
         client.ready()
         assert client.score().status_code == 200
-        yield world, client
+        yield setup, client
 
 
 def ask(client, method, path, body, headers):
@@ -85,7 +85,7 @@ def leaks(text, *more):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_an_error_has_a_message_and_leaks_nothing(failing, call):
-    world, client = failing
+    setup, client = failing
     method, path, body, headers, expected = CALLS[call]
     status, names, text = ask(client, method, path, body, headers)
     assert status == expected, text
@@ -96,15 +96,15 @@ def test_an_error_has_a_message_and_leaks_nothing(failing, call):
     assert set(found) >= {"error_code", "message"}
     assert len(found["message"]) > 8
     assert leaks(text + str(names)) == []
-    assert str(world.folder) not in text
+    assert str(setup.folder) not in text
 
 
 def test_the_status_of_a_version_that_does_not_load_contains_no_path(tmp_path, monkeypatch):
     from serving import gateway_harness
 
-    world = make_world(tmp_path)
-    first = world.version()
-    world.begin(first)
+    setup = make_gateway_fixture(tmp_path)
+    first = setup.version()
+    setup.begin(first)
     load = gateway_harness.load
 
     def refusing(folder, trusted, *, digest, config):
@@ -115,10 +115,10 @@ def test_the_status_of_a_version_that_does_not_load_contains_no_path(tmp_path, m
 
     monkeypatch.setattr(gateway_harness, "refusing", refusing, raising=False)
     monkeypatch.setattr(gateway_harness, "LOAD", "serving.gateway_harness:refusing")
-    with serving(world) as client:
+    with serving(setup) as client:
         client.ready()
-        world.begin(world.version())
-        until(lambda: world.traffic().active is None, "the version was taken back")
+        setup.begin(setup.version())
+        until(lambda: setup.traffic().active is None, "the version was taken back")
         for path in ("/models/pump", "/models", "/overview", "/health"):
             text = client.http.get(path).text
             assert str(tmp_path) not in text
@@ -157,6 +157,6 @@ def test_no_redirect_repeats_the_host_header(failing):
 
 
 def test_the_repr_of_the_settings_contains_no_token(tmp_path):
-    world = make_world(tmp_path)
-    settings = replace(world.settings, control_token="hunter2hunter2")
+    setup = make_gateway_fixture(tmp_path)
+    settings = replace(setup.settings, control_token="hunter2hunter2")
     assert "hunter2" not in repr(settings)

@@ -1,8 +1,8 @@
 import pytest
 
-from serving.gateway_harness import make_world
+from serving.gateway_harness import make_gateway_fixture
 
 
 @pytest.fixture
-def world(tmp_path):
-    return make_world(tmp_path)
+def setup(tmp_path):
+    return make_gateway_fixture(tmp_path)

@@ -186,11 +186,11 @@ def shadow_at_usual_priority(connection: Any, job: Any) -> None:
 
 
 @contextlib.contextmanager
-def serving(world: GatewayFixture, *, models=None, load=LOAD, **changes):
+def serving(setup: GatewayFixture, *, models=None, load=LOAD, **changes):
     """Serve the fixture's model until the block ends; ``load`` names the function that loads bundles."""
-    options = replace(world.options, **changes)
-    models = models or {world.config.name: world.config}
-    app = create_app(models, world.ports, world.settings, options, load=load)
+    options = replace(setup.options, **changes)
+    models = models or {setup.config.name: setup.config}
+    app = create_app(models, setup.ports, setup.settings, options, load=load)
     config = uvicorn.Config(
         app, port=0, log_level="warning", lifespan="on", access_log=False, timeout_graceful_shutdown=5
     )
@@ -212,7 +212,7 @@ def serving(world: GatewayFixture, *, models=None, load=LOAD, **changes):
         shadow_client.main = usual
 
 
-def make_world(tmp_path: Path, config: ModelConfig | None = None, **ports) -> GatewayFixture:
+def make_gateway_fixture(tmp_path: Path, config: ModelConfig | None = None, **ports) -> GatewayFixture:
     env = {"HOMEOSTAT_HOME": str(tmp_path), "HOMEOSTAT_CONTROL_TOKEN": TOKEN}
     settings = Settings.from_env(env)
     made = fake_ports(clock=ClockAhead(), **ports)

@@ -13,13 +13,13 @@ SPLIT = {"columns": ["a", "b", "colour"], "data": [[1.0, 0.0, "red"], [0.0, 1.0,
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    from serving.gateway_harness import make_world
+    from serving.gateway_harness import make_gateway_fixture
 
-    world = make_world(tmp_path_factory.mktemp("scoring"))
-    world.begin(world.version())
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path_factory.mktemp("scoring"))
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        yield world, client
+        yield setup, client
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_invalid_requests_are_rejected_with_a_message(served, path, body, header
     assert "secret" not in answer.text
 
 
-def test_a_body_that_is_too_large_is_rejected(world):
-    world.begin(world.version())
-    with serving(world, max_body_bytes=1000, max_rows=5) as client:
+def test_a_body_that_is_too_large_is_rejected(setup):
+    setup.begin(setup.version())
+    with serving(setup, max_body_bytes=1000, max_rows=5) as client:
         client.ready()
         assert client.score(*[ROW] * 100).status_code == 413
         assert client.score(*[ROW] * 6).status_code == 413
@@ -129,9 +129,9 @@ def test_extra_columns_and_unknown_categories_are_served_and_counted(served):
     assert 'homeostat_unknown_categories_total{feature="colour",model="pump"}' in text
 
 
-def test_every_served_row_is_logged_once_and_joined_with_its_label(world):
-    world.begin(world.version())
-    with serving(world) as client:
+def test_every_served_row_is_logged_once_and_joined_with_its_label(setup):
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
         start = datetime.now(UTC) - timedelta(hours=3)
         for i in range(30):
@@ -158,45 +158,45 @@ def test_every_served_row_is_logged_once_and_joined_with_its_label(world):
         assert flushed["prediction_log"]["pending"] == flushed["prediction_log"]["lost"] == 0
         until(lambda: client.runtime.log.pending_rows == 0, "everything is written")
     end = datetime.now(UTC) + timedelta(minutes=1)
-    rows = read_predictions(world.ports.store, world.config, start, end).rows
+    rows = read_predictions(setup.ports.store, setup.config, start, end).rows
     assert sorted(rows["_prediction_id"]) == sorted(
         [f"one-{i}" for i in range(30)] + [f"many-{i}" for i in range(10)]
     )
     first = rows.set_index("_prediction_id").loc["one-7"]
     assert (first["a"], first["colour"], first["_key"], first["_extra"]) == (1.0, "red", "u7", "humidity")
     assert (first["_version"], first["_variant"], first["_prediction"]) == ("1", "champion", "1")
-    joined = read_labelled(world.ports.store, world.config, start, end)
+    joined = read_labelled(setup.ports.store, setup.config, start, end)
     assert dict(zip(joined["_prediction_id"], joined["y"], strict=True)) == {"one-0": "1", "many-3": "0"}
-    (quarantined,) = world.ports.store.list("quarantine/pump/labels/")
-    assert b"many-3" in world.ports.store.get(quarantined)
+    (quarantined,) = setup.ports.store.list("quarantine/pump/labels/")
+    assert b"many-3" in setup.ports.store.get(quarantined)
 
 
-def test_buffers_are_written_when_the_gateway_stops(world):
-    world.begin(world.version())
+def test_buffers_are_written_when_the_gateway_stops(setup):
+    setup.begin(setup.version())
     start = datetime.now(UTC)
-    with serving(world, flush_seconds=1000) as client:
+    with serving(setup, flush_seconds=1000) as client:
         client.ready()
         for _ in range(5):
             client.score()
-        assert not world.ports.store.list("log/pump")
-    rows = read_predictions(world.ports.store, world.config, start, datetime.now(UTC)).rows
+        assert not setup.ports.store.list("log/pump")
+    rows = read_predictions(setup.ports.store, setup.config, start, datetime.now(UTC)).rows
     assert len(rows) == 5
 
 
-def test_without_a_champion_requests_get_503_and_the_first_promotion_is_picked_up(world):
-    with serving(world) as client:
+def test_without_a_champion_requests_get_503_and_the_first_promotion_is_picked_up(setup):
+    with serving(setup) as client:
         answer = client.score()
         assert answer.status_code == 503
         assert "no champion yet" in answer.json()["message"]
         assert client.http.get("/ping").status_code == 503
         assert client.http.get("/v2/health/live").status_code == 200
-        world.begin(world.version())
+        setup.begin(setup.version())
         until(lambda: client.score().status_code == 200, "the first version serves")
         assert client.http.get("/ping").status_code == 200
 
 
-def test_models_that_are_scored_in_batch_are_not_served(world):
+def test_models_that_are_scored_in_batch_are_not_served(setup):
     batch = model_config(name="batch", serve="none")
-    with serving(world, models={"pump": world.config, "batch": batch}) as client:
+    with serving(setup, models={"pump": setup.config, "batch": batch}) as client:
         assert client.score(model="batch").status_code == 404
         assert [m["name"] for m in client.http.get("/models").json()["models"]] == ["pump"]

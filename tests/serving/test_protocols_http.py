@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from homeostat.storage.prediction_log import read_predictions
-from serving.gateway_harness import make_world, serving, until
+from serving.gateway_harness import make_gateway_fixture, serving, until
 
 ROWS = [{"a": 1.0, "b": 0.0, "colour": "red"}, {"a": 0.0, "b": 1.0, "colour": None}]
 CSV = "a,b,colour\n1.0,0.0,red\n0.0,1.0,\n"
@@ -21,11 +21,11 @@ INFER = {"inputs": TENSORS}
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    world = make_world(tmp_path_factory.mktemp("protocols"))
-    world.begin(world.version())
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path_factory.mktemp("protocols"))
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        yield world, client
+        yield setup, client
 
 
 def score(client, protocol, **headers):
@@ -168,9 +168,9 @@ def test_errors_have_a_form_that_every_client_reads(served, call, headers, statu
     assert ("allow" in response.headers) == (status == 405)
 
 
-def test_bodies_and_rows_beyond_the_limits_are_413_in_every_protocol(world):
-    world.begin(world.version())
-    with serving(world, max_body_bytes=3000, max_rows=5) as client:
+def test_bodies_and_rows_beyond_the_limits_are_413_in_every_protocol(setup):
+    setup.begin(setup.version())
+    with serving(setup, max_body_bytes=3000, max_rows=5) as client:
         client.ready()
         for count in (6, 900):
             table = "a,b,colour\n" + "1,0,red\n" * count
@@ -183,11 +183,11 @@ def test_bodies_and_rows_beyond_the_limits_are_413_in_every_protocol(world):
         assert score(client, "csv")[1] == score(client, "v2")[1] == [1.0, 0.0]
 
 
-def test_bad_input_counts_against_no_version(world):
-    world.begin(world.version())
-    with serving(world) as client:
+def test_bad_input_counts_against_no_version(setup):
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
-        begin_canary(world, client)
+        begin_canary(setup, client)
         before = client.runtime.counters("pump")
         for i in range(40):
             bad = [("/models/pump/invocations", b"a,b\n1,2", TEXT), ("/models/pump/invocations", b"{", JSON)]
@@ -199,25 +199,25 @@ def test_bad_input_counts_against_no_version(world):
                 headers = {"content-type": kind, "x-homeostat-key": str(i)}
                 assert client.http.post(path, content=body, headers=headers).status_code == 400
         assert client.runtime.counters("pump") == before
-        assert world.traffic().active is not None
+        assert setup.traffic().active is not None
 
 
-def begin_canary(world, client, **faults):
-    world.begin(world.version(**faults), skip_shadow=True)
+def begin_canary(setup, client, **faults):
+    setup.begin(setup.version(**faults), skip_shadow=True)
     until(lambda: client.runtime.states["pump"].table.candidate is not None, "the canary takes traffic")
 
 
-def test_a_pinned_version_responds_only_while_loaded_and_is_no_evidence(world):
-    world.begin(world.version())
+def test_a_pinned_version_responds_only_while_loaded_and_is_no_evidence(setup):
+    setup.begin(setup.version())
     start = datetime.now(UTC)
-    with serving(world) as client:
+    with serving(setup) as client:
         client.ready()
         assert client.http.get("/v2/models/pump/versions/2").status_code == 404
-        begin_canary(world, client, invert=True, nan_every=3)
+        begin_canary(setup, client, invert=True, nan_every=3)
         assert client.http.get("/v2/models/pump").json()["versions"] == ["1", "2"]
         until(lambda: not client.runtime.states["pump"].outcomes, "all outcomes are counted")
-        name = world.traffic().rollout.id
-        before = world.ports.ledger.evidence("pump", name)
+        name = setup.traffic().rollout.id
+        before = setup.ports.ledger.evidence("pump", name)
         nothing = client.runtime.counters("pump")
         for i in range(60):
             url = f"/v2/models/pump/versions/{1 + i % 2}/infer"
@@ -225,25 +225,25 @@ def test_a_pinned_version_responds_only_while_loaded_and_is_no_evidence(world):
             assert response.status_code == 200, response.text
             assert response.headers["x-homeostat-version"] == str(1 + i % 2)
         assert not client.runtime.states["pump"].outcomes
-        assert world.ports.ledger.evidence("pump", name) == before
+        assert setup.ports.ledger.evidence("pump", name) == before
         after = client.runtime.counters("pump")
         assert after | {"rows": 0} == nothing | {"rows": 0}
         assert after["rows"] == nothing["rows"] + 120
-        assert world.traffic().active is not None
+        assert setup.traffic().active is not None
         assert not client.runtime.controller._sync["pump"].evaluate_now
         client.order("flush")
         until(lambda: client.runtime.log.pending_rows == 0, "everything is written")
 
     def read(**more):
-        return read_predictions(world.ports.store, world.config, start, datetime.now(UTC), **more).rows
+        return read_predictions(setup.ports.store, setup.config, start, datetime.now(UTC), **more).rows
 
     assert len(read(variants=["pinned"])) == 120
     assert not read()["_prediction_id"].str.startswith("pin-").any()
 
 
-def test_a_pinned_version_that_fails_has_no_fallback(world):
-    world.begin(world.version(raises=True))
-    with serving(world) as client:
+def test_a_pinned_version_that_fails_has_no_fallback(setup):
+    setup.begin(setup.version(raises=True))
+    with serving(setup) as client:
         client.ready()
         response = client.http.post("/v2/models/pump/versions/1/infer", json=INFER)
         assert response.status_code == 500
@@ -251,27 +251,27 @@ def test_a_pinned_version_that_fails_has_no_fallback(world):
         assert not client.runtime.controller._sync["pump"].evaluate_now
 
 
-def test_it_is_ready_only_when_a_champion_is_loaded(world):
-    with serving(world) as client:
+def test_it_is_ready_only_when_a_champion_is_loaded(setup):
+    with serving(setup) as client:
         for path in ("/ping", "/v2/health/ready", "/v2/models/pump/ready"):
             assert client.http.get(path).status_code == 503
         assert client.http.get("/v2/health/live").status_code == 200
         assert client.http.post("/v2/models/pump/infer", json=INFER).status_code == 503
-        world.begin(world.version())
+        setup.begin(setup.version())
         client.ready()
         for path in ("/ping", "/v2/health/ready", "/v2/models/pump/ready"):
             assert client.http.get(path).status_code == 200
 
 
-def test_a_model_that_cannot_be_loaded_does_not_take_the_others_out_of_service(world):
+def test_a_model_that_cannot_be_loaded_does_not_take_the_others_out_of_service(setup):
     from homeostat.config import ModelConfig
 
-    raw = world.config.model_dump(mode="json", by_alias=True) | {"name": "valve"}
+    raw = setup.config.model_dump(mode="json", by_alias=True) | {"name": "valve"}
     other = ModelConfig.model_validate(raw)
-    world.begin(world.version())
-    world.config, pump = other, world.config
-    world.begin(world.version(unloadable=True))
-    with serving(world, models={"pump": pump, "valve": other}) as client:
+    setup.begin(setup.version())
+    setup.config, pump = other, setup.config
+    setup.begin(setup.version(unloadable=True))
+    with serving(setup, models={"pump": pump, "valve": other}) as client:
         client.ready()
         until(lambda: client.runtime.controller.load_failures("valve"), "the broken one was tried")
         assert client.http.get("/ping").status_code == 200

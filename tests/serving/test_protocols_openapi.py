@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.gateway_harness import TOKEN, make_world, serving
+from serving.gateway_harness import TOKEN, make_gateway_fixture, serving
 
 EXAMPLES = 10
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
@@ -23,9 +23,9 @@ expected-statuses = [400, 401, 403, 404, 405, 409, 413, 415, 431]
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    world = make_world(tmp_path_factory.mktemp("openapi"))
-    world.begin(world.version())
-    with serving(world) as client:
+    setup = make_gateway_fixture(tmp_path_factory.mktemp("openapi"))
+    setup.begin(setup.version())
+    with serving(setup) as client:
         client.ready()
         yield client
 

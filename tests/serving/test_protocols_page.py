@@ -14,7 +14,7 @@ from homeostat.config import Settings
 from homeostat.core.rollout import VersionRef
 from homeostat.serving.runtime import LOAD_BUNDLE
 from serving import gateway_harness
-from serving.gateway_harness import make_world, serving
+from serving.gateway_harness import make_gateway_fixture, serving
 
 PAGE = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("\n## Protocols\n")[2].partition("\n## ")[0]
@@ -80,15 +80,15 @@ def served(tmp_path_factory):
     estimator = fit(config, frame, None)
     reference = make_reference(config, Predictor.of(config, estimator), frame)
     digest = write_bundle(home / "bundle", config, estimator, reference, {})
-    world = make_world(home, config)
-    registry = world.ports.registry
+    setup = make_gateway_fixture(home, config)
+    registry = setup.ports.registry
     run = registry.start_run(config.name, "run-1", name="train", tags={})
     tags = {"homeostat.gate": "passed"}
     version = registry.register(config.name, "run-1", run, home / "bundle", digest, tags).version
-    world.begin(VersionRef(version, digest))
+    setup.begin(VersionRef(version, digest))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gateway_harness, "LOAD", LOAD_BUNDLE)
-        with serving(world) as client:
+        with serving(setup) as client:
             client.ready("bike_demand")
             yield client
 

@@ -43,8 +43,8 @@ def test_every_client_keeps_its_variant(recorded, model):
 @pytest.fixture
 def gateway(copy):
     """A gateway of today on the copy's disk; it cannot reach MLflow."""
-    world = GatewayFixture(copy.ports, copy.settings, copy.configs["pump"], copy.folder)
-    with serving(world, models=copy.configs, load=LOAD_BUNDLE) as client:
+    setup = GatewayFixture(copy.ports, copy.settings, copy.configs["pump"], copy.folder)
+    with serving(setup, models=copy.configs, load=LOAD_BUNDLE) as client:
         client.ready()
         until(lambda: client.runtime.states["pump"].table.candidate is not None, "the candidate is loaded")
         yield client
