@@ -1,4 +1,4 @@
-"""What the tests of the shipped models share: the folder, and its files, loaded as the platform does."""
+"""Shared by the tests of the shipped models: their folder and files, loaded as the platform loads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bike_demand model on a made-up file of the right form, and on the real one where it is."""
+"""The bike_demand model on a generated file, and on the real file if it is present."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _no_data(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def made_up(tmp_path, monkeypatch) -> Path:
+def generated(tmp_path, monkeypatch) -> Path:
     rng = np.random.default_rng(0)
     hours = pd.date_range("2011-01-01", periods=24 * 30, freq="h")
     n = len(hours)
@@ -62,29 +62,29 @@ def made_up(tmp_path, monkeypatch) -> Path:
     return path
 
 
-def test_rows_have_the_columns_of_model_yaml_and_no_leaking_column(load, config, made_up):
+def test_rows_have_the_columns_of_model_yaml_and_no_leaking_column(load, config, generated):
     rows = load(None, None)
     assert set(rows.columns) == {"timestamp", "high_demand", *config.feature_names}
     assert not {"cnt", "casual", "registered", "yr", "instant"} & set(rows.columns)
-    raw = pd.read_csv(made_up)
+    raw = pd.read_csv(generated)
     assert rows["high_demand"].tolist() == (raw["cnt"] > 142).astype(int).tolist()
     assert rows["timestamp"].iloc[5] == datetime(2011, 1, 1, 5, tzinfo=UTC)
 
 
-def test_an_interval_can_be_read(load, made_up):
+def test_the_loader_returns_the_rows_of_an_interval(load, generated):
     rows = load(datetime(2011, 1, 2, tzinfo=UTC), datetime(2011, 1, 3, tzinfo=UTC))
     assert len(rows) == 24
     assert rows["timestamp"].iloc[0] == datetime(2011, 1, 2, tzinfo=UTC)
     assert load(datetime(2012, 1, 2, tzinfo=UTC), None).empty
 
 
-def test_the_folder_of_all_data_is_searched_too(load, made_up, monkeypatch):
+def test_the_file_is_found_in_the_common_data_folder(load, generated, monkeypatch):
     monkeypatch.delenv("HOMEOSTAT_BIKE_DATA")
-    monkeypatch.setenv("HOMEOSTAT_DATA", str(made_up.parents[1]))
+    monkeypatch.setenv("HOMEOSTAT_DATA", str(generated.parents[1]))
     assert len(load(None, None)) == 720
 
 
-def test_a_missing_file_is_an_error_that_says_how_to_get_it(load, monkeypatch):
+def test_a_missing_file_is_an_error_with_the_remedy(load, monkeypatch):
     with pytest.raises(DataError, match=r"HOMEOSTAT_BIKE_DATA is not set.*UCI.*export HOMEOSTAT_BIKE_DATA="):
         load(None, None)
     monkeypatch.setenv("HOMEOSTAT_BIKE_DATA", "/nowhere/hour.csv")
@@ -92,14 +92,14 @@ def test_a_missing_file_is_an_error_that_says_how_to_get_it(load, monkeypatch):
         load(None, None)
 
 
-def test_another_file_is_refused_by_name(load, monkeypatch, tmp_path):
+def test_a_different_file_is_refused_with_its_name(load, monkeypatch, tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     monkeypatch.setenv("HOMEOSTAT_BIKE_DATA", str(tmp_path / "other.csv"))
     with pytest.raises(DataError, match=r"other\.csv: not the hour\.csv"):
         load(None, None)
 
 
-def test_the_pipeline_fits_and_predicts_classes(load, config, made_up):
+def test_the_pipeline_fits_and_predicts_classes(load, config, generated):
     rows = load(None, None)
     names = list(config.feature_names)
     model = load_pipeline(config)().fit(rows[names], rows["high_demand"])
@@ -110,7 +110,7 @@ def test_the_pipeline_fits_and_predicts_classes(load, config, made_up):
 class TestRealData:
     pytestmark = real
 
-    def test_autumn_makes_the_first_version_stale_and_a_retrain_recovers(self, load, config, monkeypatch):
+    def test_the_first_version_is_stale_in_autumn_and_a_retrain_recovers(self, load, config, monkeypatch):
         monkeypatch.setenv("HOMEOSTAT_BIKE_DATA", str(DATA))
         rows = load(None, None)
         assert len(rows) == 17379

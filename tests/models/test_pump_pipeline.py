@@ -1,4 +1,4 @@
-"""The pump_fault model: it learns, goes stale in the story, and recovers from hours of the new world."""
+"""The pump_fault model: it learns, becomes stale in the scenario, and recovers with hours after the drift."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def config(models_folder):
 
 
 def fit(pump_pipeline, config, rows, end):
-    """Train as model.yaml says: the newest rows held out, the others weighing less the older they are."""
+    """Train as model.yaml defines: hold out the newest rows, weight the others down with age."""
     names = list(config.feature_names)
     settings = config.training
     rows = rows[(rows["timestamp"] >= end - settings.window.length) & (rows["timestamp"] < end)]
@@ -79,7 +79,7 @@ def test_the_loader_returns_the_columns_of_model_yaml(pump_pipeline, config):
     assert rows["timestamp"].iloc[0] == ORIGIN + 12 * HOUR
 
 
-def test_the_loader_reads_the_state_of_the_fleet_again_each_time(pump_pipeline, tmp_path, monkeypatch):
+def test_the_loader_reads_the_state_file_on_every_call(pump_pipeline, tmp_path, monkeypatch):
     quiet = pump_pipeline.load(ORIGIN, ORIGIN + HOUR)
     (tmp_path / "pump.json").write_text(json.dumps({"scenario": "story", "drift_at": ORIGIN.isoformat()}))
     drifted = pump_pipeline.load(ORIGIN, ORIGIN + HOUR)

@@ -1,4 +1,4 @@
-"""The fleet of pumps: reproducible, additive over intervals, and changed exactly as a scenario says."""
+"""The pump simulator: reproducible, additive over intervals, and changed only as the scenario defines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ minutes = st.integers(0, 3 * 60).map(lambda m: timedelta(minutes=m))
 @settings(max_examples=15, deadline=None)
 @given(cuts=st.tuples(minutes, minutes, minutes).map(sorted), drift=minutes, seed=st.integers(0, 3))
 @pytest.mark.parametrize("scenario", ["quiet", "schema", "story"])
-def test_two_halves_make_the_whole(pump_simulator, scenario, cuts, drift, seed):
+def test_two_adjacent_intervals_equal_the_whole(pump_simulator, scenario, cuts, drift, seed):
     a, b, c = (ORIGIN + cut for cut in cuts)
 
     def part(start, end):
@@ -43,7 +43,7 @@ def test_the_same_seed_and_hours_give_the_same_rows(pump_simulator):
     assert not before.equals(pump_simulator.simulate(ORIGIN, ORIGIN + DAY, seed=1))
 
 
-def test_rows_come_sorted_in_utc_at_240_an_hour_with_a_learnable_share_of_faults(pump_simulator):
+def test_rows_are_sorted_in_utc_240_per_hour_with_a_learnable_share_of_faults(pump_simulator):
     rows = pump_simulator.simulate(ORIGIN, ORIGIN + 2 * DAY)
     assert len(rows) == 48 * 240
     assert rows["timestamp"].is_monotonic_increasing
@@ -69,7 +69,7 @@ def test_nothing_changes_before_drift_at_or_without_one(pump_simulator):
     pd.testing.assert_frame_equal(quiet, never)
 
 
-def test_covariate_drift_moves_readings_and_not_faults(pump_simulator):
+def test_covariate_drift_changes_readings_but_not_faults(pump_simulator):
     quiet = pump_simulator.simulate(ORIGIN, ORIGIN + DAY)
     drifted = pump_simulator.simulate(ORIGIN, ORIGIN + DAY, "covariate", drift_at=ORIGIN + DAY / 2)
     since = quiet["timestamp"] >= ORIGIN + DAY / 2
@@ -80,14 +80,14 @@ def test_covariate_drift_moves_readings_and_not_faults(pump_simulator):
     pd.testing.assert_frame_equal(drifted[unmoved], quiet[unmoved])
 
 
-def test_concept_drift_moves_faults_and_not_readings(pump_simulator):
+def test_concept_drift_changes_faults_but_not_readings(pump_simulator):
     quiet = pump_simulator.simulate(ORIGIN, ORIGIN + DAY)
     drifted = pump_simulator.simulate(ORIGIN, ORIGIN + DAY, "concept", drift_at=ORIGIN)
     pd.testing.assert_frame_equal(quiet.drop(columns="fault"), drifted.drop(columns="fault"))
     assert (quiet["fault"] != drifted["fault"]).mean() > 0.1
 
 
-def test_schema_drift_retires_adds_and_names_something_new(pump_simulator):
+def test_schema_drift_removes_a_column_adds_one_and_adds_a_category(pump_simulator):
     half = ORIGIN + DAY / 2
     both = pump_simulator.simulate(ORIGIN, ORIGIN + DAY, "schema", drift_at=half)
     since = both["timestamp"] >= half
@@ -101,7 +101,7 @@ def test_schema_drift_retires_adds_and_names_something_new(pump_simulator):
     assert "oil_pressure" not in pump_simulator.simulate(ORIGIN, half, "schema", drift_at=half).columns
 
 
-def test_a_change_may_come_later_than_the_drift_begins(pump_simulator):
+def test_a_change_can_start_after_the_drift(pump_simulator):
     change = {"kind": "covariate", "after": "6h", "column": "flow", "scale": 2.0}
     rows = pump_simulator.simulate(ORIGIN, ORIGIN + DAY, {"changes": [change]}, drift_at=ORIGIN)
     quiet = pump_simulator.simulate(ORIGIN, ORIGIN + DAY)
@@ -110,7 +110,7 @@ def test_a_change_may_come_later_than_the_drift_begins(pump_simulator):
 
 
 @pytest.mark.parametrize("hour", [0, 6, 12, 18])
-def test_a_quiet_week_shows_no_drift_to_a_check_of_a_day(pump_simulator, hour):
+def test_daily_checks_find_no_drift_in_a_quiet_week(pump_simulator, hour):
     rows = pump_simulator.simulate(ORIGIN, ORIGIN + 8 * DAY)
     reference = rows[rows["timestamp"] < ORIGIN + DAY]
     for day in range(1, 7):
@@ -121,7 +121,7 @@ def test_a_quiet_week_shows_no_drift_to_a_check_of_a_day(pump_simulator, hour):
         assert len(drifted) / 9 < 0.3, effects
 
 
-def test_the_scenario_moves_more_than_three_tenths_of_the_features_far(pump_simulator):
+def test_the_scenario_shifts_more_than_three_tenths_of_the_features(pump_simulator):
     rows = pump_simulator.simulate(ORIGIN, ORIGIN + 2 * DAY, "story", drift_at=ORIGIN + DAY)
     since = rows["timestamp"] >= ORIGIN + DAY
     moved = [n for n in NUMBERS if ks_2samp(rows[n][since], rows[n][~since]).statistic > 0.35]
@@ -129,7 +129,7 @@ def test_the_scenario_moves_more_than_three_tenths_of_the_features_far(pump_simu
 
 
 @pytest.mark.parametrize(
-    ("scenario", "says"),
+    ("scenario", "message"),
     [
         ("storm", "no scenario 'storm'; scenarios: quiet, covariate"),
         ({"changes": [{"kind": "flood"}]}, "kind is 'flood', expected one of covariate"),
@@ -139,6 +139,6 @@ def test_the_scenario_moves_more_than_three_tenths_of_the_features_far(pump_simu
         ({"changes": [{"kind": "concept", "coefficients": {"colour": 1}}]}, "no coefficient 'colour'"),
     ],
 )
-def test_an_invalid_scenario_is_refused_with_a_fix(pump_simulator, scenario, says):
-    with pytest.raises(ConfigError, match=says):
+def test_an_invalid_scenario_is_refused_with_a_fix(pump_simulator, scenario, message):
+    with pytest.raises(ConfigError, match=message):
         pump_simulator.simulate(ORIGIN, ORIGIN + DAY, scenario)
