@@ -36,14 +36,14 @@ class RolloutTrigger(BaseTrigger):
         return "homeostat_airflow.rollout_trigger.RolloutTrigger", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Advance the rollout every ``poll`` seconds; wait while the ledger does not answer."""
+        """Advance the rollout every ``poll`` seconds; wait while the ledger does not respond."""
         from homeostat.config.errors import HomeostatError, Unavailable
 
         while True:
             try:
                 traffic = await asyncio.to_thread(self._advance)
             except Unavailable as error:
-                self.log.warning("the ledger does not answer, waiting: %s", error)
+                self.log.warning("the ledger does not respond, retrying: %s", error)
             except HomeostatError as error:
                 yield TriggerEvent({"error": str(error)})
                 return

@@ -14,8 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 from homeostat.adapters import open_ledger
-from homeostat.core.rollout import Phase, Traffic, decide_rollout, recompute_all
+from homeostat.core.rollout import EventKind, Phase, Tally, Traffic, decide_rollout, recompute_all
 from homeostat.core.rollout.evidence import evidence_from_json
+from homeostat.core.rollout.transitions import is_manual
 
 FORMS = sorted((Path(__file__).parent / "recorded").glob("ledger-form-*.json"))
 
@@ -131,3 +132,15 @@ def test_unknown_keys_of_a_later_form_are_ignored(recorded):
     assert Traffic.from_json(raw) == known
     later = {key: value | {"smiles": 3} for key, value in recorded["evidence"].items()}
     assert evidence_from_json(later) == evidence_from_json(recorded["evidence"])
+
+
+def test_counts_of_gateways_of_two_releases_add_up():
+    """An upgrade gateway by gateway: the ledger folds counts of both key names into one row."""
+    assert Tally.from_json({"answers": 5, "nan": 1, "rows": 3}) == Tally(rows=8, nan=1)
+
+
+def test_old_event_kinds_and_manual_ids_are_read():
+    assert EventKind("clock") is EventKind.CLOCK_RESET
+    assert is_manual("by-hand-3-2026-03-01T00:00:00+00:00")
+    with pytest.raises(ValueError, match="is not a valid EventKind"):
+        EventKind("unheard of")
