@@ -1,7 +1,7 @@
-# One image for Airflow, MLflow and the gateways: the same lock as on a developer's machine.
+# One image for Airflow, MLflow and the gateways, with the same locked versions as on a developer's machine.
 FROM python:3.12.12-slim-bookworm
 
-# libgomp1: scikit-learn's threads. git: the revision that a training run records.
+# libgomp1: for scikit-learn's threads. git: training runs record the revision.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends git libgomp1 \
  && rm -rf /var/lib/apt/lists/*
@@ -17,7 +17,7 @@ WORKDIR /opt/homeostat
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --no-deps -r requirements.txt && pip check
 
-# Folders that become volumes belong to the user before they are mounted over: a new volume copies that.
+# Folders that become volumes belong to the user: a new volume copies the ownership.
 RUN useradd --uid 50000 --create-home homeostat \
  && mkdir -p /opt/airflow/logs /var/lib/homeostat \
  && chown -R homeostat /opt/airflow /var/lib/homeostat

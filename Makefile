@@ -1,4 +1,4 @@
-# `make` lists the targets. Nothing has to be set up first: what a target needs is built by it, once.
+# `make` lists the targets. Each target sets up what it needs, once.
 
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
@@ -6,7 +6,7 @@ RUNTIME := $(VENV)/.runtime-is-set-up
 TOOLS   := $(VENV)/.tools-are-set-up
 CHECKOV := .venv-checkov/.made
 ARGS    ?=
-# What the benchmarks measure us against; none imports beside our own packages, so each has an environment.
+# Libraries that the benchmarks compare with. Their dependencies conflict with ours, so each has its own environment.
 PEERS   := evidently nannyml alibi_detect
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -20,14 +20,14 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(RUNTIME) ## set up .venv from the lock; a second time does nothing
+setup: $(RUNTIME) ## set up .venv from the lock, if not done yet
 
 .PHONY: demo
-demo: $(RUNTIME) ## run the whole loop on this machine with comments (ARGS=--exit stops it afterwards)
+demo: $(RUNTIME) ## run the demo on this machine, with comments (ARGS=--exit stops it afterwards)
 	@$(VENV)/bin/homeostat demo $(ARGS)
 
 .PHONY: up
-up: $(RUNTIME) ## MLflow, Airflow and the gateway on this machine until Ctrl-C
+up: $(RUNTIME) ## run MLflow, Airflow and the gateway on this machine until Ctrl-C
 	@$(VENV)/bin/homeostat up $(ARGS)
 
 # Tests that share a server stay in one worker, see tests/distribution.py.
@@ -39,16 +39,16 @@ test: $(TOOLS) $(CHECKOV) ## run the tests in two processes (ARGS="-k gate" sele
 	$(PYTHON) -m pytest $(TEST_WORKERS) $(ARGS)
 
 .PHONY: quick
-quick: $(TOOLS) ## in two minutes: the pure decisions, and one test of each adapter
+quick: $(TOOLS) ## run the quick tests: pure decisions, and one test of each adapter (2 minutes)
 	$(PYTHON) -m pytest $(TEST_WORKERS) -m quick $(ARGS)
 
 .PHONY: test-aws
-test-aws: $(TOOLS) $(CHECKOV) ## of the tests those of the AWS half: Terraform applied, the loop end to end
+test-aws: $(TOOLS) $(CHECKOV) ## run only the AWS tests: Terraform applied to moto, then a retrain end to end
 	@infra/setup/optional.sh
 	$(PYTHON) -m pytest tests/aws $(ARGS)
 
 .PHONY: nightly
-nightly: $(TOOLS) $(CHECKOV) ## 100,000 random steps of rollouts, then the tests with their coverage
+nightly: $(TOOLS) $(CHECKOV) ## run 100,000 random rollout steps, then all tests with coverage
 	HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest tests/core/rollout/test_rollout_machine.py
 	$(PYTHON) -m pytest $(TEST_WORKERS) --cov --cov-report=term:skip-covered $(ARGS)
 
@@ -78,12 +78,12 @@ lock: ## compile every .in into its lock (ARGS=--upgrade for newer versions)
 	done
 
 .PHONY: env
-env: ## write the secrets that docker-compose.yml needs into .env; keeps those that are there
+env: ## write the secrets for docker-compose.yml into .env; keeps existing ones
 	@python3 infra/compose/make_env.py .env
 
 .PHONY: bench
-bench: $(TOOLS) $(PEERS:%=.venv-bench/%/.made) ## measure checks, rollouts, the gateway and the Lambda function beside peers (ARGS=--write updates benchmarks/*.md)
-	@export PYTHONPATH=$(PYTHONPATH):tests:tests/aws_lambda; for script in drift calibration rollout gateway rollback detector; do \
+bench: $(TOOLS) $(PEERS:%=.venv-bench/%/.made) ## run the benchmarks, also of comparable libraries (ARGS=--write updates benchmarks/*.md)
+	@export PYTHONPATH=$(PYTHONPATH):tests; for script in drift calibration rollout gateway rollback lambda_cold_start; do \
 		test ! -f benchmarks/$$script.py || $(PYTHON) benchmarks/$$script.py $(ARGS) || exit 1; \
 	done
 
@@ -92,14 +92,14 @@ clean: ## remove the virtualenvs, caches and local state (.homeostat); not .env
 	rm -rf $(VENV) .venv-lock .venv-bench .venv-checkov .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# A set-up that was interrupted leaves .unfinished behind and is then done anew from nothing.
+# An interrupted setup leaves .unfinished; the next one starts over.
 ifneq ($(wildcard $(VENV)/.unfinished),)
 .PHONY: $(VENV)/.made
 endif
 $(VENV)/.made: infra/setup/find_python.sh
 	@if [ -e $(VENV)/.unfinished ] || ! $(PYTHON) -m pip --version >/dev/null 2>&1; then \
 		python="$$(infra/setup/find_python.sh)" || exit 1; \
-		echo "Making $(VENV) with $$python"; \
+		echo "Creating $(VENV) with $$python"; \
 		rm -rf $(VENV) && mkdir $(VENV) && touch $(VENV)/.unfinished && \
 		"$$python" -m venv $(VENV) && rm $(VENV)/.unfinished; \
 	fi
@@ -120,23 +120,23 @@ $(RUNTIME): $(VENV)/.made requirements.txt pyproject.toml
 		"$$python" -c 'import sys, venv; sys.exit(sys.version_info[:2] > (3, 12))' 2>/dev/null && break; \
 		python=; \
 	done; \
-	test -n "$$python" || { echo "The peers need Python 3.11 or 3.12, and none was found" >&2; exit 1; }; \
-	echo "Making .venv-bench/$* with $$python: a minute or two the first time"; \
+	test -n "$$python" || { echo "The compared libraries need Python 3.11 or 3.12: install one of them" >&2; exit 1; }; \
+	echo "Creating .venv-bench/$* with $$python: one to two minutes"; \
 	rm -rf .venv-bench/$* && "$$python" -m venv .venv-bench/$*
 	.venv-bench/$*/bin/python -m pip install --no-deps --quiet -r $<
 	.venv-bench/$*/bin/python -m pip check
 	@touch $@
 
-# What checks infra/terraform pins other versions than Airflow does.
+# checkov pins other versions than Airflow, so it has its own environment.
 $(CHECKOV): infra/terraform/checkov.txt | $(VENV)/.made
-	@echo "Making .venv-checkov: half a minute the first time"
+	@echo "Creating .venv-checkov: half a minute"
 	@rm -rf .venv-checkov && $(PYTHON) -m venv .venv-checkov
 	.venv-checkov/bin/python -m pip install --no-deps --quiet -r $<
 	.venv-checkov/bin/python -m pip check
 	@touch $@
 
 $(TOOLS): $(RUNTIME) requirements-dev.txt
-	@echo "Installing requirements-dev.txt: what tests and linters need besides"
+	@echo "Installing requirements-dev.txt: packages for tests and linters"
 	@touch $(VENV)/.unfinished
 	$(PYTHON) -m pip install --no-deps -r requirements-dev.txt
 	$(PYTHON) -m pip check

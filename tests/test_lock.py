@@ -1,4 +1,4 @@
-"""The lock is complete, exact, and tells nobody where it was made."""
+"""The lock files are complete, exact, and name no registry or local path."""
 
 import platform
 import re
@@ -21,8 +21,8 @@ def requirements(name: str) -> list[Requirement]:
 
 
 def applying(found: list[Requirement], python: str) -> dict[str, list[str]]:
-    """Pins that apply to this Python on Linux, by canonical name."""
-    here = {
+    """Return the pins for this Python on Linux, by canonical name."""
+    environment = {
         "python_version": python,
         "python_full_version": f"{python}.4",
         "sys_platform": "linux",
@@ -33,36 +33,36 @@ def applying(found: list[Requirement], python: str) -> dict[str, list[str]]:
     }
     pins: dict[str, list[str]] = {}
     for each in found:
-        if each.marker is None or each.marker.evaluate(here):
+        if each.marker is None or each.marker.evaluate(environment):
             pins.setdefault(canonicalize_name(each.name), []).append(str(each.specifier))
     return pins
 
 
 @pytest.mark.parametrize("lock", OWN + PEERS)
-def test_every_line_of_the_lock_is_one_exact_version(lock):
+def test_every_line_of_a_lock_pins_one_exact_version(lock):
     loose = [str(each) for each in requirements(lock) if not re.fullmatch(r"==[^*,]+", str(each.specifier))]
     assert loose == []
 
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("stem", ["requirements", "requirements-dev"])
-def test_every_direct_dependency_has_one_pin_that_suits_it(stem, python):
+def test_every_direct_dependency_has_one_matching_pin(stem, python):
     pins = applying(requirements(f"{stem}.txt"), python)
     wrong = []
-    for name, asked in applying(requirements(f"{stem}.in"), python).items():
+    for name, required in applying(requirements(f"{stem}.in"), python).items():
         found = pins.get(name, [])
         version = found[0].removeprefix("==") if len(found) == 1 else None
-        if version is None or not Requirement(f"{name}{asked[0]}").specifier.contains(
+        if version is None or not Requirement(f"{name}{required[0]}").specifier.contains(
             version, prereleases=True
         ):
-            wrong.append(f"{name}{asked[0]}: {found or 'not in the lock'}; run 'make lock'")
+            wrong.append(f"{name}{required[0]}: {found or 'not in the lock'}; run 'make lock'")
     assert wrong == []
 
 
-def test_every_peer_that_is_asked_for_is_locked():
-    asked = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "benchmarks/peers").glob("*.in"))
-    assert asked
-    assert [name.removesuffix(".in") + ".txt" for name in asked] == PEERS
+def test_every_compared_library_is_locked():
+    inputs = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "benchmarks/peers").glob("*.in"))
+    assert inputs
+    assert [name.removesuffix(".in") + ".txt" for name in inputs] == PEERS
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -74,8 +74,8 @@ def test_both_locks_agree(python):
     }
 
 
-def test_whatever_a_locked_package_needs_is_locked():
-    """`pip install --no-deps` installs the whole of it: read from the installed packages' own metadata."""
+def test_every_dependency_of_a_locked_package_is_locked():
+    """`pip install --no-deps` requires a complete lock; dependencies are read from installed packages."""
     python = ".".join(platform.python_version_tuple()[:2])
     pins = applying(requirements("requirements.txt"), python)
     missing = []
@@ -83,7 +83,7 @@ def test_whatever_a_locked_package_needs_is_locked():
         try:
             needs = metadata.requires(name) or []
         except metadata.PackageNotFoundError:
-            continue  # locked since this environment was set up
+            continue  # locked, but not installed yet
         for need in map(Requirement, needs):
             wanted = need.marker is None or need.marker.evaluate({"extra": ""})
             if wanted and canonicalize_name(need.name) not in pins:
@@ -92,7 +92,7 @@ def test_whatever_a_locked_package_needs_is_locked():
 
 
 @pytest.mark.parametrize("lock", OWN + PEERS)
-def test_the_lock_names_no_registry_and_no_folder(lock):
+def test_a_lock_names_no_registry_and_no_path(lock):
     text = (ROOT / lock).read_text()
     assert not re.search(
         r"://|--(extra-)?index|--find-links|--trusted-host|^\s*-e|\s@\s|(?<!\w)/\w+/", text, re.MULTILINE

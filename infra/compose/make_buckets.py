@@ -1,6 +1,6 @@
-"""Make the buckets that the store lacks; a second time changes nothing."""
+"""Create the buckets that do not exist yet."""
 
-# ruff: noqa: INP001 - a script beside the file that calls it, not a package
+# ruff: noqa: INP001 - a script, not a package
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 
 def main(names: Sequence[str]) -> None:
-    """Ask for each bucket, and make it where the answer is 404."""
+    """Create each bucket that does not exist."""
     store = boto3.client("s3")
     for name in names:
         try:

@@ -1,9 +1,9 @@
-"""``make env``: the secrets that docker-compose.yml asks for, generated into an ignored ``.env``.
+"""``make env``: generate the secrets for docker-compose.yml into ``.env``, which git ignores.
 
-Values that are there stay as they are; missing ones are added. The standard library is enough for this.
+Existing values are kept; missing ones are added. Uses the standard library only.
 """
 
-# ruff: noqa: INP001 - a script beside the file that calls it, not a package
+# ruff: noqa: INP001 - a script, not a package
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
-def _word() -> str:
-    # Letters and digits only: it goes into a URL and a shell as it is.
+def _password() -> str:
+    # Letters and digits only: it is used in URLs and shell commands without quoting.
     return secrets.token_urlsafe(24).replace("-", "x").replace("_", "y")
 
 
@@ -25,26 +25,26 @@ def _fernet_key() -> str:
 
 
 GENERATED: dict[str, Callable[[], str]] = {
-    "POSTGRES_PASSWORD": _word,
-    "AIRFLOW_DB_PASSWORD": _word,
-    "MLFLOW_DB_PASSWORD": _word,
-    "LEDGER_DB_PASSWORD": _word,
+    "POSTGRES_PASSWORD": _password,
+    "AIRFLOW_DB_PASSWORD": _password,
+    "MLFLOW_DB_PASSWORD": _password,
+    "LEDGER_DB_PASSWORD": _password,
     "AIRFLOW_FERNET_KEY": _fernet_key,
     "AIRFLOW_JWT_SECRET": lambda: secrets.token_urlsafe(64),
     "AIRFLOW_API_SECRET_KEY": lambda: secrets.token_urlsafe(32),
-    "AIRFLOW_ADMIN_PASSWORD": _word,
-    "HOMEOSTAT_CONTROL_TOKEN": _word,
-    "AWS_ACCESS_KEY_ID": _word,
-    "AWS_SECRET_ACCESS_KEY": _word,
+    "AIRFLOW_ADMIN_PASSWORD": _password,
+    "HOMEOSTAT_CONTROL_TOKEN": _password,
+    "AWS_ACCESS_KEY_ID": _password,
+    "AWS_SECRET_ACCESS_KEY": _password,
 }
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Add what is missing to the file, which only its owner may read."""
+    """Add missing values to the file, which only its owner can read."""
     path = Path(arguments[0] if arguments else ".env")
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    there = {line.partition("=")[0].strip() for line in text.splitlines() if "=" in line}
-    missing = [name for name in GENERATED if name not in there]
+    existing = {line.partition("=")[0].strip() for line in text.splitlines() if "=" in line}
+    missing = [name for name in GENERATED if name not in existing]
     if text and not text.endswith("\n"):
         text += "\n"
     text += "".join(f"{name}={GENERATED[name]()}\n" for name in missing)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     temporary.replace(path)
-    sys.stdout.write(f"{path}: {len(missing)} added, {len(there)} kept\n")
+    sys.stdout.write(f"{path}: {len(missing)} added, {len(existing)} kept\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs once, on an empty data folder: one database and one owner each for Airflow, MLflow and the ledger. Airflow and
-# MLflow must not share one, both keep a table alembic_version.
+# Runs once, on an empty data folder: creates a database and an owner each for Airflow, MLflow and the ledger. Airflow and
+# MLflow cannot share a database: both have a table alembic_version.
 set -euo pipefail
 
 make_database() {

@@ -1,11 +1,11 @@
-# Who may do what. Four roles for what runs here; three policies to attach to what runs elsewhere.
+# Permissions: a role for each of the four parts on AWS, and three policies to attach to the roles of other services.
 #
 #                    store (folders of the data bucket)               and
-#   detector         reads log, published, bundles' references ...    sends triggers
-#   scheduler                                                         invokes the detector
+#   Lambda function  reads log, published, bundles' references ...    sends triggers
+#   scheduler                                                         invokes the Lambda function
 #   task execution                                                    pulls the image, writes the log
 #   task             reads snapshots, writes bundles
-#   airflow          all of the store                                 takes triggers, runs training tasks
+#   airflow          reads and writes all                             receives triggers, runs training tasks
 #   gateway          reads bundles, writes the log
 #   mlflow                                                            its own bucket
 
@@ -13,12 +13,12 @@ locals {
   tasks = "arn:${local.partition}:ecs:${var.region}:${local.account}:task/${aws_ecs_cluster.this.name}"
 }
 
-# What everybody needs who reads or writes the store.
+# Required for reading or writing the store.
 data "aws_iam_policy_document" "reach_store" {
   statement {
     sid = "FindInStore"
-    # The whole bucket, for its keys' names alone. Narrowed by s3:prefix, S3 would answer "forbidden" instead of
-    # "not found" for every object that is not there, since a read of one object carries no prefix.
+    # The whole bucket, but only the names of its keys. With a condition on s3:prefix, S3 would return "forbidden"
+    # instead of "not found" for a missing object, since a read of one object has no prefix.
     actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.this["data"].arn]
   }
@@ -26,7 +26,7 @@ data "aws_iam_policy_document" "reach_store" {
   source_policy_documents = [data.aws_iam_policy_document.use_key.json]
 }
 
-# What everybody needs who reads or writes anything encrypted here.
+# Required for reading or writing encrypted data.
 data "aws_iam_policy_document" "use_key" {
   statement {
     sid       = "UseKey"
@@ -35,11 +35,11 @@ data "aws_iam_policy_document" "use_key" {
   }
 }
 
-# --- detector
+# --- drift-check Lambda function
 
 resource "aws_iam_role" "detector" {
   name               = local.detector
-  description        = "The drift detector."
+  description        = "The drift-check Lambda function."
   assume_role_policy = data.aws_iam_policy_document.trust_lambda.json
 }
 
@@ -61,27 +61,27 @@ data "aws_iam_policy_document" "trust_lambda" {
 }
 
 data "aws_iam_policy_document" "detector" {
-  #checkov:skip=CKV_AWS_111:X-Ray has no resources to name; nothing else is without one
-  #checkov:skip=CKV_AWS_356:X-Ray has no resources to name; nothing else is without one
+  #checkov:skip=CKV_AWS_111:X-Ray has no resources; every other statement names its resources
+  #checkov:skip=CKV_AWS_356:X-Ray has no resources; every other statement names its resources
   source_policy_documents = [data.aws_iam_policy_document.reach_store.json]
 
   statement {
-    sid     = "ReadWhatIsChecked"
+    sid     = "ReadCheckInputs"
     actions = ["s3:GetObject"]
     resources = concat(
       [for folder in ["log", "published", "standing", "versions"] : "${local.store}/${folder}/*"],
-      ["${local.store}/bundles/*/reference.bin"], # of every version, but not the model itself
+      ["${local.store}/bundles/*/reference.bin"], # of every version, without the model itself
     )
   }
 
   statement {
-    sid       = "KeepWhatWasFound"
+    sid       = "WriteRecords"
     actions   = ["s3:GetObject", "s3:PutObject"]
     resources = [for folder in ["history", "notices", "outcomes", "profiles", "triggers"] : "${local.store}/${folder}/*"]
   }
 
   statement {
-    sid       = "ReportWhatWasFound"
+    sid       = "WriteReports"
     actions   = ["s3:PutObject"]
     resources = ["${local.store}/reports/*"]
   }
@@ -95,13 +95,13 @@ data "aws_iam_policy_document" "detector" {
   statement {
     sid       = "WriteLog"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.this["detector"].arn}:*"] # its streams: Lambda names one per container
+    resources = ["${aws_cloudwatch_log_group.this["detector"].arn}:*"] # log streams: Lambda creates one per container
   }
 
   statement {
     sid       = "Trace"
     actions   = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
-    resources = ["*"] # X-Ray has no resources to name
+    resources = ["*"] # X-Ray has no resources
   }
 }
 
@@ -109,7 +109,7 @@ data "aws_iam_policy_document" "detector" {
 
 resource "aws_iam_role" "scheduler" {
   name               = "${var.project}-scheduler"
-  description        = "EventBridge's schedules: one per model."
+  description        = "EventBridge schedules, one per model."
   assume_role_policy = data.aws_iam_policy_document.trust_scheduler.json
 }
 
@@ -152,17 +152,17 @@ data "aws_iam_policy_document" "scheduler" {
   }
 
   statement {
-    sid       = "KeepWhatDidNotArrive"
+    sid       = "SendUndeliveredEvents"
     actions   = ["sqs:SendMessage"]
     resources = [aws_sqs_queue.detector_failures.arn]
   }
 }
 
-# --- training: who starts the task, and the task itself
+# --- training: the execution role of ECS, and the role of the task
 
 resource "aws_iam_role" "task_execution" {
   name               = "${var.project}-task-execution"
-  description        = "ECS, before a training task starts: image, log, secrets."
+  description        = "ECS, to start a training task: image, log, secrets."
   assume_role_policy = data.aws_iam_policy_document.trust_ecs.json
 }
 
@@ -174,7 +174,7 @@ resource "aws_iam_role_policy" "task_execution" {
 
 resource "aws_iam_role" "task" {
   name               = "${var.project}-task"
-  description        = "The train step itself."
+  description        = "The train step."
   assume_role_policy = data.aws_iam_policy_document.trust_ecs.json
 }
 
@@ -206,7 +206,7 @@ locals {
   training_image      = regex("^(?P<account>[0-9]+)\\.dkr\\.ecr\\.(?P<region>[a-z0-9-]+)\\.[^/]+/(?P<name>[^@]+)@", var.training_image)
   training_repository = "arn:${local.partition}:ecr:${local.training_image.region}:${local.training_image.account}:repository/${local.training_image.name}"
 
-  # The ARN of a secret may go on with a key in it, a stage and a version: rights are given for the secret.
+  # The ARN may name a key, a stage and a version after the secret: permissions are for the secret.
   training_secrets = distinct([for arn in values(var.training_secrets) : join(":", slice(split(":", arn), 0, 7))])
 }
 
@@ -226,7 +226,7 @@ data "aws_iam_policy_document" "task_execution" {
   statement {
     sid       = "WriteLog"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.this["train"].arn}:*"] # its streams: ECS names one per task
+    resources = ["${aws_cloudwatch_log_group.this["train"].arn}:*"] # log streams: ECS creates one per task
   }
 
   dynamic "statement" {
@@ -244,25 +244,25 @@ data "aws_iam_policy_document" "task" {
   source_policy_documents = [data.aws_iam_policy_document.reach_store.json]
 
   statement {
-    sid       = "ReadWhatItTrainsOn"
+    sid       = "ReadTrainingData"
     actions   = ["s3:GetObject"]
     resources = [for folder in ["snapshots", "versions"] : "${local.store}/${folder}/*"]
   }
 
   statement {
-    sid       = "KeepWhatItMade"
+    sid       = "WriteBundles"
     actions   = ["s3:GetObject", "s3:PutObject"]
     resources = [for folder in ["bundles", "retrain"] : "${local.store}/${folder}/*"]
   }
 
   statement {
-    sid       = "ClearUpHalfABundle"
-    actions   = ["s3:DeleteObject"] # hides a version of the object, and removes none
+    sid       = "DeletePartialBundles"
+    actions   = ["s3:DeleteObject"] # adds a delete marker; old versions remain
     resources = ["${local.store}/bundles/*"]
   }
 }
 
-# --- Airflow, wherever it runs
+# --- Airflow
 
 resource "aws_iam_policy" "airflow" {
   name        = "${var.project}-airflow"
@@ -271,17 +271,17 @@ resource "aws_iam_policy" "airflow" {
 }
 
 data "aws_iam_policy_document" "airflow" {
-  #checkov:skip=CKV_AWS_356:listing tasks and schedules knows no resources; the tasks are held to the cluster by a condition
+  #checkov:skip=CKV_AWS_356:listings of tasks and schedules have no resources; a condition limits the tasks to the cluster
   source_policy_documents = [data.aws_iam_policy_document.reach_store.json]
 
   statement {
-    sid       = "KeepStore"
+    sid       = "UseStore"
     actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
-    resources = ["${local.store}/*"] # Airflow runs every flow, and between them they use every folder of the store
+    resources = ["${local.store}/*"] # Airflow's DAGs use every folder of the store
   }
 
   statement {
-    sid = "TakeTriggers"
+    sid = "ReceiveTriggers"
     actions = [
       "sqs:ChangeMessageVisibility",
       "sqs:DeleteMessage",
@@ -301,7 +301,7 @@ data "aws_iam_policy_document" "airflow" {
   statement {
     sid       = "StartTraining"
     actions   = ["ecs:RunTask"]
-    resources = ["${aws_ecs_task_definition.train.arn_without_revision}:*"] # every revision of this one definition
+    resources = ["${aws_ecs_task_definition.train.arn_without_revision}:*"] # every revision of this task definition
 
     condition {
       test     = "ArnEquals"
@@ -311,9 +311,9 @@ data "aws_iam_policy_document" "airflow" {
   }
 
   statement {
-    sid       = "HandOnTags"
+    sid       = "TagTraining"
     actions   = ["ecs:TagResource"]
-    resources = ["${local.tasks}/*"] # tasks of this one cluster, whose ids are made as they start
+    resources = ["${local.tasks}/*"] # tasks of this cluster; their ids are generated at start
 
     condition {
       test     = "StringEquals"
@@ -323,9 +323,9 @@ data "aws_iam_policy_document" "airflow" {
   }
 
   statement {
-    sid       = "FollowTraining"
+    sid       = "WatchTraining"
     actions   = ["ecs:DescribeTasks", "ecs:StopTask"]
-    resources = ["${local.tasks}/*"] # tasks of this one cluster, whose ids are made as they start
+    resources = ["${local.tasks}/*"] # tasks of this cluster; their ids are generated at start
 
     condition {
       test     = "ArnEquals"
@@ -335,9 +335,9 @@ data "aws_iam_policy_document" "airflow" {
   }
 
   statement {
-    sid       = "FindTrainingAgain"
+    sid       = "ListTraining"
     actions   = ["ecs:ListTasks"]
-    resources = ["*"] # on Fargate a listing has no resource; the condition holds it to the cluster
+    resources = ["*"] # on Fargate a listing has no resource; the condition limits it to the cluster
 
     condition {
       test     = "ArnEquals"
@@ -347,7 +347,7 @@ data "aws_iam_policy_document" "airflow" {
   }
 
   statement {
-    sid       = "LendRolesToTraining"
+    sid       = "PassRolesToTraining"
     actions   = ["iam:PassRole"]
     resources = [aws_iam_role.task.arn, aws_iam_role.task_execution.arn]
 
@@ -361,48 +361,48 @@ data "aws_iam_policy_document" "airflow" {
   statement {
     sid       = "ReadTrainingLog"
     actions   = ["logs:DescribeLogStreams", "logs:GetLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.this["train"].arn}:*"] # its streams: ECS names one per task
+    resources = ["${aws_cloudwatch_log_group.this["train"].arn}:*"] # log streams: ECS creates one per task
   }
 
-  # What `homeostat doctor` asks beyond that.
+  # Additional permissions for `homeostat doctor`.
   statement {
-    sid       = "ExamineBuckets"
+    sid       = "CheckBuckets"
     actions   = ["s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning", "s3:GetEncryptionConfiguration"]
     resources = [aws_s3_bucket.this["data"].arn]
   }
 
   statement {
-    sid       = "ExamineDetector"
+    sid       = "CheckLambdaFunction"
     actions   = ["lambda:GetFunctionConfiguration"]
     resources = [aws_lambda_function.detector.arn]
   }
 
   statement {
-    sid       = "ExamineSchedules"
+    sid       = "CheckSchedules"
     actions   = ["scheduler:GetSchedule"]
-    resources = ["arn:${local.partition}:scheduler:${var.region}:${local.account}:schedule/${aws_scheduler_schedule_group.this.name}/*"] # each model's
+    resources = ["arn:${local.partition}:scheduler:${var.region}:${local.account}:schedule/${aws_scheduler_schedule_group.this.name}/*"] # every model's schedule
   }
 
   statement {
     sid       = "ListSchedules"
     actions   = ["scheduler:ListSchedules"]
-    resources = ["*"] # a listing has no resource to name
+    resources = ["*"] # listings have no resource
   }
 
   statement {
-    sid       = "ExamineTraining"
+    sid       = "CheckCluster"
     actions   = ["ecs:DescribeClusters"]
     resources = [aws_ecs_cluster.this.arn]
   }
 
   statement {
-    sid       = "ExamineTaskDefinition"
+    sid       = "CheckTaskDefinition"
     actions   = ["ecs:DescribeTaskDefinition"]
-    resources = ["*"] # ECS knows no resource for it
+    resources = ["*"] # this action has no resource in ECS
   }
 }
 
-# --- gateways and MLflow, wherever they run
+# --- gateways and MLflow
 
 resource "aws_iam_policy" "gateway" {
   name        = "${var.project}-gateway"
@@ -442,7 +442,7 @@ data "aws_iam_policy_document" "mlflow" {
   }
 
   statement {
-    sid       = "KeepArtifacts"
+    sid       = "UseArtifacts"
     actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
     resources = ["${aws_s3_bucket.this["artifacts"].arn}/mlflow/*"]
   }

@@ -1,5 +1,5 @@
-# One key for all that holds data: buckets, queues, log groups. Who may read a bucket but not use the key reads nothing,
-# and every use of the key is in CloudTrail. Images have no data in them and are encrypted by ECR itself.
+# One KMS key for buckets, queues and log groups. Reading a bucket requires permission to use the key as well, and every
+# use of the key is in CloudTrail. Images contain no data and are encrypted by ECR.
 
 resource "aws_kms_key" "this" {
   description             = "Homeostat (${var.project}): buckets, queues and logs"
@@ -14,12 +14,12 @@ resource "aws_kms_alias" "this" {
 }
 
 data "aws_iam_policy_document" "key" {
-  #checkov:skip=CKV_AWS_109:a key's own policy; without the account in it nobody could ever change the key again
+  #checkov:skip=CKV_AWS_109:a key's own policy; without the account in it, the key could never be changed again
   #checkov:skip=CKV_AWS_111:a key's own policy; "*" is this key and nothing else
   #checkov:skip=CKV_AWS_356:a key's own policy; "*" is this key and nothing else
   statement {
     sid       = "AccountDecidesByIAM"
-    actions   = ["kms:*"] # the account's administrators; AWS refuses keys that nobody could administer
+    actions   = ["kms:*"] # the account's administrators; AWS refuses keys without an administrator
     resources = ["*"]     # in a key's policy: this key
 
     principals {

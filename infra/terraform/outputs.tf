@@ -1,5 +1,5 @@
 output "airflow_environment" {
-  description = "Environment of every Airflow process. `terraform output -json airflow_environment`"
+  description = "Environment variables for every Airflow process."
   value = {
     AWS_DEFAULT_REGION = var.region
     HOMEOSTAT_PROJECT  = var.project
@@ -7,7 +7,7 @@ output "airflow_environment" {
     HOMEOSTAT_TRIGGERS = aws_sqs_queue.triggers.url
     HOMEOSTAT_ECS = jsonencode({
       cluster = aws_ecs_cluster.this.name
-      # Without a revision: Airflow runs the newest, and needs not be told of each new image.
+      # Without a revision: Airflow runs the newest one, so that this does not change with each image.
       task_definition = aws_ecs_task_definition.train.family
       container       = local.container
       subnets         = var.subnet_ids
@@ -18,7 +18,7 @@ output "airflow_environment" {
 }
 
 output "gateway_environment" {
-  description = "Environment of every gateway, beside HOMEOSTAT_LEDGER and MLFLOW_TRACKING_URI."
+  description = "Environment variables for every gateway, besides HOMEOSTAT_LEDGER and MLFLOW_TRACKING_URI."
   value = {
     AWS_DEFAULT_REGION = var.region
     HOMEOSTAT_STORE    = local.store_uri
@@ -26,7 +26,7 @@ output "gateway_environment" {
 }
 
 output "mlflow_environment" {
-  description = "Environment of the MLflow server, beside its database."
+  description = "Environment variables for the MLflow server, besides its database."
   value = {
     AWS_DEFAULT_REGION           = var.region
     MLFLOW_ARTIFACTS_DESTINATION = "s3://${aws_s3_bucket.this["artifacts"].bucket}/mlflow"
@@ -34,27 +34,27 @@ output "mlflow_environment" {
 }
 
 output "airflow_policy_arn" {
-  description = "Attach it to the role that Airflow's processes run under."
+  description = "Policy to attach to the role of Airflow's processes."
   value       = aws_iam_policy.airflow.arn
 }
 
 output "gateway_policy_arn" {
-  description = "Attach it to the role that gateways run under."
+  description = "Policy to attach to the role of the gateways."
   value       = aws_iam_policy.gateway.arn
 }
 
 output "mlflow_policy_arn" {
-  description = "Attach it to the role that the MLflow server runs under."
+  description = "Policy to attach to the role of the MLflow server."
   value       = aws_iam_policy.mlflow.arn
 }
 
 output "store" {
-  description = "HOMEOSTAT_STORE: where Homeostat keeps everything but MLflow's artifacts."
+  description = "HOMEOSTAT_STORE: everything except MLflow's artifacts."
   value       = local.store_uri
 }
 
 output "data_bucket" {
-  description = "Name of the bucket that holds the store."
+  description = "Name of the store's bucket."
   value       = aws_s3_bucket.this["data"].bucket
 }
 
@@ -69,27 +69,27 @@ output "trigger_queue_url" {
 }
 
 output "dead_trigger_queue_url" {
-  description = "Triggers that were taken three times and never deleted."
+  description = "Dead-letter queue: triggers that were received three times and never deleted."
   value       = aws_sqs_queue.triggers_dead.url
 }
 
 output "detector_failures_queue_url" {
-  description = "Checks that failed for good, and schedules that did not reach the detector."
+  description = "Queue of drift checks that failed in all retries or did not reach the Lambda function."
   value       = aws_sqs_queue.detector_failures.url
 }
 
 output "detector_function" {
-  description = "Name of the drift detector's function."
+  description = "Name of the drift-check Lambda function."
   value       = aws_lambda_function.detector.function_name
 }
 
 output "schedule_group" {
-  description = "The group that holds one schedule per model, named after it."
+  description = "Group of the schedules, one per model, named after the model."
   value       = aws_scheduler_schedule_group.this.name
 }
 
 output "log_groups" {
-  description = "Log groups of the detector and of training tasks."
+  description = "Log groups of the Lambda function and of training tasks."
   value       = { for part, group in aws_cloudwatch_log_group.this : part => group.name }
 }
 

@@ -1,5 +1,5 @@
-# What is kept. The data bucket is the store: predictions, labels, profiles, reports, snapshots and bundles, each under its
-# own folder of var.store_prefix. The artifact bucket is MLflow's.
+# The two buckets. The data bucket is the store: predictions, labels, profiles, reports, snapshots and bundles, each in a
+# folder of var.store_prefix. The artifact bucket is MLflow's.
 
 locals {
   store = "${aws_s3_bucket.this["data"].arn}/${var.store_prefix}"
@@ -11,15 +11,15 @@ locals {
 }
 
 resource "aws_s3_bucket" "this" {
-  #checkov:skip=CKV_AWS_18:who read what is in CloudTrail's data events, where a team wants it; access logs would need a third bucket
-  #checkov:skip=CKV_AWS_144:a second region doubles what storage costs; versioning is against mistakes, and what is here can be made anew
-  #checkov:skip=CKV2_AWS_62:nothing waits for objects; triggers go through the queue
+  #checkov:skip=CKV_AWS_18:CloudTrail's data events record reads where a team enables them; access logs would need a third bucket
+  #checkov:skip=CKV_AWS_144:a second region would double the storage costs; versioning protects against mistakes, and the data can be rebuilt
+  #checkov:skip=CKV2_AWS_62:no service consumes object events; triggers go through the queue
   for_each = local.buckets
 
   bucket        = "${var.project}-${each.key}-${local.account}-${var.region}"
   force_destroy = var.destroy_data
 
-  # Can only be said when a bucket is made. It locks nothing by itself: see aws_s3_bucket_object_lock_configuration.
+  # Must be set at creation. It locks nothing by itself: see aws_s3_bucket_object_lock_configuration.
   object_lock_enabled = each.key == "artifacts"
 }
 
@@ -83,15 +83,15 @@ data "aws_iam_policy_document" "only_tls" {
   statement {
     sid     = "OnlyTLS"
     effect  = "Deny"
-    actions = ["s3:*"] # it denies: whatever comes without TLS
+    actions = ["s3:*"] # deny every request without TLS
     resources = [
       aws_s3_bucket.this[each.key].arn,
-      "${aws_s3_bucket.this[each.key].arn}/*", # it denies: every object
+      "${aws_s3_bucket.this[each.key].arn}/*", # deny for every object
     ]
 
     principals {
-      type        = "*"   # it denies: whoever asks
-      identifiers = ["*"] # it denies: whoever asks
+      type        = "*"   # deny for everyone
+      identifiers = ["*"] # deny for everyone
     }
 
     condition {
@@ -103,7 +103,7 @@ data "aws_iam_policy_document" "only_tls" {
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "this" {
-  #checkov:skip=CKV_AWS_300:the first rule does so for the whole bucket; the check looks at the dynamic one
+  #checkov:skip=CKV_AWS_300:the first rule covers the whole bucket; the check only sees the dynamic rule
   for_each = local.buckets
 
   bucket = aws_s3_bucket.this[each.key].id

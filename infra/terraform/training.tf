@@ -1,4 +1,4 @@
-# Where Airflow sends the train step of a model with "training: {runs_on: ecs}". Nothing runs, and nothing is paid, in between.
+# The ECS task for the train step of models with "training: {runs_on: ecs}". Between retrains nothing runs and nothing is paid.
 
 locals {
   container = "train"
@@ -19,7 +19,7 @@ resource "aws_ecs_cluster_capacity_providers" "this" {
 }
 
 resource "aws_ecs_task_definition" "train" {
-  #checkov:skip=CKV_AWS_336:the step writes bundles to its temporary folder, and Fargate mounts volumes as root while the step runs as a user; the disk goes with the task
+  #checkov:skip=CKV_AWS_336:the step writes bundles to a temporary folder, and Fargate mounts volumes as root, while the step runs as a user; the disk is deleted with the task
   family                   = "${var.project}-train"
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
@@ -44,9 +44,9 @@ resource "aws_ecs_task_definition" "train" {
       essential = true
       cpu       = 4096
       memory    = 16384
-      user      = "50000" # the image's own, see the Dockerfile
+      user      = "50000" # the user of the image, see the Dockerfile
 
-      # Airflow says the rest: train-step MODEL --run-key KEY.
+      # Airflow overrides it: homeostat train-step MODEL --run-key KEY.
       command = ["homeostat", "train-step", "--help"]
 
       environment = [

@@ -1,10 +1,11 @@
-# Detector -> queue -> Airflow. FIFO, with the trigger's own id for deduplication: a window's trigger counts once.
+# The queue of retrain triggers from the Lambda function to Airflow. It is FIFO and deduplicates by trigger id, so that a
+# window's trigger counts once.
 
 resource "aws_sqs_queue" "triggers" {
   name       = "${var.project}-triggers.fifo"
   fifo_queue = true
 
-  # An hour for Airflow to see to it that the retrain runs; a day for somebody to notice that Airflow is away.
+  # Airflow has an hour to start the retrain; a trigger survives a day of Airflow downtime.
   visibility_timeout_seconds = 3600
   message_retention_seconds  = 86400
   receive_wait_time_seconds  = 20
@@ -12,7 +13,7 @@ resource "aws_sqs_queue" "triggers" {
   kms_master_key_id = aws_kms_key.this.arn
 }
 
-# Three tries: what Airflow cannot read or start goes aside, where an alarm sees it.
+# After three deliveries, a trigger that Airflow cannot read or start becomes a dead letter, which raises an alarm.
 resource "aws_sqs_queue_redrive_policy" "triggers" {
   queue_url = aws_sqs_queue.triggers.id
 
@@ -30,7 +31,7 @@ resource "aws_sqs_queue" "triggers_dead" {
   kms_master_key_id         = aws_kms_key.this.arn
 }
 
-# Checks that failed for good: events that the detector gave up on, and schedules that did not reach it.
+# Drift checks that failed in all retries, and scheduled events that did not reach the Lambda function.
 resource "aws_sqs_queue" "detector_failures" {
   name = "${var.project}-detector-failures"
 

@@ -1,5 +1,5 @@
 variable "project" {
-  description = "First part of every name: two projects live side by side in one account."
+  description = "First part of every name, so that two projects can share an account."
   type        = string
   default     = "homeostat"
 
@@ -10,14 +10,14 @@ variable "project" {
 }
 
 variable "region" {
-  description = "The AWS region of everything here, such as \"eu-central-1\"."
+  description = "The AWS region of all resources, such as \"eu-central-1\"."
   type        = string
 }
 
 variable "models" {
   description = <<-TEXT
-    The models whose model.yaml says "monitor: {runs_on: lambda}", by name. Each has a schedule and an alarm of its own.
-    "every" is model.yaml's monitor.every. With enabled = false nothing is scheduled, and no alarm waits for checks.
+    The models with "monitor: {runs_on: lambda}" in model.yaml, by name. Each gets a schedule and an alarm.
+    "every" must equal monitor.every in model.yaml. enabled = false disables the schedule and removes the alarm.
   TEXT
   type = map(object({
     every   = optional(string, "1h")
@@ -27,113 +27,113 @@ variable "models" {
 
   validation {
     condition     = alltrue([for name in keys(var.models) : can(regex("^[a-z0-9][a-z0-9_-]{0,62}$", name))])
-    error_message = "models: a model is named as in its model.yaml, in lower-case letters, digits, _ and -, such as \"bike_demand\"."
+    error_message = "models: use the name from model.yaml, in lower-case letters, digits, _ and -, such as \"bike_demand\"."
   }
 
   validation {
-    condition     = alltrue([for model in values(var.models) : contains(keys(local.rhythms), model.every)])
-    error_message = "models: every must fit into a day without rest: ${join(", ", keys(local.rhythms))}. A model with another period is checked by Airflow (monitor: {runs_on: airflow})."
+    condition     = alltrue([for model in values(var.models) : contains(keys(local.schedules), model.every)])
+    error_message = "models: every must be one of ${join(", ", keys(local.schedules))}. For another period, let Airflow check the model (monitor: {runs_on: airflow})."
   }
 }
 
 variable "store_prefix" {
-  description = "Folder of the data bucket that is Homeostat's store: HOMEOSTAT_STORE is s3://<data bucket>/<store_prefix>."
+  description = "Folder of the data bucket for Homeostat's store: HOMEOSTAT_STORE is s3://<data bucket>/<store_prefix>."
   type        = string
   default     = "store"
 
   validation {
     condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9_-]*$", var.store_prefix))
-    error_message = "store_prefix is one folder without slashes, such as \"store\"."
+    error_message = "store_prefix must be one folder name without slashes, such as \"store\"."
   }
 }
 
 variable "prediction_log_days" {
-  description = "Prediction logs are deleted after so many days. Longer than any model's training window, where models train on them."
+  description = "Days after which prediction logs are deleted. Must exceed the training window of every model with source kind predictions."
   type        = number
   default     = 400
 
   validation {
     condition     = var.prediction_log_days >= 30
-    error_message = "prediction_log_days: the drift check and training read the log; keep at least 30 days."
+    error_message = "prediction_log_days must be at least 30: drift checks and training read the log."
   }
 }
 
 variable "artifact_lock_days" {
-  description = "MLflow's artifacts can neither be overwritten nor deleted for so many days (S3 object lock); 0 for no lock."
+  description = "Days for which MLflow's artifacts cannot be overwritten or deleted (S3 object lock); 0 for no lock."
   type        = number
   default     = 0
 
   validation {
     condition     = var.artifact_lock_days >= 0 && floor(var.artifact_lock_days) == var.artifact_lock_days
-    error_message = "artifact_lock_days is a whole number of days, 0 for no lock."
+    error_message = "artifact_lock_days must be a whole number of days, or 0 for no lock."
   }
 }
 
 variable "artifact_lock_mode" {
-  description = "GOVERNANCE: who has s3:BypassGovernanceRetention may lift the lock. COMPLIANCE: nobody may, not even root."
+  description = "GOVERNANCE: users with s3:BypassGovernanceRetention can remove the lock. COMPLIANCE: no user can, not even root."
   type        = string
   default     = "GOVERNANCE"
 
   validation {
     condition     = contains(["GOVERNANCE", "COMPLIANCE"], var.artifact_lock_mode)
-    error_message = "artifact_lock_mode is GOVERNANCE or COMPLIANCE."
+    error_message = "artifact_lock_mode must be GOVERNANCE or COMPLIANCE."
   }
 }
 
 variable "destroy_data" {
-  description = "Whether `terraform destroy` may delete buckets that still hold something. Apply once with true before taking all down."
+  description = "Whether `terraform destroy` may delete buckets that are not empty. Apply with true before you destroy."
   type        = bool
   default     = false
 }
 
 variable "detector_image" {
-  description = "Image of the drift detector in ECR, by digest. infra/aws/push_images.sh writes it into images.auto.tfvars."
+  description = "Image of the drift-check Lambda function in ECR, by digest. infra/aws/push_images.sh writes it into images.auto.tfvars."
   type        = string
 
   validation {
     condition     = can(regex("^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.com(\\.cn)?/[^@:]+@sha256:[0-9a-f]{64}$", var.detector_image))
-    error_message = "detector_image must be an image in ECR by digest: <account>.dkr.ecr.<region>.amazonaws.com/<name>@sha256:<64 hex digits>. A tag may move, a digest cannot. infra/aws/push_images.sh writes it."
+    error_message = "detector_image must be an image in ECR by digest: <account>.dkr.ecr.<region>.amazonaws.com/<name>@sha256:<64 hex digits>. A tag can move to another image, a digest cannot. Run infra/aws/push_images.sh, which writes it."
   }
 }
 
 variable "training_image" {
-  description = "Image of the platform in ECR, by digest; Fargate trains in it. infra/aws/push_images.sh writes it into images.auto.tfvars."
+  description = "Image of the train step in ECR, by digest. infra/aws/push_images.sh writes it into images.auto.tfvars."
   type        = string
 
   validation {
     condition     = can(regex("^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.com(\\.cn)?/[^@:]+@sha256:[0-9a-f]{64}$", var.training_image))
-    error_message = "training_image must be an image in ECR by digest: <account>.dkr.ecr.<region>.amazonaws.com/<name>@sha256:<64 hex digits>. A tag may move, a digest cannot. infra/aws/push_images.sh writes it."
+    error_message = "training_image must be an image in ECR by digest: <account>.dkr.ecr.<region>.amazonaws.com/<name>@sha256:<64 hex digits>. A tag can move to another image, a digest cannot. Run infra/aws/push_images.sh, which writes it."
   }
 }
 
 variable "detector_concurrency" {
-  description = "So many detectors may run at once (reserved concurrency); -1 for as many as the account allows. Two checks of one window at once are harmless."
+  description = "Reserved concurrency of the drift-check Lambda function; -1 for the limit of the account. Concurrent checks of one window are safe."
   type        = number
   default     = -1
 
   validation {
     condition     = var.detector_concurrency == -1 || var.detector_concurrency >= 1
-    error_message = "detector_concurrency is -1, or at least 1: with 0 no check would ever run."
+    error_message = "detector_concurrency must be -1 or at least 1: with 0 no check runs."
   }
 }
 
 variable "vpc_id" {
-  description = "The VPC in which Fargate trains."
+  description = "The VPC of the training tasks."
   type        = string
 }
 
 variable "subnet_ids" {
-  description = "Its private subnets, with a way out to S3, ECR, CloudWatch and MLflow: a NAT gateway or endpoints."
+  description = "Private subnets of that VPC which reach S3, ECR, CloudWatch and MLflow, through a NAT gateway or endpoints."
   type        = list(string)
 
   validation {
     condition     = length(var.subnet_ids) > 0
-    error_message = "subnet_ids: Fargate needs at least one subnet, such as [\"subnet-0abc\"]."
+    error_message = "subnet_ids must have at least one subnet, such as [\"subnet-0abc\"]."
   }
 }
 
 variable "training_egress" {
-  description = "Where a training task may connect to, by a name of your choice. Add MLflow's and the ledger's ports where they are not 443."
+  description = "Addresses that training tasks may connect to, by a name of your choice. Add MLflow's port if it is not 443."
   type = map(object({
     port = number
     cidr = string
@@ -144,17 +144,17 @@ variable "training_egress" {
 }
 
 variable "mlflow_tracking_uri" {
-  description = "The MLflow server as training tasks reach it, such as \"https://mlflow.example.com\"."
+  description = "The MLflow server's URL for training tasks, such as \"https://mlflow.example.com\"."
   type        = string
 
   validation {
     condition     = can(regex("^https?://", var.mlflow_tracking_uri))
-    error_message = "mlflow_tracking_uri is a URL, such as \"https://mlflow.example.com\"."
+    error_message = "mlflow_tracking_uri must be a URL, such as \"https://mlflow.example.com\"."
   }
 }
 
 variable "training_environment" {
-  description = "More environment variables for the training task. No secrets: they would be readable in the task definition."
+  description = "Additional environment variables of the training task. Not for secrets: the task definition is readable."
   type        = map(string)
   default     = {}
 }
@@ -166,29 +166,29 @@ variable "training_secrets" {
 
   validation {
     condition     = alltrue([for arn in values(var.training_secrets) : can(regex("^arn:[a-z-]+:secretsmanager:", arn))])
-    error_message = "training_secrets maps names to ARNs of Secrets Manager: arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>."
+    error_message = "training_secrets must map names to ARNs of Secrets Manager: arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>."
   }
 }
 
 variable "alarm_topic_arns" {
-  description = "SNS topics that hear the alarms. Empty: alarms are only seen in CloudWatch."
+  description = "SNS topics that alarms notify. Empty: alarms show only in CloudWatch."
   type        = list(string)
   default     = []
 }
 
 variable "oldest_trigger_seconds" {
-  description = "A trigger that Airflow has not taken for so long raises an alarm."
+  description = "Seconds after which a trigger that Airflow has not received raises an alarm."
   type        = number
   default     = 1800
 }
 
 variable "log_retention_days" {
-  description = "CloudWatch keeps log lines for so many days."
+  description = "Days for which CloudWatch keeps logs."
   type        = number
   default     = 90
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.log_retention_days)
-    error_message = "log_retention_days is one of CloudWatch's: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731."
+    error_message = "log_retention_days must be one of 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731."
   }
 }

@@ -1,4 +1,4 @@
-"""The whole of ``infra/terraform``, deployed as the README says to an AWS on loopback: moto, as a process."""
+"""``infra/terraform``, deployed by the README's steps to moto, an AWS simulator on loopback."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ import pytest
 
 from aws.docs_runner import REGION
 from aws.provider_mirror import find_mirror
-from aws.terminal import Step
+from aws.terminal import CommandResult
 
 HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True, slots=True)
 class AwsStack:
-    """What following the README made: Terraform's outputs, and how to reach the AWS that holds it all.
+    """The deployed stack: Terraform's outputs, and how to reach moto.
 
-    ``environment`` lets boto3 (and any process of ours) speak with that AWS, ``checkout`` is the clone that
-    it was deployed from, ``steps`` is what was typed there, and ``typist`` the environment of who typed it.
+    ``environment`` has boto3's settings for moto, ``clone_folder`` is the deployed clone, ``steps`` are the
+    commands that were run, and ``user_environment`` is the environment that they ran in.
     """
 
     endpoint: str
     outputs: Mapping[str, Any]
     environment: Mapping[str, str]
-    checkout: Path
-    steps: Sequence[Step]
-    typist: Mapping[str, str] = field(repr=False)
+    clone_folder: Path
+    steps: Sequence[CommandResult]
+    user_environment: Mapping[str, str] = field(repr=False)
     terraform: Terraform = field(repr=False)
 
     @property
     def airflow(self) -> dict[str, str]:
-        """The environment of Airflow's processes, together with the way to this AWS."""
+        """Return the environment of Airflow's processes, with boto3's settings for moto."""
         return {**self.environment, **self.outputs["airflow_environment"]}
 
     @property
     def images(self) -> dict[str, str]:
-        """The digest of each image that was pushed: detector and training."""
-        written = (self.checkout / "infra" / "terraform" / "images.auto.tfvars").read_text()
+        """Return the digest of each pushed image: detector and training."""
+        written = (self.clone_folder / "infra" / "terraform" / "images.auto.tfvars").read_text()
         return dict(re.findall(r'^(\w+)_image = "\S+@(sha256:\w+)"$', written, re.MULTILINE))
 
     def client(self, name: str) -> Any:
-        """A boto3 client of this AWS, whatever the environment says."""
+        """Return a boto3 client for moto, independent of the environment."""
         import boto3
 
         session: Any = boto3
@@ -67,13 +67,15 @@ class AwsStack:
         )
 
     def docker_calls(self) -> list[dict[str, Any]]:
-        """What docker was told, call by call."""
-        return [json.loads(line) for line in Path(self.typist["DOCKER_CALLS"]).read_text().splitlines()]
+        """Return the recorded calls of docker."""
+        return [
+            json.loads(line) for line in Path(self.user_environment["DOCKER_CALLS"]).read_text().splitlines()
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class Terraform:
-    """Terraform in a checkout's ``infra/terraform``, or in a folder below that."""
+    """Terraform in the clone's ``infra/terraform``, or in a folder below it."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -81,7 +83,7 @@ class Terraform:
     def __call__(
         self, *command: str, within: str = ".", expect: Sequence[int] = (0,)
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command; fails the test with what Terraform said when its answer is none of ``expect``."""
+        """Run a command; fail the test with its output unless the exit status is in ``expect``."""
         done = subprocess.run(
             ["terraform", *command],
             cwd=self.folder / within,
@@ -95,19 +97,19 @@ class Terraform:
         return done
 
     def state(self, within: str = ".") -> list[str]:
-        """The address of everything that Terraform manages here, data sources aside."""
+        """Return the addresses of all managed resources, without data sources."""
         found = self("state", "list", within=within, expect=(0, 1)).stdout.split()
         return [address for address in found if not address.startswith("data.")]
 
 
-class Deployment:
-    """An AWS, and somebody who deploys to it while other tests run, and takes it down again at the end."""
+class StackDeployment:
+    """Deploy to moto while other tests run, and destroy everything at the end."""
 
     def __init__(self) -> None:
         self.missing = ""
         self._folder = Path(tempfile.mkdtemp(prefix="homeostat-aws-"))
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._following: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._stack: AwsStack | None = None
         mirror, self.missing = find_mirror()
         if self.missing:
@@ -116,48 +118,48 @@ class Deployment:
             sock.bind(("127.0.0.1", 0))
             port = sock.getsockname()[1]
         self.endpoint = f"http://127.0.0.1:{port}"
-        self._typist = typist(self._folder, self.endpoint, mirror)
-        (self._folder / "environment.json").write_text(json.dumps(self._typist))
+        self._user_environment = user_environment(self._folder, self.endpoint, mirror)
+        (self._folder / "environment.json").write_text(json.dumps(self._user_environment))
         self._start("moto", HERE / "moto_as_aws.py", "-H", "127.0.0.1", "-p", str(port))
-        self._follow("up")
+        self._run_docs("up")
 
     def stack(self) -> AwsStack:
-        """What the README's steps made, once they are done; skips the test, aloud, without Terraform."""
+        """Wait for the README's steps and return the stack; skip the test without Terraform."""
         if self.missing:
             pytest.skip(self.missing)
         if self._stack is None:
-            steps = self._followed("up")
-            checkout = self._folder / "checkout"
-            terraform = Terraform(checkout / "infra" / "terraform", self._typist)
+            steps = self._docs_result("up")
+            clone_folder = self._folder / "clone_folder"
+            terraform = Terraform(clone_folder / "infra" / "terraform", self._user_environment)
             outputs = json.loads(terraform("output", "-json").stdout)
             self._stack = AwsStack(
                 endpoint=self.endpoint,
                 outputs={name: each["value"] for name, each in outputs.items()},
                 environment=credentials(self.endpoint),
-                checkout=checkout,
+                clone_folder=clone_folder,
                 steps=steps,
-                typist=self._typist,
+                user_environment=self._user_environment,
                 terraform=terraform,
             )
         return self._stack
 
-    def begin_to_take_down(self) -> None:
-        """Nobody needs it any longer: let that run beside other tests, too. Neither bucket is empty then."""
-        if self._stack is None or "down" in self._following:
+    def start_teardown(self) -> None:
+        """Start the teardown, in parallel to other tests, with an object in each bucket."""
+        if self._stack is None or "down" in self._running:
             return
         s3 = self._stack.client("s3")
-        for name in ("data_bucket", "artifact_bucket"):  # the second's objects are locked
-            bucket, key = self._stack.outputs[name], "store/log/left.parquet"
-            s3.put_object(Bucket=bucket, Key=key, Body=b"left", ChecksumAlgorithm="SHA256")
-        self._follow("down")
+        for name in ("data_bucket", "artifact_bucket"):  # objects in the second are locked
+            bucket, key = self._stack.outputs[name], "store/log/leftover.parquet"
+            s3.put_object(Bucket=bucket, Key=key, Body=b"leftover", ChecksumAlgorithm="SHA256")
+        self._run_docs("down")
 
-    def taken_down(self) -> list[Step]:
-        """Take all of it down, unless that was begun; gives what was typed."""
-        self.begin_to_take_down()
-        return self._followed("down")
+    def teardown(self) -> list[CommandResult]:
+        """Wait for the teardown, started now if it was not; return its commands."""
+        self.start_teardown()
+        return self._docs_result("down")
 
     def stop(self) -> None:
-        """End what runs still, and remove its files."""
+        """Kill running processes and remove their files."""
         for process in self._processes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -172,21 +174,23 @@ class Deployment:
         self._processes.append(process)
         return process
 
-    def _follow(self, way: str) -> None:
+    def _run_docs(self, way: str) -> None:
         env = os.environ | credentials(self.endpoint) | {"PYTHONPATH": str(HERE.parent)}
-        told = (str(self._folder), self.endpoint, str(self._folder / "environment.json"))
-        self._following[way] = self._start(way, HERE / "docs_runner.py", way, *told, env=env)
+        arguments = (str(self._folder), self.endpoint, str(self._folder / "environment.json"))
+        self._running[way] = self._start(way, HERE / "docs_runner.py", way, *arguments, env=env)
 
-    def _followed(self, way: str) -> list[Step]:
-        if self._following[way].wait() != 0:
-            pytest.fail(f"following the steps {way}: {(self._folder / f'{way}.log').read_text()[-8000:]}")
-        return [Step(**each) for each in json.loads((self._folder / f"{way}.json").read_text())["steps"]]
+    def _docs_result(self, way: str) -> list[CommandResult]:
+        if self._running[way].wait() != 0:
+            pytest.fail(f"steps {way} failed: {(self._folder / f'{way}.log').read_text()[-8000:]}")
+        return [
+            CommandResult(**each) for each in json.loads((self._folder / f"{way}.json").read_text())["steps"]
+        ]
 
 
-def typist(folder: Path, endpoint: str, mirror: Path) -> dict[str, str]:
-    """The environment of a person with credentials for this AWS; nothing of this user's own settings."""
+def user_environment(folder: Path, endpoint: str, mirror: Path) -> dict[str, str]:
+    """Return the environment of a user with credentials for moto, without any setting of this machine."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    nobody = "http://127.0.0.1:9"
+    unreachable = "http://127.0.0.1:9"
     return {
         **kept,
         **credentials(endpoint),
@@ -195,23 +199,23 @@ def typist(folder: Path, endpoint: str, mirror: Path) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "PATH": f"{folder / 'bin'}:{kept['PATH']}",
         "DOCKER_CALLS": str(folder / "docker.jsonl"),
-        # A clone's own virtualenv would find these files by itself.
-        "PYTHONPATH": str(folder / "checkout" / "include"),
-        # Terraform without a network, and quicker than by default.
+        # The virtualenv is linked, so it would import this repository's files.
+        "PYTHONPATH": str(folder / "clone_folder" / "include"),
+        # Terraform offline, with more parallel requests.
         "TF_CLI_CONFIG_FILE": os.devnull,
         "CHECKPOINT_DISABLE": "1",
         "TF_CLI_ARGS_init": f"-plugin-dir={mirror}",
         "TF_CLI_ARGS_apply": "-parallelism=30",
         "TF_CLI_ARGS_destroy": "-parallelism=30",
-        # What Terraform does not know, and what is not there yet.
-        "MLFLOW_TRACKING_URI": nobody,
-        "HOMEOSTAT_GATEWAY": nobody,
+        # Services that are not deployed.
+        "MLFLOW_TRACKING_URI": unreachable,
+        "HOMEOSTAT_GATEWAY": unreachable,
         "COLUMNS": "400",
     }
 
 
 def credentials(endpoint: str) -> dict[str, str]:
-    """The environment in which boto3, and Terraform's provider, speak with this AWS."""
+    """Return the settings of boto3 and Terraform's provider for moto."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "testing",

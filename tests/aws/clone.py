@@ -1,4 +1,4 @@
-"""A fresh clone of this repository as a person has it, and what that person does to it by hand."""
+"""A fresh clone of this repository, with the manual edits that the README describes."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = Path("infra/terraform/terraform.tfvars")
 
-#: No engine runs here: this takes notes. A push brings a manifest into ECR, as a real one does.
+#: A stand-in for docker that records its calls; a push puts a manifest into ECR, as docker does.
 DOCKER = """#!{python}
 import hashlib, json, os, sys
 
-asked = sys.argv[1:]
-said = sys.stdin.read() if asked[0] == "login" else ""
+arguments = sys.argv[1:]
+stdin = sys.stdin.read() if arguments[0] == "login" else ""
 with open(os.environ["DOCKER_CALLS"], "a") as calls:
     plain = os.environ.get("BUILDX_NO_DEFAULT_ATTESTATIONS")
-    calls.write(json.dumps({{"asked": asked, "said": said, "plain": plain}}) + "\\n")
-if asked[0] == "push":
+    calls.write(json.dumps({{"arguments": arguments, "stdin": stdin, "plain": plain}}) + "\\n")
+if arguments[0] == "push":
     import boto3
 
-    image, _, tag = asked[1].rpartition(":")
+    image, _, tag = arguments[1].rpartition(":")
     layer = "sha256:" + image.encode().hex().ljust(64, "0")[-64:]
     manifest = {{
         "schemaVersion": 2,
@@ -46,7 +46,7 @@ if asked[0] == "push":
 
 
 def clone(folder: Path) -> Path:
-    """Copy what git has or would take, and link the parts of this virtualenv: a clone after `make setup`."""
+    """Copy tracked and untracked files and link this virtualenv, as in a clone after `make setup`."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -56,23 +56,23 @@ def clone(folder: Path) -> Path:
     )
     for name in filter(None, listed.stdout.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # deleted, and not committed yet
+        with contextlib.suppress(FileNotFoundError):  # deleted, but not committed
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     link_virtualenv(folder / ".venv")
     return folder
 
 
 def link_virtualenv(folder: Path) -> None:
-    """Make it look as `make setup` leaves it, of links to the parts of the one that runs these tests.
+    """Create a virtualenv like that of `make setup`, from links to the one that runs these tests.
 
-    The marks are its own: were one of the real ones stale, `make setup` would install into what it links to.
+    The mark files are new: with a stale mark, `make setup` would install into the linked virtualenv.
     """
     (folder / "bin").mkdir(parents=True)
     for path in (*Path(sys.prefix).glob("[!.]*"), *(Path(sys.prefix) / "bin").iterdir()):
         if path.name != "bin":
             (folder / path.relative_to(sys.prefix)).symlink_to(path)
     command = folder / "bin" / "homeostat"
-    if not command.exists():  # these tests were started from a checkout that is not installed
+    if not command.exists():  # the package is not installed
         command.write_text(f"#!{folder / 'bin' / 'python'}\nfrom homeostat.cli import main\n\nmain()\n")
         command.chmod(0o755)
     for mark in (".made", ".runtime-is-set-up"):
@@ -80,15 +80,15 @@ def link_virtualenv(folder: Path) -> None:
 
 
 def commit(folder: Path) -> None:
-    """Commit all of it, as the first commit of a repository of its own."""
-    who = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
-    quiet = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "all"]):
-        subprocess.run(["git", *command], cwd=folder, env=quiet, check=True, capture_output=True)
+    """Commit all files as the first commit of a new repository."""
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+    environment = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "all"]):
+        subprocess.run(["git", *command], cwd=folder, env=environment, check=True, capture_output=True)
 
 
 def move_to_aws(folder: Path, models: Mapping[str, str]) -> None:
-    """Write into each model.yaml the two lines of the README, and how often it is checked."""
+    """Set monitor.runs_on, monitor.every and training.runs_on in each model.yaml, as in the README."""
     for name, every in models.items():
         path = folder / "include" / "models" / name / "model.yaml"
         text = path.read_text()
@@ -101,20 +101,20 @@ def move_to_aws(folder: Path, models: Mapping[str, str]) -> None:
         path.write_text(text)
 
 
-def fill_in(folder: Path, values: Mapping[str, Any]) -> None:
-    """Put one's own values into the copy of the example, where each stands once, be it in a comment."""
+def edit_variables(folder: Path, values: Mapping[str, Any]) -> None:
+    """Set values in the copy of the example, where each variable occurs once, possibly in a comment."""
     path = folder / VARIABLES
     text = path.read_text()
     for name, value in values.items():
         text, count = re.subn(
             rf"^(?:# )?{name}( *)=.*$", rf"{name}\1= {json.dumps(value)}", text, flags=re.MULTILINE
         )
-        assert count == 1, f"{name} does not stand in the example once, but {count} times"
+        assert count == 1, f"{name} is {count} times in the example, expected once"
     path.write_text(text)
 
 
 def write_docker(path: Path) -> None:
-    """The docker that stands on this person's PATH."""
+    """Write the stand-in for docker."""
     path.parent.mkdir()
     path.write_text(DOCKER.format(python=sys.executable))
     path.chmod(0o755)

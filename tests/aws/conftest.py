@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from aws.aws_stack import AwsStack, Deployment
+from aws.aws_stack import AwsStack, StackDeployment
 
-_DEPLOYMENT = pytest.StashKey[Deployment]()
-_WAITED_FOR = pytest.StashKey[set[str]]()
-LAST = "test_taking_it_down_leaves_nothing"
+_DEPLOYMENT = pytest.StashKey[StackDeployment]()
+_PENDING = pytest.StashKey[set[str]]()
+LAST = "test_teardown_leaves_nothing"
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +24,12 @@ def aws_stack(pytestconfig: pytest.Config) -> AwsStack:
 
 
 @pytest.fixture(scope="session")
-def aws_deployment(pytestconfig: pytest.Config) -> Deployment:
+def aws_deployment(pytestconfig: pytest.Config) -> StackDeployment:
     """Return the deployment, which also takes it down."""
     return pytestconfig.stash[_DEPLOYMENT]
 
 
-def _wants_it(item: pytest.Item) -> bool:
+def _needs_stack(item: pytest.Item) -> bool:
     return "aws_stack" in getattr(item, "fixturenames", ())
 
 
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests without the stack first, and the one that destroys it last."""
     here = Path(__file__).parent
     own = [number for number, item in enumerate(items) if here in item.path.parents]
-    ordered = sorted((items[number] for number in own), key=_wants_it)
+    ordered = sorted((items[number] for number in own), key=_needs_stack)
     for number, item in zip(own, ordered, strict=True):
         items[number] = item
     items.sort(key=lambda item: item.name == LAST)
@@ -47,18 +47,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Start to deploy with the first test of this folder, in the worker that runs them."""
-    config, wanting = item.config, [each for each in item.session.items if _wants_it(each)]
-    if wanting and _DEPLOYMENT not in config.stash and Path(__file__).parent in item.path.parents:
-        config.stash[_DEPLOYMENT] = deployment = Deployment()
-        config.stash[_WAITED_FOR] = {each.nodeid for each in wanting if each.name != LAST}
+    config, needing = item.config, [each for each in item.session.items if _needs_stack(each)]
+    if needing and _DEPLOYMENT not in config.stash and Path(__file__).parent in item.path.parents:
+        config.stash[_DEPLOYMENT] = deployment = StackDeployment()
+        config.stash[_PENDING] = {each.nodeid for each in needing if each.name != LAST}
         config.add_cleanup(deployment.stop)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Start the teardown after the last test that needs the stack."""
-    waited_for = item.config.stash.get(_WAITED_FOR, set())
-    if item.nodeid in waited_for:
-        waited_for.discard(item.nodeid)
-        if not waited_for:
-            item.config.stash[_DEPLOYMENT].begin_to_take_down()
+    pending = item.config.stash.get(_PENDING, set())
+    if item.nodeid in pending:
+        pending.discard(item.nodeid)
+        if not pending:
+            item.config.stash[_DEPLOYMENT].start_teardown()

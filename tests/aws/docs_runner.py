@@ -1,12 +1,12 @@
-"""A person at a terminal, who follows README.md's "On AWS" word for word, or "Taking it down" of docs/aws.md.
+"""Run the commands of README.md's "On AWS", or of "Taking it down" in docs/aws.md, in a terminal.
 
-Run as a program, beside other tests: for most of the time that it takes Terraform waits for queues to settle,
-as it must on Amazon's. It stops at the first command that fails.
+Runs as a program in parallel to tests, because Terraform mostly waits for queues, as on AWS. Stops at the
+first command that fails.
 
-    follow_pages.py up FOLDER ENDPOINT ENVIRONMENT      needs FOLDER to be empty
-    follow_pages.py down FOLDER ENDPOINT ENVIRONMENT
+    docs_runner.py up FOLDER ENDPOINT ENVIRONMENT      FOLDER must be empty
+    docs_runner.py down FOLDER ENDPOINT ENVIRONMENT
 
-``ENVIRONMENT`` is a file of JSON. What was typed, and what came of it, is in FOLDER/up.json or down.json.
+``ENVIRONMENT`` is a JSON file. The commands and their results are written to FOLDER/up.json or down.json.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from aws.clone import ROOT, clone, commit, fill_in, move_to_aws, write_docker
-from aws.terminal import Step, Terminal, blocks, commands
+from aws.clone import ROOT, clone, commit, edit_variables, move_to_aws, write_docker
+from aws.terminal import CommandResult, Terminal, blocks, commands
 
 PROJECT, REGION = "homeostat-test", "eu-central-1"
-#: The models of terraform.tfvars.example, and how often each is checked there.
+#: The models of terraform.tfvars.example, with monitor.every.
 MODELS = {"bike_demand": "1h", "pump_fault": "15m"}
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "aws.md"
 
 
-class Person:
-    """Types commands, says yes when Terraform asks, and notes what happens."""
+class DocsRunner:
+    """Run commands, confirm Terraform's prompts, and record the results."""
 
-    def __init__(self, terminal: Terminal, notes: Path) -> None:
+    def __init__(self, terminal: Terminal, record: Path) -> None:
         self.terminal = terminal
-        self._notes = notes
-        self._steps: list[Step] = []
+        self._record = record
+        self._steps: list[CommandResult] = []
 
-    def follow(self, block: str, expect: Iterable[int] = (0,)) -> None:
-        """Type every command of a block; SystemExit when one ends otherwise than expected."""
+    def run(self, block: str, expect: Iterable[int] = (0,)) -> None:
+        """Run every command of a block; raise SystemExit on an unexpected exit status."""
         for command in commands(block):
-            asks = re.search(r"^terraform\b.* (apply|destroy)\b", command)
-            step = self.terminal.type(command, "yes\n" if asks else "")
+            prompts = re.search(r"^terraform\b.* (apply|destroy)\b", command)
+            step = self.terminal.run(command, "yes\n" if prompts else "")
             self._steps.append(step)
-            noted = {
+            recorded = {
                 "steps": [each.to_json() for each in self._steps],
                 "environment": self.terminal.environment,
             }
-            self._notes.write_text(json.dumps(noted, indent=1))
+            self._record.write_text(json.dumps(recorded, indent=1))
             if step.status not in expect:
-                msg = f"{command} ended with {step.status}:\n{step.said[-6000:]}"
+                msg = f"{command} exited with {step.status}:\n{step.output[-6000:]}"
                 raise SystemExit(msg)
 
 
 def network(endpoint: str) -> dict[str, Any]:
-    """The network that moto's account comes with."""
+    """Return the default VPC and two subnets of moto's account."""
     import boto3
 
     ec2 = boto3.client("ec2", endpoint_url=endpoint, region_name=REGION)
@@ -63,7 +63,7 @@ def network(endpoint: str) -> dict[str, Any]:
 
 
 def wait_for(endpoint: str, seconds: float = 300) -> None:
-    """Until AWS is there; a function is only described in it, the tests call its handler themselves."""
+    """Wait until moto responds; configure it not to run functions, since tests call the handler."""
     import requests
 
     deadline = time.monotonic() + seconds
@@ -80,18 +80,18 @@ def wait_for(endpoint: str, seconds: float = 300) -> None:
 
 
 def up(folder: Path, endpoint: str, environment: dict[str, str]) -> None:
-    """From a fresh clone to what `homeostat doctor` says."""
-    checkout = clone(folder / "checkout")
-    move_to_aws(checkout, MODELS)
-    commit(checkout)
+    """Deploy from a fresh clone, up to `homeostat doctor`."""
+    clone_folder = clone(folder / "clone_folder")
+    move_to_aws(clone_folder, MODELS)
+    commit(clone_folder)
     write_docker(folder / "bin" / "docker")
     wait_for(endpoint)
-    person = Person(Terminal(checkout, environment), folder / "up.json")
+    runner = DocsRunner(Terminal(clone_folder, environment), folder / "up.json")
 
-    copy, deploy, ask = blocks(README, "On AWS")
-    person.follow(copy)
-    fill_in(
-        checkout,
+    copy, deploy, doctor = blocks(README, "On AWS")
+    runner.run(copy)
+    edit_variables(
+        clone_folder,
         {
             "project": PROJECT,
             "region": REGION,
@@ -100,23 +100,23 @@ def up(folder: Path, endpoint: str, environment: dict[str, str]) -> None:
             "artifact_lock_days": 30,
         },
     )
-    person.follow(deploy)
-    (give,) = (block for block in blocks(PAGE, "Deploying") if block.startswith("eval "))
-    person.follow(give)
-    person.follow(ask, expect=(0, 1))  # 1: something is broken, and here MLflow and the gateway are not there
+    runner.run(deploy)
+    (export,) = (block for block in blocks(PAGE, "Deploying") if block.startswith("eval "))
+    runner.run(export)
+    runner.run(doctor, expect=(0, 1))  # 1: MLflow and the gateway are not running
 
 
 def down(folder: Path, environment: dict[str, str]) -> None:
-    """What docs/aws.md says about taking it down."""
-    person = Person(Terminal(folder / "checkout", environment), folder / "down.json")
+    """Run the teardown of docs/aws.md."""
+    runner = DocsRunner(Terminal(folder / "clone_folder", environment), folder / "down.json")
     for block in blocks(PAGE, "Taking it down"):
-        person.follow(block)
+        runner.run(block)
 
 
 if __name__ == "__main__":
-    way, where, address, told = sys.argv[1:]
-    held = json.loads(Path(told).read_text())
-    if way == "up":
-        up(Path(where), address, held)
+    direction, folder, endpoint, environment_file = sys.argv[1:]
+    environment = json.loads(Path(environment_file).read_text())
+    if direction == "up":
+        up(Path(folder), endpoint, environment)
     else:
-        down(Path(where), held)
+        down(Path(folder), environment)

@@ -1,8 +1,9 @@
-"""moto's server, with answers as AWS gives them: Terraform would take two of moto's for a change, one keeps
-everybody out of a bucket that wants TLS, one lets no lock be lifted from a bucket that holds something, and
-one cannot clear a bucket in which something was deleted.
+"""moto's server, corrected where it differs from AWS.
 
-Run as a program; takes the arguments of ``moto_server``.
+Two responses of moto look like changes to Terraform; one blocks every request to a bucket that requires TLS;
+one keeps the default lock of a bucket that is not empty; one fails to empty a bucket with delete markers.
+
+Runs as a program with the arguments of ``moto_server``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _permitted = IAMPolicyStatement.is_action_permitted
 
 
 def _compact(queue: Queue) -> dict[str, Any]:
-    """AWS gives a redrive policy without spaces."""
+    """Return the redrive policy without spaces, as AWS does."""
     found = _attributes(queue)
     if found.get("RedrivePolicy"):
         found["RedrivePolicy"] = json.dumps(json.loads(found["RedrivePolicy"]), separators=(",", ":"))
@@ -30,7 +31,7 @@ def _compact(queue: Queue) -> dict[str, Any]:
 
 
 def _only_what_was_set(function: LambdaFunction, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """AWS leaves out what a function takes from its image."""
+    """Leave out image settings that were not set, as AWS does."""
     found = _configuration(function, *args, **kwargs)
     if not any(found.get("ImageConfigResponse", {}).get("ImageConfig", {}).values()):
         found.pop("ImageConfigResponse", None)
@@ -38,7 +39,7 @@ def _only_what_was_set(function: LambdaFunction, *args: Any, **kwargs: Any) -> d
 
 
 def _unless_only_without_tls(statement: IAMPolicyStatement, *args: Any, **kwargs: Any) -> PermissionResult:
-    """AWS passes over a statement whose condition does not hold; loopback counts as TLS."""
+    """Ignore a statement whose condition is false, as AWS does; loopback counts as TLS."""
     condition = statement._statement.get("Condition", {})
     if condition.get("Bool", {}).get("aws:SecureTransport") == "false":
         return PermissionResult.NEUTRAL
@@ -53,7 +54,7 @@ def _lock(
     days: int | None = None,
     years: int | None = None,
 ) -> None:
-    """AWS sets and lifts a bucket's default lock whatever is in it; objects keep the lock that they got."""
+    """Set or remove the default lock of a bucket that is not empty, as AWS does; objects keep their locks."""
     bucket = backend.get_bucket(bucket_name)
     bucket.object_lock_enabled = bucket.object_lock_enabled or lock_enabled
     bucket.default_lock_mode, bucket.default_lock_days, bucket.default_lock_years = mode, days, years
@@ -63,7 +64,7 @@ Queue.attributes = property(_compact)  # type: ignore[assignment,method-assign]
 LambdaFunction.get_configuration = _only_what_was_set  # type: ignore[method-assign]
 IAMPolicyStatement.is_action_permitted = _unless_only_without_tls  # type: ignore[method-assign]
 S3Backend.put_object_lock_configuration = _lock  # type: ignore[method-assign]
-FakeDeleteMarker.dispose = lambda _: None  # moto calls it on whatever a version is, and a marker has no bytes
+FakeDeleteMarker.dispose = lambda _: None  # moto calls it on every version, and a marker has no content
 
 if __name__ == "__main__":
     main()

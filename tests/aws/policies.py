@@ -1,4 +1,4 @@
-"""What a policy allows, as far as ours go: actions and resources with wildcards, conditions met."""
+"""Evaluate policies, as far as ours need: wildcards in actions and resources; conditions are ignored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def allows(policy: Mapping[str, Any], action: str, resource: str) -> bool:
-    """Whether a statement of this policy allows the action on the resource; none of ours denies."""
+    """Whether the policy allows the action on the resource; our policies have no Deny."""
     return any(
         each["Effect"] == "Allow"
         and _matches(each["Action"], action)
@@ -18,13 +18,13 @@ def allows(policy: Mapping[str, Any], action: str, resource: str) -> bool:
 
 
 def statements(policy: Mapping[str, Any]) -> Iterable[tuple[str, list[str], list[str]]]:
-    """Sid, actions and resources of every statement."""
+    """Yield sid, actions and resources of every statement."""
     for each in policy["Statement"]:
         yield each.get("Sid", ""), _listed(each["Action"]), _listed(each["Resource"])
 
 
 def statements_of(policy: Mapping[str, Any], action: str) -> list[Mapping[str, Any]]:
-    """The statements that speak of an action."""
+    """Return the statements for an action."""
     return [each for each in policy["Statement"] if _matches(each["Action"], action)]
 
 

@@ -1,4 +1,4 @@
-"""Where Terraform finds its provider without a network."""
+"""Find a local mirror of Terraform's provider."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Where machines tend to have a folder with a mirror.
+#: Folders that often contain a mirror.
 PLACES = ("/opt", "/srv", "/var/lib", "/usr/local")
 _AWS_PROVIDER = "registry.terraform.io/hashicorp/aws"
 
 
 def find_mirror() -> tuple[Path, str]:
-    """A folder with the AWS provider in it; or else what is missing, and what helps."""
+    """Return a folder with the AWS provider; otherwise a message with what to install."""
     if not shutil.which("terraform"):
         return (
             Path(),
-            "terraform is not on PATH, so infra/terraform is not applied: install Terraform 1.11 or newer",
+            "terraform is not on PATH, so infra/terraform is not tested: install Terraform 1.11 or newer",
         )
     for folder in _mirrors():
         if any(folder.glob(f"{_AWS_PROVIDER}/*/*")) or any(folder.glob(f"{_AWS_PROVIDER}/*.zip")):
             return folder, ""
     return Path(), (
-        "no mirror of the AWS provider, so infra/terraform is not applied: "
-        "`cd infra/terraform && terraform providers mirror FOLDER` makes one; name it in TF_PLUGIN_MIRROR"
+        "no mirror of the AWS provider, so infra/terraform is not tested: "
+        "run `cd infra/terraform && terraform providers mirror FOLDER`, and set TF_PLUGIN_MIRROR=FOLDER"
     )
 
 
 def _mirrors() -> Iterator[Path]:
-    """Where this user says that one is, where Terraform itself looks, and where machines tend to have one."""
+    """Yield configured folders, Terraform's default folders, and common folders."""
     for name in ("TF_PLUGIN_MIRROR", "TF_PLUGIN_CACHE_DIR"):
         if os.environ.get(name):
             yield Path(os.environ[name])

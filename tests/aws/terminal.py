@@ -1,4 +1,4 @@
-"""The commands that a page tells people to type, and a terminal to type them into."""
+"""Extract the commands of a page, and run them in a shell."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _FENCED = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A command, how it ended, and what it printed."""
+class CommandResult:
+    """A command, its exit status, and its output."""
 
     command: str
     status: int
-    said: str
+    output: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return plain JSON."""
         return asdict(self)
 
 
 def blocks(page: Path, section: str) -> list[str]:
-    """The shell blocks of one section of a page, as they stand there."""
+    """Return the shell blocks of a section."""
     found = page.read_text(encoding="utf-8").partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     if not found:
         msg = f"{page.name} has no section {section!r}"
@@ -35,42 +35,42 @@ def blocks(page: Path, section: str) -> list[str]:
 
 
 def commands(block: str) -> Iterator[str]:
-    """The commands of a block, each with all of its lines: bash says where one ends."""
-    held: list[str] = []
+    """Yield the commands of a block; a command ends where bash accepts its lines as complete."""
+    lines: list[str] = []
     for line in block.splitlines():
-        held.append(line)
-        text = "\n".join(held)
+        lines.append(line)
+        text = "\n".join(lines)
         if subprocess.run(["bash", "-n", "-c", text], capture_output=True, check=False).returncode == 0:
             yield text
-            held = []
-    if held:
-        msg = f"no command of bash: {held}"
+            lines = []
+    if lines:
+        msg = f"not a complete bash command: {lines}"
         raise ValueError(msg)
 
 
 class Terminal:
-    """A shell in a folder; what a command exports is there for the next."""
+    """A shell in a folder that keeps exported variables between commands."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
         self.environment = dict(environment)
 
-    def type(self, command: str, answer: str = "") -> Step:
-        """Run a command as it is; ``answer`` is typed when it asks."""
-        kept = self.folder.parent / "exported"
+    def run(self, command: str, stdin: str = "") -> CommandResult:
+        """Run a command with ``stdin`` as its input."""
+        exported = self.folder.parent / "exported"
         done = subprocess.run(
             ["bash", "-c", f'{command}\nstatus=$?; env -0 >"$EXPORTED"; exit $status'],
             cwd=self.folder,
-            env={**self.environment, "EXPORTED": str(kept)},
-            input=answer,
+            env={**self.environment, "EXPORTED": str(exported)},
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        if kept.exists():
-            pairs = (each.partition("=") for each in kept.read_text().split("\0") if each)
+        if exported.exists():
+            pairs = (each.partition("=") for each in exported.read_text().split("\0") if each)
             own = {"EXPORTED", "SHLVL", "PWD", "OLDPWD", "_"}
             self.environment = {name: value for name, _, value in pairs if name not in own}
-            kept.unlink()
-        return Step(command, done.returncode, done.stdout)
+            exported.unlink()
+        return CommandResult(command, done.returncode, done.stdout)

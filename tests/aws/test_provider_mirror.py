@@ -1,4 +1,4 @@
-"""Terraform's provider is found where a machine has it; where it has none, what helps is said."""
+"""Terraform's provider is found in every usual folder; a missing one is reported with what to install."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from aws.provider_mirror import find_mirror
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A machine with Terraform and nothing else; the folders of this one are not looked at."""
+    """Simulate a machine that has only Terraform; this machine's folders are ignored."""
     terraform = tmp_path / "bin" / "terraform"
     terraform.parent.mkdir()
     terraform.touch(mode=0o755)
@@ -34,13 +34,13 @@ def packed(folder):
     return folder
 
 
-def test_the_folder_that_is_named_comes_first(machine, monkeypatch):
+def test_the_configured_folder_comes_first(machine, monkeypatch):
     unpacked(machine / ".terraform.d" / "plugins")
     monkeypatch.setenv("TF_PLUGIN_MIRROR", str(packed(machine / "mine")))
     assert find_mirror() == (machine / "mine", "")
 
 
-def test_terraforms_own_settings_name_a_folder(machine, monkeypatch):
+def test_the_folder_in_terraforms_settings_is_found(machine, monkeypatch):
     folder = unpacked(machine / "mirror")
     settings = machine / "settings.tfrc"
     settings.write_text(
@@ -51,19 +51,19 @@ def test_terraforms_own_settings_name_a_folder(machine, monkeypatch):
     assert find_mirror() == (folder, "")
 
 
-def test_terraforms_own_folders_are_looked_at(machine):
+def test_terraforms_default_folders_are_searched(machine):
     assert find_mirror()[1]
     folder = unpacked(machine / "share" / "terraform" / "plugins")
     assert find_mirror() == (folder, "")
 
 
-def test_a_folder_below_a_usual_place_is_found(machine, monkeypatch):
+def test_a_folder_below_a_common_place_is_found(machine, monkeypatch):
     monkeypatch.setattr("aws.provider_mirror.PLACES", (str(machine / "usual"),))
     folder = unpacked(machine / "usual" / "of" / "terraform")
     assert find_mirror() == (folder, "")
 
 
-def test_what_is_missing_is_said_with_what_helps(machine):
+def test_what_is_missing_is_reported_with_what_to_install(machine):
     assert "TF_PLUGIN_MIRROR" in find_mirror()[1]
     (machine / "bin" / "terraform").unlink()
     assert "install Terraform" in find_mirror()[1]

@@ -1,4 +1,4 @@
-"""What can be seen without applying anything: checkov, offline, and stars that nobody gave a reason for."""
+"""Static checks of infra/: checkov, offline, and wildcards in policies without a reason."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "infra" / "terraform"
 
-#: Three mistakes, and a name of the check that each is found by.
-PLANTED = {
+#: Three mistakes, each with the checkov check that finds it.
+EXPECTED_FINDINGS = {
     "aws_iam_policy.star": "CKV_AWS_63",
     "aws_s3_bucket_public_access_block.open": "CKV_AWS_53",
     "aws_sqs_queue.plain": "CKV_AWS_27",
@@ -41,20 +41,20 @@ resource "aws_sqs_queue" "plain" {
   sqs_managed_sse_enabled = false
 }
 """
-#: A star that only ends a path below a folder that is named.
+#: A wildcard at the end of a path below a named folder.
 BELOW_A_FOLDER = re.compile(r'/(?:[a-z-]+|\$\{folder\})/\*"')
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What checkov says of the code as it is, and of a copy with mistakes: one run, for it is slow to start.
+    """Run checkov on the code and on a copy with mistakes; once for both, because it starts slowly.
 
-    It could not reach a network if it wanted to.
+    The network is unreachable for it.
     """
     own = ROOT / ".venv-checkov" / "bin" / "checkov"
     program = own if own.exists() else shutil.which("checkov")
     if program is None:
-        message = "checkov is not there, so infra/terraform is not checked by it: `make test` sets it up"
+        message = "checkov is not installed, so infra/terraform is not checked: `make test` installs it"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
@@ -66,10 +66,10 @@ def found(tmp_path_factory):
                 to.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, to)
     (folder / "with_mistakes" / "mistakes.tf").write_text(MISTAKES)
-    nowhere = "http://127.0.0.1:9"
+    unreachable = "http://127.0.0.1:9"
     done = subprocess.run(
         [program, "-d", folder, "--framework", "terraform", "-o", "json", "--skip-download"],
-        env=os.environ | {"HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere, "NO_PROXY": ""},
+        env=os.environ | {"HTTP_PROXY": unreachable, "HTTPS_PROXY": unreachable, "NO_PROXY": ""},
         capture_output=True,
         text=True,
         check=False,
@@ -87,8 +87,8 @@ def found(tmp_path_factory):
     return {copy: of(copy) for copy in ("as_it_is", "with_mistakes")}
 
 
-def stars(text: str) -> list[str]:
-    """Lines with a star in a policy that neither they nor the line above them give a reason for."""
+def bare_wildcards(text: str) -> list[str]:
+    """Return lines with a wildcard without a comment on the same line or the line above."""
     lines = text.splitlines()
     found = []
     for number, line in enumerate(lines):
@@ -102,13 +102,13 @@ def stars(text: str) -> list[str]:
 
 
 def blocks(path: Path) -> str:
-    """Everything that is a policy's document, and no more."""
+    """Return the policy documents of a file."""
     kept = re.findall(r'^data "aws_iam_policy_document" .*?^\}', path.read_text(), re.MULTILINE | re.DOTALL)
     return "\n".join(kept)
 
 
 @pytest.mark.timeout(300)
-def test_checkov_finds_nothing_and_every_exception_has_its_reason(found):
+def test_checkov_finds_nothing_and_every_exception_has_a_reason(found):
     found = found["as_it_is"]
     assert [(each["check_id"], each["resource"]) for each in found["failed_checks"]] == []
     assert len(found["passed_checks"]) > 200
@@ -121,28 +121,28 @@ def test_checkov_finds_nothing_and_every_exception_has_its_reason(found):
 
 
 @pytest.mark.timeout(300)
-def test_checkov_would_find_a_star_a_public_bucket_and_a_queue_in_the_clear(found):
+def test_checkov_finds_a_wildcard_a_public_bucket_and_an_unencrypted_queue(found):
     failed = {(each["resource"], each["check_id"]) for each in found["with_mistakes"]["failed_checks"]}
-    assert set(PLANTED.items()) - failed == set()
-    opened = 'aws_s3_bucket.this["data"]'  # found as well, by what now opens it
-    assert {resource for resource, _ in failed} - {opened} == set(PLANTED)
+    assert set(EXPECTED_FINDINGS.items()) - failed == set()
+    opened = 'aws_s3_bucket.this["data"]'  # reported too, because of the new access block
+    assert {resource for resource, _ in failed} - {opened} == set(EXPECTED_FINDINGS)
 
 
-def test_every_star_in_a_policy_has_its_reason_beside_it():
+def test_every_wildcard_in_a_policy_has_a_reason():
     documents = {path.name: blocks(path) for path in MODULE.rglob("*.tf") if ".terraform" not in path.parts}
     assert sum(text.count("statement {") for text in documents.values()) > 20
-    assert {name: stars(text) for name, text in documents.items() if stars(text)} == {}
+    assert {name: bare_wildcards(text) for name, text in documents.items() if bare_wildcards(text)} == {}
 
 
-def test_policies_are_nowhere_else_than_where_that_is_looked_for():
-    """A policy as JSON in a string, or in a resource, would not be seen."""
-    strangers = [
+def test_policies_are_only_in_policy_documents():
+    """The test above does not see a policy in a JSON string or in a resource."""
+    elsewhere = [
         path.name
         for path in MODULE.rglob("*.tf")
         if ".terraform" not in path.parts
         and re.search(r'"?(Action|Principal|Effect)"?\s*[=:]', path.read_text())
     ]
-    assert strangers == []
+    assert elsewhere == []
 
 
 @pytest.mark.parametrize(
@@ -158,17 +158,17 @@ def test_policies_are_nowhere_else_than_where_that_is_looked_for():
         ('resources = [for folder in ["log"] : "${local.store}/${folder}/*"]', False),
     ],
 )
-def test_a_bare_star_is_found(line, bare):
-    assert bool(stars(f"statement {{\n{line}\n}}")) is bare
+def test_a_bare_wildcard_is_found(line, bare):
+    assert bool(bare_wildcards(f"statement {{\n{line}\n}}")) is bare
 
 
-def test_the_lock_of_checkov_is_exact_and_names_no_registry():
+def test_checkovs_lock_is_exact_and_names_no_registry():
     text = (MODULE / "checkov.txt").read_text()
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
     pins = [Requirement(line) for line in lines if line]
     assert [str(pin) for pin in pins if not re.fullmatch(r"==[^*,]+", str(pin.specifier))] == []
-    asked = Requirement((MODULE / "checkov.in").read_text().splitlines()[-1])
-    assert [pin.specifier for pin in pins if pin.name == asked.name] == [asked.specifier]
+    direct = Requirement((MODULE / "checkov.in").read_text().splitlines()[-1])
+    assert [pin.specifier for pin in pins if pin.name == direct.name] == [direct.specifier]
     assert "://" not in text
 
 
@@ -177,8 +177,8 @@ def test_the_lock_of_checkov_is_exact_and_names_no_registry():
     [*sorted((ROOT / "infra" / "aws").glob("*.sh")), ROOT / ".ci" / "run"],
     ids=lambda path: path.name,
 )
-def test_scripts_are_clean(script):
+def test_shellcheck_finds_nothing(script):
     if not shutil.which("shellcheck"):
-        pytest.skip("shellcheck is not installed, so the scripts are not checked: apt-get install shellcheck")
+        pytest.skip("shellcheck is not installed, so scripts are not checked: apt-get install shellcheck")
     done = subprocess.run(["shellcheck", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

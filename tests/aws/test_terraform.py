@@ -1,4 +1,4 @@
-"""infra/terraform, applied for real: what stands there is what was asked for."""
+"""infra/terraform, applied to moto: every resource is as configured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from aws.clone import ROOT
 from aws.docs_runner import MODELS, PROJECT
-from homeostat.aws import lambda_metrics as metrics
+from homeostat.aws import lambda_metrics
 from homeostat.config.fargate import Fargate
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -21,7 +21,7 @@ MODULE = ROOT / "infra" / "terraform"
 
 def test_the_code_is_formatted():
     if not shutil.which("terraform"):
-        pytest.skip("terraform is not on PATH, so its format is not checked")
+        pytest.skip("terraform is not on PATH, so the format is not checked: install Terraform")
     done = subprocess.run(
         ["terraform", "fmt", "-check", "-recursive", "-diff", MODULE],
         capture_output=True,
@@ -32,8 +32,8 @@ def test_the_code_is_formatted():
 
 
 @pytest.mark.parametrize("module", [".", "images"], ids=["root", "images"])
-def test_the_code_is_valid_and_its_lock_holds(aws_stack, module):
-    """``terraform init`` was one of the steps: it has changed nothing that git knows."""
+def test_the_code_is_valid_and_the_lock_file_unchanged(aws_stack, module):
+    """``terraform init``, one of the steps, changed no tracked file."""
     found = json.loads(aws_stack.terraform("validate", "-json", within=module).stdout)
     assert found["valid"]
     assert found["diagnostics"] == []
@@ -52,7 +52,7 @@ def test_every_variable_and_output_is_described():
         assert [block for block in blocks if "description" not in block[1]] == []
 
 
-def test_wrong_values_are_refused_with_what_would_be_right(aws_stack, tmp_path):
+def test_wrong_values_are_refused_with_the_expected_form(aws_stack, tmp_path):
     wrong = {
         "project": "My Project",
         "models": {"bike demand": {}, "pump_fault": {"every": "7m"}},
@@ -61,17 +61,17 @@ def test_wrong_values_are_refused_with_what_would_be_right(aws_stack, tmp_path):
         "detector_concurrency": 0,
     }
     (tmp_path / "wrong.tfvars.json").write_text(json.dumps(wrong))
-    asked = ("plan", "-no-color", "-refresh=false", f"-var-file={tmp_path / 'wrong.tfvars.json'}")
-    said = " ".join(aws_stack.terraform(*asked, expect=(1,)).stderr.replace("│", " ").split())
+    arguments = ("plan", "-no-color", "-refresh=false", f"-var-file={tmp_path / 'wrong.tfvars.json'}")
+    printed = " ".join(aws_stack.terraform(*arguments, expect=(1,)).stderr.replace("│", " ").split())
     for part in (
         "3 to 26 lower-case letters",
         'such as "bike_demand"',
-        "every must fit into a day without rest: 10m, 12h, 15m",
-        "A tag may move, a digest cannot",
-        "a whole number of days, 0 for no lock",
-        "with 0 no check would ever run",
+        "every must be one of 10m, 12h, 15m",
+        "A tag can move to another image, a digest cannot",
+        "a whole number of days, or 0 for no lock",
+        "with 0 no check runs",
     ):
-        assert part in said
+        assert part in printed
 
 
 def test_a_second_apply_changes_nothing(aws_stack):
@@ -80,30 +80,30 @@ def test_a_second_apply_changes_nothing(aws_stack):
 
 
 @pytest.fixture(scope="module")
-def otherwise(aws_stack):
-    """What Terraform would do about a model more and a lock less: address and what happens to it."""
+def changes(aws_stack):
+    """Plan with one more model and without the lock; return address and change of each resource."""
     models = {name: {"every": every} for name, every in MODELS.items()} | {"churn": {"every": "24h"}}
-    asked = ("plan", "-no-color", "-refresh=false", "-detailed-exitcode", "-var=artifact_lock_days=0")
-    said = aws_stack.terraform(*asked, f"-var=models={json.dumps(models)}", expect=(2,)).stdout
-    return re.findall(r"# (\S+) (?:will|must) be (\w+)", said)
+    arguments = ("plan", "-no-color", "-refresh=false", "-detailed-exitcode", "-var=artifact_lock_days=0")
+    printed = aws_stack.terraform(*arguments, f"-var=models={json.dumps(models)}", expect=(2,)).stdout
+    return re.findall(r"# (\S+) (?:will|must) be (\w+)", printed)
 
 
-def test_a_model_more_is_a_schedule_and_an_alarm_more(otherwise):
-    assert [address for address, change in otherwise if change == "created"] == [
+def test_a_new_model_adds_a_schedule_and_an_alarm(changes):
+    assert [address for address, change in changes if change == "created"] == [
         'aws_cloudwatch_metric_alarm.silence["churn"]',
         'aws_scheduler_schedule.check["churn"]',
     ]
 
 
-def test_a_lock_less_destroys_no_bucket(otherwise):
-    assert [each for each in otherwise if each[1] not in {"created", "updated"}] == [
+def test_removing_the_lock_destroys_no_bucket(changes):
+    assert [each for each in changes if each[1] not in {"created", "updated"}] == [
         ("aws_s3_bucket_object_lock_configuration.artifacts[0]", "destroyed")
     ]
-    updated = {address for address, change in otherwise if change == "updated"}
+    updated = {address for address, change in changes if change == "updated"}
     assert updated == {"aws_cloudwatch_dashboard.this"}  # it shows the new model
 
 
-def test_buckets_are_versioned_encrypted_private_and_cleared_up(aws_stack):
+def test_buckets_are_versioned_encrypted_private_and_have_lifecycle_rules(aws_stack):
     s3 = aws_stack.client("s3")
     keys = set()
     for name in ("data_bucket", "artifact_bucket"):
@@ -127,14 +127,14 @@ def test_buckets_are_versioned_encrypted_private_and_cleared_up(aws_stack):
     assert (logs["Filter"]["Prefix"], logs["Expiration"]["Days"]) == ("store/log/", 400)
 
 
-def test_artifacts_lie_under_object_lock_where_that_is_asked_for(aws_stack):
+def test_artifacts_have_object_lock_when_configured(aws_stack):
     s3 = aws_stack.client("s3")
     found = s3.get_object_lock_configuration(Bucket=aws_stack.outputs["artifact_bucket"])
     rule = found["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
     assert (rule["Mode"], rule["Days"]) == ("GOVERNANCE", 30)
 
 
-def test_triggers_wait_an_hour_live_a_day_and_die_where_it_is_seen(aws_stack):
+def test_the_trigger_queues_have_their_time_outs_and_dead_letter_queue(aws_stack):
     sqs = aws_stack.client("sqs")
 
     def attributes(output):
@@ -154,7 +154,7 @@ def test_triggers_wait_an_hour_live_a_day_and_die_where_it_is_seen(aws_stack):
         assert each["KmsMasterKeyId"]
 
 
-def test_the_detector_is_an_image_by_digest_that_knows_its_store_and_queue(aws_stack):
+def test_the_lambda_function_has_a_pinned_image_store_and_queue(aws_stack):
     functions = aws_stack.client("lambda")
     name = aws_stack.outputs["detector_function"]
     found = functions.get_function(FunctionName=name)
@@ -167,12 +167,14 @@ def test_the_detector_is_an_image_by_digest_that_knows_its_store_and_queue(aws_s
         "HOMEOSTAT_TRIGGERS": aws_stack.outputs["trigger_queue_url"],
         "HOMEOSTAT_IMAGE_DIGEST": aws_stack.images["detector"],
     }
-    invoked = functions.get_function_event_invoke_config(FunctionName=name)
-    assert invoked["MaximumRetryAttempts"] == 2
-    assert invoked["DestinationConfig"]["OnFailure"]["Destination"].endswith(f":{PROJECT}-detector-failures")
+    invoke_config = functions.get_function_event_invoke_config(FunctionName=name)
+    assert invoke_config["MaximumRetryAttempts"] == 2
+    assert invoke_config["DestinationConfig"]["OnFailure"]["Destination"].endswith(
+        f":{PROJECT}-detector-failures"
+    )
 
 
-def test_every_model_has_a_schedule_that_says_which_window_is_meant(aws_stack):
+def test_every_model_has_a_schedule_with_the_window_end(aws_stack):
     scheduler = aws_stack.client("scheduler")
     group = aws_stack.outputs["schedule_group"]
     listed = scheduler.list_schedules(GroupName=group)["Schedules"]
@@ -182,7 +184,7 @@ def test_every_model_has_a_schedule_that_says_which_window_is_meant(aws_stack):
     assert found["pump_fault"]["ScheduleExpression"] == "cron(0/15 * * * ? *)"
     for name, each in found.items():
         assert each["State"] == "ENABLED"
-        # EventBridge looks for these characters, and JSON would allow others for them.
+        # EventBridge requires these literal characters; JSON would allow escapes.
         assert (
             each["Target"]["Input"] == f'{{"model":"{name}","window_end":"<aws.scheduler.scheduled-time>"}}'
         )
@@ -190,9 +192,9 @@ def test_every_model_has_a_schedule_that_says_which_window_is_meant(aws_stack):
         assert each["Target"]["Arn"].endswith(f":function:{PROJECT}-detector")
 
 
-def test_training_is_a_fargate_task_by_digest_whose_names_airflow_is_told(aws_stack):
-    told = aws_stack.outputs["airflow_environment"]
-    ecs = Fargate.from_json(told["HOMEOSTAT_ECS"])
+def test_the_fargate_task_has_a_pinned_image_and_matches_airflows_environment(aws_stack):
+    airflow = aws_stack.outputs["airflow_environment"]
+    ecs = Fargate.from_json(airflow["HOMEOSTAT_ECS"])
     task = aws_stack.client("ecs").describe_task_definition(taskDefinition=ecs.task_definition)[
         "taskDefinition"
     ]
@@ -204,16 +206,16 @@ def test_training_is_a_fargate_task_by_digest_whose_names_airflow_is_told(aws_st
     assert container["image"].endswith(f"{PROJECT}-platform@{aws_stack.images['training']}")
     assert container["logConfiguration"]["options"]["awslogs-group"] == ecs.log_group
     environment = {each["name"]: each["value"] for each in container["environment"]}
-    assert environment["HOMEOSTAT_STORE"] == told["HOMEOSTAT_STORE"]
+    assert environment["HOMEOSTAT_STORE"] == airflow["HOMEOSTAT_STORE"]
     assert environment["HOMEOSTAT_IMAGE_DIGEST"] == aws_stack.images["training"]
     (group,) = aws_stack.client("ec2").describe_security_groups(GroupIds=list(ecs.security_groups))[
         "SecurityGroups"
     ]
-    assert group["IpPermissions"] == []  # nobody connects to a task
+    assert group["IpPermissions"] == []  # no incoming connections
     assert [each["FromPort"] for each in group["IpPermissionsEgress"]] == [443]
 
 
-def test_a_task_starts_in_the_network_that_airflow_is_told(aws_stack):
+def test_a_task_starts_in_the_network_of_airflows_environment(aws_stack):
     ecs = Fargate.from_json(aws_stack.outputs["airflow_environment"]["HOMEOSTAT_ECS"])
     network = {"subnets": list(ecs.subnets), "securityGroups": list(ecs.security_groups)}
     client = aws_stack.client("ecs")
@@ -227,7 +229,7 @@ def test_a_task_starts_in_the_network_that_airflow_is_told(aws_stack):
     client.stop_task(cluster=ecs.cluster, task=started["tasks"][0]["taskArn"])
 
 
-def test_errors_dead_letters_old_triggers_and_silence_raise_alarms(aws_stack):
+def test_errors_dead_letters_old_triggers_and_stopped_checks_raise_alarms(aws_stack):
     watch = aws_stack.client("cloudwatch")
     alarms = {each["AlarmName"]: each for each in watch.describe_alarms()["MetricAlarms"]}
     assert sorted(alarms) == [
@@ -246,13 +248,13 @@ def test_errors_dead_letters_old_triggers_and_silence_raise_alarms(aws_stack):
         assert (silence["Period"], silence["EvaluationPeriods"]) == (seconds, 3)
         assert (silence["Threshold"], silence["ComparisonOperator"]) == (1, "LessThanThreshold")
         assert silence["TreatMissingData"] == "breaching"
-        # The very metric that the detector's line is.
-        assert silence["Namespace"] == metrics.NAMESPACE
-        assert silence["MetricName"] in metrics.UNITS
-        assert {each["Name"] for each in silence["Dimensions"]} == set(metrics.DIMENSIONS)
+        # The metric that the Lambda function logs.
+        assert silence["Namespace"] == lambda_metrics.NAMESPACE
+        assert silence["MetricName"] in lambda_metrics.UNITS
+        assert {each["Name"] for each in silence["Dimensions"]} == set(lambda_metrics.DIMENSIONS)
 
 
-def test_logs_are_kept_for_a_time_and_encrypted(aws_stack):
+def test_logs_have_a_retention_and_are_encrypted(aws_stack):
     logs = aws_stack.client("logs")
     groups = {each["logGroupName"]: each for each in logs.describe_log_groups()["logGroups"]}
     for name in aws_stack.outputs["log_groups"].values():
@@ -268,13 +270,13 @@ def test_the_dashboard_shows_every_model(aws_stack):
     assert {model for model in MODELS if f'"{model}"' in body} == set(MODELS)
 
 
-def test_taking_it_down_leaves_nothing(aws_stack, aws_deployment):
+def test_teardown_leaves_nothing(aws_stack, aws_deployment):
     """Runs after every other test of the session: see conftest.py."""
-    steps = aws_deployment.taken_down()
-    assert re.search(r"Apply complete! Resources: 0 added, 2 changed, 0 destroyed", steps[0].said), (
+    steps = aws_deployment.teardown()
+    assert re.search(r"Apply complete! Resources: 0 added, 2 changed, 0 destroyed", steps[0].output), (
         "two buckets"
     )
-    assert all("Enter a value:" in step.said for step in steps)
+    assert all("Enter a value:" in step.output for step in steps)
     assert aws_stack.terraform.state() == aws_stack.terraform.state(within="images") == []
     left = {each["Name"] for each in aws_stack.client("s3").list_buckets()["Buckets"]}
     left |= set(aws_stack.client("sqs").list_queues().get("QueueUrls", []))

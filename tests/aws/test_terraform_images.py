@@ -1,4 +1,4 @@
-"""infra/aws/push_images.sh, run as the README says: repositories, images, digests; docker takes notes."""
+"""infra/aws/push_images.sh, run by the README's steps with a stand-in for docker."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ SCRIPT = "infra/aws/push_images.sh"
 PARTS = {"detector": "infra/aws_lambda/Dockerfile", "platform": "Dockerfile"}
 
 
-def head(checkout):
+def head(clone_folder):
     """The commit that is checked out, as an image's tag."""
-    told = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True
+    done = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"],
+        cwd=clone_folder,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    return told.stdout.strip()
+    return done.stdout.strip()
 
 
 @pytest.fixture(scope="module")
 def repositories(aws_stack):
-    """Both repositories, by what is in them."""
+    """Return both repositories by image."""
     found = aws_stack.client("ecr").describe_repositories()["repositories"]
     return {each["repositoryName"].removeprefix(f"{PROJECT}-"): each for each in found}
 
@@ -36,7 +40,7 @@ def repositories(aws_stack):
 def test_two_images_are_built_for_lambda_and_fargate_and_pushed(aws_stack, repositories):
     calls = aws_stack.docker_calls()[:5]
     address = {part: each["repositoryUri"] for part, each in repositories.items()}
-    registry, tag = address["detector"].partition("/")[0], head(aws_stack.checkout)
+    registry, tag = address["detector"].partition("/")[0], head(aws_stack.clone_folder)
     expected = [["login", "--username", "AWS", "--password-stdin", registry]]
     for part, file in PARTS.items():
         image = f"{address[part]}:{tag}"
@@ -44,53 +48,57 @@ def test_two_images_are_built_for_lambda_and_fargate_and_pushed(aws_stack, repos
             ["build", "--platform", "linux/amd64", "--file", file, "--tag", image, "."],
             ["push", image],
         ]
-    assert [each["asked"] for each in calls] == expected
-    assert calls[0]["said"].strip(), "a password"
+    assert [each["arguments"] for each in calls] == expected
+    assert calls[0]["stdin"].strip(), "a password"
     assert {each["plain"] for each in calls} == {"1"}
 
 
-def test_terraform_is_told_the_digests_that_ecr_has(aws_stack, repositories):
-    written = (aws_stack.checkout / "infra/terraform/images.auto.tfvars").read_text()
-    told = dict(re.findall(r'^(\w+) = "(\S+)"$', written, re.MULTILINE))
-    held = {}
+def test_the_digests_in_ecr_are_written_for_terraform(aws_stack, repositories):
+    written = (aws_stack.clone_folder / "infra/terraform/images.auto.tfvars").read_text()
+    variables = dict(re.findall(r'^(\w+) = "(\S+)"$', written, re.MULTILINE))
+    in_ecr = {}
     for part, each in repositories.items():
         (image,) = aws_stack.client("ecr").describe_images(repositoryName=each["repositoryName"])[
             "imageDetails"
         ]
-        held[part] = f"{each['repositoryUri']}@{image['imageDigest']}"
-    assert told == {"detector_image": held["detector"], "training_image": held["platform"]}
-    pushed = next(step for step in aws_stack.steps if step.command == SCRIPT).said
+        in_ecr[part] = f"{each['repositoryUri']}@{image['imageDigest']}"
+    assert variables == {"detector_image": in_ecr["detector"], "training_image": in_ecr["platform"]}
+    pushed = next(step for step in aws_stack.steps if step.command == SCRIPT).output
     digests = re.findall(r"digest: (sha256:\w+)", pushed)
-    assert digests == [told[name].partition("@")[2] for name in ("detector_image", "training_image")]
+    assert digests == [variables[name].partition("@")[2] for name in ("detector_image", "training_image")]
     assert len(set(digests)) == 2
 
 
 def test_a_commit_is_built_once(aws_stack):
-    written = (aws_stack.checkout / "infra/terraform/images.auto.tfvars").read_text()
+    written = (aws_stack.clone_folder / "infra/terraform/images.auto.tfvars").read_text()
     before = aws_stack.docker_calls()
     again = subprocess.run(
-        [aws_stack.checkout / SCRIPT], env=aws_stack.typist, capture_output=True, text=True, check=False
+        [aws_stack.clone_folder / SCRIPT],
+        env=aws_stack.user_environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert again.returncode == 0, again.stderr
-    assert [each["asked"][0] for each in aws_stack.docker_calls()[len(before) :]] == ["login"]
-    assert (aws_stack.checkout / "infra/terraform/images.auto.tfvars").read_text() == written
+    assert [each["arguments"][0] for each in aws_stack.docker_calls()[len(before) :]] == ["login"]
+    assert (aws_stack.clone_folder / "infra/terraform/images.auto.tfvars").read_text() == written
     assert "No changes" in again.stderr
 
 
-def test_repositories_let_no_tag_move_and_only_lambda_pulls_by_itself(aws_stack, repositories):
+def test_tags_are_immutable_and_the_lambda_service_may_pull(aws_stack, repositories):
     ecr = aws_stack.client("ecr")
     for each in repositories.values():
         assert each["imageTagMutability"] == "IMMUTABLE"
         assert each["imageScanningConfiguration"]["scanOnPush"]
         assert ecr.get_lifecycle_policy(repositoryName=each["repositoryName"])["lifecyclePolicyText"]
     policy = json.loads(ecr.get_repository_policy(repositoryName=f"{PROJECT}-detector")["policyText"])
-    (pulls,) = policy["Statement"]
-    assert pulls["Principal"] == {"Service": "lambda.amazonaws.com"}
+    (statement,) = policy["Statement"]
+    assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
     function = f"arn:aws:lambda:{REGION}:123456789012:function:{PROJECT}-detector"
-    assert pulls["Condition"] == {"ArnEquals": {"aws:SourceArn": function}}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": function}}
 
 
-def test_without_its_settings_the_script_says_which_file_is_missing(tmp_path):
+def test_a_missing_tfvars_file_is_named(tmp_path):
     script = tmp_path / SCRIPT
     script.parent.mkdir(parents=True)
     shutil.copy(ROOT / SCRIPT, script)

@@ -1,4 +1,4 @@
-"""Every part may do what it does, and not what another does: read from the policies as they were applied."""
+"""Every part has the permissions that it needs and no others, read from the applied policies."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 GET, PUT, DELETE = "s3:GetObject", "s3:PutObject", "s3:DeleteObject"
 
-#: Part, action, key in the store, whether it may.
-RIGHTS = [
+#: Part, action, key in the store, allowed.
+PERMISSIONS = [
     ("detector", GET, "log/pump/predictions/date=2026-01-05/hour=07/a-1.parquet", True),
     ("detector", GET, "published/pump.json", True),
     ("detector", GET, "standing/pump.json", True),
@@ -71,7 +71,7 @@ RIGHTS = [
 
 @pytest.fixture(scope="module")
 def policies(aws_stack):
-    """Every policy by its part, as IAM holds it."""
+    """Return every policy in IAM by part."""
     iam = aws_stack.client("iam")
     found = {}
     for part in ("detector", "scheduler", "task", "task-execution"):
@@ -87,14 +87,14 @@ def policies(aws_stack):
     return found
 
 
-@pytest.mark.parametrize(("part", "action", "key", "may"), RIGHTS)
-def test_a_part_reaches_its_own_folders_of_the_store(policies, aws_stack, part, action, key, may):
+@pytest.mark.parametrize(("part", "action", "key", "allowed"), PERMISSIONS)
+def test_a_part_can_access_only_its_folders_of_the_store(policies, aws_stack, part, action, key, allowed):
     bucket, _, prefix = aws_stack.outputs["store"].removeprefix("s3://").partition("/")
-    assert allows(policies[part], action, f"arn:aws:s3:::{bucket}/{prefix}/{key}") is may
+    assert allows(policies[part], action, f"arn:aws:s3:::{bucket}/{prefix}/{key}") is allowed
 
 
 @pytest.mark.parametrize("part", ["detector", "task", "gateway", "airflow"])
-def test_who_uses_the_store_may_list_it_so_that_what_is_missing_is_not_forbidden(policies, aws_stack, part):
+def test_users_of_the_store_may_list_it_so_that_missing_keys_are_not_forbidden(policies, aws_stack, part):
     bucket = f"arn:aws:s3:::{aws_stack.outputs['data_bucket']}"
     assert allows(policies[part], "s3:ListBucket", bucket)
     assert [
@@ -104,24 +104,24 @@ def test_who_uses_the_store_may_list_it_so_that_what_is_missing_is_not_forbidden
     ] == []
 
 
-def test_nobody_reaches_beyond_the_store_or_into_the_others_bucket(policies, aws_stack):
+def test_no_part_can_access_other_folders_or_the_other_bucket(policies, aws_stack):
     data, artifacts = aws_stack.outputs["data_bucket"], aws_stack.outputs["artifact_bucket"]
     outside = {part for part in policies if allows(policies[part], PUT, f"arn:aws:s3:::{data}/elsewhere/x")}
     assert outside == set()
-    reach = {part for part in policies if allows(policies[part], GET, f"arn:aws:s3:::{artifacts}/mlflow/x")}
-    assert reach == {"mlflow"}
+    readers = {part for part in policies if allows(policies[part], GET, f"arn:aws:s3:::{artifacts}/mlflow/x")}
+    assert readers == {"mlflow"}
 
 
-def test_only_the_detector_sends_triggers_and_only_airflow_takes_them(policies, aws_stack):
+def test_only_the_lambda_function_sends_triggers_and_only_airflow_receives_them(policies, aws_stack):
     queue = f"arn:aws:sqs:eu-central-1:123456789012:{PROJECT}-triggers.fifo"
-    for action, whose in (
+    for action, parts in (
         ("sqs:SendMessage", {"detector"}),
         ("sqs:ReceiveMessage", {"airflow"}),
         ("sqs:DeleteMessage", {"airflow"}),
         ("sqs:ChangeMessageVisibility", {"airflow"}),
         ("sqs:PurgeQueue", set()),
     ):
-        assert {part for part in policies if allows(policies[part], action, queue)} == whose
+        assert {part for part in policies if allows(policies[part], action, queue)} == parts
 
 
 def test_only_the_scheduler_starts_checks(policies, aws_stack):
@@ -131,7 +131,7 @@ def test_only_the_scheduler_starts_checks(policies, aws_stack):
     }
 
 
-def test_airflow_runs_this_task_definition_and_lends_it_no_other_role(policies, aws_stack):
+def test_airflow_runs_only_this_task_definition_and_passes_only_its_roles(policies, aws_stack):
     ecs = Fargate.from_json(aws_stack.outputs["airflow_environment"]["HOMEOSTAT_ECS"])
     described = aws_stack.client("ecs").describe_task_definition(taskDefinition=ecs.task_definition)
     task = described["taskDefinition"]
@@ -143,7 +143,7 @@ def test_airflow_runs_this_task_definition_and_lends_it_no_other_role(policies, 
     assert not allows(airflow, "iam:PassRole", f"arn:aws:iam::123456789012:role/{PROJECT}-detector")
 
 
-def test_airflow_follows_and_stops_tasks_of_this_cluster_and_finds_them_again(policies, aws_stack):
+def test_airflow_describes_stops_and_lists_tasks_of_this_cluster_only(policies, aws_stack):
     task = f"arn:aws:ecs:eu-central-1:123456789012:task/{PROJECT}/0123456789abcdef"
     own = aws_stack.client("ecs").describe_clusters(clusters=[PROJECT])["clusters"][0]["clusterArn"]
     for action in ("ecs:DescribeTasks", "ecs:StopTask"):
@@ -154,7 +154,7 @@ def test_airflow_follows_and_stops_tasks_of_this_cluster_and_finds_them_again(po
         assert statement["Condition"] == {"ArnEquals": {"ecs:cluster": own}}
 
 
-def test_airflow_puts_tags_on_tasks_as_it_starts_them_and_on_nothing_else(policies):
+def test_airflow_may_tag_tasks_only_at_their_start(policies):
     task = f"arn:aws:ecs:eu-central-1:123456789012:task/{PROJECT}/0123456789abcdef"
     airflow = policies["airflow"]
     assert allows(airflow, "ecs:TagResource", task)
@@ -171,42 +171,45 @@ def test_airflow_puts_tags_on_tasks_as_it_starts_them_and_on_nothing_else(polici
     ] == []
 
 
-def test_who_touches_what_is_encrypted_may_use_the_key(policies, aws_stack):
+def test_parts_that_use_encrypted_data_may_use_the_key(policies, aws_stack):
     keys = aws_stack.client("kms").list_aliases()["Aliases"]
     (key,) = (each["TargetKeyId"] for each in keys if each["AliasName"] == f"alias/{PROJECT}")
     arn = f"arn:aws:kms:eu-central-1:123456789012:key/{key}"
     for action in ("kms:Decrypt", "kms:GenerateDataKey"):
-        may = {part for part in policies if allows(policies[part], action, arn)}
-        assert may == set(policies) - {"task-execution"}
+        allowed = {part for part in policies if allows(policies[part], action, arn)}
+        assert allowed == set(policies) - {"task-execution"}
 
 
-def test_the_doctor_may_look_at_what_it_looks_at_with_airflows_policy(policies, aws_stack):
+def test_airflows_policy_allows_every_check_of_the_doctor(policies, aws_stack):
     out, airflow = aws_stack.outputs, policies["airflow"]
-    here = "eu-central-1:123456789012"
+    region_and_account = "eu-central-1:123456789012"
     for action, resource in (
         ("s3:GetBucketVersioning", f"arn:aws:s3:::{out['data_bucket']}"),
         ("s3:GetEncryptionConfiguration", f"arn:aws:s3:::{out['data_bucket']}"),
         ("s3:GetBucketPublicAccessBlock", f"arn:aws:s3:::{out['data_bucket']}"),
-        ("sqs:GetQueueAttributes", f"arn:aws:sqs:{here}:{PROJECT}-triggers.fifo"),
-        ("sqs:GetQueueUrl", f"arn:aws:sqs:{here}:{PROJECT}-triggers-dead.fifo"),
-        ("sqs:GetQueueAttributes", f"arn:aws:sqs:{here}:{PROJECT}-detector-failures"),
-        ("lambda:GetFunctionConfiguration", f"arn:aws:lambda:{here}:function:{PROJECT}-detector"),
-        ("scheduler:GetSchedule", f"arn:aws:scheduler:{here}:schedule/{PROJECT}/bike_demand"),
-        ("ecs:DescribeClusters", f"arn:aws:ecs:{here}:cluster/{PROJECT}"),
-        ("ecs:DescribeTaskDefinition", f"arn:aws:ecs:{here}:task-definition/{PROJECT}-train:1"),
+        ("sqs:GetQueueAttributes", f"arn:aws:sqs:{region_and_account}:{PROJECT}-triggers.fifo"),
+        ("sqs:GetQueueUrl", f"arn:aws:sqs:{region_and_account}:{PROJECT}-triggers-dead.fifo"),
+        ("sqs:GetQueueAttributes", f"arn:aws:sqs:{region_and_account}:{PROJECT}-detector-failures"),
+        (
+            "lambda:GetFunctionConfiguration",
+            f"arn:aws:lambda:{region_and_account}:function:{PROJECT}-detector",
+        ),
+        ("scheduler:GetSchedule", f"arn:aws:scheduler:{region_and_account}:schedule/{PROJECT}/bike_demand"),
+        ("ecs:DescribeClusters", f"arn:aws:ecs:{region_and_account}:cluster/{PROJECT}"),
+        ("ecs:DescribeTaskDefinition", f"arn:aws:ecs:{region_and_account}:task-definition/{PROJECT}-train:1"),
     ):
         assert allows(airflow, action, resource), action
 
 
-def test_stars_stand_alone_only_where_aws_knows_no_resource(policies):
-    alone = {
+def test_wildcard_resources_only_for_actions_without_resources(policies):
+    wildcards = {
         (part, action)
         for part, policy in policies.items()
         for _, actions, resources in statements(policy)
         for action in actions
         if "*" in resources
     }
-    assert alone == {
+    assert wildcards == {
         ("airflow", "ecs:DescribeTaskDefinition"),
         ("airflow", "ecs:ListTasks"),
         ("airflow", "scheduler:ListSchedules"),

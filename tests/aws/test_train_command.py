@@ -1,4 +1,4 @@
-"""``homeostat train-step``: what it makes is what the local step makes, and how it fails says what to do."""
+"""``homeostat train-step`` gives the same version as the local step, and each error says what to do."""
 
 import json
 import os
@@ -25,9 +25,9 @@ from sample_model import MODEL, T0, rows_between
 ROOT = Path(homeostat.__file__).parents[2]
 PROGRAM = (sys.executable, "-c", "from homeostat.cli import main; main()")
 IMAGE = "sha256:" + "a" * 64
-#: How many threads there are is a part of what HistGradientBoosting gives.
+#: HistGradientBoosting depends on the number of threads.
 KEPT = ("AWS_", "PATH", "OMP_", "OPENBLAS_")
-#: HistGradientBoosting stops early from 10,000 rows on, and then draws whom to ask.
+#: From 10,000 rows on, HistGradientBoosting stops early on a random validation set.
 PER_HOUR = 100
 PIPELINE = """
 from sklearn.compose import ColumnTransformer
@@ -66,8 +66,8 @@ def broken():
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """The model's folder, as an image carries it."""
-    folder = tmp_path_factory.mktemp("image") / "toy"
+    """Return the model's folder, as in an image."""
+    folder = tmp_path_factory.mktemp("image") / "sample"
     folder.mkdir()
     text = MODEL.replace("length: 10d", "length: 20d").replace("pipeline.py:build", "pipeline.py:plain")
     (folder / "model.yaml").write_text(text)
@@ -80,7 +80,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def settings_of(home, mlflow_server, s3_server, tmp_path):
-    """The environment of a process whose store is its own; an image names what it is."""
+    """Return a function that makes the environment of a process with its own store and an image digest."""
 
     def make(name):
         return {
@@ -100,13 +100,13 @@ def settings_of(home, mlflow_server, s3_server, tmp_path):
 
 @pytest.fixture
 def assembled(home, settings_of):
-    """A retrain up to its snapshot; gives its environment, ports and key."""
+    """Return a function that assembles a retrain and returns environment, ports and run key."""
 
-    def make(name, **asked):
+    def make(name, **options):
         env = settings_of(name)
         ports = build_ports(Settings.from_env(env))
-        key = run_key("toy", f"{env['HOMEOSTAT_STORE']} {asked}")
-        request = RetrainRequest(run_key=key, trigger_id=key, until=T0.isoformat(), **asked)
+        key = run_key("sample", f"{env['HOMEOSTAT_STORE']} {options}")
+        request = RetrainRequest(run_key=key, trigger_id=key, until=T0.isoformat(), **options)
         assemble(load_model(home), request, ports)
         return env, ports, key
 
@@ -115,7 +115,7 @@ def assembled(home, settings_of):
 
 @pytest.fixture
 def branch(settings_of):
-    """Another store that holds what a store holds now."""
+    """Return a function that copies a store to a new one."""
 
     def make(ports, name):
         env = settings_of(name)
@@ -134,7 +134,7 @@ def run(env, *arguments):
 
 
 def files(store, digest):
-    prefix = f"bundles/toy/{digest}/"
+    prefix = f"bundles/sample/{digest}/"
     return {name.removeprefix(prefix): store.get(name) for name in store.list(prefix)}
 
 
@@ -145,7 +145,7 @@ def run_of(url, run_id):
 
 
 def ours(tags, key):
-    """The tags that Homeostat sets, with the key that names the retrain put aside."""
+    """Return Homeostat's tags, with the run key replaced."""
     return {name: value.replace(key, "KEY") for name, value in tags.items() if name.startswith("homeostat.")}
 
 
@@ -157,34 +157,32 @@ def in_process(home, ports, key, monkeypatch, env):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pipeline", ["boosted", "forest"])
-def test_here_and_by_the_command_the_same_snapshot_and_seed_are_the_same_bytes(
-    pipeline, home, assembled, branch, monkeypatch
-):
+def test_the_command_and_the_local_step_write_the_same_bytes(pipeline, home, assembled, branch, monkeypatch):
     env, ports, key = assembled("here", pipeline=f"pipeline.py:{pipeline}")
     elsewhere, copy = branch(ports, "there")
     here = in_process(home, ports, key, monkeypatch, env)
-    done = run(elsewhere, "toy", "--run-key", key, "--json")
+    done = run(elsewhere, "sample", "--run-key", key, "--json")
     assert done.returncode == 0, done.stderr
     there = json.loads(done.stdout)
     assert here["rows"] > 10_000
-    for role in ("digest", "judge"):
+    for role in ("digest", "holdout_version"):
         mine, theirs = files(ports.store, here[role]), files(copy, there[role])
         assert set(mine) == {"manifest.json", "model.skops", "reference.bin"}
         assert [name for name in mine if mine[name] != theirs[name]] == []
-    assert there == here == load_result(copy, "toy", key, "train")
-    assert there["judge"] != there["digest"]
+    assert there == here == load_result(copy, "sample", key, "train")
+    assert there["holdout_version"] != there["digest"]
 
 
 @pytest.mark.slow
-def test_in_another_image_the_manifest_alone_differs_and_says_which(home, assembled, branch, monkeypatch):
+def test_another_image_changes_only_the_manifest(home, assembled, branch, monkeypatch):
     env, ports, key = assembled("here")
     elsewhere, copy = branch(ports, "there")
     other = "sha256:" + "b" * 64
-    done = run({**elsewhere, "HOMEOSTAT_IMAGE_DIGEST": other}, "toy", "--run-key", key, "--json")
+    done = run({**elsewhere, "HOMEOSTAT_IMAGE_DIGEST": other}, "sample", "--run-key", key, "--json")
     assert done.returncode == 0, done.stderr
     there = json.loads(done.stdout)
     here = in_process(home, ports, key, monkeypatch, env)
-    assert here["digest"] != there["digest"], "where it was trained is a part of what a version is"
+    assert here["digest"] != there["digest"], "the environment is part of the digest"
     mine, theirs = files(ports.store, here["digest"]), files(copy, there["digest"])
     assert [name for name in mine if mine[name] != theirs[name]] == ["manifest.json"]
     manifests = [json.loads(each["manifest.json"]) for each in (mine, theirs)]
@@ -194,25 +192,27 @@ def test_in_another_image_the_manifest_alone_differs_and_says_which(home, assemb
 
 
 @pytest.mark.slow
-def test_the_mlflow_run_is_the_one_that_the_local_step_writes(home, assembled, monkeypatch, mlflow_server):
-    """One run key has one run: the local step writes into another run, of a retrain that is the same."""
+def test_the_command_and_the_local_step_write_the_same_mlflow_run(
+    home, assembled, monkeypatch, mlflow_server
+):
+    """A run key has one run, so the local step writes the run of an identical retrain."""
     env, ports, key = assembled("here")
     elsewhere, _, again = assembled("there")
     here = in_process(home, ports, key, monkeypatch, env)
-    done = run(elsewhere, "toy", "--run-key", again, "--json")
+    done = run(elsewhere, "sample", "--run-key", again, "--json")
     assert done.returncode == 0, done.stderr
     there = json.loads(done.stdout)
     mine, theirs = (run_of(mlflow_server, each["run_id"]) for each in (here, there))
     assert mine.data.params == theirs.data.params
     assert mine.data.metrics == theirs.data.metrics
     assert ours(mine.data.tags, key) == ours(theirs.data.tags, again)
-    assert mine.info.status == theirs.info.status == "RUNNING", "the steps that follow end it"
+    assert mine.info.status == theirs.info.status == "RUNNING", "a later step ends it"
     named = {"pipeline", "recipe", "training_rows", "image_digest", "lock_digest", "git_revision"}
     assert named <= set(theirs.data.params)
 
 
 @pytest.mark.slow
-def test_a_pipeline_without_a_seed_is_not_the_same_twice(home, assembled, branch, monkeypatch):
+def test_a_pipeline_without_a_seed_differs_each_time(home, assembled, branch, monkeypatch):
     env, ports, key = assembled("here", pipeline="pipeline.py:without_a_seed")
     _, copy = branch(ports, "there")
     one = in_process(home, ports, key, monkeypatch, env)
@@ -223,7 +223,7 @@ def test_a_pipeline_without_a_seed_is_not_the_same_twice(home, assembled, branch
 
 @pytest.fixture
 def command(monkeypatch):
-    """The command in this process; gives its status, and what it printed on each side."""
+    """Return a function that runs the command in this process: exit status, stdout, stderr."""
     from typer.testing import CliRunner
 
     from homeostat.cli.app import app
@@ -239,78 +239,76 @@ def command(monkeypatch):
     return call
 
 
-def test_done_twice_it_is_done_once_and_prints_the_same(assembled, command, monkeypatch):
+def test_a_second_run_returns_the_first_result(assembled, command, monkeypatch):
     env, ports, key = assembled("here")
-    status, first, _ = command(env, "toy", "--run-key", key)
+    status, first, _ = command(env, "sample", "--run-key", key)
     assert status == 0
-    data, result = (load_result(ports.store, "toy", key, step) for step in ("assemble", "train"))
-    assert f"toy, retrain {key}: {data['rows']} rows to learn from, {data['holdout']} held out" in first
+    data, result = (load_result(ports.store, "sample", key, step) for step in ("assemble", "train"))
+    assert f"sample, retrain {key}: {data['rows']} rows to train on, {data['holdout']} held out" in first
     assert result["sentence"] in first
     assert result["url"] in first
     monkeypatch.setattr("homeostat.retraining.recipes.fit_version", None)
-    status, again, _ = command(env, "toy", "--run-key", key, "--json")
+    status, again, _ = command(env, "sample", "--run-key", key, "--json")
     assert (status, json.loads(again)) == (0, result)
 
 
-def test_a_key_or_a_model_that_is_not_there_is_said_and_not_tried_again(settings_of, command):
+def test_an_unknown_key_or_model_is_a_permanent_error(settings_of, command):
     env = settings_of("here")
-    status, out, err = command(env, "toy", "--run-key", "0123456789ab")
+    status, out, err = command(env, "sample", "--run-key", "0123456789ab")
     assert (status, out) == (1, "")
-    assert "no retrain of toy has been assembled under the run key '0123456789ab' in s3://" in err
-    assert "HOMEOSTAT_STORE must be that" in err
-    status, _, err = command(env, "toys", "--run-key", "0123456789ab")
+    assert "no assembled retrain of sample with run key '0123456789ab' in s3://" in err
+    assert "set HOMEOSTAT_STORE as in the process that assembled it" in err
+    status, _, err = command(env, "samples", "--run-key", "0123456789ab")
     assert status == 1
-    assert "no model 'toys'" in err
+    assert "no model 'samples'" in err
     store = build_ports(Settings.from_env(env)).store
-    assert store.list("") == [], "what has not begun leaves nothing behind"
+    assert store.list("") == [], "nothing is written before the step starts"
 
 
-def test_a_store_that_does_not_answer_is_a_reason_to_try_again(settings_of, command, free_port):
+def test_an_unreachable_store_is_a_temporary_error(settings_of, command, free_port):
     env = {**settings_of("here"), "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
-    status, out, err = command(env, "toy", "--run-key", "0123456789ab")
+    status, out, err = command(env, "sample", "--run-key", "0123456789ab")
     assert (status, out) == (75, "")
     assert err.startswith("Unavailable: ")
     assert err.endswith("(a retry may help)\n")
 
 
-def test_a_pipeline_that_fails_is_said_to_whoever_started_it_and_to_mlflow(assembled, command, mlflow_server):
+def test_a_pipeline_error_is_printed_saved_and_tagged_in_mlflow(assembled, command, mlflow_server):
     env, ports, key = assembled("here", pipeline="pipeline.py:broken")
-    status, _, err = command(env, "toy", "--run-key", key)
+    status, _, err = command(env, "sample", "--run-key", key)
     assert status == 1
     assert "ValueError while building: no such sensor" in err
-    sentence = find_failure(ports.store, "toy", key).sentence
+    sentence = find_failure(ports.store, "sample", key).sentence
     assert sentence.startswith("PipelineError: ")
-    run = run_of(mlflow_server, load_result(ports.store, "toy", key, "assemble")["run_id"])
+    run = run_of(mlflow_server, load_result(ports.store, "sample", key, "assemble")["run_id"])
     assert run.data.tags["homeostat.error"] == sentence
     assert run.info.status == "FAILED"
-    assert find_result(ports.store, "toy", key, "train") is None
+    assert find_result(ports.store, "sample", key, "train") is None
 
 
-def test_what_nobody_foresaw_is_left_with_its_traceback_and_may_be_tried_again(
-    assembled, command, monkeypatch
-):
+def test_an_unexpected_error_prints_its_traceback_and_may_be_retried(assembled, command, monkeypatch):
     env, ports, key = assembled("here")
     monkeypatch.setattr("homeostat.retraining.recipes.fit_version", lambda *_: 1 / 0)
-    status, _, err = command(env, "toy", "--run-key", key)
+    status, _, err = command(env, "sample", "--run-key", key)
     assert status == 70
     assert "Traceback" in err
-    assert find_failure(ports.store, "toy", key).sentence == "ZeroDivisionError: division by zero"
+    assert find_failure(ports.store, "sample", key).sentence == "ZeroDivisionError: division by zero"
 
 
-def test_an_image_with_another_pipeline_fits_nothing(assembled, command):
+def test_an_image_with_other_code_is_refused(assembled, command):
     env, ports, key = assembled("here")
     env["HOMEOSTAT_MODEL_DIGEST"] = "0" * 64
-    status, _, err = command(env, "toy", "--run-key", key)
+    status, _, err = command(env, "sample", "--run-key", key)
     assert status == 1
-    assert "build the task's image from the commit that Airflow runs" in err
-    assert find_failure(ports.store, "toy", key).sentence.startswith("Refused: ")
+    assert "build its image from the commit that Airflow runs" in err
+    assert find_failure(ports.store, "sample", key).sentence.startswith("Refused: ")
 
 
-def test_the_digest_of_the_code_follows_all_that_is_fitted_and_nothing_else(home, tmp_path):
-    folder = tmp_path / "toy"
+def test_the_code_digest_covers_everything_that_affects_the_fit(home, tmp_path):
+    folder = tmp_path / "sample"
     shutil.copytree(home, folder)
     before = code_digest(load_model(folder))
-    assert before == code_digest(load_model(home)), "wherever the folder lies"
+    assert before == code_digest(load_model(home)), "independent of the folder's path"
     yaml = folder / "model.yaml"
     yaml.write_text(yaml.read_text().replace("canary: {steps: [0.5]", "canary: {steps: [0.2]"))
     (folder / "README.md").write_text("words")
@@ -321,8 +319,8 @@ def test_the_digest_of_the_code_follows_all_that_is_fitted_and_nothing_else(home
     assert len({before, other, code_digest(load_model(folder))}) == 3
 
 
-def test_its_help_says_what_each_status_means(command):
+def test_the_help_explains_each_exit_status(command):
     status, out, _ = command({"COLUMNS": "200"}, "--help")
     assert status == 0
-    for word in ("--run-key", "75", "70", "trying again", "HOMEOSTAT_STORE"):
+    for word in ("--run-key", "75", "70", "retry may help", "HOMEOSTAT_STORE"):
         assert word in out

@@ -1,4 +1,4 @@
-"""docker-compose.yml is valid for Debian's docker-compose, and its parts find each other."""
+"""docker-compose.yml is valid for Debian's docker-compose, and its services fit together."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def make_env(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def composed(tmp_path_factory) -> dict[str, Any]:
-    """What docker-compose makes of the file."""
+    """Return the resolved file from docker-compose."""
     if shutil.which("docker-compose") is None:
         pytest.skip("docker-compose is not installed (apt-get install docker-compose)")
     env = make_env(tmp_path_factory.mktemp("compose"))
@@ -39,7 +39,7 @@ def composed(tmp_path_factory) -> dict[str, Any]:
 
 
 def compose(*arguments: str) -> subprocess.CompletedProcess[str]:
-    # None of the values may come from the environment of whoever runs the tests.
+    # No value may come from the environment of this test run.
     env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     return subprocess.run(
         [
@@ -57,14 +57,14 @@ def compose(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_says_how_to_get_the_secrets_when_there_are_none(composed, tmp_path):
+def test_missing_secrets_are_reported_with_the_command_to_run(composed, tmp_path):
     (tmp_path / ".env").touch()
     done = compose("--env-file", str(tmp_path / ".env"), "config")
     assert done.returncode != 0
     assert "make env" in done.stderr
 
 
-def test_every_part_is_there(composed):
+def test_every_service_is_defined(composed):
     assert {"postgres", "store", "store-init", "mlflow", "airflow-init", *AIRFLOW, *GATEWAYS} == set(
         composed["services"]
     )
@@ -76,7 +76,7 @@ def test_every_image_is_pinned_by_version(composed):
     assert re.search(r"^FROM python:\d+\.\d+\.\d+", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
 
 
-def test_every_server_has_a_health_check_and_waits_for_what_it_needs(composed):
+def test_every_server_has_a_health_check_and_waits_for_its_dependencies(composed):
     services = composed["services"]
     for name, service in services.items():
         if name.endswith("-init"):
@@ -89,7 +89,7 @@ def test_every_server_has_a_health_check_and_waits_for_what_it_needs(composed):
             assert how["condition"] == finished, f"{name} waits for {needed}"
 
 
-def test_the_order_has_no_circle(composed):
+def test_dependencies_have_no_cycle(composed):
     waiting = {name: set(service.get("depends_on", {})) for name, service in composed["services"].items()}
     while waiting:
         ready = {name for name, needs in waiting.items() if not needs & set(waiting)}
@@ -97,7 +97,7 @@ def test_the_order_has_no_circle(composed):
         waiting = {name: needs for name, needs in waiting.items() if name not in ready}
 
 
-def test_homeostat_reads_the_same_settings_as_anywhere(composed):
+def test_services_use_known_settings_with_the_right_values(composed):
     known = set(settings_env(Settings.from_env({}))) | {"HOMEOSTAT_GATEWAY_NAME"}
     for name in (*AIRFLOW, *GATEWAYS):
         env = composed["services"][name]["environment"]
@@ -109,12 +109,12 @@ def test_homeostat_reads_the_same_settings_as_anywhere(composed):
         assert settings.control_token
 
 
-def test_tasks_start_as_warm_as_with_the_local_runner(composed):
+def test_tasks_preload_the_same_libraries_as_homeostat_up(composed):
     env = composed["services"]["airflow-scheduler"]["environment"]
     assert tuple(env["AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD"].split(",")) == PRELOADED
 
 
-def test_airflow_mlflow_and_the_ledger_have_a_database_each(composed):
+def test_airflow_mlflow_and_the_ledger_have_separate_databases(composed):
     services = composed["services"]
     urls = {
         services["airflow-scheduler"]["environment"]["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"],
@@ -122,19 +122,19 @@ def test_airflow_mlflow_and_the_ledger_have_a_database_each(composed):
         services["gateway-a"]["environment"]["HOMEOSTAT_LEDGER"],
     }
     databases = {url.rpartition("/")[2] for url in urls}
-    made = re.findall(
+    created = re.findall(
         r"^make_database (\w+)", (ROOT / "infra/compose/postgres-init.sh").read_text(), re.MULTILINE
     )
-    assert databases == set(made) == {"airflow", "mlflow", "ledger"}
+    assert databases == set(created) == {"airflow", "mlflow", "ledger"}
 
 
-def test_airflows_parts_share_their_keys(composed):
+def test_airflows_services_share_their_keys(composed):
     keys = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET")
     for key in keys:
         assert len({composed["services"][name]["environment"][key] for name in AIRFLOW}) == 1
 
 
-def test_the_gateways_keep_nothing_in_common_but_the_ledger_and_the_store(composed):
+def test_the_gateways_have_separate_state_volumes(composed):
     mounted = [
         {volume.split(":")[0] for volume in composed["services"][name]["volumes"] if "-state:" in volume}
         for name in GATEWAYS
@@ -149,7 +149,7 @@ def test_ports_are_published_on_this_host_only(composed):
     assert [port for port in ports if not str(port).startswith("127.0.0.1:")] == []
 
 
-def test_files_that_are_mounted_are_there(composed):
+def test_mounted_files_exist(composed):
     for service in composed["services"].values():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
@@ -157,18 +157,18 @@ def test_files_that_are_mounted_are_there(composed):
                 assert Path(source).exists(), volume
 
 
-def test_env_is_private_is_never_overwritten_and_gains_only_what_is_missing(tmp_path):
+def test_env_is_private_and_keeps_existing_values(tmp_path):
     (tmp_path / ".env").write_text("POSTGRES_PASSWORD=mine\nOTHER=1")
     first = make_env(tmp_path).read_text()
     assert first.startswith("POSTGRES_PASSWORD=mine\nOTHER=1\n")
     assert make_env(tmp_path).read_text() == first
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     written = dict(line.split("=", 1) for line in first.splitlines())
-    asked = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
-    assert asked <= set(written)
+    required = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+    assert required <= set(written)
 
 
-def test_the_repository_holds_no_value_of_a_secret():
+def test_the_repository_contains_no_secret_values():
     names = re.findall(r'^    "(\w+)":', (ROOT / "infra/compose/make_env.py").read_text(), re.MULTILINE)
     assert len(names) > 5
     for file in (

@@ -1,4 +1,4 @@
 output "repositories" {
-  description = "Address of each repository, by what is in it: detector, platform."
+  description = "Address of each repository, by image: detector (the Lambda function), platform (the train step)."
   value       = { for part, repository in aws_ecr_repository.this : part => repository.repository_url }
 }

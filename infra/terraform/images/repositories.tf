@@ -1,11 +1,11 @@
-# Where images lie. A root of its own, since function and task need an image before they can be made at all.
+# The image repositories. A separate root module, because function and task cannot be created without an image.
 
 locals {
   repositories = toset(["detector", "platform"])
 }
 
 resource "aws_ecr_repository" "this" {
-  #checkov:skip=CKV_AWS_136:images hold code and public packages, no data; ECR encrypts them with a key of its own
+  #checkov:skip=CKV_AWS_136:images contain code and public packages, no data; ECR encrypts them with its own key
   for_each = local.repositories
 
   name                 = "${var.project}-${each.key}"
@@ -34,7 +34,7 @@ resource "aws_ecr_lifecycle_policy" "this" {
   })
 }
 
-# Lambda pulls the image itself, not by the function's role.
+# The Lambda service pulls the image, not the function's role.
 resource "aws_ecr_repository_policy" "detector" {
   repository = aws_ecr_repository.this["detector"].name
   policy     = data.aws_iam_policy_document.detector.json

@@ -1,23 +1,23 @@
-# What a person looks at, and what wakes one up.
+# Log groups, alarms and the dashboard.
 
 locals {
   log_groups = {
-    detector = "/aws/lambda/${local.detector}" # where Lambda writes by itself
+    detector = "/aws/lambda/${local.detector}" # the name that Lambda uses
     train    = "/${var.project}/train"
   }
 
-  # Nothing should ever lie in these.
+  # An alarm is raised for any message in these queues.
   failed = {
     triggers-dead     = aws_sqs_queue.triggers_dead.name
     detector-failures = aws_sqs_queue.detector_failures.name
   }
 
-  checked   = { namespace = "Homeostat", metric = "Checked" } # the detector's own line, one per check
+  checked   = { namespace = "Homeostat", metric = "Checked" } # logged by the Lambda function, see homeostat/aws/lambda_metrics.py
   scheduled = { for name, model in var.models : name => model if model.enabled }
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_338:what must be kept is in the store and in MLflow; log lines are for finding faults
+  #checkov:skip=CKV_AWS_338:records are kept in the store and in MLflow; logs are for troubleshooting only
   for_each = local.log_groups
 
   name              = each.value
@@ -27,7 +27,7 @@ resource "aws_cloudwatch_log_group" "this" {
 
 resource "aws_cloudwatch_metric_alarm" "detector_errors" {
   alarm_name        = "${var.project}-detector-errors"
-  alarm_description = "The drift detector failed. It is tried ${local.max_attempts} times more; then its event lies in ${aws_sqs_queue.detector_failures.name}. See ${local.log_groups.detector}."
+  alarm_description = "The drift-check Lambda function failed. Lambda retries ${local.max_attempts} times, then sends the event to ${aws_sqs_queue.detector_failures.name}. Read the log group ${local.log_groups.detector}."
 
   namespace   = "AWS/Lambda"
   metric_name = "Errors"
@@ -48,7 +48,7 @@ resource "aws_cloudwatch_metric_alarm" "failed" {
   for_each = local.failed
 
   alarm_name        = "${var.project}-${each.key}"
-  alarm_description = "Something was given up on and lies in ${each.value}. Read it, cure the cause, and redrive it or check that window again."
+  alarm_description = "${each.value} has messages that failed in all retries. Read them, fix the cause, then redrive them or repeat the check of that window."
 
   namespace   = "AWS/SQS"
   metric_name = "ApproximateNumberOfMessagesVisible"
@@ -67,7 +67,7 @@ resource "aws_cloudwatch_metric_alarm" "failed" {
 
 resource "aws_cloudwatch_metric_alarm" "oldest_trigger" {
   alarm_name        = "${var.project}-oldest-trigger"
-  alarm_description = "A retrain was asked for and nobody took it: is Airflow up, and its DAG hear_triggers not paused? After a day the trigger is gone."
+  alarm_description = "A retrain trigger waits in the queue. Check that Airflow runs and that its DAG consume_retrain_triggers is not paused. After a day the trigger is deleted."
 
   namespace   = "AWS/SQS"
   metric_name = "ApproximateAgeOfOldestMessage"
@@ -84,19 +84,19 @@ resource "aws_cloudwatch_metric_alarm" "oldest_trigger" {
   ok_actions    = var.alarm_topic_arns
 }
 
-# A detector that never runs makes no errors.
+# A function that does not run logs no errors.
 resource "aws_cloudwatch_metric_alarm" "silence" {
   for_each = local.scheduled
 
   alarm_name        = "${var.project}-silence-${each.key}"
-  alarm_description = "No drift check of ${each.key} for three periods of ${each.value.every}: is it published, is its schedule enabled, does the detector fail?"
+  alarm_description = "No drift check of ${each.key} for three periods of ${each.value.every}. Run `homeostat doctor ${each.key}`: it checks the schedule, the Lambda function and the published model state."
 
   namespace   = local.checked.namespace
   metric_name = local.checked.metric
   dimensions  = { Project = var.project, Model = each.key }
 
   statistic           = "Sum"
-  period              = local.rhythms[each.value.every].seconds
+  period              = local.schedules[each.value.every].seconds
   evaluation_periods  = 3
   comparison_operator = "LessThanThreshold"
   threshold           = 1
@@ -124,7 +124,7 @@ resource "aws_cloudwatch_dashboard" "this" {
           metrics = [for name in keys(var.models) : [local.checked.namespace, "DriftedShare", "Project", var.project, "Model", name]]
         },
         {
-          title  = "Detector: errors and throttles"
+          title  = "Lambda function: errors and throttles"
           stat   = "Sum"
           period = 300
           metrics = [
@@ -132,25 +132,25 @@ resource "aws_cloudwatch_dashboard" "this" {
           ]
         },
         {
-          title   = "Detector: how long a check takes (ms, p99)"
+          title   = "Lambda function: duration (ms, p99)"
           stat    = "p99"
           period  = 300
           metrics = [["AWS/Lambda", "Duration", "FunctionName", aws_lambda_function.detector.function_name]]
         },
         {
-          title   = "Age of the oldest trigger (s)"
+          title   = "Age of the oldest waiting trigger (s)"
           stat    = "Maximum"
           period  = 300
           metrics = [["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", aws_sqs_queue.triggers.name]]
         },
         {
-          title   = "Given up on: dead triggers, failed checks"
+          title   = "Dead-letter triggers and failed checks"
           stat    = "Maximum"
           period  = 300
           metrics = [for queue in values(local.failed) : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue]]
         },
         {
-          title  = "Training: processor and memory in use"
+          title  = "Training: CPU and memory utilization"
           stat   = "Average"
           period = 60
           metrics = [

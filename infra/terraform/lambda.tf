@@ -1,8 +1,8 @@
-# The drift detector: one function for all models, one schedule per model.
+# The drift-check Lambda function, one for all models, and one schedule per model.
 
 locals {
-  # model.yaml's monitor.every: when a check is due, and how long a period is. Windows end on the clock's own marks.
-  rhythms = {
+  # monitor.every of model.yaml: the schedule and the period in seconds. Windows end at multiples of the period.
+  schedules = {
     "5m"  = { cron = "cron(0/5 * * * ? *)", seconds = 300 }
     "10m" = { cron = "cron(0/10 * * * ? *)", seconds = 600 }
     "15m" = { cron = "cron(0/15 * * * ? *)", seconds = 900 }
@@ -22,15 +22,15 @@ locals {
   detector     = "${var.project}-detector"
   store_uri    = "s3://${aws_s3_bucket.this["data"].bucket}/${var.store_prefix}"
   max_attempts = 2
-  give_up_s    = 3600 # the next check is due by then
+  max_age_s    = 3600 # by then the next check is due
 }
 
 resource "aws_lambda_function" "detector" {
-  #checkov:skip=CKV_AWS_116:its failures go to a destination, which also says why: aws_lambda_function_event_invoke_config
-  #checkov:skip=CKV_AWS_117:it talks to S3 and SQS only, over TLS and by its role; a VPC would add a NAT gateway and guard nothing
+  #checkov:skip=CKV_AWS_116:failed events go to a destination, with the error: aws_lambda_function_event_invoke_config
+  #checkov:skip=CKV_AWS_117:it uses only S3 and SQS, over TLS and with its role; a VPC would need a NAT gateway and protect nothing
   #checkov:skip=CKV_AWS_272:code signing is for zip packages; the image is pinned by its digest
   function_name = local.detector
-  description   = "Checks one window of one model for drift, and asks for a retrain when the history says so."
+  description   = "Checks one window of one model for drift, and sends a retrain trigger when the trigger rules fire."
   role          = aws_iam_role.detector.arn
 
   package_type  = "Image"
@@ -55,15 +55,15 @@ resource "aws_lambda_function" "detector" {
     mode = "Active"
   }
 
-  # Its first line of log would otherwise make a group that nobody's retention holds for, and rights that come after
-  # the function would miss its first check.
+  # Otherwise Lambda would create the log group itself, without retention, and the first check could run before the
+  # role has its permissions.
   depends_on = [aws_cloudwatch_log_group.this, aws_iam_role_policy.detector]
 }
 
 resource "aws_lambda_function_event_invoke_config" "detector" {
   function_name                = aws_lambda_function.detector.function_name
   maximum_retry_attempts       = local.max_attempts
-  maximum_event_age_in_seconds = local.give_up_s
+  maximum_event_age_in_seconds = local.max_age_s
 
   destination_config {
     on_failure {
@@ -77,7 +77,7 @@ resource "aws_scheduler_schedule_group" "this" {
 }
 
 resource "aws_scheduler_schedule" "check" {
-  #checkov:skip=CKV_AWS_297:the schedule's whole content is a model's name
+  #checkov:skip=CKV_AWS_297:a schedule contains nothing but a model's name
   for_each = var.models
 
   name        = each.key
@@ -85,7 +85,7 @@ resource "aws_scheduler_schedule" "check" {
   description = "Checks ${each.key} for drift every ${each.value.every}."
   state       = each.value.enabled ? "ENABLED" : "DISABLED"
 
-  schedule_expression          = local.rhythms[each.value.every].cron
+  schedule_expression          = local.schedules[each.value.every].cron
   schedule_expression_timezone = "UTC"
 
   flexible_time_window {
@@ -96,7 +96,7 @@ resource "aws_scheduler_schedule" "check" {
     arn      = aws_lambda_function.detector.arn
     role_arn = aws_iam_role.scheduler.arn
 
-    # EventBridge puts the time in, but only for these very characters: jsonencode would write \u003c for "<".
+    # EventBridge replaces this placeholder only in its literal form: jsonencode would write \u003c for "<".
     input = replace(
       jsonencode({ model = each.key, window_end = "SCHEDULED_TIME" }),
       "SCHEDULED_TIME", "<aws.scheduler.scheduled-time>",
@@ -104,7 +104,7 @@ resource "aws_scheduler_schedule" "check" {
 
     retry_policy {
       maximum_retry_attempts       = 3
-      maximum_event_age_in_seconds = local.give_up_s
+      maximum_event_age_in_seconds = local.max_age_s
     }
 
     dead_letter_config {
