@@ -1,11 +1,11 @@
-"""What the half in AWS costs a month, at 10 and at 100 models, with the arithmetic shown.
+"""Monthly costs of the AWS resources for 10 and for 100 models, with the arithmetic shown.
 
     python benchmarks/aws_costs.py             print the tables
     python benchmarks/aws_costs.py --measure   count a check's requests first, against moto (half a minute)
-    python benchmarks/aws_costs.py --write     put the tables into docs/aws.md
+    python benchmarks/aws_costs.py --write     write the tables into docs/aws.md
 
-What a check asks of S3 is counted, not assumed: aws_requests.json, which --measure writes. Prices are list
-prices of us-east-1 as they were known when this was written, without any free tier.
+A check's requests to S3 are counted: --measure writes them to aws_requests.json. Prices are list prices of
+us-east-1 when this was written, without free tiers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAGE = HERE.parent / "docs" / "aws.md"
 BEGIN, END = "<!-- costs -->", "<!-- end of costs -->"
 HOURS = 730  # of a month
 
-#: Dollars, and what for.
+#: Dollars per unit.
 PRICES: dict[str, tuple[float, str]] = {
     "Lambda, time": (0.0000166667, "GB-second, x86"),
     "Lambda, calls": (0.20e-6, "call"),
@@ -40,7 +40,7 @@ PRICES: dict[str, tuple[float, str]] = {
     "CloudWatch, metrics": (0.30, "custom metric and month"),
     "CloudWatch, alarms": (0.10, "alarm and month"),
     "CloudWatch, dashboard": (3.00, "dashboard and month"),
-    "CloudWatch, logs": (0.50, "GB taken in"),
+    "CloudWatch, logs": (0.50, "GB ingested"),
     "KMS, key": (1.00, "key and month"),
     "KMS, use": (0.03e-4, "request"),
     "ECR": (0.10, "GB and month"),
@@ -51,16 +51,16 @@ PRICES: dict[str, tuple[float, str]] = {
 
 
 @dataclass(frozen=True)
-class Use:
-    """What is assumed of each model, and of all of them together."""
+class Usage:
+    """Assumed usage, per model unless noted."""
 
     checks_an_hour: int = 1
     start_seconds: float = (
-        3.0  # billed: the container starts, imports and computes; it is seldom warm after an hour
+        3.0  # billed: container start, imports, computation; containers are rarely warm after an hour
     )
-    request_seconds: float = 0.02  # one of S3's
-    readers: int = 8  # files of the log are read so many at a time; all else one after the other
-    flush_seconds: float = 5.0  # HOMEOSTAT_GATEWAY_FLUSH_SECONDS; traffic never rests, one worker
+    request_seconds: float = 0.02  # per request to S3
+    readers: int = 8  # log files read in parallel; all other requests are sequential
+    flush_seconds: float = 5.0  # HOMEOSTAT_GATEWAY_FLUSH_SECONDS; one worker with constant traffic
     window_days: int = 2  # a window of 24 h touches two of the log's days
     stored_gb: float = 5.0  # per model: log, profiles, snapshots, bundles, old versions of objects
     log_kb_a_check: float = 8.0
@@ -71,12 +71,12 @@ class Use:
 
     @property
     def files(self) -> float:
-        """Files of the prediction log, per model and hour."""
+        """Return the number of prediction log files, per model and hour."""
         return 3600 / self.flush_seconds
 
 
-def lines(models: int, use: Use, counts: dict[str, dict[str, float]]) -> list[tuple[str, str, float]]:
-    """Price's name, the arithmetic in words, and dollars a month."""
+def lines(models: int, use: Usage, counts: dict[str, dict[str, float]]) -> list[tuple[str, str, float]]:
+    """Return the name of each price, the arithmetic in words, and dollars a month."""
     checks = models * use.checks_an_hour * HOURS
     fixed, per_file = counts["fixed"], counts["per_file"]
     pages = use.window_days * math.ceil(24 * use.files / 1000)
@@ -86,7 +86,7 @@ def lines(models: int, use: Use, counts: dict[str, dict[str, float]]) -> list[tu
     waits = (reads + writes) / checks - new_files * (1 - 1 / use.readers)
     seconds = use.start_seconds + waits * use.request_seconds
     written = models * HOURS * use.files
-    polls = HOURS * 3600 / 21  # 20 s of long polling, and one of rest
+    polls = HOURS * 3600 / 21  # 20 s of long polling, then a pause of 1 s
     fargate = models * use.retrains * use.retrain_hours
     amounts: list[tuple[str, str, float]] = [
         (
@@ -97,10 +97,10 @@ def lines(models: int, use: Use, counts: dict[str, dict[str, float]]) -> list[tu
         ("Lambda, calls", f"{checks:,} checks", checks),
         ("X-Ray", f"{checks:,} checks", checks),
         ("EventBridge Scheduler", f"{checks:,} checks", checks),
-        ("SQS FIFO", f"{polls:,.0f} polls, one per 21 s, whatever the models", polls),
+        ("SQS FIFO", f"{polls:,.0f} polls, one per 21 s for all models", polls),
         (
             "S3, writes and listings",
-            f"{written:,.0f} log files, and {writes:,.0f} of the checks",
+            f"{written:,.0f} log files, and {writes:,.0f} by checks",
             written + writes,
         ),
         ("S3, reads", f"{checks:,} checks x {reads / checks:,.0f}", reads),
@@ -110,7 +110,7 @@ def lines(models: int, use: Use, counts: dict[str, dict[str, float]]) -> list[tu
             f"{models} models x {counts['metrics']['each']:g}",
             models * counts["metrics"]["each"],
         ),
-        ("CloudWatch, alarms", f"{models} for silence, and 4", models + 4),
+        ("CloudWatch, alarms", f"{models} for stopped checks, and 4", models + 4),
         ("CloudWatch, dashboard", "1", 1),
         (
             "CloudWatch, logs",
@@ -127,9 +127,9 @@ def lines(models: int, use: Use, counts: dict[str, dict[str, float]]) -> list[tu
     return [(name, words, amount * PRICES[name][0]) for name, words, amount in amounts]
 
 
-def tables(counts: dict[str, Any], use: Use | None = None) -> str:
-    """Everything that stands in docs/aws.md."""
-    use = use or Use()
+def tables(counts: dict[str, Any], use: Usage | None = None) -> str:
+    """Return the tables of docs/aws.md."""
+    use = use or Usage()
     few, many = lines(10, use, counts), lines(100, use, counts)
     out = ["| what | price | 10 models | a month | 100 models | a month |", "|---|---|---|---|---|---|"]
     for (name, words, cost), (_, more, sum_) in zip(few, many, strict=True):
@@ -137,23 +137,23 @@ def tables(counts: dict[str, Any], use: Use | None = None) -> str:
         out.append(
             f"| {name} | ${_price(price)} per {unit} | {words} | ${cost:,.2f} | {more} | ${sum_:,.2f} |"
         )
-    out.append(f"| **together** | | | **${_sum(few):,.0f}** | | **${_sum(many):,.0f}** |")
-    slow = Use(flush_seconds=60)
+    out.append(f"| **total** | | | **${_sum(few):,.0f}** | | **${_sum(many):,.0f}** |")
+    slow = Usage(flush_seconds=60)
     less = [_sum(lines(models, slow, counts)) for models in (10, 100)]
     slower = (
-        f"With `HOMEOSTAT_GATEWAY_FLUSH_SECONDS=60` at the gateways, {slow.files:.0f} files an hour instead "
+        f"With `HOMEOSTAT_GATEWAY_FLUSH_SECONDS=60` on the gateways, {slow.files:.0f} files an hour instead "
         f"of {use.files:.0f}: ${less[0]:,.0f} and ${less[1]:,.0f}."
     )
     assumed = (
-        f"Assumed of each model: a check an hour, billed for {use.start_seconds:g} s, and "
-        f"{use.request_seconds:g} s per request of S3, files of the log {use.readers} at a time; "
-        f"a gateway of one worker whose traffic never rests; {use.stored_gb:g} GB kept; "
+        f"Assumptions, per model: one check an hour, billed for {use.start_seconds:g} s, and "
+        f"{use.request_seconds:g} s per request to S3, {use.readers} log files read in parallel; "
+        f"one gateway worker with constant traffic; {use.stored_gb:g} GB stored; "
         f"{use.retrains} retrains a month of {use.retrain_hours:g} h each; "
-        f"{use.kms_a_check} calls of KMS and {use.log_kb_a_check:g} KB of log "
+        f"{use.kms_a_check} KMS requests and {use.log_kb_a_check:g} KB of logs "
         f"per check. Counted against moto: {counts['fixed']['reads']:.0f} reads and "
         f"{counts['fixed']['writes']:.0f} writes and listings per check, and "
-        f"{counts['per_file']['reads']:.1f} reads per file of predictions that is new to it; labels came in "
-        "one file an hour. A listing names 1,000 files."
+        f"{counts['per_file']['reads']:.1f} reads per new prediction file; labels arrive in "
+        "one file an hour. A listing returns 1,000 files."
     )
     out += ["", slower, "", assumed]
     return "\n".join(out)
@@ -172,7 +172,7 @@ WRITES = {"PutObject", "ListObjectsV2"}
 
 
 def measure() -> dict[str, Any]:
-    """Run checks against moto with few and with more log files an hour; the difference is a file's share."""
+    """Run checks against moto with 1 and with 4 log files an hour; the difference gives the cost per file."""
     sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "include")]
     import os
 
@@ -203,49 +203,51 @@ def measure() -> dict[str, Any]:
 
 
 def _per_check(files: int, hours: int = 8, warm: int = 6) -> dict[str, float]:
-    """Mean requests of a check, over some hours, after as many that filled the window."""
+    """Return the mean requests of a check over ``hours``, after ``warm`` hours that filled the window."""
     import boto3
     from botocore.endpoint import Endpoint
 
-    from aws_lambda.lambda_fixture import HOUR, T0, both_sides, event, train_two
-    from homeostat.adapters import open_store, open_triggers
+    from aws_lambda.lambda_fixture import HOUR, T0, event, make_deployment, train_two_champions
+    from homeostat.adapters import open_store, open_trigger_queue
     from homeostat.adapters.history_store import StoreHistory
-    from homeostat.aws.lambda_handler import check
+    from homeostat.aws.lambda_handler import check_window
 
     bucket = f"costs-{files}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     queue = boto3.client("sqs").create_queue(QueueName=f"{bucket}.fifo", Attributes={"FifoQueue": "true"})
     with tempfile.TemporaryDirectory() as folder:
-        trained = train_two(Path(folder) / "toy")
+        trained = train_two_champions(Path(folder) / "sample")
         store = open_store(f"s3://{bucket}/store")
-        both = both_sides(trained, store, open_triggers(queue["QueueUrl"]))
-        both.publish()
+        deployment = make_deployment(trained, store, open_trigger_queue(queue["QueueUrl"]))
+        deployment.publish_state()
         counted: Counter[str] = Counter()
-        asked, counting, seconds = Endpoint.make_request, False, 0.0
+        original, counting, seconds = Endpoint.make_request, False, 0.0
 
         def count(self: Any, operation: Any, request: Any) -> Any:
             if counting:
                 counted[operation.name] += 1
-            return asked(self, operation, request)
+            return original(self, operation, request)
 
         Endpoint.make_request = count  # type: ignore[method-assign]
         try:
             for hour in range(1, warm + hours + 1):
                 for n in range(files):
-                    both.serve(hour - 1, hour, gateway=f"g{n}", per_hour=60 // files, seed=n, labels=n == 0)
+                    deployment.serve(
+                        hour - 1, hour, gateway=f"g{n}", per_hour=60 // files, seed=n, labels=n == 0
+                    )
                 end = T0 + hour * HOUR
-                # As Lambda runs it: an hour later the container is another, which remembers nothing.
-                fresh = StoreHistory(store, lambda end=end: end)
-                here = replace(both.here, history=fresh)
-                begun, counting = time.perf_counter(), hour > warm
-                check(event("toy", hour), here)
-                seconds += (time.perf_counter() - begun) * counting
+                # A new container each hour, as in Lambda: nothing is cached.
+                history = StoreHistory(store, lambda end=end: end)
+                resources = replace(deployment.resources, history=history)
+                start, counting = time.perf_counter(), hour > warm
+                check_window(event("sample", hour), resources)
+                seconds += (time.perf_counter() - start) * counting
                 counting = False
         finally:
-            Endpoint.make_request = asked  # type: ignore[method-assign]
-    strange = set(counted) - READS - WRITES - {"SendMessage"}
-    if strange:
-        msg = f"a check asked for what has no price here: {sorted(strange)}"
+            Endpoint.make_request = original  # type: ignore[method-assign]
+    unpriced = set(counted) - READS - WRITES - {"SendMessage"}
+    if unpriced:
+        msg = f"no price for these requests of a check: {sorted(unpriced)}"
         raise SystemExit(msg)
     kinds = {"reads": READS, "writes": WRITES}
     means = {kind: sum(counted[name] for name in names) / hours for kind, names in kinds.items()}
@@ -253,18 +255,18 @@ def _per_check(files: int, hours: int = 8, warm: int = 6) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print, measure or write, as asked."""
+    """Print the tables; measure and write on request."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--measure", action="store_true", help="count a check's requests anew")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/aws.md")
-    asked = parser.parse_args()
-    if asked.measure:
+    parser.add_argument("--measure", action="store_true", help="count a check's requests again")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/aws.md")
+    args = parser.parse_args()
+    if args.measure:
         COUNTS.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
     found = tables(json.loads(COUNTS.read_text(encoding="utf-8")))
     print(found)
-    if asked.write:
+    if args.write:
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         PAGE.write_text(f"{before}{BEGIN}\n{found}\n{END}{after}", encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Draws what of Homeostat lives in AWS, what lives with the team, and what passes between them.
+"""Draw which parts of Homeostat run on AWS, which elsewhere, and the data between them.
 
 python docs/pictures/draw_aws.py
-"""  # noqa: INP001  # a script that stands alone
+"""  # noqa: INP001  # a script, not a module
 
 from __future__ import annotations
 
@@ -12,38 +12,54 @@ from drawing import arrow, box, sheet, text
 WIDTH, HEIGHT = 1180, 560
 #: Left, top, width, height, title.
 REGIONS = (
-    (10, 14, 430, 532, "Where the team runs it"),
-    (476, 14, 694, 532, "AWS: infra/terraform"),
+    (10, 14, 430, 532, "Your platform"),
+    (476, 14, 694, 532, "AWS (infra/terraform)"),
 )
-OURS, CLOUD, DATA, WORK = "#fff9db", "#e7f5ff", "#f3f0ff", "#ebfbee"
+AIRFLOW, AWS, DATA, GATEWAY = "#fff9db", "#e7f5ff", "#f3f0ff", "#ebfbee"
 #: Left, top, width, height, fill, title, lines.
 BOXES = (
-    (30, 84, 180, 70, WORK, "gateways", ("answer requests,", "by the ledger's routing")),
-    (250, 84, 170, 70, DATA, "ledger", ("SQL: who serves what,", "the truth about it")),
-    (30, 214, 180, 86, OURS, "drift_check", ("a DAG per model: publishes,", "collects, sends notices")),
-    (250, 214, 170, 86, DATA, "MLflow", ("runs, versions, and the", "history as people see it")),
-    (250, 352, 170, 70, OURS, "retrain", ("a DAG per model:", "assemble to rollout")),
-    (250, 456, 170, 70, OURS, "consume_retrain_triggers", ("a DAG: a run per message,", "then it is deleted")),
-    (520, 84, 200, 216, DATA, "data bucket: the store", ()),
-    (760, 84, 180, 70, DATA, "artifact bucket", ("MLflow's artifacts,", "locked where asked for")),
-    (970, 84, 180, 70, CLOUD, "EventBridge", ("one schedule", "for each model")),
-    (970, 200, 180, 86, CLOUD, "drift detector", ("Lambda: the same check,", "without MLflow and SQL")),
-    (970, 352, 180, 70, CLOUD, "trigger queue", ("SQS FIFO: a trigger", "counts once")),
-    (970, 472, 180, 54, CLOUD, "dead letters", ("read three times, in vain",)),
-    (520, 352, 200, 70, CLOUD, "Fargate", ("homeostat train-step,", "the image by its digest")),
-    (750, 336, 130, 86, CLOUD, "CloudWatch", ("logs, dashboard,", "alarms, also on", "silence")),
+    (30, 84, 180, 70, GATEWAY, "gateways", ("serve predictions,", "routing from ledger")),
+    (250, 84, 170, 70, DATA, "ledger", ("SQL: which version", "serves which share")),
+    (
+        30,
+        214,
+        180,
+        86,
+        AIRFLOW,
+        "drift_check",
+        ("a DAG per model:", "publishes state, copies", "records, notifies"),
+    ),
+    (250, 214, 170, 86, DATA, "MLflow", ("runs, versions,", "history of checks")),
+    (250, 352, 170, 70, AIRFLOW, "retrain", ("a DAG per model:", "assemble to rollout")),
+    (
+        180,
+        456,
+        240,
+        70,
+        AIRFLOW,
+        "consume_retrain_triggers",
+        ("a DAG: one run per message,", "then deletes it"),
+    ),
+    (520, 84, 200, 216, DATA, "data bucket (store)", ()),
+    (760, 84, 180, 70, DATA, "artifact bucket", ("MLflow's artifacts,", "optional object lock")),
+    (970, 84, 180, 70, AWS, "EventBridge", ("one schedule", "per model")),
+    (970, 200, 180, 86, AWS, "drift check", ("Lambda: the same check,", "without MLflow and SQL")),
+    (970, 352, 180, 70, AWS, "trigger queue", ("SQS FIFO: each trigger", "counts once")),
+    (970, 472, 180, 54, AWS, "dead letters", ("not processed in 3 tries",)),
+    (520, 352, 200, 70, AWS, "Fargate", ("homeostat train-step,", "image pinned by digest")),
+    (750, 336, 130, 86, AWS, "CloudWatch", ("logs, dashboard,", "alarms, also for", "stopped checks")),
 )
 FOLDERS = (
-    ("log/", "requests and answers"),
-    ("published/", "model.yaml, ledger"),
-    ("bundles/", "the versions' bytes"),
-    ("snapshots/", "rows to learn from"),
-    ("profiles/", "counts per hour"),
-    ("history/", "what checks found"),
-    ("notices/", "what people shall hear"),
-    ("triggers/", "receipts of sent ones"),
+    ("log/", "inputs, predictions"),
+    ("published/", "model state"),
+    ("bundles/", "versions' files"),
+    ("snapshots/", "training rows"),
+    ("profiles/", "hourly counts"),
+    ("history/", "drift checks"),
+    ("notices/", "notifications"),
+    ("triggers/", "sent triggers"),
 )
-#: Points; whether it goes both ways.
+#: Points; whether the arrow has two heads.
 ARROWS = (
     (((120, 84), (120, 58), (620, 58), (620, 84)), True),
     (((210, 119), (250, 119)), True),
@@ -61,12 +77,12 @@ ARROWS = (
     (((620, 352), (620, 300)), True),
     (((520, 366), (488, 366), (488, 257), (420, 257)), False),
 )
-#: Left, baseline, words.
+#: Left, baseline, text.
 LABELS = (
-    (226, 52, "prediction log there, bundles here"),
-    (186, 179, "asks who serves"),
-    (128, 320, "published/ there, history/ here"),
-    (1068, 182, "on the hour"),
+    (226, 52, "prediction log out, bundles in"),
+    (186, 179, "reads traffic"),
+    (128, 320, "published/ out, history/ in"),
+    (1068, 182, "on schedule"),
     (732, 236, "log/, published/, bundles/ in;"),
     (732, 260, "history/, notices/, profiles/ out"),
     (1068, 324, "when it fires"),
@@ -79,7 +95,7 @@ LABELS = (
 
 
 def svg() -> str:
-    """The whole picture."""
+    """Return the picture."""
     parts = []
     for x, y, width, height, title in REGIONS:
         parts.append(
@@ -93,7 +109,7 @@ def svg() -> str:
         parts += [text(x + 12, y + 44 + 17 * i, line, size=12) for i, line in enumerate(lines)]
     for i, (folder, what) in enumerate(FOLDERS):
         parts.append(text(532, 132 + 22 * i, folder, size=12, weight="bold"))
-        parts.append(text(532 + 72, 132 + 22 * i, what, size=10))
+        parts.append(text(532 + 82, 132 + 22 * i, what, size=10))
     parts += [text(x, y, words, size=11) for x, y, words in LABELS]
     return sheet(WIDTH, HEIGHT, parts, both_ways=True)
 

@@ -54,7 +54,10 @@ ARROWS = (
 
 def svg() -> str:
     """Return the picture."""
-    parts = [text(20, 26, FOREGROUND, size=14, weight="bold"), text(20, 246, BACKGROUND, size=14, weight="bold")]
+    parts = [
+        text(20, 26, FOREGROUND, size=14, weight="bold"),
+        text(20, 246, BACKGROUND, size=14, weight="bold"),
+    ]
     parts += [arrow(points, dashed=background) for points, background in ARROWS]
     for x, y, width, height, fill, title, lines in BOXES:
         parts.append(box(x, y, width, height, fill))

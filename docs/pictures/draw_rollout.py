@@ -1,7 +1,7 @@
-"""Draws the phases of a rollout, with the sentences that the code itself has for them.
+"""Draw the phases of a rollout, with their sentences from the code.
 
 PYTHONPATH=include python docs/pictures/draw_rollout.py
-"""  # noqa: INP001  # a script that stands alone
+"""  # noqa: INP001  # a script, not a module
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ BOXES = (
     (Phase.ROLLED_BACK, 492, 310, "#fff5f5"),
     (Phase.SUPERSEDED, 20, 310, "#f1f3f5"),
 )
-#: Points, label, where the label stands.
+#: Points, label, position of the label.
 ARROWS = (
     (((216, 88), (256, 88)), "loaded", (236, 30)),
-    (((452, 88), (492, 88)), "time over, enough rows", (472, 30)),
+    (((452, 88), (492, 88)), "duration over, enough rows", (472, 30)),
     (((688, 88), (728, 88)), "approval required", (708, 30)),
     (((924, 88), (964, 88)), "approved", (944, 30)),
     (((590, 40), (590, 12), (1062, 12), (1062, 40)), "last step passed", (826, 8)),
@@ -40,7 +40,7 @@ ARROWS = (
 
 
 def svg() -> str:
-    """The whole picture."""
+    """Return the picture."""
     parts = []
     for points, label, (x, y) in ARROWS:
         parts.append(arrow(points))

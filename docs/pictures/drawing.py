@@ -1,4 +1,4 @@
-"""The strokes that the drawn pictures share: a white sheet, boxes, arrows and words."""  # noqa: INP001  # beside the scripts
+"""SVG elements of the drawn pictures: sheet, boxes, arrows, text."""  # noqa: INP001  # beside the scripts
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 
 def sheet(width: int, height: int, parts: Iterable[str], *, both_ways: bool = False) -> str:
-    """A whole picture, in which arrows have tips; ``both_ways`` where some have one at either end."""
+    """Return an SVG image with the parts; set ``both_ways`` if an arrow has two heads."""
     orient = "auto-start-reverse" if both_ways else "auto"
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
@@ -19,7 +19,7 @@ def sheet(width: int, height: int, parts: Iterable[str], *, both_ways: bool = Fa
 
 
 def arrow(points: Iterable[tuple[int, int]], *, dashed: bool = False, both: bool = False) -> str:
-    """A line through the points, with a tip at the last, or at both ends."""
+    """Return a line through the points, with a head at the last or at both ends."""
     path = " L".join(f"{x},{y}" for x, y in points)
     dash = ' stroke-dasharray="5 4"' if dashed else ""
     start = ' marker-start="url(#tip)"' if both else ""
@@ -27,14 +27,14 @@ def arrow(points: Iterable[tuple[int, int]], *, dashed: bool = False, both: bool
 
 
 def box(x: int, y: int, width: int, height: int, fill: str) -> str:
-    """A box with round corners."""
+    """Return a box with round corners."""
     return f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8" fill="{fill}" stroke="#868e96"/>'
 
 
 def text(
     x: int, y: int, words: str, *, size: int, fill: str = "#212529", anchor: str = "", weight: str = ""
 ) -> str:
-    """One line of words that stands on this point."""
+    """Return one line of text at this point."""
     held = f' text-anchor="{anchor}"' if anchor else ""
     bold = f' font-weight="{weight}"' if weight else ""
     return f'<text x="{x}" y="{y}" font-size="{size}" fill="{fill}"{held}{bold}>{escape(words)}</text>'

@@ -1,4 +1,4 @@
-"""What the page on AWS says is there, and its pictures and figures are the ones that its scripts make."""
+"""Everything that docs/aws.md names exists, and its picture and costs are those of their scripts."""
 
 import json
 import re
@@ -23,7 +23,7 @@ TERRAFORM = "\n".join(path.read_text(encoding="utf-8") for path in sorted(MODULE
 STEPS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_every_variable_that_the_page_names_is_there():
+def test_every_environment_variable_on_the_page_exists():
     named = set(re.findall(r"\bHOMEOSTAT_[A-Z_]+[A-Z]\b", PAGE + README))
     settings = set(re.findall(r"\bHOMEOSTAT_\w+", Settings.__doc__))
     gateway = {f"HOMEOSTAT_GATEWAY_{field.name.upper()}" for field in fields(Options)}
@@ -32,41 +32,41 @@ def test_every_variable_that_the_page_names_is_there():
 
 
 @pytest.mark.parametrize("word", ["output", "output -json"])
-def test_every_output_that_the_page_names_is_there(word):
-    there = set(re.findall(r'^output "(\w+)"', TERRAFORM, re.MULTILINE))
+def test_every_output_on_the_page_exists(word):
+    existing = set(re.findall(r'^output "(\w+)"', TERRAFORM, re.MULTILINE))
     named = set(re.findall(rf"terraform(?: -chdir=\S+)? {word} (\w+)", PAGE + README))
     assert named
-    assert named <= there
-    assert set(re.findall(r"`(\w+_policy_arn)`", PAGE)) <= there
+    assert named <= existing
+    assert set(re.findall(r"`(\w+_policy_arn)`", PAGE)) <= existing
 
 
 @pytest.mark.parametrize("name", ["artifact_lock_days", "destroy_data", "training_secrets", "models"])
-def test_every_variable_of_terraform_that_the_page_names_is_there(name):
+def test_every_terraform_variable_on_the_page_exists(name):
     assert name in PAGE
     assert f'variable "{name}"' in TERRAFORM
 
 
-def test_every_alarm_that_the_page_names_is_there():
+def test_the_page_names_exactly_the_existing_alarms():
     names = set(re.findall(r'alarm_name += "\$\{var.project\}-([^"]+)"', TERRAFORM))
     each = set(
         re.findall(r"^    ([a-z-]+) += aws_sqs_queue\.\w+\.name", TERRAFORM, re.MULTILINE)
-    )  # one per queue of failures
-    there = {name.removesuffix("-${each.key}") for name in names - {"${each.key}"}} | each
+    )  # one per queue of failed messages
+    existing = {name.removesuffix("-${each.key}") for name in names - {"${each.key}"}} | each
     named = set(re.findall(r"alarm \*([\w-]+)\*", PAGE))
-    assert named == there
+    assert named == existing
 
 
-def test_every_command_and_option_of_ours_on_the_page_is_there():
+def test_every_homeostat_command_and_option_on_the_page_exists():
     known = {each.name: each for each in typer.main.get_command(app).commands.values()}
-    said = re.findall(r"homeostat ([a-z]+(?:-[a-z]+)?)((?: --[\w-]+| [A-Z]+)*)", PAGE + README)
-    commands = [(name, rest) for name, rest in said if name in known]
+    found = re.findall(r"homeostat ([a-z]+(?:-[a-z]+)?)((?: --[\w-]+| [A-Z]+)*)", PAGE + README)
+    commands = [(name, rest) for name, rest in found if name in known]
     assert {"doctor", "train-step"} <= {name for name, _ in commands}
     for name, rest in commands:
         options = {option for each in known[name].params for option in each.opts}
         assert set(re.findall(r"--[\w-]+", rest)) <= options
 
 
-def test_the_settings_of_model_yaml_are_there():
+def test_the_settings_of_model_yaml_exist_with_these_choices():
     block = re.search(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
     for key, choices in re.findall(r"(runs_on|parity): \w+ +# ([\w| ]+)", block):
         kinds = [kind for kind in (Monitor, Training) if key in kind.model_fields]
@@ -74,42 +74,42 @@ def test_the_settings_of_model_yaml_are_there():
         assert set(choices.split(" | ")) in allowed, key
 
 
-def test_the_steps_of_the_readme_are_those_of_the_page():
+def test_the_readme_has_the_steps_of_the_page():
     steps, page = STEPS.findall(README), STEPS.findall(PAGE)
     assert len(steps) == 3
     assert [step for step in page if step in steps] == steps
 
 
-def test_the_steps_name_only_files_that_are_there():
+def test_every_file_in_the_steps_exists():
     for path in re.findall(r"(?<![\w/.])(infra/[\w./-]+)", "\n".join(STEPS.findall(PAGE))):
         if path != "infra/terraform/terraform.tfvars":
             assert (ROOT / path).exists(), path
 
 
-def test_the_picture_is_the_one_that_its_script_draws(monkeypatch):
+def test_the_picture_is_current(monkeypatch):
     script = ROOT / "docs" / "pictures" / "draw_aws.py"
-    monkeypatch.syspath_prepend(script.parent)  # as Python does it for a script
+    monkeypatch.syspath_prepend(script.parent)  # as when Python runs a script
     drawn = runpy.run_path(str(script))["svg"]()
     assert script.with_name("aws.svg").read_text(encoding="utf-8") == drawn
 
 
-def test_the_figures_are_those_that_the_script_prints_for_what_was_counted():
+def test_the_costs_are_current():
     costs = runpy.run_path(str(ROOT / "benchmarks" / "aws_costs.py"))
     counts = json.loads((ROOT / "benchmarks" / "aws_requests.json").read_text(encoding="utf-8"))
     printed = costs["tables"](counts)
     assert f"{costs['BEGIN']}\n{printed}\n{costs['END']}" in PAGE
 
 
-def test_the_costs_know_how_many_files_are_read_at_a_time():
-    assert runpy.run_path(str(ROOT / "benchmarks" / "aws_costs.py"))["Use"]().readers == READERS
+def test_the_costs_assume_the_number_of_parallel_reads_in_the_code():
+    assert runpy.run_path(str(ROOT / "benchmarks" / "aws_costs.py"))["Usage"]().readers == READERS
 
 
-def test_the_costs_grow_with_what_they_are_for():
+def test_costs_grow_with_their_usage():
     costs = runpy.run_path(str(ROOT / "benchmarks" / "aws_costs.py"))
     counts = json.loads((ROOT / "benchmarks" / "aws_requests.json").read_text(encoding="utf-8"))
 
     def of(models, **use):
-        return {name: cost for name, _, cost in costs["lines"](models, costs["Use"](**use), counts)}
+        return {name: cost for name, _, cost in costs["lines"](models, costs["Usage"](**use), counts)}
 
     ten, hundred = of(10), of(100)
     assert set(ten) == set(costs["PRICES"])

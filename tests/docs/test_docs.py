@@ -1,4 +1,4 @@
-"""What the pages say is there, and what is there stands on the pages."""
+"""The docs name only what exists, and every setting and command is documented."""
 
 import re
 from pathlib import Path
@@ -33,15 +33,15 @@ def name(page):
 
 
 def anchors(page):
-    """GitHub's anchors of a page's headings."""
+    """Return GitHub's anchors of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_links_lead_somewhere(page):
+def test_links_have_a_target(page):
     lines = page.read_text(encoding="utf-8").splitlines()
-    text = "\n".join(line for line in lines if not line.startswith("    "))  # formulas have brackets too
+    text = "\n".join(line for line in lines if not line.startswith("    "))  # formulas have brackets, too
     found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
     for link in found:
         if link.startswith("https://"):
@@ -53,7 +53,7 @@ def test_links_lead_somewhere(page):
 
 
 def documented():
-    """Every row of the tables of model-yaml.md, as dotted key and the cell of its default."""
+    """Return every dotted key in the tables of model-yaml.md with its default."""
     rows, section = {}, ""
     for line in (ROOT / "docs" / "model-yaml.md").read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
@@ -65,24 +65,24 @@ def documented():
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_every_setting_stands_in_the_docs_with_its_default(section):
+def test_every_setting_is_documented_with_its_default(section):
     kind, rows = SECTIONS[section], documented()
     for key in kind.model_fields:
-        said, default = rows[f"{section}.{key}"], getattr(kind(), key)
-        if said.startswith("`"):
-            assert getattr(kind(**{key: yaml.safe_load(said.strip("`"))}), key) == default, key
-        else:  # told in words
+        documented_default, default = rows[f"{section}.{key}"], getattr(kind(), key)
+        if documented_default.startswith("`"):
+            assert getattr(kind(**{key: yaml.safe_load(documented_default.strip("`"))}), key) == default, key
+        else:  # described in words
             assert default in (None, ()), key
 
 
-def test_no_setting_stands_in_the_docs_that_is_not_there():
+def test_every_documented_setting_exists():
     own = {f"{section}.{key}" for section, kind in SECTIONS.items() for key in kind.model_fields}
     top = {field.alias or key for key, field in ModelConfig.model_fields.items()}
     for key in documented():
         assert key in own or key.split(".")[0] in {*top - set(SECTIONS), "features"}, key
 
 
-def test_every_file_that_the_decisions_page_names_is_there():
+def test_every_file_named_on_the_decisions_page_exists():
     for path in re.findall(r"`((?:\w+/)*\w+\.py)`", DECIDES.read_text(encoding="utf-8")):
         known = [
             (LIBRARY / path).exists(),
@@ -92,7 +92,7 @@ def test_every_file_that_the_decisions_page_names_is_there():
         assert any(known), path
 
 
-def test_every_command_stands_in_the_readme():
+def test_every_command_is_in_the_readme():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert len(commands) > 10
