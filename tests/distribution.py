@@ -15,6 +15,8 @@ TESTS = Path(__file__).parent
 SERVERS = {"airflow": "airflow", "airflow_home": "airflow", "mlflow_server": "mlflow"}
 #: Folders whose tests share servers of their own.
 FOLDERS = {"aws": "aws", "upgrade": "upgrade"}
+#: Folders of pure decisions: `make quick` runs them.
+PURE = ("config", "core", "figures")
 #: Groups that start first, longest first; the others follow in the order of their files.
 FIRST = ("aws", "e2e/test_the_loop.py", "airflow", "mlflow")
 
@@ -34,4 +36,7 @@ def distribute(items: list[pytest.Item]) -> None:
     groups = {item: group_of(item) for item in items}
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
+        pure = item.path.relative_to(TESTS).parts[0] in PURE
+        if pure and item.get_closest_marker("exhaustive") is None:
+            item.add_marker(pytest.mark.quick)
     items.sort(key=lambda item: position.get(groups[item], len(FIRST)))

@@ -65,7 +65,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class LeaseResult:
-    """The result of acquiring a retrain lease. Refused, ``holder`` is the retrain that holds or has used it."""
+    """The result of acquiring a retrain lease; ``holder`` is the retrain that holds or has used it."""
 
     granted: bool
     holder: str

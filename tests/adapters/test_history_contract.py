@@ -57,6 +57,7 @@ def test_an_unchecked_model_has_no_history(history, model):
     assert history.windows(model) == []
 
 
+@pytest.mark.quick
 def test_windows_are_returned_complete_and_in_order(history, model):
     records = [window(END + i * HOUR, score=0.1 * i, fired=i == 2, drift="alert") for i in range(4)]
     for record in (records[2], records[0], records[3], records[1]):

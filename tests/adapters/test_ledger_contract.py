@@ -90,6 +90,7 @@ def test_a_new_model_is_at_revision_zero(ledger, model):
     assert ledger.evidence(model, "r") == {}
 
 
+@pytest.mark.quick
 def test_a_write_is_read_back_complete(ledger, model):
     written = write(ledger, full(model))
     assert written == full(model, 1)
@@ -153,6 +154,7 @@ def test_a_repeated_batch_of_evidence_is_counted_once(ledger, model):
     assert ledger.evidence(model, "other")["shadow", "shadow"].rows == 2
 
 
+@pytest.mark.quick
 def test_evidence_of_all_gateways_adds_up(ledger, model):
     tally = Tally(rows=2, errors=1, predictions=(1, 0, 1), latency=(0, 2))
     for gateway in ("a", "b"):
@@ -201,6 +203,7 @@ def test_a_trigger_is_granted_to_one_holder_only(ledger, model):
     assert "already handled" in second.reason
 
 
+@pytest.mark.quick
 def test_the_same_holder_may_acquire_again(ledger, model):
     for _ in range(2):
         assert ledger.acquire_lease(model, "t1", "run1", NOW, HOUR).granted
@@ -361,6 +364,7 @@ def published(ledger, model, tmp_path):
     return publish_state
 
 
+@pytest.mark.quick
 def test_the_snapshot_reads_like_the_ledger(ledger, model, published):
     assert published().read(model) == Traffic(model)
     first = write(ledger, Traffic(model, 0, VersionRef("9", "ef")))

@@ -132,6 +132,7 @@ def test_an_unknown_run_is_not_found(registry):
         registry.end_run("f" * 32)
 
 
+@pytest.mark.quick
 def test_a_version_is_registered_with_digest_run_and_tags(registry, model, bundle):
     version = put(registry, model, "k1", bundle, **{"homeostat.gate": "passed"})
     assert (version.model, version.version, version.digest) == (model, "1", tree_digest(bundle))

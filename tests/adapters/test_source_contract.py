@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from homeostat.adapters import open_store
-from homeostat.adapters.source import ConfiguredSource
+from homeostat.adapters.configured_source import ConfiguredSource
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config import ModelConfig, load_model
 from homeostat.config.errors import ConfigError, DataError, PipelineError, Unavailable
@@ -108,6 +108,7 @@ def read(config: ModelConfig, start: datetime | None = None, end: datetime | Non
     return ConfiguredSource(MemoryStore()).read(config, start, end)
 
 
+@pytest.mark.quick
 def test_rows_are_sorted_in_utc_with_the_schemas_columns_only(config):
     found = read(config)
     assert list(found.columns) == ["at", "station", "temp", "season", "high"]
@@ -251,8 +252,9 @@ def test_a_failing_loader_is_named(tmp_path, body, error, words):
         read(configure(tmp_path, "{kind: loader, loader: pipeline.py:load}"))
 
 
+@pytest.mark.quick
 def test_labelled_predictions_are_read_from_the_log(tmp_path, monkeypatch):
-    from homeostat.storage import prediction_log as log
+    from homeostat.storage import label_join
 
     calls = []
 
@@ -261,7 +263,7 @@ def test_labelled_predictions_are_read_from_the_log(tmp_path, monkeypatch):
         frame = {"at": [START + HOUR], "temp": [1.0], "_version": ["3"], "season": ["a"], "high": [1.0]}
         return pd.DataFrame(frame)
 
-    monkeypatch.setattr(log, "read_labelled", labelled)
+    monkeypatch.setattr(label_join, "read_labelled", labelled)
     config, store = configure(tmp_path, "{kind: predictions}"), MemoryStore()
     source = ConfiguredSource(store)
     assert len(source.read(config, None, START)) == 0

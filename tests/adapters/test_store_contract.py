@@ -27,6 +27,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return open_store(f"s3://{server.bucket}/{tmp_path.name}")
 
 
+@pytest.mark.quick
 def test_get_returns_the_stored_bytes(store):
     store.put("snapshots/pump/ab.parquet", b"\x00rows")
     assert store.get("snapshots/pump/ab.parquet") == b"\x00rows"

@@ -36,6 +36,7 @@ def write(path: Path, rows: pd.DataFrame = ROWS) -> Path:
     return path
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet", "deep/er/t 1.parquet"])
 @pytest.mark.parametrize("how", ["path", "file", "folder", "s3", "s3 folder"])
 def test_the_same_columns_from_every_location(tmp_path, s3_server, name, how):

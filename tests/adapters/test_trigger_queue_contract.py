@@ -56,6 +56,7 @@ def triggers(request: pytest.FixtureRequest) -> TriggerQueue:
     return open_trigger_queue(make_queue()[0])
 
 
+@pytest.mark.quick
 def test_a_message_is_received_as_sent(triggers):
     sent = replace(message(), reason="former_version_fits", reinstate="3")
     triggers.send(sent)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from homeostat.storage.prediction_log import read_labelled, read_labels
+from homeostat.storage.label_join import read_labelled
+from homeostat.storage.prediction_log import read_labels
 from serving.gateway_harness import make_gateway_fixture, serving
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}

@@ -99,6 +99,7 @@ def test_a_late_log_file_is_counted_at_the_next_check(config, ports, champion):
 
 
 def test_an_hour_is_counted_once_whatever_the_window(config, ports, champion, monkeypatch):
+    from homeostat.storage import label_join
     from homeostat.storage import prediction_log as log
 
     serve(config, ports, rows_between(T0, T0 + 6 * HOUR))
@@ -106,7 +107,8 @@ def test_an_hour_is_counted_once_whatever_the_window(config, ports, champion, mo
     read = []
     original = log.read_predictions
     monkeypatch.setattr(log, "read_predictions", lambda *a, **k: read.append(a[2]) or original(*a, **k))
-    monkeypatch.setattr(log, "read_labelled", lambda *a, **k: original(*a[:4]).rows.iloc[:0].assign(y=[]))
+    unlabelled = lambda *a, **k: original(*a[:4]).rows.iloc[:0].assign(y=[])  # noqa: E731
+    monkeypatch.setattr(label_join, "read_labelled", unlabelled)
     check(config, ports, 6)
     assert T0 + 5 * HOUR in read
     assert len([start for start in read if start < T0 + 5 * HOUR]) == 0

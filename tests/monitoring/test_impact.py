@@ -11,7 +11,7 @@ from homeostat.config import load_model
 from homeostat.core.performance import BatchScore, Estimate, PerformanceReport
 from homeostat.core.trigger import WindowRecord
 from homeostat.monitoring.drift_check import check_drift
-from homeostat.monitoring.impact import drift_impact
+from homeostat.monitoring.drift_impact import drift_impact
 from sample_model import T0, notices, retrain, rows_between, serve
 
 pytestmark = pytest.mark.usefixtures("quick")

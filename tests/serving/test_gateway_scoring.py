@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from homeostat.storage.prediction_log import read_labelled, read_predictions
+from homeostat.storage.label_join import read_labelled
+from homeostat.storage.prediction_log import read_predictions
 from serving.gateway_harness import model_config, serving, until
 
 ROW = {"a": 1.0, "b": 0.0, "colour": "red"}

@@ -8,6 +8,7 @@ from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config import ModelConfig
 from homeostat.config.label_text import label_text
 from homeostat.storage import prediction_log as log
+from homeostat.storage.label_join import read_labelled
 
 T0 = datetime(2026, 1, 5, 7, 50, tzinfo=UTC)
 
@@ -111,10 +112,10 @@ def test_labels_join_by_id_whatever_their_spelling_and_only_once_known(config):
     }
     log.write_labels(store, config, "g1", 1, labels)
     end = T0 + timedelta(hours=1)
-    soon = log.read_labelled(store, config, T0, end, known_by=T0 + timedelta(hours=2))
+    soon = read_labelled(store, config, T0, end, known_by=T0 + timedelta(hours=2))
     assert list(soon["y"]) == ["1"], "the first label of an id is kept"
     assert list(soon["_prediction"]) == ["1"]
-    late = log.read_labelled(store, config, T0, end, known_by=T0 + timedelta(hours=4))
+    late = read_labelled(store, config, T0, end, known_by=T0 + timedelta(hours=4))
     assert sorted(late["_prediction_id"]) == ["r0", "r1"]
 
 

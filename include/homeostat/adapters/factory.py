@@ -34,11 +34,11 @@ def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Port
         ``HOMEOSTAT_STORE`` or ``HOMEOSTAT_LEDGER`` is not a supported URL.
     """
     from homeostat.adapters.clock import SystemClock
+    from homeostat.adapters.configured_source import ConfiguredSource
     from homeostat.adapters.history_mlflow import MlflowHistory
     from homeostat.adapters.mlflow_client import MlflowConnection
     from homeostat.adapters.notifier import LogNotifier
     from homeostat.adapters.registry_mlflow import MlflowRegistry
-    from homeostat.adapters.source import ConfiguredSource
 
     store, mlflow = open_store(settings.store), MlflowConnection(settings.tracking_uri)
     return Ports(
@@ -64,11 +64,11 @@ def fake_ports(*, start: datetime | None = None, **ports: Any) -> Ports:
         Replacements for the fakes, by field name of :class:`~homeostat.ports.Ports`.
     """
     from homeostat.adapters.clock import FakeClock
+    from homeostat.adapters.configured_source import ConfiguredSource
     from homeostat.adapters.history_memory import MemoryHistory
     from homeostat.adapters.ledger_memory import MemoryLedger
     from homeostat.adapters.notifier import MemoryNotifier
     from homeostat.adapters.registry_memory import MemoryRegistry
-    from homeostat.adapters.source import ConfiguredSource
     from homeostat.adapters.store_memory import MemoryStore
 
     clock: Clock = ports.get("clock") or FakeClock(start or datetime(2026, 1, 1, tzinfo=UTC))

@@ -1,6 +1,6 @@
 """Remove secrets from texts: passwords in URLs, and values of secret environment variables.
 
-:mod:`homeostat.serving.redaction` builds on this; it also removes paths of this machine from HTTP responses.
+:mod:`homeostat.serving.response_redaction` builds on this; it also removes local paths from HTTP responses.
 """
 
 from __future__ import annotations

@@ -102,13 +102,13 @@ def _events(axes: Any, ends: Sequence[datetime], windows: Mapping[str, Sequence[
         color = _LINE_STYLES.get(name, _OTHER)["color"]
         styles: dict[str, dict[str, Any]] = {
             "promoted": {"marker": "o", "s": 17, "color": color, "linewidths": 0},
-            "former champion back": {"marker": "D", "s": 19, "facecolors": "white", "edgecolors": color},
+            "reinstated": {"marker": "D", "s": 19, "facecolors": "white", "edgecolors": color},
             "refused": {"marker": "x", "s": 17, "color": ALERT, "linewidths": 1.1},
         }
         at: dict[str, list[datetime]] = {kind: [] for kind in styles}
         for end, window in zip(ends, windows[name], strict=True):
             if window["event"] is not None:
-                back = "former champion back" if window["event"] == "reinstate" else "promoted"
+                back = "reinstated" if window["event"] == "reinstate" else "promoted"
                 at[back if window["promoted"] else "refused"].append(end)
         for kind, places in at.items():
             if places:
@@ -127,7 +127,7 @@ def _key(axes: Any, used: Sequence[str]) -> None:
 
     styles: dict[str, dict[str, Any]] = {
         "promoted": {"marker": "o", "color": FAINT, "markersize": 4.2},
-        "former champion back": {"marker": "D", "markerfacecolor": "white", "color": FAINT, "markersize": 4},
+        "reinstated": {"marker": "D", "markerfacecolor": "white", "color": FAINT, "markersize": 4},
         "refused": {"marker": "x", "color": ALERT, "markersize": 4.2},
     }
     handles = [Line2D([], [], linestyle="none", label=kind, **styles[kind]) for kind in used]

@@ -23,10 +23,10 @@ from homeostat.core.profile import CategoryEdges
 from homeostat.core.trigger import Impact, WindowRecord
 from homeostat.monitoring.batch_scoring import score_in_batch
 from homeostat.monitoring.context import DRIFT_WINDOWS, CheckContext
+from homeostat.monitoring.drift_impact import drift_impact
 from homeostat.monitoring.estimated_performance import estimate_accuracy
-from homeostat.monitoring.impact import drift_impact
 from homeostat.monitoring.window import WindowCounts
-from homeostat.storage import prediction_log as log
+from homeostat.storage import label_join
 from homeostat.storage.champion_history import champions
 from homeostat.storage.version_info import load_version_info
 
@@ -96,7 +96,7 @@ def newest_labelled_rows(context: CheckContext, end: datetime) -> pd.DataFrame:
     start = due - config.monitor.every
     if config.serve == "none":
         return score_in_batch(config, context.ports, context.champion, start, due, label=True)
-    return log.read_labelled(context.ports.store, config, start, due, known_by=end)
+    return label_join.read_labelled(context.ports.store, config, start, due, known_by=end)
 
 
 def _score(context: CheckContext, own: pd.DataFrame, end: datetime) -> BatchScore | None:

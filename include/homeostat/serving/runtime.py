@@ -29,11 +29,11 @@ from homeostat.serving.metrics import Metrics
 from homeostat.serving.options import Options
 from homeostat.serving.recorder.labels import KnownLabels
 from homeostat.serving.recorder.log_manager import LogManager
-from homeostat.serving.redaction import make_redactor
+from homeostat.serving.response_redaction import make_redactor
 from homeostat.serving.scoring_request import InputSpec
 from homeostat.serving.sync.bundle_cache import BundleCache
 from homeostat.serving.sync.controller import Controller
-from homeostat.serving.sync.notify import notify_rolled_back
+from homeostat.serving.sync.rollback_notice import notify_rolled_back
 from homeostat.serving.worker_ipc import WorkerPeers
 
 logger = logging.getLogger(__name__)

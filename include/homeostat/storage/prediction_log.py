@@ -203,26 +203,6 @@ def read_labels(store: Store, config: ModelConfig, start: datetime, end: datetim
     return rows.sort_values(["received_at", "at"], kind="stable").drop_duplicates("prediction_id")
 
 
-def read_labelled(
-    store: Store, config: ModelConfig, start: datetime, end: datetime, *, known_by: datetime | None = None
-) -> pd.DataFrame:
-    """Read the served rows of ``[start, end)`` with their labels known by ``known_by`` (default: ``end``).
-
-    The label is in the schema's label column, the row's time in its timestamp column; the log's own columns
-    keep a leading underscore. Rows without a label yet are left out.
-    """
-    served = read_predictions(store, config, start, end).rows
-    labels = read_labels(store, config, start, (known_by or end) + timedelta(microseconds=1))
-    joined = served.merge(
-        labels[["prediction_id", "label"]], left_on="_prediction_id", right_on="prediction_id", how="inner"
-    ).drop(columns="prediction_id")
-    joined[config.columns.label.name] = joined.pop("label")
-    joined[config.columns.timestamp] = joined["_at"]
-    if config.columns.key:
-        joined[config.columns.key] = joined["_key"]
-    return joined
-
-
 def _read(store: Store, keys: Sequence[str], schema: pa.Schema, start: datetime, end: datetime) -> LogRead:
     tables, unreadable = [], []
     for batch in (keys[n : n + _BATCH] for n in range(0, len(keys), _BATCH)):

@@ -49,6 +49,7 @@ def numbers(reference, window, max_edges=128):
     return [count_series(edges, pd.Series(rows)) for rows in (reference, window)]
 
 
+@pytest.mark.exhaustive
 def test_ks_is_scipys_on_ten_thousand_cases_where_the_edges_are_complete():
     cases = 0
     for x, y in batches(1, complete=True):
@@ -61,6 +62,7 @@ def test_ks_is_scipys_on_ten_thousand_cases_where_the_edges_are_complete():
     assert cases == 10_000
 
 
+@pytest.mark.exhaustive
 def test_ks_is_within_its_stated_bound_where_the_edges_are_incomplete():
     rng = np.random.default_rng(2)
     stated = []

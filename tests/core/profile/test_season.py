@@ -179,6 +179,7 @@ def alerts(reference, rows, hours, *, seasonal):
 
 
 # Noise that all rows of an hour share makes that hour different; only longer windows average it out.
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("hours", "noise"), [(1, 0.05), (6, 0.1), (24, 0.2)])
 def test_a_season_cuts_false_alerts_on_a_cycle_tenfold_and_still_finds_a_shift(hours, noise):
     reference = weekly(noise)

@@ -123,7 +123,7 @@ def _read_with_loader(
 ) -> pd.DataFrame:
     """Pass the file to the model's loader in the environment variable that demo.yaml names (``data_env``)."""
     from homeostat.adapters import open_store
-    from homeostat.adapters.source import ConfiguredSource
+    from homeostat.adapters.configured_source import ConfiguredSource
 
     variable = _data_variable(config)
     if not variable:

@@ -25,7 +25,7 @@ def replay_rows(
     as_json: bool,
 ) -> None:
     """Send the rows of a file, or of the model's source, as live traffic; labels follow."""
-    from homeostat.adapters.source import ConfiguredSource
+    from homeostat.adapters.configured_source import ConfiguredSource
     from homeostat.replay import replay
     from homeostat.storage.retrain_request import parse_time
 

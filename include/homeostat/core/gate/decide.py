@@ -9,7 +9,7 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.core.gate.evidence import GateCheck, GateCheckResult, GateEvidence
 from homeostat.core.gate.latency import latency
-from homeostat.core.gate.metric import metric
+from homeostat.core.gate.metric_regression import metric
 from homeostat.core.gate.nan_rate import nan_rate
 from homeostat.core.gate.output_sanity import output_sanity
 from homeostat.core.gate.slices import slices

@@ -15,6 +15,7 @@ from homeostat.config import ModelConfig
 from homeostat.config.errors import EmptyWindow, QualityRefused
 from homeostat.core.training_data.coercion import REASON
 from homeostat.core.training_data.expectations import ExpectationSpec, build_expectation, expectation_specs
+from homeostat.core.training_data.great_expectations_run import validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,25 +158,9 @@ def _run(frame: pd.DataFrame, config: ModelConfig) -> list[_Evaluated]:
     computable = [n for n, one in enumerate(expectations) if not _missing_columns(one.spec, frame)]
     for number in computable:
         expectations[number].built.meta = {"homeostat": number}  # results come back in another order
-    results = _validate(frame, [expectations[number].built for number in computable])
+    results = validate(frame, [expectations[number].built for number in computable])
     by_number = {result.expectation_config.meta["homeostat"]: result for result in results}
     return [_Evaluated(one.spec, one.by_row, by_number.get(n)) for n, one in enumerate(expectations)]
-
-
-def _validate(frame: pd.DataFrame, expectations: Sequence[Any]) -> list[Any]:
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    if not expectations:
-        return []
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
-    batch = asset.add_batch_definition_whole_dataframe("all")
-    suite = context.suites.add(gx.ExpectationSuite("training", expectations=list(expectations)))
-    definition = gx.ValidationDefinition(name="training", data=batch, suite=suite)
-    run = definition.run(batch_parameters={"dataframe": frame}, result_format={"result_format": "COMPLETE"})
-    return list(run.results)
 
 
 def _missing_columns(spec: ExpectationSpec, frame: pd.DataFrame) -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 from homeostat.core.trigger.backoff import MAX_BACKOFF_FACTOR
 from homeostat.core.trigger.causes import SIGNIFICANT_GAIN
 from homeostat.core.trigger.decide import decide_trigger
-from homeostat.core.trigger.decision import TriggerDecision
 from homeostat.core.trigger.reasons import SENTENCES, TriggerReason, sentence_for
 from homeostat.core.trigger.records import Impact, WindowRecord, WindowVerdict
+from homeostat.core.trigger.result import TriggerDecision
 from homeostat.core.trigger.tenure import drifting_since, tenure
 
 __all__ = [

@@ -9,10 +9,10 @@ from homeostat.config.model import Trigger
 from homeostat.core.trigger.backoff import backoff
 from homeostat.core.trigger.causes import Cause, find_cause
 from homeostat.core.trigger.cooldown import Hold, cooldown
-from homeostat.core.trigger.decision import TriggerDecision, TriggerState
 from homeostat.core.trigger.evidence import Evidence
 from homeostat.core.trigger.reasons import TriggerReason, sentence_for
 from homeostat.core.trigger.records import WindowRecord
+from homeostat.core.trigger.result import TriggerDecision, TriggerState
 from homeostat.core.trigger.tenure import is_calm
 
 

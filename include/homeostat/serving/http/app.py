@@ -8,14 +8,13 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import HomeostatError
 from homeostat.ports import Ports
 from homeostat.serving import responses
 from homeostat.serving.http import control_api, protocols
-from homeostat.serving.http.request_body import BodyReader, ClientDisconnected
+from homeostat.serving.http.body_limits import BodyReader, ClientDisconnected
 from homeostat.serving.inference.engine import ScoringResult
 from homeostat.serving.inference.routing import ServedModel
 from homeostat.serving.options import Options
@@ -31,7 +30,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = dict[bytes, bytes]
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _ID = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
 _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 
@@ -73,22 +71,20 @@ class Gateway:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = _path(scope)
         try:
-            model, action = _route(path)
+            route = protocols.scoring_route(path)
         except BadRequest as error:
             await _send_error(send, error)
             return
-        if action is None or scope["method"] != "POST":
+        if route is None or scope["method"] != "POST":
             await self.control(scope, receive, send)
             return
         self.runtime.in_flight += 1
         try:
-            await self._handle(scope, receive, send, model, action)
+            await self._handle(scope, receive, send, route)
         finally:
             self.runtime.in_flight -= 1
 
-    async def _handle(
-        self, scope: Scope, receive: Receive, send: Send, model: str | None, action: str
-    ) -> None:
+    async def _handle(self, scope: Scope, receive: Receive, send: Send, route: protocols.Route) -> None:
         """Respond to a scoring or label request: the hot path."""
         started = time.perf_counter()
         headers: Headers = dict(scope["headers"])
@@ -96,12 +92,12 @@ class Gateway:
         name, status = "", 200
         try:
             if self._guards_scoring:
-                self.runtime.access_guard.authorize_scoring(scope, headers, action)
-            state = self._state(model, headers)
+                self.runtime.access_guard.authorize_scoring(scope, headers, route.action)
+            state = self._state(route.model, headers)
             name = state.config.name
-            if action == "invocations":
+            if route.action == "invocations":
                 body, extra = await self._invocations(state, headers, receive, request_id)
-            elif action == "infer":
+            elif route.action == "infer":
                 body, extra = await self._infer(scope, state, headers, receive, request_id)
             else:
                 body, extra = await self._labels(state, headers, receive)
@@ -116,7 +112,7 @@ class Gateway:
             await _send_error(send, BadRequest(_INTERNAL_ERROR, 500), request_id)
         else:
             await _send(send, 200, body, [*extra, (b"x-request-id", request_id.encode())])
-        if action != "labels":
+        if route.action != "labels":
             self.runtime.metrics.requests.labels(name, str(status)).inc()
             self.runtime.metrics.seconds.labels(name).observe(time.perf_counter() - started)
 
@@ -193,7 +189,7 @@ class Gateway:
         if model is None:
             header = headers.get(b"x-homeostat-model")
             if header is not None:
-                model = _checked_name(header.decode("latin-1"))
+                model = protocols.model_name(header)
             elif len(runtime.states) == 1:
                 return next(iter(runtime.states.values()))
             else:
@@ -229,27 +225,6 @@ def create_app(
     return Gateway(Runtime(models, ports, settings, options or Options(), load=load))
 
 
-def _route(path: bytes) -> tuple[str | None, str | None]:
-    """Return model and action of a scoring or label path; (None, None) for the control API.
-
-    Raises BadRequest for an invalid model name under ``/models/`` or ``/control/models/``, so that names with
-    slashes, dots or escapes reach nothing else.
-    """
-    if path == b"/invocations":
-        return None, "invocations"
-    for prefix in (b"/models/", b"/control/models/"):
-        if path.startswith(prefix):
-            rest = path[len(prefix) :]
-            name, _, action = rest.rpartition(b"/")
-            text = unquote_to_bytes(name or rest).decode("latin-1")
-            if not (rest and _NAME.fullmatch((name or rest).decode("latin-1"))):
-                _checked_name(text)
-                raise BadRequest(protocols.BAD_NAME)
-            if prefix == b"/models/" and action in (b"invocations", b"labels") and name:
-                return text, action.decode()
-    return protocols.scoring_route(path)
-
-
 _INTERNAL_ERROR = "Internal error; the gateway's log has the details."
 
 
@@ -267,12 +242,6 @@ def _result_headers(result: ScoringResult) -> list[tuple[bytes, bytes]]:
     if result.fell_back_from:
         headers.append((b"x-homeostat-fell-back-from", result.fell_back_from.encode()))
     return headers
-
-
-def _checked_name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise BadRequest(protocols.BAD_NAME)
-    return text
 
 
 def _request_id(headers: Headers) -> str:

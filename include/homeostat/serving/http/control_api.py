@@ -24,7 +24,7 @@ from homeostat.serving.http.protocols.response_schemas import (
     TrafficChange,
 )
 from homeostat.serving.http.status import recent_events
-from homeostat.serving.redaction import redact_json
+from homeostat.serving.response_redaction import redact_json
 
 if TYPE_CHECKING:
     from homeostat.serving.runtime import Runtime

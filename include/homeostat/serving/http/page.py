@@ -12,7 +12,7 @@ from homeostat.core.rollout.phases import Phase
 from homeostat.figures.html import render
 from homeostat.serving.http import aggregate
 from homeostat.serving.http.status import recent_events
-from homeostat.serving.redaction import redact_json
+from homeostat.serving.response_redaction import redact_json
 
 if TYPE_CHECKING:
     from homeostat.serving.runtime import Runtime

@@ -11,7 +11,7 @@ from homeostat.rollouts.advance import AdvanceResult, advance
 from homeostat.serving.inference.routing import ServedModel
 from homeostat.serving.sync.bundle_cache import BundleCache
 from homeostat.serving.sync.load_queue import LoadQueue
-from homeostat.serving.sync.notify import notify_rolled_back
+from homeostat.serving.sync.rollback_notice import notify_rolled_back
 from homeostat.serving.sync.shadow_manager import ShadowManager
 
 

@@ -1,41 +1,59 @@
-"""The scoring paths of the other protocols. All further paths belong to the control API."""
+"""The paths of scoring and labels, in every protocol. All further paths belong to the control API."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from homeostat.serving.scoring_request import BadRequest
 
 _NAME = re.compile(rb"[a-z0-9][a-z0-9_-]{0,62}")
 _VERSION = re.compile(r"[0-9]{1,18}")
-#: The message for an invalid model name, which is never repeated.
-BAD_NAME = (
+_BAD_NAME = (
     "Invalid model name: use lower-case letters, digits, '-' and '_', without slashes, dots or escapes."
 )
 
 
-def scoring_route(path: bytes) -> tuple[str | None, str | None]:
-    """Return model and action (``infer`` or ``invocations``) of a raw path; (None, None) for any other.
+class Route(NamedTuple):
+    """A model (None where the path names none) and an action: ``invocations``, ``labels`` or ``infer``."""
 
-    ``/v2/models/{m}[/versions/{v}]/infer`` belongs to the Open Inference Protocol,
-    ``/endpoints/{m}/invocations`` to ``mlflow.deployments``.
+    model: str | None
+    action: str
+
+
+def scoring_route(path: bytes) -> Route | None:
+    """Return the route of a raw path; None for a path of the control API.
+
+    ``/invocations`` and ``/models/{m}/invocations`` belong to MLflow's scoring protocol,
+    ``/endpoints/{m}/invocations`` to ``mlflow.deployments``, ``/v2/models/{m}[/versions/{v}]/infer`` to the
+    Open Inference Protocol.
 
     Raises
     ------
     BadRequest
-        The model's name is invalid.
+        The model's name is invalid. Names under ``/control/models/`` are checked too, so that slashes, dots
+        and escapes reach nothing else.
     """
-    if path.startswith(b"/endpoints/"):
-        name, end, action = path[len(b"/endpoints/") :].partition(b"/")
-        if end and action == b"invocations":
-            return _name(name), "invocations"
+    if path == b"/invocations":
+        return Route(None, "invocations")
+    if path.startswith(b"/models/"):
+        rest = path[len(b"/models/") :]
+        name, _, action = rest.rpartition(b"/")
+        model = model_name(name or rest)
+        return Route(model, action.decode()) if name and action in (b"invocations", b"labels") else None
+    if path.startswith(b"/control/models/"):
+        rest = path[len(b"/control/models/") :]
+        model_name(rest.rpartition(b"/")[0] or rest)
+    elif path.startswith(b"/endpoints/"):
+        name, _, action = path[len(b"/endpoints/") :].partition(b"/")
+        return Route(model_name(name), "invocations") if action == b"invocations" else None
     elif path.startswith(b"/v2/models/"):
-        parts = path[len(b"/v2/models/") :].split(b"/")
-        model = _name(parts[0])
-        if parts[1:] == [b"infer"] or (len(parts) == 4 and parts[1] == b"versions" and parts[3] == b"infer"):
-            return model, "infer"
-    return None, None
+        name, *rest_parts = path[len(b"/v2/models/") :].split(b"/")
+        model = model_name(name)
+        if rest_parts == [b"infer"] or (rest_parts[:1] == [b"versions"] and rest_parts[2:] == [b"infer"]):
+            return Route(model, "infer")
+    return None
 
 
 def version_in(path: bytes) -> str | None:
@@ -55,7 +73,8 @@ def version_in(path: bytes) -> str | None:
     return text
 
 
-def _name(raw: bytes) -> str:
+def model_name(raw: bytes) -> str:
+    """Return a valid model name; BadRequest, which does not repeat it, for an invalid one."""
     if not _NAME.fullmatch(raw):
-        raise BadRequest(BAD_NAME)
+        raise BadRequest(_BAD_NAME)
     return raw.decode("ascii")

@@ -57,7 +57,7 @@ class ConfiguredSource:
         return read_files(config, start, end)
 
     def _predictions(self, config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
-        from homeostat.storage.prediction_log import read_labelled
+        from homeostat.storage.label_join import read_labelled
 
         first, last = start, end
         if first is None or last is None:
