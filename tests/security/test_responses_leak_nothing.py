@@ -9,7 +9,7 @@ import pytest
 
 from homeostat.config import Settings
 from homeostat.config.errors import Unavailable, Untrusted
-from homeostat.serving.redaction import make_redactor, redact_json
+from homeostat.serving.response_redaction import make_redactor, redact_json
 from serving.gateway_harness import make_gateway_fixture, serving, until
 
 HEADERS = {
@@ -114,8 +114,7 @@ def test_the_status_of_a_version_that_does_not_load_contains_no_path(tmp_path, m
         return load(folder, trusted, digest=digest, config=config)
 
     monkeypatch.setattr(gateway_harness, "refusing", refusing, raising=False)
-    monkeypatch.setattr(gateway_harness, "LOAD", "serving.gateway_harness:refusing")
-    with serving(setup) as client:
+    with serving(setup, load="serving.gateway_harness:refusing") as client:
         client.ready()
         setup.begin(setup.version())
         until(lambda: setup.traffic().active is None, "the version was taken back")

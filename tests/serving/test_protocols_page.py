@@ -13,7 +13,6 @@ import pytest
 from homeostat.config import Settings
 from homeostat.core.rollout import VersionRef
 from homeostat.serving.runtime import LOAD_BUNDLE
-from serving import gateway_harness
 from serving.gateway_harness import make_gateway_fixture, serving
 
 PAGE = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(encoding="utf-8")
@@ -86,11 +85,9 @@ def served(tmp_path_factory):
     tags = {"homeostat.gate": "passed"}
     version = registry.register(config.name, "run-1", run, home / "bundle", digest, tags).version
     setup.begin(VersionRef(version, digest))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gateway_harness, "LOAD", LOAD_BUNDLE)
-        with serving(setup) as client:
-            client.ready("bike_demand")
-            yield client
+    with serving(setup, load=LOAD_BUNDLE) as client:
+        client.ready("bike_demand")
+        yield client
 
 
 def test_the_docs_show_every_protocol():
