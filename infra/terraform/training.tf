@@ -79,6 +79,7 @@ resource "aws_ecs_task_definition" "train" {
 
 resource "aws_security_group" "train" {
   #checkov:skip=CKV2_AWS_5:Airflow attaches it to each task that it starts, see the output airflow_environment
+  # AWS cannot change the description of a security group: a new text would recreate it.
   name        = "${var.project}-train"
   description = "Training tasks: nobody connects to them, and they connect to what var.training_egress names."
   vpc_id      = var.vpc_id

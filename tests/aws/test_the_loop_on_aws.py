@@ -190,7 +190,7 @@ class LoopResult:
     """The results, in order."""
 
     setup: AwsFixture
-    answers: list[dict]
+    results: list[dict]
     queue_lengths: list[int]
     run: dict
     task: dict
@@ -345,5 +345,5 @@ def test_mlflow_has_the_functions_records_and_notifications_were_sent(loop):
     assert [record.fired for record in windows] == [result["fired"] for result in loop.results]
     assert loop.synced["synced"] == 5
     titles = loop.setup.receiver.titles
-    assert titles.count("has gone stale and is being retrained") == 1
+    assert titles.count("retraining has started") == 1
     assert any("champion" in title for title in titles), titles

@@ -160,9 +160,9 @@ def test_a_bundle_that_was_changed_or_lost_is_broken(deployment):
 
 def test_a_degraded_gateway_is_a_warning_and_another_server_is_broken(deployment, mlflow_server):
     degraded = json.dumps({"status": "degraded", "problems": ["the store is unreachable"]}).encode()
-    answers = {"/health": (200, "application/json", degraded)}
+    responses = {"/health": (200, "application/json", degraded)}
     with rewriting(
-        deployment.settings.gateway, Rewrite(respond=lambda _, path, *__: answers.get(path))
+        deployment.settings.gateway, Rewrite(respond=lambda _, path, *__: responses.get(path))
     ) as url:
         found = deployment.one("gateway", gateway=url)
     assert found.state == "warning"
@@ -188,15 +188,15 @@ def test_a_gateway_that_serves_another_version_is_broken(deployment, tmp_path):
     assert "does not know this model" in unknown.sentence
 
     shown = {"models": [{"name": deployment.config.name, "loaded": {"champion": "7"}}]}
-    answers = {"/models": (200, "application/json", json.dumps(shown).encode())}
+    responses = {"/models": (200, "application/json", json.dumps(shown).encode())}
     with rewriting(
-        deployment.settings.gateway, Rewrite(respond=lambda _, path, *__: answers.get(path))
+        deployment.settings.gateway, Rewrite(respond=lambda _, path, *__: responses.get(path))
     ) as url:
         other = deployment.one("serving", gateway=url)
         assert other.state == "broken"
         assert "the gateway serves version 7, the ledger names version 1" in other.sentence
         shown["models"][0] |= {"loaded": {}, "load_errors": {"1": "its digest is wrong"}}
-        answers["/models"] = (200, "application/json", json.dumps(shown).encode())
+        responses["/models"] = (200, "application/json", json.dumps(shown).encode())
         none = deployment.one("serving", gateway=url)
     assert none.state == "broken"
     assert "its digest is wrong" in none.sentence
@@ -211,10 +211,10 @@ def test_airflow_is_checked_by_its_health_or_else_by_its_last_drift_check(deploy
     parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
     states = {name: {"status": "healthy"} for name in parts}
 
-    def answer(*_):
+    def respond(*_):
         return 200, "application/json", json.dumps(states).encode()
 
-    with rewriting(deployment.settings.gateway, Rewrite(respond=answer)) as url:
+    with rewriting(deployment.settings.gateway, Rewrite(respond=respond)) as url:
         env = {"AIRFLOW__API__BASE_URL": url}
         assert deployment.one("airflow", env=env).state == "ok"
         states["triggerer"] = {"status": None}
