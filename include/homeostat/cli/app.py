@@ -396,7 +396,7 @@ def gateway(
 @app.command()
 @user_errors_only
 def token(
-    name: Annotated[str, typer.Argument(help="Who will use it; recorded in the audit trail.")],
+    name: Annotated[str, typer.Argument(help="Who will use it; recorded in the audit log.")],
     *,
     scope: Annotated[list[str], typer.Option(help="predict, label, read or control; repeatable.")],
     as_json: AsJson = False,

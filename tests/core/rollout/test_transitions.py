@@ -53,7 +53,7 @@ def test_a_newer_candidate_supersedes_and_starts_from_nothing():
     assert weights(done.traffic)["candidate"] == 0
     assert done.traffic.rollout.candidate == V3
     assert "supersedes version 2" in done.reason
-    assert "canary:1" in done.reason
+    assert "canary step 2 of 2" in done.reason
 
 
 def test_a_version_with_another_digest_is_refused():

@@ -64,7 +64,7 @@ def decide_rollout(traffic: Traffic, evidence: Evidence, now: datetime) -> Decis
     if rollout.entered_at - now > CLOCK_SKEW:
         reason = (
             f"a clock was set back by {rollout.entered_at - now}:"
-            f" the duration of {rollout.stage} is measured from now on"
+            f" the duration of {rollout.stage_name} is measured from now on"
         )
         restarted = replace(traffic, rollout=replace(rollout, entered_at=now))
         return Decision(Transition(restarted, EventKind.CLOCK_RESET, reason), checks)
@@ -107,12 +107,12 @@ def _extend_or_roll_back(
 ) -> Transition | None:
     """Extend the phase once; at the end of the extension, roll back as inconclusive."""
     if not rollout.extended:
-        reason = f"{rollout.stage} extended once by {duration}: {lacking}"
+        reason = f"{rollout.stage_name} extended once by {duration}: {lacking}"
         extended = replace(rollout, extended=True, reason=reason)
         return Transition(replace(traffic, rollout=extended), EventKind.EXTENDED, reason)
     if elapsed < 2 * duration:
         return None
-    spent = f"after {2 * duration} of {rollout.stage}"
+    spent = f"after {2 * duration} of {rollout.stage_name}"
     return roll_back(traffic, f"inconclusive {spent}, not a regression: {lacking}", now)
 
 
@@ -145,12 +145,13 @@ def _next_step(traffic: Traffic, rollout: Rollout, now: datetime) -> Transition:
     if rollout.phase is Phase.SHADOW:
         return _into_step(traffic, rollout, 0, now, "shadow passed; ")
     if rollout.step + 1 < len(rollout.plan.steps):
-        return _into_step(traffic, rollout, rollout.step + 1, now, f"step {rollout.step} passed; ")
+        return _into_step(traffic, rollout, rollout.step + 1, now, f"step {rollout.step + 1} passed; ")
     if rollout.plan.approval and not rollout.approved:
         return enter(traffic, rollout, Phase.WAITING, now, "canary passed; approval is required")
     return enter(traffic, rollout, Phase.CHAMPION, now, "canary passed")
 
 
 def _into_step(traffic: Traffic, rollout: Rollout, step: int, now: datetime, before: str) -> Transition:
-    reason = f"{before}canary step {step} begins with {rollout.plan.steps[step]:.0%} of the traffic"
+    steps = rollout.plan.steps
+    reason = f"{before}canary step {step + 1} of {len(steps)} begins with {steps[step]:.0%} of the traffic"
     return enter(traffic, rollout, Phase.CANARY, now, reason, step=step)

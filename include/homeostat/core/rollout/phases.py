@@ -101,6 +101,13 @@ class Rollout:
         return f"canary:{self.step}" if self.phase in (Phase.CANARY, Phase.WAITING) else str(self.phase)
 
     @property
+    def stage_name(self) -> str:
+        """The stage as people read it: ``canary step 1 of 2``."""
+        if self.phase in (Phase.CANARY, Phase.WAITING):
+            return f"canary step {self.step + 1} of {len(self.plan.steps)}"
+        return str(self.phase).replace("_", " ")
+
+    @property
     def share(self) -> float:
         """The candidate's share of the traffic, 0 outside the canary."""
         return self.plan.steps[self.step] if self.phase in (Phase.CANARY, Phase.WAITING) else 0.0

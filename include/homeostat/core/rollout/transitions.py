@@ -214,7 +214,7 @@ def supersedes_note(traffic: Traffic) -> str:
     active = traffic.active
     if active is None:
         return ""
-    return f"; supersedes version {active.candidate.version} ({active.id}), which was in {active.stage}"
+    return f"; supersedes version {active.candidate.version} ({active.id}), which was in {active.stage_name}"
 
 
 def previous_was_rolled_back(traffic: Traffic) -> bool:
