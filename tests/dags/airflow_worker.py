@@ -1,7 +1,7 @@
-"""Runs DAGs by ``dag.test()`` as it is asked to, one JSON line in, one out.
+"""Run DAGs with ``dag.test()`` on request: one JSON line in, one JSON line out.
 
-Airflow and the libraries take about 20 s to start, a task 0.1 s: many tests share one such process. It is
-started by the fixture ``airflow`` in ``operator_harness.py``.
+Airflow and the libraries take about 20 s to start, a task takes 0.1 s: the tests share one such process. The
+fixture ``airflow`` starts it through ``operator_harness.Airflow``.
 """
 
 import faulthandler
@@ -22,63 +22,65 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-#: After so many seconds the log shows where an order hangs.
-PATIENCE = 50
+#: After this many seconds the log shows the stack of a request that hangs.
+HANG_SECONDS = 50
 
 
 def run(dag, conf=None, at=None, logical=None, retries=0, mark_success=None, *, payloads=()):
-    """Run a DAG once; ``at`` makes the run id, so that the same ``at`` is the same run.
+    """Run a DAG once; the run id is derived from ``at``: the same ``at`` is the same run.
 
-    ``payloads`` are what the trigger of a watched asset has fired with: events for this run to consume.
+    ``payloads`` are payloads of a watched asset's trigger: the run consumes one event for each.
     """
-    found = DagBag().dags[dag]
-    told, backoff = [], {task.retry_exponential_backoff for task in found.tasks}
-    for task in found.tasks:
+    parsed = DagBag().dags[dag]
+    callbacks, backoff = [], {task.retry_exponential_backoff for task in parsed.tasks}
+    for task in parsed.tasks:
         task.retries, task.retry_delay, task.retry_exponential_backoff = retries, timedelta(0), 0
         for kind in ("failure", "retry"):
-            setattr(task, f"on_{kind}_callback", [_note(told, task.task_id, kind)])
+            setattr(task, f"on_{kind}_callback", [record_callback(callbacks, task.task_id, kind)])
     run_after = datetime.fromisoformat(at) if at else datetime.now(UTC)
     with _consuming(payloads):
-        done = found.test(
+        dag_run = parsed.test(
             run_after=run_after,
             logical_date=datetime.fromisoformat(logical) if logical else run_after,
             run_conf=conf or {},
             mark_success_pattern=mark_success,
         )
     with create_session() as session:
-        mine = {"dag_id": dag, "run_id": done.run_id}
-        tasks = session.scalars(select(TaskInstance).filter_by(**mine)).all()
-        xcoms = session.scalars(select(XComModel).filter_by(**mine)).all()
-        events = session.scalars(select(AssetEvent).filter_by(source_dag_id=dag, source_run_id=done.run_id))
+        ids = {"dag_id": dag, "run_id": dag_run.run_id}
+        tasks = session.scalars(select(TaskInstance).filter_by(**ids)).all()
+        xcoms = session.scalars(select(XComModel).filter_by(**ids)).all()
+        events = session.scalars(
+            select(AssetEvent).filter_by(source_dag_id=dag, source_run_id=dag_run.run_id)
+        )
         questions = session.scalars(select(HITLDetail).where(HITLDetail.ti_id.in_([ti.id for ti in tasks])))
         return {
-            "run_id": done.run_id,
-            "state": str(done.state),
+            "run_id": dag_run.run_id,
+            "state": str(dag_run.state),
             "tasks": {_name(ti): str(ti.state) for ti in tasks},
             "tries": {_name(ti): ti.try_number for ti in tasks},
             "xcoms": {_name(row): row.value for row in xcoms if row.key == "return_value"},
-            "called": {_name(ti): ti.rendered_map_index for ti in tasks if ti.map_index >= 0},
+            "map_labels": {_name(ti): ti.rendered_map_index for ti in tasks if ti.map_index >= 0},
             "links": {_name(row): row.value for row in xcoms if row.key == "_link_RetrainLink"},
             "skipped": {_name(row): row.value for row in xcoms if row.key == "skipped"},
             "events": [event.extra for event in events],
             "questions": [{"subject": q.subject, "options": q.options, "body": q.body} for q in questions],
-            "told": told,
+            "callbacks": callbacks,
             "backoff": sorted(backoff),
         }
 
 
 def _name(row):
-    """The task's name, with the number of its copy when it is mapped."""
+    """Return the task's id, with the map index of a mapped task."""
     return row.task_id if row.map_index < 0 else f"{row.task_id}[{row.map_index}]"
 
 
 @contextmanager
 def _consuming(payloads):
-    """Let the next run be one that the events of its watched asset have started."""
-    made = dagrun.get_or_create_dagrun
+    """Attach asset events with these payloads to the next DAG run."""
+    original = dagrun.get_or_create_dagrun
 
     def with_events(*, session, **arguments):
-        created = made(session=session, **arguments)
+        created = original(session=session, **arguments)
         asset = arguments["dag"].timetable.asset_condition.objects[0]
         row = session.scalars(select(AssetModel).filter_by(name=asset.name, uri=asset.uri)).one()
         for payload in payloads:
@@ -92,11 +94,11 @@ def _consuming(payloads):
     try:
         yield
     finally:
-        dagrun.get_or_create_dagrun = made
+        dagrun.get_or_create_dagrun = original
 
 
 def runs(dag):
-    """The runs of a DAG that something has asked for, oldest first."""
+    """Return the runs of a DAG, oldest first."""
     with create_session() as session:
         found = session.scalars(select(dagrun.DagRun).filter_by(dag_id=dag).order_by(dagrun.DagRun.id))
         return [
@@ -106,7 +108,7 @@ def runs(dag):
 
 
 def receive(pause):
-    """What the queue's trigger fires with next; it was stored and rebuilt as Airflow does it."""
+    """Return the next payload of the queue's trigger, after storing and rebuilding it as Airflow does."""
     import asyncio
 
     from airflow.sdk._shared.module_loading import import_string
@@ -129,24 +131,24 @@ def receive(pause):
     return asyncio.run(first()).payload
 
 
-def _note(told, task_id, kind):
+def record_callback(callbacks, task_id, kind):
     def callback(context):
         error = context.get("exception")
-        told.append({"task": task_id, "kind": kind, "error": type(error).__name__, "text": str(error)})
+        callbacks.append({"task": task_id, "kind": kind, "error": type(error).__name__, "text": str(error)})
 
     return callback
 
 
-def answer(dag, run_id, option):
-    """Let ``canary`` come to its question, answer on Airflow's own page, and let it go on; gives its end."""
+def respond(dag, run_id, option):
+    """Run ``canary`` to its request for approval, respond through Airflow's API, and resume the task."""
     from airflow.api_fastapi.app import create_app
     from airflow.sdk.definitions.dag import _run_task
     from fastapi.testclient import TestClient
 
     os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] = "True"
     task = DagBag().dags[dag].task_dict["canary"]
-    told = []
-    task.on_failure_callback = [_note(told, "canary", "failure")]
+    callbacks = []
+    task.on_failure_callback = [record_callback(callbacks, "canary", "failure")]
 
     def instance():
         with create_session() as session:
@@ -155,25 +157,25 @@ def answer(dag, run_id, option):
             ).one()
 
     _run_task(ti=instance(), task=task, run_triggerer=False)
-    asked = str(instance().state)
+    deferred = str(instance().state)
     client = TestClient(create_app(apps="core"))
     token = client.get("/auth/token").json()["access_token"]
     page = f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances/canary/-1/hitlDetails"
     client.headers["Authorization"] = f"Bearer {token}"
     question = client.get(page).json()
     client.patch(page, json={"chosen_options": [option], "params_input": {}}).raise_for_status()
-    answered = str(instance().state)
+    resumable = str(instance().state)
     _run_task(ti=instance(), task=task, run_triggerer=False)
     return {
-        "states": [asked, answered, str(instance().state)],
+        "states": [deferred, resumable, str(instance().state)],
         "subject": question["subject"],
         "body": question["body"],
-        "told": told,
+        "callbacks": callbacks,
     }
 
 
 def trigger(model, run_key, phases):
-    """Wait by a RolloutTrigger that was stored and rebuilt as Airflow does it; gives its event."""
+    """Return the event of a RolloutTrigger, after storing and rebuilding it as Airflow does."""
     import asyncio
 
     from airflow.sdk._shared.module_loading import import_string
@@ -194,30 +196,30 @@ def notify(targets, title, body):
     from homeostat.ports import Notice, NoticeKind
     from homeostat_airflow.notifier import AirflowNotifier
 
-    AirflowNotifier().notify(targets, Notice(NoticeKind.PROMOTED, "toy", title, body))
+    AirflowNotifier().notify(targets, Notice(NoticeKind.PROMOTED, "sample", title, body))
 
 
-def _hurried(seconds, sleep=time.sleep):
-    """Sleep; but ``dag.test()`` would take a second for every task that is skipped."""
+def _short_sleep(seconds, sleep=time.sleep):
+    """Sleep, but only briefly in ``dag.test()``, which sleeps one second for every skipped task."""
     caller = sys._getframe(1).f_globals["__name__"]
     sleep(0.05 if caller == "airflow.sdk.definitions.dag" else seconds)
 
 
 def main():
-    """Answer until the input ends."""
-    time.sleep = _hurried
+    """Serve requests until the input ends."""
+    time.sleep = _short_sleep
     lines = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever Airflow prints goes to the log
+    os.dup2(2, 1)  # output of Airflow goes to the log
     base = dict(os.environ)
-    known = {function.__name__: function for function in (run, answer, trigger, notify, runs, receive)}
+    known = {function.__name__: function for function in (run, respond, trigger, notify, runs, receive)}
     for line in sys.stdin:
-        order = json.loads(line)
+        request = json.loads(line)
         os.environ.clear()
-        os.environ.update({**base, **order["env"]})
-        faulthandler.dump_traceback_later(PATIENCE)
+        os.environ.update({**base, **request["env"]})
+        faulthandler.dump_traceback_later(HANG_SECONDS)
         try:
-            reply = {"answer": known[order["do"]](**order["with"])}
-        except Exception:  # noqa: BLE001  # told to the test, which fails
+            reply = {"result": known[request["call"]](**request["arguments"])}
+        except Exception:  # noqa: BLE001  # raised in the test
             reply = {"error": traceback.format_exc()}
         faulthandler.cancel_dump_traceback_later()
         lines.write(json.dumps(reply) + "\n")

@@ -1,4 +1,4 @@
-"""A throw-away Airflow home, and the platform's settings for programs that are started in it."""
+"""A temporary Airflow home, and the environment of the programs that run in it."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def airflow_env(home, **more):
-    """Environment of a process that uses the project's DAGs with its own Airflow home."""
+    """Return the environment of a process that runs the project's DAGs with this Airflow home."""
     return {
         **os.environ,
         "AIRFLOW_HOME": str(home),
@@ -43,7 +43,7 @@ def airflow_home(tmp_path_factory):
 
 @pytest.fixture
 def run_in_airflow(airflow_home):
-    """Run a piece of Python in a fresh process with Airflow set up; gives its last line of output."""
+    """Run Python code in a new process with Airflow configured; return its last line of output."""
 
     def run(code, timeout=240, **env):
         done = subprocess.run(
@@ -62,7 +62,7 @@ def run_in_airflow(airflow_home):
 
 @pytest.fixture(scope="session")
 def airflow(airflow_home, tmp_path_factory):
-    """An Airflow process that runs DAGs by ``dag.test()`` when asked to."""
+    """An Airflow process that runs DAGs with ``dag.test()`` on request."""
     from dags.operator_harness import Airflow
 
     log = tmp_path_factory.mktemp("airflow-worker") / "worker.log"
@@ -73,7 +73,7 @@ def airflow(airflow_home, tmp_path_factory):
 
 @pytest.fixture
 def receiver():
-    """A real HTTP server to which the toy model's notices go."""
+    """A real HTTP server that receives the sample model's notices."""
     from dags.operator_harness import Receiver
 
     server = Receiver()
@@ -82,18 +82,18 @@ def receiver():
 
 
 @pytest.fixture
-def world(tmp_path, airflow, mlflow_server, receiver, request):
-    """The toy model under a name of the test's own, with nothing trained yet."""
-    from dags.operator_harness import make_world
+def setup(tmp_path, airflow, mlflow_server, receiver, request):
+    """The sample model under a unique name, not trained yet."""
+    from dags.operator_harness import make_operator_fixture
 
-    name = "toy_" + hashlib.sha256(request.node.name.encode()).hexdigest()[:8]
+    name = "sample_" + hashlib.sha256(request.node.name.encode()).hexdigest()[:8]
     env = {"MLFLOW_TRACKING_URI": mlflow_server, "AIRFLOW_CONN_PEOPLE": receiver.connection}
     with ThreadPoolExecutor(1) as pool:
-        yield make_world(tmp_path, name, airflow, pool, env)
+        yield make_operator_fixture(tmp_path, name, airflow, pool, env)
 
 
 @pytest.fixture
-def served(world):
-    """The toy model with a champion."""
-    assert world.retrain()["state"] == "success"
-    return world
+def deployed(setup):
+    """The sample model with a champion."""
+    assert setup.retrain()["state"] == "success"
+    return setup

@@ -1,4 +1,4 @@
-"""What the tests of operators share: an Airflow process, a small model of one's own, gateways, a receiver."""
+"""Shared by the tests of operators: an Airflow process, a small model, a simulated gateway, a receiver."""
 
 from __future__ import annotations
 
@@ -14,44 +14,49 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
-from homeostat.adapters import build_ports
+from homeostat.adapters import build_ports, open_ledger
 from homeostat.config import Settings, load_model
 from homeostat.config.errors import StaleRevision
 from homeostat.core.rollout import EvidenceRecorder, decide_rollout
 from sample_model import MODEL, PIPELINE, T0, rows_between
 
 UNTIL = T0.isoformat()
-QUICK = {"shadow: {duration: 10s": "shadow: {duration: 1s", "step_duration: 10s": "step_duration: 1s"}
+SHORT_STAGES = {"shadow: {duration: 10s": "shadow: {duration: 1s", "step_duration: 10s": "step_duration: 1s"}
 
 
 class Airflow:
-    """A process that runs DAGs when asked to; a failure shows its log, and the next order starts anew."""
+    """A process that runs DAGs on request. A failure shows its log; the next request starts a new process."""
 
     def __init__(self, env: dict[str, str], log: Path) -> None:
         self._env = env
         self._log = log
         self._process: subprocess.Popen[str] | None = None
 
-    def ask(self, do: str, env: dict[str, str], *, timeout: float = 60, **arguments):
-        """Send an order and wait for its answer."""
+    def call(self, do: str, env: dict[str, str], *, timeout: float = 60, **arguments):
+        """Call a function of ``airflow_worker.py`` and return its result."""
         process = self._process = self._process or self._start()
-        process.stdin.write(json.dumps({"do": do, "env": env, "with": arguments}) + "\n")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps({"call": do, "env": env, "arguments": arguments}) + "\n")
         process.stdin.flush()
         ready, _, _ = select.select([process.stdout], [], [], timeout)
         line = process.stdout.readline() if ready else ""
         if not line:
             process.kill()
             self.stop()
-            msg = f"Airflow {'ended' if ready else f'did not answer for {timeout} s'}:\n{self.log[-8000:]}"
+            msg = (
+                f"Airflow {'ended' if ready else f'did not respond within {timeout} s'}:\n{self.log[-8000:]}"
+            )
             raise AssertionError(msg)
-        answer = json.loads(line)
-        assert "answer" in answer, answer["error"] + self.log[-4000:]
-        return answer["answer"]
+        reply = json.loads(line)
+        assert "result" in reply, reply["error"] + self.log[-4000:]
+        return reply["result"]
 
     @property
     def log(self) -> str:
-        """What it has printed so far."""
+        """The output so far."""
         return self._log.read_text()
 
     def _start(self) -> subprocess.Popen[str]:
@@ -66,9 +71,11 @@ class Airflow:
             )
 
     def stop(self) -> None:
-        """End the process, if there is one."""
+        """End the process if it runs."""
         process, self._process = self._process, None
         if process is not None:
+            assert process.stdin is not None
+            assert process.stdout is not None
             process.stdin.close()
             try:
                 process.wait(10)
@@ -79,8 +86,8 @@ class Airflow:
 
 
 @dataclass
-class World:
-    """One model folder with store, ledger and notices of its own; MLflow and Airflow are shared."""
+class OperatorFixture:
+    """One model folder with its own store and ledger; MLflow and Airflow are shared."""
 
     name: str
     folder: Path
@@ -104,10 +111,10 @@ class World:
         return self.ports.ledger.read(self.name)
 
     def retrain(self, *, run=None, retries=0, env=None, until=UNTIL, mark_success=None, **form):
-        """Run the retrain DAG once; ``run`` numbers it, a new number unless given."""
+        """Run the retrain DAG once; the same ``run`` number is the same run, the default is a new one."""
         self.runs += run is None
         at = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(hours=self.runs if run is None else run)
-        return self.airflow.ask(
+        return self.airflow.call(
             "run",
             {**self.env, **(env or {})},
             dag=f"retrain__{self.name}",
@@ -118,31 +125,31 @@ class World:
         )
 
     def check(self, window_end=None, **how):
-        """Run the drift check once, for the window given by hand or for the run's own hour."""
+        """Run the drift check once, for ``window_end`` or for the run's own hour."""
         conf = {"window_end": window_end.isoformat()} if window_end else {}
-        return self.airflow.ask("run", self.env, dag=f"drift_check__{self.name}", conf=conf, **how)
+        return self.airflow.call("run", self.env, dag=f"drift_check__{self.name}", conf=conf, **how)
 
-    def write(self, yaml: str) -> None:
-        """Add to model.yaml."""
+    def append_to_config(self, yaml: str) -> None:
+        """Append to model.yaml."""
         with (self.folder / "models" / self.name / "model.yaml").open("a") as file:
             file.write(yaml)
 
-    def in_background(self, call, **arguments):
-        """Run one of the calls above in a thread; gives its future."""
-        return self.pool.submit(call, **arguments)
+    def in_background(self, function, /, **arguments):
+        """Run one of the methods above in a thread; return its future."""
+        return self.pool.submit(function, **arguments)
 
     def versions(self):
         return [version.version for version in self.ports.registry.versions(self.name)]
 
 
-def make_world(
+def make_operator_fixture(
     folder: Path, name: str, airflow: Airflow, pool: ThreadPoolExecutor, env: dict[str, str]
-) -> World:
-    """Write the toy model under its own name, its rows, and the settings of an installation."""
+) -> OperatorFixture:
+    """Write the sample model under this name, with rows and settings."""
     home = folder / "models" / name
     home.mkdir(parents=True)
-    text = MODEL.replace("name: toy", f"name: {name}")
-    for old, new in QUICK.items():
+    text = MODEL.replace("name: sample", f"name: {name}")
+    for old, new in SHORT_STAGES.items():
         assert old in text
         text = text.replace(old, new)
     (home / "model.yaml").write_text(text)
@@ -152,24 +159,24 @@ def make_world(
         "HOMEOSTAT_MODELS": str(folder / "models"),
         "HOMEOSTAT_STATE": str(folder / "state"),
     }
-    return World(name, folder, airflow, settings | env, pool)
+    return OperatorFixture(name, folder, airflow, settings | env, pool)
 
 
 @contextmanager
-def gateway(world: World, *, traffic: bool = True):
-    """Do what a gateway does to the ledger: begin the rollout, tell what the versions answered, tick.
+def gateway(setup: OperatorFixture, *, traffic: bool = True):
+    """Write to the ledger as a gateway does: start the rollout, add evidence, advance.
 
-    All of them behave. Without ``traffic`` there is nothing to tell.
+    Both versions behave alike. Without ``traffic`` there is no evidence.
     """
-    end, trouble = threading.Event(), []
+    end, errors = threading.Event(), []
 
     def work() -> None:
-        ledger = build_ports(Settings.from_env(world.env)).ledger
+        ledger: Any = open_ledger(Settings.from_env(setup.env).ledger)
         try:
             while not end.wait(0.1):
-                _work_once(world.name, ledger, traffic=traffic)
+                _advance_once(setup.name, ledger, traffic=traffic)
         except Exception as error:  # noqa: BLE001  # raised below, in the test
-            trouble.append(error)
+            errors.append(error)
         finally:
             ledger.close()
 
@@ -180,16 +187,16 @@ def gateway(world: World, *, traffic: bool = True):
     finally:
         end.set()
         thread.join(10)
-    if trouble:
-        raise trouble[0]
+    if errors:
+        raise errors[0]
 
 
-def _work_once(model, ledger, *, traffic):
+def _advance_once(model, ledger, *, traffic):
     now, state = datetime.now(UTC), ledger.read(model)
     if state.active is None:
         return
     if traffic and state.active.phase != "registered":
-        ledger.add_evidence(model, state.active.id, "g1", now, _answers(state.active))
+        ledger.add_evidence(model, state.active.id, "g1", now, _evidence(state.active))
     decision = decide_rollout(state, ledger.evidence(model, state.active.id), now)
     if decision.transition is not None:
         step = decision.transition
@@ -197,24 +204,26 @@ def _work_once(model, ledger, *, traffic):
             ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="g1", at=now)
 
 
-def _answers(rollout):
-    """Twenty answers of each version that answers in this stage, all alike."""
+def _evidence(rollout):
+    """Return twenty equal predictions of each version that predicts in this stage."""
     recorder = EvidenceRecorder()
     shadow = rollout.phase == "shadow"
     for variant in ("champion", "shadow") if shadow else ("control", "candidate"):
         for i in range(20):
-            recorder.record_predictions(rollout.stage, variant, [i % 2], confidence=[0.9], latency_ms=5 + i % 3)
+            recorder.record_predictions(
+                rollout.stage, variant, [i % 2], confidence=[0.9], latency_ms=5 + i % 3
+            )
     if shadow:
         recorder.record_comparison(rollout.stage, "shadow", [False] * 20)
     return recorder.drain()
 
 
 class Receiver:
-    """A real HTTP server that keeps what it is sent."""
+    """A real HTTP server that keeps the notices it receives."""
 
     def __init__(self) -> None:
-        self.got: list[dict[str, str]] = []
-        got = self.got
+        self.received: list[dict[str, str]] = []
+        got = self.received
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
@@ -233,12 +242,12 @@ class Receiver:
 
     @property
     def connection(self) -> str:
-        """The Apprise connection that leads here, as an environment variable says it to Airflow."""
+        """The Apprise connection to this server, as an environment variable of Airflow."""
         return json.dumps({"conn_type": "apprise", "extra": {"config": self._config}})
 
     @property
-    def connection_as_the_form_writes_it(self) -> str:
-        """Airflow's form has one field for the whole of ``config``, so that it is text in the extra."""
+    def form_connection(self) -> str:
+        """The same as Airflow's form stores it: one field, ``config``, as text in the extra."""
         return json.dumps({"conn_type": "apprise", "extra": {"config": json.dumps(self._config)}})
 
     @property
@@ -247,8 +256,8 @@ class Receiver:
 
     @property
     def titles(self) -> list[str]:
-        """What was told, in order, without the model's name."""
-        return [notice["title"].partition(" ")[2] for notice in self.got]
+        """The titles received, in order, without the model's name."""
+        return [notice["title"].partition(" ")[2] for notice in self.received]
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -256,8 +265,8 @@ class Receiver:
         self._thread.join(5)
 
 
-def within(seconds: float, condition) -> bool:
-    """Whether a condition comes to hold in time."""
+def holds_within(seconds: float, condition) -> bool:
+    """Whether the condition holds within this many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():

@@ -1,4 +1,4 @@
-"""Every model has its two DAGs; they import quickly, and nothing heavy with them."""
+"""Every model has two DAGs; they parse quickly and import no heavy library."""
 
 import json
 import shutil
@@ -43,23 +43,23 @@ def parse(run_in_airflow):
     return lambda **env: json.loads(run_in_airflow(PARSE, **env))
 
 
-def test_the_models_that_come_with_it_have_both_dags(parse):
+def test_the_shipped_models_have_both_dags(parse):
     found = parse()
     assert found["errors"] == {}
     assert {"drift_check__pump_fault", "retrain__pump_fault"} <= set(found["dags"])
     assert {"drift_check__bike_demand", "retrain__bike_demand"} <= set(found["dags"])
     check = found["dags"]["drift_check__pump_fault"]
     assert check["tasks"] == ["check", "trigger_retrain"]
-    assert (check["active"], check["catchup"]) == (1, False), "missed hours make no storm"
+    assert (check["active"], check["catchup"]) == (1, False), "missed hours do not start a burst of runs"
     assert check["params"] == ["window_end"]
     retrain = found["dags"]["retrain__pump_fault"]
     steps = ["assemble", "train", "validate", "gate", "register", "shadow", "canary", "promote"]
     assert retrain["tasks"] == steps
-    assert not retrain["paused"], "a paused consumer loses asset events"
+    assert not retrain["paused"], "a paused DAG loses asset events"
     assert retrain["params"] == ["force", "pipeline", "reason", "skip_shadow", "training_window", "until"]
 
 
-def test_fifty_models_import_in_two_seconds_and_nothing_heavy_with_them(parse, tmp_path):
+def test_fifty_models_parse_in_two_seconds_without_heavy_imports(parse, tmp_path):
     for number in range(50):
         write_model(tmp_path, f"model_{number:02d}")
     found = parse(HOMEOSTAT_MODELS=str(tmp_path))
@@ -69,13 +69,13 @@ def test_fifty_models_import_in_two_seconds_and_nothing_heavy_with_them(parse, t
     assert found["seconds"] < 2.0
 
 
-def test_a_model_scored_in_batch_has_neither_shadow_nor_canary(parse, tmp_path):
+def test_a_batch_model_has_neither_shadow_nor_canary(parse, tmp_path):
     write_model(tmp_path, "nightly", serve="none")
     tasks = parse(HOMEOSTAT_MODELS=str(tmp_path))["dags"]["retrain__nightly"]["tasks"]
     assert tasks == ["assemble", "train", "validate", "gate", "register", "promote"]
 
 
-def test_one_bad_model_yaml_leaves_the_others_alone_and_says_what_is_wrong(parse, tmp_path):
+def test_an_invalid_model_yaml_shows_its_error_and_does_not_affect_the_others(parse, tmp_path):
     write_model(tmp_path, "good")
     write_model(tmp_path, "bad")
     path = tmp_path / "bad" / "model.yaml"
@@ -86,7 +86,7 @@ def test_one_bad_model_yaml_leaves_the_others_alone_and_says_what_is_wrong(parse
     assert {"drift_check__good", "drift_check__bad", "drift_check__twin"} <= set(found["dags"])
     assert found["dags"]["drift_check__bad"]["tags"] == ["broken", "homeostat"]
     assert "did you mean 'every'" in found["dags"]["drift_check__bad"]["doc"]
-    assert "they must be the same" in found["dags"]["retrain__twin"]["doc"]
+    assert "name is 'good' but the folder is 'twin'" in found["dags"]["retrain__twin"]["doc"]
 
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/homeostat-triggers.fifo"
@@ -99,36 +99,36 @@ print(json.dumps([watcher.trigger.serialize() for watcher in watchers]))
 """
 
 
-def test_a_queue_of_triggers_adds_a_dag_that_hears_it_and_nothing_heavy(parse, tmp_path):
+def test_a_trigger_queue_adds_the_consumer_dag_without_heavy_imports(parse, tmp_path):
     write_model(tmp_path, "good")
     assert "consume_retrain_triggers" not in parse(HOMEOSTAT_MODELS=str(tmp_path))["dags"]
     found = parse(HOMEOSTAT_MODELS=str(tmp_path), HOMEOSTAT_TRIGGERS=QUEUE)
     assert (found["errors"], found["heavy"]) == ({}, [])
     dag = found["dags"]["consume_retrain_triggers"]
     assert dag["tasks"] == ["receive", "message.start", "message.ack"]
-    assert not dag["paused"], "a paused consumer loses asset events"
+    assert not dag["paused"], "a paused DAG loses asset events"
 
 
-def test_the_queue_is_waited_on_without_deleting_what_comes(run_in_airflow, tmp_path):
+def test_the_queue_watcher_does_not_delete_messages(run_in_airflow, tmp_path):
     env = {"HOMEOSTAT_MODELS": str(tmp_path), "HOMEOSTAT_TRIGGERS": QUEUE}
     ((path, how),) = json.loads(run_in_airflow(WATCHERS, **env))
-    assert path == "homeostat_airflow.sqs_consumer.QueueTrigger", "where the triggerer can import it from"
+    assert path == "homeostat_airflow.sqs_consumer.QueueTrigger", "the triggerer can import it"
     assert how["sqs_queue"] == QUEUE
-    assert how["region_name"] == "eu-central-1", "as the queue's URL says, whatever the environment does"
+    assert how["region_name"] == "eu-central-1", "from the queue's URL, not from the environment"
     assert how["delete_message_on_reception"] is False
-    assert how["visibility_timeout"] is None, "the queue's own"
+    assert how["visibility_timeout"] is None, "the queue's own timeout applies"
     assert (how["wait_time_seconds"], how["max_messages"]) == (20, 10)
 
 
-def test_what_a_function_in_aws_watches_is_collected_and_the_form_says_how_to_check_again(parse, tmp_path):
+def test_a_model_checked_by_lambda_is_synced_and_the_form_shows_how_to_recheck(parse, tmp_path):
     write_model(tmp_path, "far")
     path = tmp_path / "far" / "model.yaml"
     path.write_text(path.read_text() + "monitor: {runs_on: lambda}\n")
     found = parse(HOMEOSTAT_MODELS=str(tmp_path), HOMEOSTAT_PROJECT="acme")
     assert found["errors"] == {}
     check = found["dags"]["drift_check__far"]
-    assert check["tasks"] == ["collect"]
+    assert check["tasks"] == ["sync_detector"]
     assert "aws" in check["tags"]
     field = check["fields"]["window_end"]["schema"]
     assert "aws lambda invoke --function-name acme-detector" in field["description_md"]
-    assert field["type"] == ["null"], "a form wants something in a field whose type is no list"
+    assert field["type"] == ["null"], "the form requires a value unless the type is a list"

@@ -1,4 +1,4 @@
-"""Models fitted on ECS import nothing heavy, and Amazon's provider only where one asks for it."""
+"""Models trained on ECS: their DAGs import no heavy library, and Amazon's provider only when needed."""
 
 import json
 
@@ -41,26 +41,26 @@ def parse(run_in_airflow, tmp_path):
         for name, runs_on in models.items():
             (tmp_path / name).mkdir()
             (tmp_path / name / "model.yaml").write_text(MODEL.format(name=name, runs_on=runs_on))
-        place = {"cluster": "c7", "task_definition": "t7", "subnets": ["s7"], "security_groups": ["g7"]}
+        settings = {"cluster": "c7", "task_definition": "t7", "subnets": ["s7"], "security_groups": ["g7"]}
         return json.loads(
-            run_in_airflow(PARSE, HOMEOSTAT_MODELS=str(tmp_path), HOMEOSTAT_ECS=json.dumps(place))
+            run_in_airflow(PARSE, HOMEOSTAT_MODELS=str(tmp_path), HOMEOSTAT_ECS=json.dumps(settings))
         )
 
     return call
 
 
 @pytest.mark.slow
-def test_models_fitted_on_ecs_import_nothing_heavy_and_store_no_place(parse):
+def test_models_trained_on_ecs_import_no_heavy_library_and_store_no_cluster(parse):
     found = parse(**{f"model_{n:02d}": "ecs" if n % 2 else "airflow" for n in range(4)})
     assert found["errors"] == {}
     assert found["heavy"] == []
     assert found["provider"]
     assert found["train"]["retrain__model_01"] == "FargateTrainOperator"
     assert found["train"]["retrain__model_02"] == "TrainOperator"
-    assert "c7" not in found["text"], "where it runs is asked when it runs, and not stored with the DAG"
+    assert "c7" not in found["text"], "the cluster is read at run time and not stored with the DAG"
 
 
 @pytest.mark.slow
-def test_without_such_a_model_the_provider_is_not_imported(parse):
+def test_without_a_model_on_ecs_the_provider_is_not_imported(parse):
     found = parse(one="airflow")
     assert (found["errors"], found["provider"]) == ({}, False)

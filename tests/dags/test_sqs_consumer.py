@@ -1,4 +1,4 @@
-"""Messages on the queue of retrain triggers become runs of retrain__<model>: each once, and none is lost."""
+"""Each message on the queue of retrain triggers starts one run of retrain__<model>; none is lost."""
 
 import json
 from datetime import timedelta
@@ -7,7 +7,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from dags.operator_harness import within
+from dags.operator_harness import holds_within
 from homeostat.storage.retrain_request import run_key
 from sample_model import T0
 
@@ -15,7 +15,7 @@ TRIGGER = {"reason": "sustained_drift", "reinstate": ""}
 
 
 class Queue:
-    """A FIFO queue with a dead-letter queue, as Terraform makes them."""
+    """A FIFO queue with a dead-letter queue, as Terraform creates them."""
 
     def __init__(self, name):
         self.sqs = boto3.client("sqs")
@@ -32,32 +32,32 @@ class Queue:
         )
 
     def counts(self, url=None):
-        """How many messages wait, and how many are with somebody."""
+        """Return the numbers of visible messages and of messages in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.sqs.get_queue_attributes(QueueUrl=url or self.url, AttributeNames=names)["Attributes"]
         return tuple(int(found[name]) for name in names)
 
     def make_visible(self):
-        """Let the visibility timeout of everything be over, as an hour later."""
+        """Let the visibility timeout of all messages expire."""
         self.sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"VisibilityTimeout": "0"})
 
 
 @pytest.fixture
-def queue(s3_server, request, world):
-    return Queue(world.name)
+def queue(s3_server, request, setup):
+    return Queue(setup.name)
 
 
 @pytest.fixture
-def hearing(world, queue, s3_server):
-    """The world's Airflow, with the queue as its HOMEOSTAT_TRIGGERS."""
-    return Hearing(world, queue, s3_server)
+def consumer(setup, queue, s3_server):
+    """Airflow with the queue as HOMEOSTAT_TRIGGERS."""
+    return QueueConsumer(setup, queue, s3_server)
 
 
-class Hearing:
-    def __init__(self, world, queue, s3_server):
-        self.world, self.queue = world, queue
+class QueueConsumer:
+    def __init__(self, setup, queue, s3_server):
+        self.setup, self.queue = setup, queue
         self.env = {
-            **world.env,
+            **setup.env,
             "HOMEOSTAT_TRIGGERS": queue.url,
             "AWS_ENDPOINT_URL": s3_server.endpoint,
             "AWS_ACCESS_KEY_ID": "testing",
@@ -65,159 +65,165 @@ class Hearing:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
-    def trigger(self, hour=0, **fields):
-        """The text of a trigger of the toy model."""
+    def message(self, hour=0, **fields):
+        """Return the body of a trigger message for the sample model."""
         end = (T0 + timedelta(hours=hour)).isoformat()
-        whole = {
-            "model": self.world.name,
-            "trigger_id": f"{self.world.name}/{end}",
+        body = {
+            "model": self.setup.name,
+            "trigger_id": f"{self.setup.name}/{end}",
             "window_end": end,
             **TRIGGER,
         }
-        return json.dumps({**whole, **fields})
+        return json.dumps({**body, **fields})
 
     def send(self, body, once="1", group="g"):
         self.queue.put(body, group, once)
 
     def receive(self, **env):
-        """What the trigger fires with."""
-        return self.world.airflow.ask("receive", {**self.env, **env}, pause=0.2)
+        """Return the next payload of the queue's trigger."""
+        return self.setup.airflow.call("receive", {**self.env, **env}, pause=0.2)
 
-    def hear(self, *payloads, **how):
-        """Run consume_retrain_triggers for these events (default: for what the trigger receives now)."""
-        return self.world.airflow.ask(
+    def consume(self, *payloads, **how):
+        """Run consume_retrain_triggers for these events; by default for the next payload of the trigger."""
+        return self.setup.airflow.call(
             "run", self.env, dag="consume_retrain_triggers", payloads=payloads or (self.receive(),), **how
         )
 
     @property
     def runs(self):
-        return self.world.airflow.ask("runs", self.env, dag=f"retrain__{self.world.name}")
+        return self.setup.airflow.call("runs", self.env, dag=f"retrain__{self.setup.name}")
 
 
-def test_a_trigger_starts_the_retrain_that_it_asks_for_and_leaves_the_queue(hearing):
-    hearing.send(hearing.trigger(reason="reinstate", reinstate="7"))
-    done = hearing.hear()
-    assert done["state"] == "success", done
-    assert done["tasks"] == {"receive": "success", "message.start[0]": "success", "message.ack[0]": "success"}
-    (run,) = hearing.runs
+def test_a_message_starts_the_requested_retrain_and_leaves_the_queue(consumer):
+    consumer.send(consumer.message(reason="reinstate", reinstate="7"))
+    dag_run = consumer.consume()
+    assert dag_run["state"] == "success", dag_run
+    assert dag_run["tasks"] == {
+        "receive": "success",
+        "message.start[0]": "success",
+        "message.ack[0]": "success",
+    }
+    (run,) = consumer.runs
     assert run["run_id"].startswith("trigger__")
     assert run["state"] == "queued"
-    assert hearing.queue.counts() == (0, 0)
+    assert consumer.queue.counts() == (0, 0)
 
 
-def test_the_request_is_the_one_that_the_drift_event_would_have_made(hearing):
-    hearing.send(hearing.trigger())
-    hearing.hear()
-    (run,) = hearing.runs
-    retrained = hearing.world.retrain(
+def test_the_request_equals_the_one_of_a_drift_event(consumer):
+    consumer.send(consumer.message())
+    consumer.consume()
+    (run,) = consumer.runs
+    retrained = consumer.setup.retrain(
         mark_success="train|validate|gate|register|shadow|canary|promote", **run["conf"]
     )
-    key = f"retrain/{hearing.world.name}/{run_key(hearing.world.name, retrained['run_id'])}/request.json"
-    request = json.loads(hearing.world.ports.store.get(key))
+    key = f"retrain/{consumer.setup.name}/{run_key(consumer.setup.name, retrained['run_id'])}/request.json"
+    request = json.loads(consumer.setup.ports.store.get(key))
     end = T0.isoformat()
-    assert request["trigger_id"] == f"{hearing.world.name}/{end}"
+    assert request["trigger_id"] == f"{consumer.setup.name}/{end}"
     assert (request["until"], request["reason"], request["reinstate"]) == (end, "sustained_drift", "")
-    other = hearing.world.retrain(**run["conf"])
+    other = consumer.setup.retrain(**run["conf"])
     assert other["tasks"]["assemble"] == "skipped"
-    assert "was already handled by" in other["skipped"]["assemble"], "whatever the run's id"
+    assert "was already handled by" in other["skipped"]["assemble"], "the run id does not matter"
 
 
-def test_a_trigger_that_comes_twice_makes_one_run_and_says_so(hearing):
-    hearing.send(hearing.trigger(), once="1")
-    hearing.send(hearing.trigger(), once="2", group="h")
-    hearing.hear(hearing.receive())
-    hearing.send(hearing.trigger(), once="3")
-    again = hearing.hear()
+def test_a_trigger_delivered_twice_starts_one_run_and_skips_the_second(consumer):
+    consumer.send(consumer.message(), once="1")
+    consumer.send(consumer.message(), once="2", group="h")
+    consumer.consume(consumer.receive())
+    consumer.send(consumer.message(), once="3")
+    again = consumer.consume()
     assert again["state"] == "success", again
     assert again["tasks"]["message.start[0]"] == "skipped"
     assert again["skipped"]["message.start[0]"].startswith("the run already exists")
-    (run,) = hearing.runs
+    (run,) = consumer.runs
     assert again["links"]["message.start[0]"].endswith(
-        f"/dags/retrain__{hearing.world.name}/runs/{run['run_id']}"
+        f"/dags/retrain__{consumer.setup.name}/runs/{run['run_id']}"
     )
-    assert len(hearing.runs) == 1
-    assert hearing.queue.counts() == (0, 0), "a second delivery is done with as well"
+    assert len(consumer.runs) == 1
+    assert consumer.queue.counts() == (0, 0), "the second delivery is deleted as well"
 
 
-def test_garbage_turns_red_says_why_once_and_becomes_a_dead_letter_while_others_go_on(hearing, receiver):
-    hearing.send("{not json", once="1", group="x")
-    hearing.send(hearing.trigger(), once="2", group="y")
-    first = hearing.hear()
+def test_an_unreadable_message_fails_notifies_once_and_becomes_a_dead_letter(consumer, receiver):
+    consumer.send("{not json", once="1", group="x")
+    consumer.send(consumer.message(), once="2", group="y")
+    first = consumer.consume()
     assert first["state"] == "failed"
     states = sorted(first["tasks"].items())
     assert [state for name, state in states if "start" in name].count("failed") == 1
     assert [state for name, state in states if "ack" in name].count("success") == 1
-    assert {name: called for name, called in first["called"].items() if "start" in name} == {
+    assert {name: label for name, label in first["map_labels"].items() if "start" in name} == {
         "message.start[0]": "unreadable",
-        "message.start[1]": hearing.world.name,
+        "message.start[1]": consumer.setup.name,
     }
-    assert len([link for link in first["links"].values() if link]) == 1, "none to a run that is not there"
-    (told,) = [told for told in first["told"] if told["kind"] == "failure" and "start" in told["task"]]
-    assert told["error"] == "AirflowFailException"
-    assert hearing.queue.counts() == (1, 0), "given back at once"
-    assert len(hearing.runs) == 1
+    assert len([link for link in first["links"].values() if link]) == 1, "no link without a run"
+    (note,) = [note for note in first["callbacks"] if note["kind"] == "failure" and "start" in note["task"]]
+    assert note["error"] == "AirflowFailException"
+    assert consumer.queue.counts() == (1, 0), "returned to the queue at once"
+    assert len(consumer.runs) == 1
     for _ in range(2):
-        assert hearing.hear()["state"] == "failed"
-    assert len([notice for notice in receiver.got if "cannot be read" in notice["title"]]) == 1
-    hearing.queue.sqs.receive_message(QueueUrl=hearing.queue.url)
-    assert hearing.queue.counts(hearing.queue.dead) == (1, 0)
+        assert consumer.consume()["state"] == "failed"
+    assert len([notice for notice in receiver.received if "cannot be read" in notice["title"]]) == 1
+    consumer.queue.sqs.receive_message(QueueUrl=consumer.queue.url)
+    assert consumer.queue.counts(consumer.queue.dead) == (1, 0)
 
 
-def test_a_run_that_cannot_be_started_leaves_its_message_on_the_queue(hearing):
-    path = hearing.world.folder / "models" / hearing.world.name / "model.yaml"
-    whole = path.read_text()
-    hearing.send(hearing.trigger())
-    path.write_text(whole + "monitr: {}\n")
-    failed = hearing.hear()
+def test_a_message_stays_on_the_queue_when_its_run_cannot_start(consumer):
+    path = consumer.setup.folder / "models" / consumer.setup.name / "model.yaml"
+    text = path.read_text()
+    consumer.send(consumer.message())
+    path.write_text(text + "monitr: {}\n")
+    failed = consumer.consume()
     assert failed["tasks"]["message.start[0]"] == "failed"
     assert failed["tasks"]["message.ack[0]"] == "upstream_failed"
-    assert "did you mean 'monitor'" in failed["told"][0]["text"]
-    assert hearing.queue.counts() == (0, 1), "it comes again when the visibility timeout is over"
-    assert hearing.runs == []
+    assert "did you mean 'monitor'" in failed["callbacks"][0]["text"]
+    assert consumer.queue.counts() == (0, 1), "redelivered after the visibility timeout"
+    assert consumer.runs == []
 
 
-def test_the_longest_trigger_fits_into_the_columns_of_airflows_database(hearing):
-    cause = f"{hearing.world.name}/{'é/' * 200}"
-    hearing.send(hearing.trigger(trigger_id=cause.ljust(512, "x"), reason="because " * 64))
-    assert hearing.hear()["state"] == "success"
-    (run,) = hearing.runs
+def test_the_longest_trigger_fits_into_airflows_database(consumer):
+    cause = f"{consumer.setup.name}/{'é/' * 200}"
+    consumer.send(consumer.message(trigger_id=cause.ljust(512, "x"), reason="because " * 64))
+    assert consumer.consume()["state"] == "success"
+    (run,) = consumer.runs
     assert len(run["note"]) == 1000
     assert len(run["run_id"]) <= 250
     assert run["run_id"].isascii()
 
 
-def test_events_that_came_together_share_a_run_and_each_message_counts_once(hearing):
+def test_events_that_arrive_together_share_a_run_and_each_message_counts_once(consumer):
     for hour in range(2):
-        hearing.send(hearing.trigger(hour), once=str(hour))
-    first = hearing.receive()
-    hearing.send(hearing.trigger(2), once="2", group="h")
-    second = hearing.receive()
-    by_hand = None  # an event that a person made on the asset's page
-    done = hearing.hear(first, by_hand, second, first)
-    assert done["state"] == "success", done
-    assert [done["tasks"][f"message.start[{i}]"] for i in range(3)] == ["success"] * 3
-    assert "message.start[3]" not in done["tasks"]
-    assert len({run["run_id"] for run in hearing.runs}) == 3
-    assert hearing.queue.counts() == (0, 0)
+        consumer.send(consumer.message(hour), once=str(hour))
+    first = consumer.receive()
+    consumer.send(consumer.message(2), once="2", group="h")
+    second = consumer.receive()
+    manual = None  # an event created on the asset's page
+    dag_run = consumer.consume(first, manual, second, first)
+    assert dag_run["state"] == "success", dag_run
+    assert [dag_run["tasks"][f"message.start[{i}]"] for i in range(3)] == ["success"] * 3
+    assert "message.start[3]" not in dag_run["tasks"]
+    assert len({run["run_id"] for run in consumer.runs}) == 3
+    assert consumer.queue.counts() == (0, 0)
 
 
-def test_started_by_hand_it_says_that_there_is_nothing_to_do(hearing):
-    done = hearing.world.airflow.ask("run", hearing.env, dag="consume_retrain_triggers")
-    assert done["tasks"]["receive"] == "skipped"
-    assert "a manual run has nothing to do" in done["skipped"]["receive"]
+def test_a_manual_run_is_skipped_with_the_reason(consumer):
+    dag_run = consumer.setup.airflow.call("run", consumer.env, dag="consume_retrain_triggers")
+    assert dag_run["tasks"]["receive"] == "skipped"
+    assert "a manual run has nothing to do" in dag_run["skipped"]["receive"]
 
 
-def test_while_sqs_is_away_the_trigger_waits_and_says_so_and_then_hears(hearing, free_port):
+def test_the_trigger_waits_while_sqs_is_unavailable_and_then_receives(consumer, free_port):
     port = free_port()
-    waiting = hearing.world.in_background(hearing.receive, AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}")
-    assert within(40, lambda: f"no triggers from {hearing.queue.url}, waiting" in hearing.world.airflow.log)
+    waiting = consumer.setup.in_background(consumer.receive, AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}")
+    assert holds_within(
+        40, lambda: f"cannot receive from {consumer.queue.url}, retrying" in consumer.setup.airflow.log
+    )
     assert not waiting.done()
-    hearing.send(hearing.trigger())
-    back = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)  # the same queues, elsewhere
+    consumer.send(consumer.message())
+    back = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)  # serves the same queues
     back.start()
     try:
         (message,) = waiting.result(50)["messages"]
     finally:
         back.stop()
-    assert message["body"] == hearing.trigger()
+    assert message["body"] == consumer.message()
     assert message["attempt"] == 1

@@ -1,4 +1,4 @@
-"""A model that a function in AWS watches: Airflow tells it who serves, and takes over what it has seen."""
+"""A model checked by the Lambda function: Airflow publishes its state and imports the function's checks."""
 
 from datetime import timedelta
 
@@ -13,68 +13,68 @@ QUEUE = {"HOMEOSTAT_TRIGGERS": "https://sqs.eu-central-1.amazonaws.com/123456789
 
 
 @pytest.fixture
-def watched(world):
-    """The toy model with a champion, watched by a function in AWS."""
-    path = world.folder / "models" / world.name / "model.yaml"
+def lambda_setup(setup):
+    """The sample model, checked by the Lambda function."""
+    path = setup.folder / "models" / setup.name / "model.yaml"
     text = path.read_text()
     assert "min_rows: 60}" in text
     path.write_text(text.replace("min_rows: 60}", "min_rows: 60, runs_on: lambda}"))
-    return world
+    return setup
 
 
-def collect(world, **env):
-    return world.airflow.ask("run", {**world.env, **env}, dag=f"drift_check__{world.name}")
+def sync(setup, **env):
+    return setup.airflow.call("run", {**setup.env, **env}, dag=f"drift_check__{setup.name}")
 
 
-def test_every_step_of_a_retrain_tells_the_function_who_serves_and_who_retrains(watched):
-    begun = watched.retrain(mark_success="train|validate|gate|register|shadow|canary|promote")
+def test_a_retrain_publishes_the_champion_and_the_lease(lambda_setup):
+    begun = lambda_setup.retrain(mark_success="train|validate|gate|register|shadow|canary|promote")
     assert begun["state"] == "success"
-    published = load_published_state(watched.ports.store, watched.name)
-    assert published.holder, "as soon as the lease is acquired, no check asks for another retrain"
+    published = load_published_state(lambda_setup.ports.store, lambda_setup.name)
+    assert published.holder, "published with the lease, so that no check requests another retrain"
     assert published.traffic.champion is None
-    assert watched.retrain(run=1)["state"] == "success"
-    published = load_published_state(watched.ports.store, watched.name)
+    assert lambda_setup.retrain(run=1)["state"] == "success"
+    published = load_published_state(lambda_setup.ports.store, lambda_setup.name)
     assert (published.holder, published.traffic.champion.version) == ("", "1")
 
 
-def test_a_retrain_that_fails_leaves_nobody_retraining_in_what_is_published(watched):
-    assert watched.retrain(pipeline="pipeline.py:absent")["tasks"]["train"] == "failed"
-    assert load_published_state(watched.ports.store, watched.name).holder == ""
+def test_a_failed_retrain_publishes_that_the_lease_is_free(lambda_setup):
+    assert lambda_setup.retrain(pipeline="pipeline.py:absent")["tasks"]["train"] == "failed"
+    assert load_published_state(lambda_setup.ports.store, lambda_setup.name).holder == ""
 
 
-def test_what_the_function_has_seen_goes_into_mlflow_once(watched):
-    store = watched.ports.store
-    seen = WindowRecord(T0, "1", 240, "pass", 0.0, "pending", None, None)
-    open_store_history(store).record(watched.name, seen, metrics={"rows": 240.0}, artifacts={})
-    done = collect(watched, **QUEUE)
-    assert done["state"] == "success", done
-    assert done["tasks"] == {"collect": "success"}
-    assert "1 new drift checks copied into MLflow" in done["xcoms"]["collect"]["sentence"]
-    assert watched.ports.history.windows(watched.name, since=T0 - timedelta(days=1)) == [seen]
-    assert collect(watched, **QUEUE)["xcoms"]["collect"]["synced"] == 0
-    assert load_published_state(store, watched.name).config.name == watched.name
+def test_the_functions_checks_are_imported_into_mlflow_once(lambda_setup):
+    store = lambda_setup.ports.store
+    record = WindowRecord(T0, "1", 240, "pass", 0.0, "pending", None, None)
+    open_store_history(store).record(lambda_setup.name, record, metrics={"rows": 240.0}, artifacts={})
+    dag_run = sync(lambda_setup, **QUEUE)
+    assert dag_run["state"] == "success", dag_run
+    assert dag_run["tasks"] == {"sync_detector": "success"}
+    assert "1 new drift checks copied into MLflow" in dag_run["xcoms"]["sync_detector"]["sentence"]
+    assert lambda_setup.ports.history.windows(lambda_setup.name, since=T0 - timedelta(days=1)) == [record]
+    assert sync(lambda_setup, **QUEUE)["xcoms"]["sync_detector"]["synced"] == 0
+    assert load_published_state(store, lambda_setup.name).config.name == lambda_setup.name
 
 
-def test_triggers_that_nobody_would_hear_turn_the_collecting_red_with_the_cure(watched):
-    done = collect(watched)
-    assert done["state"] == "failed"
-    (told,) = done["told"]
-    assert told["error"] == "AirflowFailException"
-    assert "HOMEOSTAT_TRIGGERS is not set" in told["text"]
-    assert "terraform output -raw trigger_queue_url" in told["text"]
-    assert load_published_state(watched.ports.store, watched.name).traffic.champion is None, (
-        "collected all the same"
+def test_the_sync_fails_with_the_remedy_when_no_queue_is_set(lambda_setup):
+    dag_run = sync(lambda_setup)
+    assert dag_run["state"] == "failed"
+    (note,) = dag_run["callbacks"]
+    assert note["error"] == "AirflowFailException"
+    assert "HOMEOSTAT_TRIGGERS is not set" in note["text"]
+    assert "terraform output -raw trigger_queue_url" in note["text"]
+    assert load_published_state(lambda_setup.ports.store, lambda_setup.name).traffic.champion is None, (
+        "the state is published all the same"
     )
 
 
-def test_back_in_airflow_the_check_tells_the_function_to_stop_and_takes_over_what_it_saw(watched):
-    store = watched.ports.store
-    assert collect(watched, **QUEUE)["state"] == "success"
-    seen = WindowRecord(T0, "1", 240, "pass", 0.0, "pending", None, None)
-    open_store_history(store).record(watched.name, seen, metrics={"rows": 240.0}, artifacts={})
-    path = watched.folder / "models" / watched.name / "model.yaml"
+def test_back_in_airflow_the_check_stops_the_function_and_imports_its_checks(lambda_setup):
+    store = lambda_setup.ports.store
+    assert sync(lambda_setup, **QUEUE)["state"] == "success"
+    record = WindowRecord(T0, "1", 240, "pass", 0.0, "pending", None, None)
+    open_store_history(store).record(lambda_setup.name, record, metrics={"rows": 240.0}, artifacts={})
+    path = lambda_setup.folder / "models" / lambda_setup.name / "model.yaml"
     path.write_text(path.read_text().replace("runs_on: lambda", "runs_on: airflow"))
-    done = collect(watched)
-    assert done["tasks"]["check"] == "success", done
-    assert load_published_state(store, watched.name).config.monitor.runs_on == "airflow"
-    assert seen in watched.ports.history.windows(watched.name)
+    dag_run = sync(lambda_setup)
+    assert dag_run["tasks"]["check"] == "success", dag_run
+    assert load_published_state(store, lambda_setup.name).config.monitor.runs_on == "airflow"
+    assert record in lambda_setup.ports.history.windows(lambda_setup.name)
