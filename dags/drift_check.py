@@ -23,7 +23,7 @@ settings = Settings.from_env()
 
 
 def in_aws(name: str) -> Param:
-    """Return a read-only field that says how to re-check a window of a model checked in AWS."""
+    """Return a read-only field that shows how to re-check a window of a model checked in AWS."""
     event = f'{{"model": "{name}", "window_end": "2026-01-05T07:00:00Z"}}'
     return Param(
         None,

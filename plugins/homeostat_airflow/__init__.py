@@ -1,1 +1,1 @@
-"""Homeostat inside Airflow: operators that call one flow each, the trigger they wait on, and notices."""
+"""Homeostat in Airflow: one operator per step, the triggers that operators wait on, and notices."""

@@ -12,7 +12,7 @@ from airflow.sdk import DAG
 logger = logging.getLogger(__name__)
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-#: Retries for temporary errors; :mod:`homeostat_airflow.operators` says what is not retried.
+#: Retries for temporary errors; :mod:`homeostat_airflow.operators` fails at once on permanent ones.
 RETRIES: dict[str, Any] = {
     "retries": 3,
     "retry_delay": timedelta(seconds=10),

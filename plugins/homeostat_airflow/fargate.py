@@ -126,10 +126,10 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
         if load_request(ports.store, config.name, key).reinstate:
             return train(config, key, ports)
         settings = Settings.from_env()
-        place = ecs_settings(settings, config)
-        self._aim(place)
+        task_settings = ecs_settings(settings, config)
+        self._apply_settings(task_settings)
         container = {
-            "name": place.container,
+            "name": task_settings.container,
             "command": ["homeostat", "train-step", config.name, "--run-key", key],
             "environment": [
                 {"name": name, "value": value} for name, value in environment_of(settings, config).items()
@@ -138,12 +138,12 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
         self.overrides = {"containerOverrides": [container]}
         self.tags = {"homeostat:model": config.name, "homeostat:run_key": key}
         save_champion(config, key, ports)
-        self._forget_failure = partial(clear_failure, ports.store, config.name, key)
-        where = f"{place.task_definition} on {place.cluster}"
+        self._clear_failure = partial(clear_failure, ports.store, config.name, key)
+        where = f"{task_settings.task_definition} on {task_settings.cluster}"
         return {"sentence": f"{config.name}, retrain {key}: sent to the task definition {where}"}
 
     def _finish(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
-        """Return the result from the Store; without one, raise the error that says whether a retry helps."""
+        """Return the result from the Store; without one, raise an error that is retried or not."""
         from homeostat.config import Settings
         from homeostat.retraining.remote_training import find_failure
         from homeostat.storage.step_results import find_result, load_result
@@ -152,7 +152,7 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
         done = find_result(ports.store, config.name, key, "train")
         if done is not None:
             return done
-        self._aim(ecs_settings(Settings.from_env(), config))
+        self._apply_settings(ecs_settings(Settings.from_env(), config))
         client: Any = self.client
         described = client.describe_tasks(cluster=self.cluster, tasks=[self.arn])["tasks"]
         ended = task_end(described[0] if described else {}, self.container_name or "")
@@ -169,21 +169,21 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
         ports.ledger.release_lease(config.name, key)
         raise HomeostatError(message)
 
-    def _aim(self, place: Fargate) -> None:
-        self.cluster, self.task_definition = place.cluster, place.task_definition
-        self.container_name = place.container
+    def _apply_settings(self, task_settings: Fargate) -> None:
+        self.cluster, self.task_definition = task_settings.cluster, task_settings.task_definition
+        self.container_name = task_settings.container
         self.network_configuration = {
             "awsvpcConfiguration": {
-                "subnets": list(place.subnets),
-                "securityGroups": list(place.security_groups),
+                "subnets": list(task_settings.subnets),
+                "securityGroups": list(task_settings.security_groups),
                 "assignPublicIp": "DISABLED",
             }
         }
-        if place.log_group:  # infra/terraform prefixes log streams with the container's name
-            self.awslogs_group, self.awslogs_stream_prefix = place.log_group, place.container
+        if task_settings.log_group:  # infra/terraform prefixes log streams with the container's name
+            self.awslogs_group, self.awslogs_stream_prefix = task_settings.log_group, task_settings.container
 
     def _start_task(self) -> None:
-        self._forget_failure()  # a task found again keeps its recorded failure
+        self._clear_failure()  # a task found again keeps its recorded failure
         super()._start_task()
 
     def _last_lines(self) -> str:

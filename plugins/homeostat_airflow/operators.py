@@ -53,7 +53,7 @@ class HomeostatOperator(BaseOperator):
         raise NotImplementedError
 
     def execute(self, context: Context) -> Any:
-        """Run the step; the module's docstring says what is retried."""
+        """Run the step; see the module's docstring for what is retried."""
         return self._run(self.perform, context)
 
     def _run(self, step: Callable[[ModelConfig, Ports, Context], dict[str, Any]], context: Context) -> Any:
@@ -90,11 +90,11 @@ class CheckDriftOperator(HomeostatOperator):
         from homeostat.monitoring.reclaim_checks import reclaim_checks
         from homeostat.rollouts.alias_sync import sync_aliases
 
-        asked = context["params"].get("window_end") or None
+        requested = context["params"].get("window_end") or None
         logical = context["dag_run"].logical_date
         sync_aliases(config, ports)
         reclaim_checks(config, ports, open_store_history(ports.store))
-        return check_drift(config, ports, window_end_of(config, asked or logical or ports.clock.now()))
+        return check_drift(config, ports, window_end_of(config, requested or logical or ports.clock.now()))
 
 
 class TriggerRetrainOperator(HomeostatOperator):
@@ -235,10 +235,10 @@ class RolloutOperator(RetrainOperator):
             raise AirflowFailException(msg)
         if event.get("chosen_options"):
             self._run(partial(self._apply_response, event=event), context)
-        result = self._run(self._look, context)
+        result = self._run(self._rollout_status, context)
         return self._wait_or_end(context, result)
 
-    def _look(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
+    def _rollout_status(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         from homeostat.rollouts.lifecycle import rollout_status
 
         return rollout_status(config, self.run_key(context), ports)
@@ -249,7 +249,7 @@ class RolloutOperator(RetrainOperator):
         """Apply the response from Airflow's required actions, unless the rollout is past waiting."""
         from homeostat.rollouts.manual import manual_approve, manual_rollback
 
-        state = self._look(config, ports, context)
+        state = self._rollout_status(config, ports, context)
         by = f"{(event.get('responded_by_user') or {}).get('name') or 'a user'} in Airflow"
         if state["phase"] != "waiting":
             self.log.warning("the response of %s is too late: %s", by, state["sentence"])
@@ -264,7 +264,7 @@ class RolloutOperator(RetrainOperator):
         if result["phase"] in self.pending_phases:
             waiting = result["phase"] == "waiting"
             if waiting:
-                self._ask(context, result)
+                self._request_approval(context, result)
             self.defer(
                 trigger=RolloutTrigger(
                     model=self.model,
@@ -276,11 +276,11 @@ class RolloutOperator(RetrainOperator):
                 method_name="resume",
             )
         if result["phase"] in ("rolled_back", "superseded"):
-            self._run(self._settle, context)
+            self._run(self._finalize, context)
             raise AirflowFailException(result["sentence"])
         return result
 
-    def _ask(self, context: Context, result: dict[str, Any]) -> None:
+    def _request_approval(self, context: Context, result: dict[str, Any]) -> None:
         """Request approval on Airflow's page of required actions.
 
         Not by ApprovalOperator: it waits for its own response only, while ``homeostat promote``, the
@@ -302,7 +302,7 @@ class RolloutOperator(RetrainOperator):
                 "No required action in Airflow: approve with `homeostat promote %s`", self.model
             )
 
-    def _settle(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
+    def _finalize(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         from homeostat.rollouts.lifecycle import finalize
 
         return finalize(config, self.run_key(context), ports)

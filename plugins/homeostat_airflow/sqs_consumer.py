@@ -153,8 +153,8 @@ class StartRetrainOperator(TriggerDagRunOperator):
 
         settings = Settings.from_env()
         try:
-            asked = _read_message(self.message, settings, context)
-            settings.load_model(asked.model)  # the DAG of an invalid model.yaml has no tasks
+            retrain_trigger = _read_message(self.message, settings, context)
+            settings.load_model(retrain_trigger.model)  # the DAG of an invalid model.yaml has no tasks
         except DataError as error:
             _refuse(self.message, settings, str(error))
             self.log.error(  # noqa: TRY400  # the message is enough, no traceback
@@ -165,14 +165,19 @@ class StartRetrainOperator(TriggerDagRunOperator):
         except HomeostatError as error:
             msg = f"{error}. The message stays on the queue and is redelivered after its visibility timeout."
             raise AirflowFailException(msg) from None
-        self.trigger_dag_id, self.trigger_run_id = run_of(asked)
-        self.conf = {name: getattr(asked, name) for name in TRIGGER_FIELDS}
-        self.note = _note(asked, context)
-        if _run_exists(context, asked):
+        self.trigger_dag_id, self.trigger_run_id = run_of(retrain_trigger)
+        self.conf = {name: getattr(retrain_trigger, name) for name in TRIGGER_FIELDS}
+        self.note = _note(retrain_trigger, context)
+        if _run_exists(context, retrain_trigger):
             run = f"{self.trigger_dag_id} {self.trigger_run_id}"
             context["ti"].xcom_push(key=XCOM_RUN_ID, value=self.trigger_run_id)
             raise skip(context, f"the run already exists: {run}")
-        self.log.info("%s is stale (%s): starting %s", asked.model, asked.reason, self.trigger_run_id)
+        self.log.info(
+            "%s is stale (%s): starting %s",
+            retrain_trigger.model,
+            retrain_trigger.reason,
+            self.trigger_run_id,
+        )
         super().execute(context)
 
 
@@ -192,19 +197,19 @@ class AckOperator(BaseOperator):
         from homeostat.config import Settings
 
         settings = Settings.from_env()
-        asked = _read_message(self.message, settings, context)
-        if not _run_exists(context, asked):
-            msg = "run {} {} does not exist: the message stays on the queue".format(*run_of(asked))
+        retrain_trigger = _read_message(self.message, settings, context)
+        if not _run_exists(context, retrain_trigger):
+            msg = "run {} {} does not exist: the message stays on the queue".format(*run_of(retrain_trigger))
             raise RuntimeError(msg)
         open_trigger_queue(settings.triggers).delete(self.message["receipt"])
-        return asked.trigger_id
+        return retrain_trigger.trigger_id
 
 
-def run_of(asked: TriggerMessage) -> tuple[str, str]:
+def run_of(retrain_trigger: TriggerMessage) -> tuple[str, str]:
     """Return the DAG id and the run id of a trigger: stable, readable, URL-safe."""
-    readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", asked.trigger_id)[:150]
-    digest = hashlib.sha256(asked.trigger_id.encode()).hexdigest()[:8]
-    return f"retrain__{asked.model}", f"trigger__{readable}__{digest}"
+    readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", retrain_trigger.trigger_id)[:150]
+    digest = hashlib.sha256(retrain_trigger.trigger_id.encode()).hexdigest()[:8]
+    return f"retrain__{retrain_trigger.model}", f"trigger__{readable}__{digest}"
 
 
 def _read_message(message: dict[str, Any], settings: Any, context: Context) -> TriggerMessage:
@@ -213,22 +218,22 @@ def _read_message(message: dict[str, Any], settings: Any, context: Context) -> T
 
     names = cast("dict[str, Any]", context)
     names[_NAME] = "unreadable"
-    asked = decode_trigger(message["body"], settings.model_names())
-    names[_NAME] = asked.model
-    return asked
+    retrain_trigger = decode_trigger(message["body"], settings.model_names())
+    names[_NAME] = retrain_trigger.model
+    return retrain_trigger
 
 
-def _note(asked: TriggerMessage, context: Context) -> str:
+def _note(retrain_trigger: TriggerMessage, context: Context) -> str:
     """Return the run's note: why it was started, with a link to this run."""
     from airflow.utils.helpers import build_airflow_dagrun_url
 
     run = context["dag_run"]
     link = f" ([received here]({build_airflow_dagrun_url(run.dag_id, run.run_id)}))"
-    return f"{asked.reason}: {asked.trigger_id}"[: MAX_NOTE - len(link)] + link
+    return f"{retrain_trigger.reason}: {retrain_trigger.trigger_id}"[: MAX_NOTE - len(link)] + link
 
 
-def _run_exists(context: Context, asked: TriggerMessage) -> bool:
-    dag_id, run_id = run_of(asked)
+def _run_exists(context: Context, retrain_trigger: TriggerMessage) -> bool:
+    dag_id, run_id = run_of(retrain_trigger)
     return context["ti"].get_dr_count(dag_id=dag_id, run_ids=[run_id]) > 0
 
 

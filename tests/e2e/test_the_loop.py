@@ -1,4 +1,4 @@
-"""The whole loop under the real scheduler: runs `homeostat demo`."""
+"""The complete loop with Airflow's scheduler: runs `homeostat demo`."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def test_drift_triggers_a_retrain_and_a_broken_candidate_is_rolled_back(tmp_path
     assert list(stages) == ["platform", "first_version", "quiet", "drift", "retrain", "after", "rollback"]
     assert len(report["triggers"]) == 1, "no trigger before the drift, one after it"
     reason = report["triggers"][0]["reason"]
-    assert reason in ("harmful_drift", "sustained_drift"), "whether labels have shown the harm by then"
+    assert reason in ("harmful_drift", "sustained_drift"), "depends on whether enough labels have arrived"
     assert stages["drift"]["detail"]["windows"] >= 3
     assert report["requests"]["sent"] > 1000
     assert report["requests"]["failed"] == 0
