@@ -26,7 +26,7 @@ from homeostat.core.rollout.transitions import (
     is_manual,
     promote,
     roll_back,
-    supersedes_note,
+    without_supersedes_note,
 )
 
 #: Steps that no request can make.
@@ -173,7 +173,7 @@ def _requested(before: Traffic, after: Traffic, event: RecordedEvent, now: datet
         if after.champion is None:
             msg = "promoted, but there is no champion"
             raise ValueError(msg)
-        return promote(before, after.champion, now, event.reason.removesuffix(supersedes_note(before)))
+        return promote(before, after.champion, now, without_supersedes_note(event.reason))
     if kind is EventKind.ROLLED_BACK:
         return roll_back(before, event.reason, now)
     msg = f"{event.kind!r} cannot be requested"
@@ -190,7 +190,7 @@ def _difference(step: Transition | None, event: RecordedEvent, *, decided: bool 
     mine, recorded = step.traffic.at(event.revision).to_json(), dict(event.traffic)
     if _comparable(mine, same_wording=same_wording) != _comparable(recorded, same_wording=same_wording):
         return f"recomputed, {step.kind} leads to another state than the recorded one"
-    if same_wording and step.reason != event.reason:
+    if same_wording and without_supersedes_note(step.reason) != without_supersedes_note(event.reason):
         return f"recorded reason {event.reason!r}, recomputed {step.reason!r}"
     return ""
 
@@ -198,8 +198,9 @@ def _difference(step: Transition | None, event: RecordedEvent, *, decided: bool 
 def _comparable(state: dict[str, Any], *, same_wording: bool) -> dict[str, Any]:
     """Return the state without what depends on the release: worded reasons, and ids of manual steps."""
     rollout = dict(state.get("rollout") or {})
-    if not same_wording:
-        rollout.pop("reason", None)
+    reason = rollout.pop("reason", "")
+    if same_wording:
+        rollout["reason"] = without_supersedes_note(reason)
     if is_manual(rollout.get("id", "")):
         rollout.pop("id")
     return {**state, "rollout": rollout}

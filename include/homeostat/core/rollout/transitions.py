@@ -18,6 +18,8 @@ from homeostat.core.rollout.phases import Phase, Plan, Rollout, Traffic, Version
 MANUAL_PREFIX = "manual-"
 #: What release 0.1 wrote.
 _OLD_MANUAL_PREFIX = "by-hand-"
+#: How the note on a superseded rollout begins, at the end of a reason.
+_SUPERSEDES = "; supersedes version "
 
 
 def is_manual(rollout_id: str) -> bool:
@@ -214,7 +216,12 @@ def supersedes_note(traffic: Traffic) -> str:
     active = traffic.active
     if active is None:
         return ""
-    return f"; supersedes version {active.candidate.version} ({active.id}), which was in {active.stage_name}"
+    return f"{_SUPERSEDES}{active.candidate.version} ({active.id}), which was in {active.stage_name}"
+
+
+def without_supersedes_note(reason: str) -> str:
+    """Return the reason without the note; release 0.1 named the stage in it differently."""
+    return reason.partition(_SUPERSEDES)[0]
 
 
 def previous_was_rolled_back(traffic: Traffic) -> bool:
