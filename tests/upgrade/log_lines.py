@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from homeostat.adapters.source import ConfiguredSource
+from homeostat.adapters.configured_source import ConfiguredSource
 from homeostat.config import ModelConfig
 from homeostat.config.model import Source
 from homeostat.ports import Store
-from homeostat.storage.prediction_log import read_labelled, read_labels, read_predictions
+from homeostat.storage.label_join import read_labelled
+from homeostat.storage.prediction_log import read_labels, read_predictions
 from upgrade.installation import HOUR, MIDNIGHT
 
 FIRST, LAST = MIDNIGHT - 2 * HOUR, MIDNIGHT + timedelta(hours=30)

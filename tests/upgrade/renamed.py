@@ -20,6 +20,9 @@ WINDOW_RECORD = {
     "short": "below_best",
     "recall": "reinstate",
 }
+PERFORMANCE_REPORT = {"hurt": "degraded", "short": "below_best"}
+#: Keys that release 0.1 did not write.
+NEW_IN_REPORTS = frozenset({"reason_code"})
 TALLY = {"answers": "rows"}
 LOG = {"torn": "unreadable"}
 REQUEST = {"recall": "reinstate"}

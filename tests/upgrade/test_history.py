@@ -1,17 +1,14 @@
 """The monitoring history of release 0.1, in MLflow and in the Store, and what the trigger makes of it."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
-from homeostat.adapters import LedgerSnapshot, MemoryTriggerQueue, open_store_history
+from homeostat.adapters import open_store_history
 from homeostat.core.trigger import WindowRecord, decide_trigger
 from homeostat.monitoring.context import min_retrain_interval
-from homeostat.monitoring.send_triggers import send_triggers
-from homeostat.storage.trigger_outbox import unsent_triggers
-from upgrade.installation import HOUR, MIDNIGHT, MODELS, expected_next, expected_read
-from upgrade.renamed import REQUEST, WINDOW_RECORD, assert_same, numbers, renamed, without
+from upgrade.installation import MODELS, expected_read
+from upgrade.renamed import WINDOW_RECORD, assert_same, numbers, renamed, without
 
 
 def expected_records(model):
@@ -64,22 +61,3 @@ def test_the_trigger_decides_the_same_about_every_window(recorded, model):
         now = {"window_end": record.window_end.isoformat(), **decision.to_json()}
         assert_same(without(now), without(then), f"window {n}")
         assert set(numbers(then["sentence"])) <= set(numbers(decision.sentence))
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_the_same_triggers_were_not_sent(recorded, model):
-    store = recorded.ports.store
-    records = open_store_history(store).windows(model)
-    unsent = [record.window_end.isoformat() for record in unsent_triggers(store, model, records)]
-    assert unsent == expected_read(model, "kept", "unsent")
-
-
-def test_the_trigger_that_was_recorded_and_not_sent_is_sent_once(copy):
-    copy.clock.set(MIDNIGHT + 13 * HOUR)
-    queue, store, config = MemoryTriggerQueue(copy.clock), copy.ports.store, copy.configs["well"]
-    ports = replace(copy.ports, ledger=LedgerSnapshot(store), history=open_store_history(store))
-    expected = expected_next("wells_trigger_is_sent")
-    assert send_triggers(config, ports, queue) == expected["sent"]
-    bodies = [json.loads(delivery.body) for delivery in queue.receive()]
-    assert_same(bodies, [renamed(json.loads(body), REQUEST) for body in expected["bodies"]])
-    assert send_triggers(config, ports, queue) == expected["once_more"] == []

@@ -1,8 +1,10 @@
 """Release 0.1's ledger: states, events, evidence, leases; and the decisions that rest on them."""
 
+from dataclasses import replace
+
 import pytest
 
-from homeostat.core.rollout import EventKind, Phase, Traffic, evidence_json, recompute_all
+from homeostat.core.rollout import EventKind, Phase, Traffic, evidence_json, promote, recompute, recompute_all
 from upgrade.installation import HOUR, MIDNIGHT, MODELS, NOW, expected_read
 from upgrade.renamed import TALLY, assert_same, renamed
 
@@ -57,6 +59,17 @@ def test_every_recorded_step_is_decided_the_same(recorded, model):
     ]
     assert [step.difference for step in steps] == [""] * len(steps)
     assert_same(found, expected)
+
+
+def test_a_promotion_that_superseded_a_canary_is_recomputed(recorded):
+    """The record has none. Release 0.1 named the stage in its reason as below."""
+    canary, begun = recorded.ports.ledger.events("tide")[12:14]
+    before = Traffic.from_json(dict(canary.traffic))
+    promoted = promote(before, before.previous, begun.at, "by hand").traffic.at(begun.revision).to_json()
+    reason = f"by hand; supersedes version 4 ({before.rollout.id}), which was in canary:0"
+    promoted["rollout"] |= {"id": f"by-hand-1-{begun.at.isoformat()}", "reason": reason}
+    event = replace(begun, kind="promoted", reason=reason, by="command line (ann)", traffic=promoted)
+    assert recompute(before, event).difference == ""
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,4 +1,4 @@
-"""What checks of release 0.1 stored besides the history: counts, reports, comparisons; and the next checks."""
+"""What checks of release 0.1 stored besides the history: counts, reports, comparisons. Checks that follow."""
 
 import hashlib
 import json
@@ -7,25 +7,25 @@ from dataclasses import asdict
 import pandas as pd
 import pytest
 
-from homeostat.adapters import open_store_history
 from homeostat.core.drift import DriftReport
-from homeostat.core.performance import PerformanceReport
 from homeostat.core.profile import CalibrationCounts, Profile
 from homeostat.core.profile.histogram import array_length
 from homeostat.monitoring.check_report import drift_figure
 from homeostat.monitoring.context import check_context
-from homeostat.monitoring.detector_sync import sync_detector
 from homeostat.monitoring.drift_check import check_drift
 from homeostat.monitoring.version_comparison import compare_versions
 from homeostat.monitoring.window import WindowCounts, season_of, window_start
 from homeostat.rollouts.alias_sync import sync_aliases
 from homeostat.storage.champion_history import champions
-from homeostat.storage.model_state import load_published_state
 from homeostat.storage.rolling_counts import CountStore
-from homeostat.storage.sync_cursor import load_cursor
 from homeostat.storage.version_info import load_version_info
 from upgrade.installation import HOUR, MIDNIGHT, MODELS, expected_next, expected_read, recover_journal
-from upgrade.renamed import SYNC_CURSOR, SYNC_RESULT, WINDOW_RECORD, assert_same, renamed, without
+from upgrade.renamed import (
+    WINDOW_RECORD,
+    assert_same,
+    renamed,
+    without,
+)
 
 #: The end of each model's newest window.
 LAST_WINDOW = {"pump": MIDNIGHT + 19 * HOUR, "tide": MIDNIGHT + 4 * HOUR, "well": MIDNIGHT + 11 * HOUR}
@@ -114,42 +114,9 @@ def test_drift_reports_are_read(recorded, model):
     assert_same(found, expected_read(model, "kept", "reports"))
 
 
-def test_the_reports_of_the_lambda_function_are_read_whole(recorded):
-    history = open_store_history(recorded.ports.store)
-    for entry in history.entries("well"):
-        raw = json.loads(history.read(entry)[1]["report.json"])
-        performance, drift = (
-            PerformanceReport.from_json(raw["performance"]),
-            DriftReport.from_json(raw["drift"]),
-        )
-        assert_same(performance.to_json()["below_best"], raw["performance"]["short"])
-        assert_same(performance.to_json()["degraded"], raw["performance"]["hurt"])
-        assert_same(drift.to_json(), raw["drift"])
-
-
 def test_the_figure_of_drift_over_time_shows_recorded_reports(recorded):
     figure = drift_figure(recorded.configs["pump"], recorded.ports.store, LAST_WINDOW["pump"])
     assert figure.startswith(b"\x89PNG")
-
-
-def test_the_published_state_is_read(recorded):
-    found, expected = load_published_state(recorded.ports.store, "well"), expected_read("published_well")
-    assert found.at.isoformat() == expected["at"]
-    assert_same(found.traffic.to_json(), expected["traffic"])
-    assert_same([[e.revision, e.kind, e.reason] for e in found.events], expected["champions"])
-    assert (found.holder, found.until.isoformat()) == (expected["holder"], expected["until"])
-    assert expected["same_config_as_model_yaml"]
-    assert found.config.model_dump() == recorded.configs["well"].model_dump()
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_the_cursor_of_the_detector_sync_is_read(recorded, model):
-    cursor, expected = load_cursor(recorded.ports.store, model), expected_read(model, "kept", "collected")
-    found = cursor and {
-        name: value.isoformat() if hasattr(value, "isoformat") else value
-        for name, value in asdict(cursor).items()
-    }
-    assert_same(found, expected and renamed(expected, SYNC_CURSOR))
 
 
 def test_the_next_check_counts_only_the_new_hour(copy_in_mlflow):
@@ -172,17 +139,3 @@ def test_the_next_check_counts_only_the_new_hour(copy_in_mlflow):
 
 def shown(result):
     return without(result, {"sentence", "url"})
-
-
-def test_the_detector_sync_copies_the_checks_that_it_had_not_copied(copy_in_mlflow):
-    copy = copy_in_mlflow
-    copy.clock.set(MIDNIGHT + 13 * HOUR)
-    result = sync_detector(copy.configs["well"], copy.ports, open_store_history(copy.ports.store))
-    expected = expected_next("well_is_collected")
-    assert_same(shown(result), shown(renamed(expected["answer"], SYNC_RESULT)))
-    assert_same(copy.notices(), without(expected["notices"]))
-    windows = copy.ports.history.windows("well")
-    found = [[record.window_end.isoformat(), record.fired, record.reason] for record in windows]
-    assert_same(found, expected["windows"])
-    again = sync_detector(copy.configs["well"], copy.ports, open_store_history(copy.ports.store))
-    assert (again["synced"], again["notices"]) == (0, 0)

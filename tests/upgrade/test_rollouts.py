@@ -97,6 +97,13 @@ def test_a_promoted_retrain_is_finalized(copy_in_mlflow):
     assert copy.ports.ledger.lease_holder("pump", AFTER_THE_LAST_STEP) == expected["holder"] is None
 
 
+def test_a_retrain_that_was_finalized_is_not_notified_again(copy_in_mlflow):
+    copy = copy_in_mlflow
+    status = finalize(copy.configs["pump"], "98f9c3c145ba", copy.ports)
+    assert status["phase"] == "champion"
+    assert copy.notices() == []
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_aliases_need_no_sync(copy_in_mlflow, model):
     found = sync_aliases(copy_in_mlflow.configs[model], copy_in_mlflow.ports)
