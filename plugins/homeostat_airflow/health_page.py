@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader
 
 #: How many windows the strip of a model shows.
 WINDOWS = 48
 
 app = FastAPI(title="Homeostat", docs_url=None, redoc_url=None, openapi_url=None)
-_pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
 
 
 @app.get("/health", response_class=HTMLResponse)
@@ -24,6 +21,7 @@ def health(user: GetUserDep) -> str:  # noqa: ARG001  # requires a logged-in use
     from homeostat.adapters import open_ledger, open_store
     from homeostat.config import Settings
     from homeostat.core.rollout import PHASE_SENTENCES
+    from homeostat.figures.html import render
 
     settings = Settings.from_env()
     ledger, store = open_ledger(settings.ledger), open_store(settings.store)
@@ -31,7 +29,7 @@ def health(user: GetUserDep) -> str:  # noqa: ARG001  # requires a logged-in use
         {"name": name, "traffic": ledger.read(name), "reports": _reports(store, name)}
         for name in settings.model_names()  # includes models whose model.yaml is invalid
     ]
-    return _pages.get_template("health_page.html").render(models=models, sentences=PHASE_SENTENCES)
+    return render("homeostat_airflow", "health_page.html", models=models, sentences=PHASE_SENTENCES)
 
 
 def _reports(store: Any, model: str) -> list[dict[str, Any]]:
