@@ -41,6 +41,7 @@ conf = recorded["airflow"]["asset_events"][1]["extra"]
 print(json.dumps({
     "trigger_is_todays": trigger is RolloutTrigger,
     "arguments": waiting.serialize()[1],
+    "watcher": import_module("homeostat_airflow.hearing").QueueTrigger.__module__,
     "resumes": callable(getattr(CanaryOperator, "resume", None)),
     "events": events,
     "conf": _event({"dag_run": SimpleNamespace(conf=conf)}),
@@ -106,6 +107,10 @@ def test_a_deferred_rollout_is_resumed_by_todays_trigger(in_airflow):
     assert in_airflow["trigger_is_todays"]
     assert in_airflow["arguments"] == messages("airflow", "rollout_trigger", "arguments")
     assert in_airflow["resumes"]
+
+
+def test_the_old_path_of_the_queues_watcher_still_imports(in_airflow):
+    assert in_airflow["watcher"] == "homeostat_airflow.sqs_consumer"
 
 
 def test_notices_are_read_and_their_kinds_known():
