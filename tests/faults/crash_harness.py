@@ -52,7 +52,7 @@ _context.set_forkserver_preload(
         "homeostat.serving.http.aggregate",
         "homeostat.adapters.history_mlflow",
         "homeostat.adapters.registry_mlflow",
-        "homeostat.adapters.source",
+        "homeostat.adapters.configured_source",
         "serving.gateway_harness",
         "httptools",
         "sqlalchemy",

@@ -14,7 +14,7 @@ from homeostat.bundle.predictor import Predictor
 from homeostat.bundle.trusted_types import TRUSTED_TYPES
 from homeostat.config import ModelConfig
 from homeostat.serving import responses as encode
-from homeostat.serving.inference.scoring import ScoredRequest, score, make_scorer
+from homeostat.serving.inference.scoring import ScoredRequest, make_scorer, score
 from homeostat.serving.scoring_request import InputSpec, parse
 
 FEATURES = ("a", "b", "c")

@@ -25,7 +25,7 @@ from homeostat.serving.recorder.prediction_log import (
     prediction_log_spec,
     unpack,
 )
-from homeostat.serving.recorder.recovery import JournalFolder, recover_orphans, known_losses
+from homeostat.serving.recorder.recovery import JournalFolder, known_losses, recover_orphans
 from homeostat.serving.recorder.spool import Spool
 from homeostat.serving.recorder.upload import LogSpec
 from homeostat.serving.scoring_request import Rows
