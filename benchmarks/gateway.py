@@ -163,8 +163,8 @@ def beside_mlflow(fixture: BenchmarkFixture, options: argparse.Namespace) -> Sec
                 for name in rounds.names(("open", rate))
             ),
             "",
-            f"One row a request, {TREES} trees, 10 features. All predictions were equal. Homeostat logs rows and",
-            f"counts evidence and metrics meanwhile: {kept[0]},",
+            f"One row a request, {TREES} trees, 10 features. All predictions were equal. Homeostat logs",
+            f"rows and counts evidence and metrics meanwhile: {kept[0]},",
             f"{kept[1]}. A rollout is in its canary or in its shadow, never in both.",
         ],
         [

@@ -65,7 +65,7 @@ def test_no_caller_advances_a_canary_while_a_gateway_drops_rows(ledger, by):
     ledger.add_evidence(M, "run-2", "another gateway", later, dropping_rows_report())
     result = advance(M, ledger, by=by, now=later + timedelta(seconds=30))
     assert (result.transition, result.traffic.active.stage) == (None, "canary:0")
-    assert "prediction log of a gateway is dropping rows" in result.held
+    assert "prediction log is dropping rows" in result.held
     later += REPORT_EXPIRES + timedelta(seconds=1)
     result = advance(M, ledger, by=by, now=later)
     assert (result.held, result.traffic.active.stage) == ("", "canary:1"), "the report expired"

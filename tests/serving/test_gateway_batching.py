@@ -44,7 +44,7 @@ class SynchronousPool(Executor):
 
 
 def run_scenario(scenario, *, wait=0.0, gate=None, pool=None, **options):
-    """Run a scenario with a batcher over one worker thread whose calls wait for the gate; return the batches."""
+    """Run a scenario with a batcher over one worker thread whose calls wait for the gate."""
     log = []
 
     async def run():

@@ -22,7 +22,7 @@ IN_AIRFLOW = """
 import json, sys
 from types import SimpleNamespace
 from importlib import import_module
-from homeostat_airflow.operators import CanaryOperator, TriggerRetrainOperator, drift_asset, _event
+from homeostat_airflow.operators import CanaryOperator, TriggerRetrainOperator, drift_asset, trigger_event
 from homeostat_airflow.rollout_trigger import RolloutTrigger
 
 recorded = json.load(open(sys.argv[1]))
@@ -44,8 +44,8 @@ print(json.dumps({
     "watcher": import_module("homeostat_airflow.hearing").QueueTrigger.__module__,
     "resumes": callable(getattr(CanaryOperator, "resume", None)),
     "events": events,
-    "conf": _event({"dag_run": SimpleNamespace(conf=conf)}),
-    "empty_conf": _event({"dag_run": SimpleNamespace(conf={})}),
+    "conf": trigger_event({"dag_run": SimpleNamespace(conf=conf)}),
+    "empty_conf": trigger_event({"dag_run": SimpleNamespace(conf={})}),
 }))
 """
 

@@ -110,7 +110,7 @@ class _Driver:
             return ""
         if not is_dropping_rows(self.ledger, model, rollout.id, self.at):
             return ""
-        return f"{rollout.stage_name} is held: the prediction log of a gateway is dropping rows (see its /health)"
+        return f"{rollout.stage_name} is held: a gateway's prediction log is dropping rows (see its /health)"
 
 
 def advance(

@@ -1,0 +1,38 @@
+"""One operator per step of the loop. Each runs one step for one model and returns small, plain JSON."""
+
+from homeostat_airflow.operators.base import HomeostatOperator, skip
+from homeostat_airflow.operators.drift import CheckDriftOperator, SyncDetectorOperator, TriggerRetrainOperator
+from homeostat_airflow.operators.retrain import (
+    AssembleOperator,
+    GateOperator,
+    PromoteOperator,
+    RegisterOperator,
+    RetrainOperator,
+    TrainOperator,
+    ValidateOperator,
+    release_lease,
+)
+from homeostat_airflow.operators.rollout import CanaryOperator, RolloutOperator, ShadowOperator
+from homeostat_airflow.operators.trigger_event import TRIGGER_FIELDS, drift_asset, trigger_event
+
+__all__ = [
+    "TRIGGER_FIELDS",
+    "AssembleOperator",
+    "CanaryOperator",
+    "CheckDriftOperator",
+    "GateOperator",
+    "HomeostatOperator",
+    "PromoteOperator",
+    "RegisterOperator",
+    "RetrainOperator",
+    "RolloutOperator",
+    "ShadowOperator",
+    "SyncDetectorOperator",
+    "TrainOperator",
+    "TriggerRetrainOperator",
+    "ValidateOperator",
+    "drift_asset",
+    "release_lease",
+    "skip",
+    "trigger_event",
+]

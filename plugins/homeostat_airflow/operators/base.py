@@ -1,0 +1,75 @@
+"""What all operators share: run one step for one model, and sort its errors.
+
+Temporary errors (a service that does not respond) are raised unchanged, and Airflow retries the task.
+Permanent ones (configuration, data, a refusal) fail the task at once: a retry would give the same result.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from homeostat.config.errors import HomeostatError, StaleRevision, Superseded, Unavailable
+from homeostat_airflow.links import MLflowLink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import BaseOperatorLink, Context
+
+    from homeostat.config import ModelConfig
+    from homeostat.ports import Ports
+
+logger = logging.getLogger(__name__)
+
+
+class HomeostatOperator(BaseOperator):
+    """Runs one step for one model."""
+
+    operator_extra_links: tuple[BaseOperatorLink, ...] = (MLflowLink(),)
+    ui_color = "#e8f0f7"
+
+    def __init__(self, *, model: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+
+    def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
+        """Run the step of this operator."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> Any:
+        """Run the step; see the module's docstring for what is retried."""
+        return self._run(self.perform, context)
+
+    def _run(self, step: Callable[[ModelConfig, Ports, Context], dict[str, Any]], context: Context) -> Any:
+        from homeostat.adapters import build_ports
+        from homeostat.config import Settings
+        from homeostat_airflow.notifier import AirflowNotifier
+
+        try:
+            settings = Settings.from_env()
+            config, ports = settings.load_model(self.model), build_ports(settings, notifier=AirflowNotifier())
+            result = step(config, ports, context)
+        except Superseded as error:
+            raise skip(context, str(error)) from error
+        except (Unavailable, StaleRevision):
+            raise
+        except HomeostatError as error:
+            raise AirflowFailException(str(error)) from error
+        level = logging.WARNING if result.get("checks_stopped") else logging.INFO
+        self.log.log(level, "%s", result.get("sentence", result))
+        self.after(config, ports)
+        return result
+
+    def after(self, config: ModelConfig, ports: Ports) -> None:
+        """Run after a successful step; does nothing by default."""
+
+
+def skip(context: Context, sentence: str) -> AirflowSkipException:
+    """Return the exception that skips the task; the reason goes to XCom, which a skipped task shows."""
+    context["ti"].xcom_push(key="skipped", value=sentence)
+    logger.info("skipped: %s", sentence)  # Airflow logs it too, in a collapsed section
+    return AirflowSkipException(sentence)

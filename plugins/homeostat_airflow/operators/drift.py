@@ -1,0 +1,70 @@
+"""The steps of ``drift_check__<model>``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from homeostat.config.errors import ConfigError
+from homeostat_airflow.operators.base import HomeostatOperator, skip
+from homeostat_airflow.operators.trigger_event import drift_asset, trigger_fields
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from homeostat.config import ModelConfig
+    from homeostat.ports import Ports
+
+
+class CheckDriftOperator(HomeostatOperator):
+    """Check one window: schema, inputs, predictions, performance; decide whether to retrain."""
+
+    def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
+        """Check the window that ends at the ``window_end`` parameter, or at the run's logical date."""
+        from homeostat.adapters import open_store_history
+        from homeostat.monitoring.drift_check import check_drift, window_end_of
+        from homeostat.monitoring.reclaim_checks import reclaim_checks
+        from homeostat.rollouts.alias_sync import sync_aliases
+
+        requested = context["params"].get("window_end") or None
+        logical = context["dag_run"].logical_date
+        sync_aliases(config, ports)
+        reclaim_checks(config, ports, open_store_history(ports.store))
+        return check_drift(config, ports, window_end_of(config, requested or logical or ports.clock.now()))
+
+
+class TriggerRetrainOperator(HomeostatOperator):
+    """Emit the drift asset's event when the check fired; otherwise skip with the reason."""
+
+    ui_color = "#fdf1dc"
+
+    def __init__(self, *, model: str, **kwargs: Any) -> None:
+        super().__init__(model=model, outlets=[drift_asset(model)], **kwargs)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Pass the check's reason to the retrain."""
+        check = context["ti"].xcom_pull(task_ids="check")
+        if not check["fired"]:
+            raise skip(context, check["sentence"])
+        event = trigger_fields(check)
+        context["outlet_events"][drift_asset(self.model)].extra = event
+        return event
+
+
+class SyncDetectorOperator(HomeostatOperator):
+    """For a model checked by the Lambda function: publish its state and import the function's checks."""
+
+    def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:  # noqa: ARG002  # no window
+        """Synchronise both ways; ConfigError when HOMEOSTAT_TRIGGERS is missing: triggers would be lost."""
+        from homeostat.adapters import open_store_history
+        from homeostat.config import Settings
+        from homeostat.monitoring.detector_sync import sync_detector
+
+        result = sync_detector(config, ports, open_store_history(ports.store))
+        if not Settings.from_env().triggers:
+            msg = (
+                f"{config.name}: model.yaml has monitor.runs_on: lambda, but HOMEOSTAT_TRIGGERS is not set: "
+                "Airflow does not receive its retrain triggers. Set it to the queue's URL for every Airflow "
+                "process (`terraform output -raw trigger_queue_url`), or set monitor.runs_on: airflow"
+            )
+            raise ConfigError(msg)
+        return result
