@@ -10,7 +10,7 @@ from homeostat.retraining.assemble import assemble
 from homeostat.retraining.gate import gate
 from homeostat.retraining.register import register
 from homeostat.retraining.train import train
-from homeostat.retraining.validate import validate
+from homeostat.retraining.validate_on_holdout import validate
 from homeostat.rollouts.advance import advance
 from homeostat.rollouts.lifecycle import begin_rollout, finalize
 from homeostat.storage import bundles

@@ -15,7 +15,7 @@ from homeostat.retraining.assemble import assemble
 from homeostat.retraining.gate import gate
 from homeostat.retraining.register import register
 from homeostat.retraining.train import train
-from homeostat.retraining.validate import validate
+from homeostat.retraining.validate_on_holdout import validate
 from homeostat.rollouts.alias_sync import sync_aliases
 from homeostat.rollouts.lifecycle import begin_rollout, finalize
 from homeostat.rollouts.manual import manual_rollback

@@ -15,7 +15,7 @@ from homeostat.monitoring.drift_check import check_drift
 from homeostat.retraining.assemble import assemble
 from homeostat.retraining.gate import gate
 from homeostat.retraining.train import train
-from homeostat.retraining.validate import validate
+from homeostat.retraining.validate_on_holdout import validate
 from homeostat.rollouts.lifecycle import finalize
 from homeostat.rollouts.manual import manual_promote
 from homeostat.storage.bundles import load_version

@@ -13,7 +13,7 @@ from homeostat.retraining.assemble import assemble
 from homeostat.retraining.gate import gate
 from homeostat.retraining.register import register
 from homeostat.retraining.train import train
-from homeostat.retraining.validate import validate
+from homeostat.retraining.validate_on_holdout import validate
 from homeostat.rollouts.lifecycle import begin_rollout, finalize
 from homeostat.storage.bundles import load_version
 from homeostat.storage.version_info import load_version_info

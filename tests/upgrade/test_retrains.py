@@ -10,7 +10,7 @@ from homeostat.retraining.gate import gate
 from homeostat.retraining.register import register
 from homeostat.retraining.remote_training import find_failure
 from homeostat.retraining.train import train
-from homeostat.retraining.validate import validate
+from homeostat.retraining.validate_on_holdout import validate
 from homeostat.rollouts.lifecycle import begin_rollout
 from homeostat.storage.retrain_request import load_request
 from homeostat.storage.snapshots import read_snapshot

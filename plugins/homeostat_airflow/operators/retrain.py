@@ -73,7 +73,7 @@ class ValidateOperator(RetrainOperator):
 
     def retrain_step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         """Score both."""
-        from homeostat.retraining.validate import validate
+        from homeostat.retraining.validate_on_holdout import validate
 
         return validate(config, run_key, ports)
 
