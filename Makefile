@@ -30,8 +30,8 @@ demo: $(RUNTIME) ## run the demo on this machine, with comments (ARGS=--exit sto
 up: $(RUNTIME) ## run MLflow, Airflow and the gateway on this machine until Ctrl-C
 	@$(VENV)/bin/homeostat up $(ARGS)
 
-# Tests that share a server stay in one worker, see tests/distribution.py.
-TEST_WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
+# Tests that share a server stay in one worker: tests/distribution.py.
+TEST_WORKERS := -n 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: test
 test: $(TOOLS) $(CHECKOV) ## run the tests in two processes (ARGS="-k gate" selects, ARGS="-n 0" uses one process)

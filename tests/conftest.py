@@ -14,17 +14,23 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from distribution import distribute
+from distribution import GroupScheduling, arrange
 from mlflow_process import running_mlflow
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    """Keep the tests of a group in one worker."""
+    return GroupScheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests for pytest-xdist."""
-    distribute(items)
+    """Sort the tests for the workers."""
+    arrange(items)
 
 
 @pytest.fixture(scope="session")

@@ -1,42 +1,62 @@
-"""Which tests run one after another in the same worker of pytest-xdist (``make test`` has two).
+"""Which tests run in the same worker of pytest-xdist (``make test`` has two), and in which order.
 
-Tests that share an expensive server or a module's fixture form a group. The longest groups start first, so
-that the two workers end at about the same time.
+Tests of one file run in one worker, so that they share its fixtures. So do the tests of a folder that share a
+server. The longest groups start first, so that the two workers end at about the same time.
+
+A scheduler of our own: ``--dist loadgroup`` of pytest-xdist 3.8 has no effect with pytest 9.2.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TESTS = Path(__file__).parent
-#: Fixtures that start a server for the whole session, with the group of the tests that use them.
-SERVERS = {"airflow": "airflow", "airflow_home": "airflow", "mlflow_server": "mlflow"}
-#: Folders whose tests share servers of their own.
-FOLDERS = {"aws": "aws", "upgrade": "upgrade"}
+#: Folders whose tests share expensive servers.
+SHARED = ("aws", "aws_lambda", "dags", "upgrade")
+#: Folders whose tests take minutes each and share nothing.
+SINGLE = ("e2e",)
+#: Groups that start first, longest first; the others follow in the order of their files.
+FIRST = ("aws", "e2e", "dags")
 #: Folders of pure decisions: `make quick` runs them.
 PURE = ("config", "core", "figures")
-#: Groups that start first, longest first; the others follow in the order of their files.
-FIRST = ("aws", "e2e/test_the_loop.py", "airflow", "mlflow")
 
 
-def group_of(item: pytest.Item) -> str:
-    """Return the name of the test's group: its folder's or its server's, otherwise its file."""
-    path = item.path.relative_to(TESTS)
-    if path.parts[0] in FOLDERS:
-        return FOLDERS[path.parts[0]]
-    fixtures = getattr(item, "fixturenames", ())
-    return next((SERVERS[name] for name in SERVERS if name in fixtures), str(path))
+class GroupScheduling(LoadScopeScheduling):
+    """Gives a worker one group of tests after the other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
 
 
-def distribute(items: list[pytest.Item]) -> None:
-    """Mark each test with its group and sort the groups."""
+def group_of(nodeid: str) -> str:
+    """Return the group of a test: its folder, its file, or itself."""
+    path = nodeid.partition("::")[0]
+    folder = _folder(Path(path).parts)
+    if folder in SHARED:
+        return folder
+    return nodeid if folder in SINGLE else path
+
+
+def arrange(items: list[pytest.Item]) -> None:
+    """Sort the tests by group, and mark those of `make quick`."""
     position = {name: number for number, name in enumerate(FIRST)}
-    groups = {item: group_of(item) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-        pure = item.path.relative_to(TESTS).parts[0] in PURE
-        if pure and item.get_closest_marker("exhaustive") is None:
+    items.sort(key=lambda item: position.get(_folder(_parts(item)), len(FIRST)))
+    for item in items:
+        if _folder(_parts(item)) in PURE and item.get_closest_marker("exhaustive") is None:
             item.add_marker(pytest.mark.quick)
-    items.sort(key=lambda item: position.get(groups[item], len(FIRST)))
+
+
+def _parts(item: pytest.Item) -> Sequence[str]:
+    return (TESTS.name, *item.path.relative_to(TESTS).parts)
+
+
+def _folder(parts: Sequence[str]) -> str:
+    """Return the folder below ``tests``; empty for a file in ``tests`` itself."""
+    return parts[1] if len(parts) > 2 else ""
