@@ -93,7 +93,8 @@ class Stages(DemoContext):
                 msg = f"the trigger fired at {check['window_end']} ({check['reason']}) before the drift"
                 raise DemoError(msg)
         detail |= {"windows": self.scenario.quiet, "requests": self.sent}
-        return f"{self.scenario.quiet} windows checked; the trigger did not fire"
+        checked = "1 window" if self.scenario.quiet == 1 else f"{self.scenario.quiet} windows"
+        return f"{checked} checked; the trigger did not fire"
 
     def _drift(self, detail: dict[str, Any]) -> str:
         self.record.drift_began = self.scenario.drift_at or self.window_end

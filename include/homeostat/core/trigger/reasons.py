@@ -48,18 +48,18 @@ SENTENCES: Mapping[TriggerReason, str] = {
         "Decay {decay:.3f} reached trigger.decay ({limit:g}) and is statistically significant."
     ),
     TriggerReason.SUSTAINED_DECAY: (
-        "Decay above trigger.decay lasted {run} windows in a row; trigger.consecutive is {consecutive}."
+        "Decay above trigger.decay lasted {windows}; trigger.consecutive is {consecutive}."
     ),
     TriggerReason.RETRAINING_PAYS: (
-        "The inputs drifted for {run} windows in a row, and recent retrains improved the model "
+        "The inputs drifted for {windows}, and recent retrains improved the model "
         "(by {gain:.1f} standard errors)."
     ),
     TriggerReason.HARMFUL_DRIFT: (
-        "Drift lasted {run} windows in a row (trigger.consecutive is {consecutive}), "
+        "Drift lasted {windows} (trigger.consecutive is {consecutive}), "
         "and predictions have become worse."
     ),
     TriggerReason.SUSTAINED_DRIFT: (
-        "Drift lasted {run} windows in a row (trigger.consecutive is {consecutive}); "
+        "Drift lasted {windows} (trigger.consecutive is {consecutive}); "
         "whether predictions have become worse is unknown."
     ),
     TriggerReason.BELOW_BEST: (
@@ -79,7 +79,7 @@ SENTENCES: Mapping[TriggerReason, str] = {
     TriggerReason.BACKING_OFF: "{outcome}. The next retrain may start from {until:%F %R} UTC.",
     TriggerReason.RETRAIN_UNDER_WAY: "Retrain {holder} is already running.",
     TriggerReason.HARMLESS_DRIFT: (
-        "Drift lasted {run} windows in a row, but predictions have not become worse."
+        "Drift lasted {windows}, but predictions have not become worse."
     ),
     TriggerReason.BUILDING: "{run} of {consecutive} windows in a row (trigger.consecutive) alert so far.",
     TriggerReason.WITHIN_TOLERANCE: "Drift and performance are within tolerance.",
@@ -89,5 +89,7 @@ SENTENCES: Mapping[TriggerReason, str] = {
 
 
 def sentence_for(reason: TriggerReason, **values: object) -> str:
-    """Return the reason's sentence with its values filled in."""
-    return SENTENCES[reason].format(**values)
+    """Return the reason's sentence with its values filled in; ``run`` is a number of windows."""
+    run = values.get("run")
+    windows = "1 window" if run == 1 else f"{run} windows in a row"
+    return SENTENCES[reason].format(windows=windows, **values)
