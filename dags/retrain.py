@@ -32,7 +32,7 @@ FORM = {
         None,
         type=["null", "string"],
         title="Training window",
-        description="Train on the last 90d, say, instead of training.window in model.yaml.",
+        description="Train on a shorter period, such as 90d, instead of training.window in model.yaml.",
         pattern=r"^(\d+(\.\d+)?[smhdw])?$",
     ),
     "until": Param(

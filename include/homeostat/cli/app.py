@@ -230,7 +230,7 @@ def retrain(
     reason: Reason = "manual, on the command line",
     until: Annotated[str, typer.Option(help="Train on rows up to this time. Default: now.")] = "",
     training_window: Annotated[
-        str, typer.Option(help="Train on the last 90d, say, instead of training.window.")
+        str, typer.Option(help="Train on a shorter period, such as 90d, instead of training.window.")
     ] = "",
     pipeline: Annotated[
         str, typer.Option(help="Try another pipeline: FILE:FUNCTION in the model's folder.")
