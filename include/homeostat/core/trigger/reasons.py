@@ -55,8 +55,7 @@ SENTENCES: Mapping[TriggerReason, str] = {
         "(by {gain:.1f} standard errors)."
     ),
     TriggerReason.HARMFUL_DRIFT: (
-        "Drift lasted {windows} (trigger.consecutive is {consecutive}), "
-        "and predictions have become worse."
+        "Drift lasted {windows} (trigger.consecutive is {consecutive}), and predictions have become worse."
     ),
     TriggerReason.SUSTAINED_DRIFT: (
         "Drift lasted {windows} (trigger.consecutive is {consecutive}); "
@@ -78,9 +77,7 @@ SENTENCES: Mapping[TriggerReason, str] = {
     TriggerReason.TOO_EARLY: "{outcome}. The next retrain may start from {until:%F %R} UTC.",
     TriggerReason.BACKING_OFF: "{outcome}. The next retrain may start from {until:%F %R} UTC.",
     TriggerReason.RETRAIN_UNDER_WAY: "Retrain {holder} is already running.",
-    TriggerReason.HARMLESS_DRIFT: (
-        "Drift lasted {windows}, but predictions have not become worse."
-    ),
+    TriggerReason.HARMLESS_DRIFT: ("Drift lasted {windows}, but predictions have not become worse."),
     TriggerReason.BUILDING: "{run} of {consecutive} windows in a row (trigger.consecutive) alert so far.",
     TriggerReason.WITHIN_TOLERANCE: "Drift and performance are within tolerance.",
     TriggerReason.LABELS_PENDING: "No alert, and labels have not arrived: performance is unknown.",
