@@ -115,7 +115,7 @@ def make_reference(config: ModelConfig, predictor: Predictor, holdout: pd.DataFr
     return replace(
         reference,
         season=_season(config, reference, frame, holdout),
-        calibration=_outcomes(config, reference, predictions, holdout),
+        calibration=_calibration_counts(config, reference, predictions, holdout),
     )
 
 
@@ -135,18 +135,18 @@ def _season(
     return Season.from_rows(reference.edges, frame, holdout[config.columns.timestamp], config.monitor.season)
 
 
-def _outcomes(
+def _calibration_counts(
     config: ModelConfig, reference: Reference, predictions: Predictions, holdout: pd.DataFrame
 ) -> CalibrationCounts | None:
     name = config.columns.label.name
     if config.task == "regression" or predictions.confidence is None or name not in holdout:
         return None
-    there = holdout[name].notna().to_numpy(dtype=bool)
-    truth, said = (
-        np.array(label_texts(v), object) for v in (holdout[name][there], predictions.prediction[there])
+    present = holdout[name].notna().to_numpy(dtype=bool)
+    truth, predicted = (
+        np.array(label_texts(v), object) for v in (holdout[name][present], predictions.prediction[present])
     )
-    confidence = pd.Series(predictions.confidence[there])
-    return CalibrationCounts.from_rows(reference.edges.features["confidence"], confidence, truth == said)
+    confidence = pd.Series(predictions.confidence[present])
+    return CalibrationCounts.from_rows(reference.edges.features["confidence"], confidence, truth == predicted)
 
 
 def _variance(
@@ -155,8 +155,8 @@ def _variance(
     metric = config.served_metric
     found: list[float] = []
     if metric == "accuracy":
-        said, meant = (np.array(label_texts(v), object) for v in (predictions.prediction, truth))
-        found.append(row_variance(said == meant))
+        predicted, meant = (np.array(label_texts(v), object) for v in (predictions.prediction, truth))
+        found.append(row_variance(predicted == meant))
     elif metric == "mae":
         error = np.abs(np.asarray(truth, np.float64) - np.asarray(predictions.prediction, np.float64))
         found.append(row_variance(error))

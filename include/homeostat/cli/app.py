@@ -247,7 +247,7 @@ def retrain(
     """
     from homeostat.cli.commands import retrain_now
 
-    asked = {
+    options = {
         "reason": reason,
         "until": until,
         "training_window": training_window,
@@ -255,7 +255,7 @@ def retrain(
         "skip_shadow": skip_shadow,
         "force": force,
     }
-    retrain_now(Settings.from_env(), model, asked, as_json=as_json)
+    retrain_now(Settings.from_env(), model, options, as_json=as_json)
 
 
 @app.command("train-step")

@@ -54,13 +54,13 @@ def check_now(settings: Settings, model: str, window_end: str, *, as_json: bool)
         say(result["url"], "dim")
 
 
-def retrain_now(settings: Settings, model: str, asked: Mapping[str, Any], *, as_json: bool) -> None:
+def retrain_now(settings: Settings, model: str, options: Mapping[str, Any], *, as_json: bool) -> None:
     """Run every step of the retrain DAG in this process."""
     config = settings.load_model(model)
     ports = build_ports(settings)
     run_id = f"cli__{uuid4().hex[:12]}"
     key = run_key(model, run_id)
-    request = RetrainRequest.of(run_key=key, dag_run=run_id, params=asked, event={})
+    request = RetrainRequest.of(run_key=key, dag_run=run_id, params=options, event={})
     result = _steps(config, request, ports)
     if as_json:
         print_json(result)

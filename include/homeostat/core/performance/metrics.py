@@ -165,11 +165,11 @@ def _f1(labels: Array, predicted: Array, classes: Sequence[Any] | None) -> float
     if len(names) == 2:
         names = names[1:]
     right = [int(((labels == name) & (predicted == name)).sum()) for name in names]
-    said = [int((labels == name).sum() + (predicted == name).sum()) for name in names]
-    if not any(said):
+    counts = [int((labels == name).sum() + (predicted == name).sum()) for name in names]
+    if not any(counts):
         msg = f"f1 needs a row whose label or prediction is the positive class {names[0]!r}"
         raise DataError(msg)
-    return float(np.mean([2 * r / s if s else 0.0 for r, s in zip(right, said, strict=True)]))
+    return float(np.mean([2 * r / s if s else 0.0 for r, s in zip(right, counts, strict=True)]))
 
 
 def _probabilistic(

@@ -136,8 +136,8 @@ def build_expectation(spec: ExpectationSpec, config: ModelConfig) -> BuiltExpect
     try:
         built = kind(**spec.kwargs, severity=spec.severity)
     except (TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
-        said = " ".join(str(error).split())
-        msg = f"{_where(config)}, {spec.source}: {spec.type} does not take these arguments: {said}"
+        message = " ".join(str(error).split())
+        msg = f"{_where(config)}, {spec.source}: {spec.type} does not take these arguments: {message}"
         raise ConfigError(msg) from None
     row_level = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
     return BuiltExpectation(spec, built, by_row=issubclass(kind, row_level))
