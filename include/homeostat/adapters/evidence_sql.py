@@ -19,6 +19,9 @@ from homeostat.adapters.ledger_tables import BATCHES, EVIDENCE
 from homeostat.core.rollout.evidence import Evidence, Tally
 
 MINUTE, HOUR = 60, 3600
+#: The second of counts that belong to the whole rollout: after any other, so that they always count and are
+#: never compacted.
+ALWAYS = 2**40
 #: (fine span, coarse span, age from which rows are compacted to the coarse span), in seconds
 _COMPACTIONS = ((1, MINUTE, 5 * MINUTE), (MINUTE, HOUR, 2 * HOUR))
 
@@ -45,6 +48,18 @@ def add_tallies(
     """Add counts to the owner's row of this second, per (stage, variant)."""
     for (stage, variant), tally in sorted(tallies.items()):
         _add_row(db, owner, (second, 1, stage, variant), tally.to_json())
+
+
+def replace_tallies(db: sa.Connection, owner: Owner, tallies: Mapping[tuple[str, str], Tally]) -> None:
+    """Write counts of the whole rollout in place of the owner's earlier ones, per (stage, variant)."""
+    dialect = postgresql if db.dialect.name == "postgresql" else sqlite
+    key = dict(zip(("model", "rollout", "gateway"), owner, strict=True))
+    for (stage, variant), tally in sorted(tallies.items()):
+        row = {**key, "second": ALWAYS, "span": 1, "stage": stage, "variant": variant}
+        insert = dialect.insert(EVIDENCE).values(**row, tally=json.dumps(tally.to_json()))
+        db.execute(
+            insert.on_conflict_do_update(index_elements=list(row), set_={"tally": insert.excluded.tally})
+        )
 
 
 def sum_evidence(db: sa.Connection, model: str, rollout: str, since: int | None) -> Evidence:

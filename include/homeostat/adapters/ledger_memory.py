@@ -23,6 +23,7 @@ class MemoryLedger:
         self._traffic: dict[str, Traffic] = {}
         self._events: dict[str, list[Event]] = {}
         self._evidence: dict[tuple[str, str], list[tuple[int, str, str, Tally]]] = {}
+        self._replaced: dict[tuple[str, str, str], dict[tuple[str, str], Tally]] = {}
         self._batches: dict[tuple[str, str, str], int] = {}
         self._granted_to: dict[tuple[str, str], str] = {}
         self._leases: dict[str, Lease] = {}
@@ -83,6 +84,14 @@ class MemoryLedger:
             self._batches[key] = max(batch, self._batches.get(key, 0))
             self._evidence.setdefault((model, rollout), []).extend(rows)
 
+    def replace_evidence(
+        self, model: str, rollout: str, source: str, tallies: Mapping[tuple[str, str], Tally]
+    ) -> None:
+        """See :meth:`homeostat.ports.Ledger.replace_evidence`."""
+        self._raise_if_down()
+        with self._lock:
+            self._replaced.setdefault((model, rollout, source), {}).update(tallies)
+
     def evidence(self, model: str, rollout: str, since: datetime | None = None) -> Evidence:
         """See :meth:`homeostat.ports.Ledger.evidence`."""
         self._raise_if_down()
@@ -92,6 +101,10 @@ class MemoryLedger:
             for second, stage, variant, tally in self._evidence.get((model, rollout), []):
                 if second >= first:
                     total[stage, variant] = total.get((stage, variant), Tally()) + tally
+            for (of_model, of_rollout, _), tallies in self._replaced.items():
+                if (of_model, of_rollout) == (model, rollout):
+                    for key, tally in tallies.items():
+                        total[key] = total.get(key, Tally()) + tally
         return total
 
     def acquire_lease(

@@ -68,6 +68,12 @@ class LedgerSnapshot:
         """Refused: this ledger is read-only."""
         _refuse(model)
 
+    def replace_evidence(
+        self, model: str, rollout: str, source: str, tallies: Mapping[tuple[str, str], Tally]
+    ) -> None:
+        """Refused: this ledger is read-only."""
+        _refuse(model)
+
     def evidence(self, model: str, rollout: str, since: datetime | None = None) -> Evidence:
         """Refused: evidence is not published."""
         _refuse(model)

@@ -145,6 +145,13 @@ class SqlLedger:
         if second - self._compacted_at.get(owner, 0) >= evidence_sql.MINUTE:
             self._compacted_at[owner] = second
 
+    def replace_evidence(
+        self, model: str, rollout: str, source: str, tallies: Mapping[tuple[str, str], Tally]
+    ) -> None:
+        """See :meth:`homeostat.ports.Ledger.replace_evidence`."""
+        with self._connect(self._engine) as db:
+            evidence_sql.replace_tallies(db, (model, rollout, source), tallies)
+
     def evidence(self, model: str, rollout: str, since: datetime | None = None) -> Evidence:
         """See :meth:`homeostat.ports.Ledger.evidence`.
 

@@ -14,6 +14,7 @@ from homeostat.config.errors import StaleRevision
 from homeostat.core.rollout import (
     ADVANCING,
     CHAMPION,
+    LABELLED_PAIRS,
     Decision,
     EventKind,
     Evidence,
@@ -93,16 +94,20 @@ class _Driver:
                 return _NOTHING_TO_DO
             evidence = champion_evidence(traffic.model, self.ledger, traffic, self.at)
             return _Evaluation(champion_watch(traffic, evidence, self.at), evidence)
-        if self._warming_up(rollout):
+        if self._warming_up(rollout, first_version=traffic.champion is None):
             return _NOTHING_TO_DO
         evidence = self.ledger.evidence(traffic.model, rollout.id)
         decision = decide_rollout(traffic, evidence, self.at)
         return _Evaluation(decision, evidence, self._held(traffic.model, rollout, decision))
 
-    def _warming_up(self, rollout: Rollout) -> bool:
-        """Whether a registered candidate may still load: its shadow must not begin before it can predict."""
-        waited = self.at - rollout.entered_at
-        return rollout.phase is Phase.REGISTERED and not self.candidate_ready and waited < WARM_UP
+    def _warming_up(self, rollout: Rollout, *, first_version: bool) -> bool:
+        """Whether a registered candidate may still load: its shadow must not begin before it can predict.
+
+        A first version waits for as long as it takes: it must not serve before it can.
+        """
+        if rollout.phase is not Phase.REGISTERED or self.candidate_ready:
+            return False
+        return first_version or self.at - rollout.entered_at < WARM_UP
 
     def _held(self, model: str, rollout: Rollout, decision: Decision) -> str:
         step = decision.transition
@@ -131,7 +136,8 @@ def advance(
     ----------
     candidate_ready
         The caller has the candidate loaded and its shadow running. Otherwise a registered candidate is left
-        to the gateways for :data:`WARM_UP`; after that its shadow begins even if no gateway is alive.
+        to the gateways for :data:`WARM_UP`; after that its shadow begins even if no gateway is alive. A first
+        version is always left to them.
     failure
         A failure that the caller saw and that needs no statistics.
 
@@ -159,11 +165,14 @@ def advance(
 
 
 def champion_evidence(model: str, ledger: Ledger, traffic: Traffic, now: datetime) -> Evidence:
-    """Return the champion's counts of this hour and this day, as :func:`champion_watch` reads them."""
+    """Return the champion's counts of this hour and day, and its labelled pairs."""
     if traffic.rollout is None:
         return {}
     rollout, own = traffic.rollout.id, (str(Phase.CHAMPION), CHAMPION)
-    return {
-        (name, CHAMPION): ledger.evidence(model, rollout, since).get(own, Tally())
-        for name, since in epochs(traffic, now).items()
-    }
+    found: dict[tuple[str, str], Tally] = {}
+    for name, since in epochs(traffic, now).items():
+        evidence = ledger.evidence(model, rollout, since)
+        found[name, CHAMPION] = evidence.get(own, Tally())
+        if LABELLED_PAIRS in evidence:
+            found[LABELLED_PAIRS] = evidence[LABELLED_PAIRS]
+    return found

@@ -9,6 +9,9 @@ from homeostat.core.rollout.evidence import (
     CHAMPION,
     CONTROL,
     DROPPING_ROWS,
+    HOLDOUT,
+    LABELLED_PAIRS,
+    RECENT,
     SHADOW,
     Evidence,
     Tally,
@@ -25,7 +28,17 @@ from homeostat.core.rollout.health import (
     HealthCheckResult,
     HealthVerdict,
 )
-from homeostat.core.rollout.phases import PHASE_SENTENCES, Phase, Plan, Rollout, Traffic, VersionRef
+from homeostat.core.rollout.label_pairs import PairLosses, differ
+from homeostat.core.rollout.phases import (
+    PHASE_SENTENCES,
+    RULES,
+    LabelFacts,
+    Phase,
+    Plan,
+    Rollout,
+    Traffic,
+    VersionRef,
+)
 from homeostat.core.rollout.route import choose_variant, weights
 from homeostat.core.rollout.transitions import Transition, approve, begin, promote, roll_back
 
@@ -37,7 +50,11 @@ __all__ = [
     "CONTROL",
     "DROPPING_ROWS",
     "EVENT_SENTENCES",
+    "HOLDOUT",
+    "LABELLED_PAIRS",
     "PHASE_SENTENCES",
+    "RECENT",
+    "RULES",
     "SHADOW",
     "VERDICT_SENTENCES",
     "CategoryBins",
@@ -50,7 +67,9 @@ __all__ = [
     "HealthCheckName",
     "HealthCheckResult",
     "HealthVerdict",
+    "LabelFacts",
     "NumberBins",
+    "PairLosses",
     "Phase",
     "Plan",
     "RecomputedStep",
@@ -65,6 +84,7 @@ __all__ = [
     "choose_variant",
     "decide_hard_failure",
     "decide_rollout",
+    "differ",
     "epochs",
     "evidence_from_json",
     "evidence_json",

@@ -18,7 +18,8 @@ from homeostat.core.rollout.champion_watch import champion_watch
 from homeostat.core.rollout.decide import WORDING, Decision, decide_rollout
 from homeostat.core.rollout.event_kinds import EventKind
 from homeostat.core.rollout.evidence import evidence_from_json
-from homeostat.core.rollout.phases import Phase, Traffic
+from homeostat.core.rollout.health import HealthCheckResult
+from homeostat.core.rollout.phases import RULES, Phase, Traffic
 from homeostat.core.rollout.transitions import (
     Transition,
     approve,
@@ -89,7 +90,9 @@ def recompute(before: Traffic, event: RecordedEvent) -> RecomputedStep:
 
     The kind, the reason, the state after it and every check's verdict must be the same. Figures may differ in
     their last digits between versions of SciPy and are not compared, nor are reasons of a decision that an
-    earlier release worded differently (see :data:`~homeostat.core.rollout.decide.WORDING`).
+    earlier release worded differently (see :data:`~homeostat.core.rollout.decide.WORDING`). Health checks of
+    other rules than today's (:data:`~homeostat.core.rollout.phases.RULES`) are not run again: the decision
+    must follow from their recorded verdicts.
 
     Parameters
     ----------
@@ -113,10 +116,18 @@ def _recompute(before: Traffic, after: Traffic, event: RecordedEvent, *, decided
     if not decided:
         return _difference(_requested(before, after, event, now), event)
     evidence = evidence_from_json(event.evidence.get("tallies") or {})
-    watched = before.active is None
-    decision = champion_watch(before, evidence, now) if watched else decide_rollout(before, evidence, now)
+    if before.active is None:
+        decision = champion_watch(before, evidence, now)
+    else:
+        decision = decide_rollout(before, evidence, now, checks=_checks_of_other_rules(event))
     difference = _difference(decision.transition, event, decided=True)
     return difference or _verdict_difference(decision, event.evidence.get("checks") or ())
+
+
+def _checks_of_other_rules(event: RecordedEvent) -> tuple[HealthCheckResult, ...] | None:
+    if event.evidence.get("rules", 1) == RULES:
+        return None
+    return tuple(HealthCheckResult.from_json(check) for check in event.evidence.get("checks") or ())
 
 
 def recompute_all(model: str, events: Iterable[RecordedEvent]) -> list[RecomputedStep]:
@@ -147,7 +158,8 @@ def _is_decided(event: RecordedEvent) -> bool:
     if _kind(event) in _ONLY_DECIDED or event.evidence.get("tallies"):
         return True
     known = {f"{check['name']} failed: " for check in event.evidence.get("checks") or ()}
-    return event.reason.startswith(("inconclusive after ", "champion failed: ", "canary passed", *known))
+    decided = ("inconclusive after ", "champion failed: ", "canary passed", "first version: a gateway ")
+    return event.reason.startswith((*decided, *known))
 
 
 def _requested(before: Traffic, after: Traffic, event: RecordedEvent, now: datetime) -> Transition:

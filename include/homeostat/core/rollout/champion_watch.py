@@ -17,8 +17,13 @@ from math import log
 
 from homeostat.config.errors import NoPrevious
 from homeostat.core.rollout.decide import Decision
-from homeostat.core.rollout.evidence import CHAMPION, Evidence, Tally
-from homeostat.core.rollout.health import HealthCheckName, HealthCheckResult, HealthVerdict
+from homeostat.core.rollout.evidence import CHAMPION, LABELLED_PAIRS, Evidence, Tally
+from homeostat.core.rollout.health import (
+    HealthCheckName,
+    HealthCheckResult,
+    HealthVerdict,
+    compare_by_labels,
+)
 from homeostat.core.rollout.health.hard_limit import HARD_LIMIT, hard_limit_exceeded
 from homeostat.core.rollout.health.latency import log_e_late, quantile, slower_than
 from homeostat.core.rollout.health.sequential import log_e_above_limit
@@ -67,6 +72,10 @@ def champion_watch(traffic: Traffic, evidence: Evidence, now: datetime) -> Decis
     old champion that gets three poisoned rows is not replaced by an older one). The plan's ``error_rate`` and
     ``p99_latency_ms`` apply as long as it is champion, from ``window`` rows per epoch on.
 
+    Labels of requests that the former champion predicted too, in shadow or in the reverse shadow, decide as
+    they did during the rollout: a champion that is significantly worse than ``gate.max_regression`` allows is
+    rolled back.
+
     A champion that a rollback restored is not watched: the previous version is the one that was just rolled
     back. Without a previous version the failed check says so and the transition is None.
 
@@ -74,7 +83,7 @@ def champion_watch(traffic: Traffic, evidence: Evidence, now: datetime) -> Decis
     ----------
     evidence
         The champion's counts of the current epochs, with the names of :data:`SPANS` as stages and
-        ``champion`` as variant.
+        ``champion`` as variant, and the rollout's labelled pairs, if there are any.
     """
     rollout = traffic.rollout
     begun = epochs(traffic, now)
@@ -84,6 +93,8 @@ def champion_watch(traffic: Traffic, evidence: Evidence, now: datetime) -> Decis
     found = [
         _check_epoch(rollout, name, evidence.get((name, CHAMPION), Tally()), fresh=fresh) for name in begun
     ]
+    if LABELLED_PAIRS in evidence:
+        found.append(compare_by_labels(rollout, evidence))
     failed = next((check for check in found if check.verdict is HealthVerdict.FAIL), None)
     if failed is None:
         return Decision(None, tuple(found))

@@ -14,14 +14,16 @@ from homeostat.core.rollout.health import (
     HealthVerdict,
     run_health_checks,
 )
-from homeostat.core.rollout.phases import Phase, Rollout, Traffic
+from homeostat.core.rollout.phases import RULES, Phase, Rollout, Traffic
 from homeostat.core.rollout.transitions import Transition, enter, roll_back
 
 #: How far the clocks of gateways and Airflow may differ before a phase counts as begun in the future.
 CLOCK_SKEW = timedelta(minutes=1)
 #: Version of the reasons' wording, recorded with each decision: :mod:`~homeostat.core.rollout.audit` compares
 #: the reasons of records in this wording only. Increase it when a reason is reworded. Release 0.1 wrote none.
-WORDING = 2
+WORDING = 3
+#: Checks that must not be in doubt when a candidate advances: a doubt at the end of an extension rolls back.
+_MUST_SETTLE = (HealthCheckName.DIVERGENCE, HealthCheckName.LABELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +36,33 @@ class Decision:
     def record(self, evidence: Evidence) -> dict[str, Any]:
         """Return what the ledger keeps with the event: enough to make the same decision again."""
         checks = [check.to_json() for check in self.checks]
-        return {"checks": checks, "tallies": evidence_json(evidence), "wording": WORDING}
+        return {"checks": checks, "tallies": evidence_json(evidence), "wording": WORDING, "rules": RULES}
 
 
-def decide_rollout(traffic: Traffic, evidence: Evidence, now: datetime) -> Decision:
+def decide_rollout(
+    traffic: Traffic,
+    evidence: Evidence,
+    now: datetime,
+    *,
+    checks: tuple[HealthCheckResult, ...] | None = None,
+) -> Decision:
     """Decide the next step of the active rollout.
 
     A failed check rolls the candidate back at once. At the end of its phase the candidate advances when there
-    is enough evidence and no check is in doubt (CONTINUE). Otherwise the phase is extended once, by its own
-    duration, and ends as soon as both hold. At the end of the extension enough evidence suffices; too little
-    evidence, or a divergence still above its limit, rolls the candidate back as inconclusive, which is not
-    called a regression.
+    is enough evidence and no check is in doubt (CONTINUE). Otherwise the phase is extended once:
+
+    - Rows are missing: until they have come, at most to ``shadow.max_duration`` or
+      ``canary.max_step_duration``. Then the candidate is rolled back as inconclusive, which is not called a
+      regression.
+    - A check is in doubt: to twice its duration, where rows are few also to twice the rows. Then doubts
+      do not block, except about :data:`_MUST_SETTLE`, which roll the candidate back as inconclusive.
+
+    A first version has nothing to be compared with: it is promoted when it may leave ``registered``.
 
     Parameters
     ----------
+    checks
+        Results to decide with instead of running the health checks; None: run them.
     evidence
         All counts of this rollout so far; those of shadow are under the stage ``shadow``.
     now
@@ -57,7 +72,8 @@ def decide_rollout(traffic: Traffic, evidence: Evidence, now: datetime) -> Decis
     rollout = traffic.active
     if rollout is None:
         return Decision(None)
-    checks = run_health_checks(rollout, evidence)
+    if checks is None:
+        checks = run_health_checks(rollout, evidence)
     failed = next((check for check in checks if check.verdict is HealthVerdict.FAIL), None)
     if failed is not None:
         return Decision(roll_back(traffic, f"{failed.name} failed: {failed.reason}", now), checks)
@@ -82,73 +98,159 @@ def _after_duration(
     checks: tuple[HealthCheckResult, ...],
     now: datetime,
 ) -> Transition | None:
-    duration = rollout.plan.shadow if rollout.phase is Phase.SHADOW else rollout.plan.step_duration
     elapsed = max(timedelta(0), now - rollout.entered_at)
-    if elapsed < duration:
+    limits = _limits(rollout)
+    if elapsed < limits.duration:
         return None
     available = _available_rows(rollout, evidence)
-    enough = available.rows >= available.needed
     doubts = [check for check in checks if check.verdict is HealthVerdict.CONTINUE]
-    lacking = f"{available.rows} {available.what}, {available.needed} needed"
-    if enough and not doubts:
-        return _next_step(traffic, rollout, now)
-    if enough:
-        lacking = f"{doubts[0].name}: {doubts[0].reason}"
-    # A check still in doubt at the end did not show a fault; only divergence must be shown to be within its
-    # limit.
-    tolerable = enough and all(check.name != HealthCheckName.DIVERGENCE for check in doubts)
-    if rollout.extended and elapsed >= 2 * duration and tolerable:
-        return _next_step(traffic, rollout, now)
-    return _extend_or_roll_back(traffic, rollout, elapsed, duration, now, lacking)
-
-
-def _extend_or_roll_back(
-    traffic: Traffic, rollout: Rollout, elapsed: timedelta, duration: timedelta, now: datetime, lacking: str
-) -> Transition | None:
-    """Extend the phase once; at the end of the extension, roll back as inconclusive."""
-    if not rollout.extended:
-        reason = f"{rollout.stage_name} extended once by {duration}: {lacking}"
-        extended = replace(rollout, extended=True, reason=reason)
-        return Transition(replace(traffic, rollout=extended), EventKind.EXTENDED, reason)
-    if elapsed < 2 * duration:
+    if available.rows < available.needed:
+        return _lacks_rows(traffic, rollout, available, elapsed, now)
+    if doubts and not rollout.extended:
+        return _extend(traffic, rollout, f"{doubts[0].name}: {doubts[0].reason}")
+    few = elapsed < limits.cap and available.rows < 2 * available.needed
+    if doubts and (elapsed < 2 * limits.duration or few):
         return None
-    spent = f"after {2 * duration} of {rollout.stage_name}"
-    return roll_back(traffic, f"inconclusive {spent}, not a regression: {lacking}", now)
+    for check in doubts:
+        if check.name in _MUST_SETTLE:
+            spent = max(2 * limits.duration, elapsed)
+            return _inconclusive(traffic, rollout, spent, f"{check.name}: {check.reason}", now)
+    return _next_step(traffic, rollout, evidence, now)
+
+
+def _lacks_rows(
+    traffic: Traffic, rollout: Rollout, available: _AvailableRows, elapsed: timedelta, now: datetime
+) -> Transition | None:
+    """Wait for rows until the phase's cap; at the cap, roll back as inconclusive."""
+    limits = _limits(rollout)
+    if not rollout.extended:
+        pace = _time_for_rows(available, elapsed, limits)
+        return _extend(traffic, rollout, f"{available.lacking}; {pace}")
+    if elapsed < limits.cap:
+        return None
+    why = f"{available.lacking}. Lower {available.setting} or raise {limits.setting}"
+    return _inconclusive(traffic, rollout, limits.cap, why, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """How long a phase lasts, how long it may last for lack of rows, and the setting of the latter."""
+
+    duration: timedelta
+    cap: timedelta
+    setting: str
+
+
+def _limits(rollout: Rollout) -> _Limits:
+    plan = rollout.plan
+    if rollout.phase is Phase.SHADOW:
+        duration, cap, setting = plan.shadow, plan.max_shadow, "shadow.max_duration"
+    else:
+        duration, cap, setting = plan.step_duration, plan.max_step, "canary.max_step_duration"
+    return _Limits(duration, max(2 * duration, cap or timedelta(0)), setting)
+
+
+def _extend(traffic: Traffic, rollout: Rollout, why: str) -> Transition:
+    reason = f"{rollout.stage_name} extended: {why}"
+    extended = replace(rollout, extended=True, reason=reason)
+    return Transition(replace(traffic, rollout=extended), EventKind.EXTENDED, reason)
+
+
+def _inconclusive(
+    traffic: Traffic, rollout: Rollout, spent: timedelta, why: str, now: datetime
+) -> Transition:
+    after = f"after {_rounded(spent)} of {rollout.stage_name}"
+    return roll_back(traffic, f"inconclusive {after}, not a regression: {why}", now)
 
 
 @dataclass(frozen=True, slots=True)
 class _AvailableRows:
-    """The rows that a phase has, the rows that it needs, and what is counted."""
+    """The rows that a phase has, the rows that it needs, what is counted, and the setting that decides."""
 
     rows: int
     needed: int
     what: str
+    setting: str
+
+    @property
+    def lacking(self) -> str:
+        """What is missing, in a few words."""
+        return f"{self.rows} {self.what}, {self.needed} needed ({self.setting})"
 
 
 def _available_rows(rollout: Rollout, evidence: Evidence) -> _AvailableRows:
     plan = rollout.plan
     if rollout.phase is Phase.SHADOW:
         rows = evidence.get((rollout.stage, SHADOW), Tally()).compared
-        return _AvailableRows(rows, max(1, plan.shadow_min_samples), "rows compared with the champion")
+        what = "rows compared with the champion"
+        return _AvailableRows(rows, max(1, plan.shadow_min_samples), what, "shadow.min_samples")
     rows = evidence.get((rollout.stage, CANDIDATE), Tally()).rows
-    return _AvailableRows(rows, max(1, plan.min_samples), "rows predicted by the candidate")
+    return _AvailableRows(
+        rows, max(1, plan.min_samples), "rows predicted by the candidate", "canary.min_samples"
+    )
+
+
+def _time_for_rows(available: _AvailableRows, elapsed: timedelta, limits: _Limits) -> str:
+    """Say how long the rows will take at this pace."""
+    cap = f"at most {_rounded(limits.cap)} in all ({limits.setting})"
+    if not available.rows:
+        return f"waits for them, {cap}"
+    missing = elapsed * ((available.needed - available.rows) / available.rows)
+    return f"at this traffic they take about {_rounded(missing)} more, {cap}"
+
+
+def _rounded(span: timedelta) -> timedelta:
+    """Return a duration without fractions of a second, and long ones without seconds."""
+    seconds = round(span.total_seconds())
+    return timedelta(seconds=seconds if seconds < 3600 else seconds // 60 * 60)
 
 
 def _after_registered(traffic: Traffic, rollout: Rollout, now: datetime) -> Transition:
+    if traffic.champion is None:
+        why = "first version: a gateway has loaded it"
+        if rollout.plan.approval and not rollout.approved:
+            # No other version serves beside it, so a waiting candidate must have no share.
+            waiting = replace(rollout, plan=replace(rollout.plan, steps=(0.0,)))
+            return enter(traffic, waiting, Phase.WAITING, now, f"{why}; waits for a person to approve")
+        return enter(traffic, rollout, Phase.CHAMPION, now, why)
     if rollout.plan.shadow > timedelta(0):
         return enter(traffic, rollout, Phase.SHADOW, now, "shadow begins")
     return _into_step(traffic, rollout, 0, now, "shadow skipped; ")
 
 
-def _next_step(traffic: Traffic, rollout: Rollout, now: datetime) -> Transition:
+def _next_step(traffic: Traffic, rollout: Rollout, evidence: Evidence, now: datetime) -> Transition:
     """Return the step after a passed phase."""
     if rollout.phase is Phase.SHADOW:
-        return _into_step(traffic, rollout, 0, now, "shadow passed; ")
+        step, skipped = _first_step(rollout, evidence, now)
+        return _into_step(traffic, rollout, step, now, f"shadow passed; {skipped}")
     if rollout.step + 1 < len(rollout.plan.steps):
         return _into_step(traffic, rollout, rollout.step + 1, now, f"step {rollout.step + 1} passed; ")
     if rollout.plan.approval and not rollout.approved:
         return enter(traffic, rollout, Phase.WAITING, now, "canary passed; approval is required")
     return enter(traffic, rollout, Phase.CHAMPION, now, "canary passed")
+
+
+def _first_step(rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[int, str]:
+    """Return the first canary step that can reach its rows in time at the shadow's traffic, and why.
+
+    The last step is never skipped: with still less traffic it ends as inconclusive.
+    """
+    plan, hours = rollout.plan, (now - rollout.entered_at) / timedelta(hours=1)
+    seen = evidence.get((rollout.stage, SHADOW), Tally()).compared
+    if plan.max_step is None or hours <= 0 or not seen:
+        return 0, ""
+    cap = max(2 * plan.step_duration, plan.max_step)
+    for step, share in enumerate(plan.steps):
+        needed = timedelta(hours=plan.min_samples / (seen / hours * share))
+        if needed <= cap or step + 1 == len(plan.steps):
+            break
+    if not step:
+        return 0, ""
+    skipped = ", ".join(f"{share:.0%}" for share in plan.steps[:step])
+    return step, (
+        f"{skipped} of {seen / hours:.3g} rows an hour would take longer than canary.max_step_duration"
+        f" for {plan.min_samples} rows; "
+    )
 
 
 def _into_step(traffic: Traffic, rollout: Rollout, step: int, now: datetime, before: str) -> Transition:

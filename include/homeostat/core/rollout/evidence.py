@@ -14,6 +14,12 @@ CONFIDENCE_BINS = 50
 
 CHAMPION, CONTROL, CANDIDATE, SHADOW = "champion", "control", "candidate", "shadow"
 
+#: Evidence that is known as a whole and replaced, not added to: how both versions compared on the gate's
+#: holdout and on the requests logged before the rollout, and the labelled requests that both predicted.
+HOLDOUT = ("holdout", SHADOW)
+RECENT = ("recent", SHADOW)
+LABELLED_PAIRS = ("labels", "pairs")
+
 #: Where a gateway counts, beside a rollout's evidence, the times it found its prediction log dropping rows.
 DROPPING_ROWS = ("prediction_log", "dropping_rows")
 
@@ -27,7 +33,9 @@ class Tally:
 
     ``rows`` counts rows that the variant was given, failed ones included. ``predictions`` are counts on the
     candidate's frozen prediction edges; ``compared`` and ``diverged`` count rows for which the champion's
-    prediction on the same input is known.
+    prediction on the same input is known, ``compared_bins`` and ``diverged_bins`` the same by the bin of the
+    champion's prediction. ``losses`` counts labelled rows by the losses of both versions, see
+    :mod:`~homeostat.core.rollout.label_pairs`.
     """
 
     rows: int = 0
@@ -40,6 +48,9 @@ class Tally:
     predictions: tuple[int, ...] = ()
     latency: tuple[int, ...] = ()
     confidence: tuple[int, ...] = ()
+    compared_bins: tuple[int, ...] = ()
+    diverged_bins: tuple[int, ...] = ()
+    losses: tuple[int, ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(_sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
@@ -65,7 +76,8 @@ def _sum(a: Any, b: Any) -> Any:
     return tuple(x + y for x, y in zip_longest(a, b, fillvalue=0)) if isinstance(a, tuple) else a + b
 
 
-#: Evidence of a rollout: (stage, variant) -> counts. A stage is ``shadow``, ``canary:0``, ``canary:1``, ...
+#: Evidence of a rollout: (stage, variant) -> counts. A stage is ``shadow``, ``canary:0``, ``canary:1``, ...,
+#: or one of :data:`HOLDOUT`, :data:`RECENT` and :data:`LABELLED_PAIRS`.
 Evidence = Mapping[tuple[str, str], Tally]
 
 

@@ -73,10 +73,23 @@ class CategoryBins:
         return [index.get(str(p), rest) for p in predictions]
 
 
+def prediction_bins(reference: Any) -> PredictionBins | None:
+    """Return the bins of a version's predictions on the frozen edges of its reference profile.
+
+    None for a version without a profile, or whose profile has no predictions.
+    """
+    edges = getattr(getattr(reference, "edges", None), "features", {}).get("prediction")
+    if edges is None:
+        return None
+    return (
+        NumberBins(tuple(edges.cut_points)) if edges.kind == "number" else CategoryBins(tuple(edges.labels))
+    )
+
+
 class _Counts:
     """The running counts of one variant in one stage."""
 
-    __slots__ = ("confidence", "latency", "numbers", "predictions")
+    __slots__ = ("compared_bins", "confidence", "diverged_bins", "latency", "numbers", "predictions")
 
     def __init__(self, bins: int) -> None:
         # rows, errors, nan, out_of_range, compared, diverged, dropped: the order of Tally's fields.
@@ -84,6 +97,8 @@ class _Counts:
         self.predictions = [0] * bins
         self.latency: dict[int, int] = {}
         self.confidence = [0] * CONFIDENCE_BINS
+        self.compared_bins = [0] * bins
+        self.diverged_bins = [0] * bins
 
     def tally(self) -> Tally:
         width = max(self.latency, default=-1) + 1
@@ -91,7 +106,18 @@ class _Counts:
         predictions, confidence = _trimmed(self.predictions), _trimmed(self.confidence)
         rows, errors, nan, outside, compared, diverged, dropped = self.numbers
         return Tally(
-            rows, errors, nan, outside, compared, diverged, dropped, predictions, latency, confidence
+            rows,
+            errors,
+            nan,
+            outside,
+            compared,
+            diverged,
+            dropped,
+            predictions,
+            latency,
+            confidence,
+            _trimmed(self.compared_bins),
+            _trimmed(self.diverged_bins),
         )
 
 
@@ -99,6 +125,10 @@ def _trimmed(counts: list[int]) -> tuple[int, ...]:
     """Return counts without trailing zeros: shorter tallies add up the same and take less of the ledger."""
     last = next((i for i in range(len(counts) - 1, -1, -1) if counts[i]), -1)
     return tuple(counts[: last + 1])
+
+
+def _is_prediction(value: Any) -> bool:
+    return value is not None and not (isinstance(value, (float, np.floating)) and not isfinite(value))
 
 
 class EvidenceRecorder:
@@ -138,9 +168,7 @@ class EvidenceRecorder:
         low, high = self._ranges.get(variant, (None, None))
         good, nan, outside = [], 0, 0
         for prediction in predictions:
-            if prediction is None or (
-                isinstance(prediction, (float, np.floating)) and not isfinite(prediction)
-            ):
+            if not _is_prediction(prediction):
                 nan += 1
             elif low is not None and high is not None and not low <= prediction <= high:
                 outside += 1
@@ -168,13 +196,26 @@ class EvidenceRecorder:
             numbers[0] += rows
             numbers[1] += rows
 
-    def record_comparison(self, stage: str, variant: str, diverged: Iterable[bool]) -> None:
-        """Count rows compared with the champion's prediction: True where they differ."""
+    def record_comparison(
+        self, stage: str, variant: str, diverged: Iterable[bool], champion: Sequence[Any] = ()
+    ) -> None:
+        """Count rows compared with the champion's prediction: True where they differ.
+
+        Parameters
+        ----------
+        champion
+            The champion's predictions of these rows, to count them by bin; empty: they are not.
+        """
         flags = [bool(flag) for flag in diverged]
+        pairs = [(p, flag) for p, flag in zip(champion, flags, strict=False) if _is_prediction(p)]
+        bins = self._bins([p for p, _ in pairs]) if self._bins is not None and pairs else ()
         with self._lock:
-            numbers = self._of(stage, variant).numbers
-            numbers[4] += len(flags)
-            numbers[5] += sum(flags)
+            counts = self._of(stage, variant)
+            counts.numbers[4] += len(flags)
+            counts.numbers[5] += sum(flags)
+            for i, (_, flag) in zip(bins, pairs, strict=False):
+                counts.compared_bins[i] += 1
+                counts.diverged_bins[i] += flag
 
     def record_dropped(self, stage: str, variant: str, rows: int = 1) -> None:
         """Count rows that the variant never got because its queue was full."""

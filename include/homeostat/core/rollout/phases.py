@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -30,7 +30,7 @@ class Phase(StrEnum):
 
 #: The sentence of each phase.
 PHASE_SENTENCES: Mapping[Phase, str] = {
-    Phase.REGISTERED: "Registered; the gateways are loading it and it gets no traffic.",
+    Phase.REGISTERED: "Registered; waits until a gateway has loaded it and gets no traffic.",
     Phase.SHADOW: "Predicts on copies of the champion's requests; clients never see its predictions.",
     Phase.CANARY: "Serves a small, sticky share of the traffic.",
     Phase.WAITING: "Passed its canary; keeps its share until a person approves it.",
@@ -48,9 +48,40 @@ class VersionRef:
     digest: str
 
 
+#: Version of the health checks and of the rules of :mod:`~homeostat.core.rollout.decide`; a rollout keeps the
+#: one that it began with. Release 0.1 recorded none, which reads as 1.
+RULES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFacts:
+    """What the holdout's labels say, for comparing two versions by the labels of a rollout.
+
+    ``spread`` is their standard deviation (regression; None: unknown), ``class_shares`` the share of each
+    class by its text (classification).
+    """
+
+    spread: float | None = None
+    class_shares: tuple[tuple[str, float], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON; :meth:`from_json` reads it back."""
+        return {"spread": self.spread, "class_shares": dict(self.class_shares)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> LabelFacts:
+        """Read what :meth:`to_json` wrote; {} is unknown."""
+        shares = {str(name): float(share) for name, share in (raw.get("class_shares") or {}).items()}
+        return cls(raw.get("spread"), tuple(shares.items()))
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The settings of one rollout, copied from model.yaml when it began: a replay decides the same."""
+    """The settings of one rollout, copied from model.yaml when it began: a replay decides the same.
+
+    ``max_shadow`` and ``max_step`` are how long a phase that lacks rows may last; None: twice its duration,
+    as in release 0.1.
+    """
 
     shadow: timedelta
     max_divergence: float
@@ -62,9 +93,16 @@ class Plan:
     p99_latency_ms: float
     window: int
     approval: bool = False
+    max_shadow: timedelta | None = None
+    max_step: timedelta | None = None
+    reverse_shadow: timedelta = timedelta(0)
+    metric: str = ""
+    max_regression: float = 0.0
+    labels: LabelFacts = LabelFacts()
+    rules: int = RULES
 
     @classmethod
-    def of(cls, config: ModelConfig, *, approval: bool = False) -> Plan:
+    def of(cls, config: ModelConfig, *, approval: bool = False, labels: LabelFacts | None = None) -> Plan:
         """Copy the settings of model.yaml; ``approval=True`` requires approval whatever model.yaml says."""
         return cls(
             shadow=config.shadow.duration,
@@ -77,6 +115,12 @@ class Plan:
             p99_latency_ms=config.rollback.p99_latency_ms,
             window=config.rollback.window,
             approval=approval or config.approval == "required",
+            max_shadow=config.shadow.max_duration,
+            max_step=config.canary.max_step_duration,
+            reverse_shadow=config.reverse_shadow,
+            metric=config.metric,
+            max_regression=config.gate.max_regression,
+            labels=labels or LabelFacts(),
         )
 
 
@@ -106,6 +150,13 @@ class Rollout:
         if self.phase in (Phase.CANARY, Phase.WAITING):
             return f"canary step {self.step + 1} of {len(self.plan.steps)}"
         return str(self.phase).replace("_", " ")
+
+    @property
+    def reverse_shadow_until(self) -> datetime | None:
+        """When the former champion's shadow ends; None when this version was not promoted, or without one."""
+        if self.phase is not Phase.CHAMPION or self.plan.reverse_shadow <= timedelta(0):
+            return None
+        return self.entered_at + self.plan.reverse_shadow
 
     @property
     def share(self) -> float:
@@ -195,21 +246,34 @@ def _ref_json(ref: VersionRef | None) -> dict[str, str] | None:
     return None if ref is None else {"version": ref.version, "digest": ref.digest}
 
 
-_SPANS = ("shadow", "step_duration")
-
-
 def _plan_json(plan: Plan) -> dict[str, Any]:
     raw = {name: getattr(plan, name) for name in Plan.__dataclass_fields__}
-    return {
-        name: value.total_seconds() if name in _SPANS else list(value) if isinstance(value, tuple) else value
-        for name, value in raw.items()
-    }
+    return {name: _setting_json(value) for name, value in raw.items()}
+
+
+def _setting_json(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, LabelFacts):
+        return value.to_json()
+    return list(value) if isinstance(value, tuple) else value
+
+
+#: How to read the settings that are not plain JSON.
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(
+        ("shadow", "step_duration", "max_shadow", "max_step", "reverse_shadow"),
+        lambda seconds: timedelta(seconds=seconds),
+    ),
+    "steps": tuple,
+    "labels": LabelFacts.from_json,
+}
 
 
 def _plan(raw: dict[str, Any]) -> Plan:
     known = {name: value for name, value in raw.items() if name in Plan.__dataclass_fields__}
-    values: dict[str, Any] = {
-        name: timedelta(seconds=value) if name in _SPANS else tuple(value) if name == "steps" else value
+    values = {
+        name: _READ[name](value) if name in _READ and value is not None else value
         for name, value in known.items()
     }
-    return Plan(**values)
+    return Plan(**{"rules": 1, **values})

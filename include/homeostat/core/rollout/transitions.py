@@ -52,7 +52,7 @@ def begin(
 ) -> Transition:
     """Begin a candidate's rollout; it supersedes a rollout under way, whose share drops to 0.
 
-    Without a champion, or when no gateway serves the model, there is nothing to compare with: the candidate
+    A first version waits too, until a gateway has loaded it. When no gateway serves the model, the candidate
     becomes champion at once, or waits with a share of 0 when approval is required. Beginning with the run key
     of the recorded rollout is ``unchanged``, since Airflow may run a task twice.
 
@@ -86,8 +86,9 @@ def begin(
     rollout = Rollout(run_key, candidate, Phase.REGISTERED, 0, now, plan, forced=forced)
     superseded = supersedes_note(traffic)
     traffic = _forget_rolled_back(traffic)
-    if serve and traffic.champion is not None:
-        entered = f"version {candidate.version} registered for rollout{superseded}"
+    if serve:
+        first = "" if traffic.champion else ", the first version: waits until a gateway has loaded it"
+        entered = f"version {candidate.version} registered for rollout{first}{superseded}"
         return Transition(
             replace(traffic, rollout=replace(rollout, reason=entered)), EventKind.BEGUN, entered
         )
@@ -271,4 +272,6 @@ def _default_plan() -> Plan:
         error_rate=limits.error_rate,
         p99_latency_ms=limits.p99_latency_ms,
         window=limits.window,
+        max_shadow=shadow.max_duration,
+        max_step=canary.max_step_duration,
     )

@@ -9,8 +9,9 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.label_text import label_texts
-from homeostat.core.rollout import CategoryBins, EvidenceRecorder, NumberBins
+from homeostat.core.rollout import EvidenceRecorder, differ
 from homeostat.core.rollout.evidence import CANDIDATE, CHAMPION, CONTROL, SHADOW, Tally
+from homeostat.core.rollout.evidence_recorder import prediction_bins
 from homeostat.core.rollout.phases import Traffic, VersionRef
 from homeostat.serving.inference.routing import Outcome
 from homeostat.serving.inference.scoring import ScoredRequest, prediction_range
@@ -57,8 +58,10 @@ class EvidenceCounter:
             latency_ms=outcome.latency_ms,
         )
         if outcome.champion_predictions is not None:
-            flags = self._diverged(scored.predictions, outcome.champion_predictions, traffic)
-            recorder.record_comparison(stage, variant, flags)
+            theirs = outcome.champion_predictions
+            flags = self._diverged(scored.predictions, theirs, traffic)
+            bins_of = label_texts(theirs) if self._classes else theirs
+            recorder.record_comparison(stage, variant, flags, bins_of)
 
     def drain(self) -> dict[str, Tallies]:
         """Return all counts since the last drain, and those put back."""
@@ -86,7 +89,7 @@ class EvidenceCounter:
                 ranges |= {CANDIDATE: mine, SHADOW: mine}
             if theirs:
                 ranges |= {CHAMPION: theirs, CONTROL: theirs}
-        return EvidenceRecorder(_prediction_bins(bundle), ranges)
+        return EvidenceRecorder(prediction_bins(getattr(bundle, "reference", None)), ranges)
 
     def _values(self, scored: ScoredRequest) -> Sequence[Any]:
         if not self._classes:
@@ -98,6 +101,10 @@ class EvidenceCounter:
     def _diverged(self, mine: Sequence[Any], theirs: Sequence[Any], traffic: Traffic) -> list[bool]:
         if self._classes:
             return [a != b for a, b in zip(label_texts(mine), label_texts(theirs), strict=True)]
+        spread = traffic.rollout.plan.labels.spread if traffic.rollout is not None else None
+        if spread is not None:
+            return [differ(a, b, spread) for a, b in zip(mine, theirs, strict=True)]
+        # A rollout that began under release 0.1 has no spread of its labels.
         bundle = self._bundles.get(traffic.champion) if traffic.champion else None
         bounds = prediction_range(bundle.manifest) if bundle is not None else None
         tolerance = DIVERGED_SHARE * (bounds[1] - bounds[0]) if bounds else None
@@ -110,16 +117,6 @@ def _differs(mine: Any, theirs: Any, tolerance: float | None) -> bool:
     if not (math.isfinite(mine) and math.isfinite(theirs)):
         return True
     return abs(mine - theirs) > (DIVERGED_SHARE * max(abs(theirs), 1e-9) if tolerance is None else tolerance)
-
-
-def _prediction_bins(bundle: Any) -> NumberBins | CategoryBins | None:
-    features = getattr(getattr(getattr(bundle, "reference", None), "edges", None), "features", {})
-    frame = features.get("prediction")
-    if frame is None:
-        return None
-    return (
-        NumberBins(tuple(frame.cut_points)) if frame.kind == "number" else CategoryBins(tuple(frame.labels))
-    )
 
 
 def merge(into: Tallies, more: Mapping[tuple[str, str], Tally]) -> None:

@@ -10,6 +10,7 @@ from homeostat.core.rollout.health.check_names import CHECK_SENTENCES, HealthChe
 from homeostat.core.rollout.health.confidence import confidence
 from homeostat.core.rollout.health.divergence import divergence
 from homeostat.core.rollout.health.errors import errors
+from homeostat.core.rollout.health.labels import labels, settle_by_labels
 from homeostat.core.rollout.health.latency import p99_latency
 from homeostat.core.rollout.health.output_range import output_range
 from homeostat.core.rollout.health.prediction_distribution import prediction_distribution
@@ -23,9 +24,17 @@ from homeostat.core.rollout.health.result import (
 )
 from homeostat.core.rollout.phases import Phase, Rollout
 
+#: The part of alpha of the labels' test, one test for shadow, canary and the time after the promotion.
+LABELS_PART = 0.05
 #: Each check and its part of alpha; checks that need many rows get more of it.
-SHADOW_CHECKS: tuple[tuple[HealthCheck, float], ...] = ((divergence, 0.1), (errors, 0.2), (output_range, 0.1))
+SHADOW_CHECKS: tuple[tuple[HealthCheck, float], ...] = (
+    (labels, LABELS_PART),
+    (divergence, 0.05),
+    (errors, 0.2),
+    (output_range, 0.1),
+)
 CANARY_CHECKS: tuple[tuple[HealthCheck, float], ...] = (
+    (labels, LABELS_PART),
     (prediction_distribution, 0.25),
     (p99_latency, 0.25),
     (errors, 0.2),
@@ -37,16 +46,22 @@ CANARY_CHECKS: tuple[tuple[HealthCheck, float], ...] = (
 def run_health_checks(rollout: Rollout, evidence: Evidence) -> tuple[HealthCheckResult, ...]:
     """Run the checks of the rollout's current phase; none outside shadow and canary."""
     checks = {Phase.SHADOW: SHADOW_CHECKS, Phase.CANARY: CANARY_CHECKS, Phase.WAITING: CANARY_CHECKS}
-    return tuple(
+    return settle_by_labels(
         check(CandidateEvidence.of(rollout, evidence, ALPHA * part))
         for check, part in checks.get(rollout.phase, ())
     )
+
+
+def compare_by_labels(rollout: Rollout, evidence: Evidence) -> HealthCheckResult:
+    """Run the labels check of a promoted champion against the former one."""
+    return labels(CandidateEvidence.of(rollout, evidence, ALPHA * LABELS_PART))
 
 
 __all__ = [
     "ALPHA",
     "CANARY_CHECKS",
     "CHECK_SENTENCES",
+    "LABELS_PART",
     "SHADOW_CHECKS",
     "VERDICT_SENTENCES",
     "CandidateEvidence",
@@ -54,5 +69,6 @@ __all__ = [
     "HealthCheckName",
     "HealthCheckResult",
     "HealthVerdict",
+    "compare_by_labels",
     "run_health_checks",
 ]

@@ -9,6 +9,7 @@ from enum import StrEnum
 class HealthCheckName(StrEnum):
     """A check of a candidate, or of a champion after its promotion. The values are stored in the ledger."""
 
+    LABELS = "labels"
     DIVERGENCE = "divergence"
     ERRORS = "errors"
     OUTPUT_RANGE = "output_range"
@@ -21,8 +22,13 @@ class HealthCheckName(StrEnum):
 
 #: The sentence of each check: what it holds a version to.
 CHECK_SENTENCES: Mapping[HealthCheckName, str] = {
+    HealthCheckName.LABELS: (
+        "On the labelled requests that both versions predicted, the candidate is no worse than the champion"
+        " by more than gate.max_regression; after a promotion, no worse than the former champion."
+    ),
     HealthCheckName.DIVERGENCE: (
-        "In shadow, at most shadow.max_divergence of the candidate's predictions differ from the champion's."
+        "In shadow, the candidate's predictions differ from the champion's at most shadow.max_divergence more"
+        " often than expected from its holdout or from recent requests."
     ),
     HealthCheckName.ERRORS: (
         "The candidate raises no more exceptions and predicts no more NaN than the champion, and no more than"

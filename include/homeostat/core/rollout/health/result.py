@@ -32,7 +32,7 @@ VERDICT_SENTENCES: Mapping[HealthVerdict, str] = {
     HealthVerdict.PASS: "Enough rows, and no sign of a fault.",
     HealthVerdict.FAIL: "A limit is exceeded significantly: the version is rolled back.",
     HealthVerdict.CONTINUE: "Too few rows, or a suspicion that is not significant yet: the phase goes on.",
-    HealthVerdict.INCONCLUSIVE: "There is nothing to compare with; this does not block the rollout.",
+    HealthVerdict.INCONCLUSIVE: "It cannot be judged; this does not block the rollout.",
 }
 
 
@@ -58,6 +58,12 @@ class HealthCheckResult:
             "reason": self.reason,
             "figures": figures,
         }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> HealthCheckResult:
+        """Read what :meth:`to_json` wrote; an unknown name or verdict raises ValueError."""
+        name, verdict = HealthCheckName(raw["name"]), HealthVerdict(raw["verdict"])
+        return cls(name, verdict, raw.get("reason", ""), raw.get("figures") or {})
 
 
 @dataclass(frozen=True, slots=True)
