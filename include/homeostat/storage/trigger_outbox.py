@@ -26,13 +26,13 @@ def unsent_triggers(store: Store, model: str, history: Sequence[WindowRecord]) -
     """Return the fired windows that have no receipt."""
     fired = [record for record in history if record.fired]
     receipts = set(store.list(f"triggers/{model}")) if fired else set()
-    return [record for record in fired if _key(model, record.window_end) not in receipts]
+    return [record for record in fired if trigger_key(model, record.window_end) not in receipts]
 
 
 def write_receipt(store: Store, model: str, record: WindowRecord, sent_at: datetime) -> None:
     """Record that a window's trigger was sent, so that it is not sent again."""
     receipt = {"trigger_id": trigger_id(model, record.window_end), "sent_at": sent_at.isoformat()}
-    store.put(_key(model, record.window_end), json.dumps(receipt).encode(), overwrite=True)
+    store.put(trigger_key(model, record.window_end), json.dumps(receipt).encode(), overwrite=True)
 
 
 def trigger_message(model: str, record: WindowRecord) -> TriggerMessage:
@@ -47,5 +47,6 @@ def trigger_message(model: str, record: WindowRecord) -> TriggerMessage:
     )
 
 
-def _key(model: str, window_end: datetime) -> str:
-    return f"triggers/{model}/{window_end.astimezone(UTC):%Y-%m-%dT%H%M%S.%f}.json"
+def trigger_key(model: str, window_end: datetime, name: str = "json") -> str:
+    """Return the Store key of what is kept about a window's trigger; by default its receipt."""
+    return f"triggers/{model}/{window_end.astimezone(UTC):%Y-%m-%dT%H%M%S.%f}.{name}"

@@ -341,7 +341,8 @@ def test_one_promotion_with_a_significant_gain_ends_the_back_off():
 
 
 @pytest.mark.parametrize(
-    ("times", "says"), [(1, "made no new champion"), (2, "last 2 retrains did not improve")]
+    ("times", "says"),
+    [(1, "last retrain brought no new champion"), (2, "last 2 retrains brought no new champion")],
 )
 def test_backing_off_says_why_and_until_when(times, says):
     history = [record(hour, "A", fired=True, reason="harmful_drift") for hour in range(times)]

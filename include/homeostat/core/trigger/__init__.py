@@ -6,6 +6,7 @@ from homeostat.core.trigger.decide import decide_trigger
 from homeostat.core.trigger.reasons import SENTENCES, TriggerReason, sentence_for
 from homeostat.core.trigger.records import Impact, WindowRecord, WindowVerdict
 from homeostat.core.trigger.result import TriggerDecision
+from homeostat.core.trigger.retrain_end import RetrainEnd, RetrainResult
 from homeostat.core.trigger.tenure import drifting_since, tenure
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "SENTENCES",
     "SIGNIFICANT_GAIN",
     "Impact",
+    "RetrainEnd",
+    "RetrainResult",
     "TriggerDecision",
     "TriggerReason",
     "WindowRecord",

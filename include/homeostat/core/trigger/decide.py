@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from homeostat.config.model import Trigger
 from homeostat.core.trigger.backoff import backoff
@@ -13,6 +14,7 @@ from homeostat.core.trigger.evidence import Evidence
 from homeostat.core.trigger.reasons import TriggerReason, sentence_for
 from homeostat.core.trigger.records import WindowRecord
 from homeostat.core.trigger.result import TriggerDecision, TriggerState
+from homeostat.core.trigger.retrain_end import RetrainEnd
 from homeostat.core.trigger.tenure import is_calm
 
 
@@ -23,6 +25,7 @@ def decide_trigger(
     *,
     promoted_at: datetime | None = None,
     min_retrain_interval: timedelta = timedelta(0),
+    retrains: Mapping[datetime, RetrainEnd] = MappingProxyType({}),
 ) -> TriggerDecision:
     """Fold the history up to ``current`` into one decision. Nothing is remembered between calls.
 
@@ -52,8 +55,12 @@ def decide_trigger(
         When the version became champion, on the clock of the window ends.
     min_retrain_interval
         How long it takes to measure what a retrain has gained.
+    retrains
+        How the retrains of windows that fired ended, by the end of the window. One that ended after
+        ``current`` is not used. Without one, as in histories of release 0.1, the versions of
+        later windows show whether the retrain made a new champion.
     """
-    evidence = Evidence.of(history, current, settings, promoted_at, min_retrain_interval)
+    evidence = Evidence.of(history, current, settings, promoted_at, min_retrain_interval, retrains)
     cause = find_cause(evidence) if evidence.tenure else None
     return (
         _already_fired(evidence)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from homeostat.config.model import Trigger
-from homeostat.core.trigger.reasons import TriggerReason
+from homeostat.core.trigger.attempts import Attempt, attempts
 from homeostat.core.trigger.records import WindowRecord
+from homeostat.core.trigger.retrain_end import RetrainEnd
 from homeostat.core.trigger.tenure import alert_run, latest_tenure, one_per_window
 
 
@@ -18,7 +19,8 @@ class Evidence:
 
     ``past`` are the windows before it, oldest first. ``tenure`` are those of them that are evidence about
     the champion, ``current`` last; empty when ``current`` ended before the promotion. ``drift_run`` and
-    ``decay_run`` count the alerts in a row at the end of ``tenure``.
+    ``decay_run`` count the alerts in a row at the end of ``tenure``. ``attempts`` are the retrains of the
+    windows in ``past`` that fired, oldest first.
     """
 
     current: WindowRecord
@@ -30,6 +32,7 @@ class Evidence:
     tenure: tuple[WindowRecord, ...]
     drift_run: int
     decay_run: int
+    attempts: tuple[Attempt, ...]
 
     @classmethod
     def of(
@@ -39,6 +42,7 @@ class Evidence:
         settings: Trigger,
         promoted_at: datetime | None,
         min_retrain_interval: timedelta,
+        retrains: Mapping[datetime, RetrainEnd],
     ) -> Evidence:
         """Derive it from the history, in whatever order that comes."""
         records = one_per_window(history)
@@ -55,18 +59,15 @@ class Evidence:
             tenure=tuple(tenure),
             drift_run=alert_run([record.drift for record in tenure]),
             decay_run=alert_run([record.performance for record in tenure]),
+            attempts=attempts((*past, current), retrains),
         )
 
     @property
-    def fires(self) -> list[WindowRecord]:
-        """The windows before this one that fired, oldest first."""
-        return [record for record in self.past if record.fired]
+    def last_fire(self) -> datetime | None:
+        """The end of the last window before this one that fired; None without one."""
+        return next((record.window_end for record in reversed(self.past) if record.fired), None)
 
     @property
     def reinstatement_refused(self) -> bool:
-        """Whether the last fire was a reinstatement whose version did not become champion."""
-        fires = self.fires
-        if not fires or fires[-1].reason != TriggerReason.FORMER_VERSION_FITS:
-            return False
-        after = [record for record in self.past if record.window_end > fires[-1].window_end]
-        return all(record.version == fires[-1].version for record in (*after, self.current))
+        """Whether the last fire was a reinstatement whose version did not become, or stay, champion."""
+        return bool(self.attempts) and self.attempts[-1].reinstates and not self.attempts[-1].new_champion
