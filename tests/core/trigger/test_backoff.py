@@ -187,7 +187,7 @@ def test_a_reinstatement_says_what_became_of_it_and_is_no_retrain():
         (
             [FAILED, INCONCLUSIVE, NOT_LOADED],
             "decay",
-            "not be judged: 1 failed with an error, 1 not loaded by a gateway, 1 ended for lack of evidence.",
+            "judged: 1 failed with an error, 1 refused before its shadow, 1 ended for lack of evidence.",
         ),
         ([ROLLED_BACK, GATE], "drift", "The last 2 retrains brought no champion that stayed: 1 refused"),
         ([DECLINED, SUPERSEDED], "decay", "new champion: 1 declined by a person, 1 superseded."),

@@ -21,7 +21,7 @@ class RetrainResult(StrEnum):
     NOT_PROMOTED = "not promoted"
     # It says nothing about what a retrain is worth.
     FAILED = "failed with an error"
-    NOT_LOADED = "not loaded by a gateway"
+    NOT_LOADED = "refused before its shadow"
     INCONCLUSIVE = "ended for lack of evidence"
     SUPERSEDED = "superseded"
     # Its candidate became champion.
