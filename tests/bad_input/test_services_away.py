@@ -21,7 +21,7 @@ from homeostat.rollouts.lifecycle import begin_rollout, finalize
 from homeostat.rollouts.manual import manual_rollback
 from homeostat.storage.bundles import load_version
 from homeostat.storage.retrain_request import RetrainRequest, run_key
-from sample_model import T0, notices, retrain, rows_between, serve
+from sample_model import T0, load_as_gateway, notices, retrain, rows_between, serve
 
 HOUR = timedelta(hours=1)
 FILES = ["manifest.json", "model.skops", "reference.bin"]
@@ -81,6 +81,7 @@ def insist_on_retrain(config, ports, request):
         lambda: gate(config, key, ports),
         lambda: register(config, key, ports),
         lambda: begin_rollout(config, key, ports),
+        lambda: load_as_gateway("sample", ports.ledger, ports.clock.now()),
         lambda: finalize(config, key, ports),
     ):
         result = insist(step)
@@ -100,7 +101,7 @@ def assert_one_whole_champion(config, ports, request):
     assert [version.version for version in ports.registry.versions("sample")] == ["1"]
     assert ports.registry.aliases("sample") == {"champion": "1"}
     traffic = ports.ledger.read("sample")
-    assert (traffic.champion.version, traffic.previous, traffic.revision) == ("1", None, 1)
+    assert (traffic.champion.version, traffic.previous, traffic.revision) == ("1", None, 2)
     for files in bundles(ports.store).values():
         assert files == FILES, "no incomplete bundle is left"
     assert load_version(ports, config, traffic.champion.digest).manifest["run_key"] == request.run_key
@@ -150,6 +151,8 @@ def test_a_retrain_killed_at_any_write_continues_from_there(config, ask):
             try:
                 if step is train:
                     assemble(config, request, ports)
+                if step is finalize:
+                    load_as_gateway("sample", ports.ledger, ports.clock.now())
                 result = step(config, request.run_key, ports)
             except Killed:
                 deaths += 1

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,10 +21,13 @@ from homeostat.adapters import build_ports, open_ledger
 from homeostat.config import Settings, load_model
 from homeostat.config.errors import StaleRevision
 from homeostat.core.rollout import EvidenceRecorder, decide_rollout
-from sample_model import MODEL, PIPELINE, T0, rows_between
+from sample_model import MODEL, PIPELINE, T0, load_as_gateway, rows_between
 
 UNTIL = T0.isoformat()
-SHORT_STAGES = {"shadow: {duration: 10s": "shadow: {duration: 1s", "step_duration: 10s": "step_duration: 1s"}
+SHORT_STAGES = {
+    "shadow: {duration: 10s": "shadow: {max_duration: 2s, duration: 1s",
+    "step_duration: 10s": "max_step_duration: 2s, step_duration: 1s",
+}
 
 
 class Airflow:
@@ -110,19 +114,23 @@ class OperatorFixture:
     def traffic(self):
         return self.ports.ledger.read(self.name)
 
-    def retrain(self, *, run=None, retries=0, env=None, until=UNTIL, mark_success=None, **form):
-        """Run the retrain DAG once; the same ``run`` number is the same run, the default is a new one."""
+    def retrain(self, *, run=None, retries=0, env=None, until=UNTIL, mark_success=None, loads=True, **form):
+        """Run the retrain DAG once; the same ``run`` number is the same run, the default is a new one.
+
+        With ``loads`` a first version is loaded as by a gateway.
+        """
         self.runs += run is None
         at = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(hours=self.runs if run is None else run)
-        return self.airflow.call(
-            "run",
-            {**self.env, **(env or {})},
-            dag=f"retrain__{self.name}",
-            conf={"until": until, **form},
-            at=at.isoformat(),
-            retries=retries,
-            mark_success=mark_success,
-        )
+        with first_version_loader(self) if loads else nullcontext():
+            return self.airflow.call(
+                "run",
+                {**self.env, **(env or {})},
+                dag=f"retrain__{self.name}",
+                conf={"until": until, **form},
+                at=at.isoformat(),
+                retries=retries,
+                mark_success=mark_success,
+            )
 
     def check(self, window_end=None, **how):
         """Run the drift check once, for ``window_end`` or for the run's own hour."""
@@ -168,13 +176,25 @@ def gateway(setup: OperatorFixture, *, traffic: bool = True):
 
     Both versions behave alike. Without ``traffic`` there is no evidence.
     """
+    with _beside(setup, lambda ledger: _advance_once(setup.name, ledger, traffic=traffic)):
+        yield
+
+
+def first_version_loader(setup: OperatorFixture):
+    """Load a registered first version as a gateway does, in a background thread; nothing else."""
+    return _beside(setup, lambda ledger: load_as_gateway(setup.name, ledger, datetime.now(UTC)))
+
+
+@contextmanager
+def _beside(setup: OperatorFixture, step: Callable[[Any], None]):
+    """Call the step with the ledger ten times a second in a background thread."""
     end, errors = threading.Event(), []
 
     def work() -> None:
         ledger: Any = open_ledger(Settings.from_env(setup.env).ledger)
         try:
             while not end.wait(0.1):
-                _advance_once(setup.name, ledger, traffic=traffic)
+                step(ledger)
         except Exception as error:  # noqa: BLE001  # raised below, in the test
             errors.append(error)
         finally:
@@ -197,11 +217,13 @@ def _advance_once(model, ledger, *, traffic):
         return
     if traffic and state.active.phase != "registered":
         ledger.add_evidence(model, state.active.id, "g1", now, _evidence(state.active))
-    decision = decide_rollout(state, ledger.evidence(model, state.active.id), now)
+    evidence = ledger.evidence(model, state.active.id)
+    decision = decide_rollout(state, evidence, now)
     if decision.transition is not None:
         step = decision.transition
         with suppress(StaleRevision):
-            ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="g1", at=now)
+            record = decision.record(evidence)
+            ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="g1", at=now, evidence=record)
 
 
 def _evidence(rollout):

@@ -26,6 +26,7 @@ from homeostat.adapters.clock import SystemClock
 from homeostat.config import ModelConfig, Settings
 from homeostat.core.profile import Reference
 from homeostat.core.rollout import Plan, VersionRef, begin, promote
+from sample_model import load_as_gateway
 
 TOKEN = "a-token-for-tests"
 UNREACHABLE = "http://127.0.0.1:9"
@@ -162,6 +163,7 @@ class Installation:
         """Enter a version: the first is champion at once, a later one is a canary at 50 %."""
         plan = Plan.of(self.config)
         self._write(lambda t: begin(t, ref, f"rollout-{t.revision}", plan, now(), skip_shadow=True))
+        load_as_gateway("pump", self.ledger, now())
 
     def promote(self, ref: VersionRef) -> None:
         self._write(lambda t: promote(t, ref, now(), "for the test"))

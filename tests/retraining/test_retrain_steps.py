@@ -8,16 +8,20 @@ import pytest
 
 from homeostat.config import load_model
 from homeostat.config.errors import DataError, EmptyWindow, SingleClass, Superseded, Untrusted
-from homeostat.core.rollout import Phase
+from homeostat.core.rollout import HardFailure, Phase
 from homeostat.retraining.assemble import assemble
 from homeostat.retraining.gate import gate
 from homeostat.retraining.register import register
 from homeostat.retraining.train import train
 from homeostat.retraining.validate_on_holdout import validate
+from homeostat.rollouts.advance import advance
 from homeostat.rollouts.lifecycle import begin_rollout, finalize
+from homeostat.rollouts.manual import manual_promote, manual_rollback
 from homeostat.storage.bundles import load_version
+from homeostat.storage.retrain_outcome import find_outcome
+from homeostat.storage.step_results import load_result, save_result
 from homeostat.storage.version_info import load_version_info
-from sample_model import T0, follow_to_the_end, notices, retrain, rows_between
+from sample_model import T0, follow_to_the_end, load_as_gateway, notices, retrain, rows_between
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -56,11 +60,12 @@ def test_every_step_may_run_twice_and_registers_one_version(config, ports, ask):
         lambda: gate(config, key, ports),
         lambda: register(config, key, ports),
         lambda: begin_rollout(config, key, ports),
+        lambda: load_as_gateway("sample", ports.ledger, ports.clock.now()),
         lambda: finalize(config, key, ports),
     ):
         assert step() == step()
     assert [v.version for v in ports.registry.versions("sample")] == ["1"]
-    assert ports.ledger.read("sample").revision == 1
+    assert [event.kind for event in ports.ledger.events("sample")] == ["begun", "promoted"]
     assert len(ports.notifier.sent) == 1
 
 
@@ -119,7 +124,19 @@ def test_a_refused_candidate_is_recorded_notified_and_ends_the_retrain(config, p
     validate(config, request.run_key, ports)
     verdict = gate(config, request.run_key, ports)
     assert (verdict["passed"], verdict["proceeds"]) == (False, False)
-    assert notices(ports)[-1] == "gate_refused"
+    sentence = verdict["sentence"]
+    assert sentence.startswith("The candidate of sample was refused by the gate: metric: accuracy 0.")
+    assert "gate.max_regression allows 0.02" in sentence
+    assert sentence.endswith(". Version 1 stays champion.")
+    notice = ports.notifier.sent[-1][1]
+    assert (notice.kind, notice.title) == ("refused", "sample: candidate refused by the gate")
+    assert notice.body == sentence
+    run = ports.registry.runs[load_result(ports.store, "sample", request.run_key, "train")["run_id"]]
+    assert (run.status, run.description, run.tags["homeostat.outcome"]) == ("FINISHED", sentence, "refused")
+    outcome = find_outcome(ports.store, "sample", request.run_key)
+    assert (outcome.outcome, outcome.stage, outcome.sentence) == ("refused", "gate", sentence)
+    assert (outcome.trigger_id, outcome.version, outcome.inconclusive) == (request.trigger_id, "", False)
+    assert finalize(config, request.run_key, ports)["sentence"] == sentence, "the end of the run says the same"
     with pytest.raises(Superseded, match="gate refused"):
         register(config, request.run_key, ports)
     assert [v.version for v in ports.registry.versions("sample")] == ["1"]
@@ -157,7 +174,12 @@ def test_no_rows_is_an_empty_window_and_releases_the_lease(config, ports, ask):
     request = ask(until="2020-01-01T00:00Z")
     with pytest.raises(EmptyWindow):
         assemble(config, request, ports)
-    assert [run.tags["homeostat.error"] for run in ports.registry.runs.values()]
+    (run,) = ports.registry.runs.values()
+    assert (run.status, run.tags["homeostat.outcome"]) == ("FAILED", "failed")
+    assert run.tags["homeostat.error"]
+    outcome = find_outcome(ports.store, "sample", request.run_key)
+    assert (outcome.outcome, outcome.stage) == ("failed", "assemble")
+    assert run.description == outcome.sentence
     retrain(config, ports, ask("run 2"))
 
 
@@ -190,9 +212,99 @@ def test_a_canary_without_a_gateway_is_rolled_back_as_inconclusive(config, ports
     retrain(config, ports, ask("run 1"))
     result = follow_to_the_end(config, ports, retrain(config, ports, ask("run 2"), to_the_end=False))
     assert result["phase"] == Phase.ROLLED_BACK
+    assert (result["outcome"], result["stage"], result["inconclusive"]) == ("refused", "shadow", True)
     assert "inconclusive" in result["reason"]
     assert ports.registry.aliases("sample") == {"champion": "1"}
-    assert notices(ports)[-1] == "rolled_back"
+    assert_refused_everywhere(ports, result, "sample: version 2 refused in shadow")
+    assert "shadow.min_samples" in result["sentence"]
+
+
+def assert_refused_everywhere(ports, result, title):
+    """Assert that notice, MLflow's run and version, and the stored outcome say the same of version 2."""
+    sentence, version = result["sentence"], ports.registry.version("sample", "2")
+    notice, run = ports.notifier.sent[-1][1], ports.registry.runs[version.run_id]
+    assert (notice.kind, notice.title, notice.body) == ("refused", title, sentence)
+    assert (run.description, run.status, run.tags["homeostat.outcome"]) == (sentence, "FINISHED", "refused")
+    assert version.description == sentence
+    assert version.tags["homeostat.outcome"] == "refused"
+    assert version.tags["homeostat.phase"] == "rolled_back"
+    outcome = find_outcome(ports.store, "sample", version.tags["homeostat.run_key"])
+    assert (outcome.outcome, outcome.stage) == ("refused", result["stage"])
+    assert (outcome.sentence, outcome.version) == (sentence, "2")
+    assert sentence.endswith(". Version 1 stays champion.")
+
+
+def test_a_version_that_cannot_be_loaded_is_refused_like_any_other(config, ports, ask):
+    retrain(config, ports, ask("run 1"))
+    begun = retrain(config, ports, ask("run 2"), to_the_end=False)
+    candidate = ports.ledger.read("sample").active.candidate
+    failure = HardFailure(candidate, "version 2 could not be loaded: type evil.Type is not trusted")
+    advance("sample", ports.ledger, by="gateway:a", now=ports.clock.now(), failure=failure)
+    result = finalize(config, begun["run_key"], ports)
+    assert result["stage"] == "load"
+    assert_refused_everywhere(ports, result, "sample: version 2 refused before its shadow")
+    assert "evil.Type" in result["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "by", "said"),
+    [
+        ("declined by Anna in Airflow", "Anna in Airflow", "declined by Anna in Airflow"),
+        ("too early", "command line", "declined by command line: too early"),
+    ],
+)
+def test_a_declined_approval_is_a_refusal_however_it_was_declined(config, ports, ask, reason, by, said):
+    retrain(config, ports, ask("run 1"))
+    careful = config.model_copy(update={"serve": "none", "approval": "required"})
+    begun = retrain(careful, ports, ask("run 2"), to_the_end=False)
+    key = begun["run_key"]
+    assert finalize(careful, key, ports)["outcome"] == "", "it waits"
+    manual_rollback("sample", ports.ledger, reason=reason, by=by, at=ports.clock.now())
+    result = finalize(careful, key, ports)
+    assert result["stage"] == "approval"
+    assert_refused_everywhere(ports, result, "sample: version 2 refused at the approval")
+    assert f"refused at the approval: {said} (approval: required)." in result["sentence"]
+
+
+def test_a_superseded_candidate_is_no_refusal(config, ports, ask):
+    retrain(config, ports, ask("run 1"))
+    begun = retrain(config, ports, ask("run 2"), to_the_end=False)
+    manual_promote(config, ports, "1", by="Anna", reason="keep it")
+    result = finalize(config, begun["run_key"], ports)
+    assert (result["outcome"], result["phase"]) == ("superseded", "superseded")
+    assert notices(ports)[-1] == "superseded"
+    outcome = find_outcome(ports.store, "sample", begun["run_key"])
+    assert (outcome.outcome, outcome.stage) == ("superseded", "registered")
+    assert ports.registry.version("sample", "2").tags["homeostat.outcome"] == "superseded"
+
+
+def test_a_retrain_that_gets_no_lease_is_superseded(config, ports, ask):
+    assemble(config, ask("run 1"), ports)
+    with pytest.raises(Superseded):
+        assemble(config, ask("run 2", trigger_id="sample/2026-03-02T00:00:00+00:00"), ports)
+    key = ask("run 2").run_key
+    outcome = find_outcome(ports.store, "sample", key)
+    assert (outcome.outcome, outcome.stage) == ("superseded", "lease")
+    assert outcome.trigger_id == "sample/2026-03-02T00:00:00+00:00"
+    assert finalize(config, key, ports)["outcome"] == "superseded"
+
+
+def test_a_promotion_says_so_in_mlflow(config, ports, ask):
+    result = retrain(config, ports, ask())
+    version = ports.registry.version("sample", "1")
+    assert result["outcome"] == version.tags["homeostat.outcome"] == "promoted"
+    assert version.description == ports.registry.runs[version.run_id].description == result["sentence"]
+    assert result["sentence"].startswith("sample version 1 is champion since 20")
+    assert ports.notifier.sent[-1][1].body == result["sentence"]
+
+
+def test_a_gate_refusal_of_an_earlier_release_is_finalized(config, ports, ask):
+    request = ask()
+    result = {"proceeds": False, "passed": False, "sentence": "The gate refused: metric: worse"}
+    save_result(ports.store, "sample", request.run_key, "gate", result)
+    ended = finalize(config, request.run_key, ports)
+    assert (ended["outcome"], ended["stage"]) == ("refused", "gate")
+    assert ended["sentence"] == "The gate refused: metric: worse"
 
 
 def test_results_are_plain_json(config, ports, ask):

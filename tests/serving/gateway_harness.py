@@ -26,6 +26,7 @@ from homeostat.core.rollout import Plan, VersionRef, begin
 from homeostat.ports import Ports
 from homeostat.serving import Options, create_app
 from homeostat.serving.inference import shadow_client, shadow_worker
+from sample_model import load_as_gateway
 
 TOKEN = "a-token-for-tests"
 LOAD = "serving.gateway_harness:load"
@@ -119,8 +120,8 @@ class GatewayFixture:
         folder = self.folder / f"bundle{self.serial}"
         folder.mkdir()
         task = self.config.task
-        manifest = {"task": task, "serial": self.serial, **faults}
-        manifest |= {"classes": ["0", "1"]} if task == "classification" else {"prediction_range": [-1e3, 1e3]}
+        valid = {"classes": ["0", "1"]} if task == "classification" else {"prediction_range": [-1e3, 1e3]}
+        manifest = {"task": task, "serial": self.serial, **valid, **faults}
         (folder / "manifest.json").write_text(json.dumps(manifest))
         (folder / "model.skops").write_bytes(b"none")
         kind: FeatureKind = "category" if task == "classification" else "number"
@@ -133,13 +134,15 @@ class GatewayFixture:
         found = self.ports.registry.register(self.config.name, key, run, folder, digest, tags)
         return VersionRef(found.version, digest)
 
-    def begin(self, ref: VersionRef, **more) -> None:
-        """Begin a rollout in the ledger, as the retrain DAG does."""
+    def begin(self, ref: VersionRef, *, first_waits: bool = False, **more) -> None:
+        """Begin a rollout in the ledger, as the retrain DAG does; a first version is champion at once."""
         now = self.ports.clock.now()
         traffic = self.ports.ledger.read(self.config.name)
         plan = Plan.of(self.config, approval=more.pop("approval", False))
         step = begin(traffic, ref, f"rollout-{ref.version}", plan, now, **more)
         self.ports.ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="test", at=now)
+        if not first_waits:
+            load_as_gateway(self.config.name, self.ports.ledger, now)
 
     def traffic(self):
         return self.ports.ledger.read(self.config.name)

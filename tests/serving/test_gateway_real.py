@@ -19,6 +19,7 @@ import pytest
 from homeostat.config import Settings
 from homeostat.core.rollout import Plan, VersionRef, begin
 from homeostat.storage.prediction_log import read_predictions
+from sample_model import load_as_gateway
 
 MODEL = """
 name: tiny
@@ -73,6 +74,7 @@ def enter(ledger, config, ref, now):
     traffic = ledger.read(config.name)
     step = begin(traffic, ref, f"run-{ref.version}", Plan.of(config), now)
     ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="test", at=now)
+    load_as_gateway(config.name, ledger, now)
 
 
 def test_with_only_its_cache_the_gateway_serves_shadows_logs_and_drains(home):
