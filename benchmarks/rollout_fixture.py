@@ -16,7 +16,19 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from scipy.stats import norm
 
-from homeostat.core.rollout import Decision, Phase, Plan, Tally, Traffic, VersionRef, begin, decide_rollout
+from homeostat.core.rollout import (
+    HOLDOUT,
+    LABELLED_PAIRS,
+    Decision,
+    Phase,
+    Plan,
+    Tally,
+    Traffic,
+    VersionRef,
+    begin,
+    champion_watch,
+    decide_rollout,
+)
 from homeostat.core.rollout.evidence import CONFIDENCE_BINS, LATENCY_EDGES_MS
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -25,7 +37,7 @@ TICK = timedelta(seconds=30)
 RATE = 240
 PLAN = Plan(
     shadow=timedelta(minutes=10),
-    max_divergence=0.3,
+    max_divergence=0.1,
     shadow_min_samples=200,
     steps=(0.1, 0.5),
     step_duration=timedelta(minutes=10),
@@ -33,7 +45,11 @@ PLAN = Plan(
     error_rate=0.01,
     p99_latency_ms=200.0,
     window=100,
+    metric="accuracy",
+    max_regression=0.02,
 )
+#: Rows of the gate's holdout, on which both versions were compared before the rollout.
+HOLDOUT_ROWS = 1000
 EDGES = norm.ppf(np.linspace(0, 1, 31)[1:-1])
 CLASSES = (0.4, 0.3, 0.2, 0.1)
 #: How far apart two normals of deviation 1 lie at a Kolmogorov-Smirnov distance of 0.2.
@@ -78,10 +94,25 @@ class Draw:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """Labels of the requests in shadow: in which share of them only one of the two versions is right.
+
+    They become known ``delay`` after the request.
+    """
+
+    only_candidate: float
+    only_champion: float
+    delay: timedelta
+
+
+@dataclass(frozen=True)
 class Case:
     """Two versions; ``canary``, if given, is how the candidate behaves after its shadow.
 
-    ``moves`` shifts all predictions from the canary on, as inputs do between day and night.
+    ``moves`` shifts all predictions from the canary on, as inputs do between day and night. ``expected`` is
+    the share of rows on which the versions disagree on the holdout; None: the same as in shadow. ``tick`` is
+    the time between two evaluations in shadow, which may be longer than in the canary; ``rate`` counts
+    requests in the canary's tick.
     """
 
     champion: Version = Version()
@@ -91,6 +122,15 @@ class Case:
     skip_shadow: bool = False
     plan: Plan = PLAN
     rate: int = RATE
+    expected: float | None = None
+    labels: Labels | None = None
+    tick: timedelta = TICK
+    canary_tick: timedelta = TICK
+
+    @property
+    def shadow_rate(self) -> int:
+        """Requests in a tick of the shadow."""
+        return round(self.rate * (self.tick / self.canary_tick))
 
 
 @dataclass
@@ -112,7 +152,8 @@ class Stream:
     def _next(self) -> dict[str, Draw]:
         case, share = self.case, self.share
         if not share:
-            variants = {"champion": (case.champion, case.rate), "shadow": (case.candidate, case.rate)}
+            rate = case.shadow_rate
+            variants = {"champion": (case.champion, rate), "shadow": (case.candidate, rate)}
         else:
             control = min(share, 1 - share)
             rows = self.rng.multinomial(case.rate, [share, control, 1 - share - control])
@@ -156,15 +197,22 @@ class Streams:
 
     def __init__(self, case: Case, seed: int) -> None:
         self.case = case
-        self._seed = seed
+        self.seed = seed
         self._kept: dict[str, Stream] = {}
+
+    def holdout(self) -> Tally:
+        """Return how the versions disagreed on the gate's holdout."""
+        case = self.case
+        rate = case.candidate.divergence if case.expected is None else case.expected
+        diverged = int(np.random.default_rng([self.seed, 999]).binomial(HOLDOUT_ROWS, rate))
+        return Tally(compared=HOLDOUT_ROWS, diverged=diverged)
 
     def stage(self, name: str) -> Stream:
         """Return the stream of ``shadow``, ``canary:0``, ``canary:1``, ..."""
         if name not in self._kept:
             step = -1 if name == Phase.SHADOW else int(name.rpartition(":")[2])
             share = 0.0 if step < 0 else self.case.plan.steps[step]
-            self._kept[name] = Stream(self.case, share, np.random.default_rng([self._seed, step + 1]))
+            self._kept[name] = Stream(self.case, share, np.random.default_rng([self.seed, step + 1]))
         return self._kept[name]
 
 
@@ -183,11 +231,41 @@ class Outcome:
 OnStep = Callable[[Traffic, Decision, dict[tuple[str, str], Tally], datetime], None]
 
 
+class LabelledPairs:
+    """The labelled requests of a rollout that both versions predicted: those of its shadows."""
+
+    def __init__(self, labels: Labels, seed: int) -> None:
+        self._labels = labels
+        self._rng = np.random.default_rng([seed, 1000])
+        self._waiting: list[tuple[datetime, np.ndarray]] = []
+        self._known = np.zeros(4, dtype=np.int64)
+
+    def add(self, at: datetime, rows: int) -> None:
+        """Add requests of this time; their labels are drawn now and known later."""
+        one, other = self._labels.only_candidate, self._labels.only_champion
+        both = (1 - one - other) * 0.7
+        counts = self._rng.multinomial(rows, [both, one, other, 1 - both - one - other])
+        self._waiting.append((at + self._labels.delay, counts))
+
+    def known_at(self, now: datetime) -> Tally:
+        """Return the pairs whose labels are known by now."""
+        for _, counts in (pair for pair in self._waiting if pair[0] <= now):
+            self._known += counts
+        self._waiting = [pair for pair in self._waiting if pair[0] > now]
+        return Tally(rows=int(self._known.sum()), losses=tuple(self._known.tolist()))
+
+
 def play(streams: Streams, *, on_step: OnStep | None = None) -> Outcome:
-    """Run one whole rollout with the real ``decide_rollout``, evaluated at every tick."""
-    case, now, evidence = streams.case, START, {}
+    """Run one whole rollout with the real ``decide_rollout``, evaluated at every tick.
+
+    After a promotion with labels and a reverse shadow, the champion is watched until the last of these labels
+    is known.
+    """
+    case, now = streams.case, START
     classes = case.champion.classes is not None
-    traffic = begin(Traffic("m"), VersionRef("1", "a"), "first", case.plan, now).traffic.at(1)
+    evidence: dict[tuple[str, str], Tally] = {HOLDOUT: streams.holdout()}
+    pairs = LabelledPairs(case.labels, streams.seed) if case.labels else None
+    traffic = begin(Traffic("m"), VersionRef("1", "a"), "first", case.plan, now, serve=False).traffic.at(1)
     traffic = begin(
         traffic, VersionRef("2", "b"), "run", case.plan, now, skip_shadow=case.skip_shadow
     ).traffic
@@ -196,12 +274,16 @@ def play(streams: Streams, *, on_step: OnStep | None = None) -> Outcome:
         if traffic.active.stage != stage:
             stage, number = traffic.active.stage, 0
         if traffic.active.phase in (Phase.SHADOW, Phase.CANARY):
+            shadowed = traffic.active.phase is Phase.SHADOW
             for variant, draw in streams.stage(stage).tick(number).items():
                 tally = draw.tally(classes=classes)
                 evidence[stage, variant] = evidence.get((stage, variant), Tally()) + tally
                 canary += tally.rows if variant == "candidate" else 0
             number += 1
-            now += TICK
+            now += case.tick if shadowed else case.canary_tick
+            if pairs is not None:
+                pairs.add(now, case.shadow_rate if shadowed else 0)
+                evidence[LABELLED_PAIRS] = pairs.known_at(now)
         decision = decide_rollout(traffic, evidence, now)
         if decision.transition is not None:
             if on_step is not None:
@@ -210,7 +292,27 @@ def play(streams: Streams, *, on_step: OnStep | None = None) -> Outcome:
             extended |= decision.transition.kind == "extended"
     rollout = traffic.rollout
     assert rollout is not None  # noqa: S101  # begin() put it there
+    if rollout.phase is Phase.CHAMPION and pairs is not None:
+        traffic = _watch(traffic, case, pairs, now)
+        assert traffic.rollout is not None  # noqa: S101  # the watch keeps it
+        rollout = traffic.rollout
+        stage = "after the promotion"
     return Outcome(rollout.phase is Phase.CHAMPION, rollout.reason, stage, canary, extended)
+
+
+def _watch(traffic: Traffic, case: Case, pairs: LabelledPairs, now: datetime) -> Traffic:
+    """Watch the new champion while the former one is in shadow, and until their labels are known."""
+    assert traffic.rollout is not None and case.labels is not None  # noqa: S101, PT018  # of the caller
+    shadow_until = traffic.rollout.reverse_shadow_until or now
+    until = shadow_until + case.labels.delay
+    while now <= until and traffic.champion == VersionRef("2", "b"):
+        if now < shadow_until:
+            pairs.add(now, case.shadow_rate)
+        now += case.tick
+        decision = champion_watch(traffic, {LABELLED_PAIRS: pairs.known_at(now)}, now)
+        if decision.transition is not None:
+            traffic = decision.transition.traffic
+    return traffic
 
 
 NUMBERS, LABELS = Version(), Version(classes=CLASSES)

@@ -14,4 +14,6 @@ PLAN = Plan(
     error_rate=0.01,
     p99_latency_ms=200.0,
     window=100,
+    metric="accuracy",
+    max_regression=0.02,
 )

@@ -45,7 +45,7 @@ def write(ledger, step, at=T0):
 
 def registered(ledger):
     """A champion, and a candidate that was registered at T0 and skips its shadow."""
-    write(ledger, begin(Traffic(M), V1, "run-1", PLAN, T0))
+    write(ledger, begin(Traffic(M), V1, "run-1", PLAN, T0, serve=False))
     write(ledger, begin(ledger.read(M), V2, "run-2", PLAN, T0, skip_shadow=True))
 
 

@@ -43,6 +43,16 @@ def format_duration(value: timedelta) -> str:
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
+def describe_duration(value: timedelta) -> str:
+    """Describe a duration for people, in one unit with three digits (``"90 minutes"``, ``"5.13 days"``)."""
+    seconds = value.total_seconds()
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * size or seconds == size:
+            number = f"{seconds / size:.3g}" if seconds < 1000 * size else f"{seconds / size:.0f}"
+            return f"{number} {unit}" if number == "1" else f"{number} {unit}s"
+    return f"{seconds:.3g} seconds"
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),

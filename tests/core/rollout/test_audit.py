@@ -11,13 +11,13 @@ from rollout_fixture import CASES, START, Streams, play
 from homeostat.adapters.ledger_memory import MemoryLedger
 from homeostat.adapters.ledger_sql import SqlLedger
 from homeostat.core.rollout import (
+    Decision,
     Tally,
     Traffic,
     VersionRef,
     approve,
     begin,
     champion_watch,
-    evidence_json,
     promote,
     recompute_all,
     roll_back,
@@ -30,7 +30,7 @@ V1, V2, V3 = VersionRef("1", "a"), VersionRef("2", "b"), VersionRef("3", "c")
 
 
 def write(ledger, step, at, *, checks=(), tallies=None):
-    proof = {"checks": [c.to_json() for c in checks], "tallies": evidence_json(tallies or {})}
+    proof = Decision(step, tuple(checks)).record(tallies or {})
     # A gateway writes a moment after it has decided.
     later = at + timedelta(milliseconds=20)
     return ledger.write(
@@ -43,7 +43,7 @@ def test_whole_rollouts_are_recomputed_from_their_record(name):
     case, _ = CASES[name]
     for seed in range(3):
         ledger = MemoryLedger()
-        write(ledger, begin(ledger.read(M), V1, "first", case.plan, START), START)
+        write(ledger, begin(ledger.read(M), V1, "first", case.plan, START, serve=False), START)
         write(ledger, begin(ledger.read(M), V2, "run", case.plan, START), START)
 
         def keep(_, decision, evidence, now, ledger=ledger):
@@ -81,7 +81,7 @@ def ledger(request, tmp_path):
 
 def test_decisions_requests_and_a_rolled_back_champion_are_recomputed(ledger):
     now = START
-    write(ledger, begin(ledger.read(M), V1, "first", PLAN, now), now)
+    write(ledger, begin(ledger.read(M), V1, "first", PLAN, now, serve=False), now)
     write(ledger, begin(ledger.read(M), V2, "run", replace(PLAN, approval=True), now), now)
     for _ in range(12):
         now += timedelta(minutes=20)
@@ -119,7 +119,7 @@ def test_decisions_requests_and_a_rolled_back_champion_are_recomputed(ledger):
 
 def rolled_back():
     ledger = MemoryLedger()
-    write(ledger, begin(Traffic(M), V1, "first", PLAN, START), START)
+    write(ledger, begin(Traffic(M), V1, "first", PLAN, START, serve=False), START)
     write(ledger, begin(ledger.read(M), V2, "run", PLAN, START, skip_shadow=True), START)
     for minutes, evidence in ((3, {}), (4, {("canary:0", "candidate"): Tally(rows=9, nan=9)})):
         at = START + timedelta(minutes=minutes)

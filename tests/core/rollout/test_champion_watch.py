@@ -69,7 +69,7 @@ def test_a_slow_decay_in_little_traffic_shows_in_the_day_and_not_in_the_hour():
 
 
 def test_without_a_previous_version_the_champion_stays_and_the_check_says_why():
-    first = begin(Traffic("m"), V1, "run", PLAN, NOW).traffic
+    first = begin(Traffic("m"), V1, "run", PLAN, NOW, serve=False).traffic
     decision = champion_watch(first, did(rows=10, errors=10), SOON)
     assert decision.transition is None
     assert decision.checks[0].verdict is HealthVerdict.FAIL

@@ -5,8 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from homeostat.core.rollout import (
+    HOLDOUT,
+    LABELLED_PAIRS,
     HealthVerdict,
     Phase,
     Plan,
@@ -35,6 +39,8 @@ PLAN = Plan(
     error_rate=0.01,
     p99_latency_ms=200.0,
     window=100,
+    metric="accuracy",
+    max_regression=0.02,
 )
 
 
@@ -62,7 +68,9 @@ def good(rows=500):
         confidence=(0,) * 40 + (rows,),
     )
     stages = ("shadow", "canary:0", "canary:1")
-    return {(stage, who): tally for stage in stages for who in ("champion", "control", "candidate", "shadow")}
+    variants = ("champion", "control", "candidate", "shadow")
+    found = {(stage, who): tally for stage in stages for who in variants}
+    return found | {HOLDOUT: Tally(compared=1000)}
 
 
 def step(traffic, evidence, after):
@@ -183,3 +191,82 @@ def test_a_decision_can_be_made_again_from_its_record():
         again = decide_rollout(Traffic.from_json(kept[0]), evidence_from_json(kept[1]), NOW + HOUR)
         assert again == decide_rollout(traffic, evidence, NOW + HOUR)
         json.dumps(again.record({}), allow_nan=False)
+
+
+DAY = timedelta(days=1)
+CAPS = {"max_shadow": 14 * DAY, "max_step": 14 * DAY}
+
+
+def shadow_rows(rows):
+    return good() | {("shadow", "shadow"): Tally(rows=rows, compared=rows)}
+
+
+def test_a_phase_that_lacks_rows_goes_on_until_it_has_them():
+    extended = step(at(Phase.SHADOW, **CAPS), shadow_rows(5), HOUR)
+    assert extended.kind == "extended"
+    assert extended.reason == (
+        "shadow extended: 5 rows compared with the champion, 50 needed (shadow.min_samples);"
+        " at this traffic they take about 9 hours more, at most 14 days in all (shadow.max_duration)"
+    )
+    slow = at(Phase.SHADOW, extended=True, **CAPS)
+    assert step(slow, shadow_rows(49), 13 * DAY) is None
+    assert step(slow, shadow_rows(50), 13 * DAY).kind == "canary"
+
+
+def test_a_phase_that_lacks_rows_at_its_cap_is_inconclusive_and_names_the_settings():
+    ended = step(at(Phase.SHADOW, extended=True, **CAPS), shadow_rows(49), 14 * DAY)
+    assert ended.reason == (
+        "inconclusive after 14 days of shadow, not a regression: 49 rows compared with the champion,"
+        " 50 needed (shadow.min_samples). Lower shadow.min_samples or raise shadow.max_duration"
+    )
+
+
+def test_a_step_that_would_take_longer_than_its_cap_is_skipped():
+    # 39 rows a day: 10 % of them would take 51 days for 200 rows, 50 % take 10 days.
+    traffic = at(Phase.SHADOW, extended=True, min_samples=200, shadow_min_samples=200, **CAPS)
+    passed = step(traffic, shadow_rows(200), 200 / 39 * DAY)
+    assert (passed.kind, passed.traffic.rollout.step) == ("canary", 1)
+    assert "10% of 1.62 rows an hour would take longer than canary.max_step_duration" in passed.reason
+
+
+def test_the_last_step_is_never_skipped():
+    passed = step(at(Phase.SHADOW, extended=True, **CAPS), shadow_rows(50), 14 * DAY - HOUR)
+    assert passed.traffic.rollout.step == 1
+
+
+@given(rows=st.integers(0, 2000), days=st.floats(0, 40), phase=st.sampled_from([Phase.SHADOW, Phase.CANARY]))
+def test_a_phase_ends_by_its_cap(rows, days, phase):
+    evidence = good() | {(stage, who): Tally(rows=rows, compared=rows) for stage, who in good()}
+    traffic = at(phase, extended=True, **CAPS)
+    done = step(traffic, evidence, days * DAY)
+    assert done is not None or days < 14
+
+
+def labelled(only_candidate, only_champion, rows=2000):
+    rest = rows - only_candidate - only_champion
+    return {LABELLED_PAIRS: Tally(rows=rows, losses=(rest, only_candidate, only_champion, 0))}
+
+
+def test_labels_that_show_a_worse_candidate_roll_it_back_whatever_else_passes():
+    for phase in (Phase.SHADOW, Phase.CANARY, Phase.WAITING):
+        done = step(at(phase), good() | labelled(50, 250), timedelta(0))
+        assert done.kind == "rolled_back"
+        assert done.reason.startswith(
+            "labels failed: on 2000 labelled requests that both predicted, accuracy 0.875 of the candidate"
+            " and 0.975 of the champion: significantly worse than gate.max_regression (0.02) allows"
+        )
+
+
+def test_labels_that_show_a_better_candidate_settle_its_divergence():
+    apart = good() | {("shadow", "shadow"): replace(good()["shadow", "shadow"], diverged=300)}
+    assert step(at(Phase.SHADOW), apart, timedelta(0)).reason.startswith("divergence failed: ")
+    assert step(at(Phase.SHADOW), apart | labelled(300, 100), HOUR).kind == "canary"
+
+
+def test_labels_in_doubt_at_the_end_are_inconclusive():
+    doubtful = good() | labelled(100, 180)
+    assert step(at(Phase.CANARY), doubtful, HOUR).kind == "extended"
+    ended = step(at(Phase.CANARY, extended=True), doubtful, 2 * HOUR)
+    assert ended.reason.startswith(
+        "inconclusive after 2 hours of canary step 1 of 2, not a regression: labels"
+    )

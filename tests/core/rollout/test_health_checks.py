@@ -9,7 +9,6 @@ from homeostat.core.rollout import HealthVerdict, Tally
 from homeostat.core.rollout.evidence import LATENCY_EDGES_MS
 from homeostat.core.rollout.health import ALPHA, CandidateEvidence
 from homeostat.core.rollout.health.confidence import confidence
-from homeostat.core.rollout.health.divergence import divergence
 from homeostat.core.rollout.health.errors import errors
 from homeostat.core.rollout.health.hard_limit import hard_limit_exceeded
 from homeostat.core.rollout.health.latency import p99_latency, quantile, slower_than
@@ -68,23 +67,6 @@ def test_a_rate_significantly_above_error_rate_fails_even_when_the_champion_is_n
     found = errors(case(C0, {(C0, "candidate"): tally, (C0, "control"): tally}))
     assert found.verdict is HealthVerdict.FAIL
     assert "rollback.error_rate (0.01)" in found.reason
-
-
-@pytest.mark.parametrize(
-    ("diverged", "compared", "verdict"),
-    [
-        (2, 20, HealthVerdict.CONTINUE),
-        (5, 100, HealthVerdict.PASS),
-        (12, 100, HealthVerdict.CONTINUE),
-        (60, 100, HealthVerdict.FAIL),
-        (18, 20, HealthVerdict.FAIL),
-    ],
-)
-def test_divergence_is_tested_with_its_interval(diverged, compared, verdict):
-    tally = Tally(rows=compared, compared=compared, diverged=diverged)
-    found = divergence(case(S, {(S, "shadow"): tally}))
-    assert found.verdict is verdict
-    assert found.figures["low"] <= diverged / compared <= found.figures["high"]
 
 
 def test_without_a_shadow_the_distribution_is_inconclusive_and_only_the_guardrail_applies():

@@ -6,7 +6,17 @@ from datetime import UTC, datetime
 import pytest
 
 from homeostat.config.errors import NoPrevious, Refused, Untrusted
-from homeostat.core.rollout import Phase, Traffic, VersionRef, approve, begin, promote, roll_back, weights
+from homeostat.core.rollout import (
+    Phase,
+    Traffic,
+    VersionRef,
+    approve,
+    begin,
+    decide_rollout,
+    promote,
+    roll_back,
+    weights,
+)
 from rollout_plan import PLAN
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -19,11 +29,27 @@ def in_canary(traffic=SERVED, candidate=V2, step=0, **plan):
     return replace(traffic, rollout=replace(traffic.rollout, phase=Phase.CANARY, step=step))
 
 
-def test_first_version_is_champion_at_once():
+def test_a_first_version_waits_until_a_gateway_has_loaded_it():
     done = begin(Traffic("m"), V1, "run", PLAN, NOW)
-    assert (done.traffic.champion, done.traffic.previous, done.kind) == (V1, None, "promoted")
-    assert "first version" in done.reason
-    assert done.traffic.promoted_at == NOW
+    assert (done.traffic.champion, done.kind) == (None, "begun")
+    assert done.reason.endswith("waits until a gateway has loaded it")
+    loaded = decide_rollout(done.traffic, {}, NOW).transition
+    assert (loaded.traffic.champion, loaded.traffic.previous, loaded.kind) == (V1, None, "promoted")
+    assert loaded.reason == "first version: a gateway has loaded it"
+    assert loaded.traffic.promoted_at == NOW
+
+
+def test_a_loaded_first_version_that_needs_approval_waits_without_a_share():
+    registered = begin(Traffic("m"), V1, "run", replace(PLAN, approval=True), NOW).traffic
+    waiting = decide_rollout(registered, {}, NOW).transition.traffic
+    assert (waiting.champion, waiting.rollout.phase) == (None, Phase.WAITING)
+    assert weights(waiting)["candidate"] == 0
+    assert approve(waiting, NOW).traffic.champion == V1
+
+
+def test_a_first_version_that_no_gateway_serves_is_champion_at_once():
+    done = begin(Traffic("m"), V1, "run", PLAN, NOW, serve=False)
+    assert (done.traffic.champion, done.kind) == (V1, "promoted")
 
 
 def test_a_model_that_no_gateway_serves_is_promoted_without_shadow_and_canary():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from homeostat.config.duration import describe_duration
 from homeostat.core.rollout.event_kinds import EventKind
 from homeostat.core.rollout.evidence import CANDIDATE, SHADOW, Evidence, Tally, evidence_json
 from homeostat.core.rollout.health import (
@@ -159,7 +160,7 @@ def _extend(traffic: Traffic, rollout: Rollout, why: str) -> Transition:
 def _inconclusive(
     traffic: Traffic, rollout: Rollout, spent: timedelta, why: str, now: datetime
 ) -> Transition:
-    after = f"after {_rounded(spent)} of {rollout.stage_name}"
+    after = f"after {describe_duration(spent)} of {rollout.stage_name}"
     return roll_back(traffic, f"inconclusive {after}, not a regression: {why}", now)
 
 
@@ -192,17 +193,11 @@ def _available_rows(rollout: Rollout, evidence: Evidence) -> _AvailableRows:
 
 def _time_for_rows(available: _AvailableRows, elapsed: timedelta, limits: _Limits) -> str:
     """Say how long the rows will take at this pace."""
-    cap = f"at most {_rounded(limits.cap)} in all ({limits.setting})"
+    cap = f"at most {describe_duration(limits.cap)} in all ({limits.setting})"
     if not available.rows:
         return f"waits for them, {cap}"
     missing = elapsed * ((available.needed - available.rows) / available.rows)
-    return f"at this traffic they take about {_rounded(missing)} more, {cap}"
-
-
-def _rounded(span: timedelta) -> timedelta:
-    """Return a duration without fractions of a second, and long ones without seconds."""
-    seconds = round(span.total_seconds())
-    return timedelta(seconds=seconds if seconds < 3600 else seconds // 60 * 60)
+    return f"at this traffic they take about {describe_duration(missing)} more, {cap}"
 
 
 def _after_registered(traffic: Traffic, rollout: Rollout, now: datetime) -> Transition:

@@ -13,7 +13,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite, isqrt, sqrt
+from math import isfinite, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +122,7 @@ class PairLosses:
     def histogram(self, tally: Tally) -> Matrix:
         """Return the counts, shape (K, K); all 0 for counts of another measure."""
         size = len(self.levels)
-        if isqrt(len(tally.losses)) != size:
+        if len(tally.losses) != size**2:
             return np.zeros((size, size))
         return np.asarray(tally.losses, dtype=np.float64).reshape(size, size)
 

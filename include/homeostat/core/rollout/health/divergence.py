@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import log
 
 import numpy as np
-from scipy.special import betaln, xlog1py, xlogy
+from scipy.special import betaincinv
 
 from homeostat.core.rollout.evidence import HOLDOUT, RECENT, Tally
 from homeostat.core.rollout.health.check_names import HealthCheckName
@@ -34,13 +34,11 @@ MIN_EXPECTED_ROWS = 100
 MOVED = 0.1
 #: A bin with fewer rows has no rate of its own.
 _MIN_BIN_ROWS = 10
-#: Rates that are tried when the true expectation is not known.
-_RATES = 65
 
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
-    """The disagreement that is expected: a rate from so many rows, and where it was seen."""
+    """The disagreement that is expected: a rate from so many rows (0: exact), and where it was seen."""
 
     rate: float
     rows: int
@@ -51,10 +49,11 @@ def divergence(evidence: CandidateEvidence) -> HealthCheckResult:
     """Check that the candidate disagrees at most ``max_divergence`` more often than expected.
 
     The expectation is weighted with how often the champion makes each prediction now. FAIL as soon as the
-    disagreement is significantly above expectation and limit together (:func:`log_e_beyond`), CONTINUE before
-    there are enough rows and while it is above them, but not significantly. INCONCLUSIVE, which does not
-    block, without an expectation from at least :data:`MIN_EXPECTED_ROWS` rows, and where the disagreement is
-    above while the champion's own predictions show that the inputs have moved.
+    disagreement is significantly above the limit plus the upper confidence bound of the expectation; the bound
+    and the test take half of alpha each. CONTINUE before there are enough rows, and while the disagreement is
+    above limit plus expectation, but not significantly. INCONCLUSIVE, which does not block, without an
+    expectation from at least :data:`MIN_EXPECTED_ROWS` rows, and where the disagreement is above while the
+    champion's own predictions show that the inputs have moved.
 
     A rollout that began under release 0.1 expects no disagreement.
     """
@@ -84,19 +83,22 @@ def divergence(evidence: CandidateEvidence) -> HealthCheckResult:
             " it cannot be judged"
         )
         return HealthCheckResult(name, HealthVerdict.INCONCLUSIVE, reason, figures)
-    log_e = log_e_beyond(shadow.diverged, shadow.compared, expected.rate, expected.rows, limit)
+    alpha = evidence.alpha / 2
+    high_expected = upper_bound(expected.rate, expected.rows, alpha) if expected.rows else expected.rate
+    log_e, enough = log_e_above_limit(shadow.diverged, shadow.compared, high_expected + limit), -log(alpha)
     figures |= {
         "expected": expected.rate,
+        "expected_high": high_expected,
         "expected_rows": expected.rows,
         "log_evidence": log_e,
-        "log_evidence_needed": -log(evidence.alpha),
+        "log_evidence_needed": enough,
     }
     seen += f", {expected.rate:.1%} expected from {expected.where}" if expected.where else ""
     beyond = f"shadow.max_divergence allows {limit:.1%}" + (" more" if expected.where else "")
     above = rate - expected.rate > limit
     if above and expected.where and _inputs_moved(before, shadow):
         verdict, found = HealthVerdict.INCONCLUSIVE, "the inputs have moved since: it cannot be judged"
-    elif log_e >= -log(evidence.alpha):
+    elif log_e >= enough:
         verdict, found = HealthVerdict.FAIL, f"{beyond}: significantly above"
     elif shadow.compared < evidence.plan.shadow_min_samples:
         needed = f"{evidence.plan.shadow_min_samples} rows are needed (shadow.min_samples)"
@@ -108,32 +110,14 @@ def divergence(evidence: CandidateEvidence) -> HealthCheckResult:
     return HealthCheckResult(name, verdict, f"{seen}; {found}", figures)
 
 
-def log_e_beyond(count: int, rows: int, expected: float, expected_rows: int, margin: float) -> float:
-    """Return the log e-value against "the rate is at most the expected one plus ``margin``".
+def upper_bound(rate: float, rows: int, alpha: float) -> float:
+    """Return the upper confidence bound of a rate seen in ``rows`` rows; it is too low with chance ``alpha``.
 
-    For a known expectation ``p`` that is :func:`~homeostat.core.rollout.health.sequential.log_e_above_limit`
-    at ``p + margin``. ``p`` was estimated, so the smallest product over all ``p`` of that e-value and of one
-    against ``p`` itself is kept (a beta-binomial mixture over the ``expected_rows`` rows): as an e-value
-    against every ``p``, it is one against all of them.
-
-    Parameters
-    ----------
-    count, rows
-        Events and rows so far.
-    expected, expected_rows
-        The rate that was seen before, and in how many rows; 0 rows: the expectation is exact.
+    Clopper & Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the
+    binomial", Biometrika 26.
     """
-    if rows <= 0 or count / rows <= expected + margin:
-        return 0.0
-    if not expected_rows:
-        return log_e_above_limit(count, rows, expected + margin)
-    before = expected * expected_rows
-    mixture = float(betaln(0.5 + before, 0.5 + expected_rows - before) - betaln(0.5, 0.5))
-    smallest = np.inf
-    for rate in np.linspace(expected, count / rows - margin, _RATES):
-        likely = float(xlogy(before, rate) + xlog1py(expected_rows - before, -rate))
-        smallest = min(smallest, mixture - likely + log_e_above_limit(count, rows, float(rate) + margin))
-    return float(smallest)
+    count = rate * rows
+    return float(betaincinv(count + 1.0, rows - count, 1.0 - alpha)) if count < rows else 1.0
 
 
 def _before(evidence: CandidateEvidence) -> tuple[Tally, str]:
