@@ -49,8 +49,8 @@ def divergence(evidence: CandidateEvidence) -> HealthCheckResult:
     """Check that the candidate disagrees at most ``max_divergence`` more often than expected.
 
     The expectation is weighted with how often the champion makes each prediction now. FAIL as soon as the
-    disagreement is significantly above the limit plus the upper confidence bound of the expectation; the bound
-    and the test take half of alpha each. CONTINUE before there are enough rows, and while the disagreement is
+    disagreement is significantly above the limit plus the upper confidence bound of the expectation; bound
+    and test take half of alpha each. CONTINUE before there are enough rows, and while the disagreement is
     above limit plus expectation, but not significantly. INCONCLUSIVE, which does not block, without an
     expectation from at least :data:`MIN_EXPECTED_ROWS` rows, and where the disagreement is above while the
     champion's own predictions show that the inputs have moved.
