@@ -12,9 +12,11 @@ import pytest
 
 from homeostat.adapters import open_store
 from homeostat.adapters.configured_source import ConfiguredSource
-from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config import ModelConfig, load_model
 from homeostat.config.errors import ConfigError, DataError, PipelineError, Unavailable
+from homeostat.core.training_data import coerce_rows
+from homeostat.ports import Store
+from homeostat.storage.prediction_log import write_labels, write_predictions
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -26,7 +28,7 @@ source: {source}
 schema:
   timestamp: at
   key: station
-  label: {{name: high}}
+  label: {{name: high, delay: {delay}}}
   features:
     temp: {{type: number}}
     season: {{type: category}}
@@ -48,10 +50,10 @@ def rows() -> pd.DataFrame:
     )
 
 
-def configure(folder: Path, source: str) -> ModelConfig:
+def configure(folder: Path, source: str, delay: str = "0s") -> ModelConfig:
     model = folder / "pump"
     model.mkdir(exist_ok=True)
-    (model / "model.yaml").write_text(TEXT.format(source=source))
+    (model / "model.yaml").write_text(TEXT.format(source=source, delay=delay))
     return load_model(model)
 
 
@@ -60,15 +62,26 @@ def as_text(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(
-    params=["csv", "parquet", "parquet folder", "s3 csv", "s3 parquet", "sql", "sql bound", "loader"]
+    params=[
+        *("csv", "parquet", "parquet folder", "s3 csv", "s3 parquet", "sql", "sql bound", "loader"),
+        *("predictions", "csv history", "loader history"),
+    ]
 )
 def config(request: pytest.FixtureRequest, tmp_path: Path, rows: pd.DataFrame) -> ModelConfig:
     folder = tmp_path / "pump"
     folder.mkdir()
     kind = request.param
-    if kind == "csv":
-        as_text(rows).to_csv(folder / "rows.csv", index=False)
-        return configure(tmp_path, "{kind: csv, uri: rows.csv}")
+    if kind in ("csv", "csv history", "predictions"):
+        as_text(rows if kind == "csv" else rows.iloc[:4]).to_csv(folder / "rows.csv", index=False)
+        file = "{kind: csv, uri: rows.csv}"
+        of_the_log = {
+            "csv history": f"{{kind: predictions, history: {file}}}",
+            "predictions": "{kind: predictions}",
+        }
+        config = configure(tmp_path, of_the_log.get(kind, file))
+        if kind in of_the_log:
+            log_rows(config, rows if kind == "predictions" else rows.iloc[2:])  # two are in both
+        return config
     if kind == "parquet":
         rows.to_parquet(folder / "rows.parquet", row_group_size=2)
         return configure(tmp_path, "{kind: parquet, uri: '" + (folder / "rows.parquet").as_uri() + "'}")
@@ -101,11 +114,43 @@ def config(request: pytest.FixtureRequest, tmp_path: Path, rows: pd.DataFrame) -
         "    text = {'season': 'str', 'station': 'str'}\n"
         "    return pd.read_csv(Path(__file__).parent / 'rows.csv', dtype=text)\n"
     )
-    return configure(tmp_path, "{kind: loader, loader: pipeline.py:load}")
+    loader = "{kind: loader, loader: pipeline.py:load}"
+    return configure(tmp_path, f"{{kind: predictions, history: {loader}}}" if kind != "loader" else loader)
+
+
+def store_of(config: ModelConfig) -> Store:
+    return open_store((config.folder.parent / "store").as_uri())
+
+
+def log_rows(
+    config: ModelConfig,
+    rows: pd.DataFrame,
+    *,
+    label_after: timedelta | None = timedelta(0),
+    gateway: str = "g",
+) -> None:
+    """Write what a gateway logs for these rows; their labels (None: none) become known later."""
+    times = [at.to_pydatetime() for at in rows["at"]]
+    ids = [f"{gateway}-{number}" for number in range(len(rows))]
+    columns = {
+        "prediction_id": ids,
+        "at": times,
+        "received_at": times,
+        "version": ["1"] * len(rows),
+        "variant": ["champion"] * len(rows),
+        "key": list(rows["station"]),
+        "prediction": ["0"] * len(rows),
+        **{f"x.{name}": list(rows[name]) for name in config.feature_names},
+    }
+    write_predictions(store_of(config), config, gateway, 1, columns)
+    if label_after is not None:
+        known = [at + label_after for at in times]
+        labels = {"prediction_id": ids, "label": list(rows["high"]), "at": known, "received_at": known}
+        write_labels(store_of(config), config, gateway, 1, labels)
 
 
 def read(config: ModelConfig, start: datetime | None = None, end: datetime | None = None) -> pd.DataFrame:
-    return ConfiguredSource(MemoryStore()).read(config, start, end)
+    return ConfiguredSource(store_of(config)).read(config, start, end)
 
 
 @pytest.mark.quick
@@ -252,27 +297,61 @@ def test_a_failing_loader_is_named(tmp_path, body, error, words):
         read(configure(tmp_path, "{kind: loader, loader: pipeline.py:load}"))
 
 
-@pytest.mark.quick
-def test_labelled_predictions_are_read_from_the_log(tmp_path, monkeypatch):
-    from homeostat.storage import label_join
+def test_the_first_training_with_an_empty_log_reads_the_history_alone(tmp_path, rows):
+    (tmp_path / "pump").mkdir()
+    as_text(rows).to_csv(tmp_path / "pump" / "rows.csv", index=False)
+    alone = read(configure(tmp_path, "{kind: csv, uri: rows.csv}"))
+    found = read(configure(tmp_path, "{kind: predictions, history: {kind: csv, uri: rows.csv}}"))
+    assert found.attrs.pop("origins") == {"history": 6, "log": 0, "both": 0}
+    pd.testing.assert_frame_equal(found, alone)
 
-    calls = []
 
-    def labelled(store, config, start, end, **more):
-        calls.append((store, start, end))
-        frame = {"at": [START + HOUR], "temp": [1.0], "_version": ["3"], "season": ["a"], "high": [1.0]}
-        return pd.DataFrame(frame)
+def test_a_plain_log_without_rows_is_empty(tmp_path):
+    found = read(configure(tmp_path, "{kind: predictions}"), None, START)
+    assert list(found.columns) == ["at", "station", "temp", "season", "high"]
+    assert len(found) == 0
 
-    monkeypatch.setattr(label_join, "read_labelled", labelled)
-    config, store = configure(tmp_path, "{kind: predictions}"), MemoryStore()
-    source = ConfiguredSource(store)
-    assert len(source.read(config, None, START)) == 0
-    assert calls == []
-    store.put("log/pump/predictions/date=2026-03-01/hour=01/g-1.parquet", b"")
-    assert list(source.read(config, None, None).columns) == ["at", "temp", "season", "high"]
-    assert calls == [(store, START, datetime(2026, 3, 1, 23, 59, 59, 999999, tzinfo=UTC))]
-    source.read(config, START, START + HOUR)
-    assert calls[1:] == [(store, START, START + HOUR)]
+
+def test_history_and_log_give_one_table_of_one_type(tmp_path, rows):
+    (tmp_path / "pump").mkdir()
+    rows["high"] = [1, 1, 0, 0, 0, 0]
+    as_text(rows.iloc[:4]).to_csv(tmp_path / "pump" / "rows.csv", index=False)
+    config = configure(tmp_path, "{kind: predictions, history: {kind: csv, uri: rows.csv}}")
+    log_rows(config, rows.iloc[2:].assign(high=["0", "0", "0", "1"]))
+    found = read(config)
+    assert found.attrs["origins"] == {"history": 4, "log": 4, "both": 2}
+    typed = coerce_rows(found, config, label=True)
+    assert typed.quarantined.empty
+    assert typed.rows["high"].tolist() == [1, 0, 0, 1, 1, 0]
+    assert typed.rows["high"].dtype == "int64"
+    assert typed.rows["temp"].dtype == "float64"
+    assert typed.rows["season"].tolist() == ["0", "1", "0", "1", "0", "1"]
+
+
+def test_a_logged_row_counts_as_soon_as_its_label_is_due(tmp_path, rows):
+    config = configure(tmp_path, "{kind: predictions}", delay="2h")
+    log_rows(config, rows.iloc[:5], label_after=2 * HOUR)
+    log_rows(config, rows.iloc[5:], label_after=None, gateway="unlabelled")
+    assert list(read(config, None, START + 3 * HOUR)["temp"]) == [0, 1, 2]
+    assert list(read(config, START + 2 * HOUR, START + 9 * HOUR)["temp"]) == [2, 3, 5]
+    log_rows(config, rows.iloc[5:], label_after=4 * HOUR, gateway="late")
+    assert list(read(config, START + 4 * HOUR, START + 5 * HOUR)["temp"]) == [], "its label came later"
+    assert list(read(config, START + 4 * HOUR, START + 6 * HOUR)["temp"]) == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("history", "key"),
+    [
+        ("{kind: csv, uri: gone.csv}", "uri"),
+        ("{kind: sql, uri: 'sqlite:///gone.db', query: 'select 1'}", "uri"),
+        ("{kind: loader, loader: pipeline.py:load}", "loader"),
+    ],
+)
+def test_an_unreadable_history_is_named_by_its_key(tmp_path, history, key):
+    (tmp_path / "pump").mkdir()
+    (tmp_path / "pump" / "pipeline.py").write_text("def load(start, end):\n    raise KeyError\n")
+    with pytest.raises(DataError, match=rf"model\.yaml, source\.history\.{key}: "):
+        read(configure(tmp_path, f"{{kind: predictions, history: {history}}}"))
 
 
 def test_an_unknown_scheme_is_a_missing_path(tmp_path):

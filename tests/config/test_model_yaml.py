@@ -48,6 +48,41 @@ def said(folder: Path) -> str:
     return message
 
 
+HISTORY = "{kind: predictions, history: {kind: csv, uri: rows.csv}}"
+
+
+def test_a_history_goes_with_the_prediction_log(write):
+    config = load_model(write(GOOD.replace("{kind: csv, uri: rows.csv}", HISTORY)))
+    assert config.source.kind == "predictions"
+    assert (config.source.history.kind, config.source.history.uri) == ("csv", "rows.csv")
+    assert config.source.description == "csv rows.csv and the gateway's log"
+    alone = config.history_only()
+    assert alone.source == config.source.history
+    assert (alone.source.key, alone.folder) == ("source.history", config.folder)
+    assert alone.history_only() is alone
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (
+            "{kind: csv, uri: a.csv, history: {kind: csv, uri: b.csv}}",
+            ("line 4, source: only kind: predictions",),
+        ),
+        (
+            "{kind: predictions, history: {kind: predictions}}",
+            ("line 4, source: 'history' is a file, a query",),
+        ),
+        ("{kind: predictions, history: {kind: csv}}", ("line 4, source.history: kind: csv needs 'uri'",)),
+        ("{kind: predictions, history: {kind: csv, url: x}}", ("source.history.url: unknown key", "'uri'")),
+        ("{kind: predictions, histroy: {kind: csv, uri: x}}", ("source.histroy: unknown key", "'history'")),
+    ],
+)
+def test_a_history_that_cannot_be_is_named(write, source, words):
+    message = said(write(GOOD.replace("{kind: csv, uri: rows.csv}", source)))
+    assert all(word in message for word in words), message
+
+
 def test_a_good_one_is_read_with_its_defaults(write):
     config = load_model(write(GOOD))
     assert config.feature_names == ("x", "c")

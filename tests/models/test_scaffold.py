@@ -24,13 +24,18 @@ def made(tmp_path_factory):
 def test_the_template_is_a_valid_model(made):
     config = load_model(made)
     assert config.name == "fresh_one"
+    assert (config.serve, config.source.kind, config.source.history.kind) == (
+        "gateway",
+        "predictions",
+        "loader",
+    )
     assert not [path.name for path in made.iterdir() if "__MODEL__" in path.read_text()]
     assert sorted(path.name for path in made.iterdir()) == ["README.md", "model.yaml", "pipeline.py"]
 
 
 def test_the_template_model_fits_its_own_rows(made):
     config = load_model(made)
-    rows = load_pipeline(config, config.source.loader)(None, None)
+    rows = load_pipeline(config, config.source.history.loader)(None, None)
     columns = config.columns
     assert set(rows.columns) == {columns.timestamp, columns.key, columns.label.name, *config.feature_names}
     assert rows["timestamp"].is_monotonic_increasing
@@ -45,7 +50,7 @@ def test_the_template_model_fits_its_own_rows(made):
 
 def test_the_template_generates_the_same_rows_for_the_same_hours(made):
     config = load_model(made)
-    load = load_pipeline(config, config.source.loader)
+    load = load_pipeline(config, config.source.history.loader)
     start = datetime(2026, 1, 5, 3, tzinfo=UTC)
     whole = load(start, start + timedelta(hours=6))
     halves = [

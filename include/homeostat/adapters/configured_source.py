@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 import pandas as pd
 
 from homeostat.adapters.source_rows import config_location, schema_columns, select_window
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, HomeostatError, PipelineError
+from homeostat.core.training_data.history import join_history
 from homeostat.ports import Store
 
-_FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
 
 
 class ConfiguredSource:
-    """Reads by ``source.kind``: csv, parquet, sql, loader or predictions.
+    """Reads by ``source.kind``: csv, parquet, sql, loader or predictions, the latter with its history.
 
     Parameters
     ----------
@@ -40,7 +41,15 @@ class ConfiguredSource:
         Unavailable
             The database or the object store does not answer.
         """
-        return select_window(self._rows(config, start, end), config, start, end)
+        rows = select_window(self._rows(config, start, end), config, start, end)
+        if config.source.history is None:
+            return rows
+        before = config.history_only()
+        history = select_window(self._rows(before, start, end), before, start, end)
+        joined, origins = join_history(history, rows, config)
+        joined = select_window(joined, config, start, end)
+        joined.attrs["origins"] = origins
+        return joined
 
     def _rows(self, config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
         kind = config.source.kind
@@ -61,21 +70,30 @@ class ConfiguredSource:
 
         first, last = start, end
         if first is None or last is None:
-            keys = self._store.list(f"log/{config.name}/predictions")
-            days = sorted(key.partition("/date=")[2][:10] for key in keys)
+            days = self._logged_days(config, "predictions")
             if not days:
                 return pd.DataFrame(columns=schema_columns(config))
-            first = first or datetime.fromisoformat(f"{days[0]}T00:00:00+00:00")
-            last = last or datetime.fromisoformat(f"{days[-1]}T23:59:59.999999+00:00")
-        # Without an end, every label that has arrived counts.
-        known = {} if end is not None else {"known_by": _FAR_FUTURE}
-        return read_labelled(self._store, config, first, last, **known)
+            first = first or days[0]
+            last = last or days[-1] + _DAY
+        # The label of the last row is known one delay after it. Without an end, every label counts.
+        known_by = last + config.columns.label.delay
+        if end is None:
+            known_by = max([known_by, *(day + _DAY for day in self._logged_days(config, "labels"))])
+        return read_labelled(self._store, config, first, last, known_by=known_by)
+
+    def _logged_days(self, config: ModelConfig, kind: str) -> list[datetime]:
+        """Return the days for which the log has files, in order."""
+        keys = self._store.list(f"log/{config.name}/{kind}")
+        return [
+            datetime.fromisoformat(f"{day}T00:00:00+00:00")
+            for day in sorted({key.partition("/date=")[2][:10] for key in keys})
+        ]
 
 
 def _call_loader(config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
     from homeostat.bundle.pipeline import load_pipeline
 
-    where = config_location(config, "source.loader")
+    where = config_location(config, f"{config.source.key}.loader")
     load = load_pipeline(config, config.source.loader)
     try:
         rows = load(start, end)

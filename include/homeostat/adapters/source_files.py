@@ -25,7 +25,7 @@ def read_files(config: ModelConfig, start: datetime | None, end: datetime | None
     DataError
         No such file, or one that cannot be read as ``source.kind``.
     """
-    where = config_location(config, "source.uri")
+    where = config_location(config, f"{config.source.key}.uri")
     frames = []
     for name, file in _files(config, where):
         try:

@@ -30,7 +30,7 @@ def expand_variables(config: ModelConfig, text: str) -> str:
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
-            where = config_location(config, "source.uri")
+            where = config_location(config, f"{config.source.key}.uri")
             msg = f"{where}: the environment variable {match[1]} is not set; export {match[1]}=..."
             raise ConfigError(msg)
         return os.environ[match[1]]

@@ -28,7 +28,7 @@ def read_sql(config: ModelConfig, start: datetime | None, end: datetime | None) 
     import sqlalchemy as sa
     from sqlalchemy import exc
 
-    where = config_location(config, "source.uri")
+    where = config_location(config, f"{config.source.key}.uri")
     try:
         url = sa.make_url(expand_variables(config, config.source.uri or ""))
         if url.get_backend_name() == "sqlite" and url.database:
@@ -57,7 +57,8 @@ def read_sql(config: ModelConfig, start: datetime | None, end: datetime | None) 
         if unreachable and url.get_backend_name() != "sqlite":
             msg = f"{where}: {url.render_as_string(hide_password=True)} does not answer: {detail}"
             raise Unavailable(msg) from error
-        msg = f"{config_location(config, 'source.query')}: the database rejected the query: {detail}"
+        where = config_location(config, f"{config.source.key}.query")
+        msg = f"{where}: the database rejected the query: {detail}"
         raise DataError(msg) from error
     finally:
         engine.dispose()

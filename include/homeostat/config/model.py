@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from homeostat.config.duration import Duration
+from homeostat.config.label_text import class_name, label_text
+from homeostat.config.redaction import redact_secrets
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveShare = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -23,12 +25,42 @@ class Section(BaseModel):
 
 
 class Source(Section):
-    """The source of labelled rows: ``csv``, ``parquet``, ``sql``, ``predictions`` or ``loader``."""
+    """The source of labelled rows: ``csv``, ``parquet``, ``sql``, ``predictions`` or ``loader``.
+
+    ``predictions`` is the gateway's prediction log with its labels. ``history`` is the source of the rows
+    from before: the file, query or loader that the model began with.
+    """
 
     kind: Literal["csv", "parquet", "sql", "predictions", "loader"]
     uri: str | None = None
     query: str | None = None
     loader: str | None = None
+    history: Source | None = None
+    _key: str = PrivateAttr(default="source")
+
+    @property
+    def key(self) -> str:
+        """Return the place of this block in model.yaml, for messages: ``source`` or ``source.history``."""
+        return self._key
+
+    @property
+    def description(self) -> str:
+        """Return in words where the rows come from, without secrets: ``csv rows.csv``."""
+        log = "the gateway's log"
+        if self.kind == "predictions":
+            return f"{self.history.description} and {log}" if self.history else log
+        return "the SQL query" if self.kind == "sql" else f"{self.kind} {redact_secrets(self._place)}"
+
+    @property
+    def as_history(self) -> str:
+        """Return the ``source`` block that adds the gateway's log to this one, without secrets."""
+        name = "loader" if self.kind == "loader" else "uri"
+        place = "..." if self.kind == "sql" else f"{name}: {redact_secrets(self._place)}"
+        return f"source: {{kind: predictions, history: {{kind: {self.kind}, {place}}}}}"
+
+    @property
+    def _place(self) -> str:
+        return (self.loader if self.kind == "loader" else self.uri) or ""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -39,7 +71,21 @@ class Source(Section):
         if self.kind == "sql" and not self.uri:
             msg = f"kind: sql needs 'uri', a SQLAlchemy URL, for example {_SOURCE_EXAMPLES['sql']}"
             raise ValueError(msg)
+        if self.history is not None:
+            self._check_history(self.history)
+            self.history._key = "source.history"  # noqa: SLF001  # set once, where it is read
         return self
+
+    def _check_history(self, history: Source) -> None:
+        if self.kind != "predictions":
+            msg = (
+                f"only kind: predictions has a 'history': remove it, or write "
+                f"{_SOURCE_EXAMPLES['predictions']} to add the gateway's log to it"
+            )
+            raise ValueError(msg)
+        if history.kind == "predictions":
+            msg = f"'history' is a file, a query or a loader, for example {_SOURCE_EXAMPLES['predictions']}"
+            raise ValueError(msg)
 
 
 _SOURCE_EXAMPLES = {
@@ -47,6 +93,7 @@ _SOURCE_EXAMPLES = {
     "parquet": "{kind: parquet, uri: s3://bucket/rows/}",
     "sql": "{kind: sql, uri: 'postgresql+psycopg2://host/db', query: 'select * from rows'}",
     "loader": "{kind: loader, loader: pipeline.py:load}",
+    "predictions": "{kind: predictions, history: {kind: csv, uri: data/rows.csv}}",
 }
 
 
@@ -61,7 +108,7 @@ class Feature(Section):
     @field_validator("categories", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:
-        return [str(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return [class_name(item) for item in value] if isinstance(value, (list, tuple)) else value
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
@@ -78,10 +125,70 @@ class Feature(Section):
 
 
 class Label(Section):
-    """The column that is predicted, and how long after the prediction its value is known."""
+    """The column that is predicted, and how long after the prediction its value is known.
+
+    ``classes`` are all classes that a label may have (classification). ``mapping`` turns other spellings into
+    classes. Both hold the text of :func:`homeostat.config.label_text.label_text`.
+    """
 
     name: str
     delay: Duration = timedelta(0)
+    classes: tuple[str, ...] | None = None
+    mapping: dict[str, str] = Field(default_factory=dict)
+
+    def to_class(self, value: Any) -> str | None:
+        """Return the class that a label of a file, a database or a client means; None when it is missing.
+
+        Idempotent, so that it does not matter how often a label is read and stored.
+        """
+        text = label_text(value)
+        return text if text is None else self.mapping.get(text, text)
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _class_names(cls, value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            return value
+        names = [class_name(item) for item in value]
+        if len(names) < 2:
+            msg = "list all classes, at least two"
+            raise ValueError(msg)
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            msg = f"'{twice}' is listed twice: keep one of them"
+            raise ValueError(msg)
+        return names
+
+    @field_validator("mapping", mode="before")
+    @classmethod
+    def _spellings(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        mapping: dict[str, str] = {}
+        for spelling, meant in value.items():
+            text = class_name(spelling)
+            if text in mapping:
+                msg = f"'{text}' is mapped twice: keep one of them"
+                raise ValueError(msg)
+            mapping[text] = class_name(meant)
+        return mapping
+
+    @model_validator(mode="after")
+    def _mapping_fits_the_classes(self) -> Self:
+        for spelling, meant in self.mapping.items():
+            if self.mapping.get(meant, meant) != meant:
+                msg = (
+                    f"mapping turns '{spelling}' into '{meant}', and '{meant}' into '{self.mapping[meant]}': "
+                    "map every spelling to the class itself"
+                )
+                raise ValueError(msg)
+            if self.classes is not None and meant not in self.classes:
+                msg = f"mapping turns '{spelling}' into '{meant}', which is not in classes: add it there"
+                raise ValueError(msg)
+            if self.classes is not None and spelling in self.classes and spelling != meant:
+                msg = f"'{spelling}' is in classes, but mapping turns it into '{meant}': remove one of them"
+                raise ValueError(msg)
+        return self
 
 
 class Columns(Section):
@@ -213,13 +320,17 @@ class Training(Section):
 
 
 class Gate(Section):
-    """The checks that a candidate must pass before it gets traffic."""
+    """The checks that a candidate must pass before it gets traffic.
+
+    ``max_slowdown`` is how many times as long as the champion it may take for a row.
+    """
 
     metric: (
         Literal["accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "mae", "rmse", "r2"] | None
     ) = None
     max_regression: Annotated[float, Field(ge=0)] = 0.02
     p99_latency_ms: Annotated[float, Field(gt=0)] = 200.0
+    max_slowdown: Annotated[float, Field(ge=1)] = 1.5
     min_training_rows: Count = 1000
     max_nan_rate: Share = 0.0
     slices: tuple[str, ...] = ()
@@ -227,19 +338,35 @@ class Gate(Section):
 
 
 class Shadow(Section):
-    """How long a candidate runs in shadow, and the share of its predictions that may differ."""
+    """How long a candidate runs in shadow, and how much more it may disagree than its holdout showed.
+
+    ``max_divergence`` is a share of predictions beyond the expected disagreement with the champion. A shadow
+    that lacks ``min_samples`` rows after ``duration`` goes on until it has them, at most ``max_duration``.
+    """
 
     duration: Duration = timedelta(hours=24)
     max_divergence: Share = 0.1
     min_samples: Count = 200
+    max_duration: Duration = timedelta(days=30)
+
+
+#: The default of ``canary.reverse_shadow`` is one label delay, at most this.
+MAX_REVERSE_SHADOW = timedelta(days=7)
 
 
 class Canary(Section):
-    """The shares of traffic that a candidate gets, step by step."""
+    """The shares of traffic that a candidate gets, step by step, and the shadow of the former champion.
+
+    A step that lacks ``min_samples`` rows after ``step_duration`` goes on until it has them, at most
+    ``max_step_duration``. ``reverse_shadow`` is how long the former champion stays in shadow after a
+    promotion; None: ``schema.label.delay``, at most :data:`MAX_REVERSE_SHADOW`.
+    """
 
     steps: Annotated[tuple[PositiveShare, ...], Field(min_length=1)] = (0.1, 0.5)
     step_duration: Duration = timedelta(hours=1)
     min_samples: Count = 200
+    max_step_duration: Duration = timedelta(days=30)
+    reverse_shadow: Duration | None = None
 
     @field_validator("steps")
     @classmethod
@@ -284,6 +411,10 @@ class ModelConfig(Section):
         """Return the folder of model.yaml; relative paths in it start here."""
         return self._folder
 
+    def history_only(self) -> Self:
+        """Return the configuration whose source is ``source.history`` alone; unchanged without one."""
+        return self.model_copy(update={"source": self.source.history}) if self.source.history else self
+
     @property
     def metric(self) -> str:
         """Return ``gate.metric``, or by default accuracy / mean absolute error."""
@@ -298,6 +429,12 @@ class ModelConfig(Section):
         return "accuracy" if self.metric in ("roc_auc", "log_loss") else self.metric
 
     @property
+    def reverse_shadow(self) -> timedelta:
+        """Return how long the former champion stays in shadow after a promotion."""
+        own = self.canary.reverse_shadow
+        return min(self.columns.label.delay, MAX_REVERSE_SHADOW) if own is None else own
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Return the input columns in the order of model.yaml, which is the order of every matrix."""
         return tuple(self.columns.features)
@@ -308,6 +445,11 @@ class ModelConfig(Section):
         if self.gate.metric and (self.gate.metric in classification) != (self.task == "classification"):
             fits = classification if self.task == "classification" else ("mae", "rmse", "r2")
             msg = f"gate.metric {self.gate.metric} does not fit task {self.task}: choose {', '.join(fits)}"
+            raise ValueError(msg)
+        label = self.columns.label
+        if self.task == "regression" and (label.classes or label.mapping):
+            key = "classes" if label.classes else "mapping"
+            msg = f"schema.label.{key} is for classification: remove it, a regression's label is a number"
             raise ValueError(msg)
         if self.monitor.runs_on == "lambda" and self.serve == "none":
             msg = "monitor.runs_on: lambda reads the gateway's prediction log: set serve: gateway"

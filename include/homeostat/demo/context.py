@@ -120,18 +120,18 @@ class DemoContext:
         if self.scenario.first_until is not None:
             return self.scenario.first_until.astimezone(UTC)
         stamp = self.config.columns.timestamp
-        rows = self.ports.source.read(self.config, None, None)
+        rows = self.ports.source.read(self.config.history_only(), None, None)
         at: datetime = rows[stamp].iloc[int(len(rows) * self.scenario.first_share)].to_pydatetime()
         return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
     def _start_traffic(self) -> None:
         if not self.served:
             return  # scored in batch: the checks read the source
-        source = self.ports.source
+        source, history = self.ports.source, self.config.history_only()
         self.sender = TrafficSender(
             self.config,
             self.settings.gateway,
-            lambda start, end: source.read(self.config, start, end),
+            lambda start, end: source.read(history, start, end),
             self.window_end,
             self.scenario.seconds_per_window,
         )
@@ -225,9 +225,8 @@ class DemoContext:
         run_id: str,
         *,
         meanwhile: Callable[[], None] = lambda: None,
-        expect: str = "success",
     ) -> None:
-        """Wait for a retrain run to end, and show its current task."""
+        """Wait for a retrain run to end, and show its current task; a refusal is a success of the run."""
         deadline = time.monotonic() + RUN_SECONDS
         while True:
             state = self.airflow.run(self.retrain_dag, run_id)["state"]
@@ -239,7 +238,7 @@ class DemoContext:
             self.display.note(stage, self._current_tasks(run_id))
             meanwhile()
             time.sleep(0.5)
-        if state != expect:
+        if state != "success":
             msg = f"{self.retrain_dag} {run_id} ended as {state}{self._first_failure(run_id)}"
             raise DemoError(msg)
 

@@ -69,9 +69,9 @@ def set_environment(config: ModelConfig, scenario: Scenario, data: Path | None) 
         return
     if scenario.data_env:
         os.environ[scenario.data_env] = str(data.resolve())
-    elif config.source.kind not in ("csv", "parquet"):
+    elif (kind := config.history_only().source.kind) not in ("csv", "parquet"):
         msg = (
-            f"--data: the source of {config.name} is '{config.source.kind}', which reads no file; "
+            f"--data: the source of {config.name} is '{kind}', which reads no file; "
             f"omit --data, or add 'data_env: NAME' to {config.folder / 'demo.yaml'}"
         )
         raise ConfigError(msg)
@@ -82,7 +82,8 @@ def overrides(config: ModelConfig, scenario: Scenario, data: Path | None) -> dic
     changed: dict[str, Any] = merge(SHORT, scenario.overrides)
     if data is not None and not scenario.data_env:
         kind = "parquet" if data.suffix == ".parquet" else "csv"
-        changed["source"] = {"kind": kind, "uri": str(data.resolve())}
+        file = {"kind": kind, "uri": str(data.resolve())}
+        changed["source"] = {"history": file} if config.source.history else file
     return {config.name: changed}
 
 

@@ -115,6 +115,10 @@ def test_a_raw_file_is_read_by_the_models_loader(cli, folder, tmp_path, monkeypa
     assert os.environ["SMALL_DATA"] == "what was there before"
     own = cli("backtest", home, "--data", folder / "rows.csv", *SHARE, "--json")  # the model's own columns
     assert scores_and_events(own.json, plain.json)[0] == other
+    loader = "{kind: loader, loader: pipeline.py:load}"
+    (home / "model.yaml").write_text(text.replace(loader, f"{{kind: predictions, history: {loader}}}"))
+    served = cli("backtest", home, "--data", raw, *SHARE, "--json")
+    assert scores_and_events(served.json, plain.json)[0] == other
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def read_history(config: ModelConfig, data: Path, spacing: str = "") -> tuple[pd
         raise NotFound(msg)
     columns = _columns(data)
     missing = _missing_columns(config, columns)
+    config = config.history_only()  # there is no log to replay
     notes: list[str] = []
     if missing and config.source.kind == "loader":
         rows = _read_with_loader(config, data, columns, missing)

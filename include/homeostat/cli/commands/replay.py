@@ -24,7 +24,7 @@ def replay_rows(
     concurrency: int,
     as_json: bool,
 ) -> None:
-    """Send the rows of a file, or of the model's source, as live traffic; labels follow."""
+    """Send the rows of a file, or of the model's source (its history, if it has one), as live traffic."""
     from homeostat.adapters.configured_source import ConfiguredSource
     from homeostat.replay import replay
     from homeostat.storage.retrain_request import parse_time
@@ -32,7 +32,7 @@ def replay_rows(
     config = settings.load_model(model)
     since, until = (parse_time(text, "--since or --until") if text else None for text in between)
     if data is None:
-        rows = ConfiguredSource(open_store(settings.store)).read(config, since, until)
+        rows = ConfiguredSource(open_store(settings.store)).read(config.history_only(), since, until)
     else:
         rows = _read_rows(config, data)
         at = rows[config.columns.timestamp]

@@ -2,8 +2,14 @@
 
 from homeostat.core.training_data.coercion import CoercedRows, DataFinding, coerce_rows
 from homeostat.core.training_data.columns import as_category, as_label, as_number, as_time
+from homeostat.core.training_data.history import join_history
 from homeostat.core.training_data.holdout import split_holdout
 from homeostat.core.training_data.quality import QualityCheck, QualityReport, check_quality, run_checks
+from homeostat.core.training_data.repeated_rows import (
+    behind_traffic,
+    newest_labelled,
+    repeated_rows_warning,
+)
 from homeostat.core.training_data.snapshot import Snapshot, assemble
 from homeostat.core.training_data.window import recency_weights, select_window
 
@@ -18,9 +24,13 @@ __all__ = [
     "as_number",
     "as_time",
     "assemble",
+    "behind_traffic",
     "check_quality",
     "coerce_rows",
+    "join_history",
+    "newest_labelled",
     "recency_weights",
+    "repeated_rows_warning",
     "run_checks",
     "select_window",
     "split_holdout",
