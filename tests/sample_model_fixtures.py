@@ -1,6 +1,5 @@
 """The sample model in a real folder, and fakes of all ports."""
 
-import importlib
 from datetime import timedelta
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from homeostat.adapters import fake_ports
 from homeostat.config import load_model
 from homeostat.storage.retrain_request import RetrainRequest, run_key
-from sample_model import MODEL, PIPELINE, T0, retrain, rows_between
+from sample_model import MODEL, PIPELINE, T0, one_ms, retrain, rows_between
 
 
 @pytest.fixture
@@ -51,6 +50,4 @@ def ask():
 @pytest.fixture
 def quick(monkeypatch):
     """Skip the latency measurement, which takes most of a retrain's time."""
-    evaluating = importlib.import_module("homeostat.bundle.evaluate")
-    monkeypatch.setattr(evaluating, "p99_latency", lambda *_: 1.0)
-    monkeypatch.setattr("homeostat.bundle.evaluate.p99_latency", lambda *_: 1.0)
+    monkeypatch.setattr("homeostat.bundle.latency.compare_latency", one_ms)

@@ -1,6 +1,5 @@
 """The sample model with two champions, trained once per session; each test gets its own deployment."""
 
-import importlib
 import json
 import os
 import subprocess
@@ -19,6 +18,7 @@ import pytest
 from aws_lambda.aws_fault_proxy import Proxy, proxy_for
 from aws_lambda.lambda_fixture import LambdaDeployment, TrainedChampions, make_deployment, train_two_champions
 from homeostat.adapters import open_store, open_trigger_queue
+from sample_model import one_ms
 
 COLD_START = Path(__file__).with_name("cold_start.py")
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
@@ -27,8 +27,7 @@ INCLUDE = Path(__file__).resolve().parents[2] / "include"
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importlib.import_module("homeostat.bundle.evaluate"), "p99_latency", lambda *_: 1.0)
-        patch.setattr("homeostat.bundle.evaluate.p99_latency", lambda *_: 1.0)
+        patch.setattr("homeostat.bundle.latency.compare_latency", one_ms)
         return train_two_champions(tmp_path_factory.mktemp("lambda") / "sample")
 
 
@@ -40,8 +39,7 @@ def deployment(trained):
 @pytest.fixture(scope="session")
 def trained_regression(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importlib.import_module("homeostat.bundle.evaluate"), "p99_latency", lambda *_: 1.0)
-        patch.setattr("homeostat.bundle.evaluate.p99_latency", lambda *_: 1.0)
+        patch.setattr("homeostat.bundle.latency.compare_latency", one_ms)
         return train_two_champions(tmp_path_factory.mktemp("lambda-regression") / "sample", task="regression")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -18,7 +17,7 @@ import pytest
 from homeostat.adapters import fake_ports
 from homeostat.config import load_model
 from homeostat.storage.retrain_request import RetrainRequest, run_key
-from sample_model import MODEL, PIPELINE, T0, rows_between
+from sample_model import MODEL, PIPELINE, T0, one_ms, rows_between
 
 SETTINGS = (
     "HOMEOSTAT_STORE",
@@ -144,9 +143,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("evaluation", "drift_over_time", "reference_vs_window"):
         drawn = {} if name == "evaluation" else b"a picture"
         monkeypatch.setattr(f"homeostat.figures.{name}", lambda *_, drawn=drawn: drawn)
-    evaluating = importlib.import_module("homeostat.bundle.evaluate")
-    monkeypatch.setattr(evaluating, "p99_latency", lambda *_: 1.0)
-    monkeypatch.setattr("homeostat.bundle.evaluate.p99_latency", lambda *_: 1.0)
+    monkeypatch.setattr("homeostat.bundle.latency.compare_latency", one_ms)
 
 
 @pytest.fixture

@@ -15,13 +15,12 @@ def fitted(config, data):
     return Predictor.of(config, fit(config, data, None))
 
 
-def test_a_holdout_gives_metrics_latency_and_missing_predictions(model, rows):
+def test_a_holdout_gives_metrics_and_missing_predictions(model, rows):
     config = model()
     found = evaluate(config, fitted(config, rows()), rows(seed=1))
     assert 0.5 < found.metrics["accuracy"] <= 1
     assert set(found.metrics) == {"accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss"}
     assert found.nan_rate == 0
-    assert 0 < found.p99_latency_ms < 1000
     assert found.distinct_predictions > 2
     assert found.rows == len(found.predicted) == 300
 

@@ -39,7 +39,6 @@ def classified(rows=300, classes=(0, 1), missing=0, *, proba=True, seed=0):
     return Evaluation(
         metrics={"accuracy": float((predicted == labels[at]).mean())},
         nan_rate=missing / rows,
-        p99_latency_ms=1.0,
         slices={},
         distinct_predictions=9,
         rows=rows,
@@ -54,7 +53,7 @@ def regressed(rows=300, spoilt=0, *, constant=False):
     truth = np.full(rows, 3.0) if constant else rng.gamma(2, 10, rows)
     predicted = truth if constant else truth + rng.normal(size=rows)
     predicted = np.where(np.arange(rows) < spoilt, np.nan, predicted)
-    return Evaluation({"mae": 1.0, "rmse": 1.2}, 0.0, 1.0, {}, 9, rows, truth, Predictions(predicted), None)
+    return Evaluation({"mae": 1.0, "rmse": 1.2}, 0.0, {}, 9, rows, truth, Predictions(predicted), None)
 
 
 def rows_of(size_=500, shift=0.0, seed=0):

@@ -23,6 +23,24 @@ WINDOW_RECORD = {
 PERFORMANCE_REPORT = {"hurt": "degraded", "short": "below_best"}
 #: Keys that release 0.1 did not write.
 NEW_IN_REPORTS = frozenset({"reason_code"})
+NEW_IN_CHECK_RESULTS = frozenset({"unlogged_labels"})
+NEW_IN_STATUS = frozenset({"outcome", "stage"})
+NEW_IN_STEP_RESULTS = frozenset(
+    {"unloaded_p99_ms", "slowdown", "machine_slowdown", "typical_latency_ms", "divergence", "labels"}
+)
+#: Keys that release 0.1 did not write, in any format, and what is read in their place.
+NEW_KEYS = {
+    # the settings of a rollout
+    "max_shadow": None,
+    "max_step": None,
+    "reverse_shadow": 0.0,
+    "metric": "",
+    "max_regression": 0.0,
+    "labels": {"spread": None, "class_shares": {}},
+    "rules": 1,
+    # the record of a window
+    "unlogged_labels": None,
+}
 TALLY = {"answers": "rows"}
 LOG = {"torn": "unreadable"}
 REQUEST = {"recall": "reinstate"}
@@ -41,6 +59,7 @@ NOTICE_KINDS = {
     "drift_harmless": "harmless_drift",
     "silent": "checks_stopped",
     "parity_refused": "environment_refused",
+    "gate_refused": "refused",
 }
 #: Texts for people. They may be reworded at any time, so only the numbers in them are compared.
 SENTENCES = frozenset({"sentence", "title", "body"})
@@ -67,8 +86,9 @@ def without(value: Any, keys: AbstractSet[str] = SENTENCES) -> Any:
 def assert_same(found: Any, expected: Any, where: str = "") -> None:
     """Raise AssertionError unless both are equal; floats may differ in their last digits."""
     if isinstance(expected, dict) and isinstance(found, dict):
-        assert sorted(found) == sorted(expected), f"keys of {where or 'the whole'}"
-        for key, item in expected.items():
+        new = {key: found[key] for key in found.keys() - expected.keys() if key in NEW_KEYS}
+        assert sorted(found) == sorted({*expected, *new}), f"keys of {where or 'the whole'}"
+        for key, item in {**expected, **{key: NEW_KEYS[key] for key in new}}.items():
             assert_same(found[key], item, f"{where}.{key}")
     elif isinstance(expected, list) and isinstance(found, list | tuple):
         assert len(found) == len(expected), f"length of {where or 'the whole'}"

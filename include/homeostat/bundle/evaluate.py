@@ -1,8 +1,7 @@
-"""Score a predictor on a holdout: metrics, missing predictions, slices and latency of single rows."""
+"""Score a predictor on a holdout: metrics, missing predictions and slices."""
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,9 +20,6 @@ from homeostat.core.profile import CalibrationCounts, FeatureKind, Reference, Se
 OUTPUTS = ("prediction", "confidence")
 #: A slice with fewer rows is left out.
 MIN_SLICE = 30
-_LATENCY_ROWS = 100
-_LATENCY_TRIES = 3
-_LATENCY_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +29,14 @@ class Evaluation:
     ``metrics`` are those of :func:`homeostat.core.performance.all_metrics` (a metric that cannot be computed
     on these rows is left out); ``slices`` maps ``"season=1"`` to ``{"rows": ..., "score": ...}`` in the
     gate's metric; ``distinct_predictions`` counts different outputs (probabilities where the model has them):
-    1 for a constant model. ``p99_latency_ms`` is for single rows. ``variance`` is the variance of
-    ``served_metric`` per row: divided by n it is the variance of a score over n rows. It is the larger of two
-    estimates: from the rows in their order (see :func:`homeostat.core.performance.row_variance`), and from
-    the scores of the holdout's own windows, since a bad week makes all its rows worse together. None when
-    neither is known.
+    1 for a constant model. ``variance`` is the variance of ``served_metric`` per row: divided by n it is the
+    variance of a score over n rows. It is the larger of two estimates: from the rows in their order (see
+    :func:`homeostat.core.performance.row_variance`), and from the scores of the holdout's own windows, since
+    a bad week makes all its rows worse together. None when neither is known.
     """
 
     metrics: dict[str, float]
     nan_rate: float
-    p99_latency_ms: float | None
     slices: dict[str, dict[str, float]]
     distinct_predictions: int
     rows: int
@@ -57,15 +51,8 @@ class Evaluation:
         return self.predictions.prediction
 
 
-def evaluate(
-    config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame, *, latency: bool = True
-) -> Evaluation:
+def evaluate(config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame) -> Evaluation:
     """Score a predictor on labelled rows.
-
-    Parameters
-    ----------
-    latency
-        Also time single rows, which takes about a second; otherwise ``p99_latency_ms`` is None.
 
     Raises
     ------
@@ -79,7 +66,6 @@ def evaluate(
     return Evaluation(
         metrics={name: value for name, value in metrics.items() if name not in ("rows", "nan_rate")},
         nan_rate=float(predictions.missing.mean()),
-        p99_latency_ms=p99_latency(predictor, holdout) if latency else None,
         slices=_slices(config, holdout, truth, predictions, classes),
         distinct_predictions=_distinct(predictions),
         rows=len(holdout),
@@ -173,32 +159,6 @@ def _variance(
     if len(scores) > 1:
         found.append(float(np.var(scores, ddof=1) * np.mean(rows)))
     return max(found, default=None)
-
-
-def p99_latency(predictor: Predictor, holdout: pd.DataFrame) -> float:
-    """Return the 99th percentile of the latency of single rows in milliseconds, over the whole holdout.
-
-    Each row is predicted a few times and its best time counts, on one thread as in the gateway: the gate
-    checks the cost of the model, not the load of this machine.
-    """
-    from threadpoolctl import threadpool_limits
-
-    at = np.unique(np.linspace(0, len(holdout) - 1, min(_LATENCY_ROWS, len(holdout))).astype(int))
-    singles = [holdout.iloc[[i]] for i in at]
-    best: list[float] = []
-    with threadpool_limits(limits=1):
-        begun = time.perf_counter()
-        for row in singles:
-            best.append(min(_timed(predictor, row) for _ in range(_LATENCY_TRIES)))
-            if time.perf_counter() - begun > _LATENCY_SECONDS:
-                break
-    return float(np.quantile(best, 0.99, method="higher"))
-
-
-def _timed(predictor: Predictor, row: pd.DataFrame) -> float:
-    before = time.perf_counter()
-    predictor.predict(row)
-    return (time.perf_counter() - before) * 1e3
 
 
 def _slices(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,9 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.ports import Ports
+from homeostat.retraining.expected_divergence import expected_divergence, label_facts
 from homeostat.retraining.idempotency import once
+from homeostat.retraining.time_versions import time_versions
 from homeostat.storage.bundles import load_version
 from homeostat.storage.snapshots import read_snapshot
 from homeostat.storage.step_results import load_result
@@ -23,39 +24,41 @@ if TYPE_CHECKING:
 
 @once("validate")
 def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
-    """Score candidate and champion on the same holdout, and log figures that compare them.
+    """Score candidate and champion on the same holdout, time them, and log figures that compare them.
 
     A version that was fitted on a part of the holdout would score too well: its ``holdout_version`` is scored
-    instead, the same pipeline fitted without the holdout.
+    instead, the same pipeline fitted without the holdout. Timed are the versions that serve.
     """
     from homeostat import figures
     from homeostat.bundle.environment import environment_differences
-    from homeostat.bundle.evaluate import evaluate, p99_latency
+    from homeostat.bundle.evaluate import evaluate
 
     data = load_result(ports.store, config.name, run_key, "assemble")
     trained = load_result(ports.store, config.name, run_key, "train")
     _, holdout, _ = read_snapshot(ports.store, data["snapshot"])
-    evaluated = load_version(ports, config, trained["holdout_version"]).predictor
-    served = load_version(ports, config, trained["digest"]).predictor
-    mine = replace(
-        evaluate(config, evaluated, holdout, latency=False),
-        p99_latency_ms=p99_latency(served, holdout),
-    )
+    versions = [load_version(ports, config, trained[name]) for name in ("digest", "holdout_version")]
+    mine = evaluate(config, versions[1].predictor, holdout)
     champion = ports.ledger.read(config.name).champion
-    theirs = None
+    theirs = serving = None
     differences: list[str] = []
+    divergence: dict[str, Any] = {}
     if champion is not None:
         incumbent = _champion_to_evaluate(config, ports, champion.digest, holdout)
-        theirs = evaluate(config, incumbent.predictor, holdout, latency=False)
+        theirs = evaluate(config, incumbent.predictor, holdout)
         differences = environment_differences(
             incumbent.manifest.get("environment", {}), trained["environment"]
         )
+        serving = load_version(ports, config, champion.digest)
+        until = datetime.fromisoformat(data["until"])
+        divergence = expected_divergence(config, ports, versions, serving, holdout, known_until=until)
     if trained.get("environment_forced"):
         differences.append(trained["environment_forced"])
+    latency, champion_latency, typical = time_versions(config, ports, versions[0], serving, holdout)
     metrics = {
         **{f"candidate.{name}": value for name, value in mine.metrics.items()},
         **{f"champion.{name}": value for name, value in (theirs.metrics if theirs else {}).items()},
-        "candidate.p99_latency_ms": mine.p99_latency_ms or 0.0,
+        "candidate.p99_latency_ms": latency["p99_latency_ms"],
+        **{f"champion.{name}": value for name, value in champion_latency.items()},
         "candidate.nan_rate": mine.nan_rate,
     }
     ports.registry.log(
@@ -66,10 +69,17 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     )
     return {
         "run_id": data["run_id"],
-        "candidate": _plain(mine),
-        "baseline": {"metrics": mine.metrics, "holdout_rows": mine.rows, "variance": mine.variance},
-        "champion": _plain(theirs) if theirs else None,
+        "candidate": _plain(mine) | latency,
+        "baseline": {
+            "metrics": mine.metrics,
+            "holdout_rows": mine.rows,
+            "variance": mine.variance,
+            **typical,
+        },
+        "champion": _plain(theirs) | champion_latency if theirs else None,
         "champion_version": champion.version if champion else None,
+        "divergence": divergence,
+        "labels": label_facts(config, holdout).to_json(),
         "environment_differences": differences,
         "sentence": _compared(config, mine, theirs),
         "url": ports.registry.url(run_id=data["run_id"]),
@@ -97,7 +107,6 @@ def _plain(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "metrics": evaluation.metrics,
         "nan_rate": evaluation.nan_rate,
-        "p99_latency_ms": evaluation.p99_latency_ms,
         "slices": evaluation.slices,
         "distinct_predictions": evaluation.distinct_predictions,
     }

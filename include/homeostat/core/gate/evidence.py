@@ -20,6 +20,12 @@ class GateEvidence:
 
     ``champion`` is None only when there is no champion; one whose score is not known has ``{}``.
     Anything else that is not known is None. ``slices`` map ``"season=1"`` to ``{"rows", "score"}``.
+
+    Latencies are of single rows in milliseconds, of the versions that serve. ``unloaded_p99_ms`` leaves out
+    the time in which a call had no CPU. ``slowdown`` compares candidate and champion, timed side by side, as
+    ``{"ratio", "low", "high", "added_ms"}``: the median ratio of their times with its 99 % interval, and the
+    median difference. ``machine_slowdown`` is the champion's time now / when it was validated.
+
     ``environment_differences`` are sentences about candidate and champion; they are reported and do not
     affect the decision. With ``training.parity: enforce`` the run has stopped before the fit, or was forced,
     which is one of the sentences.
@@ -29,6 +35,10 @@ class GateEvidence:
     champion: Scores | None = None
     training_rows: int | None = None
     p99_latency_ms: float | None = None
+    unloaded_p99_ms: float | None = None
+    champion_unloaded_p99_ms: float | None = None
+    slowdown: Mapping[str, Any] | None = None
+    machine_slowdown: float | None = None
     nan_rate: float | None = None
     distinct_predictions: int | None = None
     slices: Slices = field(default_factory=dict)
@@ -45,14 +55,18 @@ class GateEvidence:
     ) -> Self:
         """Build it from two evaluations as plain JSON; what they lack is not known.
 
-        Their keys are ``metrics``, ``nan_rate``, ``p99_latency_ms``, ``slices`` and
-        ``distinct_predictions``.
+        Their keys are ``metrics``, ``nan_rate``, ``p99_latency_ms``, ``unloaded_p99_ms``, ``slices`` and
+        ``distinct_predictions``; the candidate's also ``slowdown`` and ``machine_slowdown``.
         """
         return cls(
             candidate=candidate.get("metrics") or {},
             champion=None if champion is None else champion.get("metrics") or {},
             training_rows=training_rows,
             p99_latency_ms=candidate.get("p99_latency_ms"),
+            unloaded_p99_ms=candidate.get("unloaded_p99_ms"),
+            champion_unloaded_p99_ms=(champion or {}).get("unloaded_p99_ms"),
+            slowdown=candidate.get("slowdown"),
+            machine_slowdown=candidate.get("machine_slowdown"),
             nan_rate=candidate.get("nan_rate"),
             distinct_predictions=candidate.get("distinct_predictions"),
             slices=candidate.get("slices") or {},
