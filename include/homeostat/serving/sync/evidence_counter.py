@@ -28,7 +28,8 @@ class EvidenceCounter:
     def __init__(self, config: ModelConfig) -> None:
         self._classes = config.task == "classification"
         self._bundles: dict[VersionRef, Any] = {}
-        self._recorders: dict[str, EvidenceRecorder] = {}
+        # By rollout and champion: a promotion changes which versions the variants are.
+        self._recorders: dict[tuple[str, VersionRef | None], EvidenceRecorder] = {}
         self._unsent: dict[str, Tallies] = defaultdict(dict)
 
     def register_version(self, ref: VersionRef, bundle: Any) -> None:
@@ -39,9 +40,10 @@ class EvidenceCounter:
 
     def add(self, outcome: Outcome, traffic: Traffic) -> None:
         """Count one version's outcome of one request."""
-        recorder = self._recorders.get(outcome.rollout)
+        key = (outcome.rollout, traffic.champion)
+        recorder = self._recorders.get(key)
         if recorder is None:
-            recorder = self._recorders[outcome.rollout] = self._recorder(traffic)
+            recorder = self._recorders[key] = self._recorder(traffic)
         stage, variant = outcome.stage, outcome.variant
         if outcome.dropped:
             recorder.record_dropped(stage, variant, outcome.dropped)
@@ -66,10 +68,10 @@ class EvidenceCounter:
     def drain(self) -> dict[str, Tallies]:
         """Return all counts since the last drain, and those put back."""
         out, self._unsent = self._unsent, defaultdict(dict)
-        for rollout, recorder in self._recorders.items():
+        for (rollout, _), recorder in self._recorders.items():
             merge(out[rollout], recorder.drain())
-        for rollout in list(self._recorders)[:-2]:  # late outcomes of the previous rollout may still arrive
-            del self._recorders[rollout]
+        for key in list(self._recorders)[:-2]:  # late outcomes of the previous rollout may still arrive
+            del self._recorders[key]
         return {rollout: tallies for rollout, tallies in out.items() if tallies}
 
     def put_back(self, rollout: str, tallies: Mapping[tuple[str, str], Tally]) -> None:
@@ -80,16 +82,22 @@ class EvidenceCounter:
         rollout = traffic.rollout
         bundle = self._bundles.get(rollout.candidate) if rollout is not None else None
         ranges: dict[str, tuple[float, float]] = {}
-        if not self._classes:
-            mine, theirs = (
-                prediction_range(b.manifest) if b is not None else None
-                for b in (bundle, self._bundles.get(traffic.champion) if traffic.champion else None)
-            )
-            if mine:
-                ranges |= {CANDIDATE: mine, SHADOW: mine}
-            if theirs:
-                ranges |= {CHAMPION: theirs, CONTROL: theirs}
+        if rollout is not None and not self._classes:
+            in_shadow = rollout.candidate if rollout.phase.active else traffic.previous
+            of_version = {
+                CANDIDATE: rollout.candidate,
+                SHADOW: in_shadow,
+                CHAMPION: traffic.champion,
+                CONTROL: traffic.champion,
+            }
+            found = {variant: self._range(ref) for variant, ref in of_version.items()}
+            ranges = {variant: bounds for variant, bounds in found.items() if bounds}
         return EvidenceRecorder(prediction_bins(getattr(bundle, "reference", None)), ranges)
+
+    def _range(self, ref: VersionRef | None) -> tuple[float, float] | None:
+        """Return the lowest and highest plausible prediction of a version; None when they are not known."""
+        bundle = self._bundles.get(ref) if ref is not None else None
+        return prediction_range(bundle.manifest) if bundle is not None else None
 
     def _values(self, scored: ScoredRequest) -> Sequence[Any]:
         if not self._classes:
@@ -105,8 +113,7 @@ class EvidenceCounter:
         if spread is not None:
             return [differ(a, b, spread) for a, b in zip(mine, theirs, strict=True)]
         # A rollout that began under release 0.1 has no spread of its labels.
-        bundle = self._bundles.get(traffic.champion) if traffic.champion else None
-        bounds = prediction_range(bundle.manifest) if bundle is not None else None
+        bounds = self._range(traffic.champion)
         tolerance = DIVERGED_SHARE * (bounds[1] - bounds[0]) if bounds else None
         return [_differs(a, b, tolerance) for a, b in zip(mine, theirs, strict=True)]
 
