@@ -195,6 +195,59 @@ def test_concurrent_gateways_lose_no_evidence(ledger, model):
     assert ledger.evidence(model, "r") == {("s", "v"): Tally(40)}
 
 
+LABELS = ("labels", "pairs")
+
+
+@pytest.mark.quick
+def test_replaced_evidence_is_what_a_source_wrote_last(ledger, model):
+    ledger.replace_evidence(model, "r", "labels", {LABELS: Tally(3, losses=(1, 2))})
+    ledger.replace_evidence(model, "r", "labels", {LABELS: Tally(2, losses=(0, 2))})
+    assert ledger.evidence(model, "r") == {LABELS: Tally(2, losses=(0, 2))}
+    ledger.replace_evidence(model, "r", "labels", {("holdout", "shadow"): Tally(compared=9)})
+    found = {LABELS: Tally(2, losses=(0, 2)), ("holdout", "shadow"): Tally(compared=9)}
+    assert ledger.evidence(model, "r") == found, "what is not named stays"
+    ledger.replace_evidence(model, "r", "labels", {})
+    assert ledger.evidence(model, "r") == found
+    assert ledger.evidence(model, "other") == {}
+    assert ledger.evidence(model + "x", "r") == {}
+
+
+def test_replaced_evidence_belongs_to_the_whole_rollout(ledger, model):
+    ledger.replace_evidence(model, "r", "labels", {LABELS: Tally(2)})
+    ledger.add_evidence(model, "r", "a", NOW, {("s", "v"): Tally(1)})
+    for since in (NOW - HOUR, NOW + HOUR, NOW + 10_000 * HOUR):
+        assert ledger.evidence(model, "r", since)[LABELS] == Tally(2)
+    assert dict(ledger.evidence(model, "r", NOW + HOUR)) == {LABELS: Tally(2)}
+
+
+def test_replaced_evidence_of_several_sources_adds_up_with_counts(ledger, model):
+    for source, rows in (("validate", 5), ("labels", 7), ("validate", 6)):
+        ledger.replace_evidence(model, "r", source, {LABELS: Tally(rows, losses=(rows,))})
+    ledger.add_evidence(model, "r", "labels", NOW, {LABELS: Tally(1, losses=(0, 1))})
+    assert ledger.evidence(model, "r") == {LABELS: Tally(14, losses=(13, 1))}
+    ledger.replace_evidence(model, "r", "labels", {LABELS: Tally(1, losses=(1,))})
+    assert ledger.evidence(model, "r") == {LABELS: Tally(8, losses=(7, 1))}, "counts that were added stay"
+
+
+def test_compaction_leaves_replaced_evidence(ledger, model):
+    ledger.replace_evidence(model, "r", "a", {("s", "v"): Tally(100)})
+    for hours in range(30):
+        ledger.add_evidence(model, "r", "a", NOW + hours * HOUR, {("s", "v"): Tally(1)})
+    assert ledger.evidence(model, "r") == {("s", "v"): Tally(130)}
+    assert ledger.evidence(model, "r", NOW + 29 * HOUR) == {("s", "v"): Tally(101)}
+    ledger.replace_evidence(model, "r", "a", {("s", "v"): Tally(50)})
+    assert ledger.evidence(model, "r") == {("s", "v"): Tally(80)}
+
+
+def test_gateways_that_replace_the_same_evidence_at_once_do_not_disturb_each_other(ledger, model):
+    def replace_often() -> None:
+        for i in range(1, 11):
+            ledger.replace_evidence(model, "r", "labels", {LABELS: Tally(i)})
+
+    assert in_threads(*[replace_often] * 4) == [None] * 4
+    assert ledger.evidence(model, "r") == {LABELS: Tally(10)}
+
+
 def test_a_trigger_is_granted_to_one_holder_only(ledger, model):
     assert ledger.acquire_lease(model, "t1", "run1", NOW, HOUR).granted
     ledger.release_lease(model, "run1")
@@ -404,6 +457,7 @@ def test_the_snapshot_is_read_only(model, published):
     for call in (
         lambda: write(snapshot, Traffic(model)),
         lambda: snapshot.add_evidence(model, "r", "g", NOW, {}),
+        lambda: snapshot.replace_evidence(model, "r", "s", {}),
         lambda: snapshot.evidence(model, "r"),
         lambda: snapshot.acquire_lease(model, "t", "h", NOW, HOUR),
         lambda: snapshot.release_lease(model, "h"),
