@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from homeostat.adapters.bundle_files import check_digest, tree_digest
 from homeostat.adapters.clock import SystemClock
 from homeostat.config import ModelConfig, Settings
 from homeostat.core.profile import FeatureKind, Reference
-from homeostat.core.rollout import Plan, VersionRef, begin
+from homeostat.core.rollout import LabelFacts, Plan, VersionRef, begin
 from homeostat.ports import Ports
 from homeostat.serving import Options, create_app
 from homeostat.serving.inference import shadow_client, shadow_worker
@@ -88,6 +89,8 @@ class FakePredictor:
             values = (a > b).astype(float)
             if self.manifest.get("invert"):
                 values = 1.0 - values
+            if self.manifest.get("wrong_where") is not None:
+                values = np.where(frame["b"] == self.manifest["wrong_where"], 1.0 - values, values)
         every = self.manifest.get("nan_every")
         if every and self.calls % every == 0:
             values[:] = np.nan
@@ -99,6 +102,8 @@ def load(folder: Path, trusted_types: tuple[str, ...], *, digest: str, config: M
     manifest = json.loads((folder / "manifest.json").read_text())
     if manifest.get("unloadable"):
         raise RuntimeError("this pickle is not yours")
+    if manifest.get("fails_in_shadow") and multiprocessing.parent_process() is not None:
+        raise RuntimeError("this process lacks a library")
     reference = Reference.from_bytes((folder / "reference.bin").read_bytes())
     return SimpleNamespace(predictor=FakePredictor(manifest), reference=reference, manifest=manifest)
 
@@ -113,6 +118,7 @@ class GatewayFixture:
     folder: Path
     options: Options = FAST
     serial: int = 0
+    labels: LabelFacts | None = None
 
     def version(self, *, gate="passed", **faults) -> VersionRef:
         """Register a bundle with the given faults."""
@@ -138,7 +144,7 @@ class GatewayFixture:
         """Begin a rollout in the ledger, as the retrain DAG does; a first version is champion at once."""
         now = self.ports.clock.now()
         traffic = self.ports.ledger.read(self.config.name)
-        plan = Plan.of(self.config, approval=more.pop("approval", False))
+        plan = Plan.of(self.config, approval=more.pop("approval", False), labels=self.labels)
         step = begin(traffic, ref, f"rollout-{ref.version}", plan, now, **more)
         self.ports.ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="test", at=now)
         if not first_waits:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config.errors import Unavailable
-from homeostat.core.rollout import Phase
+from homeostat.core.rollout import HOLDOUT, Phase, Tally
 from homeostat.storage.prediction_log import read_predictions
 from serving.gateway_harness import Client, make_gateway_fixture, model_config, serving, until
 
@@ -168,6 +168,9 @@ def test_a_killed_shadow_affects_no_response_and_is_restarted(setup):
 
 def test_a_diverging_shadow_is_rolled_back_before_it_serves(setup):
     setup.begin(setup.version())
+    setup.ports.ledger.replace_evidence(
+        "pump", "rollout-2", "validate", {HOLDOUT: Tally(compared=200, diverged=10)}
+    )
     with serving(setup) as client:
         in_shadow(setup, client, invert=True)
         unit = 0

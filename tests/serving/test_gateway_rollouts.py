@@ -123,7 +123,7 @@ def test_a_good_candidate_passes_shadow_and_canary_and_becomes_champion(tmp_path
         assert (traffic.champion.version, traffic.previous.version) == ("2", "1")
         until(lambda: client.score().headers["x-homeostat-version"] == "2", "the new champion serves")
         kinds = [event.kind for event in events_of(setup)]
-        assert kinds == ["promoted", "begun", "shadow", "canary", "canary", "promoted"]
+        assert kinds == ["begun", "promoted", "begun", "shadow", "canary", "canary", "promoted"]
         client.order("flush")
     rows = read_predictions(
         setup.ports.store,

@@ -33,7 +33,9 @@ from homeostat.serving.response_redaction import make_redactor
 from homeostat.serving.scoring_request import InputSpec
 from homeostat.serving.sync.bundle_cache import BundleCache
 from homeostat.serving.sync.controller import Controller
+from homeostat.serving.sync.label_evidence import LabelEvidence
 from homeostat.serving.sync.rollback_notice import notify_rolled_back
+from homeostat.serving.sync.routing_sync import needed_versions
 from homeostat.serving.worker_ipc import WorkerPeers
 
 logger = logging.getLogger(__name__)
@@ -102,6 +104,8 @@ class Runtime:
             load_name=load,
             trusted_types=settings.trusted_types,
         )
+        # New labels reach the store with every flush.
+        self.label_evidence = LabelEvidence(self.states, ports, every=2 * options.flush_seconds)
         self.engine = Engine(options, self.metrics, self.log, self.controller.evaluate_soon)
         self.in_flight = 0
         #: The other workers of this gateway, when there are several.
@@ -111,6 +115,8 @@ class Runtime:
         """Start the background work; a model serves as soon as its champion is loaded."""
         self.controller.start()
         self.logs.start()
+        if self.peers is None or self.peers.address.index == 0:  # it reads what all workers have logged
+            self.label_evidence.start()
 
     async def stop(self, *, drain_seconds: float = 20.0) -> None:
         """Wait for requests in flight, write the logs, stop everything."""
@@ -121,6 +127,7 @@ class Runtime:
         await loop.run_in_executor(None, self._stop_background)
 
     def _stop_background(self) -> None:
+        self.label_evidence.stop()
         self.controller.stop()
         for spool in self.logs.spools:
             spool.commit()  # to this machine's disk, even if the store does not answer
@@ -148,6 +155,22 @@ class Runtime:
             raise NotFound(msg)
         return state
 
+    def label_classes(self, state: ServedModel) -> frozenset[str] | None:
+        """Return the classes that a label may have; None while they are not known.
+
+        ``schema.label.classes``, or else all classes of the loaded versions: champion, previous, candidate.
+        """
+        if declared := state.config.columns.label.classes:
+            return frozenset(declared)
+        table = state.table
+        if table.champion is None or table.fallback:
+            return None
+        found = [self.bundle_cache.get(state.name, ref) for ref in needed_versions(table.traffic)]
+        classes = [loaded.scorer.classes for loaded in found if loaded is not None]
+        if not classes or None in classes:
+            return None
+        return frozenset[str]().union(*(each for each in classes if each is not None))
+
     def counters(self, model: str) -> dict[str, float]:
         """Return the counters of one model, summed over its versions."""
         metrics = self.metrics
@@ -159,6 +182,7 @@ class Runtime:
             "fallbacks": metrics.fallbacks,
             "shadow_dropped": metrics.shadow_dropped,
             "poison_rows": metrics.poison,
+            "unknown_categories": metrics.unknown,
         }
         out = {}
         for name, family in families.items():

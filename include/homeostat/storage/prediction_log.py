@@ -34,6 +34,8 @@ FEATURE = "x."
 SERVED = ("champion", "control", "candidate")
 #: Files whose bytes are in memory at the same time.
 _BATCH = 64
+#: How far back to look for the newest traffic, in days.
+_RECENT_DAYS = 31
 _TIME = pa.timestamp("us", tz="UTC")
 _OWN_COLUMNS = {
     "prediction_id": pa.string(),
@@ -157,6 +159,23 @@ def files_by_hour(
     return {hour: tuple(sorted(keys)) for hour, keys in sorted(found.items())}
 
 
+def files_in_hour(store: Store, model: str, kind: str, hour: datetime) -> list[str]:
+    """Return the keys of the files of one hour, in order."""
+    return store.list(_folder(model, kind, _hour(hour)))
+
+
+def newest_traffic(store: Store, model: str, before: datetime) -> datetime | None:
+    """Return the start of the newest hour with predictions that began before; None: none in 31 days."""
+    for days in range(_RECENT_DAYS):
+        day = (before - timedelta(days=days)).astimezone(UTC).date()
+        keys = store.list(f"log/{model}/predictions/date={day.isoformat()}/")
+        hours = [hour for hour in map(_hour_of, {key.rpartition("/")[0] for key in keys}) if hour]
+        newest = max((hour for hour in hours if hour < before), default=None)
+        if newest is not None:
+            return newest
+    return None
+
+
 def files_between(store: Store, model: str, kind: str, start: datetime, end: datetime) -> tuple[str, ...]:
     """Return the keys of the files whose hour overlaps ``[start, end)``, in order."""
     return files_of(files_by_hour(store, model, kind, start, end), start, end)
@@ -193,13 +212,37 @@ def read_predictions(
     return LogRead(rows, read.files, read.unreadable)
 
 
+def read_prediction_ids(
+    store: Store, model: str, hour: datetime, *, max_files: int
+) -> tuple[set[str], int] | None:
+    """Return the ids of all rows logged for this hour, of every variant, and the number of files.
+
+    None when that cannot be known: there are more than ``max_files`` files, or one cannot be read.
+    """
+    keys = store.list(_folder(model, "predictions", _hour(hour)))
+    if len(keys) > max_files:
+        return None
+    ids: set[str] = set()
+    for batch in (keys[n : n + _BATCH] for n in range(0, len(keys), _BATCH)):
+        for data in parallel_map(store.get, batch):
+            try:
+                column = pq.read_table(io.BytesIO(data), columns=["prediction_id"]).column(0)
+            except (pa.ArrowInvalid, OSError):
+                return None
+            ids.update(column.to_pylist())
+    return ids, len(keys)
+
+
 def read_labels(store: Store, config: ModelConfig, start: datetime, end: datetime) -> pd.DataFrame:
     """Read the labels that became known in ``[start, end)``, the first of each prediction id.
 
-    Later labels of the same id are dropped. The gateway has quarantined those that differ.
+    Later labels of the same id are dropped. The gateway has quarantined those that differ. Labels that were
+    stored before ``schema.label.mapping`` had their spelling become classes here.
     """
     keys = files_between(store, config.name, "labels", start, end)
     rows = _read(store, keys, label_schema(config), start, end).rows
+    if config.columns.label.mapping:
+        rows["label"] = [config.columns.label.to_class(label) for label in rows["label"]]
     return rows.sort_values(["received_at", "at"], kind="stable").drop_duplicates("prediction_id")
 
 

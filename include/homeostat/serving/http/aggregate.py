@@ -127,6 +127,7 @@ def _merge_statuses(own: dict[str, Any], all_workers: list[dict[str, Any]]) -> d
     merged["shadow"] = None
     if shadows:
         merged["shadow"] = {
+            "version": shadows[0]["version"],
             "waiting_rows": sum(shadow["waiting_rows"] for shadow in shadows),
             "ready": all(shadow["ready"] for shadow in shadows),
         }

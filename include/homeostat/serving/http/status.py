@@ -70,7 +70,11 @@ def model_status(runtime: Runtime, state: ServedModel) -> dict[str, Any]:
         "checks": runtime.controller.checks(name),
         "shadow": None
         if table.shadow is None
-        else {"waiting_rows": table.shadow.waiting_rows, "ready": table.shadow.ready.is_set()},
+        else {
+            "version": table.shadow.job.version,
+            "waiting_rows": table.shadow.waiting_rows,
+            "ready": table.shadow.ready.is_set(),
+        },
         "load_errors": {ref.version: error for ref, error in runtime.controller.load_failures(name).items()},
         "counters": runtime.counters(name),
         "log": runtime.logs.log_status(name),

@@ -10,7 +10,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from homeostat.core.rollout.evidence import CANDIDATE, CHAMPION
-from homeostat.core.rollout.phases import Phase
 from homeostat.serving.inference.batcher import Batcher, QueueFull
 from homeostat.serving.inference.failures import (
     PredictTimedOut,
@@ -307,7 +306,7 @@ class Engine:
             logged = self._log.add_durable(state.config.name, entry, rows.count)
         else:
             self._log.add(state.config.name, entry, rows.count)
-        if table.shadow is not None and table.stage == Phase.SHADOW:
+        if table.mirrored and table.shadow is not None:
             table.shadow.offer(entry)
         return logged
 

@@ -15,7 +15,7 @@ from homeostat.serving.inference.batcher import Batcher
 from homeostat.serving.inference.scoring import ScoredRequest
 from homeostat.serving.inference.shadow_client import Shadow
 from homeostat.serving.metrics import VersionMetrics
-from homeostat.serving.recorder.labels import KnownLabels
+from homeostat.serving.recorder.labels import KnownLabels, RecentPredictions
 from homeostat.serving.scoring_request import InputSpec, Rows
 
 #: Outcomes that may wait to be counted; the oldest are dropped beyond that.
@@ -54,8 +54,9 @@ class RoutingTable:
 
     ``champion`` may be the previous version (named in ``fallback``) while the ledger's champion cannot be
     loaded. ``control`` is the champion's version with a batcher of its own: its batches are as small as the
-    canary's and run under the same load, so that latencies compare. ``counted`` is True while predictions are
-    rollout evidence.
+    canary's and run under the same load, so that latencies compare. ``mirrored`` is True while the shadow
+    gets the champion's requests (before that it only loads), ``counted`` while predictions are rollout
+    evidence.
     """
 
     traffic: Traffic
@@ -67,6 +68,7 @@ class RoutingTable:
     stage: str = ""
     share: float = 0.0
     shadow: Shadow | None = None
+    mirrored: bool = False
     counted: bool = False
     fallback: str = ""
 
@@ -119,6 +121,7 @@ class ServedModel:
     known_labels: KnownLabels
     table: RoutingTable
     outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_UNCOUNTED))
+    recent: RecentPredictions = field(default_factory=RecentPredictions)
 
     @property
     def name(self) -> str:

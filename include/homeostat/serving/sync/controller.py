@@ -94,6 +94,7 @@ class Controller:
             metrics,
             log,
             self.evaluate_soon,
+            ports.clock,
             load_name=load_name,
             trusted_types=trusted_types,
             max_rows=options.shadow_rows,

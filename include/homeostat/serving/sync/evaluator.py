@@ -54,7 +54,8 @@ class Evaluator:
         )
         if result.champion_rolled_back and result.transition is not None:
             # No retrain is waiting that would notify.
-            what = "the champion was rolled back"
+            versions = [ref.version for ref in (result.traffic.previous, result.traffic.champion) if ref]
+            what = "version {} rolled back, version {} is champion".format(*versions)
             notify_rolled_back(self._ports.notifier, model.config, what, result.transition.reason)
         return result
 

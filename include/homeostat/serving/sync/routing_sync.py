@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from homeostat.core.rollout.champion_watch import is_watched
 from homeostat.core.rollout.evidence import CANDIDATE, CHAMPION, CONTROL
-from homeostat.core.rollout.phases import Traffic, VersionRef
+from homeostat.core.rollout.phases import Phase, Traffic, VersionRef
 from homeostat.core.rollout.transitions import previous_was_rolled_back
 from homeostat.hung_calls import Call, ReplacingThreadPool
 from homeostat.serving.inference.batcher import Batcher
@@ -189,6 +189,7 @@ class RoutingSync:
         champion = self._champion(model, traffic, bundles)
         canary = self._canary(model, traffic, bundles)
         serving, rollout = champion.serving, traffic.rollout
+        shadow = self._shadow(model, traffic, bundles, serving)
         return RoutingTable(
             traffic=traffic,
             champion=serving,
@@ -198,7 +199,8 @@ class RoutingSync:
             rollout=rollout.id if rollout is not None else "",
             stage=rollout.stage if rollout is not None else "",
             share=traffic.active.share if traffic.active is not None else 0.0,
-            shadow=self._shadow(model, traffic, bundles) if serving is not None else None,
+            shadow=shadow,
+            mirrored=shadow is not None and rollout is not None and rollout.phase is not Phase.REGISTERED,
             counted=traffic.active is not None or is_watched(traffic),
             fallback=serving.ref.version if serving is not None and serving.ref != traffic.champion else "",
         )
@@ -225,11 +227,16 @@ class RoutingSync:
             candidate.batcher.share_wait(control.batcher)
         return _Canary(candidate, control)
 
-    def _shadow(self, model: ServedModel, traffic: Traffic, bundles: Bundles) -> Shadow | None:
-        active = traffic.active
-        if active is None or self._stop.is_set():
+    def _shadow(
+        self, model: ServedModel, traffic: Traffic, bundles: Bundles, serving: LoadedVersion | None
+    ) -> Shadow | None:
+        if serving is None or self._stop.is_set():
             return None
-        return self._shadows.shadow_for(model, active, bundles.get(active.candidate))
+        task = self._shadows.task(model.name, traffic)
+        bundle = bundles.get(task.ref) if task is not None else None
+        if task is None or bundle is None or task.ref == serving.ref:
+            return None
+        return self._shadows.shadow_for(model, task, bundle)
 
     def _version(
         self, model: ServedModel, ref: VersionRef | None, bundles: Bundles, role: str
