@@ -34,6 +34,14 @@ def build():
         (("monitor: {every: 1h", "monitor: {evry: 1h"), ("monitor.evry", "did you mean 'every'?")),
         (("trigger: {consecutive: 2", "trigger: {consecutive: -1"), ("trigger.consecutive", "-1")),
         (("a: {type: number}", "a: {type: nmber}"), ("schema.features.a.type", "'number'", "'nmber'")),
+        (
+            ("categories: [red, blue]", "categories: [Yes, No]"),
+            ("line 13, schema.features.kind.categories", "as in ['Yes', 'No']"),
+        ),
+        (
+            ("{name: y, delay: 1h}", "{name: y, mapping: {Yes: 1, No: 0}}"),
+            ("line 9, schema.label.mapping", "as in {'Yes': 1, 'No': 0}"),
+        ),
         (("name: sample", "name: a/b"), ("line 2, name", "'a/b'", "lower-case letters")),
         (("name: sample", "name: ../sample"), ("line 2, name", "'../sample'", "lower-case letters")),
         (("name: sample", "name: sample.v2"), ("line 2, name", "'sample.v2'", "lower-case letters")),

@@ -145,6 +145,8 @@ def labels_of(setup, client):
         {"id": 5, "label": 1},
         {"id": "", "label": 1},
         {"id": "x" * 200, "label": 1},
+        {"id": "order 17", "label": 1},
+        {"id": "é", "label": 1},
         "bad",
     ],
     ids=str,
@@ -160,9 +162,9 @@ def test_labels_are_accepted_all_or_none(served, wrong):
 def test_duplicate_or_conflicting_labels_keep_the_first_and_lose_none(served):
     setup, client = served
     first = client.labels({"id": "l1", "label": 1}, {"id": "l1", "label": "1"}, {"id": "l1", "label": 0})
-    assert first.json() == {"accepted": 1, "duplicates": 1, "conflicts": 1}
+    assert first.json() == {"accepted": 1, "duplicates": 1, "conflicts": 1, "predicted_here": 0}
     again = client.labels({"id": "l1", "label": 0.0}, {"id": "l1", "label": True})
-    assert again.json() == {"accepted": 0, "duplicates": 1, "conflicts": 1}
+    assert again.json() == {"accepted": 0, "duplicates": 1, "conflicts": 1, "predicted_here": 0}
     assert labels_of(setup, client)["l1"] == "1"
     aside = [
         json.loads(setup.ports.store.get(key)) for key in setup.ports.store.list("quarantine/pump/labels")
@@ -184,7 +186,7 @@ def test_with_mlflow_down_predictions_labels_and_control_still_work(served):
     setup.ports.registry.down = True
     try:
         assert client.score().status_code == 200
-        assert client.labels({"id": "while down", "label": 1}).json()["accepted"] == 1
+        assert client.labels({"id": "while-down", "label": 1}).json()["accepted"] == 1
         assert client.http.get("/ping").status_code == 200
         answer = client.order("models/pump/promote", {"version": "7"})
         assert answer.status_code == 503

@@ -25,7 +25,7 @@ def test_duplicates_before_and_after_a_restart_join_once_with_the_first_label(tm
         for name in (*names[7:10], *names[:7]):
             client.labels({"id": name, "label": 1})
         again = client.labels(*({"id": name, "label": 1} for name in names[:10])).json()
-        assert again == {"accepted": 0, "duplicates": 10, "conflicts": 0}
+        assert again == {"accepted": 0, "duplicates": 10, "conflicts": 0, "predicted_here": 10}
         assert client.labels({"id": "r1", "label": 0}).json()["conflicts"] == 1
     with serving(setup, gateway="two") as client:
         client.ready()

@@ -12,6 +12,7 @@ from homeostat.core.trigger import WindowRecord
 from homeostat.monitoring.drift_check import check_drift, window_end_of
 from homeostat.retraining.assemble import assemble
 from homeostat.rollouts.manual import manual_promote
+from homeostat.storage import prediction_log as log
 from sample_model import T0, notices, retrain, rows_between, serve
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -83,6 +84,38 @@ def test_concept_drift_fires_although_the_inputs_have_not_drifted(config, ports,
     assert answer["verdict"] == "pass"
     assert answer["performance"] == "alert"
     assert (answer["fired"], answer["reason"]) == (True, "performance_decay_critical")
+
+
+def test_labels_for_ids_that_were_never_logged_are_counted_apart_and_said(config, ports, champion):
+    serve(config, ports, rows_between(T0, T0 + 5 * HOUR))
+    assert check(config, ports, 4)["unlogged_labels"] == 0
+    known = T0 + 3.5 * HOUR
+    wrong = {"prediction_id": ["order-1", "order-2"], "label": [1, 0], "at": [known] * 2}
+    log.write_labels(ports.store, config, "g9", 1, wrong | {"received_at": [known] * 2})
+    answer = check(config, ports, 4)
+    assert answer["unlogged_labels"] == 2
+    assert answer["performance"] == "pass", "they say nothing about the predictions"
+    said = "(2 of 62 new labels belong to no prediction logged since 2026-03-01 01:59 UTC: check the ids"
+    assert said in answer["sentence"]
+    assert ports.history.windows("sample")[-1].unlogged_labels == 2
+    report = json.loads(ports.history.written["sample", T0 + 4 * HOUR].artifacts["report.json"])
+    assert report["labels"] == {"new": 62, "unlogged": 2, "since": "2026-03-01T01:59:00+00:00"}
+
+
+def test_labels_of_classes_that_are_not_listed_are_no_decay(config, ports, champion):
+    """Labels that an earlier release accepted, 1 and 0 for Yes and No."""
+    serve(config, ports, rows_between(T0, T0 + 5 * HOUR))
+    known = [T0 + 4 * HOUR - timedelta(seconds=9)] * 20
+    ids = [f"g1-{at:%d%H%M%S}-{i}" for i, at in enumerate(rows_between(T0, T0 + 5 * HOUR)["at"])]
+    wrong = {"prediction_id": ids[120:140], "label": ["maybe"] * 20, "at": known}
+    early = [T0 + 2 * HOUR] * 20  # before the right ones, which are dropped as duplicates
+    log.write_labels(ports.store, config, "g9", 1, wrong | {"received_at": early})
+    label = config.columns.label.model_copy(update={"classes": ("0", "1")})
+    listed = config.model_copy(update={"columns": config.columns.model_copy(update={"label": label})})
+    listed._folder = config._folder
+    assert check(config, ports, 4)["performance"] == "alert"
+    assert check(listed, ports, 4)["performance"] != "alert"
+    assert (ports.history.windows("sample")[-1].labelled_rows, len(ids[120:180])) == (40, 60)
 
 
 def test_without_labels_performance_is_pending(config, ports, champion):

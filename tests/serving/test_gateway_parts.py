@@ -1,12 +1,15 @@
-"""Known labels and options."""
+"""Known labels, recent predictions and options."""
 
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from homeostat.config.errors import ConfigError
 from homeostat.serving.options import Options
-from homeostat.serving.recorder.labels import KnownLabels, Label
+from homeostat.serving.recorder.labels import KnownLabels, Label, RecentPredictions
+from homeostat.serving.recorder.prediction_log import prediction_ids
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -21,6 +24,20 @@ def test_known_labels_are_bounded_and_the_first_label_of_an_id_is_kept():
     assert take(("a", "1"), ("a", "1"), ("a", "0"), ("b", "1")) == (2, 1, 1)
     assert take(("c", "1"), ("d", "1"), ("a", "0")) == (3, 0, 0), "a was forgotten; the reader drops it again"
     assert len(known._known) == 3
+
+
+@given(st.lists(st.tuples(st.text("ab-0", min_size=1, max_size=4), st.integers(1, 12)), max_size=8))
+def test_an_id_is_recent_only_if_a_remembered_request_had_it(requests):
+    recent, capacity = RecentPredictions(3), 3
+    for request_id, rows in requests:
+        recent.add(request_id, rows)
+    made = {i for request_id, rows in requests for i in prediction_ids(request_id, rows)}
+    asked = made | {
+        f"{name}{end}" for name, _ in requests for end in ("", "-", "-0", "-00", "-12", "-x", "-²")
+    }
+    assert {i for i in asked if i in recent} <= made
+    if len({name for name, _ in requests}) == len(requests) <= capacity:
+        assert all(i in recent for i in made)
 
 
 def test_options_come_from_the_environment_and_an_invalid_one_is_named():

@@ -149,11 +149,13 @@ def test_every_served_row_is_logged_once_and_joined_with_its_label(setup):
             "accepted": 2,
             "duplicates": 0,
             "conflicts": 0,
+            "predicted_here": 2,
         }
         assert client.labels({"id": "one-0", "label": "1"}, {"id": "many-3", "label": 1}).json() == {
             "accepted": 0,
             "duplicates": 1,
             "conflicts": 1,
+            "predicted_here": 2,
         }
         flushed = client.order("flush").json()
         assert flushed["prediction_log"]["pending"] == flushed["prediction_log"]["lost"] == 0

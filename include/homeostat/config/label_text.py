@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import date, datetime
 from typing import Any
 
 
@@ -37,3 +39,30 @@ def label_texts(values: Iterable[Any]) -> list[str | None]:
         except TypeError:  # not hashable, so not a label
             out.append(str(value))
     return out
+
+
+def class_name(value: Any) -> str:
+    """Return a class or category of model.yaml as the text that :func:`label_text` gives its values.
+
+    Raises
+    ------
+    ValueError
+        It is no name: a boolean (what YAML makes of an unquoted ``Yes``), null, an empty text, a list.
+    """
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            if math.isfinite(value):
+                return str(label_text(value))
+    msg = (
+        f"{_SHOWN.get(repr(value), repr(value))} is neither text nor a number: quote what the data spells, "
+        "as in 'Yes'; a boolean column has the values 1 and 0"
+    )
+    raise ValueError(msg)
+
+
+#: Python's values as YAML spells them.
+_SHOWN = {"None": "null", "True": "true", "False": "false"}

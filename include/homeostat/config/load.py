@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,66 @@ def _parse(text: str) -> tuple[Any, Positions]:
     try:
         node = loader.get_single_node()
         positions = dict(_lines(node, ())) if node is not None else {}
+        if node is not None and (misread := list(_misread(loader, node, ()))):
+            raise ConfigError("\n".join(misread))
         return (loader.construct_document(node) if node is not None else None), positions
     finally:
         loader.dispose()
+
+
+#: Keys whose lists hold what the data spells, where YAML must not read a boolean or another number.
+_SPELLED = ("categories", "classes", "value_set")
+#: A number that YAML reads as it is written; 007 is octal, 1_000 and 1:30 are numbers too.
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?")
+
+
+def _misread(loader: _Loader, node: yaml.Node, path: tuple[str, ...]) -> Iterator[str]:
+    """Find lists and mappings of categories or classes where YAML reads something else than is written."""
+    if isinstance(node, yaml.SequenceNode):
+        if path and path[-1] in _SPELLED and (found := _misread_words(loader, node.value)):
+            written = f"[{', '.join(_quoted(item, item in found) for item in node.value)}]"
+            yield _misread_sentence(path, found, written)
+        for index, value in enumerate(node.value):
+            yield from _misread(loader, value, (*path, str(index)))
+    elif isinstance(node, yaml.MappingNode):
+        words = [word for pair in node.value for word in pair]
+        if path[-2:] == ("label", "mapping") and (found := _misread_words(loader, words)):
+            pairs = (": ".join(_quoted(word, word in found) for word in pair) for pair in node.value)
+            yield _misread_sentence(path, found, f"{{{', '.join(pairs)}}}")
+        for key, value in node.value:
+            yield from _misread(loader, value, (*path, str(key.value)))
+
+
+def _misread_words(loader: _Loader, nodes: Sequence[yaml.Node]) -> dict[yaml.Node, str]:
+    """Return what YAML reads instead of the text: a boolean for ``Yes``, 7 for ``007``; by node."""
+    found: dict[yaml.Node, str] = {}
+    for node in nodes:
+        if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+            continue
+        kind = node.tag.rpartition(":")[2]
+        if kind in ("bool", "null"):
+            value = loader.construct_object(node)
+            found[node] = "null" if value is None else f"the boolean {str(value).lower()}"
+        elif kind in ("int", "float") and not _DECIMAL.fullmatch(node.value):
+            found[node] = f"the number {loader.construct_object(node)}"
+        elif kind == "timestamp" and len(node.value) > len("2026-01-05"):
+            found[node] = "a time"
+    return found
+
+
+def _quoted(node: yaml.Node, wrong: bool) -> str:  # noqa: FBT001
+    text = str(node.value) if isinstance(node, yaml.ScalarNode) else "..."
+    return f"'{text}'" if wrong or getattr(node, "style", None) is not None else text
+
+
+def _misread_sentence(path: tuple[str, ...], found: Mapping[yaml.Node, str], written: str) -> str:
+    line = next(iter(found)).start_mark.line + 1
+    read = ", ".join(f"{node.value or 'nothing'} as {meant}" for node, meant in found.items())
+    sentence = (
+        f"line {line}, {'.'.join(path)}: YAML reads unquoted {read}: quote what is text, as in {written}"
+    )
+    booleans = any("boolean" in meant for meant in found.values())
+    return f"{sentence}; a boolean column has the values 1 and 0" if booleans else sentence
 
 
 def _lines(node: yaml.Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], int]]:
@@ -138,8 +196,7 @@ def _parse_file(path: Path, absent: HomeostatError) -> tuple[Any, Positions]:
     except FileNotFoundError:
         raise absent from None
     except ConfigError as error:
-        msg = f"{path}, {error}"
-        raise ConfigError(msg) from None
+        raise ConfigError("\n".join(f"{path}, {line}" for line in str(error).splitlines())) from None
     except UnicodeDecodeError as error:
         msg = f"{path}: not UTF-8 text ({error.reason} at byte {error.start})"
         raise ConfigError(msg) from None
@@ -193,6 +250,9 @@ def _reason(item: Mapping[str, Any], where: tuple[Any, ...]) -> str:
     message = message[:1].lower() + message[1:]
     found = item.get("input")
     shown = "" if isinstance(found, dict | BaseModel) else f" (found {found!r})"
+    if item["type"] == "string_type" and isinstance(found, bool):
+        word = "yes, on or true" if found else "no, off or false"
+        return f"YAML reads an unquoted {word} as {str(found).lower()}: quote the text"
     if where == ("name",) and item["type"] == "string_pattern_mismatch":
         message = "use only lower-case letters, digits, '_' and '-': the name is part of paths and URLs"
     elif where == ("pipeline",) and item["type"] == "string_pattern_mismatch":

@@ -53,7 +53,7 @@ def compare_with_previous(ports: Ports, config: ModelConfig, start: datetime, en
     rows = ports.source.read(config, start, end)
     if traffic.champion is None or traffic.previous is None or rows.empty:
         return Comparison(0, 0, 0, 0, 0)
-    truth = label_texts(rows[config.columns.label.name])
+    truth = [config.columns.label.to_class(label) for label in rows[config.columns.label.name]]
 
     def right(version: VersionRef) -> np.ndarray[Any, np.dtype[np.bool_]]:
         predictions = load_version(ports, config, version.digest).predictor.predict(rows).prediction

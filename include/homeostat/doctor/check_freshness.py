@@ -68,7 +68,9 @@ def check_last_window(deployment: Deployment, model: ModelConfig) -> Finding:
     newest = newest_window(deployment, model)
     if newest is not None and now - newest.window_end <= max_age:
         age, end = format_span(now - newest.window_end), f"{newest.window_end:%Y-%m-%d %H:%M} UTC"
-        return ok(f"last window ended {age} ago ({end}), drift: {newest.drift}")
+        unlogged = newest.unlogged_labels
+        labels = f", {unlogged} new labels belong to no logged prediction" if unlogged else ""
+        return ok(f"last window ended {age} ago ({end}), drift: {newest.drift}{labels}")
     if newest is None and traffic.promoted_at is not None and now - traffic.promoted_at <= max_age:
         return ok(f"champion since {format_span(now - traffic.promoted_at)}, first check not due yet")
     age = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from homeostat.config import ModelConfig
 from homeostat.core.drift import DriftReport
-from homeostat.core.performance import PerformanceReport
 from homeostat.core.trigger import TriggerDecision, TriggerReason
+from homeostat.monitoring.labelled_performance import Labelled
 from homeostat.ports import Notice, NoticeKind
 
 #: So many contract findings are named in a sentence.
@@ -13,13 +13,13 @@ _NAMED = 3
 
 
 def check_sentence(
-    config: ModelConfig, report: DriftReport, performance: PerformanceReport, decision: TriggerDecision
+    config: ModelConfig, report: DriftReport, labelled: Labelled, decision: TriggerDecision
 ) -> str:
-    """Return the whole check in one line: inputs, performance, and whether to retrain."""
+    """Return the whole check in one line: inputs, performance, labels, and whether to retrain."""
     action = "RETRAIN" if decision.fire else "no retrain"
-    return (
-        f"{config.name}: {_inputs(report)}; performance {performance.verdict}; {action}: {decision.sentence}"
-    )
+    ids = f" ({labelled.ids.sentence})" if labelled.ids and labelled.ids.sentence else ""
+    performance = f"performance {labelled.report.verdict}{ids}"
+    return f"{config.name}: {_inputs(report)}; {performance}; {action}: {decision.sentence}"
 
 
 def check_notice(
@@ -48,10 +48,10 @@ def check_notice(
         kind, title = NoticeKind.HARMLESS_DRIFT, f"{name}: the inputs drifted, predictions are still good"
         action = "No action needed, unless a data source is broken: see the drifted features in MLflow."
     elif new and decision.reason == TriggerReason.BACKING_OFF:
-        kind, title = NoticeKind.BACKING_OFF, f"{name}: retraining does not help, so it runs less often"
+        kind, title = NoticeKind.BACKING_OFF, f"{name}: retrains bring no improvement, the next one waits"
         action = (
-            "Read the last gate reports in MLflow. To retrain anyway, start "
-            f"retrain__{name} in Airflow or run: homeostat retrain {name}"
+            f"Read in the last runs of retrain__{name} in Airflow why. To retrain anyway, start one there or "
+            f"run: homeostat retrain {name}"
         )
     else:
         return None

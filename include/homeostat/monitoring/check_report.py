@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.core.drift import DriftReport
 from homeostat.core.performance import PerformanceReport
 from homeostat.core.trigger import TriggerDecision, WindowRecord
 from homeostat.monitoring.context import CheckContext
+from homeostat.monitoring.labelled_performance import Labelled
 from homeostat.monitoring.window import WindowCounts
 from homeostat.ports import Store
 
@@ -28,6 +30,7 @@ def check_metrics(
         "drifted_share": report.drifted_share,
         "decay": performance.decay,
         "score": record.score,
+        "unlogged_labels": record.unlogged_labels,
         "fired": float(decision.fire),
         "windows_in_a_row": float(decision.consecutive),
     }
@@ -42,11 +45,14 @@ def check_artifacts(
     window: WindowCounts,
     end: datetime,
     report: DriftReport,
-    performance: PerformanceReport,
+    labelled: Labelled,
     decision: TriggerDecision,
 ) -> dict[str, bytes]:
     """Return report.json and, where the ports render figures, the figures of the check."""
-    full = {"drift": report.to_json(), "performance": performance.to_json(), "trigger": decision.to_json()}
+    full: dict[str, Any] = {"drift": report.to_json(), "performance": labelled.report.to_json()}
+    full["trigger"] = decision.to_json()
+    if labelled.ids is not None:
+        full["labels"] = labelled.ids.to_json()
     written = {"report.json": json.dumps(full, indent=1, allow_nan=False).encode()}
     if not context.ports.renders_figures:
         return written

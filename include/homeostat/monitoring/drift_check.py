@@ -9,6 +9,7 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.core.drift import DriftReport
+from homeostat.core.rollout import Phase
 from homeostat.core.trigger import (
     TriggerDecision,
     TriggerReason,
@@ -28,6 +29,7 @@ from homeostat.monitoring.window_drift import drift_report
 from homeostat.ports import Ports
 from homeostat.storage.retrain_request import parse_time
 from homeostat.storage.trigger_outbox import trigger_id
+from homeostat.storage.trigger_outcomes import past_retrains
 from homeostat.storage.version_info import load_version_info
 
 
@@ -63,7 +65,8 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     Returns
     -------
     Small, plain JSON: ``model``, ``window_end``, ``trigger_id``, ``verdict`` (of drift), ``rows``,
-    ``drifted_share``, ``performance``, ``fired``, ``reason``, ``reinstate``, ``sentence`` and ``url``.
+    ``drifted_share``, ``performance``, ``unlogged_labels``, ``fired``, ``reason``, ``reinstate``,
+    ``sentence`` and ``url``.
     """
     champion = ports.ledger.read(config.name).champion
     if champion is None:
@@ -76,7 +79,7 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     decision = _decide(context, checked)
     record = _with_decision(checked, decision)
     url = _write(context, checked, record, decision)
-    sentence = check_sentence(config, checked.report, checked.labelled.report, decision)
+    sentence = check_sentence(config, checked.report, checked.labelled, decision)
     _notify(context, checked, decision, sentence)
     return _result(
         config,
@@ -85,6 +88,7 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
         rows=checked.report.rows,
         drifted_share=checked.report.drifted_share,
         performance=checked.labelled.report.verdict,
+        unlogged_labels=record.unlogged_labels,
         fired=decision.fire,
         reason=str(decision.reason),
         reinstate=decision.reinstate,
@@ -125,6 +129,7 @@ def _measure(context: CheckContext, end: datetime) -> WindowCheck:
         below_best=labelled.report.below_best,
         gain=compared.gain,
         reinstate=compared.reinstate,
+        unlogged_labels=labelled.ids.unlogged if labelled.ids else None,
     )
     return WindowCheck(window, report, labelled, record, history)
 
@@ -133,12 +138,16 @@ def _decide(context: CheckContext, checked: WindowCheck) -> TriggerDecision:
     """Decide on the trigger; a retrain that is already running may fix this drift, so it blocks another."""
     config, ports = context.config, context.ports
     decision = decide_trigger(
-        checked.history, checked.record, config.trigger, min_retrain_interval=min_retrain_interval(config)
+        checked.history,
+        checked.record,
+        config.trigger,
+        min_retrain_interval=min_retrain_interval(config),
+        retrains=past_retrains(ports, config.name, checked.history),
     )
     wants_retrain = decision.fire or decision.reason == TriggerReason.BACKING_OFF
     if decision.repeated or not wants_retrain:
         return decision
-    holder = ports.ledger.lease_holder(config.name, ports.clock.now())
+    holder = ports.ledger.lease_holder(config.name, ports.clock.now()) or _rollout_under_way(context)
     if holder is None:
         return decision
     running = sentence_for(TriggerReason.RETRAIN_UNDER_WAY, holder=holder)
@@ -150,6 +159,12 @@ def _decide(context: CheckContext, checked: WindowCheck) -> TriggerDecision:
         sentence=f"{running} Without it: {decision.sentence}",
         reinstate="",
     )
+
+
+def _rollout_under_way(context: CheckContext) -> str | None:
+    """Return the retrain whose candidate is in its rollout: with little traffic, longer than its lease."""
+    active = context.ports.ledger.read(context.config.name).active
+    return None if active is None or active.phase is Phase.WAITING else active.id
 
 
 def _with_decision(checked: WindowCheck, decision: TriggerDecision) -> WindowRecord:
@@ -166,14 +181,14 @@ def _write(
 ) -> str:
     """Write the report and the window's run; return the run's page in MLflow."""
     config, ports = context.config, context.ports
-    performance = checked.labelled.report
+    labelled = checked.labelled
     save_report(config, ports.store, record.window_end, checked.report)
     run_id = ports.history.record(
         config.name,
         record,
-        metrics=check_metrics(checked.report, performance, record, decision),
+        metrics=check_metrics(checked.report, labelled.report, record, decision),
         artifacts=check_artifacts(
-            context, checked.window, record.window_end, checked.report, performance, decision
+            context, checked.window, record.window_end, checked.report, labelled, decision
         ),
     )
     return ports.registry.url(run_id=run_id)
@@ -193,6 +208,7 @@ def _result(config: ModelConfig, window_end: datetime, **found: Any) -> dict[str
         "rows": 0,
         "drifted_share": None,
         "performance": "pending",
+        "unlogged_labels": None,
         "fired": False,
         "reason": "",
         "reinstate": "",

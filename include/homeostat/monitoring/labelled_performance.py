@@ -28,6 +28,7 @@ from homeostat.monitoring.estimated_performance import estimate_accuracy
 from homeostat.monitoring.window import WindowCounts
 from homeostat.storage import label_join
 from homeostat.storage.champion_history import champions
+from homeostat.storage.label_join import LabelIds
 from homeostat.storage.version_info import load_version_info
 
 #: With fewer labelled rows in a step, performance is pending.
@@ -42,12 +43,14 @@ class Labelled:
 
     ``batch`` is the newest step's own score (None while its labels are pending), ``rows`` are its labelled
     rows from all versions, and ``impact`` says whether predictions got worse since the inputs began to drift.
+    ``ids`` counts the newest labels whose prediction is not logged; None without a gateway.
     """
 
     report: PerformanceReport
     batch: BatchScore | None
     rows: pd.DataFrame
     impact: Impact
+    ids: LabelIds | None = None
 
 
 def measure_performance(
@@ -86,7 +89,8 @@ def measure_performance(
         since_drift=since_drift,
         best=_best_baseline(context, metric),
     ).with_estimate(estimate_accuracy(context, window.predicted, own, end))
-    return Labelled(report, batch, rows, drift_impact(config, report, batches, since_drift))
+    impact = drift_impact(config, report, batches, since_drift)
+    return Labelled(report, batch, rows, impact, _newest_label_ids(context, end))
 
 
 def newest_labelled_rows(context: CheckContext, end: datetime) -> pd.DataFrame:
@@ -96,7 +100,17 @@ def newest_labelled_rows(context: CheckContext, end: datetime) -> pd.DataFrame:
     start = due - config.monitor.every
     if config.serve == "none":
         return score_in_batch(config, context.ports, context.champion, start, due, label=True)
-    return label_join.read_labelled(context.ports.store, config, start, due, known_by=end)
+    rows = label_join.read_labelled(context.ports.store, config, start, due, known_by=end)
+    classes = config.columns.label.classes  # a label that is none of them says nothing about a prediction
+    return rows if classes is None else rows[rows[config.columns.label.name].isin(classes)]
+
+
+def _newest_label_ids(context: CheckContext, end: datetime) -> LabelIds | None:
+    config = context.config
+    if config.serve == "none":
+        return None
+    until = end - label_join.UPLOAD_TIME
+    return label_join.count_label_ids(context.ports.store, config, until - config.monitor.every, until)
 
 
 def _score(context: CheckContext, own: pd.DataFrame, end: datetime) -> BatchScore | None:

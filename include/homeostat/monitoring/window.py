@@ -165,7 +165,8 @@ def _counting_version(context: CheckContext) -> str:
     if season is not None:
         covered = season.covers(np.arange(len(season.rows)))
         slots = f"{season.kind} {season.width} {np.packbits(covered).tobytes().hex()}"
-    return _hash(context.champion.version, context.config.columns.model_dump_json(), slots)
+    columns = context.config.columns.model_dump_json(exclude={"label": {"classes", "mapping"}})
+    return _hash(context.champion.version, columns, slots)
 
 
 def _count(context: CheckContext, rows: pd.DataFrame) -> Counted:

@@ -47,7 +47,7 @@ def build_requests(
         sent = frame[names].astype(object)
         sent[stamp] = [at.isoformat() for at in times]
         data = sent.where(sent.notna(), None).to_numpy().tolist()
-        truth = _plain(frame[label]) if label in frame else [None] * len(frame)
+        truth = _plain(frame[label], config) if label in frame else [None] * len(frame)
         moments = [at.to_pydatetime() for at in times]
         for first in range(0, len(data), batch):
             part = slice(first, first + batch)
@@ -60,7 +60,8 @@ def build_requests(
             yield ReplayRequest(digest + again, body, tuple(moments[part]), tuple(truth[part]))
 
 
-def _plain(labels: pd.Series) -> list[Any]:
-    """Return labels as Python values; None for a missing one."""
+def _plain(labels: pd.Series, config: ModelConfig) -> list[Any]:
+    """Return labels as Python values, spellings of a class as the class; None for a missing one."""
     values: list[Any] = labels.astype(object).where(labels.notna(), None).tolist()
-    return values
+    spelled = config.columns.label
+    return [spelled.to_class(value) for value in values] if spelled.mapping else values

@@ -211,6 +211,42 @@ def test_labels_keep_their_kind():
     assert str(regression.dtype) == "float64"
 
 
+SPELLED = {"name": "y", "classes": ["Yes", "No"], "mapping": {1: "Yes", 0: "No", "j": "Yes"}}
+WHOLE = {"name": "y", "classes": [0, 1], "mapping": {"Yes": 1, "No": 0}}
+
+
+@pytest.mark.parametrize(
+    ("label", "cells", "classes"),
+    [
+        (SPELLED, [1, 0], ["Yes", "No"]),
+        (SPELLED, [1.0, None, 0], ["Yes", "No"]),
+        (SPELLED, [True, False], ["Yes", "No"]),
+        (SPELLED, ["j", "1", "No"], ["Yes", "Yes", "No"]),
+        (SPELLED, ["Yes", 0, 1.0, None], ["Yes", "No", "Yes"]),
+        (WHOLE, ["Yes", "No"], [1, 0]),
+        (WHOLE, ["1", "No", None, 0], [1, 0, 0]),
+        ({"name": "y", "mapping": {"Yes": 1, "No": 0}}, ["Yes", "No"], [1, 0]),
+        ({"name": "y", "mapping": {"Yes": 1}}, ["Yes", "No"], ["1", "No"]),
+        ({"name": "y", "mapping": {"j": "Yes"}}, ["j", "No"], ["Yes", "No"]),
+    ],
+)
+def test_labels_become_the_classes_of_model_yaml_however_they_are_spelled(label, cells, classes):
+    found = coerce_rows(frame(y=cells), config(label=label), label=True)
+    assert found.rows.y.tolist() == classes
+    assert str(found.rows.y.dtype) == ("int64" if isinstance(classes[0], int) else "str")
+    assert found.quarantined.empty
+
+
+def test_a_label_that_is_none_of_the_classes_is_quarantined_as_found_and_counted():
+    found = coerce_rows(frame(y=["Yes", "Maybe", "yes", None, "1"]), config(label=SPELLED), label=True)
+    assert found.rows.y.tolist() == ["Yes", "Yes"]
+    assert found.quarantined.y.tolist() == ["Maybe", "yes"]
+    assert found.quarantined["reason"].tolist() == ["y: unknown_class"] * 2
+    assert findings(found) == {("y", "unknown_class"): 2, ("y", "unlabelled"): 1}
+    (finding,) = [each for each in found.findings if each.kind == "unknown_class"]
+    assert finding.detail == "not in schema.label.classes, for example 'Maybe'"
+
+
 def test_a_regression_label_that_is_not_a_number_is_quarantined():
     found = coerce_rows(frame(y=["1.5", "many"]), config("regression"), label=True)
     assert found.quarantined["reason"].tolist() == ["y: mistyped"]

@@ -106,7 +106,7 @@ def test_rows_that_were_quarantined_before_count_towards_the_share():
     settings = config(max_quarantined=0.15)
     assert check_quality(temps(5.0), settings).passed
     with pytest.raises(QualityRefused):
-        check_quality(temps(5.0), settings, already_quarantined=2)
+        check_quality(temps(5.0), settings, already_quarantined=["temp: mistyped"] * 2)
 
 
 def test_a_users_row_expectation_quarantines_its_rows():

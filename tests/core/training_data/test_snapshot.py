@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
-from homeostat.config.model import Monitor
+from homeostat.config.model import Label, Monitor
 from homeostat.core.training_data import assemble
 from homeostat.core.training_data.holdout import move_split, split_holdout
 
@@ -84,6 +84,24 @@ def test_too_many_unreadable_rows_refuse_and_are_all_returned():
     with pytest.raises(QualityRefused, match=r"20 of 100 rows") as refused:
         assemble(hourly(temp=temp), config(), END)
     assert len(refused.value.quarantined) == 20
+
+
+def test_labels_of_unknown_classes_refuse_the_data_with_the_reason():
+    columns = config().columns
+    label = Label(name="y", classes=["No", "Yes"])
+    listed = config().model_copy(update={"columns": columns.model_copy(update={"label": label})})
+    y = ["Yes", "No"] * 90 + ["1", "0"] * 10
+    with pytest.raises(QualityRefused) as refused:
+        assemble(hourly(y=y), listed, END)
+    assert (
+        "20 of 100 rows (20.0%) were quarantined, most of them by y: unknown_class (not in "
+        "schema.label.classes); training.max_quarantined allows 10.0%"
+    ) in str(refused.value)
+    assert refused.value.quarantined["reason"].tolist() == ["y: unknown_class"] * 20
+    with pytest.raises(
+        EmptyWindow, match=r"100 in the window quarantined \(100 by y: unknown_class \(not in"
+    ):
+        assemble(hourly(y=["1", "0"] * 100), listed, END)
 
 
 def test_an_empty_window_is_not_computable():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,7 +24,7 @@ class DataFinding:
     """A finding about a column, with the number of affected rows."""
 
     column: str
-    kind: str  # mistyped | infinite | too_large | extra | absent | unlabelled
+    kind: str  # mistyped | infinite | too_large | unknown_class | extra | absent | unlabelled
     rows: int
     detail: str
 
@@ -49,10 +50,11 @@ class CoercedRows:
 def coerce_rows(frame: pd.DataFrame, config: ModelConfig, *, label: bool = False) -> CoercedRows:
     """Type every column that model.yaml names and quarantine the rows that do not fit.
 
-    A row is quarantined for text that is not a number, an infinity, an integer beyond 64 bits or an invalid
-    timestamp. A missing value in a feature is data. Extra columns are dropped and reported; an absent feature
-    with ``required: false``, or an absent key, is missing in every row and reported. With ``label``, rows
-    without a label are dropped and counted, not quarantined.
+    A row is quarantined for text that is not a number, an infinity, an integer beyond 64 bits, an invalid
+    timestamp, or a label that ``schema.label.classes`` does not list. A missing value in a feature is data.
+    Extra columns are dropped and reported; an absent feature with ``required: false``, or an absent key, is
+    missing in every row and reported. With ``label``, rows without a label are dropped and counted, not
+    quarantined.
 
     Raises
     ------
@@ -90,7 +92,7 @@ def coerce_rows(frame: pd.DataFrame, config: ModelConfig, *, label: bool = False
     rows = rows[keep].reset_index(drop=True)
     if label:
         name = config.columns.label.name
-        rows[name] = as_label(rows[name], config.task).column
+        rows[name] = as_label(rows[name], config.task, config.columns.label).column
     return CoercedRows(rows, quarantined, tuple(findings))
 
 
@@ -98,7 +100,16 @@ _FAULTS = {
     "mistyped": "not of the type in model.yaml",
     "infinite": "infinite",
     "too_large": "too large for a 64-bit integer or a 32-bit float",
+    "unknown_class": "not in schema.label.classes",
 }
+
+
+def most_frequent(reasons: Iterable[str]) -> tuple[str, int]:
+    """Return the most frequent reason of quarantined rows, explained, and its rows; ("", 0) without rows."""
+    for reason, rows in Counter(reasons).most_common(1):
+        meaning = _FAULTS.get(reason.rpartition(": ")[2]) if "; " not in reason else None
+        return f"{reason} ({meaning})" if meaning else reason, rows
+    return "", 0
 
 
 def _wanted(config: ModelConfig, *, label: bool) -> list[str]:
@@ -112,7 +123,7 @@ def _read(raw: pd.Series, name: str, config: ModelConfig) -> TypedColumn:
     if name == columns.timestamp:
         return as_time(raw)
     if name == columns.label.name:
-        return as_label(raw, config.task)
+        return as_label(raw, config.task, columns.label)
     if name in columns.features and columns.features[name].type == "number":
         return as_number(raw)
     return as_category(raw)

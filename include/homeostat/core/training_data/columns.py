@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from homeostat.config.label_text import label_text
+from homeostat.config.model import Label
 
 #: Text that a CSV or a spreadsheet writes for a missing number.
 _BLANK = frozenset({"", "nan", "na", "n/a", "null", "none"})
@@ -23,7 +24,7 @@ _INT64 = 2**63
 
 @dataclass(frozen=True, slots=True)
 class TypedColumn:
-    """A typed column, and for each fault (``mistyped``, ``infinite``, ``too_large``) a mask of its rows.
+    """A typed column, and for each fault (such as ``mistyped``) a mask of its rows.
 
     ``column`` is missing wherever a fault is marked.
     """
@@ -102,13 +103,17 @@ def as_time(column: pd.Series) -> TypedColumn:
     return TypedColumn(utc, _with_rows({"mistyped": utc.isna().to_numpy()}))
 
 
-def as_label(column: pd.Series, task: str) -> TypedColumn:
+def as_label(column: pd.Series, task: str, label: Label | None = None) -> TypedColumn:
     """Read the label: float64 for regression; for classes int64 where they are whole numbers, else as read.
 
     The type follows from the column's type, not from its text, so that two batches of one source agree.
-    A missing label is missing, not a fault; an int64 column with missing labels stays float64.
+    A missing label is missing, not a fault; an int64 column with missing labels stays float64. Where
+    ``label`` has classes or a mapping, spellings become classes, the type follows from the classes, and a
+    class that is not listed is a fault, ``unknown_class``.
     """
     column = _without_categorical(column)
+    if label is not None and (label.classes or label.mapping):
+        return _as_class(column, label)
     numeric = column.dtype.kind in "biuf" or (
         column.dtype.kind == "O" and all(isinstance(value, Number) for value in column.dropna())
     )
@@ -121,6 +126,24 @@ def as_label(column: pd.Series, task: str) -> TypedColumn:
     if np.array_equal(whole, np.trunc(whole)) and np.all(np.abs(whole) < 2**53):
         return TypedColumn(cells.column.astype(np.int64), cells.faults)
     return cells
+
+
+def _as_class(column: pd.Series, label: Label) -> TypedColumn:
+    cells = as_category(column)
+    meant = cells.column.map({text: label.to_class(text) for text in cells.column.dropna().unique()})
+    faults = dict(cells.faults)
+    if label.classes is not None:
+        unknown = (meant.notna() & ~meant.isin(label.classes)).to_numpy(dtype=bool)
+        meant = meant.mask(unknown)
+        faults |= _with_rows({"unknown_class": unknown})
+    named = label.classes or label.mapping.values()
+    if meant.notna().all() and all(map(_is_whole, [*named, *meant.unique()])):
+        return TypedColumn(meant.astype(np.int64), faults)
+    return TypedColumn(meant.astype("str"), faults)
+
+
+def _is_whole(text: str) -> bool:
+    return text.removeprefix("-").isdecimal() and len(text) < 16 and str(int(text)) == text
 
 
 def _without_categorical(column: pd.Series) -> pd.Series:

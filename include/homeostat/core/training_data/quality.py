@@ -13,7 +13,7 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import EmptyWindow, QualityRefused
-from homeostat.core.training_data.coercion import REASON
+from homeostat.core.training_data.coercion import REASON, most_frequent
 from homeostat.core.training_data.expectations import ExpectationSpec, build_expectation, expectation_specs
 from homeostat.core.training_data.great_expectations_run import validate
 
@@ -73,7 +73,9 @@ class _Evaluated:
     result: Any | None
 
 
-def check_quality(frame: pd.DataFrame, config: ModelConfig, *, already_quarantined: int = 0) -> QualityReport:
+def check_quality(
+    frame: pd.DataFrame, config: ModelConfig, *, already_quarantined: Sequence[str] = ()
+) -> QualityReport:
     """Run the model's expectations as :func:`run_checks` does, and raise when they refuse the data.
 
     Raises
@@ -90,7 +92,9 @@ def check_quality(frame: pd.DataFrame, config: ModelConfig, *, already_quarantin
     return report
 
 
-def run_checks(frame: pd.DataFrame, config: ModelConfig, *, already_quarantined: int = 0) -> QualityReport:
+def run_checks(
+    frame: pd.DataFrame, config: ModelConfig, *, already_quarantined: Sequence[str] = ()
+) -> QualityReport:
     """Evaluate the expectations of the schema and of ``training.expectations`` on typed rows.
 
     A row-level expectation that fails and is critical puts its failing rows in quarantine; with
@@ -103,8 +107,8 @@ def run_checks(frame: pd.DataFrame, config: ModelConfig, *, already_quarantined:
         Rows from :func:`~homeostat.core.training_data.coercion.coerce_rows`, with their label.
     config
         Gives the schema, ``training.expectations`` and ``training.max_quarantined``.
-    already
-        Rows of the same batch that were quarantined before; they count towards the share.
+    already_quarantined
+        The reasons of the rows of the same batch that were quarantined before; they count towards the share.
     """
     if frame.empty:
         msg = f"{config.name}: no rows to check, so data quality is not computable"
@@ -128,9 +132,11 @@ def run_checks(frame: pd.DataFrame, config: ModelConfig, *, already_quarantined:
     quarantined = frame[bad_rows].reset_index(drop=True)
     quarantined = quarantined.rename(columns={REASON: f"{REASON} (column)"})
     quarantined[REASON] = pd.Series(reasons[bad_rows], dtype="str")
-    bad_count, row_count = len(quarantined) + already_quarantined, len(frame) + already_quarantined
-    if bad_count / row_count > config.training.max_quarantined:
-        refusals.append(_too_many_quarantined(config, bad_count, row_count, checks))
+    before = len(already_quarantined)
+    if (len(quarantined) + before) / (len(frame) + before) > config.training.max_quarantined:
+        refusals.append(
+            _too_many_quarantined(config, len(quarantined), len(frame), checks, already_quarantined)
+        )
     return QualityReport(
         passed=not refusals,
         rows=len(frame),
@@ -142,10 +148,14 @@ def run_checks(frame: pd.DataFrame, config: ModelConfig, *, already_quarantined:
 
 
 def _too_many_quarantined(
-    config: ModelConfig, quarantined: int, rows: int, checks: Sequence[QualityCheck]
+    config: ModelConfig, quarantined: int, rows: int, checks: Sequence[QualityCheck], before: Sequence[str]
 ) -> str:
+    quarantined, rows = quarantined + len(before), rows + len(before)
     worst = max(checks, key=lambda check: check.quarantined)
-    most = f", most of them by {worst.source} ({worst.reason})" if worst.quarantined else ""
+    reason, count = most_frequent(before)
+    if worst.quarantined >= count:
+        reason, count = f"{worst.source} ({worst.reason})", worst.quarantined
+    most = f", most of them by {reason}" if count else ""
     return (
         f"{quarantined} of {rows} rows ({quarantined / rows:.1%}) were quarantined{most}; "
         f"training.max_quarantined allows {config.training.max_quarantined:.1%}"

@@ -12,7 +12,7 @@ import pandas as pd
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
 from homeostat.config.times import utc
-from homeostat.core.training_data.coercion import REASON, coerce_rows
+from homeostat.core.training_data.coercion import REASON, coerce_rows, most_frequent
 from homeostat.core.training_data.columns import as_time
 from homeostat.core.training_data.holdout import move_split, split_holdout
 from homeostat.core.training_data.quality import check_quality
@@ -69,9 +69,9 @@ def assemble(
     window = select_window(typed.rows, config.training, end, config.columns.timestamp)
     unreadable = _in_window(typed.quarantined, config, end)
     if window.empty:
-        raise EmptyWindow(_empty_window(config, end, len(frame), len(typed.rows), len(unreadable)))
+        raise EmptyWindow(_empty_window(config, end, len(frame), len(typed.rows), unreadable[REASON]))
     try:
-        quality = check_quality(window, config, already_quarantined=len(unreadable))
+        quality = check_quality(window, config, already_quarantined=list(unreadable[REASON]))
     except QualityRefused as refused:
         refused.quarantined = _all_quarantined(unreadable, refused.quarantined)
         raise
@@ -149,11 +149,13 @@ def _span(rows: pd.DataFrame, config: ModelConfig) -> dict[str, Any]:
     return {"rows": len(rows), "from": moments.min().isoformat(), "to": moments.max().isoformat()}
 
 
-def _empty_window(config: ModelConfig, end: datetime, read: int, typed: int, unreadable: int) -> str:
+def _empty_window(config: ModelConfig, end: datetime, read: int, typed: int, unreadable: pd.Series) -> str:
     window = config.training.window
     length = f" of {window.length}" if window.length else ""
+    reason, count = most_frequent(unreadable)
+    most = f" ({count} by {reason})" if count else ""
     return (
         f"{config.name}: no usable rows in the {window.kind} window{length} up to {end:%Y-%m-%d %H:%M} UTC: "
         f"{read} rows were read, {typed} of them typed and labelled, "
-        f"{unreadable} in the window quarantined; check 'source' and training.window"
+        f"{len(unreadable)} in the window quarantined{most}; check 'source' and training.window"
     )

@@ -45,6 +45,8 @@ class WindowRecord:
         before it, on the same rows.
     reinstate
         A former champion that predicts today's rows better than this version; "" without one.
+    unlogged_labels
+        New labels whose id is not in the prediction log; None when that is not known.
     """
 
     window_end: datetime
@@ -63,6 +65,7 @@ class WindowRecord:
     below_best: bool = False
     gain: float | None = None
     reinstate: str = ""
+    unlogged_labels: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON, small enough for an MLflow tag."""

@@ -18,7 +18,7 @@ from homeostat.serving.http.body_limits import BodyReader, ClientDisconnected
 from homeostat.serving.inference.engine import ScoringResult
 from homeostat.serving.inference.routing import ServedModel
 from homeostat.serving.options import Options
-from homeostat.serving.recorder.labels import parse_labels
+from homeostat.serving.recorder.labels import ID_CHARACTERS, parse_labels
 from homeostat.serving.runtime import LOAD_BUNDLE, Runtime
 from homeostat.serving.scoring_request import BadRequest, parse
 
@@ -30,7 +30,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = dict[bytes, bytes]
 
-_ID = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
+_ID = re.compile(rb"[%s]{1,128}" % ID_CHARACTERS.encode())
 _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 
 
@@ -131,6 +131,7 @@ class Gateway:
             key.decode("latin-1") if key else None,
             self.runtime.ports.clock.now(),
         )
+        state.recent.add(request_id, rows.count)
         return responses.predictions(result.predictions), _result_headers(result)
 
     async def _infer(
@@ -147,6 +148,7 @@ class Gateway:
             result = await engine.score(
                 state, request.rows, request_id, key.decode("latin-1") if key else None, now
             )
+            state.recent.add(request_id, request.rows.count)
         else:
             result = await engine.score_pinned(state, request.rows, request_id, version, now)
         return (
@@ -163,7 +165,11 @@ class Gateway:
         protocols.json_only(headers.get(b"content-type", b""))
         body = await self.bodies.read(headers, receive)
         parsed = parse_labels(
-            body, state.config, runtime.ports.clock.now(), max_rows=runtime.options.max_rows
+            body,
+            state.config,
+            runtime.ports.clock.now(),
+            max_rows=runtime.options.max_rows,
+            classes=runtime.label_classes(state),
         )
         taken = state.known_labels.accept(parsed)
         name = state.config.name
@@ -182,7 +188,8 @@ class Gateway:
         }
         for outcome, count in zip(("accepted", "duplicate", "conflict"), counts.values(), strict=True):
             runtime.metrics.labels.labels(name, outcome).inc(count)
-        return responses.to_json(counts), []
+        here = sum(label.id in state.recent for label in parsed)
+        return responses.to_json(counts | {"predicted_here": here}), []
 
     def _state(self, model: str | None, headers: Headers) -> ServedModel:
         runtime = self.runtime

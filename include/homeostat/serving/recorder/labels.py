@@ -1,9 +1,14 @@
-"""Incoming labels: the first of each id is kept, duplicates are counted, conflicts are quarantined."""
+"""Incoming labels: the first of each id is kept, duplicates are counted, conflicts are quarantined.
+
+Labels that cannot be meant are refused: a class that the model does not have, or an id that no prediction can
+have.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +24,13 @@ from homeostat.serving.scoring_request import BadRequest
 from homeostat.storage.prediction_log import write_labels
 
 MAX_ID = 160
+#: Request ids, and so prediction ids, are made of these.
+ID_CHARACTERS = "A-Za-z0-9._:@/+=-"
+_ID = re.compile(f"[{ID_CHARACTERS}]{{1,{MAX_ID}}}")
+#: Requests whose ids one process remembers per model.
+RECENT_REQUESTS = 50_000
+#: Classes that an error names.
+_NAMED = 20
 _SHAPE = '{"labels": [{"id": "<prediction id>", "label": 1}]}'
 
 
@@ -70,8 +82,46 @@ class KnownLabels:
             self._known.pop(label.id, None)
 
 
-def parse_labels(body: bytes, config: ModelConfig, now: datetime, *, max_rows: int) -> list[Label]:
-    """Parse ``{"labels": [{"id", "label", "at"}]}``; raises BadRequest when any label is invalid."""
+class RecentPredictions:
+    """The requests that this process predicted lately, oldest evicted first.
+
+    An id that is not here may be of another worker, of another gateway, or older.
+    """
+
+    def __init__(self, capacity: int = RECENT_REQUESTS) -> None:
+        self._capacity = capacity
+        self._rows: OrderedDict[str, int] = OrderedDict()
+
+    def add(self, request_id: str, rows: int) -> None:
+        """Remember a request's id and its number of rows."""
+        self._rows[request_id] = rows
+        if len(self._rows) > self._capacity:
+            self._rows.popitem(last=False)
+
+    def __contains__(self, prediction_id: str) -> bool:
+        """Whether the id is that of a row of a remembered request."""
+        if self._rows.get(prediction_id) == 1:
+            return True
+        request_id, _, row = prediction_id.rpartition("-")
+        rows = self._rows.get(request_id, 1)
+        return rows > 1 and row.isdecimal() and str(int(row)) == row and int(row) < rows
+
+
+def parse_labels(
+    body: bytes, config: ModelConfig, now: datetime, *, max_rows: int, classes: Collection[str] | None = None
+) -> list[Label]:
+    """Parse ``{"labels": [{"id", "label", "at"}]}`` and turn what labels spell into classes.
+
+    Parameters
+    ----------
+    classes
+        The classes that a label may have; None when they are not known.
+
+    Raises
+    ------
+    BadRequest
+        Any label is invalid (400, 413), or none of ``classes`` (422).
+    """
     try:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -84,7 +134,26 @@ def parse_labels(body: bytes, config: ModelConfig, now: datetime, *, max_rows: i
     if len(items) > max_rows:
         msg = f"{len(items)} labels in one request; the limit is {max_rows}."
         raise BadRequest(msg, 413)
-    return [_label(item, index, config, now) for index, item in enumerate(items)]
+    labels = [_label(item, index, config, now) for index, item in enumerate(items)]
+    if classes is not None:
+        unknown = [index for index, label in enumerate(labels) if label.value not in classes]
+        if unknown:
+            raise BadRequest(_unknown_class(config, unknown, labels[unknown[0]], items, classes), 422)
+    return labels
+
+
+def _unknown_class(
+    config: ModelConfig, unknown: Sequence[int], first: Label, items: Sequence[Any], classes: Collection[str]
+) -> str:
+    more = f" ({len(unknown) - 1} more like it)" if len(unknown) > 1 else ""
+    named = ", ".join(sorted(classes)[:_NAMED]) + (", ..." if len(classes) > _NAMED else "")
+    mapped = first.value != label_text(items[unknown[0]]["label"])
+    turned = f"; schema.label.mapping turns it into {first.value!r}" if mapped else ""
+    return (
+        f"Label {unknown[0]}{more}: 'label' is none of the classes of '{config.name}': {named}{turned}. "
+        "In its model.yaml, schema.label.mapping turns another spelling into a class, and "
+        "schema.label.classes lists a class that no served version knows yet."
+    )
 
 
 def _label(item: Any, index: int, config: ModelConfig, now: datetime) -> Label:
@@ -92,8 +161,11 @@ def _label(item: Any, index: int, config: ModelConfig, now: datetime) -> Label:
         msg = f"Label {index}: expected an object as in {_SHAPE}."
         raise BadRequest(msg)
     name = item.get("id")
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_ID:
-        msg = f"Label {index}: 'id' must be the prediction's id, text of at most {MAX_ID} characters."
+    if not isinstance(name, str) or not _ID.fullmatch(name):
+        msg = (
+            f"Label {index}: 'id' must be the prediction's id: X-Request-Id, followed by -0, -1, ... for the "
+            f"rows of a larger request; at most {MAX_ID} of {ID_CHARACTERS}."
+        )
         raise BadRequest(msg)
     value = _value(item.get("label"), index, config)
     at = now
@@ -112,7 +184,8 @@ def _value(value: Any, index: int, config: ModelConfig) -> str | float:
             return float(value)
         msg = f"Label {index}: '{config.name}' is a regression, so 'label' must be a number."
         raise BadRequest(msg)
-    text = label_text(value) if isinstance(value, (str, int, float, bool)) else None
+    label = config.columns.label
+    text = label.to_class(value) if isinstance(value, (str, int, float, bool)) else None
     if text is None:
         msg = f"Label {index}: 'label' must be a class, as text or a number."
         raise BadRequest(msg)

@@ -4,7 +4,8 @@ FastAPI generates the control API from its functions and pydantic models. Scorin
 they are added here, with request schemas from each model.yaml.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
+from homeostat.config import ModelConfig
 from homeostat.serving.auth.guard import required_scope
 from homeostat.serving.auth.tokens import CONTROL, LABEL, PREDICT
 from homeostat.serving.http.protocols import request_schemas
@@ -28,6 +30,7 @@ from homeostat.serving.http.protocols.response_schemas import (
 )
 
 if TYPE_CHECKING:
+    from homeostat.serving.inference.routing import ServedModel
     from homeostat.serving.runtime import Runtime
     from homeostat.serving.scoring_request import InputSpec
 
@@ -76,10 +79,11 @@ def _document(app: FastAPI, runtime: "Runtime") -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):  # invalid bodies are 400 with an ErrorResponse
         schemas.pop(unused, None)
     specs = [state.spec for state in runtime.states.values()]
+    labels = {name: _label_example(runtime, state) for name, state in runtime.states.items()}
     schemas |= _response_models(ErrorResponse, Predictions, InferResponse, LabelCounts)
     for state in runtime.states.values():
-        schemas |= _request_models(state.spec, state.config.task)
-    doc["paths"] |= {path: {"post": operation} for path, operation in _scoring_paths(specs).items()}
+        schemas |= _request_models(state.spec, state.config)
+    doc["paths"] |= {path: {"post": operation} for path, operation in _scoring_paths(specs, labels).items()}
     needs_token = runtime.access_guard.token_store.needs_token
     for path, item in doc["paths"].items():
         for method, operation in item.items():
@@ -95,17 +99,25 @@ def _response_models(*models: type[BaseModel]) -> dict[str, Schema]:
     return dict(schema["$defs"])
 
 
-def _request_models(spec: "InputSpec", task: str) -> dict[str, Schema]:
+def _label_example(runtime: "Runtime", state: "ServedModel") -> str | int:
+    """Return a label that is accepted now."""
+    classes = runtime.label_classes(state)
+    return 1 if classes is None or "1" in classes else min(classes)
+
+
+def _request_models(spec: "InputSpec", config: ModelConfig) -> dict[str, Schema]:
     return {
         f"{spec.model}.scoring": request_schemas.scoring(spec),
         f"{spec.model}.csv": request_schemas.csv_text(spec),
         f"{spec.model}.infer": request_schemas.infer(spec),
-        f"{spec.model}.labels": request_schemas.labels(task),
+        f"{spec.model}.labels": request_schemas.labels(config),
     }
 
 
-def _scoring_paths(specs: "Iterable[InputSpec]") -> dict[str, dict[str, Any]]:
-    """Return the operations that bypass FastAPI, by path."""
+def _scoring_paths(
+    specs: "Iterable[InputSpec]", labels: Mapping[str, str | int] = MappingProxyType({})
+) -> dict[str, dict[str, Any]]:
+    """Return the operations that bypass FastAPI, by path; ``labels`` has a label of each model."""
     specs = list(specs)
     score = _operation(
         "scoring",
@@ -129,10 +141,15 @@ def _scoring_paths(specs: "Iterable[InputSpec]") -> dict[str, dict[str, Any]]:
     label = _operation(
         "scoring",
         "Send the labels of earlier predictions",
-        {"application/json": _content(specs, "labels", lambda _: {"labels": [{"id": "42", "label": 1}]})},
+        {
+            "application/json": _content(
+                specs, "labels", lambda s: {"labels": [{"id": "42", "label": labels[s.model]}]}
+            )
+        },
         LabelCounts,
         {"X-Request-Id": HEADERS["X-Request-Id"]},
     )
+    label["responses"]["422"] = _error(422)
     any_model = score | {"summary": "Score rows with the only model, or with the one in X-Homeostat-Model"}
     pinned = infer | {"summary": "Infer with one loaded version, whatever the routing"}
     return {
@@ -195,7 +212,8 @@ def _set_path_parameters(operation: dict[str, Any], path: str, models: list[str]
 def _add_errors(operation: dict[str, Any], path: str, method: str) -> None:
     """Add the errors that any call can return, unless the route describes them itself."""
     responses = operation["responses"]
-    responses.pop("422", None)
+    if not path.endswith("/labels"):
+        responses.pop("422", None)  # FastAPI's: an invalid body is 400
     invalid_path = (400, 404) if "{" in path else ()
     invalid_body = (400,) if method == "post" else ()
     for status in (*invalid_path, *invalid_body, *COMMON_ERRORS):

@@ -9,13 +9,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from homeostat.config import ModelConfig
+from homeostat.config.model import Label
 from homeostat.serving.http.protocols.openinference import MAX_ID, OUTPUTS
 from homeostat.serving.http.protocols.tensors import DATATYPES
+from homeostat.serving.recorder import labels as posted_labels
 from homeostat.serving.scoring_request import InputSpec
 
 Schema = dict[str, Any]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_]+")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,14}")
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _NUMBER: Schema = {"type": ["number", "null"]}
 _CATEGORY: Schema = {"type": ["string", "number", "boolean", "null"]}
@@ -147,16 +151,20 @@ def infer_example(spec: InputSpec) -> dict[str, Any]:
     }
 
 
-def labels(task: str) -> Schema:
+def labels(config: ModelConfig) -> Schema:
     """Return the schema of a label request."""
     label: Schema = {"type": "number"}
-    if task == "classification":
-        label = {"anyOf": [{"type": "string", "minLength": 1}, {"type": ["number", "boolean"]}]}
+    if config.task == "classification":
+        label = _label_of(config.columns.label)
     one = {
         "type": "object",
         "required": ["id", "label"],
         "properties": {
-            "id": {"type": "string", "minLength": 1, "maxLength": 160, "description": "The prediction's id."},
+            "id": {
+                "type": "string",
+                "pattern": f"^[{posted_labels.ID_CHARACTERS}]{{1,{posted_labels.MAX_ID}}}$",
+                "description": "The prediction's id.",
+            },
             "label": label,
             "at": _TIME,
         },
@@ -166,6 +174,18 @@ def labels(task: str) -> Schema:
         "required": ["labels"],
         "properties": {"labels": {"type": "array", "items": one}},
     }
+
+
+def _label_of(label: Label) -> Schema:
+    if label.classes is None:
+        return {
+            "anyOf": [{"type": "string", "minLength": 1}, {"type": ["number", "boolean"]}],
+            "description": "A class of the served versions.",
+        }
+    spellings: list[Any] = [*label.classes, *label.mapping]
+    numbers = [int(text) for text in spellings if _INTEGER.fullmatch(text)]
+    booleans = [value for value in (True, False) if int(value) in numbers]
+    return {"enum": [*spellings, *numbers, *booleans]}
 
 
 def _cells(spec: InputSpec) -> dict[str, Schema]:

@@ -18,6 +18,7 @@ ERRORS = {
     409: "The current state does not allow it; the message says why.",
     413: "The request has too many bytes or rows.",
     415: "The Content-Type is not supported.",
+    422: "A label is none of the model's classes; the message names them.",
     429: "The client sent too many requests.",
     431: "The headers are too large.",
     500: "No version could predict these rows.",
@@ -73,11 +74,16 @@ class InferResponse(BaseModel):
 
 
 class LabelCounts(BaseModel):
-    """What became of the labels of one request."""
+    """What became of the labels of one request.
+
+    ``predicted_here`` counts the labels whose prediction the responding process made lately. The others may
+    be of another worker or gateway, older, or wrong.
+    """
 
     accepted: int
     duplicates: int
     conflicts: int
+    predicted_here: int
 
 
 # Metadata of the Open Inference Protocol and of mlflow.deployments
