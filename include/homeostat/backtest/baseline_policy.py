@@ -133,10 +133,11 @@ def _retrain(
     try:
         candidate = builder.build(window.end - cache.history.length)
     except HomeostatError as error:
-        return replace(result, sentence=str(error)), None
+        return replace(result, sentence=str(error), refused=str(error)), None
     failures = baseline_gate(candidate, champion, cache.config)
     if failures:
-        return replace(result, fitted=True, sentence="The gate refused: " + "; ".join(failures) + "."), None
+        sentence = "The gate refused: " + "; ".join(failures) + "."
+        return replace(result, fitted=True, sentence=sentence, refused=sentence), None
     sentence = f"Retrained on {candidate.training_rows} rows; the gate passed."
     return replace(result, fitted=True, promoted=True, sentence=sentence), candidate
 

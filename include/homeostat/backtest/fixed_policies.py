@@ -54,7 +54,7 @@ def run_fixed_schedule(
                 sentence = f"Retrained on {built.training_rows} rows, as after every {_ordinal(every)}window."
                 result = replace(result, fitted=True, promoted=True, sentence=sentence)
             except HomeostatError as error:
-                result = replace(result, sentence=str(error))
+                result = replace(result, sentence=str(error), refused=str(error))
         serving.add(result)
         if built is not None:
             serving.promote(built, window.index)

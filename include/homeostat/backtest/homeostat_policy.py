@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from homeostat.backtest.policy_run import PolicyRun, Progress, Promotion, WindowResult
+from homeostat.backtest.policy_run import PolicyRun, Progress, Promotion, RolledBack, WindowResult
 from homeostat.backtest.prediction_cache import PredictionCache
 from homeostat.backtest.replay_ports import ReplayClock, ReplaySource
+from homeostat.backtest.rollout_replay import REVERSE_SHADOW, RolloutChange, RolloutReplay
 from homeostat.backtest.windows import Window
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, HomeostatError, SingleClass
@@ -29,14 +30,26 @@ PortsFactory = Callable[[Clock, Source], Ports]
 
 
 class HomeostatPolicy:
-    """Replays windows under Homeostat's monitoring, trigger and gate; trains the first version at once."""
+    """Replays windows under Homeostat's monitoring, trigger, gate and rollouts; trains the first version.
 
-    def __init__(self, config: ModelConfig, cache: PredictionCache, make_ports: PortsFactory) -> None:
+    Parameters
+    ----------
+    config
+        As monitoring sees the replay, see :func:`~homeostat.backtest.replay_ports.replay_config`.
+    served
+        As the model is served, for its rollouts.
+    """
+
+    def __init__(
+        self, config: ModelConfig, served: ModelConfig, cache: PredictionCache, make_ports: PortsFactory
+    ) -> None:
         self.config = config
+        self.served = served
         self.cache = cache
         self.run = PolicyRun()
         self._clock = ReplayClock(cache.history.reference_end)
         self._ports = make_ports(self._clock, ReplaySource(cache.history, self._clock))
+        self._rollouts = RolloutReplay(served, cache, self._ports, self._clock)
         self._train_first_version()
 
     def replay(self, windows: tuple[Window, ...], progress: Progress) -> PolicyRun:
@@ -66,27 +79,55 @@ class HomeostatPolicy:
 
     def _replay_window(self, window: Window) -> None:
         before = self._champion()
-        key = self._cache_version(before)
+        served = self._rollouts.serve(window)
+        keys = [self._cache_version(version) for version in served.versions]
+        key = keys[0] if len(keys) == 1 else self.cache.add_mixed(keys, served.served_by, window.index)
         predictions = self.cache.predictions(key, window.index)
-        score = self.cache.score([predictions])
-        self._clock.set(window.end)
+        rolled_back = []
+        for change in served.changes:
+            self._end_rollout(change)
+            after = self._champion()
+            if change.promoted:
+                self._record_promotion(window, before, after)
+            else:
+                rolled_back.append(
+                    RolledBack(change.rollout.candidate.version, change.stage, change.at, change.reason)
+                )
+                if after != before:
+                    self._record_return(window)
+            before = after
         check = check_drift(self.config, self._ports, window.end)
         result = WindowResult(
             window=window,
             rows=len(predictions.truth),
-            score=score,
+            score=self.cache.score([predictions]),
             version=before.version,
             reason=check["reason"],
             sentence=check["sentence"],
+            promoted=any(change.promoted for change in served.changes),
+            rolled_back=tuple(rolled_back),
         )
         if check["fired"]:
             result = self._handle_trigger(result, check)
         after = self._champion()
-        result = replace(result, promoted=after != before)
+        if after != before:  # a model that no gateway serves: no shadow and no canary
+            self._record_promotion(window, before, after)
+            result = replace(result, promoted=True)
         self.run.add(result, key)
-        if after != before:
-            new_key = self._cache_version(after)
-            self.run.promotions.append(Promotion(window.index, key, new_key, before.version, after.version))
+
+    def _record_promotion(self, window: Window, before: VersionRef, after: VersionRef) -> None:
+        old, new = self._cache_version(before), self._cache_version(after)
+        self.run.promotions.append(Promotion(window.index, old, new, before.version, after.version))
+
+    def _record_return(self, window: Window) -> None:
+        """Record that the last promoted version was rolled back in this window."""
+        if self.run.promotions:
+            self.run.promotions[-1] = replace(self.run.promotions[-1], until=window.index)
+
+    def _end_rollout(self, change: RolloutChange) -> None:
+        """End the retrain that waited for its rollout; a rollback after the promotion has none."""
+        if change.stage != REVERSE_SHADOW:
+            finalize(self.served, change.rollout.id, self._ports)
 
     def _handle_trigger(self, result: WindowResult, check: dict[str, Any]) -> WindowResult:
         end = result.window.end.isoformat()
@@ -99,23 +140,35 @@ class HomeostatPolicy:
         try:
             retrained = self._retrain(request)
         except HomeostatError as error:
-            return replace(result, event="retrain", sentence=f"{check['sentence']} {error}")
+            sentence = f"{check['sentence']} {error}"
+            return replace(result, event="retrain", sentence=sentence, refused=str(error))
         fitted = bool(retrained["trained"])
         sentence = f"{check['sentence']} {_capitalize(retrained['sentence'])}."
-        return replace(result, event="retrain" if fitted else "reinstate", fitted=fitted, sentence=sentence)
+        return replace(
+            result,
+            event="retrain" if fitted else "reinstate",
+            fitted=fitted,
+            sentence=sentence,
+            candidate=retrained["candidate"],
+            refused="" if retrained["candidate"] else retrained["sentence"],
+        )
 
     def _retrain(self, request: RetrainRequest) -> dict[str, Any]:
-        """Run every step of a retrain; return the gate's sentence and whether a version was fitted."""
+        """Run every step of a retrain up to the beginning of its rollout; return what the gate said."""
         config, ports, key = self.config, self._ports, request.run_key
         assemble(config, request, ports)
         trained = bool(train(config, key, ports).get("trained", True))
         validate(config, key, ports)
         decision = gate(config, key, ports)
+        candidate = ""
         if decision["proceeds"]:
-            register(config, key, ports)
-            begin_rollout(config, key, ports)
-            finalize(config, key, ports)
-        return {"sentence": decision["sentence"], "trained": trained}
+            candidate = register(config, key, ports)["version"]
+            begin_rollout(self.served, key, ports)
+            if self.served.serve == "none":
+                finalize(self.served, key, ports)
+            elif (ended := self._rollouts.advance(self._clock.now())) is not None:
+                self._end_rollout(ended)
+        return {"sentence": decision["sentence"], "trained": trained, "candidate": candidate}
 
     def _champion(self) -> VersionRef:
         champion = self._ports.ledger.read(self.config.name).champion

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from homeostat.backtest.windows import Window
@@ -14,11 +15,32 @@ Progress = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
+class RolledBack:
+    """A version that was rolled back: in which stage of its rollout, when and why."""
+
+    version: str
+    stage: str
+    at: datetime
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return {
+            "version": self.version,
+            "stage": self.stage,
+            "at": self.at.isoformat(),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class WindowResult:
     """One window: the score of the version that served it, and the decision at its end.
 
     ``event`` is ``retrain`` for a retrain (``fitted``: it produced a version), ``reinstate`` for an attempt
-    to promote a former champion. ``promoted``: another version serves from the next window on.
+    to promote a former champion. ``candidate`` is the version that went into its rollout, ``refused`` says
+    why there is none. ``promoted``: a candidate became champion in this window. ``rolled_back`` says why a
+    candidate, or the champion, was rolled back in it, and in which stage.
     """
 
     window: Window
@@ -30,6 +52,9 @@ class WindowResult:
     promoted: bool = False
     sentence: str = ""
     fitted: bool = False
+    candidate: str = ""
+    refused: str = ""
+    rolled_back: tuple[RolledBack, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -43,18 +68,24 @@ class WindowResult:
             "reason": self.reason,
             "promoted": self.promoted,
             "sentence": self.sentence,
+            "refused": self.refused,
+            "rolled_back": [each.to_json() for each in self.rolled_back],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """At the end of window ``index``, the version with key ``new`` replaced the one with key ``old``."""
+    """In window ``index``, the version with key ``new`` replaced the one with key ``old``.
+
+    ``until`` is the window in which ``new`` was rolled back; None: it was not.
+    """
 
     index: int
     old: str
     new: str
     old_version: str
     new_version: str
+    until: int | None = None
 
 
 @dataclass(slots=True)
@@ -82,5 +113,10 @@ class PolicyRun:
 
     @property
     def refused(self) -> int:
-        """Number of retrains and reinstatements after which the champion stayed."""
-        return sum(result.event is not None and not result.promoted for result in self.results)
+        """Number of retrains and reinstatements whose candidate never got traffic: refused before it."""
+        return sum(bool(result.refused) for result in self.results)
+
+    @property
+    def rolled_back(self) -> list[RolledBack]:
+        """Candidates and champions that were rolled back, in order."""
+        return [each for result in self.results for each in result.rolled_back]

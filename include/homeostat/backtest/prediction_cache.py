@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,27 @@ class PredictionCache:
         """Return a window's rows, with or without labels."""
         return self._inputs.iloc[self._input_bounds[index] : self._input_bounds[index + 1]]
 
+    def labelled(self, index: int) -> pd.DataFrame:
+        """Return a window's labelled rows."""
+        return self._labelled.iloc[self._labelled_bounds[index] : self._labelled_bounds[index + 1]]
+
+    def add_mixed(self, keys: Sequence[str], served_by: np.ndarray, index: int) -> str:
+        """Add the predictions of a window that several versions served; return their key.
+
+        Parameters
+        ----------
+        keys
+            The versions' keys.
+        served_by
+            Per labelled row of the window, the position of its version in ``keys``.
+        """
+        digest = hashlib.sha256(served_by.tobytes()).hexdigest()[:16]
+        mixed = f"mixed {'|'.join(keys)} {digest}"
+        parts = [self.predictions(key, index) for key in keys]
+        predicted = np.choose(served_by, [part.predicted for part in parts])
+        self._predictions[mixed, index] = LabelledPredictions(parts[0].truth, predicted)
+        return mixed
+
     def predictions(self, key: str, index: int) -> LabelledPredictions:
         """Return a version's predictions for a window's labelled rows."""
         if (key, index) not in self._predictions:
@@ -69,8 +91,7 @@ class PredictionCache:
         return self._predictions[key, index]
 
     def _predict(self, key: str, index: int) -> LabelledPredictions:
-        rows = self._labelled.iloc[self._labelled_bounds[index] : self._labelled_bounds[index + 1]]
-        rows = rows.reset_index(drop=True)
+        rows = self.labelled(index).reset_index(drop=True)
         truth = rows[self.config.columns.label.name]
         predicted = self._predictors[key].predict(rows).prediction if len(rows) else np.empty(0)
         if self.config.task == "regression":

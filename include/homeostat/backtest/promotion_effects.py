@@ -52,6 +52,10 @@ def promotion_effects(run: PolicyRun, cache: PredictionCache) -> list[PromotionE
     """Return the effect of every promotion of a run, in order."""
     windows = cache.history.windows
     last_served = [later.index for later in run.promotions[1:]] + [windows[-1].index] * bool(run.promotions)
+    last_served = [
+        last if promotion.until is None else min(last, promotion.until - 1)
+        for promotion, last in zip(run.promotions, last_served, strict=True)
+    ]
     effects = []
     for promotion, last in zip(run.promotions, last_served, strict=True):
         served = range(promotion.index + 1, last + 1)

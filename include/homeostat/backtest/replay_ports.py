@@ -60,9 +60,9 @@ def rows_between(history: SplitHistory, start: datetime | None, end: datetime) -
 def replay_config(config: ModelConfig, history: SplitHistory) -> ModelConfig:
     """Return the model's configuration, adapted to the replay.
 
-    One check per window, and labels one window late. No gateway and no approval: a version that passes its
-    gate serves. Bad periods are moved to the replay's clock. ``monitor.min_rows`` is lowered to half a window
-    when a window has fewer rows than that.
+    One check per window, and labels one window late, of rows that are scored as a batch. Bad periods are
+    moved to the replay's clock. ``monitor.min_rows`` is lowered to half a window when a window has fewer rows
+    than that.
     """
     label = config.columns.label.model_copy(update={"delay": history.length})
     min_rows = max(1, min(config.monitor.min_rows, median_window_rows(history)))
@@ -90,6 +90,11 @@ def replay_config(config: ModelConfig, history: SplitHistory) -> ModelConfig:
             "training": config.training.model_copy(update={"bad_periods": periods}),
         }
     )
+
+
+def served_config(config: ModelConfig) -> ModelConfig:
+    """Return the model's configuration for its rollouts in a replay: nobody approves, nobody is notified."""
+    return config.model_copy(update={"approval": "none", "notify": ()})
 
 
 def median_window_rows(history: SplitHistory) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from homeostat.backtest.grid import GridSearch
-from homeostat.backtest.policy_run import WindowResult
+from homeostat.backtest.policy_run import RolledBack, WindowResult
 from homeostat.backtest.promotion_effects import PromotionEffect
+from homeostat.backtest.rollout_replay import REVERSE_SHADOW
 from homeostat.backtest.run import BacktestResult, PolicyOutcome
 from homeostat.core.performance import higher_is_better
 
@@ -45,6 +47,7 @@ def _policy(result: BacktestResult, outcome: PolicyOutcome) -> dict[str, Any]:
         "retrains": run.retrains,
         "promoted": run.promoted,
         "refused": run.refused,
+        "rolled_back": [each.to_json() for each in run.rolled_back],
         "reinstated": sum(each.event == "reinstate" and each.promoted for each in run.results),
         "promotions": [effect.to_json() for effect in outcome.promotions],
         "per_window": [each.to_json() for each in run.results],
@@ -53,7 +56,13 @@ def _policy(result: BacktestResult, outcome: PolicyOutcome) -> dict[str, Any]:
 
 def summarize(result: BacktestResult) -> list[str]:
     """Return sentences: Homeostat's decisions, its score, the effect of promotions, the grid search."""
-    lines = [_decisions(result), _scores(result), _effects(result), _always_worse(result)]
+    lines = [
+        _decisions(result),
+        _rolled_back(result),
+        _scores(result),
+        _effects(result),
+        _always_worse(result),
+    ]
     if result.grid is not None:
         lines.append(_grid(result, result.grid))
     return [line for line in lines if line]
@@ -82,6 +91,39 @@ def events(result: BacktestResult) -> Iterable[tuple[str, WindowResult]]:
                 yield name, each
 
 
+@dataclass(frozen=True, slots=True)
+class EventOutcome:
+    """What became of a retrain: a word, the reason of a refusal, the promotion's effect if there was one."""
+
+    word: str
+    reason: str = ""
+    effect: PromotionEffect | None = None
+
+
+def event_outcome(outcome: PolicyOutcome, event: WindowResult) -> EventOutcome:
+    """Return what became of a retrain or reinstatement, in this window or a later one."""
+    if event.refused:
+        word = "no candidate" if event.event == "retrain" and not event.fitted else "refused"
+        return EventOutcome(word, event.refused)
+    later = outcome.run.results[event.window.index :]
+    for each in later:
+        for rolled_back in each.rolled_back:
+            if rolled_back.version == event.candidate and rolled_back.stage != REVERSE_SHADOW:
+                return EventOutcome(f"rolled back in {rolled_back.stage}", rolled_back.reason)
+        if each.promoted:
+            break
+    else:
+        return EventOutcome("under way")
+    effect = next((found for found in outcome.promotions if found.window.index == each.window.index), None)
+    for following in later:
+        for rolled_back in following.rolled_back:
+            if rolled_back.version == event.candidate:
+                return EventOutcome("promoted, then rolled back", rolled_back.reason, effect)
+        if following is not each and following.promoted:
+            break
+    return EventOutcome("promoted", effect=effect)
+
+
 def _decisions(result: BacktestResult) -> str:
     results = result.outcomes["homeostat"].run.results
     fired = [each for each in results if each.event is not None]
@@ -96,11 +138,30 @@ def _decisions(result: BacktestResult) -> str:
     return f"Homeostat, in {len(results)} windows: {'; '.join(parts)}. Reasons: {why}."
 
 
+def _rolled_back(result: BacktestResult) -> str:
+    """Return how many versions the rollouts promoted and rolled back, and the reason of the last rollback."""
+    run = result.outcomes["homeostat"].run
+    found = run.rolled_back
+    if not found:
+        return ""
+    stages = Counter(_stage(each) for each in found)
+    where = ", ".join(f"{count} in {stage}" for stage, count in stages.most_common())
+    last = found[-1]
+    return (
+        f"{len(found)} version{'s' if len(found) > 1 else ''} would have been rolled back ({where})."
+        f" The last, version {last.version} in {last.stage}: {last.reason}."
+    )
+
+
+def _stage(rolled_back: RolledBack) -> str:
+    """Return the stage without the number of its step."""
+    return rolled_back.stage.split(" step ")[0]
+
+
 def _counts(results: Sequence[WindowResult], what: str) -> str:
-    promoted = sum(each.promoted for each in results)
     failed = sum(each.event == "retrain" and not each.fitted for each in results)
-    refused = len(results) - promoted - failed
-    parts = [f"{promoted} promoted"]
+    refused = sum(bool(each.refused) for each in results) - failed
+    parts = [f"{len(results) - refused - failed} through the gate"]
     parts += [f"{refused} refused at the gate"] if refused else []
     parts += [f"{failed} without a candidate"] if failed else []
     return f"{len(results)} {what}{'' if len(results) == 1 else 's'} ({', '.join(parts)})"

@@ -15,7 +15,7 @@ from homeostat.backtest.homeostat_policy import HomeostatPolicy, PortsFactory
 from homeostat.backtest.policy_run import PolicyRun, Progress
 from homeostat.backtest.prediction_cache import PredictionCache
 from homeostat.backtest.promotion_effects import PromotionEffect, promotion_effects
-from homeostat.backtest.replay_ports import median_window_rows, replay_config
+from homeostat.backtest.replay_ports import median_window_rows, replay_config, served_config
 from homeostat.backtest.version_builder import VersionBuilder
 from homeostat.backtest.windows import SplitHistory, split_history
 from homeostat.config import ModelConfig
@@ -65,7 +65,8 @@ def run_backtest(
     """Replay a model's history under five policies, with labels that arrive one window late.
 
     The first version is trained on the reference and is the same for all policies. A window is scored with
-    the version that its policy serves, before the policy sees the window.
+    the versions that its policy serves, before the policy sees the window. Homeostat's candidates go through
+    shadow and canary on the rows that follow; the other policies serve a new version from the next window on.
 
     Parameters
     ----------
@@ -96,7 +97,8 @@ def run_backtest(
         replayed = replay_config(config, history)
         cache = PredictionCache(replayed, history)
         start = start_progress or (lambda _policy, _windows: lambda: None)
-        runs = _run_policies(replayed, cache, make_ports, start)
+        served = served_config(config)
+        runs = _run_policies(replayed, served, cache, make_ports, start)
         search = None
         if grid:
             progress = start("grid", grid_steps(replayed, cache))
@@ -104,7 +106,7 @@ def run_backtest(
                 replayed,
                 cache,
                 runs["homeostat"],
-                lambda other: HomeostatPolicy(other, cache, make_ports),
+                lambda other: HomeostatPolicy(other, served, cache, make_ports),
                 progress,
             )
         outcomes = {name: _outcome(runs[name], cache) for name in POLICIES}
@@ -113,13 +115,17 @@ def run_backtest(
 
 
 def _run_policies(
-    config: ModelConfig, cache: PredictionCache, make_ports: PortsFactory, start: StartProgress
+    config: ModelConfig,
+    served: ModelConfig,
+    cache: PredictionCache,
+    make_ports: PortsFactory,
+    start: StartProgress,
 ) -> dict[str, PolicyRun]:
     if not cache.labelled_rows:
         msg = "no row after the reference is valid and labelled: there is nothing to score"
         raise DataError(msg)
     # First, because the retrain's own steps report problems of the data best.
-    homeostat = HomeostatPolicy(config, cache, make_ports)
+    homeostat = HomeostatPolicy(config, served, cache, make_ports)
     builder = VersionBuilder(config, cache)
     windows = cache.history.windows
     runs = {

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 from homeostat.backtest import (
     BacktestResult,
+    EventOutcome,
     WindowResult,
+    event_outcome,
     events,
     format_score,
     gain,
@@ -16,7 +18,6 @@ from homeostat.backtest import (
     to_json,
 )
 from homeostat.backtest.grid import GridSearch
-from homeostat.backtest.promotion_effects import PromotionEffect
 from homeostat.cli.commands.backtest_table import (
     format_gain,
     gain_sign,
@@ -83,7 +84,7 @@ def _policies(result: BacktestResult) -> list[_PolicyRow]:
                 gain=format_gain(result, difference),
                 gain_style={1: "good", -1: "bad"}.get(gain_sign(difference), ""),
                 counts=[
-                    *(run.retrains, run.promoted, run.refused),
+                    *(run.retrains, run.promoted, run.refused, len(run.rolled_back)),
                     *(verdicts.count(verdict) for verdict in ("better", "worse")),
                 ],
             )
@@ -105,15 +106,17 @@ class _EventRow:
 
 
 def _events(result: BacktestResult, policy: str) -> list[_EventRow]:
-    effects = {effect.window.index: effect for effect in result.outcomes[policy].promotions}
+    outcome = result.outcomes[policy]
     found = [each for name, each in events(result) if name == policy]
-    return [_event(result, each, effects.get(each.window.index)) for each in found]
+    return [_event(result, each, event_outcome(outcome, each)) for each in found]
 
 
-def _event(result: BacktestResult, event: WindowResult, effect: PromotionEffect | None) -> _EventRow:
-    outcome, style = ("promoted", "pass") if event.promoted else ("refused", "alert")
-    if not event.promoted and event.event == "retrain" and not event.fitted:
-        outcome, style = "no candidate", "not_computable"
+#: The style of an outcome's word; the others are alerts.
+_STYLES = {"promoted": "pass", "no candidate": "not_computable", "under way": "not_computable"}
+
+
+def _event(result: BacktestResult, event: WindowResult, outcome: EventOutcome) -> _EventRow:
+    effect = outcome.effect
     verdict, verdict_style, scores = "", "", ""
     if effect is not None:
         verdict, verdict_style = _EFFECTS[effect.verdict]
@@ -125,13 +128,13 @@ def _event(result: BacktestResult, event: WindowResult, effect: PromotionEffect 
     return _EventRow(
         end=f"{event.window.actual_end:%Y-%m-%d %H:%M}",
         event="reinstate" if event.event == "reinstate" else "retrain",
-        result=outcome,
-        result_style=style,
+        result=outcome.word,
+        result_style=_STYLES.get(outcome.word, "alert"),
         reason=event.reason.replace("_", " "),
         effect=verdict,
         effect_style=verdict_style,
         scores=scores,
-        sentence=event.sentence,
+        sentence=event.sentence if event.refused else f"{event.sentence} {outcome.reason}".strip(),
     )
 
 

@@ -57,7 +57,7 @@ def trial_marks(trial: GridTrial, grid: GridSearch) -> str:
 def _policies(result: BacktestResult) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("policy", no_wrap=True)
-    for name in (result.score_name, "vs never", "retrains", "promoted", "refused"):
+    for name in (result.score_name, "vs never", "retrains", "promoted", "refused", "rolled back"):
         table.add_column(name, justify="right")
     for name, outcome in result.outcomes.items():
         difference = None if name == "frozen" else gain(result, outcome)
@@ -69,6 +69,7 @@ def _policies(result: BacktestResult) -> Table:
             str(outcome.run.retrains),
             str(outcome.run.promoted),
             str(outcome.run.refused),
+            str(len(outcome.run.rolled_back)),
             style="bold" if name == "homeostat" else "",
         )
     return table
