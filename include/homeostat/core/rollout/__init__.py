@@ -29,6 +29,7 @@ from homeostat.core.rollout.health import (
     HealthVerdict,
 )
 from homeostat.core.rollout.label_pairs import PairLosses, differ
+from homeostat.core.rollout.pace import PhasePace, describe_pace, first_step, rollout_pace
 from homeostat.core.rollout.phases import (
     PHASE_SENTENCES,
     RULES,
@@ -71,6 +72,7 @@ __all__ = [
     "NumberBins",
     "PairLosses",
     "Phase",
+    "PhasePace",
     "Plan",
     "RecomputedStep",
     "Rollout",
@@ -84,13 +86,16 @@ __all__ = [
     "choose_variant",
     "decide_hard_failure",
     "decide_rollout",
+    "describe_pace",
     "differ",
     "epochs",
     "evidence_from_json",
     "evidence_json",
+    "first_step",
     "promote",
     "recompute",
     "recompute_all",
     "roll_back",
+    "rollout_pace",
     "weights",
 ]

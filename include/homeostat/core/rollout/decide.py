@@ -15,6 +15,7 @@ from homeostat.core.rollout.health import (
     HealthVerdict,
     run_health_checks,
 )
+from homeostat.core.rollout.pace import first_step
 from homeostat.core.rollout.phases import RULES, Phase, Rollout, Traffic
 from homeostat.core.rollout.transitions import Transition, enter, roll_back
 
@@ -226,25 +227,16 @@ def _next_step(traffic: Traffic, rollout: Rollout, evidence: Evidence, now: date
 
 
 def _first_step(rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[int, str]:
-    """Return the first canary step that can reach its rows in time at the shadow's traffic, and why.
-
-    The last step is never skipped: with still less traffic it ends as inconclusive.
-    """
-    plan, hours = rollout.plan, (now - rollout.entered_at) / timedelta(hours=1)
-    seen = evidence.get((rollout.stage, SHADOW), Tally()).compared
-    if plan.max_step is None or hours <= 0 or not seen:
-        return 0, ""
-    cap = max(2 * plan.step_duration, plan.max_step)
-    for step, share in enumerate(plan.steps):
-        needed = timedelta(hours=plan.min_samples / (seen / hours * share))
-        if needed <= cap or step + 1 == len(plan.steps):
-            break
+    """Return the first canary step that can reach its rows in time at the shadow's traffic, and why."""
+    hours = (now - rollout.entered_at) / timedelta(hours=1)
+    pace = evidence.get((rollout.stage, SHADOW), Tally()).compared / hours if hours > 0 else 0.0
+    step = first_step(rollout.plan, pace)
     if not step:
         return 0, ""
-    skipped = ", ".join(f"{share:.0%}" for share in plan.steps[:step])
+    skipped = ", ".join(f"{share:.0%}" for share in rollout.plan.steps[:step])
     return step, (
-        f"{skipped} of {seen / hours:.3g} rows an hour would take longer than canary.max_step_duration"
-        f" for {plan.min_samples} rows; "
+        f"{skipped} of {pace:.3g} rows an hour would take longer than canary.max_step_duration"
+        f" for {rollout.plan.min_samples} rows; "
     )
 
 
