@@ -13,7 +13,11 @@ import pytest
 from homeostat.bundle.pipeline import load_pipeline
 from homeostat.config import load_model, load_models
 from homeostat.config.errors import AlreadyExists, ConfigError
+from homeostat.config.model import Source
+from homeostat.demo.scenario import Scenario, overrides, set_environment
 from homeostat.scaffold import new_model
+
+FILE = Source(kind="predictions", history=Source(kind="csv", uri="rows.csv"))
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,16 @@ def test_the_template_generates_the_same_rows_for_the_same_hours(made):
         load(start + timedelta(hours=2), start + timedelta(hours=6)),
     ]
     pd.testing.assert_frame_equal(pd.concat(halves, ignore_index=True), whole)
+
+
+def test_the_demo_with_a_file_puts_it_in_the_place_of_the_history(made, tmp_path):
+    config = load_model(made)
+    set_environment(config.model_copy(update={"source": FILE}), Scenario(), tmp_path / "rows.csv")
+    changed = load_model(made, overrides(config, Scenario(), tmp_path / "rows.csv"))
+    assert changed.source.kind == "predictions"
+    assert changed.source.history.description == f"csv {tmp_path / 'rows.csv'}"
+    with pytest.raises(ConfigError, match="the source of fresh_one is 'loader', which reads no file"):
+        set_environment(config, Scenario(), tmp_path / "rows.csv")
 
 
 def test_the_template_passes_the_linter(made):

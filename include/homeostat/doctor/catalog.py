@@ -15,6 +15,7 @@ from homeostat.doctor import (
     ledger,
     local_checks,
     mlflow,
+    source,
     store,
 )
 from homeostat.doctor.aws import account, bucket, fargate, lambda_function, queues
@@ -123,6 +124,7 @@ def _model(deployment: Deployment, model: ModelConfig) -> Iterator[Probe]:
         ("champion", mlflow.check_champion, TIME_LIMIT),
         ("bundle", mlflow.check_bundle, _BUNDLE_LIMIT),
         ("serving", gateway.check_served_version, TIME_LIMIT),
+        ("source", source.check_source, TIME_LIMIT),
         ("last check", check_freshness.check_last_window, TIME_LIMIT),
         ("retrain lease", ledger.check_retrain_lease, TIME_LIMIT),
     )

@@ -39,14 +39,13 @@ def repeated_rows_warning(
     name = config.source.description
     if newest is not None:
         sentence = f"the newest row of {name} is of {_time(newest)}"
+        trained = f", the champion was trained until {_time(trained_until)}" if trained_until else ""
     else:
         since = f"since {_time(trained_until)}" if trained_until else "in this window"
         sentence = f"{name} has no row with a label {since}"
-    if repeats and trained_until is not None:
-        sentence = (
-            f"a retrain would learn the same rows again: {sentence}, the champion was trained until "
-            f"{_time(trained_until)}"
-        )
+        trained = ", the end of the champion's training data"
+    if repeats:
+        sentence = f"a retrain would learn the same rows again: {sentence}{trained}"
     if served_since:
         sentence += f"; the gateway has logged requests since. To learn from them: {config.source.as_history}"
     return sentence
