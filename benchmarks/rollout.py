@@ -6,6 +6,9 @@ Shadow, canary steps and deadlines use the library's own `decide_rollout`, evalu
 same streams, two other rules are evaluated as often: the plain Kolmogorov-Smirnov test of the canary's last
 100 predictions against production's last 100 at p < 0.05, and thresholds as progressive-delivery tools use
 them (per interval: 99 % of the requests succeed, p99 below the limit; five failed intervals end the rollout).
+
+A second table has rollouts at the default settings, whose candidates disagree with the champion, with and
+without labels, beside the rules of release 0.1, which knew neither expectation nor labels.
 """
 
 from __future__ import annotations
@@ -14,12 +17,16 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from rollout_fixture import CASES, PLAN, RATE, TICK, Outcome, Streams, play
+from rollout_default_cases import AFTER, DEFAULT_CASES, HALF_A_STEP, default_plan, release_0_1
+from rollout_default_cases import RATE as DEFAULT_RATE
+from rollout_fixture import CASES, HOLDOUT_ROWS, PLAN, RATE, TICK, Outcome, Streams, play
 from scipy.stats import ks_2samp
 
 HERE = Path(__file__).resolve().parent
@@ -29,6 +36,7 @@ ENOUGH = 400
 WINDOW, P_VALUE, GOOD, FAILED_CHECKS = 100, 0.05, 0.99, 5
 #: Rollouts per task of a worker.
 BATCH = 25
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -78,14 +86,16 @@ def run(name: str, seeds: range) -> list[RuleOutcomes]:
     return found
 
 
-def simulate(rollouts: int, workers: int) -> dict[str, list[RuleOutcomes]]:
+def simulate(
+    cases: Iterable[str], run: Callable[[str, range], list[T]], rollouts: int, workers: int
+) -> dict[str, list[T]]:
     """Run all cases in parallel, with a progress line."""
-    found: dict[str, list[RuleOutcomes]] = {name: [] for name in CASES}
-    begun, total = time.monotonic(), rollouts * len(CASES)
+    found: dict[str, list[T]] = {name: [] for name in cases}
+    begun, total = time.monotonic(), rollouts * len(found)
     with ProcessPoolExecutor(workers) as pool:
         waiting = {
             pool.submit(run, name, range(first, min(first + BATCH, rollouts))): name
-            for name in CASES
+            for name in found
             for first in range(0, rollouts, BATCH)
         }
         for future in as_completed(waiting):
@@ -95,6 +105,15 @@ def simulate(rollouts: int, workers: int) -> dict[str, list[RuleOutcomes]]:
             print(f"\r{done:,} of {total:,} rollouts, {spent:.0f} s", end="", file=sys.stderr)
     print(file=sys.stderr)
     return found
+
+
+def run_default(name: str, seeds: range) -> list[tuple[Outcome, Outcome]]:
+    """Run the rollouts of one case at the default settings, under today's rules and those of release 0.1."""
+    case, _ = DEFAULT_CASES[name]
+    number = len(CASES) + list(DEFAULT_CASES).index(name)
+    old = release_0_1(case)
+    seeded = [1_000_000 * (number + 1) + seed for seed in seeds]
+    return [(play(Streams(case, seed)), play(Streams(old, seed))) for seed in seeded]
 
 
 def share(hits: int, of: int) -> str:
@@ -135,6 +154,36 @@ def table(found: dict[str, list[RuleOutcomes]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def default_table(found: dict[str, list[tuple[Outcome, Outcome]]]) -> str:
+    """Return the outcomes at the default settings as Markdown."""
+    lines = [
+        "| candidate | should be | Homeostat | release 0.1 | usual reason |",
+        "|---|---|---:|---:|---|",
+    ]
+    for name, outcomes in found.items():
+        good = DEFAULT_CASES[name][1]
+        right = [share(sum(each[n].promoted == good for each in outcomes), len(outcomes)) for n in (0, 1)]
+        back = [new for new, _ in outcomes if not new.promoted]
+        reasons = [f"{o.reason.split(' ')[0].rstrip(':')}, {o.stage}" for o in back]
+        usual = max(set(reasons), key=reasons.count) if reasons else ""
+        lines.append(f"| {name} | {'promoted' if good else 'rolled back'} | {' | '.join(right)} | {usual} |")
+    return "\n".join(lines) + "\n"
+
+
+def about_defaults() -> str:
+    """Describe the rollouts at the default settings, from the settings."""
+    plan = default_plan(AFTER)
+    steps = ", ".join(f"{step:.0%}" for step in plan.steps)
+    return (
+        f"At the default settings: shadow of {plan.shadow}, canary steps of {steps} for {plan.step_duration}"
+        f" each, `max_divergence` {plan.max_divergence} beyond the expected, `gate.max_regression`"
+        f" {plan.max_regression}; {DEFAULT_RATE / 120:g} request a second; a holdout of {HOLDOUT_ROWS} rows."
+        f" Labels arrive at once, {HALF_A_STEP} or {AFTER} after the request, or never; in the last but one"
+        f" case the former champion is in shadow for {plan.reverse_shadow} after the promotion."
+        " A rollback after the promotion counts as rolled back."
+    )
+
+
 def about() -> str:
     """Describe the simulation, from its settings."""
     steps = ", ".join(f"{step:.0%}" for step in PLAN.steps)
@@ -155,7 +204,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
     parser.add_argument("--write", action="store_true", help="into benchmarks/rollout.md")
     args = parser.parse_args()
-    tables = table(simulate(args.rollouts, args.workers))
+    tables = table(simulate(CASES, run, args.rollouts, args.workers))
+    tables += f"\n{about_defaults()}\n\n"
+    tables += default_table(simulate(DEFAULT_CASES, run_default, args.rollouts, args.workers))
     print(tables)
     if args.write:
         write(tables, f"PYTHONPATH=include python benchmarks/rollout.py --write --rollouts {args.rollouts}")

@@ -41,9 +41,7 @@ def default_plan(label_delay: timedelta | None) -> Plan:
 
 def release_0_1(case: Case) -> Case:
     """Return the same traffic under the rules of release 0.1, which knew neither expectation nor labels."""
-    plan = replace(
-        case.plan, rules=1, max_shadow=None, max_step=None, reverse_shadow=timedelta(0), metric=""
-    )
+    plan = replace(case.plan, rules=1, max_shadow=None, max_step=None, reverse_shadow=timedelta(0), metric="")
     return replace(case, plan=plan, labels=None)
 
 
@@ -99,3 +97,12 @@ DEFAULT_CASES["identical but for 10 % of chance, labels after the rollout"] = (
     _case(_SAME, 0.1, Labels(0.045, 0.045, AFTER)),
     True,
 )
+
+
+def _slow_traffic() -> Case:
+    """Return an identical candidate of a model with 39 rows a day."""
+    case = _case(_SAME, 0.0, None)
+    return replace(case, rate=39, tick=timedelta(days=1), canary_tick=timedelta(days=1))
+
+
+DEFAULT_CASES["identical, 39 rows a day"] = (_slow_traffic(), True)
