@@ -7,7 +7,7 @@ import pytest
 
 from homeostat.core.rollout import HealthVerdict, Tally
 from homeostat.core.rollout.evidence import LATENCY_EDGES_MS
-from homeostat.core.rollout.health import ALPHA, CandidateEvidence
+from homeostat.core.rollout.health import ALPHA, CANARY_CHECKS, CandidateEvidence
 from homeostat.core.rollout.health.confidence import confidence
 from homeostat.core.rollout.health.errors import errors
 from homeostat.core.rollout.health.hard_limit import hard_limit_exceeded
@@ -60,6 +60,22 @@ def test_few_errors_in_each_stage_and_none_of_the_champion_add_up_over_the_stage
         (C0, "champion"): Tally(rows=2400),
     }
     assert errors(case(C0, evidence)).verdict is HealthVerdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("bad", "verdict"), [(1, HealthVerdict.CONTINUE), (2, HealthVerdict.CONTINUE), (3, HealthVerdict.FAIL)]
+)
+def test_the_third_error_beside_none_of_the_champion_decides_at_a_share_of_a_tenth(bad, verdict):
+    evidence = {
+        (C0, "candidate"): Tally(rows=288, errors=bad),
+        (C0, "control"): Tally(rows=288),
+        (C0, "champion"): Tally(rows=2304),
+    }
+    part = dict(CANARY_CHECKS)[errors]
+    found = errors(CandidateEvidence(PLAN, C0, evidence, ALPHA * part))
+    assert found.verdict is verdict
+    both = {key: replace(tally, errors=tally.rows // 96) for key, tally in evidence.items()}
+    assert errors(CandidateEvidence(PLAN, C0, both, ALPHA * part)).verdict is not HealthVerdict.FAIL
 
 
 def test_a_rate_significantly_above_error_rate_fails_even_when_the_champion_is_no_better():
@@ -129,6 +145,14 @@ def test_a_slower_candidate_fails_but_not_for_a_negligible_difference():
     assert (
         p99_latency(case(C0, {(C0, "candidate"): own, (C0, "control"): other})).verdict is HealthVerdict.PASS
     )
+
+
+def test_a_version_that_is_half_as_slow_again_is_found_within_250_requests():
+    rng = np.random.default_rng(5)
+    usual, slow = (latencies(factor * 10 * rng.lognormal(0, 0.4, 250), [1] * 250) for factor in (1.0, 1.5))
+    part = dict(CANARY_CHECKS)[p99_latency]
+    evidence = {(C0, "candidate"): slow, (C0, "control"): usual, (S, "champion"): usual}
+    assert p99_latency(CandidateEvidence(PLAN, C0, evidence, ALPHA * part)).verdict is HealthVerdict.FAIL
 
 
 def test_one_slow_request_of_two_hundred_proves_nothing():

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
+from homeostat.core.rollout.evidence import LATENCY_EDGES_MS
 from homeostat.core.rollout.health.sequential import (
     distance,
     log_e_above_limit,
@@ -81,6 +83,110 @@ def test_latencies_up_to_the_tolerance_are_rarely_called_slower():
         return found
 
     assert ever(run) <= ALPHA
+
+
+def binned(latency_ms):
+    return np.bincount(np.searchsorted(LATENCY_EDGES_MS, latency_ms), minlength=141)
+
+
+def at_most(alpha: float, hits: int, runs: int) -> bool:
+    """Whether so many false alarms are plausible when their probability is at most alpha (one in 10,000)."""
+    return hits <= binom.ppf(0.9999, runs, alpha)
+
+
+def false_alarms(wealth_of_run, runs: int) -> dict[float, int]:
+    """In how many runs the highest wealth of all evaluations, so of any schedule, reaches 1/alpha."""
+    highest = np.array([max(wealth_of_run(np.random.default_rng(seed))) for seed in range(runs)])
+    return {alpha: int((highest >= -log(alpha)).sum()) for alpha in (0.3, 0.1, 0.03, 0.01)}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_alpha_holds_under_any_schedule_when_errors_rise_for_both_sides_at_once(share):
+    def run(rng):
+        quiet = (0, 400, int(rng.binomial(4000, 0.001)), 4000)
+        own, other, found = 0, 0, []
+        rates = rng.choice([0.0, 0.004, 0.1], EVALUATIONS)  # bursts that hit both sides
+        for i, rate in enumerate(rates, 1):
+            own += int(rng.binomial(round(100 * share), rate))
+            other += int(rng.binomial(round(100 * (1 - share)), rate))
+            found.append(
+                log_e_excess([quiet, (own, round(100 * share) * i, other, round(100 * (1 - share)) * i)])
+            )
+        return found
+
+    for alpha, hits in false_alarms(run, 400).items():
+        assert at_most(alpha, hits, 400)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("deviation", [0.05, 0.4])
+def test_alpha_holds_under_any_schedule_at_the_tolerated_slowdown_while_the_load_wanders(share, deviation):
+    def run(rng):
+        own, other, load, found = np.zeros(141), np.zeros(141), 0.0, []
+        for _ in range(EVALUATIONS):
+            load = 0.95 * load + rng.normal(0, 0.08)
+            rows = rng.binomial(20, share)
+            own += binned(11 * np.exp(load + rng.normal(0, deviation, rows)))
+            other += binned(10 * np.exp(load + rng.normal(0, deviation, 20 - rows)))
+            found.append(log_e_slower(other.tolist(), own.tolist(), 1))
+        return found
+
+    for alpha, hits in false_alarms(run, 200).items():
+        assert at_most(alpha, hits, 200)
+
+
+def test_three_events_at_a_share_of_a_tenth_are_worth_almost_all_that_they_can_be():
+    assert 3 * log(10) > log_e_excess([(3, 300, 0, 2700)]) > 3 * log(10) - 0.5
+
+
+def test_a_stage_without_a_fault_hardly_hides_one_in_the_next():
+    fault = (20, 300, 1, 2700)
+    for clean in ((0, 5000, 0, 5000), (0, 5000, 90, 5000), (50, 5000, 60, 5000)):
+        assert log_e_excess([clean, fault]) >= log_e_excess([fault]) - log(10) - 1e-9
+
+
+STAGES = st.lists(
+    st.tuples(st.integers(0, 50), st.integers(50, 900), st.integers(0, 50), st.integers(50, 900)),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=60)
+@given(STAGES, st.randoms(use_true_random=False))
+def test_the_order_of_stages_does_not_matter(stages, random):
+    shuffled = random.sample(stages, len(stages))
+    assert log_e_excess(shuffled) == pytest.approx(log_e_excess(stages))
+
+
+@settings(max_examples=60)
+@given(STAGES)
+def test_an_event_more_counts_against_the_side_that_it_falls_on(stages):
+    (a, n, b, m), *rest = stages
+    assert log_e_excess([(a + 1, n, b, m), *rest]) >= log_e_excess(stages)
+    assert log_e_excess([(a, n, b + 1, m), *rest]) <= log_e_excess(stages)
+
+
+LATENCIES = st.lists(st.integers(0, 200), min_size=3, max_size=60)
+
+
+@settings(max_examples=60)
+@given(LATENCIES, LATENCIES, st.data())
+def test_a_slower_request_counts_against_its_side(control, candidate, data):
+    def slower(counts):
+        i = data.draw(st.sampled_from(range(len(counts) - 1)))
+        moved = min(1, counts[i])
+        return [*counts[:i], counts[i] - moved, counts[i + 1] + moved, *counts[i + 2 :]]
+
+    before = log_e_slower(control, candidate, 1, where=control)
+    assert log_e_slower(control, slower(candidate), 1, where=control) >= before - 1e-9
+    assert log_e_slower(slower(control), candidate, 1, where=control) <= before + 1e-9
+
+
+def test_a_slowdown_of_few_requests_is_detected():
+    usual, slow = [0] * 60, [0] * 60
+    usual[50], slow[50], slow[59] = 2000, 1880, 120
+    assert log_e_slower(usual, slow, 1) > 10
 
 
 def test_the_confidence_sequence_of_a_rate_covers_it_at_every_evaluation():

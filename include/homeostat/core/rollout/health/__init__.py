@@ -30,14 +30,14 @@ LABELS_PART = 0.05
 SHADOW_CHECKS: tuple[tuple[HealthCheck, float], ...] = (
     (labels, LABELS_PART),
     (divergence, 0.05),
-    (errors, 0.2),
+    (errors, 0.25),
     (output_range, 0.1),
 )
 CANARY_CHECKS: tuple[tuple[HealthCheck, float], ...] = (
     (labels, LABELS_PART),
-    (prediction_distribution, 0.25),
+    (prediction_distribution, 0.2),
     (p99_latency, 0.25),
-    (errors, 0.2),
+    (errors, 0.25),
     (confidence, 0.1),
     (output_range, 0.1),
 )

@@ -23,9 +23,15 @@ TOLERANCE = 1.2
 #: What the test must show, in latency bins, which are 10 % apart. The observed p99 decides the rest: testing
 #: for all 20 % would pass a version that is 50 % slower for lack of requests.
 _BINS = 1
-#: Requests of one batch are not independent: each counts as a quarter of an independent request. That is
-#: exact where batches of four took equally long.
+#: Requests of one batch are not independent: against the limit each counts as a quarter of an independent
+#: request. That is exact where batches of four took equally long.
 BATCH_SIZE = 4
+#: The same for the comparison with the control, where load that both versions share does no harm. The gateway
+#: times each batch once. Simulated with every request timed, in batches of three on average, alpha holds for
+#: a version exactly at the tolerance with 3, and not with 2.
+COMPARED_BATCH_SIZE = 3
+#: The part of a step's alpha for the comparison with the control; the rest is for the plan's limit.
+CONTROL_PART = 0.8
 #: Requests that must lie above a quantile for it to be estimated.
 TAIL = 40
 #: A difference below this part of the plan's limit is ignored (1 ms for 200 ms).
@@ -40,12 +46,14 @@ def p99_latency(evidence: CandidateEvidence) -> HealthCheckResult:
     control's (:func:`~homeostat.core.rollout.health.sequential.log_e_slower`) and an observed p99 more than
     20 % above it; with fewer than 4,000 requests, the highest quantile with :data:`TAIL` requests above it
     replaces p99. FAIL against the limit: significantly more than 1 % of the requests are slower. Both from
-    ``window`` requests on, with each request counted as a part of one (:data:`BATCH_SIZE`). Compared step by
-    step, since load changes with the share; alpha is split over the steps and the two tests.
+    ``window`` requests on, with each request counted as a part of one (:data:`BATCH_SIZE`,
+    :data:`COMPARED_BATCH_SIZE`). Compared step by step, since load changes with the share; alpha is split
+    evenly over the steps, and within a step the comparison with the control takes :data:`CONTROL_PART`.
     """
     own, other = evidence.candidate.latency, evidence.control.latency
     n, m, limit = sum(own), sum(other), evidence.plan.p99_latency_ms
-    enough = -log(evidence.alpha / (2 * evidence.tests))
+    alpha = evidence.alpha / evidence.tests
+    enough, enough_late = -log(CONTROL_PART * alpha), -log((1.0 - CONTROL_PART) * alpha)
     figures: dict[str, float] = {"requests": n, "control_requests": m, "limit_ms": limit}
     if not n:
         return incomparable(
@@ -53,7 +61,7 @@ def p99_latency(evidence: CandidateEvidence) -> HealthCheckResult:
         )
     late, p99 = slower_than(own, limit), quantile(own, 0.99)
     figures |= {"p99_ms": p99, "over_limit": late, "log_evidence_needed": enough}
-    if n >= evidence.plan.window and log_e_late(own, limit) >= enough:
+    if n >= evidence.plan.window and log_e_late(own, limit) >= enough_late:
         seen = f"{late} of {n} requests took more than {limit:g} ms"
         return HealthCheckResult(
             HealthCheckName.P99_LATENCY,
@@ -104,7 +112,7 @@ def log_e_late(counts: Sequence[int], limit_ms: float) -> float:
 
 
 def _independent(counts: Sequence[int]) -> list[float]:
-    return [count / BATCH_SIZE for count in counts]
+    return [count / COMPARED_BATCH_SIZE for count in counts]
 
 
 def slower_than(counts: Sequence[int], limit_ms: float) -> int:

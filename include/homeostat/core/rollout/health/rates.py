@@ -18,6 +18,10 @@ from homeostat.core.rollout.health.result import (
 )
 from homeostat.core.rollout.health.sequential import log_e_above_limit, log_e_excess, rate_interval
 
+#: The part of alpha for the comparison with the champion; the rest is for the plan's error rate. With the
+#: errors' part of alpha it lets three errors beside none of the champion decide at a share of 10 %.
+EXCESS_PART = 0.8
+
 
 def check_bad_rows(
     evidence: CandidateEvidence, name: HealthCheckName, what: str, bad: Callable[[Tally], int]
@@ -27,8 +31,9 @@ def check_bad_rows(
     FAIL, in this order: the hard limit of :mod:`~homeostat.core.rollout.health.hard_limit` within this stage;
     significantly more than the champion over all stages, by
     :func:`~homeostat.core.rollout.health.sequential.log_e_excess`; a rate significantly above the plan's
-    ``error_rate``, from ``window`` rows on. The two tests take half of alpha each. CONTINUE while there are
-    too few rows, or while the candidate seems to have more than the champion, but not significantly.
+    ``error_rate``, from ``window`` rows on. The comparison takes :data:`EXCESS_PART` of alpha, the limit the
+    rest. CONTINUE while there are too few rows, or while the candidate seems to have more than the champion,
+    but not significantly.
     INCONCLUSIVE at a share of 1, where no control serves and only the hard limit and ``error_rate`` apply.
 
     Parameters
@@ -45,7 +50,9 @@ def check_bad_rows(
     log_e = log_e_excess([(bad(own), own.rows, bad(other), other.rows) for own, other in evidence.sides])
     over = log_e_above_limit(count, rows, evidence.plan.error_rate) if rows >= evidence.plan.window else 0.0
     low, high = rate_interval(count, rows, evidence.alpha)
-    enough = -log(evidence.alpha / 2)
+    enough = -log(EXCESS_PART * evidence.alpha)
+    # One test in shadow and in each step.
+    enough_over = -log((1.0 - EXCESS_PART) * evidence.alpha / (evidence.tests + 1))
     figures: dict[str, float] = {
         "bad": count,
         "rows": rows,
@@ -66,7 +73,7 @@ def check_bad_rows(
         fail = f"the hard limit is exceeded (from {HARD_LIMIT} bad rows on)"
     elif log_e >= enough:
         fail = "significantly more than the champion's"
-    elif over >= enough + log(evidence.tests + 1):  # one test in shadow and in each step
+    elif over >= enough_over:
         fail = f"significantly above rollback.error_rate ({evidence.plan.error_rate:.3g})"
     if not fail and not beside.rows and log_e < DOUBT:
         return incomparable(

@@ -7,18 +7,22 @@ cost.
 
 The bets are mixtures over all alternatives (Robbins 1970, "Statistical methods related to the law of the
 iterated logarithm"; Howard, Ramdas, McAuliffe & Sekhon 2021, "Time-uniform, nonparametric, nonasymptotic
-confidence sequences", Annals of Statistics 49). For binary counts the mixture is the beta-binomial, which
-needs only the totals: evidence of any number of gateways adds up.
+confidence sequences", Annals of Statistics 49). They need only totals, so evidence of any number of gateways
+adds up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from math import log
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincc, betaln, logsumexp, xlog1py, xlogy
+from scipy.special import betaincc, betaln, expit, logsumexp, xlog1py, xlogy
+
+from homeostat.core.rollout.evidence import LATENCY_EDGES_MS
 
 Floats = NDArray[np.float64]
 
@@ -40,9 +44,13 @@ def log_e_excess(pairs: Sequence[tuple[int, int, int, int]]) -> float:
     """Return the log e-value against "an event is no likelier on the first side than on the second".
 
     While the shares of the two sides stay the same within a stage, and both are equally prone, each event
-    falls on the first side with the chance of its share, whatever happened before: events are coin flips,
-    and a gambler bets on that coin with a uniform mixture over all greater chances. Stages multiply, so
-    their shares may differ.
+    falls on the first side with the chance s of its share, whatever happened before: events are coin flips,
+    also when events become more frequent on both sides at once. If the first side is r times as prone, the
+    chance is r s / (r s + 1 - s); the bets are a mixture over :data:`_RATIOS`, and :data:`_KEPT` is not bet.
+    Stages multiply, so their shares may differ.
+
+    The first k events, all on the first side, are worth less than -k log(s), and no other valid test makes
+    more of them: k such events happen by chance with probability s^k.
 
     Parameters
     ----------
@@ -51,17 +59,11 @@ def log_e_excess(pairs: Sequence[tuple[int, int, int, int]]) -> float:
     """
     wealth = 0.0
     for events, rows, other_events, other_rows in pairs:
-        if rows <= 0 or other_rows <= 0 or events + other_events == 0:
+        if rows <= 0 or other_rows <= 0:
             continue
         share = rows / (rows + other_rows)
-        tail = float(betaincc(events + 1, other_events + 1, share))
-        if tail <= 0.0:
-            # Almost certain that the first side is less prone: a large negative value instead of minus
-            # infinity.
-            wealth -= 50.0
-            continue
-        bet = log(tail) + float(betaln(events + 1, other_events + 1)) - log(1.0 - share)
-        wealth += bet - events * log(share) - other_events * log(1.0 - share)
+        bets = events * np.log(_RATIOS) - (events + other_events) * np.log1p(share * (_RATIOS - 1.0))
+        wealth += _with_kept(bets, np.full(bets.size, 1.0 / bets.size))
     return wealth
 
 
@@ -96,23 +98,40 @@ def log_e_slower(
 ) -> float:
     """Return the log e-value against "latencies are at most ``bins`` bins above the control's".
 
-    At every threshold: is a candidate's request likelier to be slower than the threshold moved up by
-    ``bins`` than a control's is to be slower than the threshold itself? Averaged like :func:`log_e_shift`,
-    over all thresholds alike, or by the mass of earlier counts ``where`` one has them.
+    The gambler sees a latency, the candidate's moved down by ``bins``, and bets on whose it is. With s the
+    candidate's share of all latencies, F and G the two distributions at that moment, and q(y) any rising
+    function, the wealth changes by q / s for a candidate's and by (1 - q) / (1 - s) for a control's, on
+    average by 1 + E_F[q] - E_G[q]: at most 1 unless the candidate is slower, however the load that both
+    share may wander (Lheritier & Cazals 2018, "A sequential non-parametric multivariate two-sample test",
+    IEEE Transactions on Information Theory 64). s is the observed share.
+
+    The bets are a mixture over :data:`_CURVES`, centred at every bin alike and, if given, at the bins of
+    earlier counts ``where`` by their mass; :data:`_KEPT` is not bet.
+
+    Parameters
+    ----------
+    control, candidate
+        Counts per latency bin; fractions where several requests count as one.
+    bins
+        Tolerated slowdown in bins.
+    where
+        Counts from before the comparison began.
     """
-    ctl, cand = _aligned(control, candidate)
+    ctl, cand = _on_latency_bins(control), _on_latency_bins(candidate)
     m, n = float(ctl.sum()), float(cand.sum())
-    if m <= 0 or n <= 0 or ctl.size <= bins + 1:
+    if m <= 0 or n <= 0:
         return 0.0
-    above_ctl = m - np.cumsum(ctl)[: -1 - bins]
-    above_cand = n - np.cumsum(cand)[bins:-1]
-    evidence = _two_proportions(above_ctl, m, above_cand, n, frozen=False)
-    evidence = np.where(above_cand / n > above_ctl / m, evidence, 0.0)
-    weight = np.full(evidence.size, 1.0 / evidence.size)
-    earlier = _aligned(where, [0] * evidence.size)[0][: evidence.size]
+    if bins:
+        cand = np.concatenate([[cand[: bins + 1].sum()], cand[bins + 1 :], np.zeros(bins)])
+    share, seen = n / (m + n), ctl + cand > 0
+    ratios = _log_ratios()[:, seen]
+    bets = ratios @ cand[seen] - np.log1p(share * np.expm1(ratios)) @ (ctl + cand)[seen]
+    centres = np.full(_LATENCY_BINS, 1.0 / _LATENCY_BINS)
+    earlier = _on_latency_bins(where)
     if earlier.sum() > 0:
-        weight = (weight + earlier / earlier.sum()) / 2
-    return float(logsumexp(evidence, b=weight))
+        nearby = np.convolve(earlier / earlier.sum(), np.full(7, 1.0 / 7.0), mode="same")
+        centres = 0.25 * centres + 0.75 * nearby
+    return _with_kept(bets, np.concatenate([curve.weight * centres for curve in _CURVES]))
 
 
 def rate_interval(count: int, rows: int, alpha: float) -> tuple[float, float]:
@@ -150,6 +169,46 @@ def radius(rows: int, alpha: float) -> float:
     if rows <= 0:
         return 1.0
     return min(1.0, 0.85 * float(np.sqrt((np.log(np.log(np.e * rows)) + 0.8 * log(1612 / alpha)) / rows)))
+
+
+#: How many times as prone to an event :func:`log_e_excess` takes the first side to be: 4 to a million.
+_RATIOS: Floats = np.logspace(1, 10, 10, base=4.0, dtype=np.float64)
+#: The part of the wealth that is not bet in a stage: a stage without a fault loses the rest at most.
+_KEPT = 0.1
+
+
+def _with_kept(bets: Floats, weights: Floats) -> float:
+    """Return the log wealth of weighted bets, of which :data:`_KEPT` was not bet."""
+    return float(np.logaddexp(log(_KEPT), log(1.0 - _KEPT) + logsumexp(bets, b=weights)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    """How the log odds that a latency is the candidate's rise: from ``low`` to ``high`` around a centre.
+
+    ``slope`` is per bin, before scaling to that range.
+    """
+
+    low: float
+    high: float
+    slope: float
+    weight: float
+
+
+#: A slowdown of all requests in wide and in narrow distributions, and one of a few requests only.
+_CURVES = (_Curve(-2.0, 2.0, 0.2, 0.4), _Curve(-2.0, 2.0, 0.4, 0.4), _Curve(-0.1, 2.0, 2.0, 0.2))
+_LATENCY_BINS = len(LATENCY_EDGES_MS) + 1
+
+
+@cache
+def _log_ratios() -> Floats:
+    """Return the log odds per bet and latency bin, shape (curves * bins, bins)."""
+    away = np.subtract.outer(np.arange(_LATENCY_BINS), np.arange(_LATENCY_BINS) + 0.5).T
+    return np.concatenate([c.low + (c.high - c.low) * expit(c.slope * away) for c in _CURVES])
+
+
+def _on_latency_bins(counts: Sequence[float]) -> Floats:
+    return _aligned(counts, np.zeros(_LATENCY_BINS).tolist())[0][:_LATENCY_BINS]
 
 
 def _two_proportions(a: Floats, m: float, b: Floats, n: float, *, frozen: bool) -> Floats:
