@@ -94,7 +94,8 @@ def test_a_promoted_retrain_is_finalized(copy_in_mlflow):
     registry, expected = copy.ports.registry, expected_next("pump_is_settled")
     assert_same(without(status, {"url", "sentence"} | NEW_IN_STATUS), without(expected["settled"]))
     assert_same(registry.aliases("pump"), expected["aliases"])
-    tags = without(registry.version("pump", "3").tags, {"homeostat.outcome"})
+    new = {"homeostat.outcome", "homeostat.phase_reason"}
+    tags = without(registry.version("pump", "3").tags, new)
     assert_same(tags, expected["tags_of_version_3"])
     assert_same(copy.notices(), without(expected["notices"]))
     assert copy.ports.ledger.lease_holder("pump", AFTER_THE_LAST_STEP) == expected["holder"] is None
