@@ -1,6 +1,8 @@
 """retrain__<model>: assemble, train, validate, gate, register, shadow, canary, promote.
 
-Started by the drift asset's event, or manually with the form.
+Started by the drift asset's event, or manually with the form. The note of a run says how it ended. When the
+candidate is refused, the stage that refused it succeeds and all tasks after it are skipped: nothing has to be
+fixed. A failed task has to be.
 """
 
 from airflow.sdk import DAG, Param

@@ -1,4 +1,4 @@
-"""Adds the Model health page and the links from tasks to MLflow to Airflow.
+"""Adds to Airflow the Model health page, the links from tasks to MLflow, and the notes of retrains.
 
 Airflow executes this file under its bare name. The code is in ``homeostat_airflow``, which
 ``.airflowignore`` keeps from being executed twice.
@@ -8,15 +8,17 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from homeostat_airflow import run_note
 from homeostat_airflow.health_page import app
 from homeostat_airflow.links import MLflowLink
 
 
 class HomeostatPlugin(AirflowPlugin):
-    """Registers the page and the link."""
+    """Registers the page, the link and the listener."""
 
     name = "homeostat"
     operator_extra_links: list[Any] = [MLflowLink()]
+    listeners: list[Any] = [run_note]
     fastapi_apps: list[dict[str, Any]] = [{"app": app, "url_prefix": "/homeostat", "name": "Homeostat"}]
     external_views: list[dict[str, Any]] = [
         {

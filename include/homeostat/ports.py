@@ -113,6 +113,14 @@ class Ledger(Protocol):
         and rollout is ignored, so a gateway that got no response may send it again. 0 is never ignored.
         """
 
+    def replace_evidence(
+        self, model: str, rollout: str, source: str, tallies: Mapping[tuple[str, str], Tally]
+    ) -> None:
+        """Write counts that are known as a whole, in place of what ``source`` wrote per (stage, variant).
+
+        They belong to the whole rollout: :meth:`evidence` returns them whatever its ``since``.
+        """
+
     def evidence(self, model: str, rollout: str, since: datetime | None = None) -> Evidence:
         """Return the sum over all gateways (of the seconds from ``since`` on), per (stage, variant)."""
 
@@ -142,6 +150,7 @@ class Version:
     run_id: str
     tags: Mapping[str, str]
     created_at: datetime
+    description: str = ""
 
 
 class Registry(Protocol):
@@ -190,6 +199,11 @@ class Registry(Protocol):
     def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""
 
+    def describe(
+        self, text: str, *, run_id: str | None = None, model: str | None = None, version: str | None = None
+    ) -> None:
+        """Set the description that MLflow shows on the page of a run, or of a version; it is replaced."""
+
     def url(self, *, run_id: str | None = None, model: str | None = None, version: str | None = None) -> str:
         """Return the address of the page in MLflow's UI."""
 
@@ -228,7 +242,9 @@ class NoticeKind(StrEnum):
     CHECKS_STOPPED = "checks_stopped"
     TRIGGER_REFUSED = "trigger_refused"
     ENVIRONMENT_REFUSED = "environment_refused"
-    GATE_REFUSED = "gate_refused"
+    FORCED = "forced"
+    REFUSED = "refused"
+    SUPERSEDED = "superseded"
     WAITING = "waiting"
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
@@ -243,6 +259,7 @@ _OLD_KINDS: dict[object, str] = {
     "drift_harmless": "harmless_drift",
     "silent": "checks_stopped",
     "parity_refused": "environment_refused",
+    "gate_refused": "refused",
 }
 
 

@@ -146,6 +146,7 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
         """Return the result from the Store; without one, raise an error that is retried or not."""
         from homeostat.config import Settings
         from homeostat.retraining.remote_training import find_failure
+        from homeostat.storage.retrain_outcome import Outcome, RetrainOutcome, record_outcome
         from homeostat.storage.step_results import find_result, load_result
 
         key = self.run_key(context)
@@ -165,6 +166,8 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
             ports.notifier.notify(targets, notice)
         run_id = load_result(ports.store, config.name, key, "assemble")["run_id"]
         ports.registry.log(run_id, tags={"homeostat.error": sentence[:4000]})
+        failed = f"{config.name}: the retrain failed at train: {message}"
+        record_outcome(ports, config.name, key, Outcome(RetrainOutcome.FAILED, "train", failed))
         ports.registry.end_run(run_id, "FAILED")
         ports.ledger.release_lease(config.name, key)
         raise HomeostatError(message)

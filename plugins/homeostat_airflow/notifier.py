@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 _SEVERITY = {
     "promoted": "success",
     "rolled_back": "failure",
-    "gate_refused": "warning",
+    "refused": "warning",
+    "forced": "warning",
     "environment_refused": "warning",
     "checks_stopped": "failure",
     "trigger_refused": "warning",

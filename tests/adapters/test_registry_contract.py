@@ -254,6 +254,20 @@ def test_tags_are_added_to_a_version(registry, model, bundle):
         registry.tag(model, "7", {"a": "b"})
 
 
+def test_a_run_and_a_version_are_described_again_and_again(registry, model, bundle):
+    version = put(registry, model, "k1", bundle)
+    for text in ("refused in shadow", "champion since today"):
+        registry.describe(text, model=model, version="1")
+        registry.describe(text, run_id=version.run_id)
+    found = registry.version(model, "1").description
+    assert found.startswith("champion since today")
+    assert "refused" not in found
+    with pytest.raises(NotFound):
+        registry.describe("text", model=model, version="7")
+    with pytest.raises(NotFound):
+        registry.describe("text", run_id="0" * 32)
+
+
 def test_every_page_has_a_url(registry):
     for what in ({}, {"run_id": "r"}, {"model": "m"}, {"model": "m", "version": "3"}):
         assert "://" in registry.url(**what)

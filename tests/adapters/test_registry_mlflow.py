@@ -144,6 +144,18 @@ def test_model_version_and_experiment_have_descriptions(registry, model, bundle)
     assert [client.get_logged_model(each.model_id).status for each in outputs] == ["READY"]
 
 
+def test_a_description_keeps_the_versions_origin_and_a_runs_is_shown_in_mlflow(registry, model, bundle):
+    version = put(registry, model, bundle)
+    client = registry._mlflow.client
+    registry.describe("refused in shadow", model=model, version=version.version)
+    shown = client.get_model_version(model, version.version).description
+    assert shown.startswith("refused in shadow\n\nRetrained: sustained_drift. Gate: passed. Digest `")
+    registry.describe("refused in shadow", run_id=version.run_id)
+    assert client.get_run(version.run_id).data.tags["mlflow.note.content"] == "refused in shadow"
+    registry.describe("x" * 4000, model=model, version=version.version)
+    registry.describe("x" * 4000, run_id=version.run_id)
+
+
 def test_mlflow_can_load_a_version_with_its_signature(registry, model, bundle, monkeypatch):
     import skops.io
     from sklearn.ensemble import RandomForestClassifier

@@ -70,6 +70,8 @@ def test_all_commands_and_every_refusal_in_order(cli, installed, quick):
     refused = cli("retrain", name, "--pipeline", "pipeline.py:constant", "--json")
     assert refused.status == 1
     assert (refused.json["passed"], refused.json["proceeds"]) == (False, False)
+    assert (refused.json["outcome"], refused.json["stage"]) == ("refused", "gate")
+    assert "gate.max_regression" in refused.json["sentence"]
 
     pd.read_csv(rows).assign(y=1).to_csv(rows, index=False)
     single = cli("retrain", name, "--json")

@@ -56,6 +56,7 @@ def run(dag, conf=None, at=None, logical=None, retries=0, mark_success=None, *, 
         return {
             "run_id": dag_run.run_id,
             "state": str(dag_run.state),
+            "note": session.get(dagrun.DagRun, dag_run.id).note,
             "tasks": {_name(ti): str(ti.state) for ti in tasks},
             "tries": {_name(ti): ti.try_number for ti in tasks},
             "xcoms": {_name(row): row.value for row in xcoms if row.key == "return_value"},

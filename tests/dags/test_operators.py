@@ -11,11 +11,39 @@ import pytest
 from dags.operator_harness import gateway, holds_within
 from homeostat.adapters import open_ledger
 from homeostat.core.rollout import Phase, Plan, Rollout, Traffic, VersionRef
-from homeostat.rollouts.manual import manual_approve
+from homeostat.rollouts.manual import manual_approve, manual_rollback
+from homeostat.storage.retrain_outcome import find_outcome
+from homeostat.storage.retrain_request import run_key
 from sample_model import T0, rows_between, serve
 
 BEFORE = ["assemble", "train", "validate", "gate"]
 AFTER = ["register", "shadow", "canary", "promote"]
+
+
+def assert_refused(setup, dag_run, receiver, *, stage, skipped, version="2"):
+    """Assert what every refusal looks like, whichever stage made it; return its sentence."""
+    assert dag_run["state"] == "success", "nobody has to fix anything"
+    states = dict.fromkeys([*BEFORE, *AFTER], "success") | dict.fromkeys(skipped, "skipped")
+    assert dag_run["tasks"] == states
+    sentence = dag_run["skipped"]["promote"]
+    assert f" was refused {stage}: " in sentence
+    assert sentence.endswith(". Version 1 stays champion.")
+    assert dag_run["note"] == f"**Retrain refused.** {sentence}"
+    assert receiver.received[-1]["message"] == sentence
+    assert receiver.received[-1]["type"] == "warning"
+    assert " refused " in receiver.titles[-1]
+    outcome = find_outcome(setup.ports.store, setup.name, run_key(setup.name, dag_run["run_id"]))
+    assert (outcome.outcome, outcome.sentence) == ("refused", sentence)
+    run = setup.ports.registry._mlflow.client.get_run(dag_run["xcoms"]["train"]["run_id"])
+    assert (run.data.tags["mlflow.note.content"], run.info.status) == (sentence, "FINISHED")
+    assert run.data.tags["homeostat.outcome"] == "refused"
+    if version in setup.versions():
+        found = setup.ports.registry.version(setup.name, version)
+        assert found.tags["homeostat.outcome"] == "refused"
+        assert found.description.startswith(sentence)
+    assert setup.traffic.champion.version == "1"
+    assert lease_is_free(setup)
+    return sentence
 
 
 def failure_text(dag_run, task):
@@ -40,6 +68,7 @@ def test_the_first_retrain_makes_a_champion_and_a_repeated_run_makes_no_second_v
         assert is_plain(value)
     assert setup.traffic.champion.version == "1"
     assert receiver.titles == ["version 1 champion"]
+    assert dag_run["note"] == f"**Retrain promoted.** {dag_run['xcoms']['promote']['sentence']}"
 
     again = setup.retrain(run=1)
     assert (again["run_id"], again["state"]) == (dag_run["run_id"], "success")
@@ -66,20 +95,24 @@ def test_a_second_version_goes_through_shadow_and_canary_to_champion(deployed, r
     assert receiver.titles == ["version 1 champion", "version 2 champion"]
 
 
-def test_a_version_without_evidence_is_rolled_back_and_the_run_fails_with_the_reason(deployed, receiver):
+def test_a_version_without_evidence_is_refused_in_shadow(deployed, receiver):
     with gateway(deployed, traffic=False):
         dag_run = deployed.retrain()
-    assert dag_run["state"] == "failed"
-    assert dag_run["tasks"]["shadow"] == "failed"
-    assert dag_run["tries"]["shadow"] == 1
-    assert "inconclusive" in failure_text(dag_run, "shadow")
-    assert dag_run["tasks"]["promote"] == "upstream_failed"
+    sentence = assert_refused(deployed, dag_run, receiver, stage="in shadow", skipped=["canary", "promote"])
+    assert "inconclusive" in sentence
+    assert "shadow.min_samples" in sentence
+    assert dag_run["xcoms"]["shadow"]["sentence"] == dag_run["skipped"]["canary"] == sentence
     assert deployed.traffic.rollout.phase is Phase.ROLLED_BACK
     assert deployed.ports.registry.aliases(deployed.name) == {"champion": "1"}
     assert deployed.ports.registry.version(deployed.name, "2").tags["homeostat.phase"] == "rolled_back"
-    assert receiver.titles[-1] == "version 2 rolled back"
-    assert "inconclusive" in receiver.received[-1]["message"]
-    assert lease_is_free(deployed)
+
+
+def test_a_version_without_evidence_is_refused_in_canary(deployed, receiver):
+    with gateway(deployed, traffic=False):
+        dag_run = deployed.retrain(skip_shadow=True)
+    sentence = assert_refused(deployed, dag_run, receiver, stage="in canary step 1 of 1", skipped=["promote"])
+    assert "canary.min_samples" in sentence
+    assert dag_run["xcoms"]["canary"]["sentence"] == sentence
 
 
 def lease_is_free(setup):
@@ -92,13 +125,12 @@ def lease_is_free(setup):
 
 def test_a_refused_version_ends_the_run_and_a_forced_one_waits_for_approval(deployed, receiver):
     refused = deployed.retrain(pipeline="pipeline.py:constant")
-    assert refused["state"] == "success", "a refusal is a result, not a failure"
-    assert refused["tasks"] == {**dict.fromkeys(BEFORE, "success"), **dict.fromkeys(AFTER, "skipped")}
-    assert "the gate refused this candidate" in refused["skipped"]["register"]
+    sentence = assert_refused(deployed, refused, receiver, stage="by the gate", skipped=AFTER)
+    assert "gate.max_regression" in sentence
+    assert refused["xcoms"]["gate"]["sentence"] == sentence
+    assert sentence in refused["skipped"]["register"]
     assert deployed.versions() == ["1"]
-    assert deployed.traffic.champion.version == "1"
-    assert receiver.titles[-1] == "the gate refused a candidate; the champion stays"
-    assert receiver.received[-1]["type"] == "warning"
+    assert receiver.titles[-1] == "candidate refused by the gate"
 
     with gateway(deployed):
         forced = deployed.in_background(
@@ -131,12 +163,23 @@ def test_a_required_action_in_airflow_approves_or_declines_a_version(deployed, o
     assert response["states"][:2] == ["deferred", "scheduled"]
     assert "until a person approves" in response["body"]
     assert deployed.traffic.rollout.phase is phase
-    if phase is Phase.CHAMPION:
-        assert response["states"][2] == "success"
-    else:
-        assert response["states"][2] == "failed"
-        assert "declined by" in response["callbacks"][0]["text"]
-        assert deployed.traffic.champion.version == "1"
+    assert response["states"][2] == "success", "a response is carried out, whichever it is"
+    assert deployed.traffic.champion.version == ("2" if phase is Phase.CHAMPION else "1")
+
+
+@pytest.mark.parametrize("by", ["a user in Airflow", "command line"])
+def test_a_declined_approval_is_a_refusal_like_any_other(deployed, receiver, by):
+    deployed.append_to_config("approval: required\n")
+    with gateway(deployed):
+        waits = deployed.in_background(deployed.retrain, skip_shadow=True)
+        assert holds_within(
+            60, lambda: deployed.traffic.rollout and deployed.traffic.rollout.phase is Phase.WAITING
+        )
+        ledger, now = deployed.ports.ledger, datetime.now(UTC)
+        manual_rollback(deployed.name, ledger, reason=f"declined by {by}", by=by, at=now)
+        dag_run = waits.result(60)
+    sentence = assert_refused(deployed, dag_run, receiver, stage="at the approval", skipped=["promote"])
+    assert f"declined by {by} (approval: required)" in sentence
 
 
 def test_a_batch_model_is_promoted_without_shadow_or_canary(setup):
@@ -156,6 +199,7 @@ def test_a_retrain_is_skipped_with_the_reason_while_another_one_holds_the_lease(
     assert dag_run["state"] == "success"
     assert set(dag_run["tasks"].values()) == {"skipped"}
     assert "another run" in dag_run["skipped"]["assemble"]
+    assert dag_run["note"] == f"**Retrain superseded.** {dag_run['skipped']['assemble']}"
     assert not lease_is_free(setup), "the other run still holds the lease"
 
 
@@ -229,8 +273,14 @@ def test_tasks_are_retried_while_mlflow_is_down_and_then_fail_with_the_reason(se
     )
     assert "is it running?" in notes[-1]["text"]
     assert lease_is_free(setup), "a failed run releases the lease"
+    assert dag_run["note"] == (
+        f"**Retrain failed.** {setup.name}: the retrain failed at assemble: {notes[-1]['text']}"
+    )
 
-    assert setup.retrain(run=1)["state"] == "success", "the same run, once MLflow is back"
+    again = setup.retrain(run=1)
+    assert again["state"] == "success", "the same run, once MLflow is back"
+    assert again["note"].startswith("**Retrain promoted.** ")
+    assert "failed" not in again["note"]
     assert setup.versions() == ["1"]
 
 
@@ -256,6 +306,9 @@ def test_permanent_errors_fail_at_once_without_retries(setup):
     unknown = setup.retrain(pipeline="nowhere.py:build", retries=3)
     assert (unknown["tasks"]["train"], unknown["tries"]["train"]) == ("failed", 1)
     assert "nowhere.py" in failure_text(unknown, "train")
+    assert unknown["note"].startswith(f"**Retrain failed.** {setup.name}: the retrain failed at train: ")
+    outcome = find_outcome(setup.ports.store, setup.name, run_key(setup.name, unknown["run_id"]))
+    assert (outcome.outcome, outcome.stage) == ("failed", "train")
     assert lease_is_free(setup)
 
     invalid = setup.airflow.call(

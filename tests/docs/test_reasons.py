@@ -15,6 +15,7 @@ from homeostat.core.rollout.health.check_names import CHECK_SENTENCES, HealthChe
 from homeostat.core.rollout.phases import PHASE_SENTENCES
 from homeostat.core.trigger import SENTENCES, TriggerReason
 from homeostat.ports import NoticeKind
+from homeostat.storage.retrain_outcome import OUTCOME_SENTENCES, WHERE, RefusalStage, RetrainOutcome
 from homeostat.storage.retrain_request import MANUAL
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reasons.md"
@@ -22,6 +23,8 @@ FAMILIES = {
     "Why a model was retrained, or was not": {*TriggerReason, MANUAL},
     "Why performance is not computable": set(PerformanceReason),
     "Why the estimate abstains": set(AbstainReason),
+    "How a retrain ended": set(RetrainOutcome),
+    "Where a candidate was refused": set(RefusalStage),
     "Gate checks": set(CHECKS),
     "Health checks of a rollout": set(HealthCheckName),
     "Phases of a rollout": set(Phase),
@@ -35,6 +38,8 @@ SENTENCES_OF = {
     HealthCheckName: CHECK_SENTENCES,
     Phase: PHASE_SENTENCES,
     EventKind: EVENT_SENTENCES,
+    RetrainOutcome: OUTCOME_SENTENCES,
+    RefusalStage: WHERE,
 }
 
 

@@ -136,7 +136,9 @@ def test_a_refused_candidate_is_recorded_notified_and_ends_the_retrain(config, p
     outcome = find_outcome(ports.store, "sample", request.run_key)
     assert (outcome.outcome, outcome.stage, outcome.sentence) == ("refused", "gate", sentence)
     assert (outcome.trigger_id, outcome.version, outcome.inconclusive) == (request.trigger_id, "", False)
-    assert finalize(config, request.run_key, ports)["sentence"] == sentence, "the end of the run says the same"
+    assert finalize(config, request.run_key, ports)["sentence"] == sentence, (
+        "the end of the run says the same"
+    )
     with pytest.raises(Superseded, match="gate refused"):
         register(config, request.run_key, ports)
     assert [v.version for v in ports.registry.versions("sample")] == ["1"]
@@ -209,6 +211,8 @@ def test_a_bundle_that_was_changed_is_not_loaded(config, ports, ask):
 
 
 def test_a_canary_without_a_gateway_is_rolled_back_as_inconclusive(config, ports, ask):
+    shadow = config.shadow.model_copy(update={"max_duration": timedelta(days=1)})
+    config = config.model_copy(update={"shadow": shadow})
     retrain(config, ports, ask("run 1"))
     result = follow_to_the_end(config, ports, retrain(config, ports, ask("run 2"), to_the_end=False))
     assert result["phase"] == Phase.ROLLED_BACK

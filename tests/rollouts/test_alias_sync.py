@@ -55,13 +55,45 @@ def test_a_champion_that_a_gateway_rolled_back_is_tagged_and_notified_once(confi
     for _ in range(2):
         sync_aliases(batch, ports)
     assert ports.registry.aliases("sample") == {"champion": "1", "previous": "2"}
-    assert ports.registry.version("sample", "2").tags["homeostat.phase"] == "rolled_back"
+    bad, restored = (ports.registry.version("sample", number) for number in "21")
+    assert bad.tags["homeostat.phase"] == "rolled_back"
+    assert bad.tags["homeostat.outcome"] == "promoted", "what its retrain came to"
+    assert "was rolled back: errors failed. Version 1 is champion again." in bad.description
+    assert ports.registry.runs[bad.run_id].description == bad.description
+    assert restored.tags["homeostat.phase"] == "champion"
+    assert restored.description.startswith("sample version 1 is champion again since ")
     (notice,) = [notice for _, notice in ports.notifier.sent[earlier:]]
     assert (notice.kind, notice.title) == (
         "rolled_back",
         "sample: version 2 rolled back, version 1 is champion",
     )
     assert notice.body == "errors failed"
+
+
+def test_a_former_champion_says_who_took_its_place(config, ports, ask):
+    two_versions(config, ports, ask)
+    former = ports.registry.version("sample", "1")
+    assert former.tags["homeostat.phase"] == "former_champion"
+    assert "version 2 took its place" in former.description
+    assert ports.registry.version("sample", "2").tags["homeostat.phase"] == "champion"
+
+
+def test_versions_of_a_sync_of_release_0_1_are_recorded_once(config, ports, ask):
+    batch = two_versions(config, ports, ask)
+    ports.registry.describe("", model="sample", version="1")
+    sync_aliases(batch, ports)
+    assert ports.registry.version("sample", "1").description == "", "nothing changed since the last sync"
+    ports.store.put("mirror/sample.json", b'{"champion": "2"}', overwrite=True)
+    sync_aliases(batch, ports)
+    assert "version 2 took its place" in ports.registry.version("sample", "1").description
+
+
+def test_a_version_that_was_deleted_in_mlflow_stops_no_sync(config, ports, ask):
+    batch = two_versions(config, ports, ask)
+    ports.registry.delete("sample", "1")
+    ports.store.put("mirror/sample.json", b'{"champion": "2"}', overwrite=True)
+    sync_aliases(batch, ports)
+    assert ports.registry.aliases("sample")["champion"] == "2"
 
 
 def waiting(config, ports, ask):

@@ -74,4 +74,5 @@ def to_version(raw: Any) -> Version:
         run_id=raw.run_id or "",
         tags=dict(raw.tags),
         created_at=datetime.fromtimestamp(raw.creation_timestamp / 1000, UTC),
+        description=raw.description or "",
     )

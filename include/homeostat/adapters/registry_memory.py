@@ -28,6 +28,7 @@ class MemoryRun:
     artifacts: dict[str, bytes] = field(default_factory=dict)
     datasets: list[dict[str, Any]] = field(default_factory=list)
     status: str = "RUNNING"
+    description: str = ""
 
 
 class MemoryRegistry:
@@ -148,6 +149,16 @@ class MemoryRegistry:
         with self._lock:
             old = self.version(model, version)
             self._versions[model][version] = replace(old, tags={**old.tags, **tags})
+
+    def describe(
+        self, text: str, *, run_id: str | None = None, model: str | None = None, version: str | None = None
+    ) -> None:
+        """See :meth:`homeostat.ports.Registry.describe`."""
+        if run_id is not None:
+            self._run(run_id).description = text
+        if model is not None and version is not None:
+            with self._lock:
+                self._versions[model][version] = replace(self.version(model, version), description=text)
 
     def delete(self, model: str, version: str) -> None:
         """Delete a version and its aliases, as a deletion in MLflow's UI does."""

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from homeostat.adapters import mlflow_bundle
 from homeostat.adapters.bundle_files import check_digest
 from homeostat.adapters.mlflow_client import (
+    NOTE,
     TRAINING_VIEW,
     MlflowConnection,
     log_artifacts,
@@ -192,6 +193,19 @@ class MlflowRegistry:
         with self._mlflow.operation(f"tag version {version} of {model}") as client:
             for name, value in tags.items():
                 client.set_model_version_tag(model, version, name, str(value))
+
+    def describe(
+        self, text: str, *, run_id: str | None = None, model: str | None = None, version: str | None = None
+    ) -> None:
+        """See :meth:`homeostat.ports.Registry.describe`; a version's origin stays below the text."""
+        if run_id is not None:
+            with self._mlflow.operation(f"describe run {run_id}") as client:
+                log_tags(client, run_id, {NOTE: text})
+        if model is not None and version is not None:
+            with self._mlflow.operation(f"describe version {version} of {model}") as client:
+                tags = client.get_model_version(model, version).tags
+                whole = f"{text}\n\n{describe_version(tags, tags.get(DIGEST, ''))}"
+                client.update_model_version(model, version, description=whole)
 
     def url(self, *, run_id: str | None = None, model: str | None = None, version: str | None = None) -> str:
         """See :meth:`homeostat.ports.Registry.url`; during an outage, a link that MLflow redirects."""

@@ -174,7 +174,7 @@ class Stages(DemoContext):
         run_id = self.airflow.trigger(self.retrain_dag, conf)
         with self._slowed_to(12.0):
             before_canary = partial(self._check_before_canary, run_id)
-            self._follow("rollback", run_id, meanwhile=before_canary, expect="failed")
+            self._follow("rollback", run_id, meanwhile=before_canary)
         traffic = self.ports.ledger.read(self.config.name)
         rollout = traffic.rollout
         if rollout is None or str(rollout.phase) != "rolled_back" or traffic.champion != champion:

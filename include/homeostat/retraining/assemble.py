@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from homeostat.config import ModelConfig
-from homeostat.config.errors import HomeostatError, NotFound, StaleRevision, Superseded, Unavailable
+from homeostat.config.errors import (
+    DataError,
+    HomeostatError,
+    NotFound,
+    QualityRefused,
+    StaleRevision,
+    Superseded,
+    Unavailable,
+)
 from homeostat.ports import Ports
 from homeostat.retraining.idempotency import fail_run, json_bytes
+from homeostat.storage.prediction_log import newest_traffic
+from homeostat.storage.retrain_outcome import Outcome, RetrainOutcome, record_outcome
 from homeostat.storage.retrain_request import RetrainRequest, load_request, save_request
 from homeostat.storage.snapshots import put_snapshot, quarantine
 from homeostat.storage.step_results import find_result, save_result
 from homeostat.storage.version_info import load_version_info
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 #: A retrain holds its lease for this much longer than its rollout takes; then another may start.
 SLACK = timedelta(hours=12)
@@ -45,12 +62,12 @@ def assemble(
     champion = ports.ledger.read(config.name).champion
     if request.reinstate and champion is not None and champion.version == request.reinstate:
         msg = f"version {request.reinstate} of {config.name} is champion already: nothing to reinstate"
-        raise Superseded(msg)
+        raise _superseded(config, request, ports, msg)
     acquired = ports.ledger.acquire_lease(
         config.name, request.trigger_id, request.run_key, now, lease or _lease_duration(config)
     )
     if not acquired.granted:
-        raise Superseded(acquired.reason)
+        raise _superseded(config, request, ports, acquired.reason)
     request = _first_request(ports, config.name, request, now)
     name = f"{request.end(now):%Y-%m-%d %H:%M} {request.reason}"
     run_id = ports.registry.start_run(config.name, request.run_key, name=name, tags=request.tags())
@@ -59,8 +76,15 @@ def assemble(
     except (Unavailable, StaleRevision):
         raise  # a retry may succeed
     except HomeostatError as error:
-        fail_run(config, ports, request.run_key, run_id, error)
+        fail_run(config, ports, request.run_key, run_id, error, step="assemble")
         raise
+
+
+def _superseded(config: ModelConfig, request: RetrainRequest, ports: Ports, why: str) -> Superseded:
+    """Record that this retrain has nothing to do, and return the error that says so."""
+    outcome = Outcome(RetrainOutcome.SUPERSEDED, "lease", why, trigger_id=request.trigger_id)
+    record_outcome(ports, config.name, request.run_key, outcome)
+    return Superseded(why)
 
 
 def _lease_duration(config: ModelConfig) -> timedelta:
@@ -76,12 +100,22 @@ def _write_snapshot(
     until = request.end(ports.clock.now()) - config.columns.label.delay
     window = config.training.window
     start = until - window.length if window.length else None
-    snapshot = training_data.assemble(
-        ports.source.read(config, start, until),
-        config,
-        until,
-        unseen_since=_champion_trained_until(config, ports),
-    )
+    found = ports.source.read(config, start, until)
+    origins = found.attrs.pop("origins", None)
+    trained_until = _champion_trained_until(config, ports)
+    warning = "" if request.reinstate else _repeated_rows(config, ports, found, trained_until, until)
+    if warning:
+        logger.warning("%s: %s", config.name, warning)
+        ports.registry.log(run_id, tags={"homeostat.source_warning": warning})
+    try:
+        snapshot = training_data.assemble(found, config, until, unseen_since=trained_until)
+    except QualityRefused:
+        raise
+    except DataError as error:
+        if not warning:
+            raise
+        msg = f"{error}; {warning}"
+        raise type(error)(msg) from error
     key, digest = put_snapshot(ports.store, config.name, snapshot)
     quarantine(ports.store, config.name, snapshot.quarantined)
     for context, rows in (("training", snapshot.train), ("holdout", snapshot.holdout)):
@@ -97,6 +131,7 @@ def _write_snapshot(
         **snapshot.report,
         "from": until.isoformat() if start is None else start.isoformat(),
         "to": until.isoformat(),
+        **({"origins": origins} if origins else {}),
     }
     ports.registry.log(run_id, artifacts={"data_quality.json": json_bytes(report)})
     return save_result(
@@ -113,10 +148,32 @@ def _write_snapshot(
             "quarantined": len(snapshot.quarantined),
             "until": until.isoformat(),
             "sentence": f"{len(snapshot.train)} training rows, {len(snapshot.holdout)} holdout rows, "
-            f"{len(snapshot.quarantined)} quarantined",
+            f"{len(snapshot.quarantined)} quarantined{_from_where(config, origins)}"
+            + (f"; warning: {warning}" if warning else ""),
             "url": ports.registry.url(run_id=run_id),
         },
     )
+
+
+def _from_where(config: ModelConfig, origins: Mapping[str, int] | None) -> str:
+    history = config.source.history
+    if not origins or history is None:
+        return ""
+    both = f", {origins['both']} of them the same" if origins["both"] else ""
+    log = f"{origins['log']} labelled rows of the gateway's log{both}"
+    return f", from {origins['history']} rows of {history.description} and {log}"
+
+
+def _repeated_rows(
+    config: ModelConfig, ports: Ports, rows: pd.DataFrame, trained_until: datetime | None, until: datetime
+) -> str:
+    """Return a warning when these rows are those that the champion has learned; "" otherwise."""
+    from homeostat.core.training_data import newest_labelled, repeated_rows_warning
+
+    if config.serve != "gateway" or config.source.kind == "predictions":
+        return ""
+    logged = newest_traffic(ports.store, config.name, until)
+    return repeated_rows_warning(config, newest_labelled(rows, config), trained_until, logged)
 
 
 def _champion_trained_until(config: ModelConfig, ports: Ports) -> datetime | None:

@@ -7,6 +7,9 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.ports import Notice, NoticeKind, Ports
 from homeostat.retraining.idempotency import json_bytes, once
+from homeostat.rollouts.refusal_notice import notify_refused
+from homeostat.rollouts.version_changes import stays
+from homeostat.storage.retrain_outcome import Outcome, RefusalStage, RetrainOutcome, record_outcome
 from homeostat.storage.retrain_request import load_request
 from homeostat.storage.step_results import load_result
 
@@ -15,7 +18,8 @@ from homeostat.storage.step_results import load_result
 def gate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     """Run the gate's checks on the candidate.
 
-    A refusal is recorded in MLflow, sent as a notice and ends the retrain; the champion stays.
+    A refusal is recorded in MLflow and as the retrain's outcome, sent as a notice, and ends the retrain; the
+    champion stays.
     """
     from homeostat.core.gate import GateEvidence, decide_gate
 
@@ -32,19 +36,25 @@ def gate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         artifacts={"gate.json": json_bytes(report.to_json())},
     )
     proceeds = report.passed or request.force
-    if not report.passed:
-        outcome = "the retrain continues because Force is set" if request.force else "the champion stays"
-        title = f"{config.name}: the gate refused a candidate; {outcome}"
-        notice = Notice(NoticeKind.GATE_REFUSED, config.name, title, report.sentence())
-        ports.notifier.notify(config.notify, notice)
+    sentence = report.sentence()
+    if not report.passed and request.force:
+        title = f"{config.name}: the gate refused a candidate; the retrain continues because Force is set"
+        ports.notifier.notify(config.notify, Notice(NoticeKind.FORCED, config.name, title, sentence))
     if not proceeds:
+        sentence = (
+            f"The candidate of {config.name} was refused by the gate: {report.failures()}."
+            f" {stays(scores['champion_version'])}."
+        )
+        refusal = Outcome(RetrainOutcome.REFUSED, RefusalStage.GATE, sentence)
+        record_outcome(ports, config.name, run_key, refusal, run_id=trained["run_id"])
         ports.registry.end_run(trained["run_id"])
         ports.ledger.release_lease(config.name, run_key)
+        notify_refused(config, ports, "candidate", RefusalStage.GATE, sentence)
     return {
         "passed": report.passed,
         "forced": bool(request.force and not report.passed),
         "proceeds": proceeds,
         "checks": report.to_json()["checks"],
-        "sentence": report.sentence(),
+        "sentence": sentence,
         "url": ports.registry.url(run_id=trained["run_id"]),
     }

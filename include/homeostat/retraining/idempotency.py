@@ -14,6 +14,7 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError, QualityRefused, StaleRevision, Superseded, Unavailable
 from homeostat.ports import Ports
+from homeostat.storage.retrain_outcome import Outcome, RetrainOutcome, record_outcome
 from homeostat.storage.snapshots import quarantine
 from homeostat.storage.step_results import find_result, save_result
 
@@ -36,7 +37,7 @@ def once(name: str) -> Callable[[RetrainStep], RetrainStep]:
             except HomeostatError as error:
                 started = find_result(ports.store, config.name, run_key, "assemble")
                 if started is not None:
-                    fail_run(config, ports, run_key, started["run_id"], error)
+                    fail_run(config, ports, run_key, started["run_id"], error, step=name)
                 raise
             return save_result(ports.store, config.name, run_key, name, result)
 
@@ -45,8 +46,10 @@ def once(name: str) -> Callable[[RetrainStep], RetrainStep]:
     return wrap
 
 
-def fail_run(config: ModelConfig, ports: Ports, run_key: str, run_id: str, error: HomeostatError) -> None:
-    """Record in MLflow why the retrain failed, store the refused rows, and release the lease."""
+def fail_run(
+    config: ModelConfig, ports: Ports, run_key: str, run_id: str, error: HomeostatError, *, step: str
+) -> None:
+    """Record why the retrain failed at this step, store the refused rows, and release the lease."""
     artifacts = {}
     if isinstance(error, QualityRefused):
         artifacts["data_quality.json"] = json_bytes(error.report)
@@ -57,6 +60,8 @@ def fail_run(config: ModelConfig, ports: Ports, run_key: str, run_id: str, error
         tags={"homeostat.error": f"{type(error).__name__}: {error}"[:4000]},
         artifacts=artifacts,
     )
+    outcome = Outcome(RetrainOutcome.FAILED, step, f"{config.name}: the retrain failed at {step}: {error}")
+    record_outcome(ports, config.name, run_key, outcome, run_id=run_id)
     ports.registry.end_run(run_id, "FAILED")
     ports.ledger.release_lease(config.name, run_key)
 

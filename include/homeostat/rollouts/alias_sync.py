@@ -1,4 +1,7 @@
-"""Sync MLflow's aliases with the ledger; a ``champion`` moved in MLflow's UI is a request for promotion."""
+"""Sync MLflow with the ledger: aliases, and what became of each version.
+
+A ``champion`` moved in MLflow's UI is a request for promotion.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from homeostat.core.rollout.transitions import previous_was_rolled_back
 from homeostat.ports import Notice, NoticeKind, Ports
 from homeostat.rollouts.approval_notice import notify_waiting_approval
 from homeostat.rollouts.gate_check import passed_gate
+from homeostat.rollouts.version_changes import latest, version_changes
+from homeostat.storage.retrain_outcome import MAX_SENTENCE
 
 
 def sync_aliases(config: ModelConfig, ports: Ports) -> dict[str, Any]:
@@ -21,13 +26,15 @@ def sync_aliases(config: ModelConfig, ports: Ports) -> dict[str, Any]:
     A ``champion`` alias that differs from both the ledger and the last sync was moved by a person and
     requests a promotion: it is made when that version passed its gate, otherwise the alias is reset and a
     notice sent. An alias that is where the last sync left it is only out of date (a crash between two writes,
-    MLflow away) and is repaired.
+    MLflow away) and is repaired. Tags and descriptions of the versions that the ledger has changed since the
+    last sync follow too.
     """
     traffic = ports.ledger.read(config.name)
     aliases = ports.registry.aliases(config.name)
     requested = aliases.get("champion")
     done: dict[str, Any] = {}
-    last = _last_synced(config, ports)
+    synced = _last_synced(config, ports)
+    last = synced["champion"] if synced else None
     if requested is not None and last is not None and requested not in (last, _number(traffic.champion)):
         traffic, done["requested_promotion"] = _promote_requested(config, ports, traffic, requested)
     wanted = {
@@ -45,11 +52,31 @@ def sync_aliases(config: ModelConfig, ports: Ports) -> dict[str, Any]:
             _notify(config, ports, f"{alias} version {version} was deleted in MLflow", done[alias])
         else:
             done[alias] = version
+    _record_versions(config, ports, traffic.revision, synced.get("revision", 0) if synced else 0)
     if _rolled_back_since(traffic, last):
         _notify_rolled_back(config, ports, traffic)
     notify_waiting_approval(config, ports, traffic)
-    ports.store.put(_key(config), json.dumps({"champion": wanted["champion"]}).encode(), overwrite=True)
+    state = {"champion": wanted["champion"], "revision": traffic.revision}
+    ports.store.put(_key(config), json.dumps(state).encode(), overwrite=True)
     return done
+
+
+def _record_versions(config: ModelConfig, ports: Ports, revision: int, synced: int) -> None:
+    """Write what became of each version since the revision of the last sync: tags and description."""
+    if revision == synced:
+        return
+    events = ports.ledger.events(config.name, max(0, synced - 1))  # one more: the state before the first
+    for version, change in latest(version_changes(events)).items():
+        tags = {"homeostat.phase": change.phase, "homeostat.phase_reason": change.reason or "-"}
+        if change.outcome is not None:
+            tags["homeostat.outcome"] = str(change.outcome)
+        sentence = change.sentence[:MAX_SENTENCE]
+        with suppress(NotFound):  # deleted in MLflow
+            ports.registry.tag(config.name, version, tags)
+            ports.registry.describe(sentence, model=config.name, version=version)
+            run_id = ports.registry.version(config.name, version).run_id
+            if run_id:
+                ports.registry.describe(sentence, run_id=run_id)
 
 
 def _rolled_back_since(traffic: Traffic, last: str | None) -> bool:
@@ -64,16 +91,10 @@ def _rolled_back_since(traffic: Traffic, last: str | None) -> bool:
 
 
 def _notify_rolled_back(config: ModelConfig, ports: Ports, traffic: Traffic) -> None:
-    """Tag the rolled-back version and notify; a gateway has no Airflow connections to do so."""
+    """Notify that the champion was rolled back; a gateway has no Airflow connections to do so."""
     rollout, champion = traffic.rollout, _number(traffic.champion)
     if rollout is not None:
         bad = rollout.candidate.version
-        with suppress(NotFound):
-            ports.registry.tag(
-                config.name,
-                bad,
-                {"homeostat.phase": str(rollout.phase), "homeostat.phase_reason": rollout.reason or "-"},
-            )
         _notify(config, ports, f"version {bad} rolled back, version {champion} is champion", rollout.reason)
 
 
@@ -116,9 +137,10 @@ def _key(config: ModelConfig) -> str:
     return f"mirror/{config.name}.json"
 
 
-def _last_synced(config: ModelConfig, ports: Ports) -> str | None:
+def _last_synced(config: ModelConfig, ports: Ports) -> dict[str, Any] | None:
+    """Return ``champion`` and the ledger's ``revision`` of the last sync; release 0.1 wrote no revision."""
     try:
-        found: str | None = json.loads(ports.store.get(_key(config)))["champion"]
+        found: dict[str, Any] = json.loads(ports.store.get(_key(config)))
     except NotFound:
         return None
     return found

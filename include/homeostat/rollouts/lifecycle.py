@@ -7,12 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from homeostat.config import ModelConfig
-from homeostat.config.errors import NotFound
+from homeostat.config.errors import NotFound, Superseded
 from homeostat.core.rollout import (
     PHASE_SENTENCES,
+    SHADOW,
+    LabelFacts,
     Phase,
     Plan,
     Rollout,
+    Tally,
     Traffic,
     Transition,
     VersionRef,
@@ -22,6 +25,15 @@ from homeostat.ports import Ledger, Notice, NoticeKind, Ports
 from homeostat.rollouts.alias_sync import sync_aliases
 from homeostat.rollouts.approval_notice import notify_waiting_approval
 from homeostat.rollouts.manual import request_change
+from homeostat.rollouts.refusal_notice import notify_refused
+from homeostat.rollouts.version_changes import rollout_end
+from homeostat.storage.retrain_outcome import (
+    Outcome,
+    RefusalStage,
+    RetrainOutcome,
+    find_outcome,
+    record_outcome,
+)
 from homeostat.storage.retrain_request import load_request
 from homeostat.storage.step_results import find_result, load_result, save_result
 
@@ -34,8 +46,14 @@ def begin_rollout(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, 
     request = load_request(ports.store, config.name, run_key)
     version = load_result(ports.store, config.name, run_key, "register")
     candidate = VersionRef(version["version"], version["digest"])
-    plan = Plan.of(config, approval=version["forced"])
+    scores = find_result(ports.store, config.name, run_key, "validate") or {}
+    labels = LabelFacts.from_json(scores.get("labels") or {})
+    plan = Plan.of(config, approval=version["forced"], labels=labels)
     now = ports.clock.now()
+    expected = {
+        (stage, SHADOW): Tally.from_json(tally) for stage, tally in (scores.get("divergence") or {}).items()
+    }
+    ports.ledger.replace_evidence(config.name, run_key, "validate", expected)
 
     def start(traffic: Traffic) -> Transition:
         return begin(
@@ -56,7 +74,8 @@ def begin_rollout(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, 
 def rollout_status(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     """Return the phase of this retrain's rollout, with one sentence, as plain JSON.
 
-    Notifies the first time that the version is seen waiting for approval.
+    ``outcome`` and ``stage`` are those of :class:`~homeostat.storage.retrain_outcome.Outcome`, "" while the
+    rollout is under way. Notifies the first time that the version is seen waiting for approval.
     """
     traffic = ports.ledger.read(config.name)
     notify_waiting_approval(config, ports, traffic)
@@ -65,13 +84,17 @@ def rollout_status(config: ModelConfig, run_key: str, ports: Ports) -> dict[str,
         rollout = _last_recorded(config.name, run_key, ports.ledger)
     name = f"{config.name} version {rollout.candidate.version}"
     why = f" {rollout.reason}" if rollout.reason else ""
+    end = None if rollout.phase.active else rollout_end(ports.ledger.events(config.name), run_key)
     return {
         "phase": str(rollout.phase),
         "step": rollout.step,
         "share": rollout.share,
         "version": rollout.candidate.version,
         "reason": rollout.reason,
-        "sentence": f"{name}: {PHASE_SENTENCES[rollout.phase]}{why}",
+        "outcome": str(end.outcome) if end else "",
+        "stage": str(end.stage) if end else "",
+        "inconclusive": bool(end and end.inconclusive),
+        "sentence": end.sentence if end else f"{name}: {PHASE_SENTENCES[rollout.phase]}{why}",
         "url": ports.registry.url(model=config.name, version=rollout.candidate.version),
     }
 
@@ -89,31 +112,59 @@ def _last_recorded(model: str, run_key: str, ledger: Ledger) -> Rollout:
 
 
 def finalize(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
-    """End a retrain: sync MLflow's aliases with the ledger, notify, release the lease."""
-    if find_result(ports.store, config.name, run_key, "register") and config.serve == "none":
+    """End a retrain: record its outcome, sync MLflow with the ledger, notify, release the lease.
+
+    Returns :func:`rollout_status`, or for a retrain that ended before its rollout the outcome as plain JSON.
+
+    Raises
+    ------
+    Superseded
+        The retrain registered no version and has no outcome: there is nothing to finalize.
+    """
+    if find_result(ports.store, config.name, run_key, "register") is None:
+        return _ended_before_rollout(config, run_key, ports)
+    if config.serve == "none":
         begin_rollout(config, run_key, ports)
     status = rollout_status(config, run_key, ports)
     before = _finalized(config, run_key, ports)
+    if status["outcome"]:  # first: it must be known even when MLflow does not respond now
+        record_outcome(ports, config.name, run_key, Outcome.from_json(status))
     sync_aliases(config, ports)
-    ports.registry.tag(
-        config.name,
-        status["version"],
-        {"homeostat.phase": status["phase"], **_phase_reason(status)},
-    )
     ports.ledger.release_lease(config.name, run_key)
-    if before is None or before["phase"] != status["phase"]:
-        kind = NoticeKind.PROMOTED if status["phase"] == Phase.CHAMPION else NoticeKind.ROLLED_BACK
-        title = f"{config.name}: version {status['version']} {status['phase'].replace('_', ' ')}"
-        ports.notifier.notify(config.notify, Notice(kind, config.name, title, status["sentence"]))
+    if status["outcome"] and (before is None or before["phase"] != status["phase"]):
+        _notify_end(config, ports, status)
     return save_result(ports.store, config.name, run_key, _FINALIZE, status)
+
+
+def _ended_before_rollout(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
+    """Return the outcome of a retrain that the gate refused, or that did not get the lease."""
+    outcome = find_outcome(ports.store, config.name, run_key)
+    if outcome is None:
+        gate = find_result(ports.store, config.name, run_key, "gate")
+        if gate is None or gate["proceeds"]:
+            msg = f"retrain {run_key} of {config.name} registered no version: there is nothing to finalize"
+            raise Superseded(msg)
+        # The gate of an earlier release refused it, and recorded no outcome.
+        outcome = Outcome(RetrainOutcome.REFUSED, RefusalStage.GATE, gate["sentence"])
+        outcome = record_outcome(ports, config.name, run_key, outcome)
+    started = find_result(ports.store, config.name, run_key, "assemble")
+    url = ports.registry.url(run_id=started["run_id"]) if started else ""
+    return {**outcome.to_json(), "url": url}
+
+
+def _notify_end(config: ModelConfig, ports: Ports, status: Mapping[str, Any]) -> None:
+    what = f"version {status['version']}"
+    if status["phase"] == Phase.ROLLED_BACK and status["outcome"] == RetrainOutcome.REFUSED:
+        notify_refused(config, ports, what, status["stage"], status["sentence"])
+        return
+    kinds = {Phase.CHAMPION: NoticeKind.PROMOTED, Phase.SUPERSEDED: NoticeKind.SUPERSEDED}
+    kind = kinds.get(Phase(status["phase"]), NoticeKind.ROLLED_BACK)
+    body = status["reason"] if kind is NoticeKind.ROLLED_BACK else status["sentence"]
+    title = f"{config.name}: {what} {status['phase'].replace('_', ' ')}"
+    ports.notifier.notify(config.notify, Notice(kind, config.name, title, body))
 
 
 def _finalized(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any] | None:
     """Return the result of an earlier run of :func:`finalize`, of this release or of 0.1."""
     found = find_result(ports.store, config.name, run_key, _FINALIZE)
     return found or find_result(ports.store, config.name, run_key, _OLD_FINALIZE)
-
-
-def _phase_reason(status: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tag that says why a version is in its phase; a champion needs none."""
-    return {} if status["phase"] == Phase.CHAMPION else {"homeostat.phase_reason": status["reason"] or "-"}

@@ -5,11 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowSkipException
+
 from homeostat.config.errors import HomeostatError
-from homeostat_airflow.operators.base import HomeostatOperator
+from homeostat_airflow.operators.base import HomeostatOperator, skip
 from homeostat_airflow.operators.trigger_event import trigger_event
+from homeostat_airflow.run_note import OUTCOME
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.sdk import Context
 
     from homeostat.config import ModelConfig
@@ -38,6 +43,19 @@ class RetrainOperator(HomeostatOperator):
         from homeostat.storage.retrain_request import run_key
 
         return run_key(self.model, context["dag_run"].run_id)
+
+    def _run(self, step: Callable[[ModelConfig, Ports, Context], dict[str, Any]], context: Context) -> Any:
+        """Run the step; an error is left for the note of the DAG run."""
+        from homeostat.config.redaction import secret_redactor
+
+        try:
+            return super()._run(step, context)
+        except AirflowSkipException:
+            raise
+        except Exception as error:
+            text = secret_redactor()(str(error) or type(error).__name__)
+            leave_for_note(context, "failed", f"{self.model}: the retrain failed at {self.task_id}: {text}")
+            raise
 
 
 class AssembleOperator(RetrainOperator):
@@ -99,7 +117,23 @@ class RegisterOperator(RetrainOperator):
 
 
 class PromoteOperator(RetrainOperator):
-    """Sync MLflow's aliases and tags with the ledger, and notify."""
+    """The end of every retrain: record its outcome, sync MLflow with the ledger, and notify.
+
+    Succeeds when the version is champion, and is skipped with the outcome's sentence when the candidate was
+    refused or superseded. Runs also after skipped steps, but not after a failed one.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"trigger_rule": "none_failed", **kwargs})
+
+    def execute(self, context: Context) -> Any:
+        """Finalize the retrain."""
+        result = super().execute(context)
+        if result["outcome"]:  # "" when a person marked a task as done while the rollout goes on
+            leave_for_note(context, result["outcome"], result["sentence"])
+        if result.get("phase") != "champion":  # refused, superseded, or rolled back again already
+            raise skip(context, result["sentence"])
+        return result
 
     def retrain_step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         """Finalize the retrain."""
@@ -108,17 +142,31 @@ class PromoteOperator(RetrainOperator):
         return finalize(config, run_key, ports)
 
 
+def leave_for_note(context: Context, outcome: str, sentence: str) -> None:
+    """Leave the outcome where the listener of :mod:`homeostat_airflow.run_note` reads it."""
+    try:
+        context["ti"].xcom_push(key=OUTCOME, value={"outcome": outcome, "sentence": sentence})
+    except Exception:
+        logger.exception("the DAG run gets no note")
+
+
 def release_lease(context: Context) -> None:
-    """Release the lease when a retrain fails; for ``on_failure_callback``."""
+    """Release the lease when a retrain fails, and record that it failed; for ``on_failure_callback``."""
     from homeostat.adapters import build_ports, open_ledger
     from homeostat.config import Settings
+    from homeostat.storage.retrain_outcome import Outcome, RetrainOutcome, find_outcome, record_outcome
     from homeostat.storage.retrain_request import run_key
 
     # A DAG's callback always has these two in its context; "dag_run" is sometimes missing.
     model = context["dag"].dag_id.removeprefix("retrain__")
     settings = Settings.from_env()
-    open_ledger(settings.ledger).release_lease(model, run_key(model, context["run_id"]))
-    publish_model_state(settings.load_model(model), build_ports(settings))
+    key = run_key(model, context["run_id"])
+    open_ledger(settings.ledger).release_lease(model, key)
+    config, ports = settings.load_model(model), build_ports(settings)
+    publish_model_state(config, ports)
+    if find_outcome(ports.store, model, key) is None:  # a service was away, or the error is a bug
+        sentence = f"{model}: the retrain failed; see the task's log of {context['run_id']} in Airflow"
+        record_outcome(ports, model, key, Outcome(RetrainOutcome.FAILED, "airflow", sentence))
 
 
 def publish_model_state(config: ModelConfig, ports: Ports) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from homeostat_airflow.operators.retrain import RetrainOperator
+from homeostat_airflow.operators.base import skip
+from homeostat_airflow.operators.retrain import RetrainOperator, leave_for_note
 from homeostat_airflow.rollout_trigger import RolloutTrigger
 
 if TYPE_CHECKING:
@@ -20,16 +21,25 @@ if TYPE_CHECKING:
 
 #: The two responses to a request for approval.
 APPROVE, DECLINE = "Approve", "Decline"
+_REFUSED = ("refused", "superseded")
 
 
 class RolloutOperator(RetrainOperator):
-    """A stage of the rollout, carried out by the gateways; waits in the triggerer, not on a worker."""
+    """A stage of the rollout, carried out by the gateways; waits in the triggerer, not on a worker.
+
+    A refusal in this stage is its result, as it is the gate's: the task succeeds, and the tasks after it are
+    skipped.
+    """
 
     pending_phases: tuple[str, ...] = ()
+    #: Stages of an outcome after which this stage has nothing to do.
+    earlier_stages: tuple[str, ...] = ()
 
     def execute(self, context: Context) -> Any:
         """Start or check the stage, then defer until it ends."""
         result = super().execute(context)
+        if result["outcome"] in _REFUSED and result["stage"] in self.earlier_stages:
+            raise skip(context, result["sentence"])
         return self._wait_or_end(context, result)
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> Any:
@@ -39,6 +49,7 @@ class RolloutOperator(RetrainOperator):
         """
         if event.get("error"):
             msg = f"cannot follow the rollout: {event['error']}"
+            leave_for_note(context, "failed", f"{self.model}: {msg}")
             raise AirflowFailException(msg)
         if event.get("chosen_options"):
             self._run(partial(self._apply_response, event=event), context)
@@ -82,9 +93,6 @@ class RolloutOperator(RetrainOperator):
                 ),
                 method_name="resume",
             )
-        if result["phase"] in ("rolled_back", "superseded"):
-            self._run(self._finalize, context)
-            raise AirflowFailException(result["sentence"])
         return result
 
     def _request_approval(self, context: Context, result: dict[str, Any]) -> None:
@@ -109,11 +117,6 @@ class RolloutOperator(RetrainOperator):
                 "No required action in Airflow: approve with `homeostat promote %s`", self.model
             )
 
-    def _finalize(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
-        from homeostat.rollouts.lifecycle import finalize
-
-        return finalize(config, self.run_key(context), ports)
-
 
 class ShadowOperator(RolloutOperator):
     """The candidate predicts the same inputs as the champion; clients do not see its predictions."""
@@ -131,6 +134,7 @@ class CanaryOperator(RolloutOperator):
     """The candidate gets a growing share of the traffic, or is rolled back."""
 
     pending_phases = ("canary", "waiting")
+    earlier_stages = ("registered", "load", "shadow")
 
     def retrain_step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         """Read the rollout's status from the ledger."""

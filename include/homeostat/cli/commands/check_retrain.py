@@ -91,7 +91,7 @@ def _steps(config: ModelConfig, request: RetrainRequest, ports: Ports) -> dict[s
                 bar.console.print(done, highlight=False, soft_wrap=True)
                 bar.advance(task)
                 if result.get("proceeds") is False:
-                    return result
+                    return {**result, **finalize(config, key, ports)}
             while rollout_status(config, key, ports)["phase"] in (
                 "registered",
                 "shadow",

@@ -46,8 +46,30 @@ class GateReport:
         """Return the result in a sentence: the failed checks, or how the candidate compares."""
         if self.passed:
             return f"The gate passed: {self.checks[0].reason}"
-        failed = [check for check in self.checks if check.verdict != "pass"]
-        return "The gate refused: " + "; ".join(f"{check.name}: {check.reason}" for check in failed)
+        return f"The gate refused: {self.failures()}"
+
+    def failures(self) -> str:
+        """Return why the candidate did not pass: each failed check, its figures and its setting."""
+        return "; ".join(
+            f"{check.name}: {check.reason}{_setting(check)}"
+            for check in self.checks
+            if check.verdict != "pass"
+        )
+
+
+#: The setting that decides a check, for reasons without one: what is not known was compared with nothing.
+_SETTINGS = {
+    "metric": "gate.metric",
+    "latency": "gate.p99_latency_ms",
+    "training_rows": "gate.min_training_rows",
+    "nan_rate": "gate.max_nan_rate",
+    "slices": "gate.slices",
+}
+
+
+def _setting(check: GateCheckResult) -> str:
+    setting = _SETTINGS.get(check.name)
+    return f" ({setting})" if setting and "gate." not in check.reason else ""
 
 
 def decide_gate(evidence: GateEvidence, config: ModelConfig) -> GateReport:

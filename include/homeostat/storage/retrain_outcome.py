@@ -1,0 +1,138 @@
+"""How a retrain ended: one word, the stage, and a sentence, in the Store and on its MLflow run.
+
+    retrain/<model>/<run_key>/outcome.json
+
+Every refusal of a candidate is the same outcome, whichever stage made it. Retrains of earlier releases have
+none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from typing import Any, Self
+
+from homeostat.config.errors import ConfigError, NotFound
+from homeostat.config.redaction import secret_redactor
+from homeostat.ports import Ports, Store
+from homeostat.storage.retrain_request import load_request
+from homeostat.storage.step_results import find_result, save_result
+from homeostat.storage.trigger_outcomes import save_trigger_outcome
+
+_STEP = "outcome"
+#: Characters of a sentence that MLflow and the Store keep.
+MAX_SENTENCE = 4000
+
+
+class RetrainOutcome(StrEnum):
+    """How a retrain ended. The values are stored; docs/reasons.md explains each."""
+
+    PROMOTED = "promoted"
+    REFUSED = "refused"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+
+
+#: The sentence of each outcome.
+OUTCOME_SENTENCES: Mapping[RetrainOutcome, str] = {
+    RetrainOutcome.PROMOTED: "The new version became champion.",
+    RetrainOutcome.REFUSED: "A check or a person refused the candidate; the champion stays.",
+    RetrainOutcome.SUPERSEDED: "Another retrain or a person's promotion took its place.",
+    RetrainOutcome.FAILED: "A step could not be carried out; a person must fix the cause.",
+}
+
+
+class RefusalStage(StrEnum):
+    """Where a candidate was refused. The values are stored; docs/reasons.md explains each."""
+
+    GATE = "gate"
+    LOAD = "load"
+    SHADOW = "shadow"
+    CANARY = "canary"
+    APPROVAL = "approval"
+
+
+#: Where a candidate was refused, in words that follow "refused".
+WHERE: Mapping[str, str] = {
+    RefusalStage.GATE: "by the gate",
+    RefusalStage.LOAD: "before its shadow",
+    RefusalStage.SHADOW: "in shadow",
+    RefusalStage.CANARY: "in canary",
+    RefusalStage.APPROVAL: "at the approval",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one retrain.
+
+    Parameters
+    ----------
+    stage
+        A :class:`RefusalStage` for a refusal; the failed step's name for a failure; ``lease`` or the phase of
+        the rollout for a superseded one; ``champion`` for a promotion.
+    trigger_id
+        The check that requested the retrain, ``<model>/<window end>``; "" when it is not known.
+    version
+        The number of the registered version; "" without one.
+    inconclusive
+        It was refused for lack of evidence, which says nothing about the candidate.
+    run_key, at
+        The key of the retrain, and when it ended (ISO, UTC); :func:`record_outcome` fills them in.
+    """
+
+    outcome: RetrainOutcome
+    stage: str
+    sentence: str
+    trigger_id: str = ""
+    version: str = ""
+    inconclusive: bool = False
+    run_key: str = ""
+    at: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON; :meth:`from_json` reads it back."""
+        return asdict(self) | {"outcome": str(self.outcome), "stage": str(self.stage)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote; keys that are missing or not known do not matter."""
+        known = {field.name: raw[field.name] for field in fields(cls) if field.name in raw}
+        return cls(**known | {"outcome": RetrainOutcome(raw["outcome"])})
+
+
+def record_outcome(
+    ports: Ports, model: str, run_key: str, outcome: Outcome, *, run_id: str | None = None
+) -> Outcome:
+    """Store how a retrain ended, and show it in MLflow: the tag and the description of its training run.
+
+    ``run_id`` is the training run; by default that of the assemble step, if there is one. An earlier outcome
+    of the same retrain is replaced.
+    """
+    sentence = secret_redactor()(outcome.sentence)[:MAX_SENTENCE]
+    trigger = outcome.trigger_id or _trigger_id(ports.store, model, run_key)
+    at = ports.clock.now().isoformat()
+    outcome = replace(outcome, sentence=sentence, trigger_id=trigger, run_key=run_key, at=at)
+    save_result(ports.store, model, run_key, _STEP, outcome.to_json())
+    with suppress(ConfigError):  # denied to the training container, for which Airflow repeats this
+        save_trigger_outcome(ports.store, model, outcome.to_json())
+    run_id = run_id or (find_result(ports.store, model, run_key, "assemble") or {}).get("run_id")
+    if run_id:
+        ports.registry.log(run_id, tags={"homeostat.outcome": str(outcome.outcome)})
+        ports.registry.describe(sentence, run_id=run_id)
+    return outcome
+
+
+def find_outcome(store: Store, model: str, run_key: str) -> Outcome | None:
+    """Return how a retrain ended; None while it runs, and for a retrain of an earlier release."""
+    found = find_result(store, model, run_key, _STEP)
+    return None if found is None else Outcome.from_json(found)
+
+
+def _trigger_id(store: Store, model: str, run_key: str) -> str:
+    try:
+        return load_request(store, model, run_key).trigger_id
+    except NotFound:
+        return ""
