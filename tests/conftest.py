@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+import homeostat  # noqa: F401  # first: its setting of OpenMP is read when scikit-learn is loaded
 from distribution import GroupScheduling, arrange
 from mlflow_process import running_mlflow
 

@@ -139,6 +139,7 @@ def _defaults(airflow_home: Path) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",  # a task of a killed run is retried
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # a full name needs a name server
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",  # a new run or event is noticed this soon
+        "OMP_WAIT_POLICY": "PASSIVE",  # see homeostat/__init__.py; the forkserver loads scikit-learn first
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
