@@ -7,7 +7,10 @@ import pytest
 
 SHARE = ("--reference-share", "0.4445")
 POLICIES = ["frozen", "always", "every_4", "baseline", "homeostat"]
-ENTRY = {"start", "end", "rows", "score", "version", "event", "reason", "promoted", "sentence"}
+ENTRY = {
+    *("start", "end", "rows", "score", "version", "event", "reason", "promoted", "sentence"),
+    *("refused", "rolled_back"),
+}
 
 
 def scores_and_events(one, other):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -210,9 +211,12 @@ class Engine:
         if isinstance(result, ScoredRequest) and result.valid:
             self._count(state, table, candidate, CANDIDATE, rows, result)
             return _Served(candidate, CANDIDATE, result)
+        began = monotonic()
         served = await self._serve_champion(state, table, champion, CHAMPION, rows)
-        # Counted only after the champion succeeded: rows that no version can predict count against none.
-        self._count(state, table, candidate, CANDIDATE, rows, result)
+        # Counted only after the champion succeeded: rows that no version can predict count against none. Nor
+        # does a time-out count while the champion stalls as well: the machine is busy.
+        if not (isinstance(result, PredictTimedOut) and state.champion_stalled_at >= began - limit):
+            self._count(state, table, candidate, CANDIDATE, rows, result)
         candidate.metrics.fallbacks.inc(rows.count)
         self._on_failure(state)
         failed = candidate.ref.version
@@ -222,7 +226,10 @@ class Engine:
         self, state: ServedModel, table: RoutingTable, champion: LoadedVersion, variant: str, rows: Rows
     ) -> _Served:
         """Predict with the champion; when it fails, serve the previous version's predictions instead."""
+        began = monotonic()
         result = await self._predict(champion, rows, self._options.champion_timeout)
+        if monotonic() - began >= self._options.candidate_timeout:
+            state.champion_stalled_at = monotonic()
         if isinstance(result, ScoredRequest) and result.valid:
             self._count(state, table, champion, variant, rows, result)
             return _Served(champion, variant, result)

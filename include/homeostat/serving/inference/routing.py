@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from homeostat.config import ModelConfig
@@ -114,6 +115,7 @@ class ServedModel:
     ``table`` is the routing in force: immutable, read once per request, and replaced whole by
     :class:`~homeostat.serving.sync.routing_sync.RoutingSync` only. ``outcomes`` is the queue from the
     requests and the shadow to the :class:`~homeostat.serving.sync.evidence_sender.EvidenceSender`.
+    ``champion_stalled_at`` is when the champion last took longer than a candidate may, in monotonic seconds.
     """
 
     config: ModelConfig
@@ -121,6 +123,7 @@ class ServedModel:
     known_labels: KnownLabels
     table: RoutingTable
     outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_UNCOUNTED))
+    champion_stalled_at: float = -inf
     recent: RecentPredictions = field(default_factory=RecentPredictions)
 
     @property
