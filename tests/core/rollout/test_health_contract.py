@@ -9,14 +9,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homeostat.core.rollout import HOLDOUT, LABELLED_PAIRS, RECENT, HealthVerdict, Tally
-from homeostat.core.rollout.health import ALPHA, CANARY_CHECKS, SHADOW_CHECKS, CandidateEvidence
-from homeostat.core.rollout.health.labels import labels
+from homeostat.core.rollout.health import (
+    ALPHA,
+    CANARY_CHECKS,
+    LABELS_PART,
+    SHADOW_CHECKS,
+    CandidateEvidence,
+    labels,
+)
 from rollout_plan import PLAN
 
-CHECKS = [pytest.param(check, "shadow", id=f"{check.__name__}-shadow") for check, _ in SHADOW_CHECKS] + [
+LABELS = (labels, LABELS_PART)
+CHECKS = [
     pytest.param(check, stage, id=f"{check.__name__}-{stage}")
-    for check, _ in CANARY_CHECKS
-    for stage in ("canary:0", "canary:1")
+    for checks, stages in ((SHADOW_CHECKS, ["shadow"]), (CANARY_CHECKS, ["canary:0", "canary:1"]))
+    for check, _ in (LABELS, *checks)
+    for stage in stages
 ]
 every_check = pytest.mark.parametrize(("check", "stage"), CHECKS)
 
@@ -118,6 +126,6 @@ def test_evidence_of_two_gateways_adds_up(check, stage, evidence, more):
 
 
 def test_the_parts_of_alpha_add_up_to_at_most_one():
-    parts = dict((*SHADOW_CHECKS, *CANARY_CHECKS))
+    parts = dict((LABELS, *SHADOW_CHECKS, *CANARY_CHECKS))
     assert sum(parts.values()) <= 1
     assert all(parts[check] == part for check, part in (*SHADOW_CHECKS, *CANARY_CHECKS))

@@ -148,7 +148,7 @@ def weighted_rate(before: Tally, now: Sequence[int]) -> float:
     overall = before.diverged / before.compared
     if not sum(now) or not sum(before.compared_bins):
         return overall
-    size = max(len(now), len(before.compared_bins))
+    size = max(len(now), len(before.compared_bins), len(before.diverged_bins))
     weights, rows, events = (
         np.pad(np.asarray(counts, dtype=np.float64), (0, size - len(counts)))
         for counts in (now, before.compared_bins, before.diverged_bins)

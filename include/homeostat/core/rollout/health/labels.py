@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 from math import log
 
 import numpy as np
@@ -18,7 +19,7 @@ from homeostat.core.rollout.health.result import (
     HealthVerdict,
 )
 from homeostat.core.rollout.label_pairs import PairLosses
-from homeostat.core.rollout.phases import Phase
+from homeostat.core.rollout.phases import Phase, Plan
 
 #: With fewer labelled pairs the check is inconclusive, unless they are significant already.
 MIN_PAIRS = 30
@@ -36,8 +37,9 @@ def labels(evidence: CandidateEvidence) -> HealthCheckResult:
     FAIL when its mean loss is significantly worse than ``gate.max_regression`` allows, by
     :func:`~homeostat.core.rollout.health.paired_mean.log_e_mean_above_zero`, which is valid at every
     evaluation and for every order and delay of the labels. PASS otherwise; when it is significantly better,
-    that settles :data:`SETTLED_BY_LABELS`. CONTINUE while it seems too much worse, but not significantly.
-    INCONCLUSIVE without labels, or for a metric that is no mean over rows.
+    that settles :data:`SETTLED_BY_LABELS` and eases the plan (:func:`ease_by_labels`). CONTINUE while it
+    seems too much worse, but not significantly. INCONCLUSIVE without labels, or for a metric that is no mean
+    over rows.
     """
     name, pairs = HealthCheckName.LABELS, evidence.tally(*LABELLED_PAIRS)
     losses = PairLosses.of(evidence.plan)
@@ -93,6 +95,22 @@ def settle_by_labels(checks: Iterable[HealthCheckResult]) -> tuple[HealthCheckRe
     if not any(check.name is HealthCheckName.LABELS and _shows_better(check) for check in found):
         return found
     return tuple(_settled(check) if check.name in SETTLED_BY_LABELS else check for check in found)
+
+
+def ease_by_labels(plan: Plan, checks: Iterable[HealthCheckResult]) -> Plan:
+    """Return the plan with fewer rows to wait for, when the labels show a better candidate.
+
+    With little traffic the rows of ``min_samples`` take weeks, in which the worse version serves. Then
+    :data:`MIN_PAIRS` rows suffice, and a canary step that would take longer than a day for them is skipped.
+    """
+    if not any(check.name is HealthCheckName.LABELS and _shows_better(check) for check in checks):
+        return plan
+    return replace(
+        plan,
+        shadow_min_samples=min(plan.shadow_min_samples, MIN_PAIRS),
+        min_samples=min(plan.min_samples, MIN_PAIRS),
+        max_step=None if plan.max_step is None else min(plan.max_step, timedelta(days=1)),
+    )
 
 
 def _shows_better(check: HealthCheckResult) -> bool:
