@@ -66,5 +66,7 @@ class Evaluator:
         """Whether the candidate is loaded and its shadow, if it has one, is up."""
         if self._cache.get(model.name, rollout.candidate) is None:
             return False
+        if model.table.traffic.champion is None:  # a first version has no shadow: nothing else predicts
+            return True
         shadow = model.table.shadow
         return rollout.plan.shadow <= timedelta(0) or (shadow is not None and shadow.ready.is_set())
