@@ -37,10 +37,14 @@ def error_dag(prefix: str, folder: str, problem: str) -> DAG:
 
 def schedule(every: timedelta) -> str | timedelta:
     """Return a cron expression when the period divides an hour, a day or a week; otherwise the period."""
-    minutes, rest = divmod(int(every.total_seconds()), 60)
-    if not rest and minutes < 60 and 60 % minutes == 0:
+    minutes, rest = divmod(every, timedelta(minutes=1))
+    if rest:
+        return every
+    if minutes < 60 and 60 % minutes == 0:
         return f"*/{minutes} * * * *"
-    hours, rest = divmod(minutes, 60)
-    if not rest and hours < 24 and 24 % hours == 0:
+    hours, rest_minutes = divmod(minutes, 60)
+    if rest_minutes:
+        return every
+    if hours < 24 and 24 % hours == 0:
         return f"0 */{hours} * * *"
-    return {24: "0 0 * * *", 168: "0 0 * * 1"}.get(hours, every) if not rest else every
+    return {24: "0 0 * * *", 168: "0 0 * * 1"}.get(hours, every)
