@@ -169,10 +169,27 @@ def test_labels_may_come_days_later_and_be_dated_before(rollout):
     assert read() == counts(only_other_wrong=2)
 
 
-def test_rows_with_times_of_their_own_are_found_up_to_a_day_back(rollout):
-    upload(rollout.both(["a"], RIGHT, WRONG, times=T0 - timedelta(hours=20)))
-    upload([rollout.labels(["a"], RIGHT)])
+@pytest.mark.parametrize("age", [0, 20, 23, 24, 25, 26, 24 * 400])
+def test_rows_with_times_of_their_own_are_found_however_old_they_are(rollout, age):
+    upload(rollout.both(["a"], RIGHT, WRONG, times=T0 - age * HOUR))
+    upload([rollout.labels(["a"], RIGHT, known=T0 - age * HOUR)])
     assert rollout.gateway()() == counts(only_other_wrong=1)
+
+
+def test_old_rows_of_before_the_rollout_are_not_read(rollout):
+    before = T0 - 2 * HOUR
+    upload(rollout.both(["a"], RIGHT, WRONG, at=before, times=T0 - 400 * HOUR))
+    upload([rollout.labels(["a"], RIGHT)])
+    assert rollout.gateway()() == Tally()
+
+
+def test_old_rows_that_come_while_it_reads_are_found(rollout):
+    read = rollout.gateway()
+    read()
+    rollout.ports.clock.advance(2 * MINUTE)
+    upload(rollout.both(["a"], RIGHT, WRONG, times=T0 - 400 * HOUR))
+    upload([rollout.labels(["a"], RIGHT, known=T0 - 399 * HOUR)])
+    assert read() == counts(only_other_wrong=1)
 
 
 def test_a_file_that_is_uploaded_late_into_an_old_hour_is_found(rollout):

@@ -5,11 +5,20 @@
 
 A prediction is filed under the time of the row that was scored, a label under the time at which it became
 known. Feature columns carry the prefix ``x.``, so no feature can be confused with a column of the log itself.
+
+Whoever looks for what was received lately would have to list every hour there is. So files whose rows were
+received :data:`BACKDATED` or more after their hour, as in replayed traffic, are also named in
+
+    log/<model>/predictions_received/date=2026-03-01/hour=10/<gateway>-<sequence>.json
+    log/<model>/labels_received/date=2026-03-01/hour=10/<gateway>-<sequence>.json
+
+by the hour of receipt.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,8 +39,11 @@ from homeostat.storage.parallel_map import parallel_map
 logger = logging.getLogger(__name__)
 
 FEATURE = "x."
+#: From this age at their receipt on, rows are also found by the time of receipt.
+BACKDATED = timedelta(days=1)
 #: Variants whose predictions went to clients; those of ``shadow`` did not.
 SERVED = ("champion", "control", "candidate")
+_RECEIVED = "_received"
 #: Files whose bytes are in memory at the same time.
 _BATCH = 64
 #: How far back to look for the newest traffic, in days.
@@ -124,7 +136,8 @@ def _write(
     by_hour: dict[datetime, list[int]] = {}
     for row, at in enumerate(columns["at"]):
         by_hour.setdefault(_hour(at), []).append(row)
-    keys = []
+    keys, backdated = [], []
+    received = columns.get("received_at", columns["at"])
     schema = label_schema(config) if kind == "labels" else prediction_schema(config)
     output = "label" if kind == "labels" else "prediction"
     for hour, rows in sorted(by_hour.items()):
@@ -140,7 +153,22 @@ def _write(
         key = f"{_folder(config.name, kind, hour)}{gateway}-{sequence:08d}.parquet"
         store.put(key, buffer.getvalue())
         keys.append(key)
+        if max(received[row] for row in rows) - hour >= BACKDATED:
+            backdated.append(key)
+    if backdated:  # last: whoever finds a name must find the file
+        folder = _folder(config.name, received_log(kind), _hour(max(received)))
+        store.put(f"{folder}{gateway}-{sequence:08d}.json", json.dumps(backdated).encode())
     return keys
+
+
+def backdated_files(index: bytes) -> list[str]:
+    """Return the keys in a file of ``predictions_received`` or ``labels_received``."""
+    return [str(key) for key in json.loads(index)]
+
+
+def received_log(kind: str) -> str:
+    """Return the log that names backdated files by the hour of receipt: ``predictions_received``."""
+    return f"{kind}{_RECEIVED}"
 
 
 def files_by_hour(

@@ -19,12 +19,18 @@ from homeostat.core.rollout import CHAMPION, SHADOW, PairLosses
 from homeostat.ports import Store
 from homeostat.serving.sync.compared_versions import ComparedVersions
 from homeostat.serving.sync.labelled_pairs import Kind, LabelledPairs
-from homeostat.storage.prediction_log import files_between, files_in_hour
+from homeostat.storage.prediction_log import (
+    BACKDATED,
+    backdated_files,
+    files_between,
+    files_in_hour,
+    received_log,
+)
 
 logger = logging.getLogger(__name__)
 
-#: Rows whose own time is at most this long before their request, and labels dated as far back, are found.
-LOOK_BACK = timedelta(days=1)
+#: Rows whose own time is longer before their request, and labels dated as far back, are found by an index.
+LOOK_BACK = BACKDATED + timedelta(hours=1)
 #: How far the clocks of gateways and ledger may differ, and how far in the future a file may be dated.
 _SKEW, _AHEAD = timedelta(minutes=1), timedelta(hours=1)
 #: Hours that are listed every time. The days before are listed again after a while, old ones more rarely.
@@ -33,6 +39,7 @@ _LIST_AGAIN, _LIST_OLD_AGAIN = timedelta(minutes=10), timedelta(hours=1)
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 _PREDICTIONS, _LABELS = "predictions", "labels"
+_INDEX_OF = {received_log(log): log for log in (_PREDICTIONS, _LABELS)}
 _COLUMNS = {
     _PREDICTIONS: ["prediction_id", "received_at", "version", "variant", "rollout", "prediction"],
     _LABELS: ["prediction_id", "received_at", "label"],
@@ -67,10 +74,16 @@ class RolloutLabels:
         begins, ends = self.compared.begins, self.compared.ends(now)
         for log, until in ((_PREDICTIONS, min(now, ends)), (_LABELS, now)):
             for key in self._list(store, log, (begins - LOOK_BACK, until + _AHEAD), now):
-                hashed = xxh3_64_intdigest(key.encode())
-                if hashed not in self._known:
-                    self._known.add(hashed)
-                    self.unread.append((log, key))
+                self._queue(log, key)
+            index = received_log(log)
+            for key in self._list(store, index, (begins - _SKEW, until + _AHEAD), now):
+                self._queue(index, key)
+
+    def _queue(self, log: str, key: str) -> None:
+        hashed = xxh3_64_intdigest(key.encode())
+        if hashed not in self._known:
+            self._known.add(hashed)
+            self.unread.append((log, key))
 
     def _list(
         self, store: Store, log: str, between: tuple[datetime, datetime], now: datetime
@@ -93,9 +106,16 @@ class RolloutLabels:
             day += _DAY
 
     def add(self, file: File, data: bytes) -> None:
-        """Add the rows of one file. A file that cannot be read is left out and logged."""
+        """Add the rows of one file, or queue the files that an index names.
+
+        A file that cannot be read is left out and logged.
+        """
         log, key = file
         try:
+            if log in _INDEX_OF:
+                for named in backdated_files(data):
+                    self._queue(_INDEX_OF[log], named)
+                return
             rows = pq.ParquetFile(io.BytesIO(data)).read(columns=_COLUMNS[log], use_threads=False)
             if log == _LABELS:
                 self._add_labels(rows)
