@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from homeostat.config import load_model
+from homeostat.core.rollout import Plan, VersionRef, begin
 from homeostat.core.trigger import WindowRecord
 from homeostat.monitoring.drift_check import check_drift, window_end_of
 from homeostat.retraining.assemble import assemble
@@ -211,3 +212,14 @@ def test_a_retrain_under_way_blocks_the_trigger(config, ports, champion, ask):
     assert answers[-1]["reason"] == "retrain_under_way"
     ports.ledger.release_lease("sample", ask("by hand").run_key)
     assert check(config, ports, 7)["fired"]
+
+
+def test_a_rollout_that_outlives_its_lease_blocks_the_trigger(config, ports, champion, ask):
+    serve(config, ports, rows_between(T0, T0 + 8 * HOUR, shift=1.5), labels=False)
+    traffic = ports.ledger.read("sample")
+    begun = begin(traffic, VersionRef("9", "e" * 64), "slow", Plan.of(config), T0)
+    ports.ledger.write(begun.traffic, kind=begun.kind, reason=begun.reason, by="test", at=T0)
+    answers = [check(config, ports, hours) for hours in (4, 5, 6)]
+    assert [a["fired"] for a in answers] == [False, False, False]
+    assert answers[-1]["reason"] == "retrain_under_way"
+    assert "slow" in answers[-1]["sentence"]

@@ -151,12 +151,14 @@ def _decide(context: CheckContext, checked: WindowCheck) -> TriggerDecision:
     if holder is None:
         return decision
     running = sentence_for(TriggerReason.RETRAIN_UNDER_WAY, holder=holder)
+    # The back-off counts the retrain under way as one without a new champion, which is not known yet.
+    without = "" if decision.reason == TriggerReason.BACKING_OFF else f" Without it: {decision.sentence}"
     return replace(
         decision,
         fire=False,
         reason=TriggerReason.RETRAIN_UNDER_WAY,
         state="building",
-        sentence=f"{running} Without it: {decision.sentence}",
+        sentence=f"{running}{without}",
         reinstate="",
     )
 
