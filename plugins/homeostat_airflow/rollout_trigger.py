@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
     from homeostat.core.rollout import Traffic
     from homeostat.ports import Ledger
+
+
+#: How often the gateway is asked why it has not loaded a first version.
+ASK_SECONDS = 10.0
 
 
 class RolloutTrigger(BaseTrigger):
@@ -29,6 +34,8 @@ class RolloutTrigger(BaseTrigger):
         self.poll = poll
         self._ledger: Ledger | None = None
         self._held = ""
+        self._waits = ""
+        self._asked_at = time.monotonic()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return how Airflow stores and rebuilds the trigger."""
@@ -52,7 +59,24 @@ class RolloutTrigger(BaseTrigger):
                 if rollout is None or rollout.id != self.run_key or str(rollout.phase) not in self.phases:
                     yield TriggerEvent({"phase": str(rollout.phase) if rollout else "gone"})
                     return
+                await self._log_why_first_version_waits(traffic)
             await asyncio.sleep(self.poll)
+
+    async def _log_why_first_version_waits(self, traffic: Traffic) -> None:
+        if time.monotonic() - self._asked_at < ASK_SECONDS:
+            return
+        self._asked_at = time.monotonic()
+        why = await asyncio.to_thread(self._why_first_version_waits, traffic)
+        if why != self._waits:
+            self.log.warning("%s: %s", self.model, why or "the first version is loaded")
+            self._waits = why
+
+    def _why_first_version_waits(self, traffic: Traffic) -> str:
+        from homeostat.adapters.gateway_client import why_first_version_waits
+        from homeostat.config import Settings
+
+        served = why_first_version_waits(Settings.from_env(), traffic)
+        return served.sentence if served is not None else ""
 
     def _advance(self) -> Traffic:
         # In a thread, opening the ledger included: the event loop runs all other triggers too.

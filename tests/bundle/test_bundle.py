@@ -13,7 +13,7 @@ from homeostat.bundle.evaluate import make_reference
 from homeostat.bundle.files import load_bundle, tree_digest, write_bundle
 from homeostat.bundle.pipeline import load_pipeline
 from homeostat.bundle.predictor import Predictor
-from homeostat.config.errors import AlreadyExists, PipelineError, Untrusted
+from homeostat.config.errors import AlreadyExists, OutOfMemory, PipelineError, Untrusted
 from homeostat.core.profile import Profile, Reference, count_dataframe, fit_edges
 from homeostat.retraining.fit import fit
 
@@ -420,7 +420,7 @@ def test_too_little_memory_is_a_refusal_and_not_a_crash(bundle, monkeypatch):
 
     folder, _, _ = bundle
     monkeypatch.setattr(skops.io, "loads", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
-    with pytest.raises(Untrusted, match="memory"):
+    with pytest.raises(OutOfMemory, match="memory"):
         opening.load_estimator((folder / "model.skops").read_bytes(), folder, "sample", ())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from homeostat.bundle.pipeline import ROOT, register_folder
 from homeostat.bundle.trusted_types import TRUSTED_TYPES, check_trees, defined_in_model
 from homeostat.config import ModelConfig
-from homeostat.config.errors import PipelineError, Untrusted
+from homeostat.config.errors import OutOfMemory, PipelineError, Untrusted, UntrustedType
 
 #: Limits of the unpacked size, of all entries and of the tree of types alone.
 MAX_UNPACKED = 4 * 1024**3
@@ -29,8 +29,10 @@ def load_estimator(
     Raises
     ------
     Untrusted
-        Not a skops file (a renamed pickle, for example), a zip bomb, a type that is not trusted, or trees
-        with invalid indices. ``path`` is for the message only.
+        Not a skops file (a renamed pickle, for example), a zip bomb, a type that is not trusted
+        (UntrustedType), or trees with invalid indices. ``path`` is for the message only.
+    OutOfMemory
+        This machine has too little memory.
     """
     from skops.io import get_untrusted_types, loads
 
@@ -40,14 +42,14 @@ def load_estimator(
         own = _own(strangers, model, config)
         unknown = sorted(strangers - set(TRUSTED_TYPES) - set(trusted_types) - own)
         if unknown:
-            raise Untrusted(_unknown(path, unknown, model))
+            raise UntrustedType(_unknown(path, unknown, model))
         estimator = loads(data, trusted=sorted(strangers))
         check_trees(estimator)
     except (Untrusted, PipelineError):
         raise
     except MemoryError:
         msg = f"{path}: needs more memory than this machine has: not loaded"
-        raise Untrusted(msg) from None
+        raise OutOfMemory(msg) from None
     except Exception as error:
         # A broken or crafted file may make skops raise anything.
         msg = f"{path}: skops cannot read this model ({type(error).__name__}: {error}): not loaded"

@@ -10,7 +10,9 @@ HomeostatError                  an error that a person can fix; the message says
 ├── Refused                     the request is not allowed now; the message says why
 │   ├── NoPrevious              there is no previous version to roll back to
 │   ├── Superseded              another retrain holds the lease, or this trigger is already handled
+│   ├── OutOfMemory             a bundle needs more memory than this machine has
 │   └── Untrusted               the digest or a type of a bundle is not the expected one: not loaded
+│       └── UntrustedType       it holds a type that is not trusted
 ├── NotFound                    the key, version or model does not exist
 ├── AlreadyExists               the write-once key has other bytes
 ├── StaleRevision               the ledger has changed since it was read: read it and decide again
@@ -74,6 +76,14 @@ class Superseded(Refused):
 
 class Untrusted(Refused):
     """The digest or a type of a bundle is not the expected one: not loaded."""
+
+
+class UntrustedType(Untrusted):
+    """A bundle holds a type that is not trusted: HOMEOSTAT_TRUSTED_TYPES allows it."""
+
+
+class OutOfMemory(Refused):
+    """A bundle needs more memory than this machine has."""
 
 
 class NotFound(HomeostatError):

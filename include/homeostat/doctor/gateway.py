@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from homeostat.config.errors import ConfigError, Unavailable
+from homeostat.core.rollout.served import GatewayView, Served, ServedState, describe_served
 from homeostat.doctor.check import Finding, Skipped, broken, ok, skipped, warning
 from homeostat.doctor.ledger import ledger_or_skip
 
@@ -40,32 +41,34 @@ def check_served_version(deployment: Deployment, model: ModelConfig) -> Finding:
     """Check that the gateway serves the version that the ledger names."""
     if model.serve != "gateway":
         return skipped("not served by a gateway: model.yaml has serve: none")
-    champion = ledger_or_skip(deployment).traffic(model.name).champion
+    traffic = ledger_or_skip(deployment).traffic(model.name)
     listed = deployment.gateway.get_or_skip().models
     if listed is None:
         msg = "the gateway lists its models only with a valid token: set HOMEOSTAT_CONTROL_TOKEN"
         raise Skipped(msg)
-    expected = champion.version if champion is not None else None
     if model.name in listed:
-        return _compare_served(listed[model.name], expected)
+        view = GatewayView.from_status(listed[model.name])
+        return _judge_served(describe_served(traffic, view), model.name, failing=bool(view.load_errors))
     remedy = "restart the gateway: it reads model.yaml files when it starts"
-    if expected is None:
+    if traffic.champion is None:
         return warning("no champion yet, and the gateway does not know this model", remedy)
     return broken("the gateway does not know this model", remedy)
 
 
-def _compare_served(shown: dict[str, Any], expected: str | None) -> Finding:
-    served = (shown.get("loaded") or {}).get("champion")
-    if served == expected:
-        return ok(f"serves version {served}, as in the ledger") if served else skipped("no champion yet")
-    if served is None:
-        why = (shown.get("load_errors") or {}).get(expected) or shown.get("sentence") or "no reason given"
-        return broken(
-            f"champion version {expected} is not loaded: {why}",
-            "the gateway keeps retrying; check that it can reach the store and MLflow",
-        )
-    named = f"version {expected}" if expected else "no champion"
-    return broken(
-        f"the gateway serves version {served}, the ledger names {named}",
-        "set the same HOMEOSTAT_LEDGER for the gateway and this command, and read the gateway's /health",
-    )
+_RETRIES = "the gateway keeps retrying; check that it can reach the store and MLflow"
+_REMEDIES = {
+    ServedState.REFUSED: "fix the cause named here, then: homeostat retrain {model}",
+    ServedState.OTHER_LEDGER: "set the same HOMEOSTAT_LEDGER for the gateway and this command, and read the "
+    "gateway's /health",
+}
+
+
+def _judge_served(served: Served, model: str, *, failing: bool) -> Finding:
+    state = served.state
+    if state is ServedState.SERVED or (state is ServedState.LOADING and not failing):
+        return ok(served.sentence)
+    if state is ServedState.NO_VERSION:
+        return skipped(served.sentence)
+    if state is ServedState.WAITS_FOR_APPROVAL:
+        return warning(served.sentence, f"approve it: homeostat promote {model}")
+    return broken(served.sentence, _REMEDIES.get(state, _RETRIES).format(model=model))

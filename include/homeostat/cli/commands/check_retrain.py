@@ -10,12 +10,16 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from rich.console import Console
 from rich.markup import escape
 
 from homeostat.adapters import build_ports
+from homeostat.adapters.gateway_client import why_first_version_waits
 from homeostat.cli.console import BY, err, print_json, progress, say
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import HomeostatError, Refused, Superseded, Unavailable
+from homeostat.core.rollout import Phase, Traffic
+from homeostat.core.rollout.served import ServedState
 from homeostat.monitoring.drift_check import check_drift, window_end_of
 from homeostat.ports import Ports
 from homeostat.retraining.assemble import assemble
@@ -30,6 +34,11 @@ from homeostat.storage.retrain_request import RetrainRequest, run_key
 
 #: Retrain lease: how long a killed process blocks other retrains.
 LEASE = timedelta(minutes=2)
+#: How long a retrain waits for a gateway to load the first version while none responds.
+NO_GATEWAY_SECONDS = 30.0
+#: How often the gateway is asked meanwhile.
+ASK_SECONDS = 5.0
+_UNDER_WAY = tuple(str(phase) for phase in Phase if phase.active)
 
 
 def check_now(settings: Settings, model: str, window_end: str, *, as_json: bool) -> None:
@@ -61,17 +70,17 @@ def retrain_now(settings: Settings, model: str, options: Mapping[str, Any], *, a
     run_id = f"cli__{uuid4().hex[:12]}"
     key = run_key(model, run_id)
     request = RetrainRequest.of(run_key=key, dag_run=run_id, params=options, event={})
-    result = _steps(config, request, ports)
+    result = _steps(config, request, ports, settings)
     if as_json:
         print_json(result)
     else:
         say(result["sentence"])
         say(result["url"], "dim")
-    if result.get("phase") != "champion":
+    if result.get("phase") not in ("champion", "registered"):  # a first version may still be registered
         raise SystemExit(1)
 
 
-def _steps(config: ModelConfig, request: RetrainRequest, ports: Ports) -> dict[str, Any]:
+def _steps(config: ModelConfig, request: RetrainRequest, ports: Ports, settings: Settings) -> dict[str, Any]:
     key = request.run_key
     steps: dict[str, Callable[[], dict[str, Any]]] = {
         "assemble": lambda: assemble(config, request, ports, lease=LEASE),
@@ -92,19 +101,47 @@ def _steps(config: ModelConfig, request: RetrainRequest, ports: Ports) -> dict[s
                 bar.advance(task)
                 if result.get("proceeds") is False:
                     return {**result, **finalize(config, key, ports)}
-            while rollout_status(config, key, ports)["phase"] in (
-                "registered",
-                "shadow",
-                "canary",
-                "waiting",
-            ):
-                state = rollout_status(config, key, ports)
+            waits = _FirstVersionWait(settings, _printer(bar.console))
+            while (state := rollout_status(config, key, ports))["phase"] in _UNDER_WAY:
                 bar.update(task, description=f"[bold]{state['phase']}[/] {state['share']:.0%} of the traffic")
-                advance(config.name, ports.ledger, by=BY)
+                if waits.in_vain(advance(config.name, ports.ledger, by=BY).traffic):
+                    later = f"{config.name} {waits.why}. It serves once a gateway has loaded it"
+                    return {**finalize(config, key, ports), "sentence": later}
                 time.sleep(1)
             return finalize(config, key, ports)
     except Superseded as error:
         raise Refused(str(error)) from error
+
+
+def _printer(console: Console) -> Callable[[str], None]:
+    return lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class _FirstVersionWait:
+    """Says why a first version does not serve yet, and when waiting for a gateway has no end in sight."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        self.why = ""
+        self._settings = settings
+        self._say = say
+        self._began = self._asked = time.monotonic()
+
+    def in_vain(self, traffic: Traffic) -> bool:
+        """Whether no gateway that knows the version has responded for :data:`NO_GATEWAY_SECONDS`."""
+        now = time.monotonic()
+        if now - self._asked < ASK_SECONDS:
+            return False
+        self._asked = now
+        served = why_first_version_waits(self._settings, traffic)
+        if served is None:
+            return False
+        if served.sentence != self.why:
+            self._say(f"{traffic.model} {served.sentence}")
+        self.why = served.sentence
+        if served.state is not ServedState.UNKNOWN:
+            self._began = now
+            return False
+        return now - self._began >= NO_GATEWAY_SECONDS
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import Unavailable
-from homeostat.serving.http.status import health_report, model_status
+from homeostat.serving.http.status import health_report, model_status, served_json
 from homeostat.serving.worker_ipc import Queries, WorkerReply
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ def _merge_statuses(own: dict[str, Any], all_workers: list[dict[str, Any]]) -> d
     merged["checks"] = own["checks"] or next(
         (status["checks"] for status in all_workers if status["checks"]), []
     )
+    merged["served"] = served_json(merged)
     shadows = [status["shadow"] for status in all_workers if status["shadow"] is not None]
     merged["shadow"] = None
     if shadows:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import HomeostatError
-from homeostat.core.rollout.phases import PHASE_SENTENCES
+from homeostat.core.rollout.phases import PHASE_SENTENCES, Traffic
+from homeostat.core.rollout.served import GatewayView, ServedState, describe_served
 from homeostat.serving.inference.failures import why_not_loaded
 
 if TYPE_CHECKING:
-    from homeostat.serving.inference.routing import ServedModel
+    from homeostat.serving.inference.routing import RoutingTable, ServedModel
     from homeostat.serving.runtime import Runtime
 
 
@@ -25,18 +27,30 @@ def health_report(runtime: Runtime) -> dict[str, Any]:
         problems.append(runtime.log_error)
     without_champion = []
     for name, state in runtime.states.items():
-        table = state.table
-        if table.champion is None:
+        if state.table.champion is None:
             without_champion.append(name)
-        elif table.fallback:
-            wanted = table.traffic.champion.version if table.traffic.champion else "none"
-            problems.append(f"{name}: version {table.fallback} serves in place of {wanted}")
-        problems += [
-            f"{name}: version {ref.version} is not loaded: {error}"
-            for ref, error in runtime.controller.load_failures(name).items()
-        ]
+        problems += _serving_problems(name, state.table, _load_errors(runtime, name))
     status = "degraded" if problems else "ok"
     return {"status": status, "problems": problems, "models_without_champion": without_champion}
+
+
+def _serving_problems(name: str, table: RoutingTable, errors: dict[str, str]) -> list[str]:
+    """Return what is wrong with what a model serves, and why other versions are not loaded."""
+    serving = table.champion.ref.version if table.champion is not None else ""
+    champion = table.traffic.champion.version if table.traffic.champion is not None else ""
+    served = describe_served(table.traffic, GatewayView(champion, serving, errors))
+    failing = served.state in (ServedState.FALLBACK, ServedState.REFUSED)
+    failing |= served.state in (ServedState.NOT_LOADED, ServedState.LOADING) and bool(errors)
+    return ([f"{name}: {served.sentence}"] if failing else []) + [
+        f"{name}: version {version} is not loaded: {error}"
+        for version, error in errors.items()
+        if error.strip(" .") not in served.sentence
+    ]
+
+
+def served_json(status: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is served, from a model's status."""
+    return describe_served(Traffic.from_json(dict(status)), GatewayView.from_status(status)).to_json()
 
 
 def model_status(runtime: Runtime, state: ServedModel) -> dict[str, Any]:
@@ -57,7 +71,7 @@ def model_status(runtime: Runtime, state: ServedModel) -> dict[str, Any]:
     }
     phase = str(rollout.phase) if rollout is not None else None
     sentence = PHASE_SENTENCES[rollout.phase] if rollout is not None else why_not_loaded(table)
-    return raw | {
+    status = raw | {
         "name": name,
         "task": state.config.task,
         "phase": phase,
@@ -75,10 +89,15 @@ def model_status(runtime: Runtime, state: ServedModel) -> dict[str, Any]:
             "waiting_rows": table.shadow.waiting_rows,
             "ready": table.shadow.ready.is_set(),
         },
-        "load_errors": {ref.version: error for ref, error in runtime.controller.load_failures(name).items()},
+        "load_errors": _load_errors(runtime, name),
         "counters": runtime.counters(name),
         "log": runtime.logs.log_status(name),
     }
+    return status | {"served": served_json(status)}
+
+
+def _load_errors(runtime: Runtime, model: str) -> dict[str, str]:
+    return {ref.version: error for ref, error in runtime.controller.load_failures(model).items()}
 
 
 def recent_events(runtime: Runtime, model: str, last: int) -> list[dict[str, Any]]:

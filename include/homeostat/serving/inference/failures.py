@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from homeostat.core.rollout.phases import Phase
 from homeostat.serving.inference.routing import RoutingTable
 from homeostat.serving.inference.scoring import PredictFailed, ScoredRequest
 
@@ -34,10 +35,15 @@ def client_error(failure: PredictFailed) -> tuple[str, int]:
 
 def why_not_loaded(table: RoutingTable) -> str:
     """Return why a model cannot predict yet."""
-    model = table.traffic.model
-    if table.traffic.champion is None:
-        return (
-            f"Model '{model}' has no champion yet. Run the DAG retrain__{model}: the first version becomes "
-            "champion."
-        )
-    return f"Version {table.traffic.champion.version} of model '{model}' is being loaded. Try again shortly."
+    model, rollout = table.traffic.model, table.traffic.rollout
+    if table.traffic.champion is not None:
+        version = table.traffic.champion.version
+        return f"Version {version} of model '{model}' is being loaded. Try again shortly."
+    if rollout is None or rollout.phase is Phase.SUPERSEDED:
+        return f"Model '{model}' has no champion yet. Train its first version: homeostat retrain {model}."
+    version = rollout.candidate.version
+    if rollout.phase is Phase.REGISTERED:
+        return f"Version {version} of model '{model}' is registered and being loaded. Try again shortly."
+    if rollout.phase is Phase.WAITING:
+        return f"Version {version} of model '{model}' waits for approval: homeostat promote {model}."
+    return f"Model '{model}' has no champion: version {version} was refused. See homeostat status {model}."

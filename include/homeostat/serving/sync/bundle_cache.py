@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from homeostat.config import ModelConfig
-from homeostat.config.errors import HomeostatError, NotFound, Refused, Unavailable, Untrusted
+from homeostat.config.errors import HomeostatError, NotFound, Unavailable, Untrusted
 from homeostat.core.rollout.phases import Traffic, VersionRef
 from homeostat.ports import Registry, Store
 from homeostat.serving.inference.scoring import Scorer, make_scorer, warm_up
@@ -220,8 +220,3 @@ class BundleCache:
 
     def _routing(self, model: str) -> Path:
         return self._cache / "routing" / f"{model}.json"
-
-
-def is_transient(error: Exception) -> bool:
-    """Whether loading may succeed later: a service or the disk is unavailable."""
-    return isinstance(error, (Unavailable, OSError)) and not isinstance(error, Refused)

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from homeostat.config.errors import HomeostatError
 from homeostat.core.rollout.phases import VersionRef
 from homeostat.hung_calls import ReplacingThreadPool
 from homeostat.serving.inference.routing import ServedModel
 from homeostat.serving.metrics import Metrics
-from homeostat.serving.sync.bundle_cache import BundleCache, LoadedBundle, NotCached, is_transient
+from homeostat.serving.sync.bundle_cache import BundleCache, LoadedBundle, NotCached
+from homeostat.serving.sync.load_failure import LoadFailure
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +27,10 @@ _Key = tuple[str, VersionRef]
 
 
 @dataclass(frozen=True, slots=True)
-class _LoadFailure:
+class _FailedLoad:
     """Why a version is not loaded, and when (monotonic seconds) to try again."""
 
-    reason: str
+    failure: LoadFailure
     retry_at: float
 
 
@@ -54,7 +54,7 @@ class LoadQueue:
         self._cache = cache
         self._metrics = metrics
         self._done = done
-        self._failures: dict[_Key, _LoadFailure] = {}
+        self._failed: dict[_Key, _FailedLoad] = {}
         self._unloadable: dict[_Key, str] = {}
         self._loading: set[_Key] = set()
         # Cached versions never wait for those that have to be fetched.
@@ -74,15 +74,16 @@ class LoadQueue:
         loaded = self._cache.get(model.name, ref)
         if loaded is not None or key in self._loading or self._stop.is_set():
             return loaded
-        failure = self._failures.get(key)
-        if failure is None or time.monotonic() >= failure.retry_at:
+        failed = self._failed.get(key)
+        if failed is None or time.monotonic() >= failed.retry_at:
             self._loading.add(key)
             self._loads.submit(self._load, model, ref)
         return None
 
     def failures(self, model: str) -> dict[VersionRef, str]:
         """Return why versions of this model are not loaded."""
-        return {ref: failure.reason for (name, ref), failure in dict(self._failures).items() if name == model}
+        found = dict(self._failed).items()
+        return {ref: failed.failure.reason for (name, ref), failed in found if name == model}
 
     def unloadable(self, model: str, ref: VersionRef) -> str:
         """Return why this version cannot be loaded by trying again; "" when it can."""
@@ -92,33 +93,30 @@ class LoadQueue:
         """Replace the threads of loads that hang; their versions count as unloadable."""
         for call in (*self._loads.replace_hung(), *self._fetches.replace_hung()):
             model, ref = call.args
-            self._fail(model, ref, "loading it does not come to an end", retry_in=0.0, permanent=True)
+            self._fail(model, ref, LoadFailure.hanging(model.name, ref), retry_in=0.0)
 
     def _load(self, model: ServedModel, ref: VersionRef, *, fetch: bool = False) -> None:
         try:
             self._cache.load(model.config, ref, fetch=fetch)
-            self._failures.pop((model.name, ref), None)
+            self._failed.pop((model.name, ref), None)
             self._cache.prune({ref, *self._named()})
         except NotCached:
             self._fetches.submit(self._load, model, ref, fetch=True)
             return
         except Exception as error:  # noqa: BLE001  # no bundle may bring the gateway down
             self._metrics.load_errors.labels(model.name).inc()
-            reason = str(error) if isinstance(error, (HomeostatError, OSError)) else repr(error)
-            logger.warning("%s version %s is not loaded: %s", model.name, ref.version, reason)
-            transient = is_transient(error)
-            retry_in = _RETRY_TRANSIENT if transient else _RETRY_PERMANENT
-            self._fail(model, ref, reason, retry_in=retry_in, permanent=not transient)
+            failure = LoadFailure.of(error, model.name, ref)
+            logger.warning("%s version %s is not loaded: %s", model.name, ref.version, failure.reason)
+            retry_in = _RETRY_TRANSIENT if failure.transient else _RETRY_PERMANENT
+            self._fail(model, ref, failure, retry_in=retry_in)
         self._loading.discard((model.name, ref))
         self._done(model)
 
-    def _fail(
-        self, model: ServedModel, ref: VersionRef, reason: str, *, retry_in: float, permanent: bool
-    ) -> None:
+    def _fail(self, model: ServedModel, ref: VersionRef, failure: LoadFailure, *, retry_in: float) -> None:
         key = (model.name, ref)
-        self._failures[key] = _LoadFailure(reason, time.monotonic() + retry_in)
-        if permanent:
-            self._unloadable[key] = f"version {ref.version} could not be loaded: {reason}"
+        self._failed[key] = _FailedLoad(failure, time.monotonic() + retry_in)
+        if not failure.transient:
+            self._unloadable[key] = failure.rollback
 
     def _named(self) -> set[VersionRef]:
         """Return every version that some model's routing names."""

@@ -192,6 +192,7 @@ class ModelStatus(BaseModel):
     name: str
     task: str
     sentence: str
+    served: dict[str, str]
     ready: bool
     loaded: dict[str, str]
 
