@@ -226,7 +226,7 @@ def test_a_step_that_would_take_longer_than_its_cap_is_skipped():
     traffic = at(Phase.SHADOW, extended=True, min_samples=200, shadow_min_samples=200, **CAPS)
     passed = step(traffic, shadow_rows(200), 200 / 39 * DAY)
     assert (passed.kind, passed.traffic.rollout.step) == ("canary", 1)
-    assert "10% of 1.62 rows an hour would take longer than canary.max_step_duration" in passed.reason
+    assert "10% of 1.62 rows an hour would take longer than 14 days" in passed.reason
 
 
 def test_the_last_step_is_never_skipped():
@@ -269,4 +269,19 @@ def test_labels_in_doubt_at_the_end_are_inconclusive():
     ended = step(at(Phase.CANARY, extended=True), doubtful, 2 * HOUR)
     assert ended.reason.startswith(
         "inconclusive after 2 hours of canary step 1 of 2, not a regression: labels"
+    )
+
+
+def test_labels_that_show_a_better_candidate_need_fewer_rows():
+    # One row an hour, whose labels are clear after two days: nobody waits weeks for 200 rows.
+    plan = CAPS | {"shadow_min_samples": 200, "min_samples": 200}
+    few, better = shadow_rows(48), labelled(30, 1, rows=48)
+    assert step(at(Phase.SHADOW, **plan), few, 2 * DAY).kind == "extended"
+    passed = step(at(Phase.SHADOW, **plan), few | better, 2 * DAY)
+    assert (passed.kind, passed.traffic.rollout.step) == ("canary", 1)
+    assert "10% of 1 rows an hour would take longer than 1 day for 30 rows" in passed.reason
+    canary = good(rows=29) | better
+    assert step(at(Phase.CANARY, 1, extended=True, **plan), canary, 2 * DAY) is None
+    assert (
+        step(at(Phase.CANARY, 1, extended=True, **plan), good(rows=30) | better, 2 * DAY).kind == "promoted"
     )

@@ -29,7 +29,7 @@ from homeostat.core.rollout.health import (
     HealthVerdict,
 )
 from homeostat.core.rollout.label_pairs import PairLosses, differ
-from homeostat.core.rollout.pace import PhasePace, describe_pace, first_step, rollout_pace
+from homeostat.core.rollout.pace import PhasePace, RolloutPace, TrafficRate, first_step, rollout_pace
 from homeostat.core.rollout.phases import (
     PHASE_SENTENCES,
     RULES,
@@ -40,6 +40,7 @@ from homeostat.core.rollout.phases import (
     Traffic,
     VersionRef,
 )
+from homeostat.core.rollout.progress import RolloutProgress, rollout_progress, served_rows
 from homeostat.core.rollout.route import choose_variant, weights
 from homeostat.core.rollout.transitions import Transition, approve, begin, promote, roll_back
 
@@ -76,8 +77,11 @@ __all__ = [
     "Plan",
     "RecomputedStep",
     "Rollout",
+    "RolloutPace",
+    "RolloutProgress",
     "Tally",
     "Traffic",
+    "TrafficRate",
     "Transition",
     "VersionRef",
     "approve",
@@ -86,7 +90,6 @@ __all__ = [
     "choose_variant",
     "decide_hard_failure",
     "decide_rollout",
-    "describe_pace",
     "differ",
     "epochs",
     "evidence_from_json",
@@ -97,5 +100,7 @@ __all__ = [
     "recompute_all",
     "roll_back",
     "rollout_pace",
+    "rollout_progress",
+    "served_rows",
     "weights",
 ]

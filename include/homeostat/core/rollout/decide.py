@@ -13,6 +13,7 @@ from homeostat.core.rollout.health import (
     HealthCheckName,
     HealthCheckResult,
     HealthVerdict,
+    ease_by_labels,
     run_health_checks,
 )
 from homeostat.core.rollout.pace import first_step
@@ -59,7 +60,9 @@ def decide_rollout(
     - A check is in doubt: to twice its duration, where rows are few also to twice the rows. Then doubts
       do not block, except about :data:`_MUST_SETTLE`, which roll the candidate back as inconclusive.
 
-    A first version has nothing to be compared with: it is promoted when it may leave ``registered``.
+    When the labels show a better candidate, fewer rows suffice, see
+    :func:`~homeostat.core.rollout.health.labels.ease_by_labels`. A first version has nothing to be compared
+    with: it is promoted when it may leave ``registered``.
 
     Parameters
     ----------
@@ -101,10 +104,11 @@ def _after_duration(
     now: datetime,
 ) -> Transition | None:
     elapsed = max(timedelta(0), now - rollout.entered_at)
-    limits = _limits(rollout)
+    limits = phase_limits(rollout)
     if elapsed < limits.duration:
         return None
-    available = _available_rows(rollout, evidence)
+    eased = replace(rollout, plan=ease_by_labels(rollout.plan, checks))
+    available = available_rows(eased, evidence)
     doubts = [check for check in checks if check.verdict is HealthVerdict.CONTINUE]
     if available.rows < available.needed:
         return _lacks_rows(traffic, rollout, available, elapsed, now)
@@ -117,14 +121,14 @@ def _after_duration(
         if check.name in _MUST_SETTLE:
             spent = max(2 * limits.duration, elapsed)
             return _inconclusive(traffic, rollout, spent, f"{check.name}: {check.reason}", now)
-    return _next_step(traffic, rollout, evidence, now)
+    return _next_step(traffic, rollout, _first_step(eased, evidence, now), now)
 
 
 def _lacks_rows(
-    traffic: Traffic, rollout: Rollout, available: _AvailableRows, elapsed: timedelta, now: datetime
+    traffic: Traffic, rollout: Rollout, available: AvailableRows, elapsed: timedelta, now: datetime
 ) -> Transition | None:
     """Wait for rows until the phase's cap; at the cap, roll back as inconclusive."""
-    limits = _limits(rollout)
+    limits = phase_limits(rollout)
     if not rollout.extended:
         pace = _time_for_rows(available, elapsed, limits)
         return _extend(traffic, rollout, f"{available.lacking}; {pace}")
@@ -135,7 +139,7 @@ def _lacks_rows(
 
 
 @dataclass(frozen=True, slots=True)
-class _Limits:
+class PhaseLimits:
     """How long a phase lasts, how long it may last for lack of rows, and the setting of the latter."""
 
     duration: timedelta
@@ -143,13 +147,14 @@ class _Limits:
     setting: str
 
 
-def _limits(rollout: Rollout) -> _Limits:
+def phase_limits(rollout: Rollout) -> PhaseLimits:
+    """Return how long the rollout's phase lasts."""
     plan = rollout.plan
     if rollout.phase is Phase.SHADOW:
         duration, cap, setting = plan.shadow, plan.max_shadow, "shadow.max_duration"
     else:
         duration, cap, setting = plan.step_duration, plan.max_step, "canary.max_step_duration"
-    return _Limits(duration, max(2 * duration, cap or timedelta(0)), setting)
+    return PhaseLimits(duration, max(2 * duration, cap or timedelta(0)), setting)
 
 
 def _extend(traffic: Traffic, rollout: Rollout, why: str) -> Transition:
@@ -166,7 +171,7 @@ def _inconclusive(
 
 
 @dataclass(frozen=True, slots=True)
-class _AvailableRows:
+class AvailableRows:
     """The rows that a phase has, the rows that it needs, what is counted, and the setting that decides."""
 
     rows: int
@@ -180,19 +185,20 @@ class _AvailableRows:
         return f"{self.rows} {self.what}, {self.needed} needed ({self.setting})"
 
 
-def _available_rows(rollout: Rollout, evidence: Evidence) -> _AvailableRows:
+def available_rows(rollout: Rollout, evidence: Evidence) -> AvailableRows:
+    """Return the rows that the rollout's phase has."""
     plan = rollout.plan
     if rollout.phase is Phase.SHADOW:
         rows = evidence.get((rollout.stage, SHADOW), Tally()).compared
         what = "rows compared with the champion"
-        return _AvailableRows(rows, max(1, plan.shadow_min_samples), what, "shadow.min_samples")
+        return AvailableRows(rows, max(1, plan.shadow_min_samples), what, "shadow.min_samples")
     rows = evidence.get((rollout.stage, CANDIDATE), Tally()).rows
-    return _AvailableRows(
+    return AvailableRows(
         rows, max(1, plan.min_samples), "rows predicted by the candidate", "canary.min_samples"
     )
 
 
-def _time_for_rows(available: _AvailableRows, elapsed: timedelta, limits: _Limits) -> str:
+def _time_for_rows(available: AvailableRows, elapsed: timedelta, limits: PhaseLimits) -> str:
     """Say how long the rows will take at this pace."""
     cap = f"at most {describe_duration(limits.cap)} in all ({limits.setting})"
     if not available.rows:
@@ -214,10 +220,10 @@ def _after_registered(traffic: Traffic, rollout: Rollout, now: datetime) -> Tran
     return _into_step(traffic, rollout, 0, now, "shadow skipped; ")
 
 
-def _next_step(traffic: Traffic, rollout: Rollout, evidence: Evidence, now: datetime) -> Transition:
-    """Return the step after a passed phase."""
+def _next_step(traffic: Traffic, rollout: Rollout, first: tuple[int, str], now: datetime) -> Transition:
+    """Return the step after a passed phase; ``first`` is the first canary step and why it is that one."""
     if rollout.phase is Phase.SHADOW:
-        step, skipped = _first_step(rollout, evidence, now)
+        step, skipped = first
         return _into_step(traffic, rollout, step, now, f"shadow passed; {skipped}")
     if rollout.step + 1 < len(rollout.plan.steps):
         return _into_step(traffic, rollout, rollout.step + 1, now, f"step {rollout.step + 1} passed; ")
@@ -233,9 +239,10 @@ def _first_step(rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[in
     step = first_step(rollout.plan, pace)
     if not step:
         return 0, ""
+    longest = max(2 * rollout.plan.step_duration, rollout.plan.max_step or timedelta(0))
     skipped = ", ".join(f"{share:.0%}" for share in rollout.plan.steps[:step])
     return step, (
-        f"{skipped} of {pace:.3g} rows an hour would take longer than canary.max_step_duration"
+        f"{skipped} of {pace:.3g} rows an hour would take longer than {describe_duration(longest)}"
         f" for {rollout.plan.min_samples} rows; "
     )
 
