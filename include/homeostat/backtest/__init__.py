@@ -10,6 +10,7 @@ from homeostat.backtest.report import (
     summarize,
     to_json,
 )
+from homeostat.backtest.rollout_pace import with_pace
 from homeostat.backtest.run import POLICIES, BacktestResult, PolicyOutcome, run_backtest
 from homeostat.backtest.windows import median_spacing, parse_windows, split_history
 
@@ -30,4 +31,5 @@ __all__ = [
     "split_history",
     "summarize",
     "to_json",
+    "with_pace",
 ]

@@ -32,6 +32,7 @@ def to_json(result: BacktestResult) -> dict[str, Any]:
             for name, outcome in result.outcomes.items()
         },
         "summary": summarize(result),
+        "pace": None if result.pace is None else result.pace.to_json(),
         "notes": result.notes,
     }
     if result.grid is not None:

@@ -20,6 +20,7 @@ from homeostat.backtest.version_builder import VersionBuilder
 from homeostat.backtest.windows import SplitHistory, split_history
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
+from homeostat.core.rollout import RolloutPace
 
 #: Windows after which the policies on a fixed schedule retrain.
 _SCHEDULES = {"frozen": None, "always": 1, "every_4": 4}
@@ -41,13 +42,17 @@ class PolicyOutcome:
 
 @dataclass(frozen=True, slots=True)
 class BacktestResult:
-    """All policies on the same windows. ``notes`` are caveats to know before trusting the figures."""
+    """All policies on the same windows. ``notes`` are caveats to know before trusting the figures.
+
+    ``pace`` is how long a rollout takes, see :func:`~homeostat.backtest.rollout_pace.with_pace`.
+    """
 
     config: ModelConfig
     history: SplitHistory
     score_name: str
     outcomes: dict[str, PolicyOutcome]
     grid: GridSearch | None = None
+    pace: RolloutPace | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -111,7 +116,7 @@ def run_backtest(
             )
         outcomes = {name: _outcome(runs[name], cache) for name in POLICIES}
     all_notes = [*notes, *_notes(config, replayed, history)]
-    return BacktestResult(config, history, cache.score_name, outcomes, search, all_notes)
+    return BacktestResult(config, history, cache.score_name, outcomes, search, notes=all_notes)
 
 
 def _run_policies(

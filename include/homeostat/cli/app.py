@@ -27,6 +27,10 @@ err = Console(stderr=True)
 
 Model = Annotated[str, typer.Argument(help="The model's name: its folder in include/models.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+RowsPerHour = Annotated[
+    float | None,
+    typer.Option(help="Rows an hour, to say how long a rollout takes. Default: what the model gets."),
+]
 Reason = Annotated[str, typer.Option(help="Why; recorded permanently in the model's history.")]
 
 
@@ -81,11 +85,14 @@ def demo(
         bool,
         typer.Option("--exit", help="Stop everything at the end; status 0 only if every stage succeeded."),
     ] = False,
-    report: Annotated[Path | None, typer.Option(help="Write the results to this file, as JSON.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write the results to this file: as HTML if it ends in .html, else as JSON."),
+    ] = None,
 ) -> None:
-    """Run the whole loop with comments: drift, retrain, canary, promotion, and the rollback of a bad version.
+    """Run the whole loop with comments: drift, a concept change, retrains, rollouts, a rolled-back version.
 
-    Example: `homeostat demo --model bike_demand --data hour.csv --exit --report r.json`
+    Example: `homeostat demo --model bike_demand --data hour.csv --exit --report report.html`
     """
     from homeostat.demo import run_demo
 
@@ -176,7 +183,7 @@ def drift(
 
 @app.command()
 @user_errors_only
-def backtest(
+def backtest(  # noqa: PLR0913  # one parameter for each option
     model: Annotated[Path, typer.Argument(help="The model's folder, with its model.yaml.")],
     *,
     data: Annotated[
@@ -196,6 +203,13 @@ def backtest(
         bool,
         typer.Option("--grid", help="Try other trigger settings, and score them on later windows."),
     ] = False,
+    rows_per_hour: Annotated[
+        float | None,
+        typer.Option(
+            help="Rows an hour, to say how long a rollout takes. Default: as in the file, whose times the "
+            "replay keeps."
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write an HTML report with a picture to this file.")
     ] = None,
@@ -217,6 +231,7 @@ def backtest(
         windows=windows,
         spacing=spacing,
         grid=grid,
+        rows_per_hour=rows_per_hour,
         as_json=as_json,
         html=html,
     )
@@ -294,13 +309,19 @@ def status(
             help="Repeat every recorded decision from its record; status 1 if one differs.",
         ),
     ] = False,
+    rows_per_hour: RowsPerHour = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show which version serves which share, the state of its rollout, and the last events."""
+    """Show which version serves which share, how long its rollout still takes, and the last events.
+
+    Without a rollout it says how long the next one takes at the traffic of the last 24 hours.
+    """
     from homeostat.cli.commands import recompute_history, show_status
 
-    show = recompute_history if recompute else show_status
-    show(Settings.from_env(), model, as_json=as_json)
+    if recompute:
+        recompute_history(Settings.from_env(), model, as_json=as_json)
+        return
+    show_status(Settings.from_env(), model, as_json=as_json, rows_per_hour=rows_per_hour)
 
 
 @app.command()
@@ -310,6 +331,7 @@ def doctor(
         list[str] | None, typer.Argument(metavar="MODEL", help="Models to check. Default: all.")
     ] = None,
     *,
+    rows_per_hour: RowsPerHour = None,
     as_json: AsJson = False,
 ) -> None:
     """Check the deployment, here and in AWS: what works, what does not, and how to fix it.
@@ -321,7 +343,7 @@ def doctor(
     """
     from homeostat.cli.commands.doctor import check_deployment
 
-    check_deployment(models or [], as_json=as_json)
+    check_deployment(models or [], as_json=as_json, rows_per_hour=rows_per_hour)
 
 
 @app.command()

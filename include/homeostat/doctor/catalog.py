@@ -15,6 +15,7 @@ from homeostat.doctor import (
     ledger,
     local_checks,
     mlflow,
+    rollout_pace,
     source,
     store,
 )
@@ -126,6 +127,7 @@ def _model(deployment: Deployment, model: ModelConfig) -> Iterator[Probe]:
         ("serving", gateway.check_served_version, TIME_LIMIT),
         ("source", source.check_source, TIME_LIMIT),
         ("last check", check_freshness.check_last_window, TIME_LIMIT),
+        ("rollout pace", rollout_pace.check_rollout_pace, TIME_LIMIT),
         ("retrain lease", ledger.check_retrain_lease, TIME_LIMIT),
     )
     for name, check, limit in checks:

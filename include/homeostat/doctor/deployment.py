@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from homeostat.config import ModelConfig, Settings
+from homeostat.core.rollout import TrafficRate
 from homeostat.doctor.check import Skipped
 from homeostat.doctor.connect import aws, gateway, ledger, mlflow, store
 
@@ -63,6 +64,8 @@ class Deployment:
         The environment that the settings came from.
     now
         This machine's clock.
+    rate
+        The traffic of every model (``--rows-per-hour``). Default: what its newest window had.
     """
 
     def __init__(
@@ -72,11 +75,13 @@ class Deployment:
         *,
         env: Mapping[str, str] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        rate: TrafficRate | None = None,
     ) -> None:
         self.settings = settings
         self.models = models
         self.env = dict(os.environ if env is None else env)
         self.now = now
+        self.rate = rate
         self.ledger = SharedConnection("the ledger", lambda: ledger.connect(settings.ledger))
         self.store = SharedConnection("the store", lambda: store.connect(settings.store))
         self.mlflow = SharedConnection("MLflow", lambda: mlflow.connect(settings.tracking_uri, self.env))

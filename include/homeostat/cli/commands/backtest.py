@@ -27,7 +27,7 @@ _PROGRESS_LABELS = {
 }
 
 
-def backtest_model(
+def backtest_model(  # noqa: PLR0913  # one parameter for each option of the command
     model: Path,
     data: Path,
     *,
@@ -35,6 +35,7 @@ def backtest_model(
     windows: str,
     spacing: str,
     grid: bool,
+    rows_per_hour: float | None = None,
     as_json: bool,
     html: Path | None,
 ) -> None:
@@ -45,12 +46,14 @@ def backtest_model(
     HomeostatError
         The model or its history cannot be used; the message says how to fix it.
     """
-    from homeostat.backtest import parse_windows, run_backtest, to_json
+    from homeostat.backtest import parse_windows, run_backtest, to_json, with_pace
     from homeostat.cli.commands.backtest_history import read_history
+    from homeostat.cli.commands.rollout_pace import given_rate
 
     if not 0 < reference_share < 1:
         msg = f"--reference-share {reference_share:g}: write a share of the rows between 0 and 1, such as 0.3"
         raise ConfigError(msg)
+    given = given_rate(rows_per_hour)
     config = load_model(model)
     length = parse_windows(windows) if windows else None
     rows, notes = read_history(config, data, spacing)
@@ -65,6 +68,7 @@ def backtest_model(
             notes=notes,
             start_progress=lambda policy, steps: _start_progress(bar, policy, steps),
         )
+    result = with_pace(result, given)
     for note in result.notes:
         err.print(f"note: {note}", style="dim", markup=False, highlight=False, soft_wrap=True)
     if html:

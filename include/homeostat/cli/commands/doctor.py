@@ -16,6 +16,7 @@ from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
 
 if TYPE_CHECKING:
+    from homeostat.core.rollout import TrafficRate
     from homeostat.doctor import Check, Deployment, Probe
 
 _MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "broken": ("broken", "bold red")}
@@ -30,12 +31,14 @@ _SUMMARIES = {
 }
 
 
-def check_deployment(models: Sequence[str], *, as_json: bool) -> None:
+def check_deployment(models: Sequence[str], *, as_json: bool, rows_per_hour: float | None = None) -> None:
     """Run all checks and print the results; exit status 1 when something is broken."""
+    from homeostat.cli.commands.rollout_pace import given_rate
     from homeostat.doctor import build_probes, overall_state
 
+    given = given_rate(rows_per_hour)
     settings, problem = _settings(os.environ)
-    deployment, unreadable = _deployment(settings, [settings.require_model(name) for name in models])
+    deployment, unreadable = _deployment(settings, [settings.require_model(name) for name in models], given)
     checks = _run_with_progress(build_probes(deployment, unreadable, problem))
     state = overall_state(checks)
     if as_json:
@@ -57,7 +60,9 @@ def _settings(env: Mapping[str, str]) -> tuple[Settings, str]:
         return Settings.from_env(rest), str(error)
 
 
-def _deployment(settings: Settings, only: Sequence[str]) -> tuple[Deployment, list[tuple[str, str]]]:
+def _deployment(
+    settings: Settings, only: Sequence[str], rate: TrafficRate | None
+) -> tuple[Deployment, list[tuple[str, str]]]:
     from homeostat.doctor import Deployment
 
     found = [
@@ -66,7 +71,8 @@ def _deployment(settings: Settings, only: Sequence[str]) -> tuple[Deployment, li
         if not only or (each[0] if isinstance(each, tuple) else each.name) in only
     ]
     models = tuple(each for each in found if not isinstance(each, tuple))
-    return Deployment(settings, models), [each for each in found if isinstance(each, tuple)]
+    deployment = Deployment(settings, models, rate=rate)
+    return deployment, [each for each in found if isinstance(each, tuple)]
 
 
 def _run_with_progress(probes: Sequence[Probe]) -> list[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,31 +12,49 @@ from rich.markup import escape
 from rich.table import Table
 
 from homeostat.cli.console import BY, err, out, print_json, say
-from homeostat.config import Settings
-from homeostat.config.errors import Refused, Unavailable
+from homeostat.config import ModelConfig, Settings
+from homeostat.config.errors import ConfigError, Refused, Unavailable
 
 if TYPE_CHECKING:
-    from homeostat.core.rollout import Traffic
+    from homeostat.core.rollout import RolloutPace, RolloutProgress, Traffic
+    from homeostat.core.rollout.served import Served
     from homeostat.ports import Ledger
 
 #: After this the command writes the ledger itself.
 GATEWAY_TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 #: Clock skew allowed between this machine and the gateway.
 _SKEW = timedelta(minutes=1)
+#: How often and after how many seconds a gateway is asked again that has not read the last change yet.
+_FOLLOW_TRIES, _FOLLOW_PAUSE = 6, 0.3
 
 
-def show_status(settings: Settings, model: str | None, *, as_json: bool) -> None:
-    """Show traffic and the last events. Needs the ledger only."""
+def show_status(
+    settings: Settings, model: str | None, *, as_json: bool, rows_per_hour: float | None = None
+) -> None:
+    """Show what is served, how long the rollout takes, and the last events. Needs the ledger only.
+
+    Without a gateway that responds at HOMEOSTAT_GATEWAY the first line says so.
+    """
     from homeostat.adapters import open_ledger
+    from homeostat.cli.commands.rollout_pace import find_pace, given_rate
 
+    given = given_rate(rows_per_hour)
     ledger = open_ledger(settings.ledger)
     names = [settings.require_model(model)] if model else settings.model_names()
     found = {name: (ledger.read(name), ledger.events(name)[-8:]) for name in names}
+    now = datetime.now(UTC)
+    configs = {name: _readable_model(settings, name) for name in names}
+    paces = {
+        name: find_pace(configs[name], ledger, traffic, now, given) for name, (traffic, _) in found.items()
+    }
+    served = _what_is_served(settings, configs, {name: traffic for name, (traffic, _) in found.items()})
     if as_json:
         print_json(
             {
                 name: {
                     **traffic.to_json(),
+                    "served": served[name].to_json(),
+                    "pace": None if (pace := paces[name]) is None else pace.to_json(),
                     "events": [
                         {"at": e.at.isoformat(), "kind": e.kind, "reason": e.reason, "by": e.by}
                         for e in events
@@ -48,26 +67,68 @@ def show_status(settings: Settings, model: str | None, *, as_json: bool) -> None
     if not found:
         say(f"No models in {settings.models} yet. Create one: homeostat new MODEL")
     for name, (traffic, events) in found.items():
-        _print_status(name, traffic, events)
+        _print_status(name, traffic, served[name], paces[name], events)
 
 
-def _print_status(name: str, traffic: Traffic, events: list[Any]) -> None:
-    from homeostat.core.rollout import PHASE_SENTENCES
+def _readable_model(settings: Settings, name: str) -> ModelConfig | None:
+    """Return a model's configuration; None for an invalid one, which must not hide its traffic."""
+    try:
+        return settings.load_model(name)
+    except ConfigError:
+        return None
+
+
+def _what_is_served(
+    settings: Settings, configs: Mapping[str, ModelConfig | None], traffics: Mapping[str, Traffic]
+) -> dict[str, Served]:
+    """Return what is served of each model. A gateway that has not read the last change yet gets a moment."""
+    from homeostat.adapters.gateway_client import read_gateway
+    from homeostat.core.rollout.served import GatewayView, describe_served
+
+    batch = {name for name, config in configs.items() if config is not None and config.serve == "none"}
+    asked = traffics.keys() - batch
+    views = read_gateway(settings) if asked else None
+
+    def behind(name: str) -> bool:
+        view = views.of(name) if views is not None else ""
+        return isinstance(view, GatewayView) and view.revision < traffics[name].revision
+
+    for _ in range(_FOLLOW_TRIES):
+        if not any(behind(name) for name in asked):
+            break
+        time.sleep(_FOLLOW_PAUSE)
+        views = read_gateway(settings)
+    not_served = "no gateway serves it (serve: none)"
+    return {
+        name: describe_served(traffic, not_served if name in batch or views is None else views.of(name))
+        for name, traffic in traffics.items()
+    }
+
+
+def _print_status(
+    name: str,
+    traffic: Traffic,
+    served: Served,
+    pace: RolloutPace | RolloutProgress | None,
+    events: list[Any],
+) -> None:
+    from homeostat.core.rollout import PHASE_SENTENCES, Phase, RolloutPace
 
     out.print(f"[bold]{name}[/]")
-    if traffic.champion is None:
-        out.print(
-            f"  no champion yet: [bold]homeostat retrain {name}[/], or start retrain__{name} in Airflow"
-        )
-    else:
-        before = f", previous version {traffic.previous.version}" if traffic.previous else ""
-        out.print(f"  version {traffic.champion.version} is champion{before}")
+    before = f"; previous version {traffic.previous.version}" if traffic.previous else ""
+    say(f"  {served.sentence}{before}")
     rollout = traffic.rollout
-    if rollout is not None:
+    if rollout is not None and rollout.phase is not Phase.CHAMPION:
         share = f" ({rollout.share:.0%} of the traffic)" if rollout.share else ""
         out.print(
             f"  version {rollout.candidate.version}: {rollout.phase}{share}. {PHASE_SENTENCES[rollout.phase]}"
         )
+    if isinstance(pace, RolloutPace):
+        say(f"  a rollout {pace.sentence}")
+        if pace.remedy:
+            say(f"  -> {pace.remedy}", "yellow")
+    elif pace is not None:
+        say(f"  {pace.sentence}")
     table = Table(box=None, padding=(0, 2), header_style="dim")
     for column in ("when (UTC)", "what", "why", "by"):
         table.add_column(column)
