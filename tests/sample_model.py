@@ -104,11 +104,11 @@ def retrain(config, ports, request, *, to_the_end=True):
 
 def follow_to_the_end(config, ports, begun):
     """Advance the clock until the rollout has ended, and finalize the retrain."""
-    for _ in range(200):  # 16 days: a phase without rows ends after 14 at the latest
+    for _ in range(200):  # 33 days: a phase without rows ends after 30 at the latest
         traffic = advance(config.name, ports.ledger, by="test", now=ports.clock.now()).traffic
         if traffic.active is None:
             break
-        ports.clock.advance(timedelta(hours=2))
+        ports.clock.advance(timedelta(hours=4))
     assert traffic.rollout.phase in (Phase.CHAMPION, Phase.ROLLED_BACK)
     return finalize(config, begun["run_key"], ports)
 

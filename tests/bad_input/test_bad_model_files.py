@@ -97,11 +97,13 @@ def test_wrong_overrides_are_reported(cli, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def by_hand(cli, monkeypatch, ports, rows):
-    """The command line over fakes, so that a retrain reaches the wrong step."""
+def by_hand(cli, monkeypatch, ports, rows, folder):
+    """The command line over fakes, so that a retrain reaches the wrong step; no gateway has to load it."""
     from homeostat.cli.commands import check_retrain as loop
 
     rows()
+    with (folder / "model.yaml").open("a") as file:
+        file.write("serve: none\n")
     monkeypatch.setattr(loop, "build_ports", lambda settings: ports)
     return lambda *more: cli("retrain", "sample", "--until", "2026-03-02T00:00Z", *more)
 

@@ -53,7 +53,9 @@ def test_all_commands_and_every_refusal_in_order(cli, installed, quick):
 
     state = cli("status", name, "--json").json[name]
     assert (state["champion"]["version"], state["previous"]["version"]) == ("2", "1")
-    assert "version 2 is champion, previous version 1" in cli("status").out
+    status = cli("status").out
+    assert "version 2 is champion; no gateway serves it (serve: none)" in status
+    assert "previous version 1" in status
 
     checked = cli("check", name, "--window-end", "2020-01-05T07:00Z", "--json")
     assert checked.status == 0

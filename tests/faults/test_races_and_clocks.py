@@ -52,7 +52,7 @@ def test_two_gateways_and_two_operators_that_start_rollouts_at_once_leave_one_un
         with ThreadPoolExecutor(4) as operators:
             list(operators.map(enter, refs))
         last = ledger.read("pump").rollout
-        begun = [event for event in ledger.events("pump") if event.kind == "begun"]
+        begun = [event for event in ledger.events("pump") if event.kind == "begun"][1:]
         assert len(begun) == 4
         assert sum("supersedes" in event.reason for event in begun) == 3
         for client in (one, two):
@@ -147,7 +147,7 @@ def test_a_rollback_during_the_promotion_takes_effect(tmp_path):
         assert traffic.rollout.reason == "looks odd"
         assert weights(traffic) == {"candidate": 0.0, "control": 0.0, "champion": 1.0}
         until(lambda: not candidate_serves(client), "it serves no traffic any more")
-        assert "promoted" not in kinds(setup)[1:]
+        assert kinds(setup).count("promoted") == 1, "the first version's only"
 
 
 def test_the_loser_of_a_race_reads_and_decides_again(tmp_path):
@@ -167,7 +167,8 @@ def test_the_loser_of_a_race_reads_and_decides_again(tmp_path):
 
 
 def test_a_canary_without_traffic_is_extended_once_and_rolled_back_as_inconclusive(tmp_path):
-    config = model_config(canary={"steps": [0.5], "step_duration": "1s", "min_samples": 10})
+    canary = {"steps": [0.5], "step_duration": "1s", "max_step_duration": "2s", "min_samples": 10}
+    config = model_config(canary=canary)
     setup = make_gateway_fixture(tmp_path, config)
     setup.begin(setup.version())
     with serving(setup) as client:
