@@ -14,7 +14,7 @@ from homeostat.core.rollout import TrafficRate
 from homeostat.doctor import Deployment, build_probes, check_freshness
 from serving.gateway_harness import model_config
 
-DEFAULT = {"shadow": {}, "canary": {}}
+DEFAULT: dict[str, dict[str, object]] = {"shadow": {}, "canary": {}}
 
 
 @pytest.fixture

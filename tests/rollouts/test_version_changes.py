@@ -12,7 +12,7 @@ from rollout_plan import PLAN
 
 AT = datetime(2026, 3, 2, 7, tzinfo=UTC)
 V1, V2, V3 = (VersionRef(number, f"digest {number}") for number in "123")
-DECIDED = {"checks": [], "tallies": {}}
+DECIDED: dict[str, object] = {"checks": [], "tallies": {}}
 
 
 class Recorder:

@@ -29,7 +29,7 @@ NEW_IN_STEP_RESULTS = frozenset(
     {"unloaded_p99_ms", "slowdown", "machine_slowdown", "typical_latency_ms", "divergence", "labels"}
 )
 #: Keys that release 0.1 did not write, in any format, and what is read in their place.
-NEW_KEYS = {
+NEW_KEYS: dict[str, object] = {
     # the settings of a rollout
     "max_shadow": None,
     "max_step": None,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+import hypothesis
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.core.rollout import HOLDOUT, LABELLED_PAIRS, RECENT, HealthVerdict, Tally
@@ -15,11 +16,12 @@ from homeostat.core.rollout.health import (
     LABELS_PART,
     SHADOW_CHECKS,
     CandidateEvidence,
+    HealthCheck,
     labels,
 )
 from rollout_plan import PLAN
 
-LABELS = (labels, LABELS_PART)
+LABELS: tuple[HealthCheck, float] = (labels, LABELS_PART)
 CHECKS = [
     pytest.param(check, stage, id=f"{check.__name__}-{stage}")
     for checks, stages in ((SHADOW_CHECKS, ["shadow"]), (CANARY_CHECKS, ["canary:0", "canary:1"]))
@@ -115,7 +117,7 @@ def test_any_evidence_gives_a_result_in_plain_json(check, stage, evidence):
 
 
 @every_check
-@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 @given(evidence=EVIDENCE, more=EVIDENCE)
 def test_evidence_of_two_gateways_adds_up(check, stage, evidence, more):
     both = {key: evidence.get(key, Tally()) + more.get(key, Tally()) for key in {*evidence, *more}}
