@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
     from homeostat.ports import Ledger
 
 
-#: How often the gateway is asked why it has not loaded a first version.
-ASK_SECONDS = 10.0
+#: The gateway is asked after so many polls why it has not loaded a first version.
+_ASK_AFTER = 10
 
 
 class RolloutTrigger(BaseTrigger):
@@ -35,7 +34,7 @@ class RolloutTrigger(BaseTrigger):
         self._ledger: Ledger | None = None
         self._held = ""
         self._waits = ""
-        self._asked_at = time.monotonic()
+        self._polls = 0
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return how Airflow stores and rebuilds the trigger."""
@@ -63,9 +62,9 @@ class RolloutTrigger(BaseTrigger):
             await asyncio.sleep(self.poll)
 
     async def _log_why_first_version_waits(self, traffic: Traffic) -> None:
-        if time.monotonic() - self._asked_at < ASK_SECONDS:
+        self._polls += 1
+        if self._polls % _ASK_AFTER:
             return
-        self._asked_at = time.monotonic()
         why = await asyncio.to_thread(self._why_first_version_waits, traffic)
         if why != self._waits:
             self.log.warning("%s: %s", self.model, why or "the first version is loaded")

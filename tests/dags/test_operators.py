@@ -10,11 +10,11 @@ import pytest
 
 from dags.operator_harness import gateway, holds_within
 from homeostat.adapters import open_ledger
-from homeostat.core.rollout import Phase, Plan, Rollout, Traffic, VersionRef
+from homeostat.core.rollout import Phase, Plan, Rollout, Traffic, VersionRef, begin
 from homeostat.rollouts.manual import manual_approve, manual_rollback
 from homeostat.storage.retrain_outcome import find_outcome
 from homeostat.storage.retrain_request import run_key
-from sample_model import T0, rows_between, serve
+from sample_model import T0, load_as_gateway, rows_between, serve
 
 BEFORE = ["assemble", "train", "validate", "gate"]
 AFTER = ["register", "shadow", "canary", "promote"]
@@ -320,6 +320,28 @@ def test_permanent_errors_fail_at_once_without_retries(setup):
     )
     assert (invalid["tasks"]["check"], invalid["tries"]["check"]) == ("failed", 1)
     assert "window_end 'yesterday' is not a time" in failure_text(invalid, "check")
+
+
+def test_a_first_version_without_a_gateway_waits_and_the_log_says_what_to_start(setup, free_port):
+    now, config, ledger = datetime.now(UTC), setup.config, setup.ports.ledger
+    step = begin(ledger.read(setup.name), VersionRef("1", "a"), "run", Plan.of(config), now)
+    ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="test", at=now)
+    address = f"http://127.0.0.1:{free_port()}"
+    waiting = setup.in_background(
+        setup.airflow.call,
+        do="trigger",
+        env=setup.env | {"HOMEOSTAT_GATEWAY": address},
+        model=setup.name,
+        run_key="run",
+        phases=["registered", "shadow"],
+    )
+    waits = f"{setup.name}: version 1 is registered; no gateway has loaded it yet"
+    assert holds_within(40, lambda: waits in setup.airflow.log)
+    assert f"no gateway responds at {address}" in setup.airflow.log
+    assert "Start one: homeostat gateway" in setup.airflow.log
+    assert not waiting.done()
+    load_as_gateway(setup.name, ledger, datetime.now(UTC))
+    assert waiting.result(40)["event"] == {"phase": "champion"}
 
 
 def test_the_rollout_trigger_survives_serialisation_and_an_unavailable_ledger(setup):
