@@ -13,6 +13,7 @@ from homeostat.core.rollout import Phase
 from homeostat.core.rollout.event_kinds import EVENT_SENTENCES, EventKind
 from homeostat.core.rollout.health.check_names import CHECK_SENTENCES, HealthCheckName
 from homeostat.core.rollout.phases import PHASE_SENTENCES
+from homeostat.core.rollout.served import ServedState
 from homeostat.core.trigger import SENTENCES, TriggerReason
 from homeostat.ports import NoticeKind
 from homeostat.storage.retrain_outcome import OUTCOME_SENTENCES, WHERE, RefusalStage, RetrainOutcome
@@ -25,6 +26,7 @@ FAMILIES = {
     "Why the estimate abstains": set(AbstainReason),
     "How a retrain ended": set(RetrainOutcome),
     "Where a candidate was refused": set(RefusalStage),
+    "What is served": set(ServedState),
     "Gate checks": set(CHECKS),
     "Health checks of a rollout": set(HealthCheckName),
     "Phases of a rollout": set(Phase),
