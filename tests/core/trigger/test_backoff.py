@@ -76,7 +76,7 @@ def test_each_refusal_doubles_the_wait(result, cause):
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-@pytest.mark.parametrize("result", NOT_JUDGED)
+@pytest.mark.parametrize("result", sorted(NOT_JUDGED))
 def test_what_was_not_judged_counts_only_while_it_is_what_happened_last(result, cause):
     assert [wait([result] * times, cause) for times in range(1, 6)] == [1, 2, 4, 8, 8]
     assert wait([result] * 4 + [GATE], cause) == 1
