@@ -406,7 +406,7 @@ data "aws_iam_policy_document" "airflow" {
 
 resource "aws_iam_policy" "gateway" {
   name        = "${var.project}-gateway"
-  description = "For gateways: bundles, and the prediction log."
+  description = "For gateways: bundles, the prediction log, and notices."
   policy      = data.aws_iam_policy_document.gateway.json
 }
 
@@ -423,6 +423,12 @@ data "aws_iam_policy_document" "gateway" {
     sid       = "WriteLog"
     actions   = ["s3:GetObject", "s3:PutObject"]
     resources = [for folder in ["log", "quarantine"] : "${local.store}/${folder}/*"]
+  }
+
+  statement {
+    sid       = "LeaveNotices"
+    actions   = ["s3:PutObject"]
+    resources = ["${local.store}/notices/*"]
   }
 }
 

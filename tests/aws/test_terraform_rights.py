@@ -58,6 +58,7 @@ PERMISSIONS = [
     ("gateway", GET, "log/pump/labels/a.parquet", True),
     ("gateway", GET, "quarantine/pump/labels/a-00000001.json", True),
     ("gateway", PUT, "quarantine/pump/labels/a-00000001.json", True),
+    ("gateway", PUT, "notices/pump/a.json", True),
     ("gateway", PUT, "bundles/pump/ab12/model.skops", False),
     ("gateway", GET, "snapshots/pump/ab12.parquet", False),
     ("gateway", DELETE, "log/pump/predictions/a.parquet", False),

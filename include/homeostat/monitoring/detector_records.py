@@ -1,4 +1,4 @@
-"""Records and notices that the Lambda function left: copy them into MLflow, and send them."""
+"""Records that the Lambda function left, and notices of it and of gateways: copy into MLflow, and send."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def copy_entries(
 
 
 def send_notices(config: ModelConfig, ports: Ports) -> int:
-    """Send the notices that the function left, then delete them; a crash in between sends one twice."""
+    """Send the notices that others left, then delete them; a crash in between sends one twice."""
     keys = ports.store.list(f"notices/{config.name}")
     for key in keys:
         try:

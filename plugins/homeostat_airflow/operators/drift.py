@@ -21,12 +21,14 @@ class CheckDriftOperator(HomeostatOperator):
     def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """Check the window that ends at the ``window_end`` parameter, or at the run's logical date."""
         from homeostat.adapters import open_store_history
+        from homeostat.monitoring.detector_records import send_notices
         from homeostat.monitoring.drift_check import check_drift, window_end_of
         from homeostat.monitoring.reclaim_checks import reclaim_checks
         from homeostat.rollouts.alias_sync import sync_aliases
 
         requested = context["params"].get("window_end") or None
         logical = context["dag_run"].logical_date
+        send_notices(config, ports)
         sync_aliases(config, ports)
         reclaim_checks(config, ports, open_store_history(ports.store))
         return check_drift(config, ports, window_end_of(config, requested or logical or ports.clock.now()))

@@ -99,10 +99,12 @@ def _configure_process() -> None:
 
 def _application(settings: Settings, options: Options, load: str) -> Gateway:
     from homeostat.adapters import build_ports
+    from homeostat.adapters.notifier_store import GatewayNotifier
     from homeostat.serving.http.app import create_app
     from homeostat.serving.runtime import LOAD_BUNDLE
 
     ports = build_ports(settings)
+    ports = replace(ports, notifier=GatewayNotifier(ports.store, options.gateway))
     return create_app(readable_models(settings), ports, settings, options, load=load or LOAD_BUNDLE)
 
 
