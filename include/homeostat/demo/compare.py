@@ -34,6 +34,11 @@ class Comparison:
         """Whether the loss exceeds chance: McNemar's sign test at three standard errors."""
         return self.lost - self.gained > 3 * sqrt(max(1, self.lost + self.gained))
 
+    @property
+    def significantly_better(self) -> bool:
+        """Whether the gain exceeds chance, as in :attr:`significantly_worse`."""
+        return self.gained - self.lost > 3 * sqrt(max(1, self.lost + self.gained))
+
     def to_json(self) -> dict[str, Any]:
         """Return the row count and both accuracies as JSON."""
         share = {"new": self.new_right, "old": self.old_right}

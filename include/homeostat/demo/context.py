@@ -17,6 +17,7 @@ import pandas as pd
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import HomeostatError
 from homeostat.demo.display import Display
+from homeostat.demo.rows import DemoRows
 from homeostat.demo.scenario import Scenario
 from homeostat.demo.traffic import TrafficSender
 from homeostat.dev_stack import AirflowApi, Platform
@@ -26,7 +27,7 @@ from homeostat.storage import prediction_log as log
 from homeostat.storage.retrain_request import run_key
 
 #: Seconds that one DAG run may take.
-RUN_SECONDS = 300.0
+RUN_SECONDS = 600.0
 
 
 class DemoError(HomeostatError):
@@ -39,9 +40,14 @@ class DemoRecord:
 
     stages: list[dict[str, Any]] = field(default_factory=list)
     triggers: list[dict[str, str]] = field(default_factory=list)
+    windows: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     rollback_seconds: float | None = None
     drift_began: datetime | None = None
     promoted_wall: float | None = None
+    concept_at: datetime | None = None
+    healed_wall: float | None = None
+    followed: set[str] = field(default_factory=set)
 
 
 class DemoContext:
@@ -52,6 +58,8 @@ class DemoContext:
         settings: Settings,
         config: ModelConfig,
         scenario: Scenario,
+        rows: DemoRows,
+        *,
         record: DemoRecord,
         display: Display,
         stack: ExitStack,
@@ -59,6 +67,7 @@ class DemoContext:
         self.settings = settings
         self.config = config
         self.scenario = scenario
+        self.rows = rows
         self.record = record
         self.display = display
         self.stack = stack
@@ -116,22 +125,13 @@ class DemoContext:
             msg = f"{self.failed} client requests failed; the last error: {self.sender.traffic.problem}"
             raise DemoError(msg)
 
-    def _first_until(self) -> datetime:
-        if self.scenario.first_until is not None:
-            return self.scenario.first_until.astimezone(UTC)
-        stamp = self.config.columns.timestamp
-        rows = self.ports.source.read(self.config.history_only(), None, None)
-        at: datetime = rows[stamp].iloc[int(len(rows) * self.scenario.first_share)].to_pydatetime()
-        return at.replace(hour=0, minute=0, second=0, microsecond=0)
-
     def _start_traffic(self) -> None:
         if not self.served:
             return  # scored in batch: the checks read the source
-        source, history = self.ports.source, self.config.history_only()
         self.sender = TrafficSender(
             self.config,
             self.settings.gateway,
-            lambda start, end: source.read(history, start, end),
+            self.rows.between,
             self.window_end,
             self.scenario.seconds_per_window,
         )
@@ -155,6 +155,7 @@ class DemoContext:
             self.sender.checked(end)
         if check["fired"]:
             self.record.triggers.append({"window_end": check["window_end"], "reason": check["reason"]})
+            self._mark(end, "trigger")
         self._show(check)
         return check
 
@@ -189,15 +190,26 @@ class DemoContext:
         right = [
             a.right for a in self._row_results() if start <= a.at < self.window_end and a.right is not None
         ]
+        accuracy = sum(right) / len(right) if right else None
+        self.record.windows.append({"end": self.window_end.isoformat(), "accuracy": accuracy})
         share = check["drifted_share"]
         self.display.window(
             f"{self.window_end:%Y-%m-%d %H:%M}",
             "-" if share is None else f"{share:.0%}",
             check["performance"],
-            f"{sum(right) / len(right):.3f}" if right else "-",
+            "-" if accuracy is None else f"{accuracy:.3f}",
             f"RETRAIN: {check['reason']}" if check["fired"] else check["reason"].replace("_", " "),
         )
         self.display.traffic = f"{self.sent} requests sent, {self.failed} failed"
+
+    @property
+    def _sent_until(self) -> datetime:
+        """The end of the last window whose traffic was sent."""
+        return self.window_end if self.sender is None else self.sender.window_end
+
+    def _mark(self, at: datetime, what: str, *, harms: bool = False) -> None:
+        """Mark a time of the traffic in the report's picture."""
+        self.record.events.append({"at": at.isoformat(), "what": what, "harms": harms})
 
     def _row_results(self) -> list[RowResult]:
         return list(self.sender.traffic.results) if self.sender else []
@@ -213,8 +225,10 @@ class DemoContext:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             for run in self.airflow.runs(self.retrain_dag):
-                if run["run_type"] == "asset_triggered":
-                    return str(run["dag_run_id"])
+                run_id = str(run["dag_run_id"])
+                if run["run_type"] == "asset_triggered" and run_id not in self.record.followed:
+                    self.record.followed.add(run_id)
+                    return run_id
             time.sleep(0.3)
         msg = f"the trigger fired, but no run of {self.retrain_dag} started within a minute"
         raise DemoError(msg)
@@ -293,20 +307,49 @@ class DemoContext:
                 return event.by
         return "unknown"
 
+    def _rollout_figures(self, rollout_id: str) -> dict[str, Any]:
+        """Return what a rollout's checks saw: the disagreement, expected and seen, and the labelled pairs."""
+        found: dict[str, Any] = {}
+        for event in self.ports.ledger.events(self.config.name):
+            if (event.traffic.get("rollout") or {}).get("id") != rollout_id:
+                continue
+            checks = {check["name"]: check["figures"] for check in event.evidence.get("checks", ())}
+            if "divergence" in checks:
+                seen = checks["divergence"]
+                share = seen["diverged"] / max(1, seen["compared"])
+                found["disagreement"] = {"expected": seen.get("expected"), "seen": share}
+            if "score" in checks.get("labels", {}):
+                pairs = checks["labels"]
+                found["labelled_pairs"] = {
+                    "pairs": pairs["pairs"],
+                    "new": pairs["score"],
+                    "old": pairs["other_score"],
+                }
+        return found
+
     def accuracy(self) -> dict[str, float | None]:
-        """Return the accuracy before the drift, between drift and promotion, and after the promotion."""
-        began = self.record.drift_began
-        promoted = self.record.promoted_wall
-        parts: dict[str, list[bool]] = {"before_drift": [], "drifted": [], "after": []}
+        """Return the accuracy of each part of the story.
+
+        ``before_drift``; ``drifted``, until the promotion; ``after``, until the concept changes; ``changed``,
+        until the next promotion; ``healed``.
+        """
+        record = self.record
+        parts: dict[str, list[bool]] = {
+            name: [] for name in ("before_drift", "drifted", "after", "changed", "healed")
+        }
         for row in self._row_results():
             if row.right is None:
                 continue
-            if began is None or row.at < began:
-                parts["before_drift"].append(row.right)
-            elif promoted is None or row.wall < promoted:
-                parts["drifted"].append(row.right)
+            if record.drift_began is None or row.at < record.drift_began:
+                name = "before_drift"
+            elif record.promoted_wall is None or row.wall < record.promoted_wall:
+                name = "drifted"
+            elif record.concept_at is None or row.at < record.concept_at:
+                name = "after"
             else:
-                parts["after"].append(row.right)
+                healed = record.healed_wall is not None and row.wall >= record.healed_wall
+                name = "healed" if healed else "changed"
+            parts[name].append(row.right)
         return {name: round(sum(right) / len(right), 4) if right else None for name, right in parts.items()}
 
     def summary(self, *, ok: bool) -> dict[str, Any]:
@@ -324,6 +367,8 @@ class DemoContext:
             "stages": self.record.stages,
             "versions": versions,
             "triggers": self.record.triggers,
+            "windows": self.record.windows,
+            "events": self.record.events,
             "requests": {"sent": self.sent, "failed": self.failed},
             "rollback_seconds": self.record.rollback_seconds,
             "accuracy": self.accuracy(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -17,6 +16,8 @@ from homeostat.config import ModelConfig, Settings
 from homeostat.demo import faults
 from homeostat.demo.context import DemoRecord
 from homeostat.demo.display import Display
+from homeostat.demo.report import write_report
+from homeostat.demo.rows import DemoRows
 from homeostat.demo.scenario import Scenario, demo_model, load_scenario, overrides, set_environment
 from homeostat.demo.stages import STAGES, Stages
 from homeostat.dev_stack import Platform
@@ -45,19 +46,23 @@ def run_demo(
         overrides=str(state / "overrides.yaml"),
         trusted_types=(*settings.trusted_types, *faults.TRUSTED_TYPES),
     )
-    Path(settings.overrides).write_text(yaml.safe_dump(overrides(plain, scenario, data)), encoding="utf-8")
+    changed = overrides(plain, scenario, data)
+    _write_overrides(settings, changed)
+    rows = DemoRows.read(demo_model(settings, model), scenario)
+    if plain.serve == "gateway":
+        changed[model]["source"] = rows.write_history(state)
+        _write_overrides(settings, changed)
     config = demo_model(settings, model)
 
     record = DemoRecord()
     shown = [stage for stage in STAGES if _applies(stage[0], config, scenario)]
     with ExitStack() as stack:
         with Display(console, f"homeostat demo: {model}", shown) as display:
-            demo = Stages(settings, config, scenario, record, display, stack)
+            demo = Stages(settings, config, scenario, rows, record=record, display=display, stack=stack)
             ok = demo.run_stages(shown)
         summary = demo.summary(ok=ok)
         if report is not None:
-            report.parent.mkdir(parents=True, exist_ok=True)
-            report.write_text(json.dumps(summary, indent=1, default=str) + "\n", encoding="utf-8")
+            write_report(report, summary, dict(STAGES))
         _print_summary(console, summary, display, report)
         if not leave and console.is_terminal and demo.platform is not None:
             console.print("\nThe platform keeps running. Press [bold]Ctrl-C[/] to stop it.")
@@ -65,10 +70,15 @@ def run_demo(
     return ok
 
 
+def _write_overrides(settings: Settings, changed: dict[str, Any]) -> None:
+    Path(settings.overrides).write_text(yaml.safe_dump(changed), encoding="utf-8")
+
+
 def _applies(stage: str, config: ModelConfig, scenario: Scenario) -> bool:
     """Return whether the stage applies: batch models get no traffic, and a simulator's rows never end."""
     served = config.serve == "gateway"
-    return {"rollback": served, "rest": served and scenario.drift_at is None}.get(stage, True)
+    only_served = dict.fromkeys(("concept", "heal", "rollback"), served)
+    return (only_served | {"rest": served and scenario.drift_at is None}).get(stage, True)
 
 
 def _print_summary(console: Console, summary: dict[str, Any], display: Display, report: Path | None) -> None:

@@ -18,8 +18,10 @@ from homeostat.config.model import Section
 #: Settings that shorten shadow and canary from hours to seconds.
 SHORT: dict[str, Any] = {
     "shadow": {"duration": "8s", "min_samples": 60},
-    "canary": {"steps": [0.2, 0.5], "step_duration": "8s", "min_samples": 25},
+    "canary": {"steps": [0.2, 0.5], "step_duration": "8s", "min_samples": 25, "reverse_shadow": "20s"},
 }
+#: The gateway uploads its logs this often, so that labels arrive during a rollout of seconds.
+FLUSH_SECONDS = "1"
 
 
 class Scenario(Section):
@@ -28,8 +30,9 @@ class Scenario(Section):
     ``first_until`` (or ``first_share`` of the rows) ends the training data of the first version; the rest is
     replayed window by window (``monitor.every``). During the first ``quiet`` windows the trigger must not
     fire. ``drift_at`` is the time from which the data drifts; the trigger must fire within ``patience``
-    windows. ``after`` windows follow the promotion. ``data_env`` names the environment variable from which
-    the model's loader reads the path given by ``--data``.
+    windows. ``after`` windows follow the promotion. Then the concept changes: from then on, rows with more
+    than the median in ``concept_feature`` (default: the model's first number) have other labels. ``data_env``
+    names the environment variable from which the model's loader reads the path given by ``--data``.
     """
 
     first_until: datetime | None = None
@@ -38,12 +41,18 @@ class Scenario(Section):
     drift_at: datetime | None = None
     patience: Annotated[int, Field(ge=1)] = 20
     after: Annotated[int, Field(ge=1)] = 2
+    concept_feature: str = ""
     seconds_per_window: Annotated[float, Field(gt=0)] = 6.0
     seconds_per_window_in_rollouts: Annotated[float, Field(gt=0)] = 12.0
     data_env: str = ""
     env: dict[str, str] = Field(default_factory=dict)
     overrides: dict[str, Any] = Field(default_factory=dict)
     about: str = ""
+
+    @property
+    def most_windows(self) -> int:
+        """How many windows the demo may need after ``first_until``; a rollout takes some, too."""
+        return self.quiet + 2 * (self.patience + self.after) + 40
 
 
 def load_scenario(config: ModelConfig) -> Scenario:
@@ -65,6 +74,7 @@ def load_scenario(config: ModelConfig) -> Scenario:
 def set_environment(config: ModelConfig, scenario: Scenario, data: Path | None) -> None:
     """Set the environment variables that the model's loader reads; started processes inherit them."""
     os.environ.update(scenario.env)
+    os.environ.setdefault("HOMEOSTAT_GATEWAY_FLUSH_SECONDS", FLUSH_SECONDS)
     if data is None:
         return
     if scenario.data_env:

@@ -18,6 +18,8 @@ STAGES = [
     ("drift", "The data drifts; the trigger fires"),
     ("retrain", "Retrain, gate, shadow, canary, promote"),
     ("after", "The new champion serves the drifted data"),
+    ("concept", "The meaning of the inputs changes; the trigger fires"),
+    ("heal", "Retrain again; labels of the rollout decide; promote"),
     ("rollback", "A broken candidate is rolled back"),
     ("rest", "Send the rest of the file as traffic"),
 ]
@@ -36,17 +38,19 @@ class Stages(DemoContext):
                 note = getattr(self, f"_{name}")(detail)
             except (HomeostatError, RuntimeError) as error:
                 self.display.end(name, ok=False, note=str(error))
-                self._record(name, began, {**detail, "problem": str(error)}, ok=False)
+                self._record(name, began, {**detail, "problem": str(error)}, str(error), ok=False)
                 self._stop_traffic()
                 return False
             self.display.end(name, ok=True, note=note)
-            self._record(name, began, detail, ok=True)
+            self._record(name, began, detail, note, ok=True)
         self._stop_traffic()
         return True
 
-    def _record(self, name: str, began: float, detail: dict[str, Any], *, ok: bool) -> None:
+    def _record(self, name: str, began: float, detail: dict[str, Any], result: str, *, ok: bool) -> None:
         seconds = round(time.monotonic() - began, 1)
-        self.record.stages.append({"name": name, "ok": ok, "seconds": seconds, "detail": detail})
+        self.record.stages.append(
+            {"name": name, "ok": ok, "seconds": seconds, "result": result, "detail": detail}
+        )
 
     def _platform(self, detail: dict[str, Any]) -> str:
         def progress(step: ServiceProgress) -> None:
@@ -73,14 +77,15 @@ class Stages(DemoContext):
         return "MLflow, Airflow and the gateway are ready"
 
     def _first_version(self, detail: dict[str, Any]) -> str:
-        self.window_end = self._first_until()
+        self.window_end = self.rows.first_until
         conf = {"reason": "first version", "until": self.window_end.isoformat()}
         run_id = self.airflow.trigger(self.retrain_dag, conf)
         self._follow("first_version", run_id)
         traffic = self.ports.ledger.read(self.config.name)
         if traffic.champion is None:
             gate = self._gate(run_id).get("gate", "the gate was not reached")
-            msg = f"no champion after the first run: {gate}"
+            why = traffic.rollout.reason if traffic.rollout else gate
+            msg = f"no champion after the first run: {why}"
             raise DemoError(msg)
         detail |= {"version": traffic.champion.version, "until": self.window_end, **self._gate(run_id)}
         return f"version {traffic.champion.version} is champion"
@@ -98,11 +103,13 @@ class Stages(DemoContext):
 
     def _drift(self, detail: dict[str, Any]) -> str:
         self.record.drift_began = self.scenario.drift_at or self.window_end
+        if self.scenario.drift_at is not None:
+            self._mark(self.scenario.drift_at, "data drifts", harms=True)
         for number in range(1, self.scenario.patience + 1):
             check = self._check_next()
             if check["fired"]:
                 detail |= {"windows": number, "reason": check["reason"], "window_end": check["window_end"]}
-                return f"the trigger fired after {number} windows: {check['reason']}"
+                return f"the trigger fired after {number} windows: {check['reason'].replace('_', ' ')}"
         msg = (
             f"the trigger did not fire within {self.scenario.patience} windows after the drift "
             "('patience' in demo.yaml)"
@@ -110,17 +117,23 @@ class Stages(DemoContext):
         raise DemoError(msg)
 
     def _retrain(self, detail: dict[str, Any]) -> str:
+        sentence = self._promote("retrain", detail)
+        self.record.promoted_wall = time.time()
+        self._mark(self._sent_until, "promoted")
+        return sentence
+
+    def _promote(self, stage: str, detail: dict[str, Any]) -> str:
+        """Follow the retrain that the trigger started until its version is champion."""
         began = time.monotonic()
         before = self.ports.ledger.read(self.config.name).champion
         run_id = self._triggered_run()
         with self._slowed_to(self.scenario.seconds_per_window_in_rollouts):
-            self._follow("retrain", run_id, meanwhile=self._check_when_due)
+            self._follow(stage, run_id, meanwhile=self._check_when_due)
         traffic = self.ports.ledger.read(self.config.name)
         if traffic.champion is None or traffic.champion == before:
             why = traffic.rollout.reason if traffic.rollout else "no rollout started"
             msg = f"the new version was not promoted: {why or self._gate(run_id)}"
             raise DemoError(msg)
-        self.record.promoted_wall = time.time()
         detail |= {"version": traffic.champion.version, "dag_run": run_id, **self._gate(run_id)}
         seconds = time.monotonic() - began
         return f"version {traffic.champion.version} is champion, {seconds:.0f} s after the trigger"
@@ -138,6 +151,46 @@ class Stages(DemoContext):
             msg = f"the new version is significantly worse than the previous one: {comparison.sentence()}"
             raise DemoError(msg)
         return comparison.sentence()
+
+    def _concept(self, detail: dict[str, Any]) -> str:
+        # Traffic is at most one window ahead of the checks: this is the first window that is not sent yet.
+        at = self.window_end + 2 * self.config.monitor.every
+        change = self.rows.change_concept(at, self.scenario.concept_feature)
+        self.record.concept_at = at
+        self._mark(at, "concept changes", harms=True)
+        detail |= {"at": at, "change": change.sentence}
+        self.display.note("concept", f"from {at:%Y-%m-%d %H:%M} on, {change.sentence}")
+        for _ in range(self.scenario.patience):
+            check = self._check_next()
+            if check["fired"]:
+                number = (self.window_end - at) // self.config.monitor.every
+                detail |= {
+                    "windows": number,
+                    "reason": check["reason"],
+                    "window_end": check["window_end"],
+                }
+                reason = check["reason"].replace("_", " ")
+                return f"{change.sentence}; the trigger fired after {number} windows: {reason}"
+        msg = (
+            f"the trigger did not fire within {self.scenario.patience} windows after the concept changed "
+            "('patience' in demo.yaml)"
+        )
+        raise DemoError(msg)
+
+    def _heal(self, detail: dict[str, Any]) -> str:
+        promoted = self._promote("heal", detail)
+        self.record.healed_wall = time.time()
+        self._mark(self._sent_until, "promoted")
+        rollout, began = self.ports.ledger.read(self.config.name).rollout, self.window_end
+        for _ in range(self.scenario.after):
+            self._check_next()
+        comparison = compare_with_previous(self.ports, self.config, began, self.window_end)
+        figures = self._rollout_figures(rollout.id) if rollout is not None else {}
+        detail |= {"accuracy": self.accuracy(), "on_the_same_rows": comparison.to_json(), **figures}
+        if not comparison.significantly_better:
+            msg = f"the new version is not significantly better than the stale one: {comparison.sentence()}"
+            raise DemoError(msg)
+        return f"{promoted}; {comparison.sentence()}{_seen_in_rollout(figures)}"
 
     def _rest(self, detail: dict[str, Any]) -> str:
         sender, before, began = self.sender, self.sent, self.window_end
@@ -197,3 +250,18 @@ class Stages(DemoContext):
         return (
             f"version {version} got traffic for {seconds:.2f} s; no request failed. Reason: {rollout.reason}"
         )
+
+
+def _seen_in_rollout(figures: dict[str, Any]) -> str:
+    """Return in words what the rollout's checks saw."""
+    differ, pairs = figures.get("disagreement"), figures.get("labelled_pairs")
+    words = ""
+    if differ:
+        words += f"; {differ['seen']:.0%} of the predictions differed in shadow"
+        words += f", {differ['expected']:.0%} were expected" if differ["expected"] is not None else ""
+    if pairs:
+        words += (
+            f"; on {pairs['pairs']:.0f} labelled requests that both predicted, "
+            f"{pairs['new']:.3f} against {pairs['old']:.3f}"
+        )
+    return words
