@@ -10,6 +10,7 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.core.drift import DriftReport
 from homeostat.core.rollout import Phase
+from homeostat.core.rollout.served import describe_served
 from homeostat.core.trigger import (
     TriggerDecision,
     TriggerReason,
@@ -68,11 +69,11 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     ``drifted_share``, ``performance``, ``unlogged_labels``, ``fired``, ``reason``, ``reinstate``,
     ``sentence`` and ``url``.
     """
-    champion = ports.ledger.read(config.name).champion
+    traffic = ports.ledger.read(config.name)
+    champion = traffic.champion
     if champion is None:
-        sentence = (
-            f"{config.name} has no champion yet: start retrain__{config.name} in Airflow to train the first"
-        )
+        served = describe_served(traffic, f"see homeostat status {config.name}")
+        sentence = f"{config.name}: nothing to check; {served.sentence}"
         return _result(config, window_end, verdict="not_computable", sentence=sentence)
     context = check_context(config, ports, champion)
     checked = _measure(context, window_end)
