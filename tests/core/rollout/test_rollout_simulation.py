@@ -61,4 +61,4 @@ def test_a_canary_without_traffic_is_inconclusive_and_not_a_regression():
     found = play(Streams(Case(NUMBERS, NUMBERS, skip_shadow=True, rate=0), 1))
     assert not found.promoted
     assert found.extended
-    assert found.reason.startswith("inconclusive after 0:20:00 of canary step 1 of 2, not a regression")
+    assert found.reason.startswith("inconclusive after 20 minutes of canary step 1 of 2, not a regression")
