@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from homeostat.config import load_model
-from homeostat.core.rollout import Plan, VersionRef, begin
+from homeostat.core.rollout import Plan, VersionRef, begin, promote
 from homeostat.core.trigger import WindowRecord
+from homeostat.monitoring import drift_check
 from homeostat.monitoring.drift_check import check_drift, window_end_of
 from homeostat.retraining.assemble import assemble
 from homeostat.rollouts.manual import manual_promote
@@ -212,6 +213,23 @@ def test_a_retrain_under_way_blocks_the_trigger(config, ports, champion, ask):
     assert answers[-1]["reason"] == "retrain_under_way"
     ports.ledger.release_lease("sample", ask("by hand").run_key)
     assert check(config, ports, 7)["fired"]
+
+
+def test_a_version_that_is_replaced_while_it_is_checked_fires_nothing(
+    config, ports, champion, ask, monkeypatch
+):
+    serve(config, ports, rows_between(T0, T0 + 8 * HOUR, shift=1.5), labels=False)
+    check(config, ports, 4)
+    compare = drift_check.compare_versions
+
+    def promoted_meanwhile(*args):
+        done = promote(ports.ledger.read("sample"), VersionRef("9", "e" * 64), T0 + 5 * HOUR, "by hand")
+        ports.ledger.write(done.traffic, kind=done.kind, reason=done.reason, by="test", at=T0 + 5 * HOUR)
+        return compare(*args)
+
+    monkeypatch.setattr(drift_check, "compare_versions", promoted_meanwhile)
+    answer = check(config, ports, 5)
+    assert (answer["fired"], answer["reason"]) == (False, "before_promotion")
 
 
 def test_a_rollout_that_outlives_its_lease_blocks_the_trigger(config, ports, champion, ask):

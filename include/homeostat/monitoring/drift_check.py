@@ -9,7 +9,7 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.core.drift import DriftReport
-from homeostat.core.rollout import Phase
+from homeostat.core.rollout import Phase, Traffic
 from homeostat.core.rollout.served import describe_served
 from homeostat.core.trigger import (
     TriggerDecision,
@@ -148,9 +148,10 @@ def _decide(context: CheckContext, checked: WindowCheck) -> TriggerDecision:
     wants_retrain = decision.fire or decision.reason == TriggerReason.BACKING_OFF
     if decision.repeated or not wants_retrain:
         return decision
-    holder = ports.ledger.lease_holder(config.name, ports.clock.now()) or _rollout_under_way(context)
+    traffic = ports.ledger.read(config.name)
+    holder = ports.ledger.lease_holder(config.name, ports.clock.now()) or _rollout_under_way(traffic)
     if holder is None:
-        return decision
+        return decision if traffic.champion == context.champion else _promoted_meanwhile(decision, traffic)
     running = sentence_for(TriggerReason.RETRAIN_UNDER_WAY, holder=holder)
     # The back-off counts the retrain under way as one without a new champion, which is not known yet.
     without = "" if decision.reason == TriggerReason.BACKING_OFF else f" Without it: {decision.sentence}"
@@ -164,10 +165,17 @@ def _decide(context: CheckContext, checked: WindowCheck) -> TriggerDecision:
     )
 
 
-def _rollout_under_way(context: CheckContext) -> str | None:
+def _rollout_under_way(traffic: Traffic) -> str | None:
     """Return the retrain whose candidate is in its rollout: with little traffic, longer than its lease."""
-    active = context.ports.ledger.read(context.config.name).active
+    active = traffic.active
     return None if active is None or active.phase is Phase.WAITING else active.id
+
+
+def _promoted_meanwhile(decision: TriggerDecision, traffic: Traffic) -> TriggerDecision:
+    """Do not fire for a version that lost its place while it was checked."""
+    reason = TriggerReason.BEFORE_PROMOTION
+    sentence = sentence_for(reason, promoted_at=traffic.promoted_at)
+    return replace(decision, fire=False, reason=reason, state="quiet", sentence=sentence, reinstate="")
 
 
 def _with_decision(checked: WindowCheck, decision: TriggerDecision) -> WindowRecord:
