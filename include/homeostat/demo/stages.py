@@ -162,7 +162,11 @@ class Stages(DemoContext):
         self.display.note("concept", f"from {at:%Y-%m-%d %H:%M} on, {change.sentence}")
         for _ in range(self.scenario.patience):
             check = self._check_next()
-            if check["fired"]:
+            if check["fired"] and self.window_end <= at:
+                # For drift: no changed row was checked yet. This retrain ends first.
+                with self._slowed_to(self.scenario.seconds_per_window_in_rollouts):
+                    self._follow("concept", self._triggered_run(), meanwhile=self._check_when_due)
+            elif check["fired"]:
                 number = (self.window_end - at) // self.config.monitor.every
                 detail |= {
                     "windows": number,
