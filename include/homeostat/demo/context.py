@@ -16,6 +16,8 @@ import pandas as pd
 
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import HomeostatError
+from homeostat.core.rollout import Rollout
+from homeostat.core.rollout.health import compare_by_labels
 from homeostat.demo.display import Display
 from homeostat.demo.rows import DemoRows
 from homeostat.demo.scenario import Scenario
@@ -307,24 +309,26 @@ class DemoContext:
                 return event.by
         return "unknown"
 
-    def _rollout_figures(self, rollout_id: str) -> dict[str, Any]:
-        """Return what a rollout's checks saw: the disagreement, expected and seen, and the labelled pairs."""
+    def _rollout_figures(self, rollout: Rollout) -> dict[str, Any]:
+        """Return what the newest rollout saw: the disagreement, expected and seen, and the labelled pairs.
+
+        The pairs are those that are known by now, also of the reverse shadow.
+        """
         found: dict[str, Any] = {}
         for event in self.ports.ledger.events(self.config.name):
-            if (event.traffic.get("rollout") or {}).get("id") != rollout_id:
-                continue
             checks = {check["name"]: check["figures"] for check in event.evidence.get("checks", ())}
-            if "divergence" in checks:
+            if event.traffic["rollout"]["id"] == rollout.id and "divergence" in checks:
                 seen = checks["divergence"]
                 share = seen["diverged"] / max(1, seen["compared"])
                 found["disagreement"] = {"expected": seen.get("expected"), "seen": share}
-            if "score" in checks.get("labels", {}):
-                pairs = checks["labels"]
-                found["labelled_pairs"] = {
-                    "pairs": pairs["pairs"],
-                    "new": pairs["score"],
-                    "old": pairs["other_score"],
-                }
+        evidence = self.ports.ledger.evidence(self.config.name, rollout.id)
+        pairs = compare_by_labels(rollout, evidence).figures
+        if "score" in pairs:
+            found["labelled_pairs"] = {
+                "pairs": pairs["pairs"],
+                "new": pairs["score"],
+                "old": pairs["other_score"],
+            }
         return found
 
     def accuracy(self) -> dict[str, float | None]:

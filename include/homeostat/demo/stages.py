@@ -189,7 +189,7 @@ class Stages(DemoContext):
         for _ in range(self.scenario.after):
             self._check_next()
         comparison = compare_with_previous(self.ports, self.config, began, self.window_end)
-        figures = self._rollout_figures(rollout.id) if rollout is not None else {}
+        figures = self._rollout_figures(rollout) if rollout is not None else {}
         detail |= {"accuracy": self.accuracy(), "on_the_same_rows": comparison.to_json(), **figures}
         if not comparison.significantly_better:
             msg = f"the new version is not significantly better than the stale one: {comparison.sentence()}"
