@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.adapters.store_memory import MemoryStore
@@ -114,6 +114,7 @@ def test_a_log_that_cannot_be_read_in_full_gives_no_count(monkeypatch):
     assert count(store, config) == (2, None)
 
 
+@settings(deadline=None)
 @given(
     logged=st.sets(st.integers(0, 30)),
     labelled=st.sets(st.integers(0, 30), min_size=1),
