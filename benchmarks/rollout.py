@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from rollout_default_cases import AFTER, DEFAULT_CASES, HALF_A_STEP, default_plan, release_0_1
+from rollout_default_cases import AFTER, DEFAULT_CASES, HALF_A_STEP, plan_for, release_0_1
 from rollout_default_cases import RATE as DEFAULT_RATE
 from rollout_fixture import CASES, HOLDOUT_ROWS, PLAN, RATE, TICK, Outcome, Streams, play
 from scipy.stats import ks_2samp
@@ -172,7 +172,7 @@ def default_table(found: dict[str, list[tuple[Outcome, Outcome]]]) -> str:
 
 def about_defaults() -> str:
     """Describe the rollouts at the default settings, from the settings."""
-    plan = default_plan(AFTER)
+    plan = plan_for(AFTER)
     steps = ", ".join(f"{step:.0%}" for step in plan.steps)
     return (
         f"At the default settings: shadow of {plan.shadow}, canary steps of {steps} for {plan.step_duration}"

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 from rollout_fixture import CLASSES, Case, Labels, Version
 
-from homeostat.config.model import MAX_REVERSE_SHADOW, Canary, Gate, Rollback, Shadow
+from homeostat.config.model import MAX_REVERSE_SHADOW, Canary, Gate
 from homeostat.core.rollout import Plan
+from homeostat.core.rollout.transitions import default_plan
 
 #: Labels arrive so late after the requests: at once, within the rollout, or after it.
 AT_ONCE, HALF_A_STEP, AFTER = timedelta(0), Canary().step_duration / 2, timedelta(hours=48)
@@ -18,24 +19,13 @@ SHADOW_TICK, CANARY_TICK = timedelta(hours=1), timedelta(minutes=2)
 RATE = 120
 
 
-def default_plan(label_delay: timedelta | None) -> Plan:
+def plan_for(label_delay: timedelta | None) -> Plan:
     """Return the plan of a template's settings."""
-    shadow, canary, rollback, gate = Shadow(), Canary(), Rollback(), Gate()
-    return Plan(
-        shadow=shadow.duration,
-        max_divergence=shadow.max_divergence,
-        shadow_min_samples=shadow.min_samples,
-        steps=canary.steps,
-        step_duration=canary.step_duration,
-        min_samples=canary.min_samples,
-        error_rate=rollback.error_rate,
-        p99_latency_ms=rollback.p99_latency_ms,
-        window=rollback.window,
-        max_shadow=shadow.max_duration,
-        max_step=canary.max_step_duration,
+    return replace(
+        default_plan(),
         reverse_shadow=min(label_delay or timedelta(0), MAX_REVERSE_SHADOW),
         metric="accuracy",
-        max_regression=gate.max_regression,
+        max_regression=Gate().max_regression,
     )
 
 
@@ -57,7 +47,7 @@ def _case(champion: Version, differs: float, labels: Labels | None, expected: fl
     return Case(
         champion,
         Version(classes=CLASSES, divergence=differs),
-        plan=default_plan(delay),
+        plan=plan_for(delay),
         rate=RATE,
         expected=expected,
         labels=labels,

@@ -255,12 +255,13 @@ def _manual_rollout(
     if ref is None:
         msg = f"{traffic.model}: there is no champion"
         raise Refused(msg)
-    plan = traffic.rollout.plan if traffic.rollout is not None else _default_plan()
+    plan = traffic.rollout.plan if traffic.rollout is not None else default_plan()
     name = f"{MANUAL_PREFIX}{ref.version}-{now.isoformat()}"
     return Rollout(name, ref, phase, 0, now, plan, approved=True, reason=reason)
 
 
-def _default_plan() -> Plan:
+def default_plan() -> Plan:
+    """Return the plan of a model.yaml that sets nothing; without a metric, labels do not decide."""
     shadow, canary, limits = Shadow(), Canary(), Rollback()
     return Plan(
         shadow=shadow.duration,
