@@ -68,9 +68,9 @@ def test_bytes_overwritten_everywhere_are_refused_and_the_previous_version_serve
         assert client.score().headers["x-homeostat-version"] == "1"
         until(lambda: client.http.get("/health").json()["status"] == "degraded", "it is reported")
         problems = " ".join(client.http.get("/health").json()["problems"])
-        assert "version 1 serves in place of 2" in problems
-        assert "version 2 is not loaded" in problems
-        assert "digest" in problems
+        assert "version 1 serves in place of 2, which is not loaded" in problems
+        assert "its files have digest" in problems
+        assert "Train it again: homeostat retrain pump" in problems
 
 
 def test_overwriting_any_copy_changes_no_prediction_of_a_running_gateway(setup):

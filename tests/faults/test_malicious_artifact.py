@@ -112,12 +112,21 @@ def sparse_bomb():
     return zipped(schema__json=schema(node("SparseMatrixNode", "scipy.sparse", "csr_matrix")), m__npz=inner)
 
 
-def array_that_claims_to_be_huge():
+def huge_array(numbers):
     out = io.BytesIO()
-    header = {"descr": "<f8", "fortran_order": False, "shape": (1 << 45,)}
+    header = {"descr": "<f8", "fortran_order": False, "shape": (numbers,)}
     np.lib.format.write_array_header_1_0(out, header)
+    return out.getvalue() + b"x" * 64
+
+
+def array_that_claims_to_be_huge(numbers=1 << 45):
     tree = node("NdArrayNode", "numpy", "ndarray", type="numpy", file="1.npy")
-    return zipped(schema__json=schema(tree), **{"1__npy": out.getvalue() + b"x" * 64})
+    return zipped(schema__json=schema(tree), **{"1__npy": huge_array(numbers)})
+
+
+def sparse_matrix_that_claims_to_be_huge():
+    inner = zipped(zipfile.ZIP_DEFLATED, data__npy=huge_array(1 << 45))
+    return zipped(schema__json=schema(node("SparseMatrixNode", "scipy.sparse", "csr_matrix")), m__npz=inner)
 
 
 def array_of_pickles(canary):
@@ -137,7 +146,10 @@ ATTACKS = {
     "a caller of methods": (lambda c: zipped(schema__json=calls_a_method(c)), "operator.methodcaller"),
     "a method of a path": (lambda c: zipped(schema__json=method_of_a_path(c)), "pathlib.Path.touch"),
     "an array of pickled objects": (array_of_pickles, "allow_pickle=False"),
-    "an array that claims to be huge": (lambda _: array_that_claims_to_be_huge(), "memory"),
+    "an array that claims to be huge": (lambda _: array_that_claims_to_be_huge(), "claims 2814"),
+    # As large as the memory of many machines: what is said must not depend on the machine.
+    "an array that claims 8 GiB": (lambda _: array_that_claims_to_be_huge(1 << 30), "claims 8589934592"),
+    "a sparse matrix that claims to be huge": (lambda _: sparse_matrix_that_claims_to_be_huge(), "claims 2814"),
     "a zip bomb": (
         lambda _: zipped(zipfile.ZIP_DEFLATED, schema__json=b"0" * 50_000_000),
         "would unpack to 50000000",

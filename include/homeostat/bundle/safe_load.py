@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
+
+from numpy.lib import format as npy
 
 from homeostat.bundle.pipeline import ROOT, register_folder
 from homeostat.bundle.trusted_types import TRUSTED_TYPES, check_trees, defined_in_model
@@ -19,6 +22,7 @@ MAX_SCHEMA = 256 * 1024**2
 MAX_ENTRIES = 500_000
 #: skops stores arrays uncompressed: only a zip bomb has a compression ratio above this.
 MAX_RATIO = 100
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def load_estimator(
@@ -29,8 +33,8 @@ def load_estimator(
     Raises
     ------
     Untrusted
-        Not a skops file (a renamed pickle, for example), a zip bomb, a type that is not trusted
-        (UntrustedType), or trees with invalid indices. ``path`` is for the message only.
+        Not a skops file (a renamed pickle, for example), a zip bomb, an array larger than its data, a type
+        that is not trusted (UntrustedType), or trees with invalid indices. ``path`` is for the message only.
     OutOfMemory
         This machine has too little memory.
     """
@@ -107,11 +111,30 @@ def _check_size(data: bytes, path: Path, entries: list[zipfile.ZipInfo], inner: 
 
 def _inner_size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
     """Return the unpacked size of an entry that is a zip file (by the magic bytes that numpy checks)."""
+    _check_array(archive, entry)
     with archive.open(entry) as file:
         if file.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
             return 0
     with zipfile.ZipFile(io.BytesIO(archive.read(entry))) as inner:
+        for each in inner.infolist():
+            _check_array(inner, each)
         return sum(each.file_size for each in inner.infolist())
+
+
+def _check_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """Raise ValueError if an array's header claims more bytes than the entry has: numpy would reserve them."""
+    with archive.open(entry) as file:
+        if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
+            return
+        file.seek(0)
+        read = _HEADERS.get(npy.read_magic(file))
+        if read is None:
+            return
+        shape, _, kind = read(file)
+        claimed = math.prod(shape) * kind.itemsize
+        if not kind.hasobject and claimed > entry.file_size:  # numpy refuses objects itself
+            msg = f"the array {entry.filename} claims {claimed} bytes and has {entry.file_size}"
+            raise ValueError(msg)
 
 
 def _check_names(path: Path, entries: list[zipfile.ZipInfo]) -> None:
