@@ -29,6 +29,8 @@ from rollout_default_cases import RATE as DEFAULT_RATE
 from rollout_fixture import CASES, HOLDOUT_ROWS, PLAN, RATE, TICK, Outcome, Streams, play
 from scipy.stats import ks_2samp
 
+from homeostat.config.duration import describe_duration as said
+
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs/rollouts.md"
 ENOUGH = 400
@@ -175,12 +177,13 @@ def about_defaults() -> str:
     plan = plan_for(AFTER)
     steps = ", ".join(f"{step:.0%}" for step in plan.steps)
     return (
-        f"At the default settings: shadow of {plan.shadow}, canary steps of {steps} for {plan.step_duration}"
-        f" each, `max_divergence` {plan.max_divergence} beyond the expected, `gate.max_regression`"
-        f" {plan.max_regression}; {DEFAULT_RATE / 120:g} request a second; a holdout of {HOLDOUT_ROWS} rows."
-        f" Labels arrive at once, {HALF_A_STEP} or {AFTER} after the request, or never; in the last but one"
-        f" case the former champion is in shadow for {plan.reverse_shadow} after the promotion."
-        " A rollback after the promotion counts as rolled back."
+        f"At the default settings: shadow of {said(plan.shadow)}, canary steps of {steps}"
+        f" for {said(plan.step_duration)} each, `max_divergence` {plan.max_divergence} beyond the expected,"
+        f" `gate.max_regression` {plan.max_regression}; {DEFAULT_RATE / 120:g} request a second;"
+        f" a holdout of {HOLDOUT_ROWS} rows."
+        f" Labels arrive at once, {said(HALF_A_STEP)} or {said(AFTER)} after the request, or never;"
+        f" in the last but one case the former champion is in shadow for {said(plan.reverse_shadow)}"
+        " after the promotion. A rollback after the promotion counts as rolled back."
     )
 
 
@@ -188,7 +191,7 @@ def about() -> str:
     """Describe the simulation, from its settings."""
     steps = ", ".join(f"{step:.0%}" for step in PLAN.steps)
     return (
-        f"Shadow of {PLAN.shadow}, then canary steps of {steps} for {PLAN.step_duration} each;"
+        f"Shadow of {said(PLAN.shadow)}, then canary steps of {steps} for {said(PLAN.step_duration)} each;"
         f" {RATE} requests per tick of {TICK.total_seconds():.0f} s, evaluated at every tick;"
         f" at least {PLAN.min_samples} canary rows per step. Limits: `max_divergence` {PLAN.max_divergence},"
         f" `error_rate` {PLAN.error_rate}, `p99_latency_ms` {PLAN.p99_latency_ms:g}. Both versions take"

@@ -1,7 +1,7 @@
 """Concept changes heal by themselves: Airflow, MLflow and a gateway, models of the template, real traffic.
 
-The models have the template's settings, except for durations and what :data:`SETTINGS` explains. One stack
-serves three stories at the same time:
+The models have the template's settings, except for durations (:data:`SETTINGS`). One stack serves three
+stories at the same time:
 
 ``churn``
     A classification. The stale champion is right in about 47 % of the cases, the right candidate in 79 %, and
@@ -45,15 +45,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 #: Seconds that anything may take; a step takes a tenth of it on an idle machine.
 PATIENCE = 600
-#: What differs from the template in every model. Beside durations:
-#: rollback.p99_latency_ms, because a request on a busy machine can take longer than 200 ms.
+#: What differs from the template in every model: durations, the source, and who is notified.
 SETTINGS = {
     "{kind: loader, loader: pipeline.py:load}": "{kind: csv, uri: rows.csv}",
     "length: 30d": "length: 1m",
     "shadow: {duration: 1h": "shadow: {duration: 5s",
     "step_duration: 1h": "step_duration: 5s",
-    "notify: []": "notify: [people]\nrollback: {p99_latency_ms: 5000}",
+    "notify: []": "notify: [people]",
 }
+#: The monitor's window, and how much is trained on.
+WINDOW = timedelta(minutes=1)
 OFTEN = {"every: 1h, window: 24h": "every: 20s, window: 1m"}
 REGRESSION = {"task: classification  ": "task: regression  ", "metric: accuracy": "metric: mae"}
 DECAY = ("performance_decay", "performance_decay_critical", "sustained_decay")
@@ -287,7 +288,13 @@ def heal(story, *, labels_after_promotion):
     windows = story.stage.ports.history.windows
     story.wait("window that passes", lambda: any(w.performance == "pass" for w in windows(story.name)))
     assert not any(window.fired for window in windows(story.name))
-    story.client.changed, changed_at = True, datetime.now(UTC)
+    # Labels are held until the window and the training rows lie after the change: otherwise what a retrain
+    # learns depends on how soon a check looks.
+    story.client.changed, story.client.held, changed_at = True, True, datetime.now(UTC)
+    later = changed_at + WINDOW + story.delay + timedelta(seconds=5)
+    story.wait("rows of the new concept", lambda: datetime.now(UTC) > later)
+    assert not any(window.fired for window in windows(story.name))
+    story.client.held = False
     fired = story.wait("trigger", lambda: [w for w in windows(story.name) if w.fired])
     story.client.held = labels_after_promotion
     promoted = story.promoted("2")
@@ -363,7 +370,7 @@ def heal_churn(story):
     stale = 1 - story.client.error(changed_at + timedelta(seconds=1), promoted.at - timedelta(seconds=30))
     healed = 1 - story.client.error(promoted.at + timedelta(seconds=1))
     assert 0.40 < stale < 0.55
-    assert healed > 0.68, "it has learned the new concept from what was labelled when the trigger fired"
+    assert healed > 0.70, "0.79 is the best that any model can reach"
     shadow, canary = story.checks_of(Phase.SHADOW), story.checks_of(Phase.CANARY)
     assert shadow["divergence"]["verdict"] == "PASS"
     assert shadow["divergence"]["figures"]["expected"] > 0.3
@@ -376,12 +383,12 @@ def heal_delivery(story):
     changed_at, promoted, by_labels = heal(story, labels_after_promotion=True)
     stale = story.client.error(changed_at + timedelta(seconds=1), promoted.at - timedelta(seconds=30))
     healed = story.client.error(promoted.at + timedelta(seconds=1))
-    assert healed < 0.6 * stale
+    assert healed < 0.2 * stale, "the noise alone gives 2.4"
     shadow, canary = story.checks_of(Phase.SHADOW), story.checks_of(Phase.CANARY)
     assert shadow["divergence"]["verdict"] == "PASS"
     assert shadow["divergence"]["figures"]["expected"] > 0.5
     assert canary["labels"]["verdict"] == "INCONCLUSIVE", "no label had arrived"
-    assert by_labels.figures["score"] < 0.8 * by_labels.figures["other_score"]
+    assert by_labels.figures["score"] < 0.2 * by_labels.figures["other_score"]
 
 
 def take_back_returns(story):

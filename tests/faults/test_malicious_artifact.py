@@ -149,7 +149,10 @@ ATTACKS = {
     "an array that claims to be huge": (lambda _: array_that_claims_to_be_huge(), "claims 2814"),
     # As large as the memory of many machines: what is said must not depend on the machine.
     "an array that claims 8 GiB": (lambda _: array_that_claims_to_be_huge(1 << 30), "claims 8589934592"),
-    "a sparse matrix that claims to be huge": (lambda _: sparse_matrix_that_claims_to_be_huge(), "claims 2814"),
+    "a sparse matrix that claims to be huge": (
+        lambda _: sparse_matrix_that_claims_to_be_huge(),
+        "claims 2814",
+    ),
     "a zip bomb": (
         lambda _: zipped(zipfile.ZIP_DEFLATED, schema__json=b"0" * 50_000_000),
         "would unpack to 50000000",

@@ -122,7 +122,7 @@ def _inner_size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
 
 
 def _check_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    """Raise ValueError if an array's header claims more bytes than the entry has: numpy would reserve them."""
+    """Raise ValueError if an array claims more bytes than its entry has: numpy would reserve them."""
     with archive.open(entry) as file:
         if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
             return

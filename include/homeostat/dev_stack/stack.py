@@ -31,6 +31,8 @@ AIRFLOW_SERVICES = (
     ("dag-processor",),
     ("triggerer", "--skip-serve-logs"),
 )
+#: Airflow's services and tasks get less of a busy processor than the gateway: training can wait, clients not.
+_YIELDING = ("nice", "-n", "5")
 _AIRFLOW_PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 
@@ -162,7 +164,8 @@ class Platform:
         )
         self._migrate(deadline)
         airflow = [
-            self._launch(words[0], [sys.executable, "-m", "airflow", *words]) for words in AIRFLOW_SERVICES
+            self._launch(words[0], [*_YIELDING, sys.executable, "-m", "airflow", *words])
+            for words in AIRFLOW_SERVICES
         ]
         waiting: dict[str, tuple[list[Service], Callable[[], bool]]] = {
             "mlflow": ([mlflow], lambda: _responds(f"{self.mlflow_url}/health")),

@@ -14,6 +14,7 @@ from homeostat.config.errors import StaleRevision
 from homeostat.core.rollout import (
     ADVANCING,
     CHAMPION,
+    CONTROL,
     LABELLED_PAIRS,
     Decision,
     EventKind,
@@ -30,7 +31,7 @@ from homeostat.core.rollout import (
     decide_rollout,
     epochs,
 )
-from homeostat.core.rollout.champion_watch import is_watched
+from homeostat.core.rollout.champion_watch import FORMER, is_watched
 from homeostat.ports import Ledger
 from homeostat.rollouts.ledger_cas import CasResult, LedgerChange, compare_and_swap
 from homeostat.rollouts.recording_guard import is_dropping_rows
@@ -165,7 +166,7 @@ def advance(
 
 
 def champion_evidence(model: str, ledger: Ledger, traffic: Traffic, now: datetime) -> Evidence:
-    """Return the champion's counts of this hour and day, and its labelled pairs."""
+    """Return the champion's counts of this hour and day, the former one's in the canary, and the pairs."""
     if traffic.rollout is None:
         return {}
     rollout, own = traffic.rollout.id, (str(Phase.CHAMPION), CHAMPION)
@@ -173,6 +174,11 @@ def champion_evidence(model: str, ledger: Ledger, traffic: Traffic, now: datetim
     for name, since in epochs(traffic, now).items():
         evidence = ledger.evidence(model, rollout, since)
         found[name, CHAMPION] = evidence.get(own, Tally())
-        if LABELLED_PAIRS in evidence:
-            found[LABELLED_PAIRS] = evidence[LABELLED_PAIRS]
+    if found:
+        whole = ledger.evidence(model, rollout)
+        steps = [tally for (stage, who), tally in whole.items() if who == CONTROL and "canary:" in stage]
+        if steps:
+            found[FORMER] = sum(steps, Tally())
+        if LABELLED_PAIRS in whole:
+            found[LABELLED_PAIRS] = whole[LABELLED_PAIRS]
     return found

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 
 from homeostat.adapters.ledger_memory import MemoryLedger
 from homeostat.core.rollout import (
@@ -16,7 +17,7 @@ from homeostat.core.rollout import (
     champion_watch,
     promote,
 )
-from homeostat.core.rollout.champion_watch import SPANS, epochs, needed
+from homeostat.core.rollout.champion_watch import FORMER, SPANS, epochs, needed
 from homeostat.core.rollout.health.sequential import log_e_above_limit
 from homeostat.rollouts.advance import champion_evidence
 from rollout_plan import PLAN
@@ -50,6 +51,22 @@ def test_a_champion_that_is_significantly_too_slow_is_rolled_back():
     decision = champion_watch(FRESH, slow, SOON)
     assert decision.transition is not None
     assert "100 of 200 requests this hour took more than 200 ms" in decision.transition.reason
+
+
+@pytest.mark.parametrize(("late", "stays"), [(100, True), (60, True), (2, False), (0, False)])
+def test_a_champion_is_not_rolled_back_for_a_limit_that_the_former_exceeded_as_often(late, stays):
+    """A busy machine makes both slow; if the former was fast in the canary, the fault is the champion's."""
+    own = did(rows=200, latency=(0,) * 30 + (100,) + (0,) * 80 + (100,))
+    canary = {FORMER: Tally(rows=200, latency=(0,) * 30 + (200 - late,) + (0,) * 80 + (late,))}
+    decision = champion_watch(FRESH, own | canary, SOON)
+    assert (decision.transition is None) == stays
+
+
+def test_the_former_champion_s_canary_is_evidence_about_the_new_one():
+    ledger, counts = MemoryLedger(), Tally(rows=5, latency=(2, 3))
+    for key in (("canary:0", "control"), ("canary:1", "control"), ("canary:1", "candidate")):
+        ledger.add_evidence("m", "run", "g", NOW, {key: counts})
+    assert champion_evidence("m", ledger, FRESH, SOON)[FORMER] == Tally(rows=10, latency=(4, 6))
 
 
 def test_a_healthy_champion_stays_and_no_evidence_is_no_pass():

@@ -17,7 +17,7 @@ from math import log
 
 from homeostat.config.errors import NoPrevious
 from homeostat.core.rollout.decide import Decision
-from homeostat.core.rollout.evidence import CHAMPION, LABELLED_PAIRS, Evidence, Tally
+from homeostat.core.rollout.evidence import CHAMPION, CONTROL, LABELLED_PAIRS, Evidence, Tally
 from homeostat.core.rollout.health import (
     HealthCheckName,
     HealthCheckResult,
@@ -25,7 +25,7 @@ from homeostat.core.rollout.health import (
     compare_by_labels,
 )
 from homeostat.core.rollout.health.hard_limit import HARD_LIMIT, hard_limit_exceeded
-from homeostat.core.rollout.health.latency import log_e_late, quantile, slower_than
+from homeostat.core.rollout.health.latency import log_e_late, log_e_later, quantile, slower_than
 from homeostat.core.rollout.health.sequential import log_e_above_limit
 from homeostat.core.rollout.phases import Phase, Rollout, Traffic
 from homeostat.core.rollout.transitions import roll_back
@@ -37,6 +37,8 @@ SPANS: Mapping[HealthCheckName, timedelta] = {
     HealthCheckName.CHAMPION_HOUR: timedelta(hours=1),
     HealthCheckName.CHAMPION_DAY: timedelta(days=1),
 }
+#: The evidence of the former champion in all canary steps: whether it was as slow on the same machines.
+FORMER = (str(Phase.CANARY), CONTROL)
 #: Error rate and p99.
 _TESTS = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,7 +72,9 @@ def champion_watch(traffic: Traffic, evidence: Evidence, now: datetime) -> Decis
 
     The hard limit applies for one more ``step_duration`` after the promotion, as in a last canary step (an
     old champion that gets three poisoned rows is not replaced by an older one). The plan's ``error_rate`` and
-    ``p99_latency_ms`` apply as long as it is champion, from ``window`` rows per epoch on.
+    ``p99_latency_ms`` apply as long as it is champion, from ``window`` rows per epoch on. A champion that is
+    above ``p99_latency_ms`` no more often than the former one was in the canary is not rolled back: a busy
+    machine makes both slow.
 
     Labels of requests that the former champion predicted too, in shadow or in the reverse shadow, decide as
     they did during the rollout: a champion that is significantly worse than ``gate.max_regression`` allows is
@@ -83,15 +87,18 @@ def champion_watch(traffic: Traffic, evidence: Evidence, now: datetime) -> Decis
     ----------
     evidence
         The champion's counts of the current epochs, with the names of :data:`SPANS` as stages and
-        ``champion`` as variant, and the rollout's labelled pairs, if there are any.
+        ``champion`` as variant, and of the rollout: the former champion's counts in the canary
+        (:data:`FORMER`) and the labelled pairs, if there are any.
     """
     rollout = traffic.rollout
     begun = epochs(traffic, now)
     if rollout is None or not begun:
         return Decision(None)
     fresh = now - rollout.entered_at <= rollout.plan.step_duration
+    former = evidence.get(FORMER, Tally())
     found = [
-        _check_epoch(rollout, name, evidence.get((name, CHAMPION), Tally()), fresh=fresh) for name in begun
+        _check_epoch(rollout, name, evidence.get((name, CHAMPION), Tally()), former, fresh=fresh)
+        for name in begun
     ]
     if LABELLED_PAIRS in evidence:
         found.append(compare_by_labels(rollout, evidence))
@@ -106,7 +113,9 @@ def champion_watch(traffic: Traffic, evidence: Evidence, now: datetime) -> Decis
     return Decision(back, tuple(found))
 
 
-def _check_epoch(rollout: Rollout, name: HealthCheckName, tally: Tally, *, fresh: bool) -> HealthCheckResult:
+def _check_epoch(
+    rollout: Rollout, name: HealthCheckName, tally: Tally, former: Tally, *, fresh: bool
+) -> HealthCheckResult:
     plan, rows, requests = rollout.plan, tally.rows, sum(tally.latency)
     bad = tally.errors + tally.nan + tally.out_of_range
     late, enough = slower_than(tally.latency, plan.p99_latency_ms), needed(SPANS[name])
@@ -124,7 +133,13 @@ def _check_epoch(rollout: Rollout, name: HealthCheckName, tally: Tally, *, fresh
             HealthVerdict.FAIL,
             f"{seen}: significantly above rollback.error_rate ({plan.error_rate:.3g})",
         )
-    elif requests >= plan.window and log_e_late(tally.latency, plan.p99_latency_ms) >= enough:
+    elif requests >= plan.window and (
+        min(
+            log_e_late(tally.latency, plan.p99_latency_ms),
+            log_e_later(tally.latency, former.latency, plan.p99_latency_ms),
+        )
+        >= enough
+    ):
         slow = f"{late} of {requests} requests {since} took more than {plan.p99_latency_ms:g} ms"
         verdict, reason = HealthVerdict.FAIL, f"{slow}: p99 is significantly above rollback.p99_latency_ms"
     elif rows < plan.window:

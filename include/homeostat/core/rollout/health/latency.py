@@ -64,7 +64,7 @@ def p99_latency(evidence: CandidateEvidence) -> HealthCheckResult:
     figures |= {"p99_ms": p99, "over_limit": late, "log_evidence_needed": enough}
     if (
         n >= evidence.plan.window
-        and min(log_e_late(own, limit), _log_e_later(own, other, limit)) >= enough_late
+        and min(log_e_late(own, limit), log_e_later(own, other, limit)) >= enough_late
     ):
         seen = f"{late} of {n} requests took more than {limit:g} ms"
         return HealthCheckResult(
@@ -118,10 +118,13 @@ def log_e_late(counts: Sequence[int], limit_ms: float) -> float:
     return log_e_above_limit(slower_than(counts, limit_ms) / BATCH_SIZE, sum(counts) / BATCH_SIZE, 0.01)
 
 
-def _log_e_later(own: Sequence[int], other: Sequence[int], limit_ms: float) -> float:
-    """Return the log e-value against "as many of the control's requests take longer than the limit"."""
+def log_e_later(own: Sequence[int], other: Sequence[int], limit_ms: float) -> float:
+    """Return the log e-value against "as many of the control's requests take longer than the limit".
+
+    Infinite without requests of the control: then the limit alone decides.
+    """
     if not sum(other):
-        return float("inf")  # no control serves: the limit alone decides
+        return float("inf")
     pair = [n // BATCH_SIZE for side in (own, other) for n in (slower_than(side, limit_ms), sum(side))]
     return log_e_excess([(pair[0], pair[1], pair[2], pair[3])])
 
