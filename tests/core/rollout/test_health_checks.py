@@ -130,6 +130,35 @@ def test_confidence_is_compared_with_shadow_or_else_with_the_control():
     assert confidence(case(C0, {(C0, "candidate"): Tally(rows=600)})).verdict is HealthVerdict.INCONCLUSIVE
 
 
+def spread(mean, rows):
+    """Confidences around a mean, 0.15 wide on either side."""
+    counts = [0] * 50
+    for i in range(rows):
+        counts[int((mean + 0.3 * (i + 0.5) / rows - 0.15) * 50)] += 1
+    return Tally(rows=rows, confidence=tuple(counts))
+
+
+@pytest.mark.parametrize(
+    ("champion_now", "now", "verdict"),
+    [
+        (0.80, 0.71, HealthVerdict.FAIL),  # nothing else has changed: 11 % are too many
+        (0.78, 0.71, HealthVerdict.PASS),  # the inputs have changed: 11 % of 100 rows may be 9 %
+        (0.78, 0.62, HealthVerdict.FAIL),  # 22 % are no matter of chance
+        (0.65, 0.65, HealthVerdict.PASS),  # the champion has changed as much
+    ],
+)
+def test_confidence_near_its_limit_decides_nothing_once_the_inputs_have_changed(champion_now, now, verdict):
+    evidence = {
+        (S, "shadow"): spread(0.80, 300),
+        (S, "champion"): spread(0.80, 300),
+        (C0, "candidate"): spread(now, 100),
+        (C0, "control"): spread(champion_now, 500),
+        (C0, "champion"): spread(champion_now, 500),
+    }
+    result = confidence(case(C0, evidence))
+    assert result.verdict is verdict, result
+
+
 def test_a_slower_candidate_fails_but_not_for_a_negligible_difference():
     for factor, verdict in ((1.6, HealthVerdict.FAIL), (1.1, HealthVerdict.PASS)):
         own, other = latencies([20 * factor], [600]), latencies([20.0], [600])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
+from math import log, sqrt
 
 import numpy as np
 
@@ -29,8 +29,9 @@ def confidence(evidence: CandidateEvidence) -> HealthCheckResult:
 
     FAIL needs both: a significant change of the confidences
     (:func:`~homeostat.core.rollout.health.sequential.log_e_shift`) and a mean more than 10 % off, also after
-    subtracting the relative change of the champion's mean since shadow. INCONCLUSIVE when the model gives no
-    confidences (regression, or no probabilities).
+    subtracting the relative change of the champion's mean since shadow, and two standard errors once the
+    champion's confidences seem to have changed: then the inputs have, and a few rows more or less than 10 %
+    off decide nothing. INCONCLUSIVE when the model gives no confidences (regression, or no probabilities).
     """
     canary, own = evidence.canary, evidence.own_shadow
     n, own_rows = sum(canary.confidence), sum(own.confidence)
@@ -42,7 +43,7 @@ def confidence(evidence: CandidateEvidence) -> HealthCheckResult:
         return incomparable(evidence, HealthCheckName.CONFIDENCE, "no confidences to compare", figures)
     mean, expected = mean_confidence(canary.confidence), mean_confidence(reference)
     change = mean / expected - 1.0
-    champion_shift = _champion_shift(evidence) if own_rows else 0.0
+    champion_shift, error = _champion_shift(evidence) if own_rows else (0.0, 0.0)
     log_e = log_e_shift(reference, canary.confidence, frozen=own_rows > 0)
     enough = -log(evidence.alpha)
     figures |= {
@@ -50,11 +51,12 @@ def confidence(evidence: CandidateEvidence) -> HealthCheckResult:
         "expected": expected,
         "change": change,
         "change_champion": champion_shift,
+        "error": error,
         "log_evidence": log_e,
         "log_evidence_needed": enough,
     }
     seen = f"mean {mean:.3f} over {n} rows, {against} {expected:.3f} ({change:+.1%})"
-    matters = min(abs(change), abs(change - champion_shift)) > TOLERANCE
+    matters = min(abs(change), abs(change - champion_shift)) - error > TOLERANCE
     return conclude(
         evidence,
         HealthCheckName.CONFIDENCE,
@@ -73,8 +75,24 @@ def mean_confidence(counts: Sequence[int]) -> float:
     return float((bins * midpoints).sum() / bins.sum())
 
 
-def _champion_shift(evidence: CandidateEvidence) -> float:
+def _champion_shift(evidence: CandidateEvidence) -> tuple[float, float]:
+    """Return the relative change of the champion's mean since shadow, and two standard errors.
+
+    The errors of the candidate's and the champion's change add; 0 if the champion's has seemingly not changed.
+    """
     then, now = evidence.champion_then.confidence, evidence.champion_now.confidence
     if not sum(then) or not sum(now):
-        return 0.0
-    return mean_confidence(now) / mean_confidence(then) - 1.0
+        return 0.0, 0.0
+    shift = mean_confidence(now) / mean_confidence(then) - 1.0
+    if log_e_shift(then, now, frozen=True) < DOUBT:
+        return shift, 0.0
+    means = (evidence.own_shadow.confidence, evidence.canary.confidence, then, now)
+    return shift, 2.0 * sqrt(sum(_relative_variance(counts) for counts in means))
+
+
+def _relative_variance(counts: Sequence[int]) -> float:
+    """Return the squared standard error of the mean, relative to the squared mean."""
+    bins = np.asarray(counts, dtype=np.float64)
+    midpoints = (np.arange(bins.size) + 0.5) / CONFIDENCE_BINS
+    mean = mean_confidence(counts)
+    return float((bins * (midpoints - mean) ** 2).sum() / bins.sum() ** 2) / mean**2
