@@ -78,7 +78,7 @@ def mean_confidence(counts: Sequence[int]) -> float:
 def _champion_shift(evidence: CandidateEvidence) -> tuple[float, float]:
     """Return the relative change of the champion's mean since shadow, and two standard errors.
 
-    The errors of the candidate's and the champion's change add; 0 if the champion's has seemingly not changed.
+    The errors of the candidate's and the champion's change add; 0 if the champion's seems unchanged.
     """
     then, now = evidence.champion_then.confidence, evidence.champion_now.confidence
     if not sum(then) or not sum(now):
