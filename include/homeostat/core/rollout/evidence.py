@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import zip_longest
+from operator import add
 from typing import Any
 
 #: Upper edges of the latency bins in milliseconds, 10 % apart from 0.05 ms on; the last bin is open.
@@ -73,7 +74,11 @@ class Tally:
 
 
 def _sum(a: Any, b: Any) -> Any:
-    return tuple(x + y for x, y in zip_longest(a, b, fillvalue=0)) if isinstance(a, tuple) else a + b
+    if not isinstance(a, tuple):
+        return a + b
+    if len(a) == len(b):
+        return tuple(map(add, a, b))
+    return tuple(x + y for x, y in zip_longest(a, b, fillvalue=0)) if a and b else a or b
 
 
 #: Evidence of a rollout: (stage, variant) -> counts. A stage is ``shadow``, ``canary:0``, ``canary:1``, ...,

@@ -10,10 +10,8 @@ wealths averaged, so that only the counts matter, in whatever order the values c
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import logsumexp
 
-Floats = NDArray[np.float64]
+from homeostat.core.rollout.health.sequential import Floats, log_mean
 
 #: Bets as parts of the largest possible one, each half of the one before.
 _BETS = 0.9 * 0.5 ** np.arange(12)
@@ -34,4 +32,4 @@ def log_e_mean_above_zero(values: Floats, counts: Floats, lowest: float) -> floa
         return 0.0
     bets = _BETS / -lowest
     gains = np.log1p(bets[:, None] * values[seen][None, :]) @ counts[seen]
-    return float(logsumexp(gains) - np.log(bets.size))
+    return log_mean(gains, np.full(bets.size, 1.0 / bets.size))

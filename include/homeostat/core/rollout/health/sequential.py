@@ -20,7 +20,7 @@ from math import log
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincc, betaln, expit, logsumexp, xlog1py, xlogy
+from scipy.special import betaincc, betaln, expit, xlog1py, xlogy
 
 from homeostat.core.rollout.evidence import LATENCY_EDGES_MS
 
@@ -90,7 +90,7 @@ def log_e_shift(reference: Sequence[int], current: Sequence[int], *, frozen: boo
         return 0.0
     evidence = _two_proportions(below_ref, m, below_cur, n, frozen=frozen)
     weight = ref[:-1] + ref[1:] + 1.0 / ref.size if frozen else np.ones_like(below_ref)
-    return float(logsumexp(evidence, b=weight / weight.sum()))
+    return log_mean(evidence, weight / weight.sum())
 
 
 def log_e_slower(
@@ -177,9 +177,18 @@ _RATIOS: Floats = np.logspace(1, 10, 10, base=4.0, dtype=np.float64)
 _KEPT = 0.1
 
 
+def log_mean(logs: Floats, weights: Floats) -> float:
+    """Return the log of the weighted mean of ``exp(logs)``; the weights sum to 1.
+
+    SciPy's logsumexp is many times slower for a few hundred numbers, and took most of a decision's time.
+    """
+    top = float(logs.max())
+    return top + log(float(weights @ np.exp(logs - top))) if np.isfinite(top) else top
+
+
 def _with_kept(bets: Floats, weights: Floats) -> float:
     """Return the log wealth of weighted bets, of which :data:`_KEPT` was not bet."""
-    return float(np.logaddexp(log(_KEPT), log(1.0 - _KEPT) + logsumexp(bets, b=weights)))
+    return float(np.logaddexp(log(_KEPT), log(1.0 - _KEPT) + log_mean(bets, weights)))
 
 
 @dataclass(frozen=True, slots=True)
