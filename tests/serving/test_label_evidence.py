@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -181,6 +182,26 @@ def test_old_rows_of_before_the_rollout_are_not_read(rollout):
     upload(rollout.both(["a"], RIGHT, WRONG, at=before, times=T0 - 400 * HOUR))
     upload([rollout.labels(["a"], RIGHT)])
     assert rollout.gateway()() == Tally()
+
+
+def test_files_of_old_rows_that_were_received_before_the_rollout_are_not_opened(rollout):
+    """Replayed traffic has a file for every hour of its rows: thousands within the hour before a rollout."""
+    upload(rollout.both(["a"], RIGHT, WRONG, at=T0 - 5 * MINUTE, times=T0 - 400 * HOUR))
+    upload([rollout.labels(["a"], RIGHT, known=T0 - 399 * HOUR, received=T0 - 5 * MINUTE)])
+    opened, store_get = [], rollout.ports.store.get
+    rollout.ports.store.get = lambda key: opened.append(key) or store_get(key)
+    assert rollout.gateway()() == Tally()
+    assert opened
+    assert not [key for key in opened if key.endswith(".parquet")]
+
+
+def test_an_index_of_a_former_release_is_a_list_of_files(rollout):
+    store = rollout.ports.store
+    upload(rollout.both(["a"], RIGHT, WRONG, times=T0 - 400 * HOUR))
+    upload([rollout.labels(["a"], RIGHT)])
+    for key in [each for each in store.list("log/pump/") if each.endswith(".json")]:
+        store.put(key, json.dumps(json.loads(store.get(key))["files"]).encode(), overwrite=True)
+    assert rollout.gateway()() == counts(only_other_wrong=1)
 
 
 def test_old_rows_that_come_while_it_reads_are_found(rollout):

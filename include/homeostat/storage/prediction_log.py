@@ -12,7 +12,7 @@ received :data:`BACKDATED` or more after their hour, as in replayed traffic, are
     log/<model>/predictions_received/date=2026-03-01/hour=10/<gateway>-<sequence>.json
     log/<model>/labels_received/date=2026-03-01/hour=10/<gateway>-<sequence>.json
 
-by the hour of receipt.
+by the hour of receipt: ``{"received": <the last receipt in ISO 8601>, "files": [<key>, ...]}``.
 """
 
 from __future__ import annotations
@@ -157,13 +157,20 @@ def _write(
             backdated.append(key)
     if backdated:  # last: whoever finds a name must find the file
         folder = _folder(config.name, received_log(kind), _hour(max(received)))
-        store.put(f"{folder}{gateway}-{sequence:08d}.json", json.dumps(backdated).encode())
+        index = {"received": max(received).isoformat(), "files": backdated}
+        store.put(f"{folder}{gateway}-{sequence:08d}.json", json.dumps(index).encode())
     return keys
 
 
-def backdated_files(index: bytes) -> list[str]:
-    """Return the keys in a file of ``predictions_received`` or ``labels_received``."""
-    return [str(key) for key in json.loads(index)]
+def backdated_files(index: bytes, since: datetime) -> list[str]:
+    """Return the keys in a file of ``predictions_received`` or ``labels_received``.
+
+    None when all of their rows were received before ``since``. Former releases wrote the list of keys alone.
+    """
+    content = json.loads(index)
+    if isinstance(content, dict):
+        content = content["files"] if datetime.fromisoformat(content["received"]) >= since else []
+    return [str(key) for key in content]
 
 
 def received_log(kind: str) -> str:

@@ -113,7 +113,7 @@ class RolloutLabels:
         log, key = file
         try:
             if log in _INDEX_OF:
-                for named in backdated_files(data):
+                for named in backdated_files(data, self.compared.begins - _SKEW):
                     self._queue(_INDEX_OF[log], named)
                 return
             rows = pq.ParquetFile(io.BytesIO(data)).read(columns=_COLUMNS[log], use_threads=False)
