@@ -286,14 +286,22 @@ def test_rows_are_not_sent_to_another_server(cli, recent_rows, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("none.csv", None, ("no such file",)),
-        ("rows.csv", b"", ("cannot be read as CSV or Parquet", "No columns")),
-        ("rows.parquet", b"a,b\n1,2\n", ("cannot be read as CSV or Parquet",)),
-        ("rows.csv", b"\xff\xfe\x00", ("cannot be read as CSV or Parquet",)),
-        ("rows.csv", b"at,a\n2026-01-01T00:00Z,1\n", ("no column 'b', 'kind'", "model.yaml")),
-        ("rows.csv", b"a,b,kind\n1,2,red\n", ("no column 'at'", "model.yaml")),
-        ("rows.csv", b"at,a,b,kind\n2026-01-01T00:00Z,1,2,red\nnoon,1,2,red\n", ("row 1", "'at'", "'noon'")),
-        ("rows.csv", b"at,a,b,kind\n1767225600,1,2,red\n", ("row 0", "'at'", "1767225600", "2026-01-05T07")),
+        ("none.csv", None, ("DataError", "does not exist")),
+        ("rows.csv", b"", ("DataError", "is empty", "column names")),
+        ("rows.parquet", b"a,b\n1,2\n", ("DataError", "is not a Parquet file", "is it CSV")),
+        ("rows.csv", b"\xff\xfe\x00", ("DataError", "is not text in UTF-8")),
+        ("rows.csv", b"at,a\n2026-01-01T00:00Z,1\n", ("ConfigError", "no column 'b', 'kind'", "model.yaml")),
+        ("rows.csv", b"a,b,kind\n1,2,red\n", ("ConfigError", "no column 'at'", "model.yaml")),
+        (
+            "rows.csv",
+            b"at,a,b,kind\n2026-01-01T00:00Z,1,2,red\nnoon,1,2,red\n",
+            ("ConfigError", "row 2", "'at'", "'noon'"),
+        ),
+        (
+            "rows.csv",
+            b"at,a,b,kind\n1767225600,1,2,red\n",
+            ("ConfigError", "row 1", "'at'", "1767225600", "2026-01-05T07"),
+        ),
     ],
     ids=["missing", "empty", "no parquet", "no text", "columns", "time column", "a time", "numbers"],
 )
@@ -301,7 +309,7 @@ def test_a_file_that_cannot_be_replayed_is_reported(cli, tmp_path, name, content
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    cli("replay", "sample", str(path)).refused("ConfigError", str(path), *words)
+    cli("replay", "sample", str(path)).refused(str(path), *words)
 
 
 def test_recompute_finds_a_forged_event(cli, config):

@@ -6,11 +6,17 @@ import os
 import re
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
+from homeostat.core.training_data import as_time
+from homeostat.core.training_data.far_times import find_far_times
 
+#: In a frame's ``attrs``: which rows were left out because their time is far from all others.
+FAR_TIMES = "far_times"
+_NUMERAL = r"\s*[+-]?[0-9]+(\.[0-9]*)?\s*"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -45,16 +51,13 @@ def schema_columns(config: ModelConfig) -> list[str]:
     return list(dict.fromkeys([columns.timestamp, *key, *config.feature_names, columns.label.name]))
 
 
-def text_columns(config: ModelConfig) -> list[str]:
-    """Return the columns read as text even when they hold digits: categories and the key."""
-    named = [name for name, feature in config.columns.features.items() if feature.type == "category"]
-    return named + [name for name in [config.columns.key] if name and name not in config.columns.features]
-
-
 def select_window(
     rows: pd.DataFrame, config: ModelConfig, start: datetime | None, end: datetime | None
 ) -> pd.DataFrame:
     """Keep the schema's columns and the rows of ``[start, end)``, sorted by time in UTC.
+
+    Without a start, rows far before all others are left out, without an end those far after: ``attrs`` has
+    the sentence that says so under :data:`FAR_TIMES`, also for such rows before the start or after the end.
 
     Raises
     ------
@@ -68,16 +71,43 @@ def select_window(
         msg = f"{where}: the source has no column '{name}'; its columns are: {found}"
         raise DataError(msg)
     rows = rows[[column for column in schema_columns(config) if column in rows.columns]].copy()
-    if pd.api.types.is_numeric_dtype(rows[name]) and len(rows):
+    if holds_numbers(rows[name]):
         msg = f"{where}: column '{name}' holds numbers, expected times such as 2026-01-31T14:00:00Z"
         raise DataError(msg)
-    times = pd.to_datetime(rows[name], utc=True, errors="coerce", format="ISO8601")
+    times = as_time(rows[name]).column
     rows[name] = times
+    far = find_far_times(times)
+    left_out = (far.before & (start is None)) | (far.after & (end is None))
+    told = left_out | _outside(times, far.before | far.after, start, end)
     # A row without a readable time goes into the window of its neighbour.
-    position = times.ffill().bfill()
+    position = times.mask(far.before | far.after).ffill().bfill().where(times.isna(), times)
+    keep = ~left_out
     if start is not None:
-        rows = rows[(position >= start).loc[rows.index]]
+        keep &= (position >= start).to_numpy()
     if end is not None:
-        rows = rows[(position < end).loc[rows.index]]
-    order = position.loc[rows.index].sort_values(kind="stable").index
-    return rows.loc[order].reset_index(drop=True)
+        keep &= (position < end).to_numpy()
+    order = position[keep].sort_values(kind="stable").index
+    selected = rows.loc[order].reset_index(drop=True)
+    if told.any():
+        selected.attrs[FAR_TIMES] = far.sentence(name, times, told)
+    return selected
+
+
+def holds_numbers(times: pd.Series) -> bool:
+    """Return whether a column of times holds numbers, whose unit nobody knows; of text, in every row."""
+    if pd.api.types.is_numeric_dtype(times):
+        return len(times) > 0
+    if not isinstance(times.dtype, pd.StringDtype):
+        return False
+    texts = pd.Series(times.dropna().unique(), dtype="str")
+    return len(texts) > 0 and bool(texts.str.fullmatch(_NUMERAL).all())
+
+
+def _outside(times: pd.Series, mask: np.ndarray, start: datetime | None, end: datetime | None) -> np.ndarray:
+    """Return which rows of the mask are not in ``[start, end)``, whether they were asked for or not."""
+    inside = np.ones(len(times), dtype=bool)
+    if start is not None:
+        inside &= (times >= start).to_numpy()
+    if end is not None:
+        inside &= (times < end).to_numpy()
+    return mask & ~inside

@@ -48,8 +48,11 @@ class TableFile:
         return self.filesystem.open_input_stream(self.path, compression="detect")
 
 
-def list_files(uri: str) -> list[TableFile]:
+def list_files(uri: str, *, base: Path | None = None, kind: FileKind | None = None) -> list[TableFile]:
     """Return the files of a table, in the order of their names.
+
+    Relative paths start from ``base``, by default the working directory. Of a folder with CSV and Parquet
+    the files of this ``kind`` are the table.
 
     Raises
     ------
@@ -63,19 +66,22 @@ def list_files(uri: str) -> list[TableFile]:
     """
     from pyarrow import fs
 
-    filesystem, path, prefix = _filesystem(uri)
+    filesystem, path, prefix = _filesystem(uri, base)
     with storage_errors(uri):
         info = filesystem.get_file_info(path)
         if info.type == fs.FileType.NotFound:
-            raise DataError(_not_found(uri, prefix))
+            raise DataError(_not_found(uri, prefix, base))
         if info.type != fs.FileType.Directory:
             return [_table_file(filesystem, info, prefix, {})]
         inside = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
         files = [each for each in inside if each.type == fs.FileType.File and _is_table(each.path, path)]
+        if kind is not None and any(_kind(each.path) == kind for each in files):
+            files = [each for each in files if _kind(each.path) == kind]
         if not files:
             names = sorted(each.base_name for each in inside)
             content = f"it holds {', '.join(names[:5])}" + (", ..." if len(names) > 5 else "")
-            msg = f"{uri} is a folder without .csv or .parquet files; {content if names else 'it is empty'}"
+            content = content if names else "it is empty"
+            msg = f"{uri} is a folder without .csv, .tsv or .parquet files; {content}"
             raise DataError(msg)
         found = [
             _table_file(filesystem, each, prefix, _partitions(each.path, path))
@@ -87,7 +93,7 @@ def list_files(uri: str) -> list[TableFile]:
     return found
 
 
-def _filesystem(uri: str) -> tuple[Any, str, str]:
+def _filesystem(uri: str, base: Path | None) -> tuple[Any, str, str]:
     """Return the file system, the path in it, and the prefix of paths in messages."""
     from pyarrow import fs
 
@@ -103,7 +109,11 @@ def _filesystem(uri: str) -> tuple[Any, str, str]:
     if parts.scheme and "://" in uri and parts.scheme != "file":
         msg = f"{uri!r}: expected a path, file:///path or s3://bucket/key, not {parts.scheme}://"
         raise ConfigError(msg)
-    path = unquote(parts.path) if parts.scheme == "file" else os.fspath(Path(uri).expanduser())
+    path = (
+        unquote(parts.path)
+        if parts.scheme == "file"
+        else os.fspath((base or Path()) / Path(uri).expanduser())
+    )
     return fs.LocalFileSystem(), os.path.abspath(path), ""  # noqa: PTH100  # a link keeps its name
 
 
@@ -165,10 +175,10 @@ def storage_errors(uri: str) -> Iterator[None]:
         raise Unavailable(msg) from error
 
 
-def _not_found(uri: str, prefix: str) -> str:
+def _not_found(uri: str, prefix: str, base: Path | None) -> str:
     if prefix:
         return f"{uri} does not exist, neither as a file nor as a folder"
-    return f"{uri} does not exist; relative paths start from {Path.cwd()}"
+    return f"{uri} does not exist; relative paths start from {base or Path.cwd()}"
 
 
 def _is_table(path: str, folder: str) -> bool:

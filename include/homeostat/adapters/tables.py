@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
-from homeostat.adapters.table_location import TableFile, list_files, storage_errors
-from homeostat.adapters.tables_csv import CsvHeader, csv_batches, csv_header
+from homeostat.adapters.csv_head import CsvHead, read_csv_head
+from homeostat.adapters.table_location import FileKind, TableFile, list_files, storage_errors
+from homeostat.adapters.tables_csv import csv_batches
+from homeostat.adapters.tables_parquet import TimeRange, parquet_batches, parquet_footer
 from homeostat.config.errors import DataError, HomeostatError
 
 #: Approximate bytes of one batch in memory, whatever the table's length.
 BATCH_BYTES = 16 * 2**20
-_TEXT = "text"
+#: The type of every column of a CSV file, and of the partitions in the names of folders.
+TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,8 @@ class Table:
         Approximate number of rows.
     files
         The table's files.
-    headers
-        The header of each CSV file, by its path.
+    heads
+        The head of each CSV file, by its path.
     """
 
     uri: str
@@ -45,17 +49,18 @@ class Table:
     rows: int | None
     about_rows: int
     files: tuple[TableFile, ...]
-    headers: Mapping[str, CsvHeader]
+    heads: Mapping[str, CsvHead]
 
     @property
     def columnar(self) -> bool:
         """Whether one column costs less to read than all of them (Parquet)."""
-        return not self.headers
+        return not self.heads
 
-    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Sequence[str], between: TimeRange | None = None) -> Iterator[pa.RecordBatch]:
         """Read these columns in batches; memory holds one batch.
 
-        A column that one of several files lacks is null there, and its type may differ between files.
+        A column that one of several files lacks is null there, and its type may differ between files. Row
+        groups of Parquet without rows in ``between`` are skipped, by their statistics; the others are whole.
 
         Raises
         ------
@@ -66,21 +71,31 @@ class Table:
         for file in self.files:
             inside = [name for name in columns if name not in file.partitions]
             with _file_errors(file):
-                for batch in self._batches_of(file, inside, size):
+                for batch in self._batches_of(file, inside, size, between):
                     yield _align_columns(batch, columns, file.partitions)
 
-    def _batches_of(self, file: TableFile, columns: list[str], size: int) -> Iterator[pa.RecordBatch]:
+    def _batches_of(
+        self, file: TableFile, columns: list[str], size: int, between: TimeRange | None
+    ) -> Iterator[pa.RecordBatch]:
         if file.kind == "csv":
-            return csv_batches(file, self.headers[file.path], columns)
-        return _parquet_batches(file, columns, size)
+            return csv_batches(file, self.heads[file.path], columns)
+        return parquet_batches(file, columns, size, between)
 
 
-def open_table(uri: str) -> Table:
+def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = None) -> Table:
     """Open a table: a path, ``file:///path`` or ``s3://bucket/key``, of a file or of a folder.
 
     Only headers and footers are read. In a folder every ``.csv`` or ``.parquet`` file below it counts,
     apart from names with a leading dot or underscore; ``.csv.gz`` is CSV too. CSV may be separated by
     commas, semicolons, tabs or bars. ``AWS_ENDPOINT_URL`` names another object store than Amazon's.
+    What a file is, its content and suffix say.
+
+    Parameters
+    ----------
+    base
+        Where relative paths start; by default the working directory.
+    kind
+        The files to take from a folder that holds both CSV and Parquet.
 
     Raises
     ------
@@ -91,24 +106,24 @@ def open_table(uri: str) -> Table:
     Unavailable
         The object store does not respond.
     """
-    files = list_files(uri)
+    files = list_files(uri, base=base, kind=kind)
     types: dict[str, str] = {}
-    headers: dict[str, CsvHeader] = {}
+    heads: dict[str, CsvHead] = {}
     rows = about = 0
     for file in files:
         with _file_errors(file):
             if file.kind == "csv":
-                header = headers[file.path] = csv_header(file)
-                found = dict.fromkeys(header.names, _TEXT)
-                about += header.about_rows
+                head = heads[file.path] = read_csv_head(file)
+                found = dict.fromkeys(head.names, TEXT)
+                about += head.about_rows
             else:
-                found, file_rows = _parquet_footer(file)
+                found, file_rows = parquet_footer(file)
                 rows += file_rows
-        for name, kind in found.items():
-            types.setdefault(name, kind)
+        for name, type_name in found.items():
+            types.setdefault(name, type_name)
     for file in files:
-        types.update(dict.fromkeys(file.partitions, _TEXT))
-    return Table(uri, tuple(types), types, None if headers else rows, about + rows, tuple(files), headers)
+        types.update(dict.fromkeys(file.partitions, TEXT))
+    return Table(uri, tuple(types), types, None if heads else rows, about + rows, tuple(files), heads)
 
 
 @contextmanager
@@ -123,34 +138,6 @@ def _file_errors(file: TableFile) -> Iterator[None]:
         detail = str(error).strip().partition("\n")[0]
         msg = f"{file.display_name} cannot be read as {file.kind}: {detail}"
         raise DataError(msg) from error
-
-
-def _parquet_footer(file: TableFile) -> tuple[dict[str, str], int]:
-    import pyarrow.parquet as pq
-
-    with file.open() as handle, pq.ParquetFile(handle) as parquet:
-        schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
-    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
-    if twice is not None:
-        times = schema.names.count(twice)
-        msg = f"{file.display_name}: duplicate column '{twice}' ({times} times); keep one of them"
-        raise DataError(msg)
-    return {field.name: str(field.type) for field in schema}, rows
-
-
-def _parquet_batches(file: TableFile, columns: list[str], size: int) -> Iterator[pa.RecordBatch]:
-    import pyarrow.parquet as pq
-
-    # Pages are read one by one through a buffer; the default, pre-buffering, would hold the whole file.
-    with file.open() as handle, pq.ParquetFile(handle, buffer_size=2**20, pre_buffer=False) as parquet:
-        present = [name for name in columns if name in parquet.schema_arrow.names]
-        if present:
-            yield from parquet.iter_batches(batch_size=size, columns=present, use_threads=False)
-            return
-        left = parquet.metadata.num_rows
-    while left > 0:
-        yield pa.record_batch({"": pa.nulls(min(size, left))})
-        left -= size
 
 
 def _align_columns(

@@ -105,7 +105,7 @@ def demo(
 def replay(
     model: Model,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(help="CSV or Parquet with the model's columns. Default: the model's own source."),
     ] = None,
     *,
@@ -187,7 +187,7 @@ def backtest(  # noqa: PLR0913  # one parameter for each option
     model: Annotated[Path, typer.Argument(help="The model's folder, with its model.yaml.")],
     *,
     data: Annotated[
-        Path,
+        str,
         typer.Option(help="The model's history with labels: CSV, Parquet, or the file its loader reads."),
     ],
     reference_share: Annotated[

@@ -14,6 +14,7 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
+from homeostat.core.training_data import as_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,9 @@ def build_requests(
             raise DataError(msg)
         names = [str(name) for name in frame.columns if name != label]
         sent = frame[names].astype(object)
+        for name in config.feature_names:
+            if config.columns.features[name].type == "number" and name in sent:
+                sent[name] = _numbers(frame[name])
         sent[stamp] = [at.isoformat() for at in times]
         data = sent.where(sent.notna(), None).to_numpy().tolist()
         truth = _plain(frame[label], config) if label in frame else [None] * len(frame)
@@ -60,8 +64,18 @@ def build_requests(
             yield ReplayRequest(digest + again, body, tuple(moments[part]), tuple(truth[part]))
 
 
+def _numbers(column: pd.Series) -> pd.Series:
+    """Return numbers that a file spells in text; what is none is sent as it is, for the gateway to refuse."""
+    if column.dtype.kind in "biuf":
+        return column.astype(object)
+    numbers = as_number(column).column
+    return numbers.astype(object).where(numbers.notna(), column.astype(object))
+
+
 def _plain(labels: pd.Series, config: ModelConfig) -> list[Any]:
     """Return labels as Python values, spellings of a class as the class; None for a missing one."""
+    if config.task == "regression":
+        labels = _numbers(labels)
     values: list[Any] = labels.astype(object).where(labels.notna(), None).tolist()
     spelled = config.columns.label
     return [spelled.to_class(value) for value in values] if spelled.mapping else values

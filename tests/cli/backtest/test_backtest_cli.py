@@ -146,9 +146,9 @@ def test_an_unusable_history_is_refused_with_a_fix(run, tmp_path, change, words,
 
 
 def test_wrong_files_and_options_are_refused_with_a_fix(run, cli, folder, tmp_path):
-    run(data=tmp_path / "nowhere.csv").refused("nowhere.csv", "no such file")
+    run(data=tmp_path / "nowhere.csv").refused("nowhere.csv does not exist", "--data")
     (tmp_path / "rows.parquet").write_text("no parquet at all")
-    run(data=tmp_path / "rows.parquet").refused("cannot be read as parquet")
+    run(data=tmp_path / "rows.parquet").refused("rows.parquet is not a Parquet file", "is it CSV")
     run("--windows", "weekly").refused("168rows")
     run("--reference-share", "1.5").refused("between 0 and 1")
     run("--spacing", "1h").refused("only for files without times")

@@ -29,7 +29,7 @@ _PROGRESS_LABELS = {
 
 def backtest_model(  # noqa: PLR0913  # one parameter for each option of the command
     model: Path,
-    data: Path,
+    data: str,
     *,
     reference_share: float,
     windows: str,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from homeostat.adapters.source_files import read_table
+from homeostat.adapters.source_rows import holds_numbers
+from homeostat.adapters.tables import open_table
 from homeostat.config import ModelConfig, format_duration, parse_duration
-from homeostat.config.errors import ConfigError, DataError, NotFound
+from homeostat.config.errors import ConfigError, DataError
+from homeostat.core.training_data import as_time
+from homeostat.core.training_data.far_times import find_far_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +25,7 @@ START = datetime(2001, 1, 1, tzinfo=UTC)
 SPACING = timedelta(hours=1)
 
 
-def read_history(config: ModelConfig, data: Path, spacing: str = "") -> tuple[pd.DataFrame, list[str]]:
+def read_history(config: ModelConfig, data: Path | str, spacing: str = "") -> tuple[pd.DataFrame, list[str]]:
     """Return rows sorted by time (UTC), and notes on how they were read.
 
     A file without the model's columns is read by the model's loader, if it has one that reads a file. Without
@@ -32,10 +36,13 @@ def read_history(config: ModelConfig, data: Path, spacing: str = "") -> tuple[pd
     HomeostatError
         The file does not exist, cannot be read, or lacks columns of model.yaml.
     """
-    if not data.exists():
-        msg = f"{data}: no such file; --data takes the model's history with labels as CSV or Parquet"
-        raise NotFound(msg)
-    columns = _columns(data)
+    data = str(data)
+    try:
+        table = open_table(data)
+    except DataError as error:
+        msg = f"--data: {error}; expected the model's history with labels, a file or folder of CSV or Parquet"
+        raise type(error)(msg) from error
+    columns = list(table.names)
     missing = _missing_columns(config, columns)
     config = config.history_only()  # there is no log to replay
     notes: list[str] = []
@@ -44,7 +51,7 @@ def read_history(config: ModelConfig, data: Path, spacing: str = "") -> tuple[pd
     elif missing:
         raise DataError(_missing_columns_message(config, data, columns, missing))
     else:
-        rows, notes = _timed(config, _read(config, data), data, spacing)
+        rows, notes = _timed(config, read_table(table, config), data, spacing)
     if rows.empty:
         msg = f"{data}: no rows; --data takes the model's history with labels"
         raise DataError(msg)
@@ -55,45 +62,6 @@ def read_history(config: ModelConfig, data: Path, spacing: str = "") -> tuple[pd
     return rows, notes
 
 
-def _columns(data: Path) -> list[str]:
-    import pandas as pd
-
-    with _readable(data):
-        if _is_parquet(data):
-            import pyarrow.dataset as ds
-
-            return [str(name) for name in ds.dataset(data, format="parquet").schema.names]
-        return [str(name) for name in pd.read_csv(data, nrows=0).columns]
-
-
-def _read(config: ModelConfig, data: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    from homeostat.adapters.source_rows import schema_columns, text_columns
-
-    wanted = schema_columns(config)
-    with _readable(data):
-        if _is_parquet(data):
-            rows = pd.read_parquet(data)
-            return rows[[name for name in wanted if name in rows.columns]]
-        types: Any = dict.fromkeys(text_columns(config), "str")
-        return pd.read_csv(data, usecols=lambda name: name in wanted, dtype=types, low_memory=False)
-
-
-@contextmanager
-def _readable(data: Path) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, OSError) as error:  # pandas' and Arrow's own errors are ValueErrors
-        what = "parquet" if _is_parquet(data) else "csv"
-        msg = f"{data}: cannot be read as {what}: {str(error).strip()}"
-        raise DataError(msg) from error
-
-
-def _is_parquet(data: Path) -> bool:
-    return data.suffix in (".parquet", ".pq") or data.is_dir()
-
-
 def _missing_columns(config: ModelConfig, columns: Sequence[str]) -> list[str]:
     features = config.columns.features
     needed = [config.columns.label.name, *(name for name, feature in features.items() if feature.required)]
@@ -101,7 +69,7 @@ def _missing_columns(config: ModelConfig, columns: Sequence[str]) -> list[str]:
 
 
 def _missing_columns_message(
-    config: ModelConfig, data: Path, columns: Sequence[str], missing: Sequence[str]
+    config: ModelConfig, data: str, columns: Sequence[str], missing: Sequence[str]
 ) -> str:
     from homeostat.adapters.source_rows import schema_columns
 
@@ -120,7 +88,7 @@ def _missing_columns_message(
 
 
 def _read_with_loader(
-    config: ModelConfig, data: Path, columns: Sequence[str], missing: Sequence[str]
+    config: ModelConfig, data: str, columns: Sequence[str], missing: Sequence[str]
 ) -> pd.DataFrame:
     """Pass the file to the model's loader in the environment variable that demo.yaml names (``data_env``)."""
     from homeostat.adapters import open_store
@@ -135,7 +103,7 @@ def _read_with_loader(
         )
         raise DataError(msg)
     before = os.environ.get(variable)
-    os.environ[variable] = str(data.resolve())
+    os.environ[variable] = data if "://" in data else str(Path(data).resolve())
     try:
         rows = ConfiguredSource(open_store("memory://")).read(config, None, None)
     finally:
@@ -161,7 +129,7 @@ def _data_variable(config: ModelConfig) -> str:
 
 
 def _timed(
-    config: ModelConfig, rows: pd.DataFrame, data: Path, spacing: str
+    config: ModelConfig, rows: pd.DataFrame, data: str, spacing: str
 ) -> tuple[pd.DataFrame, list[str]]:
     import pandas as pd
 
@@ -171,17 +139,19 @@ def _timed(
         rows = rows.assign(**{name: pd.Timestamp(START).as_unit("us") + pd.RangeIndex(len(rows)) * step})
         how = "set by --spacing" if spacing else "set --spacing if that is wrong"
         apart = f"{format_duration(step)} apart ({how})"
-        return rows, [f"{data.name} has no column '{name}': rows are read in their order, {apart}"]
+        return rows, [
+            f"{data.rstrip('/').rpartition('/')[2]} has no column '{name}': rows are read in their order, {apart}"
+        ]
     if spacing:
         msg = f"--spacing {spacing}: is only for files without times; {data} has times in its column '{name}'"
         raise ConfigError(msg)
-    if pd.api.types.is_numeric_dtype(rows[name]) and len(rows):
+    if holds_numbers(rows[name]):
         msg = (
             f"{data}: column '{name}' holds numbers, expected times such as 2026-01-31T14:00:00Z; "
             "remove that column to read the rows in their order, --spacing apart"
         )
         raise DataError(msg)
-    times = pd.to_datetime(rows[name], utc=True, errors="coerce", format="ISO8601")
+    times = as_time(rows[name]).column
     bad = times.isna()
     if bad.all() and len(rows):
         example = repr(rows[name].iloc[0])
@@ -189,8 +159,25 @@ def _timed(
             f"{data}: column '{name}' holds no time, for example {example}: write them like 2026-01-31T14:00Z"
         )
         raise DataError(msg)
-    rows = rows.assign(**{name: times})[~bad].sort_values(name, kind="stable", ignore_index=True)
-    return rows, [f"{int(bad.sum())} rows without a readable '{name}' are left out"] if bad.any() else []
+    notes = []
+    if bad.any():
+        at = int(bad.to_numpy().argmax())
+        notes.append(
+            f"{int(bad.sum())} rows without a readable '{name}' are left out, for example "
+            f"{_shown(rows[name].iloc[at])} in row {at + 1}"
+        )
+    far = find_far_times(times)
+    far_off = far.before | far.after
+    if far_off.any():
+        notes.append(f"{data}: {far.sentence(name, times, far_off)}")
+    rows = rows.assign(**{name: times})[~bad & ~far_off].sort_values(name, kind="stable", ignore_index=True)
+    return rows, notes
+
+
+def _shown(value: Any) -> str:
+    import pandas as pd
+
+    return "an empty cell" if pd.isna(value) else repr(value)
 
 
 def _spacing(text: str) -> timedelta:

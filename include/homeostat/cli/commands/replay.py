@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -13,11 +12,14 @@ from homeostat.cli.console import print_json, progress, say
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import ConfigError, Unavailable
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def replay_rows(
     settings: Settings,
     model: str,
-    data: Path | None,
+    data: str | None,
     *,
     between: tuple[str, str],
     rate: float | None,
@@ -42,7 +44,9 @@ def replay_rows(
         rows = rows[wanted]
     _require_gateway(settings.gateway)
     with progress("rows") as bar:
-        task = bar.add_task(f"replaying {data.name if data else model}", total=len(rows))
+        task = bar.add_task(
+            f"replaying {data.rstrip('/').rpartition('/')[2] if data else model}", total=len(rows)
+        )
         report = replay(
             rows,
             config,
@@ -77,33 +81,27 @@ def _require_gateway(gateway: str) -> None:
         raise Unavailable(msg)
 
 
-def _read_rows(config: ModelConfig, data: Path) -> Any:
-    """Return the rows of a CSV or Parquet file, sorted by time."""
-    import pandas as pd
+def _read_rows(config: ModelConfig, data: str) -> pd.DataFrame:
+    """Return the rows of a file or folder, sorted by time; a row without a readable time is an error."""
+    from homeostat.adapters.source_files import read_table
+    from homeostat.adapters.tables import open_table
+    from homeostat.core.training_data import as_time
 
-    try:
-        rows = pd.read_parquet(data) if data.suffix == ".parquet" or data.is_dir() else pd.read_csv(data)
-    except FileNotFoundError:
-        msg = f"{data}: no such file"
-        raise ConfigError(msg) from None
-    except (ValueError, OSError) as error:
-        msg = f"{data}: cannot be read as CSV or Parquet: {str(error).strip()}"
-        raise ConfigError(msg) from error
+    table = open_table(data)
     stamp, features = config.columns.timestamp, config.columns.features
     needed = [stamp, *(name for name, feature in features.items() if feature.required)]
-    missing = [name for name in needed if name not in rows.columns]
+    missing = [name for name in needed if name not in table.types]
     if missing:
         names = ", ".join(map(repr, missing))
         msg = f"{data}: no column {names}, which {config.folder / 'model.yaml'} has under schema"
         raise ConfigError(msg)
-    written = rows[stamp].astype("str") if pd.api.types.is_numeric_dtype(rows[stamp]) else rows[stamp]
-    times = pd.to_datetime(written, utc=True, errors="coerce", format="ISO8601")
+    rows = read_table(table, config)
+    times = as_time(rows[stamp]).column
     if times.isna().any():
         row = int(times.isna().to_numpy().argmax())
         msg = (
-            f"{data}, row {row}, column {stamp!r}: {rows[stamp].iloc[row]!r} is not a time: "
+            f"{data}, row {row + 1}, column {stamp!r}: {rows[stamp].iloc[row]!r} is not a time: "
             "write it like 2026-01-05T07:00Z"
         )
         raise ConfigError(msg)
-    rows[stamp] = times
-    return rows.sort_values(stamp, kind="stable")
+    return rows.assign(**{stamp: times}).sort_values(stamp, kind="stable")
