@@ -211,6 +211,86 @@ def test_endless_headers_are_431(impatient):
             assert b" 431 " in to_the_end(sock).split(b"\r\n")[0]
 
 
+GET = b"GET /ping HTTP/1.1\r\nHost: x\r\n"
+
+
+def split_send(sock, data, size):
+    for at in range(0, len(data), size):
+        sock.sendall(data[at : at + size])
+
+
+@pytest.mark.parametrize("size", [1_000, 7_919, 10**7], ids="sent in pieces of {}".format)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"X-a: " + b"b" * 100_000 + b"\r\n",
+        b"".join(b"X-%d: %s\r\n" % (n, b"b" * 200) for n in range(400)),
+        b"".join(b"%x:1\r\n" % n for n in range(10_000)),
+        b"".join(b"%x:1\r\n" % n for n in range(1_200)),
+        b"X-a: b\r\n" * 10_000,
+    ],
+    ids=["one of 100 KB", "400 of 200 bytes", "10,000", "1,200 short ones", "10,000 times the same"],
+)
+def test_complete_headers_beyond_the_limit_are_431(impatient, headers, size):
+    with connected(impatient) as sock:
+        with contextlib.suppress(ConnectionError):
+            split_send(sock, GET + headers + b"\r\n", size)
+        got = to_the_end(sock)
+    assert got.startswith(b"HTTP/1.1 431 ")
+    assert got.count(b"HTTP/1.1") == 1
+    assert b"larger than 20000 bytes, or more than 1000" in got
+    assert b"connection: close" in got
+    assert impatient.score().status_code == 200
+
+
+def test_a_long_url_counts_as_headers(impatient):
+    with connected(impatient) as sock:
+        sock.sendall(b"GET /ping?" + b"a" * 30_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert to_the_end(sock).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("size", [1_000, 7_919, 10**7], ids="sent in pieces of {}".format)
+def test_headers_within_the_limit_pass(impatient, size):
+    for headers in (b"X-a: " + b"b" * 19_000 + b"\r\n", b"".join(b"%x:1\r\n" % n for n in range(900))):
+        with connected(impatient) as sock:
+            split_send(sock, GET + headers + b"Connection: close\r\n\r\n", size)
+            assert to_the_end(sock).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("size", [999, 7_919, 10**7], ids="sent in pieces of {}".format)
+def test_pipelined_requests_share_no_limit_of_headers(impatient, size):
+    """Hundreds of requests take more than the limit together, and each far less."""
+    one = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    last = one.replace(b"Host: x\r\n", b"Host: x\r\nConnection: close\r\n")
+    for requests, answers in (((GET + b"\r\n") * 900, 900), (one * 500, 500)):
+        closing = (GET + b"Connection: close\r\n\r\n") if requests.startswith(GET) else last
+        assert len(requests) > 20_000
+        with connected(impatient) as sock:
+            sender = threading.Thread(target=split_send, args=(sock, requests + closing, size))
+            sender.start()
+            got = to_the_end(sock)
+            sender.join(60)
+        assert got.count(b"HTTP/1.1 200 OK") == answers + 1
+        assert b" 431 " not in got
+
+
+def test_pipelined_requests_before_one_with_large_headers_are_answered(impatient):
+    with connected(impatient) as sock:
+        sock.sendall((GET + b"\r\n") * 20 + GET + b"X-a: " + b"b" * 30_000 + b"\r\n\r\n" + GET + b"\r\n")
+        got = to_the_end(sock)
+    assert [part[1:4] for part in got.split(b"HTTP/1.1")[1:]] == [b"200"] * 20 + [b"431"]
+
+
+def test_endless_trailers_are_cut_off(impatient):
+    with connected(impatient) as sock:
+        sock.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                sock.sendall(b"X-a: b\r\n" * 1000)
+            pytest.fail("a million trailers were taken")
+    assert impatient.score().status_code == 200
+
+
 def test_an_endless_body_is_cut_off(impatient):
     with connected(impatient) as sock:
         sock.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")

@@ -133,6 +133,8 @@ def control_middleware(app: App, access_guard: AccessGuard) -> App:
             length = headers.get(b"content-length", b"")
             if length.isdigit() and int(length) > MAX_CONTROL_BYTES:
                 raise AccessDenied(_TOO_LARGE, 413)
+            if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
+                raise AccessDenied(_COMPRESSED, 415)
         except AccessDenied as error:
             await _send_error(send, error)
             return
@@ -141,6 +143,7 @@ def control_middleware(app: App, access_guard: AccessGuard) -> App:
     return guarded
 
 
+_COMPRESSED = "Unsupported Content-Encoding. Send control calls without compression."
 _TOO_LARGE = f"The body is larger than {MAX_CONTROL_BYTES} bytes, the limit of control calls."
 
 

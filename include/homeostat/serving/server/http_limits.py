@@ -1,8 +1,11 @@
 """Time and size limits of connections that uvicorn does not have.
 
 uvicorn closes a connection that is idle after a response. It never closes one that sends nothing, sends its
-headers or body byte by byte, or does not read its response. Here every connection is checked once a second;
-a request itself costs two comparisons more.
+headers or body byte by byte, or does not read its response. Here every connection is checked once a second.
+
+The headers of a complete request are measured exactly. Those of an incomplete one are measured by the bytes
+that have come, without those that came together with the end of the request before: pipelined requests share
+no limit.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, MutableMapping
+from itertools import chain
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -22,6 +26,10 @@ CHECK_SECONDS = 1.0
 _DROP_FACTOR = 2
 #: How much larger than its content a chunked body may be: a chunk of one byte takes six.
 _CHUNK_OVERHEAD = 8
+#: Headers of one request, whatever their size; browsers and proxies send fewer than a hundred.
+MAX_HEADERS = 1_000
+#: What a header takes on the wire besides name and value.
+_HEADER_OVERHEAD = len(": \r\n")
 
 _NO_REQUEST, _IDLE, _CLOSING = "no request yet", "idle", "closing"
 
@@ -37,6 +45,7 @@ class ConnectionTracker:
     def __init__(self, options: Options) -> None:
         self.receive_seconds = options.receive_seconds
         self.max_connections = options.max_connections
+        self.reject_headers = _rejection(431, _headers_too_large(options.max_header_bytes))
         self.header_bytes = options.max_header_bytes
         self.wire_bytes = options.max_header_bytes + _CHUNK_OVERHEAD * options.max_body_bytes
         self._open: dict[Connection, tuple[object, float]] = {}
@@ -79,6 +88,7 @@ class Connection(HttpToolsProtocol):
         self._tracker = tracker
         self._counted_scope: object = None
         self._wire_bytes = 0
+        self._completed = False  # a request ended within the data that is being parsed
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Accept the connection if there is room: otherwise answer 503, or drop it far beyond the limit."""
@@ -96,13 +106,31 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the data; count the bytes of a request that is not complete."""
+        self._completed = False
         super().data_received(data)
         cycle = self.cycle
         if cycle is None or cycle.more_body or cycle.scope is not self.scope:
-            self._count_bytes(len(data))
+            self._count_bytes(0 if self._completed else len(data))
+
+    def on_headers_complete(self) -> None:
+        """Start the request, or answer 431 to headers that are too large or too many."""
+        if len(self.headers) <= MAX_HEADERS and self._header_bytes() <= self._tracker.header_bytes:
+            super().on_headers_complete()
+            return
+        app, self.app = self.app, self._tracker.reject_headers
+        try:
+            super().on_headers_complete()
+        finally:
+            self.app = app
+
+    def _header_bytes(self) -> int:
+        """Return the size of the current request's headers and URL on the wire."""
+        size = sum(map(len, chain.from_iterable(self.headers)))
+        return len(self.url) + size + _HEADER_OVERHEAD * len(self.headers)
 
     def on_message_complete(self) -> None:
         """Handle a complete request; after an early response, the idle time starts only now."""
+        self._completed = True
         cycle = self.cycle
         if not cycle.response_complete:
             super().on_message_complete()
@@ -159,10 +187,9 @@ class Connection(HttpToolsProtocol):
             return
         if self._in_headers():
             if self._wire_bytes > self._tracker.header_bytes:
-                message = f"The headers are larger than {self._tracker.header_bytes} bytes."
-                self._respond_and_close(431, message)
-        elif self._wire_bytes > self._tracker.wire_bytes:
-            self.transport.abort()
+                self._respond_and_close(431, _headers_too_large(self._tracker.header_bytes))
+        elif self._wire_bytes > self._tracker.wire_bytes or len(self.headers) > 2 * MAX_HEADERS:
+            self.transport.abort()  # the body is too large, or headers follow it without end
 
     def _respond_and_close(self, status: int, message: str) -> None:
         body = responses.error(message, responses.CODES[status])
@@ -181,18 +208,31 @@ class Connection(HttpToolsProtocol):
 _PHRASES = {408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
 
-async def _reject_full(
-    _scope: MutableMapping[str, Any],
-    _receive: Callable[[], Awaitable[Any]],
-    send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-) -> None:
-    """Answer 503: the connection limit is reached."""
-    body = responses.error("Too many open connections: try again later.", responses.CODES[503])
+def _headers_too_large(limit: int) -> str:
+    return f"The headers are larger than {limit} bytes, or more than {MAX_HEADERS}."
+
+
+def _rejection(status: int, message: str, *more: tuple[bytes, bytes]) -> _App:
+    """Return an application that answers every request with this error and closes the connection."""
+    body = responses.error(message, responses.CODES[status])
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        (b"retry-after", b"1"),
+        *more,
         (b"connection", b"close"),
     ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+
+    async def reject(
+        _scope: MutableMapping[str, Any],
+        _receive: Callable[[], Awaitable[Any]],
+        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return reject
+
+
+_App = Callable[..., Awaitable[None]]
+#: The connection limit is reached.
+_reject_full = _rejection(503, "Too many open connections: try again later.", (b"retry-after", b"1"))
