@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from homeostat.cli.commands.drift_result import ColumnResult, TableComparison
-from homeostat.cli.commands.drift_svg import chart_of
+from homeostat.cli.commands.drift_svg import BAR_HEIGHT, chart_of
 from homeostat.cli.commands.drift_table import (
     VERDICT_TEXTS,
     format_missing,
@@ -53,6 +53,7 @@ def drift_page(found: TableComparison) -> str:
         rows=[(column, _cells(column)) for column in columns],
         headings=_HEADINGS,
         percent=format_percent,
+        bar_height=BAR_HEIGHT,
         created_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     )
 

@@ -21,8 +21,9 @@ STEPS = 24
 BARS = 12
 #: Size of a step chart in SVG units; a bar chart is as wide.
 WIDTH, HEIGHT = 400, 150
-_ROW_HEIGHT = 22
-_TEXT_WIDTH = 96  # of "12.3% → 45.6%", right of the bars
+#: Height of one bar, and of the two of a value with the room below them.
+BAR_HEIGHT, ROW_HEIGHT = 11, 29
+_TEXT_WIDTH = 48  # of "100%", right of the bars
 _MAX_LABEL = 18
 _ABSURD = 1e150
 
@@ -38,7 +39,10 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """Two horizontal bars, from ``BarChart.left`` on; the value's text is to their right."""
+    """Two horizontal bars, from ``BarChart.left`` on, with the share of each at its own end.
+
+    ``text`` is the value, to their left.
+    """
 
     share: Share
     text: str
@@ -146,13 +150,13 @@ def _bar_chart(shares: list[Share], name: str) -> BarChart:
         Bar(
             share,
             share.label if len(share.label) <= _MAX_LABEL else share.label[: _MAX_LABEL - 1] + "…",
-            at * _ROW_HEIGHT + 4,
+            at * ROW_HEIGHT + 4,
             share.reference * scale,
             share.current * scale,
         )
         for at, share in enumerate(shares)
     )
-    return BarChart(name, WIDTH, _ROW_HEIGHT * len(bars) + 4, left, bars)
+    return BarChart(name, WIDTH, ROW_HEIGHT * len(bars) + 4, left, bars)
 
 
 def _step_chart(

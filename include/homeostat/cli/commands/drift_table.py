@@ -9,6 +9,7 @@ from rich.text import Text
 
 from homeostat.cli.commands.drift_result import ColumnResult, TableComparison
 from homeostat.cli.console import out
+from homeostat.core.drift.feature import LEAST_P_VALUE
 
 #: A terminal of this width shows the reasons in the table; a narrower one shows them below it.
 WIDE = 120
@@ -93,7 +94,9 @@ def format_p_value(p: float | None) -> str:
     """Return a p-value in few characters, a dash for None."""
     if p is None:
         return "-"
-    return "<1e-99" if p < 1e-99 else f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
+    if p < LEAST_P_VALUE:
+        return f"<{LEAST_P_VALUE:g}"
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
 
 
 def format_missing(column: ColumnResult) -> str:

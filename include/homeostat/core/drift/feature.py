@@ -29,6 +29,8 @@ DECISIVE: dict[FeatureKind, dict[str, DriftTest]] = {
 }
 #: Fewer values than this (or than ``min_rows``, if that is less) are no evidence.
 MIN_VALUES = 20
+#: A smaller p-value is shown as being below this: it is near the smallest float, or has become 0.
+LEAST_P_VALUE = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def _shift_alert(stats: FeatureStats, p_adjusted: float | None, monitor: Monitor
     if p_adjusted >= monitor.alpha or effect < monitor.min_effect:
         return ""
     name = "KS distance" if stats.reference.kind == "number" else "Cramer's V"
-    p = f"{p_adjusted:.2g}" if p_adjusted else "below 1e-300"  # smaller than the smallest float
+    p = f"{p_adjusted:.2g}" if p_adjusted >= LEAST_P_VALUE else f"below {LEAST_P_VALUE:g}"
     return f"distribution shifted: {name} {effect:.3f}, corrected p {p}"
 
 
