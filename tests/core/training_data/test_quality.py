@@ -105,8 +105,22 @@ def test_exactly_the_allowed_share_is_allowed():
 def test_rows_that_were_quarantined_before_count_towards_the_share():
     settings = config(max_quarantined=0.15)
     assert check_quality(temps(5.0), settings).passed
-    with pytest.raises(QualityRefused):
-        check_quality(temps(5.0), settings, already_quarantined=["temp: mistyped"] * 2)
+    before = pd.DataFrame({"temp": ["hot", "hot"], "reason": ["temp: mistyped"] * 2})
+    with pytest.raises(QualityRefused) as refused:
+        check_quality(temps(5.0), settings, already_quarantined=before)
+    assert (
+        "3 of 12 rows (25.0%) were quarantined: 2 by column 'temp' (not of the type in model.yaml, "
+        "for example 'hot'), 1 by schema.features.temp.range (for example 5); training.max_quarantined "
+        "allows 15.0%"
+    ) in str(refused.value)
+
+
+def test_a_users_expectation_is_named_with_its_column():
+    spec = {"type": "expect_column_values_to_be_between", "column": "temp", "max_value": 0.5}
+    with pytest.raises(QualityRefused) as refused:
+        check_quality(temps(0.9, 0.8), config(spec, max_quarantined=0.1))
+    said = str(refused.value)
+    assert "by training.expectations[0], expect_column_values_to_be_between of 'temp' (for example" in said
 
 
 def test_a_users_row_expectation_quarantines_its_rows():

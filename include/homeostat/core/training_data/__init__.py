@@ -5,6 +5,7 @@ from homeostat.core.training_data.columns import as_category, as_label, as_numbe
 from homeostat.core.training_data.history import join_history
 from homeostat.core.training_data.holdout import split_holdout
 from homeostat.core.training_data.quality import QualityCheck, QualityReport, check_quality, run_checks
+from homeostat.core.training_data.quarantine_causes import causes_in_words, coercion_causes
 from homeostat.core.training_data.repeated_rows import (
     behind_traffic,
     newest_labelled,
@@ -25,8 +26,10 @@ __all__ = [
     "as_time",
     "assemble",
     "behind_traffic",
+    "causes_in_words",
     "check_quality",
     "coerce_rows",
+    "coercion_causes",
     "join_history",
     "newest_labelled",
     "recency_weights",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,9 +13,7 @@ import pandas as pd
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
 from homeostat.core.training_data.columns import TypedColumn, as_category, as_label, as_number, as_time
-
-#: Name of the column that says why a row was quarantined.
-REASON = "reason"
+from homeostat.core.training_data.quarantine_causes import FAULTS, REASON, fault_reason, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +69,10 @@ def coerce_rows(frame: pd.DataFrame, config: ModelConfig, *, label: bool = False
         typed[name] = column.column
         for fault, mask in column.faults.items():
             shown = raw[mask].iloc[0]
-            detail = f"{_FAULTS[fault]}, for example {_short(shown)}"
+            detail = f"{FAULTS[fault]}, for example {shortened(shown)}"
             findings.append(DataFinding(name, fault, int(mask.sum()), detail))
-            reasons[mask] = [
-                f"{old}; {name}: {fault}" if old else f"{name}: {fault}" for old in reasons[mask]
-            ]
+            reason = fault_reason(name, fault)
+            reasons[mask] = [f"{old}; {reason}" if old else reason for old in reasons[mask]]
     rows = pd.DataFrame(typed, index=frame.index)
     bad = reasons != ""
     quarantined = _as_found(frame, wanted, bad, reasons)
@@ -94,22 +90,6 @@ def coerce_rows(frame: pd.DataFrame, config: ModelConfig, *, label: bool = False
         name = config.columns.label.name
         rows[name] = as_label(rows[name], config.task, config.columns.label).column
     return CoercedRows(rows, quarantined, tuple(findings))
-
-
-_FAULTS = {
-    "mistyped": "not of the type in model.yaml",
-    "infinite": "infinite",
-    "too_large": "too large for a 64-bit integer or a 32-bit float",
-    "unknown_class": "not in schema.label.classes",
-}
-
-
-def most_frequent(reasons: Iterable[str]) -> tuple[str, int]:
-    """Return the most frequent reason of quarantined rows, explained, and its rows; ("", 0) without rows."""
-    for reason, rows in Counter(reasons).most_common(1):
-        meaning = _FAULTS.get(reason.rpartition(": ")[2]) if "; " not in reason else None
-        return f"{reason} ({meaning})" if meaning else reason, rows
-    return "", 0
 
 
 def _wanted(config: ModelConfig, *, label: bool) -> list[str]:
@@ -166,7 +146,7 @@ def _as_found(frame: pd.DataFrame, wanted: list[str], bad: np.ndarray, reasons: 
     found = frame.loc[bad, [name for name in wanted if name in frame]].reset_index(drop=True)
     for name in found.columns[[dtype.kind == "O" for dtype in found.dtypes]]:
         found[name] = pd.Series(
-            [None if _missing(value) else _short(value, 200) for value in found[name]], dtype="str"
+            [None if _missing(value) else shortened(value, 200) for value in found[name]], dtype="str"
         )
     found = found.rename(columns={REASON: f"{REASON} (column)"})
     return found.assign(**{REASON: pd.Series(reasons[bad], dtype="str")})
@@ -174,11 +154,3 @@ def _as_found(frame: pd.DataFrame, wanted: list[str], bad: np.ndarray, reasons: 
 
 def _missing(value: Any) -> bool:
     return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
-
-
-def _short(value: Any, length: int = 40) -> str:
-    try:
-        text = repr(value) if isinstance(value, str) and length <= 40 else str(value)
-    except ValueError:  # Python does not print integers of more than 4300 digits
-        text = f"a {type(value).__name__} too long to show"
-    return text if len(text) <= length else text[: length - 3] + "..."

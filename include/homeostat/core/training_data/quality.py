@@ -13,9 +13,14 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import EmptyWindow, QualityRefused
-from homeostat.core.training_data.coercion import REASON, most_frequent
 from homeostat.core.training_data.expectations import ExpectationSpec, build_expectation, expectation_specs
 from homeostat.core.training_data.great_expectations_run import validate
+from homeostat.core.training_data.quarantine_causes import (
+    REASON,
+    QuarantineCause,
+    causes_in_words,
+    coercion_causes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,8 @@ class QualityReport:
 
     ``passed`` is False when a critical expectation about the whole table fails or cannot be computed,
     or when more than ``training.max_quarantined`` of the rows are quarantined; ``refusals`` says why.
-    ``kept`` are the remaining rows, ``quarantined`` the others with their reason.
+    ``kept`` are the remaining rows, ``quarantined`` the others with their reason. ``causes`` are the rules
+    that they violate, and those of the rows that were quarantined before.
     """
 
     passed: bool
@@ -51,6 +57,7 @@ class QualityReport:
     quarantined: pd.DataFrame
     checks: tuple[QualityCheck, ...]
     refusals: tuple[str, ...]
+    causes: tuple[QuarantineCause, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return counts and checks as plain JSON, without the rows."""
@@ -74,7 +81,7 @@ class _Evaluated:
 
 
 def check_quality(
-    frame: pd.DataFrame, config: ModelConfig, *, already_quarantined: Sequence[str] = ()
+    frame: pd.DataFrame, config: ModelConfig, *, already_quarantined: pd.DataFrame | None = None
 ) -> QualityReport:
     """Run the model's expectations as :func:`run_checks` does, and raise when they refuse the data.
 
@@ -93,7 +100,7 @@ def check_quality(
 
 
 def run_checks(
-    frame: pd.DataFrame, config: ModelConfig, *, already_quarantined: Sequence[str] = ()
+    frame: pd.DataFrame, config: ModelConfig, *, already_quarantined: pd.DataFrame | None = None
 ) -> QualityReport:
     """Evaluate the expectations of the schema and of ``training.expectations`` on typed rows.
 
@@ -108,7 +115,7 @@ def run_checks(
     config
         Gives the schema, ``training.expectations`` and ``training.max_quarantined``.
     already_quarantined
-        The reasons of the rows of the same batch that were quarantined before; they count towards the share.
+        Rows of the same batch that were quarantined before, with their reasons; they count towards the share.
     """
     if frame.empty:
         msg = f"{config.name}: no rows to check, so data quality is not computable"
@@ -132,11 +139,11 @@ def run_checks(
     quarantined = frame[bad_rows].reset_index(drop=True)
     quarantined = quarantined.rename(columns={REASON: f"{REASON} (column)"})
     quarantined[REASON] = pd.Series(reasons[bad_rows], dtype="str")
-    before = len(already_quarantined)
+    before = 0 if already_quarantined is None else len(already_quarantined)
+    causes = [] if already_quarantined is None else coercion_causes(already_quarantined)
+    causes += [QuarantineCause(_rule(check), check.quarantined) for check in checks if check.quarantined]
     if (len(quarantined) + before) / (len(frame) + before) > config.training.max_quarantined:
-        refusals.append(
-            _too_many_quarantined(config, len(quarantined), len(frame), checks, already_quarantined)
-        )
+        refusals.append(_too_many_quarantined(config, len(quarantined) + before, len(frame) + before, causes))
     return QualityReport(
         passed=not refusals,
         rows=len(frame),
@@ -144,22 +151,28 @@ def run_checks(
         quarantined=quarantined,
         checks=tuple(checks),
         refusals=tuple(refusals),
+        causes=tuple(causes),
     )
 
 
 def _too_many_quarantined(
-    config: ModelConfig, quarantined: int, rows: int, checks: Sequence[QualityCheck], before: Sequence[str]
+    config: ModelConfig, quarantined: int, rows: int, causes: Sequence[QuarantineCause]
 ) -> str:
-    quarantined, rows = quarantined + len(before), rows + len(before)
-    worst = max(checks, key=lambda check: check.quarantined)
-    reason, count = most_frequent(before)
-    if worst.quarantined >= count:
-        reason, count = f"{worst.source} ({worst.reason})", worst.quarantined
-    most = f", most of them by {reason}" if count else ""
+    why = causes_in_words(causes)
     return (
-        f"{quarantined} of {rows} rows ({quarantined / rows:.1%}) were quarantined{most}; "
+        f"{quarantined} of {rows} rows ({quarantined / rows:.1%}) were quarantined: {why}; "
         f"training.max_quarantined allows {config.training.max_quarantined:.1%}"
     )
+
+
+def _rule(check: QualityCheck) -> str:
+    """Return an expectation as the rule that rows violate; one of the schema names its column itself."""
+    columns = ", ".join(f"'{name}'" for name in check.columns)
+    what = check.source if check.source.startswith("schema.") else f"{check.source}, {check.expectation}"
+    if columns and not check.source.startswith("schema.features."):
+        what += f" of {columns}"
+    _, _, example = check.reason.partition(", ")
+    return f"{what} ({example})" if example else what
 
 
 def _run(frame: pd.DataFrame, config: ModelConfig) -> list[_Evaluated]:

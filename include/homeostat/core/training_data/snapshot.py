@@ -12,10 +12,11 @@ import pandas as pd
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
 from homeostat.config.times import utc
-from homeostat.core.training_data.coercion import REASON, coerce_rows, most_frequent
+from homeostat.core.training_data.coercion import coerce_rows
 from homeostat.core.training_data.columns import as_time
 from homeostat.core.training_data.holdout import move_split, split_holdout
 from homeostat.core.training_data.quality import check_quality
+from homeostat.core.training_data.quarantine_causes import REASON, causes_in_words, coercion_causes
 from homeostat.core.training_data.window import recency_weights, select_window
 
 #: Unseen holdout rows must span so much of ``monitor.window`` to compare two versions on.
@@ -69,9 +70,9 @@ def assemble(
     window = select_window(typed.rows, config.training, end, config.columns.timestamp)
     unreadable = _in_window(typed.quarantined, config, end)
     if window.empty:
-        raise EmptyWindow(_empty_window(config, end, len(frame), len(typed.rows), unreadable[REASON]))
+        raise EmptyWindow(_empty_window(config, end, len(frame), len(typed.rows), unreadable))
     try:
-        quality = check_quality(window, config, already_quarantined=list(unreadable[REASON]))
+        quality = check_quality(window, config, already_quarantined=unreadable)
     except QualityRefused as refused:
         refused.quarantined = _all_quarantined(unreadable, refused.quarantined)
         raise
@@ -95,6 +96,7 @@ def assemble(
         "train": _span(train, config),
         "holdout": _span(holdout, config),
         "quarantined": len(quarantined),
+        "quarantined_by": causes_in_words(quality.causes),
         "findings": [finding.to_json() for finding in typed.findings],
         "quality": quality.to_json(),
     }
@@ -149,13 +151,13 @@ def _span(rows: pd.DataFrame, config: ModelConfig) -> dict[str, Any]:
     return {"rows": len(rows), "from": moments.min().isoformat(), "to": moments.max().isoformat()}
 
 
-def _empty_window(config: ModelConfig, end: datetime, read: int, typed: int, unreadable: pd.Series) -> str:
+def _empty_window(config: ModelConfig, end: datetime, read: int, typed: int, unreadable: pd.DataFrame) -> str:
     window = config.training.window
     length = f" of {window.length}" if window.length else ""
-    reason, count = most_frequent(unreadable)
-    most = f" ({count} by {reason})" if count else ""
+    causes = causes_in_words(coercion_causes(unreadable))
+    why = f" ({causes})" if causes else ""
     return (
         f"{config.name}: no usable rows in the {window.kind} window{length} up to {end:%Y-%m-%d %H:%M} UTC: "
         f"{read} rows were read, {typed} of them typed and labelled, "
-        f"{len(unreadable)} in the window quarantined{most}; check 'source' and training.window"
+        f"{len(unreadable)} in the window quarantined{why}; check 'source' and training.window"
     )
