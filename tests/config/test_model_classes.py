@@ -166,3 +166,38 @@ def test_a_class_of_model_yaml_is_spelled_like_the_values_of_the_data(value):
 def test_what_can_be_no_name_is_refused(value):
     with pytest.raises(ValueError, match="neither text nor a number"):
         class_name(value)
+
+
+@pytest.mark.parametrize(
+    ("written", "positive"),
+    [
+        ("positive: fraud", "fraud"),
+        ("positive: 1", "1"),
+        ("positive: '1'", "1"),
+        ("classes: [0, 1], positive: 0", "0"),
+        ("classes: ['Yes', 'No'], mapping: {1: 'Yes', 0: 'No'}, positive: 'Yes'", "Yes"),
+    ],
+)
+def test_the_positive_class_is_written_as_the_classes_are(load, written, positive):
+    found = load(LABEL, f"{{name: y, {written}}}").columns.label
+    assert found.positive == positive
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        (
+            "classes: [fraud, legit], positive: fruad",
+            "positive: 'fruad' is not in classes: choose one of 'fraud', 'legit'",
+        ),
+        (
+            "classes: ['Yes', 'No'], mapping: {1: 'Yes', 0: 'No'}, positive: 1",
+            "mapping turns positive: '1' into the class 'Yes': write positive: 'Yes'",
+        ),
+        ("positive: yes", "quote what the data spells, as in 'Yes'; a boolean column has the values 1 and 0"),
+        ("positive: ''", "is neither text nor a number"),
+        ("positive: [a]", "is neither text nor a number"),
+    ],
+)
+def test_a_wrong_positive_class_is_an_error(load, written, sentence):
+    assert sentence in said(load, LABEL, f"{{name: y, {written}}}")

@@ -34,12 +34,17 @@ class PredictionCache:
     """
 
     def __init__(self, config: ModelConfig, history: SplitHistory) -> None:
+        from homeostat.core.performance import with_positive_class
         from homeostat.core.training_data import coerce_rows
 
-        self.config = config
         self.history = history
         self.score_name = "mae" if config.task == "regression" else config.served_metric
-        self._labelled = coerce_rows(history.rows, config, label=True).rows
+        typed = coerce_rows(history.rows, config, label=True)
+        self._labelled = typed.rows
+        #: In words, which rows are left out for every policy, and by which rules; "" without any.
+        self.left_out = _left_out(typed.quarantined, len(history.rows))
+        self._classes = _classes(self._labelled, config)
+        self.config = with_positive_class(config, self._classes)
         self._inputs = coerce_rows(history.rows, config).rows
         self._labelled_bounds = _window_bounds(self._labelled, history)
         self._input_bounds = _window_bounds(self._inputs, history)
@@ -110,7 +115,14 @@ class PredictionCache:
             return None
         predicted = np.concatenate([part.predicted for part in found])
         try:
-            return score(self.config.task, metric or self.score_name, truth, predicted)
+            return score(
+                self.config.task,
+                metric or self.score_name,
+                truth,
+                predicted,
+                positive=self.config.columns.label.positive,
+                known=self._classes,
+            )
         except DataError:  # the metric is undefined on these rows, for example AUC with one class
             return None
 
@@ -119,6 +131,21 @@ class PredictionCache:
         if self.config.task == "regression":
             return np.asarray(np.abs(part.truth - part.predicted))
         return np.asarray(part.truth != part.predicted, dtype=np.float64)
+
+
+def _left_out(quarantined: pd.DataFrame, rows: int) -> str:
+    from homeostat.core.training_data import causes_in_words, coercion_causes
+
+    if quarantined.empty:
+        return ""
+    return f"{len(quarantined)} of {rows} rows are left out: {causes_in_words(coercion_causes(quarantined))}"
+
+
+def _classes(labelled: pd.DataFrame, config: ModelConfig) -> list[str]:
+    if config.task == "regression":
+        return []
+    found = label_texts(labelled[config.columns.label.name].unique())
+    return [text for text in found if text is not None]
 
 
 def _window_bounds(rows: pd.DataFrame, history: SplitHistory) -> list[int]:

@@ -25,6 +25,7 @@ def to_json(result: BacktestResult) -> dict[str, Any]:
         "window": f"{history.rows_per_window}rows" if history.rows_per_window else seconds,
         "reference_rows": history.reference_rows,
         "score_name": result.score_name,
+        "score_title": result.score_title,
         "higher_is_better": higher_is_better(result.score_name),
         "policies": {name: _policy(result, outcome) for name, outcome in result.outcomes.items()},
         "worse_promotions": {
@@ -171,7 +172,7 @@ def _counts(results: Sequence[WindowResult], what: str) -> str:
 def _scores(result: BacktestResult) -> str:
     outcome = result.outcomes["homeostat"]
     frozen, always = result.outcomes["frozen"], result.outcomes["always"]
-    name = result.score_name.replace("_", " ")
+    name = result.score_title
     if outcome.score is None or frozen.score is None:
         return f"The {name} cannot be computed: the rows after the reference have no usable labels."
     return (

@@ -20,6 +20,8 @@ from homeostat.backtest.version_builder import VersionBuilder
 from homeostat.backtest.windows import SplitHistory, split_history
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
+from homeostat.config.positive_class import metric_title
+from homeostat.core.performance import guessed_sentence
 from homeostat.core.rollout import RolloutPace
 
 #: Windows after which the policies on a fixed schedule retrain.
@@ -54,6 +56,12 @@ class BacktestResult:
     grid: GridSearch | None = None
     pace: RolloutPace | None = None
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def score_title(self) -> str:
+        """Return the name of the score for people, with the class that it is of: ``f1 of 'fraud'``."""
+        title = metric_title(self.score_name, self.config.columns.label.positive)
+        return self.score_name.replace("_", " ") if title == self.score_name else title
 
 
 def run_backtest(
@@ -101,6 +109,7 @@ def run_backtest(
         )
         replayed = replay_config(config, history)
         cache = PredictionCache(replayed, history)
+        replayed = cache.config
         start = start_progress or (lambda _policy, _windows: lambda: None)
         served = served_config(config)
         runs = _run_policies(replayed, served, cache, make_ports, start)
@@ -115,7 +124,10 @@ def run_backtest(
                 progress,
             )
         outcomes = {name: _outcome(runs[name], cache) for name in POLICIES}
-    all_notes = [*notes, *_notes(config, replayed, history)]
+    guessed = guessed_sentence(config, replayed)
+    told = [text for text in (cache.left_out, guessed) if text]
+    all_notes = [*notes, *_notes(config, replayed, history), *told]
+    config = config.with_positive(replayed.columns.label.positive)
     return BacktestResult(config, history, cache.score_name, outcomes, search, notes=all_notes)
 
 
@@ -127,7 +139,8 @@ def _run_policies(
     start: StartProgress,
 ) -> dict[str, PolicyRun]:
     if not cache.labelled_rows:
-        msg = "no row after the reference is valid and labelled: there is nothing to score"
+        why = f"; {cache.left_out}" if cache.left_out else ""
+        msg = f"no row after the reference is valid and labelled: there is nothing to score{why}"
         raise DataError(msg)
     # First, because the retrain's own steps report problems of the data best.
     homeostat = HomeostatPolicy(config, served, cache, make_ports)

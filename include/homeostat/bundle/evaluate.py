@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ from homeostat.bundle.predictor import Predictions, Predictor
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
 from homeostat.config.label_text import label_texts
-from homeostat.core.performance import all_metrics, row_variance, score
+from homeostat.core.performance import all_metrics, row_variance, score, why_undefined
 from homeostat.core.profile import CalibrationCounts, FeatureKind, Reference, Season
 
 #: Columns of a reference profile besides the features; no feature may have these names.
@@ -32,7 +33,8 @@ class Evaluation:
     1 for a constant model. ``variance`` is the variance of ``served_metric`` per row: divided by n it is the
     variance of a score over n rows. It is the larger of two estimates: from the rows in their order (see
     :func:`homeostat.core.performance.row_variance`), and from the scores of the holdout's own windows, since
-    a bad week makes all its rows worse together. None when neither is known.
+    a bad week makes all its rows worse together. None when neither is known. ``positive`` is the class that
+    F1 is of, None for the mean over all. ``undefined`` says why ``metrics`` lacks the gate's metric.
     """
 
     metrics: dict[str, float]
@@ -44,6 +46,8 @@ class Evaluation:
     predictions: Predictions
     classes: tuple[Any, ...] | None
     variance: float | None = None
+    positive: str | None = None
+    undefined: str = ""
 
     @property
     def predicted(self) -> np.ndarray:
@@ -51,8 +55,15 @@ class Evaluation:
         return self.predictions.prediction
 
 
-def evaluate(config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame) -> Evaluation:
+def evaluate(
+    config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame, *, known: Iterable[Any] = ()
+) -> Evaluation:
     """Score a predictor on labelled rows.
+
+    Parameters
+    ----------
+    known
+        Classes of the data, besides the predictor's own and those of the holdout.
 
     Raises
     ------
@@ -62,17 +73,23 @@ def evaluate(config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame) -
     truth = holdout[config.columns.label.name].to_numpy()
     predictions = predictor.predict(holdout)
     classes = None if predictor.classes is None else tuple(predictor.classes.tolist())
-    metrics = all_metrics(config.task, truth, predictions.prediction, predictions.proba, classes=classes)
+    positive = config.columns.label.positive
+    how: dict[str, Any] = {"classes": classes, "positive": positive, "known": tuple(known)}
+    rows = truth, predictions.prediction, predictions.proba
+    metrics = all_metrics(config.task, *rows, **how)
+    undefined = config.metric not in metrics
     return Evaluation(
         metrics={name: value for name, value in metrics.items() if name not in ("rows", "nan_rate")},
         nan_rate=float(predictions.missing.mean()),
-        slices=_slices(config, holdout, truth, predictions, classes),
+        slices=_slices(config, holdout, truth, predictions, how),
         distinct_predictions=_distinct(predictions),
         rows=len(holdout),
         truth=truth,
         predictions=predictions,
         classes=classes,
-        variance=_variance(config, holdout, truth, predictions),
+        variance=_variance(config, holdout, truth, predictions, how),
+        positive=positive,
+        undefined=why_undefined(config.task, config.metric, *rows, **how) if undefined else "",
     )
 
 
@@ -136,7 +153,11 @@ def _calibration_counts(
 
 
 def _variance(
-    config: ModelConfig, holdout: pd.DataFrame, truth: np.ndarray, predictions: Predictions
+    config: ModelConfig,
+    holdout: pd.DataFrame,
+    truth: np.ndarray,
+    predictions: Predictions,
+    how: dict[str, Any],
 ) -> float | None:
     metric = config.served_metric
     found: list[float] = []
@@ -154,7 +175,7 @@ def _variance(
         if len(at) < MIN_SLICE:
             continue
         with suppress(DataError):
-            scores.append(score(config.task, metric, truth[at], predictions.prediction[at]))
+            scores.append(score(config.task, metric, truth[at], predictions.prediction[at], **how))
             rows.append(len(at))
     if len(scores) > 1:
         found.append(float(np.var(scores, ddof=1) * np.mean(rows)))
@@ -166,7 +187,7 @@ def _slices(
     holdout: pd.DataFrame,
     truth: np.ndarray,
     predictions: Predictions,
-    classes: tuple[Any, ...] | None,
+    how: dict[str, Any],
 ) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for name in config.gate.slices:
@@ -176,7 +197,7 @@ def _slices(
             proba = None if predictions.proba is None else predictions.proba[at]
             try:
                 points = score(
-                    config.task, config.metric, truth[at], predictions.prediction[at], proba, classes=classes
+                    config.task, config.metric, truth[at], predictions.prediction[at], proba, **how
                 )
             except DataError:  # one class in the slice, for instance: the gate reports a missing score
                 continue

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 
 from homeostat.config.duration import Duration
 from homeostat.config.label_text import class_name, label_text
+from homeostat.config.positive_class import metric_title
 from homeostat.config.redaction import redact_secrets
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -127,13 +128,15 @@ class Feature(Section):
 class Label(Section):
     """The column that is predicted, and how long after the prediction its value is known.
 
-    ``classes`` are all classes that a label may have (classification). ``mapping`` turns other spellings into
-    classes. Both hold the text of :func:`homeostat.config.label_text.label_text`.
+    ``classes`` are all classes that a label may have (classification). ``positive`` is the one that F1 is
+    computed of. ``mapping`` turns other spellings into classes. All hold the text of
+    :func:`homeostat.config.label_text.label_text`.
     """
 
     name: str
     delay: Duration = timedelta(0)
     classes: tuple[str, ...] | None = None
+    positive: str | None = None
     mapping: dict[str, str] = Field(default_factory=dict)
 
     def to_class(self, value: Any) -> str | None:
@@ -158,6 +161,24 @@ class Label(Section):
             msg = f"'{twice}' is listed twice: keep one of them"
             raise ValueError(msg)
         return names
+
+    @field_validator("positive", mode="before")
+    @classmethod
+    def _positive_name(cls, value: Any) -> Any:
+        return value if value is None else class_name(value)
+
+    @model_validator(mode="after")
+    def _positive_is_a_class(self) -> Self:
+        meant = self.mapping.get(self.positive or "", self.positive)
+        if meant != self.positive:
+            fix = f"write positive: '{meant}'"
+            msg = f"mapping turns positive: '{self.positive}' into the class '{meant}': {fix}"
+            raise ValueError(msg)
+        if self.positive is not None and self.classes is not None and self.positive not in self.classes:
+            shown = ", ".join(f"'{name}'" for name in self.classes)
+            msg = f"positive: '{self.positive}' is not in classes: choose one of {shown}"
+            raise ValueError(msg)
+        return self
 
     @field_validator("mapping", mode="before")
     @classmethod
@@ -429,6 +450,21 @@ class ModelConfig(Section):
         return "accuracy" if self.metric in ("roc_auc", "log_loss") else self.metric
 
     @property
+    def metric_title(self) -> str:
+        """Return :attr:`metric` for people, with the class that it is of where that is known."""
+        return metric_title(self.metric, self.columns.label.positive)
+
+    @property
+    def served_metric_title(self) -> str:
+        """Return :attr:`served_metric` for people, with the class that it is of where that is known."""
+        return metric_title(self.served_metric, self.columns.label.positive)
+
+    def with_positive(self, positive: str | None) -> Self:
+        """Return the configuration with another ``schema.label.positive``."""
+        label = self.columns.label.model_copy(update={"positive": positive})
+        return self.model_copy(update={"columns": self.columns.model_copy(update={"label": label})})
+
+    @property
     def reverse_shadow(self) -> timedelta:
         """Return how long the former champion stays in shadow after a promotion."""
         own = self.canary.reverse_shadow
@@ -447,8 +483,9 @@ class ModelConfig(Section):
             msg = f"gate.metric {self.gate.metric} does not fit task {self.task}: choose {', '.join(fits)}"
             raise ValueError(msg)
         label = self.columns.label
-        if self.task == "regression" and (label.classes or label.mapping):
-            key = "classes" if label.classes else "mapping"
+        of_classes = {"classes": label.classes, "mapping": label.mapping, "positive": label.positive}
+        if self.task == "regression" and any(of_classes.values()):
+            key = next(name for name, value in of_classes.items() if value)
             msg = f"schema.label.{key} is for classification: remove it, a regression's label is a number"
             raise ValueError(msg)
         if self.monitor.runs_on == "lambda" and self.serve == "none":

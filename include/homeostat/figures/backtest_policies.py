@@ -40,7 +40,7 @@ _LINE_STYLES: dict[str, dict[str, Any]] = {
 _OTHER: dict[str, Any] = {"color": INK, "linewidth": 1.0}
 
 
-def policies_over_time(policies: Mapping[str, Mapping[str, Any]], score_name: str) -> bytes:
+def policies_over_time(policies: Mapping[str, Mapping[str, Any]], score_title: str) -> bytes:
     """Draw every policy's score over time, and below it the retrains at the end of each window.
 
     Scores of single windows scatter, so a line is the mean over the last few windows, weighted by their rows;
@@ -65,9 +65,8 @@ def policies_over_time(policies: Mapping[str, Mapping[str, Any]], score_name: st
             ends, smooth(found, span), label=_label(name, policies[name]), **_LINE_STYLES.get(name, _OTHER)
         )
     plain_axes(above, grid="y")
-    shown = score_name.replace("_", " ")
     over = f"mean over the last {span} windows" if span > 1 else "window by window"
-    title(above, f"{shown[:1].upper()}{shown[1:]} over time", small=over)
+    title(above, f"{score_title[:1].upper()}{score_title[1:]} over time", small=over)
     above.legend(
         fontsize=7.5, frameon=False, ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5), labelcolor=INK,
         handlelength=2.2, title="score, retrains", title_fontsize=7.5, alignment="left",

@@ -59,7 +59,8 @@ def confusion(candidate: Evaluation, champion: Evaluation | None = None) -> byte
 def calibration(candidate: Evaluation, champion: Evaluation | None = None) -> bytes:
     """Draw the calibration: of the rows with a predicted probability of p, a share of p should be true.
 
-    For two classes, the probability of the second; for more, that of the predicted class.
+    For two classes, the probability of the positive one (of the second where none is known); for more, that
+    of the predicted class.
     """
     fig = new_figure(3.8, 3.9)
     axes, counts = fig.subplots(2, 1, height_ratios=[4, 1], sharex=True)
@@ -91,7 +92,7 @@ def calibration(candidate: Evaluation, champion: Evaluation | None = None) -> by
     plain_axes(counts)
     axes.set_ylabel("share that came true", fontsize=8, color=FAINT)
     axes.set_ylim(-0.03, 1.03)
-    counts.set_xlabel("probability given", fontsize=8, color=FAINT)
+    counts.set_xlabel(_probability_of(candidate), fontsize=8, color=FAINT)
     counts.set_ylabel("rows", fontsize=8, color=FAINT)
     counts.set_xlim(-0.02, 1.02)
     axes.legend(fontsize=8, frameon=False, loc="upper left", labelcolor=INK)
@@ -179,13 +180,26 @@ def _reliability(side: Evaluation) -> tuple[np.ndarray, np.ndarray]:
         return np.empty(0), np.empty(0)
     truth = np.array(label_texts(side.truth.tolist()), dtype=object)
     if len(side.classes) == 2:
-        probability = side.predictions.proba[:, 1]
-        outcome = truth == label_text(side.classes[1])
+        at = _charted_class(side)
+        probability = side.predictions.proba[:, at]
+        outcome = truth == label_text(side.classes[at])
     else:
         probability = side.predictions.proba.max(axis=1)
         outcome = truth == np.array(label_texts(side.predicted.tolist()), dtype=object)
     good = np.isfinite(probability)
     return probability[good], outcome[good].astype(np.float64)
+
+
+def _probability_of(side: Evaluation) -> str:
+    if side.classes is None or len(side.classes) != 2:
+        return "probability given"
+    return f"probability given to {shorten(str(label_text(side.classes[_charted_class(side)])), 24)}"
+
+
+def _charted_class(side: Evaluation) -> int:
+    """Return the position of the positive one of two classes; of the second where none is known."""
+    names = label_texts(side.classes or ())
+    return names.index(side.positive) if side.positive in names else 1
 
 
 def _errors(side: Evaluation) -> tuple[np.ndarray, np.ndarray]:

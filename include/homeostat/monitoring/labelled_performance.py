@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pandas as pd
 
 from homeostat.config import ModelConfig
+from homeostat.config.errors import DataError
 from homeostat.config.label_text import label_texts
+from homeostat.config.positive_class import OF_ONE_CLASS
 from homeostat.core.performance import (
     Baseline,
     BatchScore,
     PerformanceReport,
-    all_metrics,
     assess,
     higher_is_better,
+    score,
 )
 from homeostat.core.profile import CategoryEdges
 from homeostat.core.trigger import Impact, WindowRecord
@@ -29,7 +33,9 @@ from homeostat.monitoring.window import WindowCounts
 from homeostat.storage import label_join
 from homeostat.storage.champion_history import champions
 from homeostat.storage.label_join import LabelIds
-from homeostat.storage.version_info import load_version_info
+from homeostat.storage.version_info import load_version_info, monitored_config
+
+logger = logging.getLogger(__name__)
 
 #: With fewer labelled rows in a step, performance is pending.
 MIN_LABELLED = 30
@@ -74,10 +80,11 @@ def measure_performance(
     drifting_since
         End of the first window of the current run of drift alerts; None without one.
     """
+    context = replace(context, config=_as_scored(context, info))
     config, metric = context.config, context.config.served_metric
     rows = newest_labelled_rows(context, end)
     own = rows[rows["_version"] == context.champion.version]
-    batch = _score(context, own, end)
+    batch, undefined = _score(context, own, end)
     batches = [*_earlier_batches(tenure, end), *([batch] if batch else [])]
     since_drift = [b for b in batches if drifting_since and _of_drift(config, b, drifting_since, end)]
     report = assess(
@@ -88,6 +95,7 @@ def measure_performance(
         metric=metric,
         since_drift=since_drift,
         best=_best_baseline(context, metric),
+        undefined=undefined,
     ).with_estimate(estimate_accuracy(context, window.predicted, own, end))
     impact = drift_impact(config, report, batches, since_drift)
     return Labelled(report, batch, rows, impact, _newest_label_ids(context, end))
@@ -113,26 +121,52 @@ def _newest_label_ids(context: CheckContext, end: datetime) -> LabelIds | None:
     return label_join.count_label_ids(context.ports.store, config, until - config.monitor.every, until)
 
 
-def _score(context: CheckContext, own: pd.DataFrame, end: datetime) -> BatchScore | None:
-    """Score the champion's own labelled rows; None with too few, or where the metric is undefined."""
+def _as_scored(context: CheckContext, info: Mapping[str, Any]) -> ModelConfig:
+    """Return the configuration by which the champion's own baseline was scored: of the same class."""
+    config = monitored_config(context.config, info, _classes(context))
+    if config.served_metric in OF_ONE_CLASS and "positive" not in info:
+        _warn_once(config.name, context.champion.version, config.served_metric_title)
+    return config
+
+
+@cache
+def _warn_once(model: str, version: str, title: str) -> None:
+    logger.warning(
+        "%s: version %s has its baseline from an earlier release and is monitored by %s, the last class by "
+        "name; schema.label.positive counts from the next version on",
+        *(model, version, title),
+    )
+
+
+def _classes(context: CheckContext) -> tuple[str, ...]:
+    """Return the classes that the champion predicts: a step may lack some of them."""
+    edges = context.reference.edges.features["prediction"]
+    return tuple(edges.labels) if isinstance(edges, CategoryEdges) else ()
+
+
+def _score(context: CheckContext, own: pd.DataFrame, end: datetime) -> tuple[BatchScore | None, str]:
+    """Score the champion's own labelled rows.
+
+    None with too few rows, or where the metric is undefined; the text says why it is.
+    """
     config = context.config
     if len(own) < MIN_LABELLED:
-        return None
+        return None, ""
     truth, predicted = own[config.columns.label.name], own["_prediction"]
-    if config.task == "regression":
-        scores = all_metrics(config.task, truth.to_numpy(), predicted.to_numpy(), None)
-    else:
-        labels, given = label_texts(truth), label_texts(predicted)
-        scores = all_metrics(config.task, labels, given, None, classes=_two_classes(context))
-    if config.served_metric not in scores:  # f1 of a step without a positive row, for instance
-        return None
-    return BatchScore(end, scores[config.served_metric], len(own))
-
-
-def _two_classes(context: CheckContext) -> Sequence[str] | None:
-    """Return the classes of a binary model: a step that lacks one must not change which is positive."""
-    edges = context.reference.edges.features["prediction"]
-    return edges.labels if isinstance(edges, CategoryEdges) and len(edges.labels) == 2 else None
+    rows: tuple[Any, Any] = (truth.to_numpy(), predicted.to_numpy())
+    if config.task == "classification":
+        rows = label_texts(truth), label_texts(predicted)
+    try:
+        found = score(
+            config.task,
+            config.served_metric,
+            *rows,
+            positive=config.columns.label.positive,
+            known=_classes(context),
+        )
+    except DataError as error:  # f1 of a step without a positive row, for instance
+        return None, str(error)
+    return BatchScore(end, found, len(own)), ""
 
 
 def _earlier_batches(tenure: Sequence[WindowRecord], end: datetime) -> list[BatchScore]:
@@ -151,16 +185,24 @@ def _of_drift(config: ModelConfig, batch: BatchScore, drifting_since: datetime, 
 
 
 def _baseline(info: Mapping[str, Any], metric: str) -> Baseline:
-    score = info.get("metrics", {}).get(metric)
-    return Baseline(score, int(info.get("holdout_rows") or 0), info.get("variance"))
+    baseline = info.get("metrics", {}).get(metric)
+    return Baseline(baseline, int(info.get("holdout_rows") or 0), info.get("variance"))
 
 
 def _best_baseline(context: CheckContext, metric: str) -> float | None:
     """Return the best baseline of this model's last champions."""
     store, model = context.ports.store, context.config.name
     last = list(dict.fromkeys(reversed(champions(context.ports.ledger, model))))[:_CHAMPIONS]
-    scores = [load_version_info(store, model, ref.digest).get("metrics", {}).get(metric) for ref in last]
-    known = [float(score) for score in scores if score is not None]
+    infos = [load_version_info(store, model, ref.digest) for ref in last]
+    same = [info for info in infos if _same_metric(context, info)]
+    scores = [info.get("metrics", {}).get(metric) for info in same]
+    known = [float(found) for found in scores if found is not None]
     if not known:
         return None
     return max(known) if higher_is_better(metric) else min(known)
+
+
+def _same_metric(context: CheckContext, info: Mapping[str, Any]) -> bool:
+    """Whether this version's baseline is of the same class as the champion's."""
+    own = monitored_config(context.config, info, _classes(context))
+    return own.served_metric_title == context.config.served_metric_title

@@ -18,6 +18,7 @@ from homeostat.config.errors import (
     Superseded,
     Unavailable,
 )
+from homeostat.config.label_text import label_texts
 from homeostat.ports import Ports
 from homeostat.retraining.idempotency import fail_run, json_bytes
 from homeostat.storage.prediction_log import newest_traffic
@@ -29,6 +30,8 @@ from homeostat.storage.version_info import load_version_info
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from homeostat.core.training_data import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +99,7 @@ def _write_snapshot(
     config: ModelConfig, request: RetrainRequest, ports: Ports, run_id: str
 ) -> dict[str, Any]:
     from homeostat.core import training_data
+    from homeostat.core.performance import guessed_sentence
 
     until = request.end(ports.clock.now()) - config.columns.label.delay
     window = config.training.window
@@ -116,6 +120,8 @@ def _write_snapshot(
             raise
         msg = f"{error}; {warning}"
         raise type(error)(msg) from error
+    known = _with_positive_class(config, snapshot)
+    guessed = guessed_sentence(config, known)
     key, digest = put_snapshot(ports.store, config.name, snapshot)
     quarantine(ports.store, config.name, snapshot.quarantined)
     for context, rows in (("training", snapshot.train), ("holdout", snapshot.holdout)):
@@ -147,12 +153,33 @@ def _write_snapshot(
             "holdout": len(snapshot.holdout),
             "quarantined": len(snapshot.quarantined),
             "until": until.isoformat(),
+            "positive": known.columns.label.positive,
             "sentence": f"{len(snapshot.train)} training rows, {len(snapshot.holdout)} holdout rows, "
-            f"{len(snapshot.quarantined)} quarantined{_from_where(config, origins)}"
+            f"{_quarantined(snapshot)}{_from_where(config, origins)}"
+            + (f"; {guessed}" if guessed else "")
             + (f"; warning: {warning}" if warning else ""),
             "url": ports.registry.url(run_id=run_id),
         },
     )
+
+
+def _with_positive_class(config: ModelConfig, snapshot: Snapshot) -> ModelConfig:
+    """Decide on the positive class before the fit, so that a metric without one is an error now."""
+    from homeostat.core.performance import with_positive_class
+
+    if config.task == "regression":
+        return config
+    name = config.columns.label.name
+    labels = (
+        text for part in (snapshot.train, snapshot.holdout) for text in label_texts(part[name].unique())
+    )
+    return with_positive_class(config, (text for text in labels if text is not None))
+
+
+def _quarantined(snapshot: Snapshot) -> str:
+    """Return how many rows were quarantined, and by which rules of which columns."""
+    by = snapshot.report["quarantined_by"]
+    return f"{len(snapshot.quarantined)} quarantined{f' ({by})' if by else ''}"
 
 
 def _from_where(config: ModelConfig, origins: Mapping[str, int] | None) -> str:

@@ -11,7 +11,7 @@ from homeostat.rollouts.refusal_notice import notify_refused
 from homeostat.rollouts.version_changes import stays
 from homeostat.storage.retrain_outcome import Outcome, RefusalStage, RetrainOutcome, record_outcome
 from homeostat.storage.retrain_request import load_request
-from homeostat.storage.step_results import load_result
+from homeostat.storage.step_results import load_result, scored_config
 
 
 @once("gate")
@@ -24,6 +24,7 @@ def gate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     from homeostat.core.gate import GateEvidence, decide_gate
 
     request = load_request(ports.store, config.name, run_key)
+    config = scored_config(config, load_result(ports.store, config.name, run_key, "assemble"))
     trained = load_result(ports.store, config.name, run_key, "train")
     scores = load_result(ports.store, config.name, run_key, "validate")
     evidence = GateEvidence.of(

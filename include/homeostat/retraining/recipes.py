@@ -136,4 +136,12 @@ def _score(config: ModelConfig, holdout_estimator: Any, holdout: pd.DataFrame) -
     found = predictor.predict(holdout)
     classes = None if predictor.classes is None else predictor.classes.tolist()
     truth = holdout[config.columns.label.name].to_numpy()
-    return score(config.task, config.metric, truth, found.prediction, found.proba, classes=classes)
+    return score(
+        config.task,
+        config.metric,
+        truth,
+        found.prediction,
+        found.proba,
+        classes=classes,
+        positive=config.columns.label.positive,
+    )

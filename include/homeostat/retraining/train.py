@@ -16,7 +16,7 @@ from homeostat.rollouts.gate_check import passed_gate
 from homeostat.storage.bundles import load_version, put_bundle
 from homeostat.storage.retrain_request import load_request
 from homeostat.storage.snapshots import read_snapshot
-from homeostat.storage.step_results import load_result
+from homeostat.storage.step_results import load_result, scored_config
 from homeostat.storage.version_info import load_version_info
 
 
@@ -48,6 +48,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     request = load_request(ports.store, config.name, run_key)
     config = request.apply_to(config)
     data = load_result(ports.store, config.name, run_key, "assemble")
+    config = scored_config(config, data)
     if request.reinstate:
         return _reinstate(config, request.reinstate, data, ports)
     environment = environment_of(config)
@@ -66,6 +67,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
             "recipe": fitted.recipe,
             **environment,
         },
+        tags={"homeostat.metric": config.metric_title},
         metrics={f"recipe_score.{name.replace(',', '')}": value for name, value in fitted.scores.items()},
     )
     try:

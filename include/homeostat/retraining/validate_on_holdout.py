@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from homeostat.config import ModelConfig
+from homeostat.config.label_text import label_texts
+from homeostat.core.rollout import VersionRef
 from homeostat.ports import Ports
 from homeostat.retraining.expected_divergence import expected_divergence, label_facts
 from homeostat.retraining.idempotency import once
 from homeostat.retraining.time_versions import time_versions
 from homeostat.storage.bundles import load_version
 from homeostat.storage.snapshots import read_snapshot
-from homeostat.storage.step_results import load_result
-from homeostat.storage.version_info import load_version_info
+from homeostat.storage.step_results import load_result, scored_config
+from homeostat.storage.version_info import load_version_info, monitored_config
 
 if TYPE_CHECKING:
     from homeostat.bundle.evaluate import Evaluation
@@ -34,6 +36,7 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     from homeostat.bundle.evaluate import evaluate
 
     data = load_result(ports.store, config.name, run_key, "assemble")
+    config = scored_config(config, data)
     trained = load_result(ports.store, config.name, run_key, "train")
     _, holdout, _ = read_snapshot(ports.store, data["snapshot"])
     versions = [load_version(ports, config, trained[name]) for name in ("digest", "holdout_version")]
@@ -44,13 +47,14 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     divergence: dict[str, Any] = {}
     if champion is not None:
         incumbent = _champion_to_evaluate(config, ports, champion.digest, holdout)
-        theirs = evaluate(config, incumbent.predictor, holdout)
+        theirs = evaluate(config, incumbent.predictor, holdout, known=mine.classes or ())
         differences = environment_differences(
             incumbent.manifest.get("environment", {}), trained["environment"]
         )
         serving = load_version(ports, config, champion.digest)
         until = datetime.fromisoformat(data["until"])
         divergence = expected_divergence(config, ports, versions, serving, holdout, known_until=until)
+    changed = _changed_metric(config, ports, champion, theirs)
     if trained.get("environment_forced"):
         differences.append(trained["environment_forced"])
     latency, champion_latency, typical = time_versions(config, ports, versions[0], serving, holdout)
@@ -74,6 +78,7 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
             "metrics": mine.metrics,
             "holdout_rows": mine.rows,
             "variance": mine.variance,
+            "positive": mine.positive,
             **typical,
         },
         "champion": _plain(theirs) | champion_latency if theirs else None,
@@ -81,7 +86,7 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "divergence": divergence,
         "labels": label_facts(config, holdout).to_json(),
         "environment_differences": differences,
-        "sentence": _compared(config, mine, theirs),
+        "sentence": _compared(config, mine, theirs) + changed,
         "url": ports.registry.url(run_id=data["run_id"]),
     }
 
@@ -103,12 +108,29 @@ def _champion_to_evaluate(config: ModelConfig, ports: Ports, digest: str, holdou
     return champion if holdout_version == digest else load_version(ports, config, holdout_version)
 
 
+def _changed_metric(
+    config: ModelConfig, ports: Ports, champion: VersionRef | None, theirs: Evaluation | None
+) -> str:
+    """Return that the champion's baseline is F1 of another class, as with one of release 0.1."""
+    if champion is None or theirs is None:
+        return ""
+    info = load_version_info(ports.store, config.name, champion.digest)
+    classes = [text for text in label_texts(theirs.classes or ()) if text is not None]
+    before = monitored_config(config, info, classes).metric_title
+    if before == config.metric_title:
+        return ""
+    return (
+        f" (version {champion.version} is monitored by {before}, the next version by {config.metric_title})"
+    )
+
+
 def _plain(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "metrics": evaluation.metrics,
         "nan_rate": evaluation.nan_rate,
         "slices": evaluation.slices,
         "distinct_predictions": evaluation.distinct_predictions,
+        "undefined": evaluation.undefined,
     }
 
 
@@ -118,4 +140,4 @@ def _compared(config: ModelConfig, mine: Evaluation, theirs: Evaluation | None) 
         return "not computable" if value is None else f"{value:.4f}"
 
     champion = f"champion {shown(theirs)}" if theirs else "no champion yet"
-    return f"{config.metric} on the same holdout: candidate {shown(mine)}, {champion}"
+    return f"{config.metric_title} on the same holdout: candidate {shown(mine)}, {champion}"

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound
 from homeostat.ports import Store
 
@@ -45,6 +46,11 @@ def find_result(store: Store, model: str, run_key: str, step: str) -> dict[str, 
         return load_result(store, model, run_key, step)
     except NotFound:
         return None
+
+
+def scored_config(config: ModelConfig, assembled: Mapping[str, Any]) -> ModelConfig:
+    """Return the configuration with the positive class that the assemble step decided on."""
+    return config.with_positive(assembled["positive"]) if "positive" in assembled else config
 
 
 def result_key(model: str, run_key: str, step: str) -> str:

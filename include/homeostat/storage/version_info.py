@@ -6,10 +6,12 @@ versions/<model>/<digest>.json
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound
+from homeostat.config.positive_class import OF_ONE_CLASS
 from homeostat.ports import Store
 
 #: Keys that release 0.1 wrote, and their names now.
@@ -28,6 +30,25 @@ def load_version_info(store: Store, model: str, digest: str) -> dict[str, Any]:
     except NotFound:
         return {}
     return {_OLD_NAMES.get(name, name): value for name, value in found.items()}
+
+
+def monitored_config(config: ModelConfig, info: Mapping[str, Any], classes: Collection[str]) -> ModelConfig:
+    """Return the configuration with the positive class that this version's baseline was scored with.
+
+    Release 0.1 stored none, and took the last of two classes by name.
+
+    Parameters
+    ----------
+    info
+        What is stored about the version.
+    classes
+        The classes that it predicts, as text.
+    """
+    if not set(OF_ONE_CLASS) & set(info.get("metrics", {})):
+        return config  # there is no baseline to be compared with
+    if "positive" in info:
+        return config.with_positive(info["positive"])
+    return config.with_positive(max(classes) if len(classes) == 2 else None)
 
 
 def _key(model: str, digest: str) -> str:

@@ -39,7 +39,7 @@ _EFFECTS = {
 def render_page(result: BacktestResult) -> str:
     """Return the report: summary, chart, all policies, the grid search, and every event with its reason."""
     history = result.history
-    chart = policies_over_time(to_json(result)["policies"], result.score_name)
+    chart = policies_over_time(to_json(result)["policies"], result.score_title)
     start, end = history.windows[0].actual_start, history.windows[-1].actual_end
     return render(
         "homeostat.cli.commands",
@@ -51,7 +51,7 @@ def render_page(result: BacktestResult) -> str:
         length=window_length(result),
         period=f"{start:%Y-%m-%d} to {end:%Y-%m-%d}",
         reference_rows=f"{history.reference_rows:,}",
-        score=result.score_name.replace("_", " "),
+        score=result.score_title,
         chart=base64.b64encode(chart).decode(),
         policies=_policies(result),
         grid=None if result.grid is None else _grid(result, result.grid),
@@ -148,7 +148,7 @@ class _Grid:
 
 
 def _grid(result: BacktestResult, grid: GridSearch) -> _Grid:
-    score = result.score_name.replace("_", " ")
+    score = result.score_title
     return _Grid(
         search=grid,
         heads=["consecutive", "cooldown", "decay", "critical decay", score, "retrains"],

@@ -57,7 +57,7 @@ def trial_marks(trial: GridTrial, grid: GridSearch) -> str:
 def _policies(result: BacktestResult) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("policy", no_wrap=True)
-    for name in (result.score_name, "vs never", "retrains", "promoted", "refused", "rolled back"):
+    for name in (result.score_title, "vs never", "retrains", "promoted", "refused", "rolled back"):
         table.add_column(name, justify="right")
     for name, outcome in result.outcomes.items():
         difference = None if name == "frozen" else gain(result, outcome)
@@ -83,7 +83,7 @@ def _grid(result: BacktestResult, grid: GridSearch) -> Table:
         title=f"trigger settings, on the first {grid.selection_windows} windows",
         title_justify="left",
     )
-    for name in ("consecutive", "cooldown", "decay", "critical", result.score_name, "retrains"):
+    for name in ("consecutive", "cooldown", "decay", "critical", result.score_title, "retrains"):
         table.add_column(name, justify="right")
     table.add_column("")
     for trial in grid.trials:

@@ -19,6 +19,7 @@ class GateEvidence:
     """Scores of candidate and champion on the *same* holdout, and what else the checks need.
 
     ``champion`` is None only when there is no champion; one whose score is not known has ``{}``.
+    ``undefined`` and ``champion_undefined`` say why the gate's metric is not among them, where that is known.
     Anything else that is not known is None. ``slices`` map ``"season=1"`` to ``{"rows", "score"}``.
 
     Latencies are of single rows in milliseconds, of the versions that serve. ``unloaded_p99_ms`` leaves out
@@ -44,6 +45,8 @@ class GateEvidence:
     slices: Slices = field(default_factory=dict)
     champion_slices: Slices = field(default_factory=dict)
     environment_differences: Sequence[str] = ()
+    undefined: str = ""
+    champion_undefined: str = ""
 
     @classmethod
     def of(
@@ -55,8 +58,9 @@ class GateEvidence:
     ) -> Self:
         """Build it from two evaluations as plain JSON; what they lack is not known.
 
-        Their keys are ``metrics``, ``nan_rate``, ``p99_latency_ms``, ``unloaded_p99_ms``, ``slices`` and
-        ``distinct_predictions``; the candidate's also ``slowdown`` and ``machine_slowdown``.
+        Their keys are ``metrics``, ``nan_rate``, ``p99_latency_ms``, ``unloaded_p99_ms``, ``slices``,
+        ``distinct_predictions`` and ``undefined``; the candidate's also ``slowdown`` and
+        ``machine_slowdown``.
         """
         return cls(
             candidate=candidate.get("metrics") or {},
@@ -72,6 +76,8 @@ class GateEvidence:
             slices=candidate.get("slices") or {},
             champion_slices=(champion or {}).get("slices") or {},
             environment_differences=tuple(environment_differences),
+            undefined=str(candidate.get("undefined") or ""),
+            champion_undefined=str((champion or {}).get("undefined") or ""),
         )
 
 

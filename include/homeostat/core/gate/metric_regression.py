@@ -14,21 +14,26 @@ def metric(evidence: GateEvidence, config: ModelConfig) -> GateCheckResult:
 
     The first version has no champion to compare with: it passes as soon as its own score is known.
     """
-    name, most = config.metric, config.gate.max_regression
+    name, title, most = config.metric, config.metric_title, config.gate.max_regression
     mine = finite_or_none(evidence.candidate.get(name))
     if mine is None:
-        return GateCheckResult("metric", "not_computable", None, most, f"the candidate's {name} is not known")
+        reason = f"the candidate's {title} is not known{_why(evidence.undefined)}"
+        return GateCheckResult("metric", "not_computable", None, most, reason)
     if evidence.champion is None:
-        reason = f"first version: nothing to compare {name} {mine:.4g} with"
+        reason = f"first version: nothing to compare {title} {mine:.4g} with"
         return GateCheckResult("metric", "pass", mine, None, reason)
     theirs = finite_or_none(evidence.champion.get(name))
     if theirs is None:
-        reason = f"the champion's {name} on this holdout is not known"
+        reason = f"the champion's {title} on this holdout is not known{_why(evidence.champion_undefined)}"
         return GateCheckResult("metric", "not_computable", None, most, reason)
     found = score_drop(name, mine, theirs)
-    compared = f"{name} {mine:.4g} against the champion's {theirs:.4g}"
+    compared = f"{title} {mine:.4g} against the champion's {theirs:.4g}"
     if is_tolerated(found, most):
         return GateCheckResult("metric", "pass", found, most, compared)
     shown = f"worse by {found:.4g}" if math.isfinite(found) else "worse"
     reason = f"{compared}: {shown}, gate.max_regression allows {most:g}"
     return GateCheckResult("metric", "alert", found if math.isfinite(found) else None, most, reason)
+
+
+def _why(reason: str) -> str:
+    return f": {reason}" if reason else ""

@@ -33,7 +33,7 @@ def slices(evidence: GateEvidence, config: ModelConfig) -> GateCheckResult:
     value = worst if math.isfinite(worst) else None
     shown = f"{worst:.4g} worse" if worst > 0 else f"{-worst:.4g} better"
     reason = (
-        f"the worst slice is {where}: {config.metric} {shown} than the champion, "
+        f"the worst slice is {where}: {config.metric_title} {shown} than the champion, "
         f"gate.max_slice_regression allows {most:g}"
     )
     return GateCheckResult("slices", "pass" if is_tolerated(worst, most) else "alert", value, most, reason)

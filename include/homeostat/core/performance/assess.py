@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from homeostat.config.model import ModelConfig
+from homeostat.config.positive_class import metric_title
 from homeostat.core.performance.decay import BATCHES, RELATIVE, decay
 from homeostat.core.performance.estimate import Estimate
 from homeostat.core.performance.reasons import NotComputable, PerformanceReason
@@ -58,6 +59,7 @@ class PerformanceReport:
     ``estimate`` comes from the confidence of the window's own predictions, whose labels may arrive late. It
     changes no verdict: pending stays pending. ``reason_code`` is the word of
     :class:`~homeostat.core.performance.reasons.PerformanceReason` when performance is not computable.
+    ``metric_title`` is the metric's name for people, with the class that it is of.
     """
 
     verdict: PerformanceVerdict
@@ -74,6 +76,7 @@ class PerformanceReport:
     below_best: bool = False
     estimate: Estimate | None = None
     reason_code: str = ""
+    metric_title: str = ""
 
     def with_estimate(self, estimate: Estimate | None) -> PerformanceReport:
         """Return the same report with this estimate."""
@@ -101,6 +104,7 @@ def assess(
     metric: str | None = None,
     since_drift: Sequence[BatchScore] = (),
     best: float | None = None,
+    undefined: str = "",
 ) -> PerformanceReport:
     """Compare the last batches with the version's own baseline.
 
@@ -122,6 +126,8 @@ def assess(
         Batches of rows from the first drifted window on, for ``degraded``.
     best
         The best baseline of this model's last champions, for ``below_best``.
+    undefined
+        Why the newest labelled rows have no score.
     """
     metric = metric or config.metric
     own = baseline if isinstance(baseline, Baseline) else Baseline(baseline)
@@ -131,6 +137,7 @@ def assess(
         verdict="pending",
         reason="labels of this window have not arrived yet",
         metric=metric,
+        metric_title=metric_title(metric, config.columns.label.positive),
         score=lost.mean,
         baseline=own.score,
         decay=None,
@@ -144,7 +151,7 @@ def assess(
     if pending:
         return report
     if lost.decay is None or lost.rows < config.monitor.min_rows:
-        why = _not_computable(config, own, latest, lost)
+        why = _not_computable(config, own, latest, lost, undefined)
         return replace(report, verdict="not_computable", reason=why.sentence, reason_code=str(why.reason))
     return _with_verdict(config, report, lost.decay)
 
@@ -184,8 +191,8 @@ def _with_verdict(config: ModelConfig, report: PerformanceReport, lost: float) -
     """Pass or alert; without a standard error, the trigger asks for several windows in a row instead."""
     limit, critical_limit = config.trigger.decay, config.trigger.critical_decay
     reason = (
-        f"{report.metric} {report.score:.4g} over {report.batches} batches, baseline {report.baseline:.4g}: "
-        f"decay {lost:.3g}"
+        f"{report.metric_title} {report.score:.4g} over {report.batches} batches, "
+        f"baseline {report.baseline:.4g}: decay {lost:.3g}"
     )
     if report.error is not None:
         reason += f" with a standard error of {report.error:.2g}"
@@ -227,8 +234,10 @@ def _standard_error(baseline: Baseline, rows: int, metric: str) -> float | None:
 
 
 def _not_computable(
-    config: ModelConfig, own: Baseline, latest: Sequence[BatchScore], lost: _Loss
+    config: ModelConfig, own: Baseline, latest: Sequence[BatchScore], lost: _Loss, undefined: str
 ) -> NotComputable:
+    if not latest and undefined:
+        return NotComputable.of(PerformanceReason.UNDEFINED_SCORE, why=undefined)
     if not latest:
         return NotComputable.of(PerformanceReason.NO_BATCHES)
     if own.score is None or not math.isfinite(own.score):

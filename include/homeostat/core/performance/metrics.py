@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from homeostat.config.errors import DataError
 from homeostat.config.label_text import label_texts
+from homeostat.core.performance.f1 import f1
 
 Task = Literal["classification", "regression"]
 Array = npt.NDArray[Any]
@@ -37,6 +38,8 @@ def score(
     proba: Any = None,
     *,
     classes: Sequence[Any] | None = None,
+    positive: str | None = None,
+    known: Iterable[Any] = (),
 ) -> float:
     """Compute one metric of predictions against the truth.
 
@@ -52,12 +55,19 @@ def score(
         ``roc_auc`` and ``log_loss``. A row without them counts as equal probabilities.
     classes
         Order of the columns of ``proba``; without it they are the sorted labels.
+    positive
+        The class that ``f1`` is computed of, as text, however many classes there are. Without it: the
+        obvious one of two classes (see :func:`~homeostat.config.positive_class.obvious_positive`), or the
+        plain mean over more than two.
+    known
+        Classes that the data has, besides ``classes`` and those of these rows: whether there are two.
 
     Raises
     ------
     DataError
         The metric cannot be computed from these rows: no row left, one class for ``roc_auc``, no
-        probabilities.
+        probabilities, no row of the positive class for ``f1``, or two classes neither of which is obviously
+        positive.
     ValueError
         A metric of another task, or lengths that differ.
     """
@@ -72,12 +82,21 @@ def score(
     if metric in ("roc_auc", "log_loss"):
         return _finite(metric, _probabilistic(metric, labels, probabilities, classes))
     if metric == "f1":
-        return _f1(labels, predicted, classes)
+        names = {*label_texts(classes if classes is not None else ()), *label_texts(known)}
+        seen = {*labels, *predicted[predicted != _MISSING]}
+        return f1(labels, predicted, {str(name) for name in names | seen if name is not None}, positive)
     return _accuracy(labels, predicted) if metric == "accuracy" else _balanced_accuracy(labels, predicted)
 
 
 def all_metrics(
-    task: Task, y_true: Any, y_pred: Any, proba: Any = None, *, classes: Sequence[Any] | None = None
+    task: Task,
+    y_true: Any,
+    y_pred: Any,
+    proba: Any = None,
+    *,
+    classes: Sequence[Any] | None = None,
+    positive: str | None = None,
+    known: Iterable[Any] = (),
 ) -> dict[str, float]:
     """Compute every metric that these rows allow, ``nan_rate`` (missing predictions) and ``rows`` (labelled).
 
@@ -94,10 +113,21 @@ def all_metrics(
     out = {"rows": float(labelled.sum()), "nan_rate": float(1 - given[labelled].mean())}
     for metric in METRICS[task]:
         try:
-            out[metric] = score(task, metric, y_true, y_pred, proba, classes=classes)
+            out[metric] = score(
+                task, metric, y_true, y_pred, proba, classes=classes, positive=positive, known=known
+            )
         except DataError:  # not computable from these rows; the others may be
             continue
     return out
+
+
+def why_undefined(*args: Any, **more: Any) -> str:
+    """Return why :func:`score` cannot compute a metric from these rows; "" when it can."""
+    try:
+        score(*args, **more)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def _flatten(values: Any) -> Array:
@@ -156,20 +186,6 @@ def _accuracy(labels: Array, predicted: Array) -> float:
 
 def _balanced_accuracy(labels: Array, predicted: Array) -> float:
     return float(np.mean([(predicted[labels == name] == name).mean() for name in np.unique(labels)]))
-
-
-def _f1(labels: Array, predicted: Array, classes: Sequence[Any] | None) -> float:
-    """F1 of the last of two classes, in the order of their names; the plain mean over more than two."""
-    seen = {*labels, *predicted[predicted != _MISSING], *label_texts(classes if classes is not None else ())}
-    names = sorted(str(name) for name in seen)
-    if len(names) == 2:
-        names = names[1:]
-    right = [int(((labels == name) & (predicted == name)).sum()) for name in names]
-    counts = [int((labels == name).sum() + (predicted == name).sum()) for name in names]
-    if not any(counts):
-        msg = f"f1 needs a row whose label or prediction is the positive class {names[0]!r}"
-        raise DataError(msg)
-    return float(np.mean([2 * r / s if s else 0.0 for r, s in zip(right, counts, strict=True)]))
 
 
 def _probabilistic(

@@ -14,6 +14,7 @@ class PerformanceReason(StrEnum):
     """Why the performance of a window is not computable."""
 
     NO_BATCHES = "no_batches"
+    UNDEFINED_SCORE = "undefined_score"
     NO_BASELINE = "no_baseline"
     NO_FINITE_SCORE = "no_finite_score"
     TOO_FEW_LABELLED_ROWS = "too_few_labelled_rows"
@@ -38,6 +39,7 @@ class AbstainReason(StrEnum):
 #: The sentence of each reason; :meth:`NotComputable.of` fills in the values.
 SENTENCES: Mapping[PerformanceReason | AbstainReason, str] = {
     PerformanceReason.NO_BATCHES: "no batch of this version has been scored",
+    PerformanceReason.UNDEFINED_SCORE: "the newest labelled rows have no score: {why}",
     PerformanceReason.NO_BASELINE: "the version's own baseline was not recorded",
     PerformanceReason.NO_FINITE_SCORE: "none of {batches} scores is a finite number",
     PerformanceReason.TOO_FEW_LABELLED_ROWS: "only {rows} labelled rows; monitor.min_rows is {min_rows}",
