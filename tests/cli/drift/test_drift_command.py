@@ -23,6 +23,7 @@ from sample_model import MODEL
 KEYS = [
     *("kind", "verdict", "reason", "ks", "ks_error", "p_value", "p_adjusted", "psi", "chi2", "cramers_v"),
     *("js", "wasserstein", "missing_reference", "missing_current", "unseen_share"),
+    "unseen_values",
 ]
 N = 2000
 
@@ -448,14 +449,64 @@ def test_the_bars_of_the_charts_are_the_shares(drift, tmp_path):
     titles = re.findall(r"<title>(.*?)</title>", (tmp_path / "p.html").read_text())[1:]
     assert "a: 50.0% in the reference, 90.0% now" in titles
     assert "b: 50.0% in the reference, 0% now" in titles
-    assert "never seen before: 0% in the reference, 10.0% now" in titles
+    assert "new: new &lt;one&gt;: 0% in the reference, 10.0% now" in titles
     above = next(title for title in titles if title.startswith("above"))
     assert re.fullmatch(r"above 99\d: (0\.[89]|1\.\d)% in the reference, 50\.0% now", above)
     shares = [
-        re.findall(r"([\d.]+)%", title) for title in titles if not title.startswith(("a:", "b:", "never"))
+        re.findall(r"([\d.]+)%", title) for title in titles if not title.startswith(("a:", "b:", "new"))
     ]
     for side in (0, 1):
         assert sum(float(share[side]) for share in shares) == pytest.approx(100, abs=1.5)
+
+
+def test_each_share_stands_at_the_end_of_its_own_bar(drift, tmp_path):
+    before = pd.DataFrame({"c": ["a"] * 700 + ["b"] * 300})
+    now = pd.DataFrame({"c": ["a"] * 100 + ["b"] * 400 + ["new"] * 500})
+    drift(before, now, "--html", tmp_path / "p.html")
+    page = (tmp_path / "p.html").read_text()
+    bars = re.findall(
+        r'<rect class="(ref|cur)" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"/>\s*'
+        r'<text class="of-(ref|cur)" x="([\d.]+)" y="([\d.]+)">([\d.]+)%</text>',
+        page,
+    )
+    shares = [(kind, float(share)) for *_, kind, _, _, share in bars]
+    pairs = [("ref", 70.0), ("cur", 10.0), ("ref", 30.0), ("cur", 40.0), ("ref", 0.0), ("cur", 50.0)]
+    assert sorted(shares) == sorted(pairs)
+    widest = max(float(width) for _, _, _, width, *_ in bars)
+    for kind, x, y, width, height, of, text_x, text_y, share in bars:
+        assert kind == of
+        assert float(width) == pytest.approx(widest * float(share) / 70, abs=0.1)
+        assert float(text_x) == pytest.approx(float(x) + float(width) + 5, abs=0.1)
+        assert float(y) < float(text_y) <= float(y) + float(height)
+
+
+def test_values_that_were_never_seen_are_named(drift, tmp_path):
+    long = "x" * 500
+    before = pd.DataFrame({"c": ["a", "b"] * 500, "code": [1, 2] * 500, "same": ["u", "v"] * 500})
+    now = pd.DataFrame(
+        {
+            "c": ["a"] * 400 + ["NA?"] * 300 + [long] * 200 + ["d"] * 60 + ["e\n"] * 40,
+            "code": [1] * 500 + [2] * 300 + [7] * 200,
+            "same": ["u", "v"] * 495 + ["w"] * 10,
+        }
+    )
+    columns = drift(before, now, "--json").json["columns"]
+    named = columns["c"]["unseen_values"]
+    assert list(named.values()) == [300, 200, 60]
+    assert [name.split("…")[0] for name in named] == ["NA?", "x" * 25, "d"]
+    assert columns["c"]["reason"].endswith(
+        f"; never seen: 'NA?' (300 rows), '{list(named)[1]}' (200), 'd' (60), ..."
+    )
+    assert columns["code"]["unseen_values"] == {"7": 200}
+    assert columns["code"]["reason"].endswith("; never seen: '7' (200 rows)")
+    assert columns["same"]["unseen_values"] == {"w": 10}
+    assert columns["same"]["reason"] == "within tolerance"
+    drift(before, now, "--html", tmp_path / "p.html")
+    page = (tmp_path / "p.html").read_text()
+    titles = re.findall(r"<title>(.*?)</title>", page)[1:]
+    assert "new: NA?: 0% in the reference, 30.0% now" in titles
+    assert "other new values: 0% in the reference, 4.0% now" in titles
+    assert "never seen: &#39;NA?&#39; (300 rows)" in page
 
 
 @pytest.mark.parametrize("share", [0.02, 0.4, 1.0])

@@ -27,6 +27,7 @@ from homeostat.core.profile.infer import (
     infer_kind,
     number_labels,
 )
+from homeostat.core.profile.unseen import UnseenLabels
 
 #: Bytes of the reference's numbers in memory at a time; one column alone may take more.
 MAX_KEPT_BYTES = 256 * 2**20
@@ -42,7 +43,8 @@ class ComparedColumn:
     """One column of both tables; what a table does not have is None.
 
     ``edges``, ``reference`` and ``current`` are None as well when the values have no distribution to
-    compare. ``missing_markers`` are texts that mean a missing number.
+    compare. ``unseen`` are labels of the current table that the reference lacks. ``missing_markers`` are
+    texts that mean a missing number.
     """
 
     name: str
@@ -54,10 +56,11 @@ class ComparedColumn:
     current: FeatureCounts | None = None
     missing_markers: frozenset[str] = field(default_factory=frozenset)
     dates: bool = False
+    unseen: UnseenLabels = field(default_factory=UnseenLabels)
 
     def fit(self, scan: ColumnScan, wanted: FeatureKind | None) -> None:
         """Infer the kind from the reference, fit the edges, count the reference, and drop its values."""
-        self.reference_scan = scan
+        self.reference_scan, self.unseen = scan, UnseenLabels()
         self.kind = infer_kind(scan)
         if wanted and self.kind not in ("opaque", "empty"):
             self.kind = wanted
@@ -105,7 +108,10 @@ class ComparedColumn:
         labels = dict(values.texts)
         for label, rows in number_labels(values.numbers).items():
             labels[label] = labels.get(label, 0) + rows
-        return _count_labels(edges, labels, values.missing)
+        counts = _count_labels(edges, labels, values.missing)
+        if counts.unseen:
+            self.unseen.add(edges, labels)
+        return counts
 
 
 def _count_labels(edges: CategoryEdges, labels: Mapping[str, int], missing: int) -> FeatureCounts:

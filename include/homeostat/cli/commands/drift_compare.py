@@ -177,8 +177,22 @@ def _column_result(
     else:
         markers = ", ".join(sorted(map(repr, column.missing_markers)))
         reason = verdict.reason + (f"; {markers} is read as missing" if markers else "")
-        stats = replace(verdict, name=column.name, reason=reason)
-    return ColumnResult(stats, kind, in_share, column.reference, column.current, column.dates)
+        stats = _with_unseen(replace(verdict, name=column.name, reason=reason), column)
+    return ColumnResult(
+        stats,
+        kind,
+        in_share,
+        column.reference,
+        column.current,
+        column.dates,
+        unseen=column.unseen.most_frequent(),
+    )
+
+
+def _with_unseen(stats: FeatureVerdict, column: ComparedColumn) -> FeatureVerdict:
+    """Name the values that were never seen, where the column alerts."""
+    named = column.unseen.sentence
+    return replace(stats, reason=f"{stats.reason}; {named}") if named and stats.verdict == "alert" else stats
 
 
 def _not_compared(column: ComparedColumn, monitor: Monitor) -> FeatureVerdict:

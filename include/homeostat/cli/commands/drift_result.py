@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from homeostat.config.model import Monitor
@@ -13,6 +14,7 @@ from homeostat.core.profile import FeatureCounts
 KEYS = (
     *("kind", "verdict", "reason", "ks", "ks_error", "p_value", "p_adjusted", "psi", "chi2", "cramers_v"),
     *("js", "wasserstein", "missing_reference", "missing_current", "unseen_share"),
+    "unseen_values",
 )
 
 
@@ -29,7 +31,10 @@ class RowCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ColumnResult:
-    """One column's statistics and verdict, and the counts behind its chart."""
+    """One column's statistics and verdict, and the counts behind its chart.
+
+    ``unseen`` has the rows of the most frequent values that the reference lacks.
+    """
 
     stats: FeatureVerdict
     kind: str | None
@@ -37,6 +42,7 @@ class ColumnResult:
     reference: FeatureCounts | None = None
     current: FeatureCounts | None = None
     dates: bool = False
+    unseen: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -50,7 +56,7 @@ class ColumnResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the documented keys; a value that does not apply is None."""
-        found = asdict(self.stats) | {"kind": self.kind}
+        found = asdict(self.stats) | {"kind": self.kind, "unseen_values": dict(self.unseen)}
         return {key: found[key] for key in KEYS}
 
 

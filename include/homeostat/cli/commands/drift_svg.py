@@ -5,6 +5,7 @@ The functions here compute shares and positions; ``drift_chart.html`` draws them
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -101,7 +102,8 @@ def chart_of(column: ColumnResult) -> BarChart | StepChart | None:
     if before is None or now is None or not before.binned or not (now.binned or now.unseen):
         return None
     if isinstance(before.edges, CategoryEdges):
-        return _bar_chart(_label_shares(before.edges, before, now), column.name)
+        shares = _label_shares(before.edges, before, now)
+        return _bar_chart([*shares, *_unseen_shares(before, now, column.unseen)], column.name)
     if before.edges.complete and len(before.edges.cut_points) <= BARS:
         return _bar_chart(_value_shares(before.edges, before, now, dates=column.dates), column.name)
     return _step_chart(before.edges, before, now, column)
@@ -121,7 +123,7 @@ def _label_shares(edges: CategoryEdges, before: FeatureCounts, now: FeatureCount
     rest = [float(x.sum() - sum(x[at] for at in shown)) for x in (p, q)]
     if max(rest) > 1e-9:
         shares.append(Share("all others", rest[0], rest[1]))
-    return shares + _unseen_share(before, now, "never seen before")
+    return shares
 
 
 def _value_shares(
@@ -135,6 +137,16 @@ def _value_shares(
     shares = [Share(label, float(a), float(b)) for label, a, b in zip(labels, p, q, strict=True)]
     filled = [each for at, each in enumerate(shares) if at % 2 or each.reference + each.current > 0]
     return filled + _unseen_share(before, now, "not a number")
+
+
+def _unseen_shares(before: FeatureCounts, now: FeatureCounts, named: Mapping[str, int]) -> list[Share]:
+    """Return a share for each named value that the reference lacks, and one for the others."""
+    present = max(1, now.binned + now.unseen)
+    shares = [Share(f"new: {label}", 0.0, rows / present) for label, rows in named.items()]
+    others = now.unseen - sum(named.values())
+    if others > 0 and shares:
+        return [*shares, Share("other new values", 0.0, others / present)]
+    return shares or _unseen_share(before, now, "never seen before")
 
 
 def _unseen_share(before: FeatureCounts, now: FeatureCounts, label: str) -> list[Share]:
