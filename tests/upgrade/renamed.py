@@ -22,11 +22,14 @@ WINDOW_RECORD = {
 }
 PERFORMANCE_REPORT = {"hurt": "degraded", "short": "below_best"}
 #: Keys that release 0.1 did not write.
-NEW_IN_REPORTS = frozenset({"reason_code"})
+NEW_IN_REPORTS = frozenset({"reason_code", "metric_title"})
 NEW_IN_CHECK_RESULTS = frozenset({"unlogged_labels"})
 NEW_IN_STATUS = frozenset({"outcome", "stage", "inconclusive"})
 NEW_IN_STEP_RESULTS = frozenset(
-    {"unloaded_p99_ms", "slowdown", "machine_slowdown", "typical_latency_ms", "divergence", "labels"}
+    {
+        *("unloaded_p99_ms", "slowdown", "machine_slowdown", "typical_latency_ms", "divergence", "labels"),
+        *("positive", "undefined"),
+    }
 )
 #: Keys that release 0.1 did not write, in any format, and what is read in their place.
 NEW_KEYS: dict[str, object] = {
