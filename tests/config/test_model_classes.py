@@ -38,7 +38,7 @@ def said(load, old: str, new: str) -> str:
     return str(caught.value)
 
 
-BOOLEANS = "; a boolean column has the values 1 and 0"
+BOOLEANS = "; write true and false for booleans"
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,12 @@ BOOLEANS = "; a boolean column has the values 1 and 0"
             + BOOLEANS,
         ),
         (
-            "[TRUE, x]",
-            "YAML reads unquoted TRUE as the boolean true: quote what is text, as in ['TRUE', x]" + BOOLEANS,
+            "[NO, SE]",
+            "YAML reads unquoted NO as the boolean false: quote what is text, as in ['NO', SE]" + BOOLEANS,
+        ),
+        (
+            "[3.9, 3.10]",
+            "YAML reads unquoted 3.10 as the number 3.1: quote what is text, as in [3.9, '3.10']",
         ),
         ("[~, a]", "YAML reads unquoted ~ as null: quote what is text, as in ['~', a]"),
         ("[007, 7]", "YAML reads unquoted 007 as the number 7: quote what is text, as in ['007', 7]"),
@@ -84,6 +88,9 @@ def test_what_yaml_would_misread_is_an_error_with_line_and_fix(load, written, se
         ("[1, 2.0, 2.5, -3]", ("1", "2", "2.5", "-3")),
         ("[2026-01-05, 09]", ("2026-01-05", "09")),
         ("[!!str yes]", ("yes",)),
+        ("[true, False]", ("1", "0")),
+        ("['True', TRUE, 'false']", ("1", "1", "0")),
+        ("[1, '2.0', '007', '1.10', NA, None]", ("1", "2", "007", "1.10", "NA", "None")),
     ],
 )
 def test_what_is_meant_as_written_is_read_as_the_data_is(load, written, categories):
@@ -96,6 +103,7 @@ def test_what_is_meant_as_written_is_read_as_the_data_is(load, written, categori
         ("classes: [Yes, No]", "schema.label.classes", "as in ['Yes', 'No']"),
         ("mapping: {Yes: 1, No: 0}", "schema.label.mapping", "as in {'Yes': 1, 'No': 0}"),
         ("mapping: {1: Yes, 0: no}", "schema.label.mapping", "as in {1: 'Yes', 0: 'no'}"),
+        ("classes: [true, '1']", "schema.label.classes", "'1' is listed twice"),
         ("mapping: {on: a, Yes: b}", "schema.label.mapping", "as in {'on': a, 'Yes': b}"),
         ("classes: [1]", "schema.label.classes", "at least two"),
         ("classes: yes", "schema.label.classes", "tuple"),
@@ -134,6 +142,39 @@ def test_overrides_are_checked_alike(tmp_path):
         load_overrides(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("on", "the boolean true"),
+        ("No", "the boolean false"),
+        ("2024", "the number 2024"),
+        ("007", "the number 7"),
+        ("~", "null"),
+        ("2024-01-31", "a date"),
+    ],
+)
+def test_a_feature_whose_name_is_no_text_for_yaml_is_an_error_at_its_line(load, name, read):
+    message = said(load, "    c: {", f"    {name}: {{type: number}}\n    c: {{")
+    assert message.endswith(
+        f"model.yaml, line 9, schema.features.{name}: YAML reads the unquoted name {name} as {read}: "
+        f"quote it, as in '{name}': ..."
+    )
+    quoted = load("    c: {", f"    '{name}': {{type: number}}\n    c: {{")
+    assert name in quoted.columns.features
+
+
+@pytest.mark.parametrize(("written", "read"), [("2024", "number"), ("2024-01-31", "date")])
+def test_a_value_that_is_no_text_for_yaml_is_an_error_with_its_fix(load, written, read):
+    found = said(load, "{name: y", f"{{name: {written}")
+    assert f"line 6, schema.label.name: expected text, and YAML reads this as a {read}: quote it" in found
+
+
+def test_booleans_may_be_classes(load):
+    config = load(LABEL, "{name: y, classes: [true, false], mapping: {yes_: true, True: True}}")
+    assert config.columns.label.classes == ("1", "0")
+    assert [config.columns.label.to_class(each) for each in (True, "false", 1.0, "yes_")] == list("1011")
+
+
 def test_a_name_that_yaml_reads_as_a_boolean_is_an_error_with_its_fix(load):
     assert "YAML reads an unquoted no, off or false as false: quote the text" in said(
         load, "{name: y", "{name: off"
@@ -162,7 +203,7 @@ def test_a_class_of_model_yaml_is_spelled_like_the_values_of_the_data(value):
     assert class_name(value) == label_text(value)
 
 
-@pytest.mark.parametrize("value", [True, False, None, "", float("nan"), float("inf"), [1], {}, 10**400])
+@pytest.mark.parametrize("value", [None, "", float("nan"), float("inf"), [1], {}, 10**400])
 def test_what_can_be_no_name_is_refused(value):
     with pytest.raises(ValueError, match="neither text nor a number"):
         class_name(value)

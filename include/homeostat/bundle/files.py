@@ -17,6 +17,7 @@ from homeostat.bundle.predictor import Predictor
 from homeostat.bundle.safe_load import load_estimator
 from homeostat.config import ModelConfig
 from homeostat.config.errors import AlreadyExists, DataError, PipelineError, Untrusted
+from homeostat.config.label_text import known_spelling
 from homeostat.core.profile import Reference
 
 MODEL, REFERENCE, MANIFEST = "model.skops", "reference.bin", "manifest.json"
@@ -138,7 +139,9 @@ def load_bundle(
         msg = f"{folder / MODEL}: contains a {type(estimator).__name__}, which has no predict method"
         raise Untrusted(msg)
     kinds = {item["name"]: item["type"] for item in manifest["features"]}
-    predictor = Predictor(estimator, kinds, manifest["task"], bool(manifest["as_matrix"]))
+    predictor = Predictor(
+        estimator, kinds, manifest["task"], bool(manifest["as_matrix"]), known_spelling(manifest)
+    )
     return Bundle(predictor, reference, manifest, found)
 
 
@@ -154,6 +157,7 @@ def _model_facts(config: ModelConfig, predictor: Predictor, reference: Reference
             for name, feature in config.columns.features.items()
         ],
         "as_matrix": predictor.as_matrix,
+        "spelling": predictor.spelling,
         "classes": None if predictor.classes is None else predictor.classes.tolist(),
         "prediction_range": _range(config, reference),
         "libraries": library_versions(),
@@ -212,6 +216,7 @@ def _manifest(folder: Path, data: bytes) -> dict[str, Any]:
         good = (
             raw["format"] == FORMAT and raw["task"] in ("classification", "regression") and "as_matrix" in raw
         )
+        known_spelling(raw)
         good = good and bool(kinds) and set(kinds.values()) <= {"number", "category"} and "model" in raw
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good = False

@@ -10,6 +10,7 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
+from homeostat.config.label_text import FIRST_SPELLING, SPELLING, label_text, received_name
 
 
 def model_inputs(frame: pd.DataFrame, config: ModelConfig, *, as_matrix: bool) -> Any:
@@ -18,8 +19,12 @@ def model_inputs(frame: pd.DataFrame, config: ModelConfig, *, as_matrix: bool) -
     return typed_inputs(frame, kinds, as_matrix=as_matrix)
 
 
-def typed_inputs(frame: pd.DataFrame, kinds: dict[str, Any], *, as_matrix: bool) -> Any:
+def typed_inputs(
+    frame: pd.DataFrame, kinds: dict[str, Any], *, as_matrix: bool, spelling: int = SPELLING
+) -> Any:
     """Return what :func:`model_inputs` does, from the features' names and kinds.
+
+    Categories are spelled as the version learned them: see :mod:`homeostat.config.label_text`.
 
     Raises
     ------
@@ -33,9 +38,19 @@ def typed_inputs(frame: pd.DataFrame, kinds: dict[str, Any], *, as_matrix: bool)
     if as_matrix:
         return frame[list(kinds)].to_numpy(dtype=np.float64)
     columns = {
-        name: frame[name].astype(np.float64 if kind == "number" else "str") for name, kind in kinds.items()
+        name: frame[name].astype(np.float64) if kind == "number" else _categories(frame, name, spelling)
+        for name, kind in kinds.items()
     }
     return pd.DataFrame(columns, index=frame.index)
+
+
+def _categories(frame: pd.DataFrame, name: str, spelling: int) -> pd.Series:
+    if spelling == FIRST_SPELLING:
+        received = received_name(name)
+        return frame[received if received in frame else name].astype("str")
+    column = frame[name].astype("str")
+    texts = {text: label_text(text) for text in column.dropna().unique()}
+    return column if all(text == now for text, now in texts.items()) else column.map(texts).astype("str")
 
 
 def takes_matrix(estimator: Any, config: ModelConfig) -> bool:

@@ -12,6 +12,7 @@ import pandas as pd
 from homeostat.bundle.inputs import takes_matrix, typed_inputs
 from homeostat.config import ModelConfig
 from homeostat.config.errors import PipelineError
+from homeostat.config.label_text import SPELLING
 
 #: Last steps whose ``predict`` is the class of largest ``predict_proba``: one call is enough.
 _ARGMAX = frozenset(
@@ -51,14 +52,16 @@ class Predictions:
 class Predictor:
     """An estimator with the types of its features.
 
-    ``as_matrix``: it was fitted without column names. ``classes`` is None for a regression, and for an
-    estimator without ``classes_``.
+    ``as_matrix``: it was fitted without column names. ``spelling``: the rules of
+    :mod:`homeostat.config.label_text` by which its categories were spelled. ``classes`` is None for a
+    regression, and for an estimator without ``classes_``.
     """
 
     estimator: Any
     kinds: Mapping[str, Literal["number", "category"]]
     task: Literal["classification", "regression"]
     as_matrix: bool
+    spelling: int = SPELLING
     classes: np.ndarray | None = field(init=False, default=None)
     _one_call: bool = field(init=False, default=False)
 
@@ -85,10 +88,11 @@ class Predictor:
         PipelineError
             The estimator does not return one value per row.
         """
-        return self._predict(typed_inputs(frame, dict(self.kinds), as_matrix=self.as_matrix))
+        kinds = dict(self.kinds)
+        return self._predict(typed_inputs(frame, kinds, as_matrix=self.as_matrix, spelling=self.spelling))
 
     def predict_typed(self, frame: pd.DataFrame) -> Predictions:
-        """As :meth:`predict`, for a frame of exactly the features, in order, float64 and ``str`` columns."""
+        """As :meth:`predict`, for a frame of exactly the features: float64, and ``str`` in its spelling."""
         return self._predict(frame.to_numpy(dtype=np.float64) if self.as_matrix else frame)
 
     def predict_matrix(self, matrix: np.ndarray) -> Predictions:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from homeostat.config.errors import ConfigError, HomeostatError, NotFound
+from homeostat.config.misread import find_misread
 from homeostat.config.model import ModelConfig
 
 MAX_BYTES = 256 * 1024  # a model.yaml of this size is a mistake or an attack
@@ -51,66 +52,11 @@ def _parse(text: str) -> tuple[Any, Positions]:
     try:
         node = loader.get_single_node()
         positions = dict(_lines(node, ())) if node is not None else {}
-        if node is not None and (misread := list(_misread(loader, node, ()))):
+        if node is not None and (misread := list(find_misread(loader, node))):
             raise ConfigError("\n".join(misread))
         return (loader.construct_document(node) if node is not None else None), positions
     finally:
         loader.dispose()
-
-
-#: Keys whose lists hold what the data spells, where YAML must not read a boolean or another number.
-_SPELLED = ("categories", "classes", "value_set")
-#: A number that YAML reads as it is written; 007 is octal, 1_000 and 1:30 are numbers too.
-_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?")
-
-
-def _misread(loader: _Loader, node: yaml.Node, path: tuple[str, ...]) -> Iterator[str]:
-    """Find lists and mappings of categories or classes where YAML reads something else than is written."""
-    if isinstance(node, yaml.SequenceNode):
-        if path and path[-1] in _SPELLED and (found := _misread_words(loader, node.value)):
-            written = f"[{', '.join(_quoted(item, item in found) for item in node.value)}]"
-            yield _misread_sentence(path, found, written)
-        for index, value in enumerate(node.value):
-            yield from _misread(loader, value, (*path, str(index)))
-    elif isinstance(node, yaml.MappingNode):
-        words = [word for pair in node.value for word in pair]
-        if path[-2:] == ("label", "mapping") and (found := _misread_words(loader, words)):
-            pairs = (": ".join(_quoted(word, word in found) for word in pair) for pair in node.value)
-            yield _misread_sentence(path, found, f"{{{', '.join(pairs)}}}")
-        for key, value in node.value:
-            yield from _misread(loader, value, (*path, str(key.value)))
-
-
-def _misread_words(loader: _Loader, nodes: Sequence[yaml.Node]) -> dict[yaml.Node, str]:
-    """Return what YAML reads instead of the text: a boolean for ``Yes``, 7 for ``007``; by node."""
-    found: dict[yaml.Node, str] = {}
-    for node in nodes:
-        if not isinstance(node, yaml.ScalarNode) or node.style is not None:
-            continue
-        kind = node.tag.rpartition(":")[2]
-        if kind in ("bool", "null"):
-            value = loader.construct_object(node)
-            found[node] = "null" if value is None else f"the boolean {str(value).lower()}"
-        elif kind in ("int", "float") and not _DECIMAL.fullmatch(node.value):
-            found[node] = f"the number {loader.construct_object(node)}"
-        elif kind == "timestamp" and len(node.value) > len("2026-01-05"):
-            found[node] = "a time"
-    return found
-
-
-def _quoted(node: yaml.Node, wrong: bool) -> str:  # noqa: FBT001
-    text = str(node.value) if isinstance(node, yaml.ScalarNode) else "..."
-    return f"'{text}'" if wrong or getattr(node, "style", None) is not None else text
-
-
-def _misread_sentence(path: tuple[str, ...], found: Mapping[yaml.Node, str], written: str) -> str:
-    line = next(iter(found)).start_mark.line + 1
-    read = ", ".join(f"{node.value or 'nothing'} as {meant}" for node, meant in found.items())
-    sentence = (
-        f"line {line}, {'.'.join(path)}: YAML reads unquoted {read}: quote what is text, as in {written}"
-    )
-    booleans = any("boolean" in meant for meant in found.values())
-    return f"{sentence}; a boolean column has the values 1 and 0" if booleans else sentence
 
 
 def _lines(node: yaml.Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], int]]:
@@ -253,6 +199,9 @@ def _reason(item: Mapping[str, Any], where: tuple[Any, ...]) -> str:
     if item["type"] == "string_type" and isinstance(found, bool):
         word = "yes, on or true" if found else "no, off or false"
         return f"YAML reads an unquoted {word} as {str(found).lower()}: quote the text"
+    if item["type"] == "string_type" and isinstance(found, (int, float, date)):
+        kind = "date" if isinstance(found, date) else "number"
+        return f"expected text, and YAML reads this as a {kind}: quote it, as in '{found}'"
     if where == ("name",) and item["type"] == "string_pattern_mismatch":
         message = "use only lower-case letters, digits, '_' and '-': the name is part of paths and URLs"
     elif where == ("pipeline",) and item["type"] == "string_pattern_mismatch":

@@ -56,7 +56,9 @@ def build_requests(
         for first in range(0, len(data), batch):
             part = slice(first, first + batch)
             body = orjson.dumps(
-                {"dataframe_split": {"columns": names, "data": data[part]}}, option=orjson.OPT_SERIALIZE_NUMPY
+                {"dataframe_split": {"columns": names, "data": data[part]}},
+                default=float,  # decimals
+                option=orjson.OPT_SERIALIZE_NUMPY,
             )
             digest = hashlib.blake2b(f"{config.name}\0{run}\0".encode() + body, digest_size=10).hexdigest()
             seen[digest] += 1

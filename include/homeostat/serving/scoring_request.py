@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from homeostat.config import ModelConfig
-from homeostat.config.label_text import label_text
+from homeostat.config.label_text import label_texts, received_text
 from homeostat.config.times import parse_utc
 
 MAX_EXTRA, MAX_NAME = 50, 64
@@ -81,9 +81,11 @@ class InputSpec:
 class Rows:
     """A request's rows as columns.
 
-    ``columns`` follow ``InputSpec.names``: floats (missing: NaN) or text (missing: None). ``keys`` and
-    ``times`` are None when the request has no such column; a single key or time may be None. ``extra`` names
-    columns that the model does not have; ``unknown`` counts values outside a feature's ``categories``.
+    ``columns`` follow ``InputSpec.names``: floats (missing: NaN) or text (missing: None). ``received`` has,
+    by position, the categories that the client spelled otherwise, such as ``"1.0"`` for ``"1"``: they are
+    logged, and versions of release 0.1 predict from them. ``keys`` and ``times`` are None when the request
+    has no such column; a single key or time may be None. ``extra`` names columns that the model does not
+    have; ``unknown`` counts values outside a feature's ``categories``.
     """
 
     count: int
@@ -92,6 +94,11 @@ class Rows:
     times: list[datetime | None] | None = None
     extra: tuple[str, ...] = ()
     unknown: Mapping[str, int] = field(default_factory=dict)
+    received: Mapping[int, list[str | None]] = field(default_factory=dict)
+
+    def as_received(self, column: int) -> list[Any]:
+        """Return a column as the client spelled it."""
+        return self.received.get(column, self.columns[column])
 
     def select(self, positions: Sequence[int]) -> Rows:
         """Return the rows at these positions."""
@@ -101,6 +108,7 @@ class Rows:
             None if self.keys is None else [self.keys[i] for i in positions],
             None if self.times is None else [self.times[i] for i in positions],
             self.extra,
+            received={column: [texts[i] for i in positions] for column, texts in self.received.items()},
         )
 
 
@@ -164,6 +172,7 @@ def typed_rows(columns: Mapping[str, list[Any]], count: int, spec: InputSpec) ->
     """
     typed: list[list[Any]] = []
     unknown: dict[str, int] = {}
+    received: dict[int, list[str | None]] = {}
     for name, numeric, categories in zip(spec.names, spec.numeric, spec.categories, strict=True):
         values = columns.get(name)
         if values is None:
@@ -173,7 +182,10 @@ def typed_rows(columns: Mapping[str, list[Any]], count: int, spec: InputSpec) ->
         elif numeric:
             typed.append(_numbers(name, values))
         else:
-            texts = _texts(name, values)
+            as_sent = _texts(name, values)
+            texts = label_texts(as_sent)
+            if texts != as_sent:
+                received[len(typed)] = as_sent
             if categories is not None:
                 unseen = sum(value is not None and value not in categories for value in texts)
                 if unseen:
@@ -189,6 +201,7 @@ def typed_rows(columns: Mapping[str, list[Any]], count: int, spec: InputSpec) ->
         None if times is None else [_time(value, row, spec.timestamp) for row, value in enumerate(times)],
         extra,
         unknown,
+        received,
     )
 
 
@@ -226,14 +239,14 @@ def _texts(name: str, values: list[Any]) -> list[str | None]:
         row = next(i for i, value in enumerate(values) if type(value) not in _CATEGORIES)
         msg = f"Row {row}, feature '{name}': expected a category (text) or null, found {_kind(values[row])}."
         raise BadRequest(msg)
-    return [label_text(value) for value in values]
+    return [received_text(value) for value in values]
 
 
 def _key(value: Any, row: int, name: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, (int, float)):
-        return label_text(value)
+        return received_text(value)
     msg = f"Row {row}, key column '{name}': expected text, a number or null, found {_kind(value)}."
     raise BadRequest(msg)
 

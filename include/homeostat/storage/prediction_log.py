@@ -32,7 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from homeostat.config import ModelConfig
-from homeostat.config.label_text import label_texts
+from homeostat.config.label_text import received_text
 from homeostat.ports import Store
 from homeostat.storage.parallel_map import parallel_map
 
@@ -78,8 +78,8 @@ def prediction_schema(config: ModelConfig) -> pa.Schema:
     """Return the columns of a model's prediction log.
 
     ``extra`` names the request's columns that model.yaml does not know, sorted and joined by commas;
-    ``prediction`` is text for classes (see :func:`~homeostat.config.label_text.label_text`), a number
-    for regression.
+    ``prediction`` is text for classes, a number for regression. Classes and categories are texts as they
+    were received (see :func:`~homeostat.config.label_text.received_text`): readers spell them.
     """
     features = [
         (FEATURE + name, pa.float64() if feature.type == "number" else pa.string())
@@ -146,7 +146,7 @@ def _write(
             values = columns.get(field.name)
             picked = [None] * len(rows) if values is None else [values[row] for row in rows]
             if field.name == output and pa.types.is_string(field.type):
-                picked = label_texts(picked)
+                picked = list(map(received_text, picked))
             arrays.append(pa.array(picked, type=field.type, from_pandas=True))
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), buffer, compression="zstd")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from homeostat.config.label_text import SPELLING
 from homeostat.core.profile.coerce import Floats, Ints, label_of
 
 
@@ -34,7 +36,9 @@ def _floats(chunk: pa.Array) -> Floats:
     return np.asarray(chunk.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def arrow_labels(array: pa.ChunkedArray | pa.Array) -> tuple[Ints, list[str], int] | None:
+def arrow_labels(
+    array: pa.ChunkedArray | pa.Array, spelling: int = SPELLING
+) -> tuple[Ints, list[str], int] | None:
     """Return labels with their counts, and the missing rows; None for other types of columns.
 
     :func:`homeostat.core.profile.coerce.as_labels` is the counterpart for the other types. A label may
@@ -52,14 +56,20 @@ def arrow_labels(array: pa.ChunkedArray | pa.Array) -> tuple[Ints, list[str], in
     labels: list[str] = []
     missing = 0
     for values, rows_of in found:
-        for value, rows in zip(values.to_pylist(), rows_of.tolist(), strict=True):
-            label = label_of(value)
+        for value, rows in zip(_scalars(values), rows_of.tolist(), strict=True):
+            label = label_of(value, spelling)
             if label is None:
                 missing += rows
             else:
                 per_label.append(rows)
                 labels.append(label)
     return np.array(per_label, dtype=np.int64), labels, missing
+
+
+def _scalars(values: pa.Array) -> Iterable[Any]:
+    """Return values as Python or NumPy scalars: a 32-bit 0.1 as itself, not as the float64 next to it."""
+    small = pa.types.is_float32(values.type)
+    return list(values.to_numpy(zero_copy_only=False)) if small else values.to_pylist()
 
 
 def _plain(kind: pa.DataType) -> bool:

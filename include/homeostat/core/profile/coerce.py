@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from homeostat.config.label_text import label_text
+from homeostat.config.label_text import SPELLING, label_text
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -101,24 +101,25 @@ def _instant(value: Any) -> float:
     return np.nan
 
 
-def as_labels(column: pd.Series) -> tuple[Ints, list[str], int]:
+def as_labels(column: pd.Series, spelling: int = SPELLING) -> tuple[Ints, list[str], int]:
     """Return the column's distinct labels with their counts, in order of appearance.
 
     Returns
     -------
     counts, labels, missing
-        ``counts[i]`` rows hold ``labels[i]``, spelt as :mod:`homeostat.config.label_text` does; None, NaN,
-        NaT, NA and empty text are missing.
+        ``counts[i]`` rows hold ``labels[i]``, spelled by these rules of :mod:`homeostat.config.label_text`;
+        None, NaN, NaT, NA and empty text are missing.
     """
     try:
         codes, uniques = pd.factorize(column)
     except (TypeError, NotImplementedError):  # lists and dictionaries cannot be hashed
-        codes, uniques = pd.factorize(column.map(label_of, na_action="ignore"))
+        codes, uniques = pd.factorize(column.map(lambda value: label_of(value, spelling), na_action="ignore"))
     per_code = np.bincount(codes[codes >= 0], minlength=len(uniques))
     missing = int((codes < 0).sum())
     by_label: dict[str, int] = {}
-    for value, rows in zip(uniques.tolist(), per_code.tolist(), strict=True):
-        label = label_of(value)
+    values = list(uniques) if uniques.dtype.kind == "f" else uniques.tolist()  # float32 stays short
+    for value, rows in zip(values, per_code.tolist(), strict=True):
+        label = label_of(value, spelling)
         if label is None:
             missing += rows
         else:
@@ -126,10 +127,10 @@ def as_labels(column: pd.Series) -> tuple[Ints, list[str], int]:
     return np.fromiter(by_label.values(), dtype=np.int64, count=len(by_label)), list(by_label), missing
 
 
-def label_of(value: Any) -> str | None:
+def label_of(value: Any, spelling: int = SPELLING) -> str | None:
     """Return a category as text, None when it is missing; long text keeps its beginning and a digest."""
     try:
-        text = label_text(value)
+        text = label_text(value, spelling)
     except OverflowError:  # an integer beyond float64
         text = str(value)
     if text is None:

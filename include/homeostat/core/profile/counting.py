@@ -88,7 +88,7 @@ def count_arrow_column(edges: FeatureEdges, array: pa.ChunkedArray | pa.Array) -
     if isinstance(edges, NumberEdges):
         pieces = arrow_numbers(array.type, chunks_of(array))
         return count_series(edges, array.to_pandas()) if pieces is None else bin_numbers(edges, pieces)
-    found = arrow_labels(array)
+    found = arrow_labels(array, edges.spelling)
     if found is None:
         return _count_labels(edges, array.to_pandas())
     per_label, labels, missing = found
@@ -96,7 +96,7 @@ def count_arrow_column(edges: FeatureEdges, array: pa.ChunkedArray | pa.Array) -
 
 
 def _count_labels(edges: CategoryEdges, column: pd.Series) -> FeatureCounts:
-    per_label, labels, missing = as_labels(column)
+    per_label, labels, missing = as_labels(column, edges.spelling)
     return bin_labels(edges, per_label, labels, missing=missing)
 
 

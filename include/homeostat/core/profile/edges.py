@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from homeostat.config.errors import DataError
+from homeostat.config.label_text import FIRST_SPELLING, SPELLING, known_spelling
 from homeostat.core.profile import codec
 
 FeatureKind = Literal["number", "category"]
@@ -43,12 +44,15 @@ class CategoryEdges:
 
     ``rest`` holds 32-bit hashes of the reference's other labels, which distinguishes rare values from
     unseen ones. When there are too many to keep their hashes, ``open`` is True: every label that is not
-    in ``labels`` then counts as rest, and no value counts as unseen.
+    in ``labels`` then counts as rest, and no value counts as unseen. ``spelling`` are the rules of
+    :func:`~homeostat.config.label_text.label_text` under which the labels were spelled, and every later value
+    is.
     """
 
     labels: tuple[str, ...]
     rest: tuple[int, ...] = ()
     open: bool = False
+    spelling: int = SPELLING
 
     @property
     def kind(self) -> FeatureKind:
@@ -110,12 +114,14 @@ class ProfileEdges:
 def _to_body(edges: FeatureEdges) -> dict[str, Any]:
     if isinstance(edges, NumberEdges):
         return {"kind": "number", "edges": list(edges.cut_points), "complete": edges.complete}
-    return {
+    body = {
         "kind": "category",
         "labels": list(edges.labels),
         "rest": "".join(f"{item:08x}" for item in edges.rest),
         "open": edges.open,
     }
+    # Release 0.1 wrote no spelling, and digests cover the body.
+    return body if edges.spelling == FIRST_SPELLING else body | {"spelling": edges.spelling}
 
 
 def _from_body(raw: Mapping[str, Any]) -> FeatureEdges:
@@ -127,4 +133,5 @@ def _from_body(raw: Mapping[str, Any]) -> FeatureEdges:
         return NumberEdges(cut_points, bool(raw["complete"]))
     text = raw["rest"]
     rest = tuple(int(text[at : at + 8], 16) for at in range(0, len(text), 8))
-    return CategoryEdges(tuple(str(label) for label in raw["labels"]), rest, bool(raw["open"]))
+    labels, spelling = tuple(str(label) for label in raw["labels"]), known_spelling(raw)
+    return CategoryEdges(labels, rest, bool(raw["open"]), spelling)

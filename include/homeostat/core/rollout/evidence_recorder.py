@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from homeostat.config.label_text import label_texts
 from homeostat.core.rollout.evidence import CONFIDENCE_BINS, LATENCY_EDGES_MS, Tally
 
 #: From this many rows on, numpy is faster than a loop.
@@ -81,9 +82,10 @@ def prediction_bins(reference: Any) -> PredictionBins | None:
     edges = getattr(getattr(reference, "edges", None), "features", {}).get("prediction")
     if edges is None:
         return None
-    return (
-        NumberBins(tuple(edges.cut_points)) if edges.kind == "number" else CategoryBins(tuple(edges.labels))
-    )
+    if edges.kind == "number":
+        return NumberBins(tuple(edges.cut_points))
+    # Predictions come spelled by today's rules; a reference keeps those of its time.
+    return CategoryBins(tuple(str(text) for text in label_texts(edges.labels)))
 
 
 class _Counts:

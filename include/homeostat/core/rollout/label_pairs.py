@@ -70,7 +70,7 @@ class PairLosses:
             case "accuracy":
                 return cls("accuracy", (0.0, 1.0), 1.0, most, 1.0)
             case "balanced_accuracy" if shares and all(share > 0 for _, share in shares):
-                weights = {name: 1.0 / (len(shares) * share) for name, share in shares}
+                weights = {str(label_text(name)): 1.0 / (len(shares) * share) for name, share in shares}
                 unit = max(weights.values())
                 scaled = tuple((name, weight / unit) for name, weight in weights.items())
                 return cls("balanced_accuracy", fine, 1.0, most / unit, unit, scaled)

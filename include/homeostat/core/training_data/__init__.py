@@ -1,7 +1,8 @@
 """Training data: raw rows are typed, selected, checked, split and weighted."""
 
+from homeostat.core.training_data.categories import as_category, as_label
 from homeostat.core.training_data.coercion import CoercedRows, DataFinding, coerce_rows
-from homeostat.core.training_data.columns import as_category, as_label, as_number, as_time
+from homeostat.core.training_data.columns import as_number, as_time
 from homeostat.core.training_data.history import join_history
 from homeostat.core.training_data.holdout import split_holdout
 from homeostat.core.training_data.quality import QualityCheck, QualityReport, check_quality, run_checks

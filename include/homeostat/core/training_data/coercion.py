@@ -12,7 +12,9 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
-from homeostat.core.training_data.columns import TypedColumn, as_category, as_label, as_number, as_time
+from homeostat.config.label_text import received_name
+from homeostat.core.training_data.categories import as_category, as_label
+from homeostat.core.training_data.columns import TypedColumn, as_number, as_time
 from homeostat.core.training_data.quarantine_causes import FAULTS, REASON, fault_reason, shortened
 
 
@@ -35,8 +37,9 @@ class CoercedRows:
     """Rows typed as model.yaml describes them, and quarantined rows.
 
     ``rows`` has the timestamp (UTC), the key (text), the features in the order of model.yaml (float64
-    or text, NaN where missing) and, if requested, the label. ``quarantined`` has the same columns
-    as they were found (as text where a column mixes types) and :data:`REASON`.
+    or text, NaN where missing) and, if requested, the label; then, for versions of release 0.1, the
+    categories as received (see :func:`~homeostat.config.label_text.received_name`). ``quarantined`` has the
+    same columns as they were found (as text where a column mixes types) and :data:`REASON`.
     """
 
     rows: pd.DataFrame
@@ -62,18 +65,21 @@ def coerce_rows(frame: pd.DataFrame, config: ModelConfig, *, label: bool = False
     findings = list(_column_findings(frame, config, wanted))
     frame = frame.reset_index(drop=True)
     typed: dict[str, pd.Series] = {}
+    received: dict[str, pd.Series] = {}
     reasons = np.full(len(frame), "", dtype=object)
     for name in wanted:
         raw = frame[name] if name in frame else pd.Series(None, index=frame.index, dtype=object, name=name)
         column = _read(raw, name, config)
         typed[name] = column.column
+        if column.received is not None and name in config.columns.features:
+            received[received_name(name)] = column.received
         for fault, mask in column.faults.items():
             shown = raw[mask].iloc[0]
             detail = f"{FAULTS[fault]}, for example {shortened(shown)}"
             findings.append(DataFinding(name, fault, int(mask.sum()), detail))
             reason = fault_reason(name, fault)
             reasons[mask] = [f"{old}; {reason}" if old else reason for old in reasons[mask]]
-    rows = pd.DataFrame(typed, index=frame.index)
+    rows = pd.DataFrame(typed | received, index=frame.index)
     bad = reasons != ""
     quarantined = _as_found(frame, wanted, bad, reasons)
     keep = ~bad
@@ -104,9 +110,10 @@ def _read(raw: pd.Series, name: str, config: ModelConfig) -> TypedColumn:
         return as_time(raw)
     if name == columns.label.name:
         return as_label(raw, config.task, columns.label)
-    if name in columns.features and columns.features[name].type == "number":
+    feature = columns.features.get(name)
+    if feature is not None and feature.type == "number":
         return as_number(raw)
-    return as_category(raw)
+    return as_category(raw, listed=(feature.categories or ()) if feature is not None else ())
 
 
 def _column_findings(frame: pd.DataFrame, config: ModelConfig, wanted: list[str]) -> Iterable[DataFinding]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError
+from homeostat.config.label_text import label_texts
 
 _SEVERITIES = ("critical", "warning", "info")
 _NOT_ALL_NULL = "expect_column_proportion_of_non_null_values_to_be_between"
@@ -94,7 +95,15 @@ def _of_user(config: ModelConfig) -> Iterator[ExpectationSpec]:
                 f"{_where(config)}, {source}.severity: found {severity!r}, expected {', '.join(_SEVERITIES)}"
             )
             raise ConfigError(msg)
-        yield ExpectationSpec(kind, {**rest, **inner}, severity, source)
+        yield ExpectationSpec(kind, _spelled({**rest, **inner}, config), severity, source)
+
+
+def _spelled(kwargs: dict[str, Any], config: ModelConfig) -> dict[str, Any]:
+    """Return the arguments with the values of a category as the rows spell them."""
+    feature, values = config.columns.features.get(str(kwargs.get("column"))), kwargs.get("value_set")
+    if feature is None or feature.type != "category" or not isinstance(values, list):
+        return kwargs
+    return {**kwargs, "value_set": label_texts(values)}
 
 
 _EXAMPLE = (

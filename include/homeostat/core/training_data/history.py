@@ -9,7 +9,8 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.label_text import label_text, label_texts
-from homeostat.core.training_data.columns import as_category, as_label, as_number, as_time
+from homeostat.core.training_data.categories import as_category, as_label
+from homeostat.core.training_data.columns import as_number, as_time
 
 
 def join_history(

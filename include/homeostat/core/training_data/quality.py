@@ -13,6 +13,7 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import EmptyWindow, QualityRefused
+from homeostat.config.label_text import is_received_name
 from homeostat.core.training_data.expectations import ExpectationSpec, build_expectation, expectation_specs
 from homeostat.core.training_data.great_expectations_run import validate
 from homeostat.core.training_data.quarantine_causes import (
@@ -126,7 +127,8 @@ def run_checks(
     with warnings.catch_warnings():
         # Great Expectations imports modules that Python has deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
-        results = _run(frame, config)
+        own = [name for name in frame if not is_received_name(name)]
+        results = _run(frame[own], config)
     for one in results:
         check, bad = _to_check(one, frame)
         checks.append(check)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from homeostat.config.label_text import label_texts
+from homeostat.config.label_text import FIRST_SPELLING, SPELLING, label_texts
 from homeostat.serving.scoring_request import InputSpec, Rows
 
 logger = logging.getLogger(__name__)
@@ -77,10 +77,14 @@ class PredictFailed(Exception):
         self.latency_ms = latency_ms
 
 
-def to_frame(batch: Sequence[Rows], spec: InputSpec) -> pd.DataFrame:
-    """Return a batch as the frame that pipelines are fitted on: float64 and str columns."""
+def to_frame(batch: Sequence[Rows], spec: InputSpec, spelling: int = SPELLING) -> pd.DataFrame:
+    """Return a batch as the frame that pipelines are fitted on: float64 and str columns.
+
+    Categories are spelled by the rules of :mod:`homeostat.config.label_text` with this number.
+    """
+    joined = _joined if spelling > FIRST_SPELLING else _joined_as_received
     data = {
-        name: np.array(_joined(batch, i), dtype=np.float64) if numeric else _texts(_joined(batch, i))
+        name: np.array(_joined(batch, i), dtype=np.float64) if numeric else _texts(joined(batch, i))
         for i, (name, numeric) in enumerate(zip(spec.names, spec.numeric, strict=True))
     }
     return pd.DataFrame(data, copy=False)
@@ -103,12 +107,17 @@ def _joined(batch: Sequence[Rows], column: int) -> list[Any]:
     return [value for rows in batch for value in rows.columns[column]]
 
 
+def _joined_as_received(batch: Sequence[Rows], column: int) -> list[Any]:
+    return [value for rows in batch for value in rows.as_received(column)]
+
+
 def choose_predict_call(predictor: Any, spec: InputSpec) -> Callable[[Sequence[Rows]], PredictionsLike]:
     """Choose the fastest way to call a predictor: with a matrix when it needs no column names."""
     if spec.all_numeric and callable(getattr(predictor, "predict_matrix", None)):
         return lambda batch: predictor.predict_matrix(to_matrix(batch))
     predict = getattr(predictor, "predict_typed", predictor.predict)
-    return lambda batch: predict(to_frame(batch, spec))
+    spelling = getattr(predictor, "spelling", SPELLING)
+    return lambda batch: predict(to_frame(batch, spec, spelling))
 
 
 def score(scorer: Scorer, batch: Sequence[Rows]) -> list[ScoredRequest | PredictFailed]:

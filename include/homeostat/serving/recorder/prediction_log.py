@@ -90,7 +90,7 @@ def _row_columns(config: ModelConfig, entries: Sequence[ServedRequest]) -> dict[
         "key": _optional_column(requests, [rows.keys for rows in requests]),
     }
     for index, name in enumerate(config.feature_names):
-        columns[FEATURE + name] = list(chain.from_iterable([rows.columns[index] for rows in requests]))
+        columns[FEATURE + name] = list(chain.from_iterable([rows.as_received(index) for rows in requests]))
     return columns
 
 

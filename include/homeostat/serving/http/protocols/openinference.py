@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 
 from homeostat.config.label_text import label_texts
@@ -22,6 +23,7 @@ from homeostat.serving.scoring_request import BadRequest, InputSpec, Rows, read_
 #: The outputs of a response; ``confidence`` only where the model has one.
 OUTPUTS = ("predict", "confidence")
 MAX_ID = 1024
+_SHORT_FLOATS = {"FP32": np.float32, "FP16": np.float16}
 _EXAMPLE = '{"inputs": [{"name": "column", "shape": [1], "datatype": "FP64", "data": [1.0]}]}'
 
 
@@ -83,7 +85,8 @@ def _outputs(raw: Any) -> tuple[str, ...] | None:
 
 def _columns(tensors: Sequence[Tensor], spec: InputSpec) -> dict[str, list[Any]]:
     width = len(spec.names)
-    features = set(spec.names)
+    numeric = dict(zip(spec.names, spec.numeric, strict=True))
+    features = numeric.keys()
     has_single_features = any(tensor.name in features for tensor in tensors)
     columns: dict[str, list[Any]] = {}
     for index, tensor in enumerate(tensors):
@@ -104,13 +107,25 @@ def _columns(tensors: Sequence[Tensor], spec: InputSpec) -> dict[str, list[Any]]
             raise BadRequest(msg)
         else:
             columns[tensor.name] = tensor.values
-    numbers = {name for name, numeric in zip(spec.names, spec.numeric, strict=True) if numeric}
-    for tensor in tensors:  # numbers sent as a BOOL tensor
-        if tensor.datatype == "BOOL":
-            names = [tensor.name] if tensor.name in columns else list(spec.names)
-            for name in numbers.intersection(names):
-                columns[name] = [None if value is None else int(value) for value in columns[name]]
+    for tensor in tensors:
+        names = {tensor.name} if tensor.name in columns else features
+        for name in names & features:
+            columns[name] = _as_feature(columns[name], tensor.datatype, numeric[name])
     return columns
+
+
+def _as_feature(values: list[Any], datatype: str, numeric: bool) -> list[Any]:  # noqa: FBT001
+    """Return booleans that are numbers as 0 and 1, and short floats that are categories shortened."""
+    if datatype == "BOOL" and numeric:
+        return [None if value is None else int(value) for value in values]
+    if datatype in _SHORT_FLOATS and not numeric:
+        return [_shortest(value, datatype) for value in values]
+    return values
+
+
+def _shortest(value: Any, datatype: str) -> Any:
+    """Return the shortest number of the same bits: 0.1 for 0.10000000149011612, since the category is 0.1."""
+    return float(str(_SHORT_FLOATS[datatype](value))) if isinstance(value, float) else value
 
 
 def encode_infer(
