@@ -117,7 +117,8 @@ def as_labels(column: pd.Series, spelling: int = SPELLING) -> tuple[Ints, list[s
     per_code = np.bincount(codes[codes >= 0], minlength=len(uniques))
     missing = int((codes < 0).sum())
     by_label: dict[str, int] = {}
-    values = list(uniques) if uniques.dtype.kind == "f" else uniques.tolist()  # float32 stays short
+    is_float = uniques.dtype.kind == "f"
+    values = list(np.asarray(uniques)) if is_float else uniques.tolist()  # float32 stays float32
     for value, rows in zip(values, per_code.tolist(), strict=True):
         label = label_of(value, spelling)
         if label is None:

@@ -58,7 +58,8 @@ def _distinct(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
         codes, values = pd.factorize(column)
     except (TypeError, NotImplementedError):  # lists and dictionaries cannot be hashed
         return np.arange(len(column)), column.astype(object).tolist()
-    return codes, list(values) if values.dtype.kind == "f" else values.tolist()  # float32 stays short
+    is_float = values.dtype.kind == "f"
+    return codes, list(np.asarray(values)) if is_float else values.tolist()  # float32 stays float32
 
 
 def _without_missing_words(
