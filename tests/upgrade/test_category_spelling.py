@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from homeostat.bundle import Predictor, load_bundle, load_pipeline, write_bundle
 from homeostat.bundle.evaluate import make_reference
 from homeostat.config import load_model
 from homeostat.config.errors import DataError, Untrusted
-from homeostat.core.profile import Profile, ProfileEdges, Reference, count_dataframe
+from homeostat.core.profile import CategoryEdges, Profile, ProfileEdges, Reference, count_dataframe
 from homeostat.core.training_data import assemble, coerce_rows
 from homeostat.retraining.fit import fit
 from homeostat.serving.inference.scoring import make_scorer, score
@@ -78,9 +77,7 @@ class Old:
         reference = Reference.fit(self.learned, {"v": "number"})
         features = dict(reference.edges.features)
         for name in ("store", "member"):
-            edges = Reference.fit(self.learned, {name: "category"}).edges.features[name]
-            spelled = tuple(sorted(self.learned[name].dropna().unique()))
-            features[name] = replace(edges, labels=spelled, spelling=1)
+            features[name] = CategoryEdges(tuple(sorted(self.learned[name].dropna().unique())), spelling=1)
         edges = ProfileEdges(features)
         self.reference = Reference(edges, count_dataframe(edges, self.learned))
         write_bundle(bundle, self.config, self.estimator, self.reference, {})

@@ -35,6 +35,7 @@ class CsvHead:
 
     ``lines`` is the number of lines up to the end of the column names; ``encoding`` is a name of Python's;
     ``about_rows`` is the approximate number of rows, 0 only when no row follows the column names.
+    ``quotes_text``: column names and texts are in double quotes, so a bare ``NA`` is no text.
     """
 
     names: tuple[str, ...]
@@ -42,6 +43,7 @@ class CsvHead:
     lines: int
     about_rows: int
     encoding: str = "utf-8"
+    quotes_text: bool = False
 
 
 def read_csv_head(file: TableFile) -> CsvHead:
@@ -71,9 +73,18 @@ def read_csv_head(file: TableFile) -> CsvHead:
         raise DataError(_no_names(file, text, whole=whole))
     names, separator, lines = found
     _require_distinct(names, file)
+    about_rows = _about_rows(file, text, lines, len(head), whole=whole)
     return CsvHead(
-        tuple(names), separator, lines, _about_rows(file, text, lines, len(head), whole=whole), encoding
+        tuple(names), separator, lines, about_rows, encoding, _quotes_text(text, names, separator, lines)
     )
+
+
+def _quotes_text(text: str, names: list[str], separator: str, lines: int) -> bool:
+    """Return whether all column names are in double quotes, and any field of the rows after them."""
+    parts = text.splitlines(keepends=True)
+    head, rows = "".join(parts[:lines]), "".join(parts[lines:])
+    quoted = separator.join('"' + name.replace('"', '""') + '"' for name in names)
+    return head.strip().endswith(quoted) and '"' in rows
 
 
 def _decode(head: bytes, file: TableFile, *, whole: bool) -> tuple[str, str]:

@@ -23,7 +23,8 @@ _LOOK_UP = 2**28
 def csv_batches(file: TableFile, head: CsvHead, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Read these columns as text, in blocks; a column that the file lacks is left out.
 
-    Only an empty cell is null: whether ``NA`` is a missing value depends on the column's kind.
+    Only an empty cell is null: whether ``NA`` is a missing value depends on the column's kind. In a file
+    whose texts are in double quotes, as R writes it, a bare ``NA`` is null and a quoted one is text.
 
     Raises
     ------
@@ -46,8 +47,9 @@ def csv_batches(file: TableFile, head: CsvHead, columns: list[str]) -> Iterator[
     convert = arrow.ConvertOptions(
         column_types=dict.fromkeys(head.names, pa.string()),
         include_columns=present or list(head.names[:1]),  # one column at least, for the number of rows
-        null_values=[""],
+        null_values=["", "NA"] if head.quotes_text else [""],
         strings_can_be_null=True,
+        quoted_strings_can_be_null=not head.quotes_text,
     )
     try:
         with file.stream() as stream, arrow.open_csv(stream, read, parse, convert) as reader:

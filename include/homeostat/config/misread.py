@@ -34,7 +34,10 @@ def find_misread(loader: yaml.SafeLoader, node: yaml.Node, path: tuple[str, ...]
         else:
             yield from _misread_keys(loader, node, path)
         for key, value in node.value:
-            yield from find_misread(loader, value, (*path, str(key.value)))
+            inner = (*path, str(key.value))
+            if inner[-2:] == ("label", "positive") and (found := _misread_words(loader, [value])):
+                yield _misread_sentence(inner, found, _quoted(value, wrong=True))
+            yield from find_misread(loader, value, inner)
 
 
 def _misread_keys(loader: yaml.SafeLoader, node: yaml.MappingNode, path: tuple[str, ...]) -> Iterator[str]:
