@@ -49,7 +49,8 @@ def as_category(column: pd.Series, *, listed: Collection[str] = ()) -> TypedColu
         return pd.Series(read, index=column.index, name=column.name)
 
     first = [_text(value, FIRST_SPELLING)[0] for value in values]
-    return TypedColumn(rows(texts), with_rows(faults), rows(first) if first != texts else None)
+    received = rows(first) if first != texts else None
+    return TypedColumn(rows(texts), with_rows(faults), received=received)
 
 
 def _distinct(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
