@@ -19,6 +19,8 @@ from homeostat.config.errors import DataError, HomeostatError
 BATCH_BYTES = 16 * 2**20
 #: The type of every column of a CSV file, and of the partitions in the names of folders.
 TEXT = "text"
+#: Key of a batch's file in the metadata of its schema.
+FILE_KEY = b"homeostat.file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Table:
 
         A column that one of several files lacks is null there, and its type may differ between files. Row
         groups of Parquet without rows in ``between`` are skipped, by their statistics; the others are whole.
+        :data:`FILE_KEY` in the metadata of a batch's schema names its file.
 
         Raises
         ------
@@ -72,7 +75,8 @@ class Table:
             inside = [name for name in columns if name not in file.partitions]
             with _file_errors(file):
                 for batch in self._batches_of(file, inside, size, between):
-                    yield _align_columns(batch, columns, file.partitions)
+                    aligned = _align_columns(batch, columns, file.partitions)
+                    yield aligned.replace_schema_metadata({FILE_KEY: file.path})
 
     def _batches_of(
         self, file: TableFile, columns: list[str], size: int, between: TimeRange | None

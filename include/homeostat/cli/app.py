@@ -166,6 +166,13 @@ def drift(
     fail_on_drift: Annotated[
         bool, typer.Option("--fail-on-drift", help="Exit with status 1 unless the verdict is pass.")
     ] = False,
+    date_format: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=FORMAT",
+            help="How a column's dates are written: day=%d/%m/%Y; or the unit of numbers since 1970: at=ms.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two tables column by column: CSV or Parquet, a file or a folder. No server or model needed.
@@ -178,7 +185,15 @@ def drift(
     """
     from homeostat.cli.commands import compare_files
 
-    compare_files(reference, current, config=config, as_json=as_json, html=html, fail_on_drift=fail_on_drift)
+    compare_files(
+        reference,
+        current,
+        config=config,
+        as_json=as_json,
+        html=html,
+        fail_on_drift=fail_on_drift,
+        date_formats=date_format or (),
+    )
 
 
 @app.command()

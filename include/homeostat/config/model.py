@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from homeostat.config.date_format import date_format_of
 from homeostat.config.duration import Duration
 from homeostat.config.label_text import class_name, label_text
 from homeostat.config.positive_class import metric_title
@@ -213,12 +214,21 @@ class Label(Section):
 
 
 class Columns(Section):
-    """The ``schema`` block: the role and type of each column."""
+    """The ``schema`` block: the role and type of each column.
+
+    ``timestamp_format`` is the format of timestamps that are text, or the unit of numeric ones.
+    """
 
     timestamp: str = "timestamp"
+    timestamp_format: str | None = None
     key: str | None = None
     label: Label
     features: Annotated[dict[str, Feature], Field(min_length=1)]
+
+    @field_validator("timestamp_format")
+    @classmethod
+    def _format_of_dates(cls, value: str | None) -> str | None:
+        return value if value is None else date_format_of(value)
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -24,6 +24,7 @@ KEYS = [
     *("kind", "verdict", "reason", "ks", "ks_error", "p_value", "p_adjusted", "psi", "chi2", "cramers_v"),
     *("js", "wasserstein", "missing_reference", "missing_current", "unseen_share"),
     "unseen_values",
+    *("read_as", "unread_reference", "unread_current"),
 ]
 N = 2000
 
@@ -101,6 +102,7 @@ def test_standard_output_is_the_documented_json(drift):
         assert list(entry) == KEYS
         assert entry["verdict"] in ("pass", "alert", "not_computable")
         assert entry["reason"]
+        assert (entry["read_as"], entry["unread_reference"], entry["unread_current"]) == (None, 0, 0)
     verdicts = {name: entry["verdict"] for name, entry in found["columns"].items()}
     assert verdicts == {
         "steady": "pass",
@@ -275,9 +277,9 @@ def test_a_column_called_prediction_counts_like_any_other(drift):
 
 
 def test_the_number_of_labels_is_bounded_and_the_counts_are_exact(drift, monkeypatch):
-    from homeostat.core.profile import infer
+    from homeostat.core.profile import scan
 
-    monkeypatch.setattr(infer, "MAX_LABELS", 300)
+    monkeypatch.setattr(scan, "MAX_LABELS", 300)
     rng = np.random.default_rng(3)
     before, now = (
         pd.DataFrame({"town": [f"t{x}" for x in rng.zipf(1.4, 20_000).clip(max=9999)]}) for _ in "ab"

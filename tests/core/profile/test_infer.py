@@ -11,15 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.core.profile.arrow_values import read_values
-from homeostat.core.profile.infer import (
-    MAX_CODES,
-    MAX_LABELS,
-    ColumnScan,
-    infer_kind,
-    is_index_like,
-    value_family,
-)
+from homeostat.core.profile.infer import decide_reading, infer_kind, is_doubtful, is_index_like, value_family
+from homeostat.core.profile.reading import Reading
+from homeostat.core.profile.scan import MAX_CODES, MAX_LABELS, ColumnScan
 
 RNG = np.random.default_rng(7)
 
@@ -31,8 +25,23 @@ def scan(*arrays) -> ColumnScan:
     return found
 
 
+def read(*arrays) -> tuple[str, ColumnScan]:
+    """Return the kind of a column, and its scan in the reading that was decided."""
+    found = scan(*arrays)
+    reading = decide_reading(found, None)[0]
+    for _ in range(2):
+        if found.agrees(reading) and not is_doubtful([found]):
+            break
+        found = ColumnScan(keep_numbers=True, reading=reading)
+        for array in arrays:
+            found.add(array if isinstance(array, pa.Array) else pa.array(array))
+        reading = decide_reading(found, None)[0]
+    found.settle(reading.kind)
+    return infer_kind(found, reading.kind), found
+
+
 def kind(*arrays):
-    return infer_kind(scan(*arrays))
+    return read(*arrays)[0]
 
 
 WEEKDAYS = [1, 2, 3, 4, 5, 6, 7] * 20
@@ -51,8 +60,8 @@ SPELT = {
 
 @pytest.mark.parametrize("name", SPELT)
 def test_whole_numbers_with_few_values_are_the_same_labels_however_they_are_spelt(name):
-    found = scan(SPELT[name])
-    assert infer_kind(found) == "category"
+    inferred, found = read(SPELT[name])
+    assert inferred == "category"
     assert found.labels() == {str(day): 20 for day in range(1, 8)}
 
 
@@ -68,8 +77,8 @@ def test_whole_numbers_with_few_values_are_the_same_labels_however_they_are_spel
     ids=["bool", "text", "other text", "int", "float with NaN"],
 )
 def test_booleans_are_one_and_zero_in_every_spelling(array):
-    found = scan(pa.concat_arrays([array, array]))
-    assert infer_kind(found) == "category"
+    inferred, found = read(pa.concat_arrays([array, array]))
+    assert inferred == "category"
     assert found.labels() == {"1": 18, "0": 18}
     assert (found.rows, found.missing) == (54, 18)
 
@@ -95,7 +104,9 @@ def test_booleans_are_a_category_however_few_rows_there_are():
         ([f"{i:05d}" for i in range(100)], "id"),
         ([None] * 5, "empty"),
         ([np.nan] * 5, "empty"),
-        (["", "NA", "null"], "empty"),
+        (["", ""], "empty"),
+        (["NA", "null", "1.5"] * 9, "number"),
+        (["NA", "null", "Oslo"] * 9, "category"),
         ([], "empty"),
         ([[1], [2]], "opaque"),
         ([{"a": 1}], "opaque"),
@@ -118,14 +129,22 @@ def test_the_kind_follows_the_rule(array, expected):
     assert kind(array) == expected
 
 
-def test_a_few_texts_in_a_column_of_numbers_are_missing_markers_and_many_make_it_text():
-    numbers = [str(x) for x in RNG.normal(size=90)]
-    assert kind(["?", "off"] * 3 + numbers) == "number"
-    assert kind([f"word {i}" for i in range(6)] * 10 + numbers) == "id"
-    assert kind(["?"] * 91 + numbers) == "category"
-    codes = scan(["1", "2", "3"] * 30 + ["?"])
-    assert infer_kind(codes) == "category"
-    assert codes.labels() == {"1": 30, "2": 30, "3": 30, "?": 1}
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["?", "off"] * 3, "number"),  # 6 of 96 rows
+        ([f"word {i}" for i in range(6)] * 10, "number"),  # 60 of 150 rows, each of them 10 times: markers
+        ([f"word {i}" for i in range(9)], "number"),  # 9 of 99 rows, each once
+        ([f"word {i}" for i in range(11)], "id"),  # 11 of 101 rows, each once
+        (["?"] * 91, "category"),  # more than half
+    ],
+)
+def test_the_share_of_words_decides_not_their_number(words, expected):
+    assert kind([str(x) for x in RNG.permutation(RNG.normal(size=90))] + words) == expected
+
+
+def test_a_word_among_codes_is_a_missing_marker():
+    assert read(["1", "2", "3"] * 30 + ["?"])[1].labels() == {"1": 30, "2": 30, "3": 30, "?": 1}
 
 
 def test_dates_are_seconds_in_every_format():
@@ -138,17 +157,26 @@ def test_dates_are_seconds_in_every_format():
         pa.array(["2026-03-01T12:00:00Z"]),
         pa.array(["2026-03-01 13:00+01:00"]),
     ):
-        found = scan(array)
-        assert infer_kind(found) == "datetime"
+        inferred, found = read(array)
+        assert inferred == "datetime"
         assert found.all_numbers().tolist() == [seconds]
 
 
-def test_the_reference_decides_whether_the_day_or_the_month_comes_first():
-    current = ColumnScan(date_format_hint="%d/%m/%Y")
-    assert current.add(pa.array(["01/02/2026"])).numbers.tolist() == [
-        dt.datetime(2026, 2, 1, tzinfo=dt.UTC).timestamp()
-    ]
-    assert current.date_format == "%d/%m/%Y"
+def test_the_other_table_decides_whether_the_day_or_the_month_comes_first():
+    for day_first, text in ((True, "31/01/2026"), (False, "01/31/2026")):
+        other, current = scan([text]), scan(["01/02/2026"])
+        _, reading, ambiguous = decide_reading(other, current)
+        assert not ambiguous
+        found = ColumnScan(keep_numbers=True, reading=reading)
+        found.add(pa.array(["01/02/2026"]))
+        right = (
+            dt.datetime(2026, 2, 1, tzinfo=dt.UTC) if day_first else dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+        )
+        assert found.all_numbers().tolist() == [right.timestamp()]
+
+
+def test_nobody_guesses_where_day_and_month_cannot_be_told_apart():
+    assert decide_reading(scan(["01/02/2026"]), scan(["03/04/2026"]))[2] == {"/4": ("dmy", "mdy")}
 
 
 @given(
@@ -167,15 +195,13 @@ def test_every_row_is_a_number_a_text_or_missing_whatever_the_batches(values, si
     parts = scan(*(rows[at : at + size] for at in range(0, len(rows), size)))
     for found in (whole, parts):
         assert found.rows == len(values)
-        assert found.missing + found.numbers + sum(found.texts.values()) == found.rows
-    # the first batch with text decides about dates, so batches are equal only without dates
-    if not whole.date_format and not parts.date_format:
-        assert (whole.labels(), whole.missing, whole.all_whole) == (
-            parts.labels(),
-            parts.missing,
-            parts.all_whole,
-        )
-        assert infer_kind(whole) == infer_kind(parts)
+        assert found.missing + found.numbers + sum((found.texts | found.words).values()) == found.rows
+    kinds = [read(rows)[0], read(*(rows[at : at + size] for at in range(0, len(rows), size)))[0]]
+    assert kinds[0] == kinds[1]
+    shuffled = rows.take(pa.array(np.random.default_rng(size).permutation(len(rows))))
+    again = read(shuffled)
+    assert again[0] == kinds[0]
+    assert again[1].labels() == read(rows)[1].labels()
 
 
 def test_the_number_of_kept_labels_is_bounded():
@@ -186,7 +212,7 @@ def test_the_number_of_kept_labels_is_bounded():
     assert len(found.texts) <= 2 * MAX_LABELS
     assert found.texts["often"] == 600
     assert sum(found.texts.values()) + found.dropped == found.rows
-    assert infer_kind(found) == "id"
+    assert infer_kind(found, "text") == "id"
 
 
 def minutes(start: int, n: int):
@@ -197,35 +223,71 @@ def days(first: int):
     return scan(pa.array(RNG.integers(first, first + 9, 99).astype(np.int32)).cast(pa.date32()))
 
 
+def spread(low: int, high: int, n: int = 1000):
+    """Return n different whole numbers of this range, in any order."""
+    return scan(RNG.choice(np.arange(low, high), n, replace=False))
+
+
 @pytest.mark.parametrize(
     ("reference", "current", "outside", "expected"),
     [
         (minutes(0, 100), minutes(100, 50), 1.0, True),
-        (minutes(0, 100), minutes(50, 100), 0.5, True),
-        (minutes(0, 100), minutes(0, 100), 0.0, True),
+        (minutes(0, 100), minutes(50, 100), 0.5, False),
+        (minutes(0, 100), minutes(0, 100), 0.0, False),
         (days(0), days(0), 0.0, False),
         (days(0), days(9), 1.0, True),
+        (scan([dt.date(2026, 1, 1)] * 99), scan([dt.date(2026, 2, 1)] * 99), 1.0, False),
         (scan(np.arange(100)), scan(np.arange(100, 200)), 1.0, True),
-        (scan(np.arange(100)[::-1]), scan(np.arange(100)[::-1]), 0.0, True),
+        (scan(np.arange(100, 200)), scan(np.arange(100)), 1.0, True),
+        (scan(np.arange(100)), scan(RNG.permutation(np.arange(200, 300))), 1.0, True),
+        (scan(np.arange(100) * 10.0), scan(np.arange(100, 200) * 10), 1.0, True),
+        (spread(0, 3000), spread(3000, 9000), 1.0, True),
+        (spread(0, 10**6), spread(10**6, 2 * 10**6), 1.0, False),
         (scan(np.arange(100)), scan(RNG.permutation(100)), 0.0, False),
         (scan(np.arange(5)), scan(np.arange(5, 10)), 1.0, False),
         (scan(RNG.normal(size=99)), scan(RNG.normal(9, 1, size=99)), 1.0, False),
-        (scan(np.repeat(np.arange(50.5), 2)), scan(np.repeat(np.arange(60.5, 99), 2)), 1.0, True),
-        (scan(np.repeat(np.arange(50.5), 2)), scan(np.repeat(np.arange(50.5), 2)), 0.0, False),
+        (scan(np.full(99, 7)), scan(np.full(99, 9)), 1.0, False),
+        (scan(np.repeat(np.arange(50), 2)), scan(np.repeat(np.arange(60, 99), 2)), 1.0, False),
+        (scan(np.sort(RNG.uniform(0, 1, 99))), scan(np.sort(RNG.uniform(2, 3, 99))), 1.0, False),
     ],
     ids=[
-        *("later", "half later", "the same span row by row", "unordered dates", "unordered dates, moved"),
-        *("ids", "falling ids", "shuffled", "too few", "a measure that moved", "a meter", "sorted"),
+        *("later", "half later", "the same span", "unordered dates", "unordered dates, moved", "one date"),
+        *("ids", "falling ids", "shuffled ids", "tens", "ids of a part", "whole measures", "the same ids"),
+        *("too few", "a measure that moved", "a constant", "steps", "a sorted measure"),
     ],
 )
 def test_index_like_columns_are_recognised(reference, current, outside, expected):
     assert is_index_like(reference, current, outside) is expected
 
 
+@given(
+    st.lists(st.integers(-50, 50), min_size=1, max_size=60),
+    st.integers(0, 60),
+    st.randoms(use_true_random=False),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_order_of_the_rows_does_not_decide_what_an_index_is(values, shift, random):
+    values = [float(value) for value in values]
+    before, now = values, [value + shift for value in values]
+    mixed = [random.sample(side, len(side)) for side in (before, now)]
+    assert is_index_like(scan(before), scan(now), 1.0) is is_index_like(scan(mixed[0]), scan(mixed[1]), 1.0)
+
+
+def test_repetition_is_found_in_any_order_and_in_bounded_memory():
+    rows = np.arange(200_000.0)
+    for order in (rows, rows[::-1], RNG.permutation(rows)):
+        found = scan(*np.array_split(order, 7)).distinct
+        assert found.is_dense(0, 199_999)
+        assert found._kept.size <= 4096
+    assert scan(RNG.integers(0, 10**6, 200_000)).distinct.repeated
+    assert scan([2**60, 2**60 + 1]).distinct.repeated, "floats cannot tell"
+
+
 @pytest.mark.parametrize(
     ("array", "expected"),
     [
         ([1.5], "numbers"),
+        (["1,5", "2"], "numbers"),
         (["1"], "numbers"),
         (["a", "b", "1"], "text"),
         (["2026-01-01"], "dates"),
@@ -237,6 +299,13 @@ def test_value_families(array, expected):
 
 
 def test_infinities_and_huge_integers_stay_numbers():
-    values = read_values(pa.array(["inf", "-Infinity", "1e400", str(10**30), "nan"]))
-    assert values.numbers.tolist() == [np.inf, -np.inf, np.inf, 1e30]
-    assert (values.texts, values.missing) == ({}, 1)
+    found = scan(["inf", "-Infinity", "1e400", str(10**30), "nan"])
+    assert found.all_numbers().tolist() == [np.inf, -np.inf, np.inf, 1e30]
+    assert (found.texts, found.words) == ({}, {"nan": 1})
+
+
+def test_text_that_one_batch_shows_and_the_next_explains_is_read_again():
+    kind_of, found = read(["1.234", "5.678"] * 9, ["1.163,74", "2,5"] * 9)
+    assert kind_of == "number"
+    assert sorted(set(found.all_numbers().tolist())) == [2.5, 1163.74, 1234.0, 5678.0]
+    assert not ColumnScan(reading=Reading("text")).add(pa.array(["1.5"])).numbers.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -23,8 +24,11 @@ def compare_files(
     as_json: bool,
     html: Path | None,
     fail_on_drift: bool,
+    date_formats: Sequence[str] = (),
 ) -> None:
     """Compare two tables, and print the result as a table or JSON; write a page with ``html``.
+
+    ``date_formats`` are of the form ``COLUMN=FORMAT``.
 
     Raises
     ------
@@ -36,8 +40,10 @@ def compare_files(
     from homeostat.adapters.tables import open_table
     from homeostat.cli.commands.drift_compare import compare_tables
     from homeostat.cli.commands.drift_page import drift_page
+    from homeostat.cli.commands.drift_readings import parse_date_formats
     from homeostat.cli.commands.drift_table import print_table
 
+    formats = parse_date_formats(date_formats)
     model = _load_any_folder(config) if config else None
     monitor = model.monitor if model else Monitor(min_rows=MIN_ROWS)
     before, now = open_table(reference), open_table(current)
@@ -46,7 +52,7 @@ def compare_files(
     with bar:
         total = len(before.names) + len(now.names)
         task = bar.add_task(f"comparing {escape(_last_part(now.uri))}", total=total)
-        found = compare_tables(before, now, monitor, model, lambda done: bar.advance(task, done))
+        found = compare_tables(before, now, monitor, model, lambda done: bar.advance(task, done), formats)
     if html:
         _write(html, drift_page(found))
     if as_json:

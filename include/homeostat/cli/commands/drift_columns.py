@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from homeostat.adapters.tables import Table
+from homeostat.adapters.tables import FILE_KEY, Table
 from homeostat.core.profile import (
     CategoryEdges,
     FeatureCounts,
@@ -20,19 +21,17 @@ from homeostat.core.profile import (
 from homeostat.core.profile.arrow_values import ArrowValues
 from homeostat.core.profile.binning import bin_labels, bin_numbers
 from homeostat.core.profile.fit_edges import fit_label_edges
-from homeostat.core.profile.infer import (
-    MAX_MISSING_MARKERS,
-    ColumnKind,
-    ColumnScan,
-    infer_kind,
-    number_labels,
-)
+from homeostat.core.profile.infer import ColumnKind, decide_reading, infer_kind, is_doubtful
+from homeostat.core.profile.notes import ambiguous_note
+from homeostat.core.profile.reading import Reading, ReadingKind
+from homeostat.core.profile.scan import ColumnScan, number_labels
 from homeostat.core.profile.unseen import UnseenLabels
 
 #: Bytes of the reference's numbers in memory at a time; one column alone may take more.
 MAX_KEPT_BYTES = 256 * 2**20
 #: Columns of the current table read at a time, when the table is columnar.
 COLUMNS_PER_PASS = 16
+_MAX_ROUNDS = 2
 
 #: Called with the work done since the last call, in columns.
 OnProgress = Callable[[float], None]
@@ -43,12 +42,17 @@ class ComparedColumn:
     """One column of both tables; what a table does not have is None.
 
     ``edges``, ``reference`` and ``current`` are None as well when the values have no distribution to
-    compare. ``unseen`` are labels of the current table that the reference lacks. ``missing_markers`` are
-    texts that mean a missing number.
+    compare. ``asked`` is the reading that model.yaml or the command line asks for, ``readings`` are those
+    of the reference and the current table. ``missing_markers`` are texts that mean a missing number.
+    ``ambiguous`` says why dates cannot be read, ``unseen`` are labels of the current table that the
+    reference lacks.
     """
 
     name: str
+    asked: Reading | None = None
+    wanted: FeatureKind | None = None
     kind: ColumnKind = "empty"
+    readings: tuple[Reading, Reading] = (Reading(), Reading())
     reference_scan: ColumnScan | None = None
     current_scan: ColumnScan | None = None
     edges: FeatureEdges | None = None
@@ -57,13 +61,25 @@ class ComparedColumn:
     missing_markers: frozenset[str] = field(default_factory=frozenset)
     dates: bool = False
     unseen: UnseenLabels = field(default_factory=UnseenLabels)
+    ambiguous: str = ""
 
-    def fit(self, scan: ColumnScan, wanted: FeatureKind | None) -> None:
+    @property
+    def read_as(self) -> ReadingKind:
+        """What the text of both tables is read as."""
+        return self.readings[0].kind
+
+    def fit(self, scan: ColumnScan) -> None:
         """Infer the kind from the reference, fit the edges, count the reference, and drop its values."""
+        self.edges = self.reference = None
+        self.missing_markers, self.dates = frozenset(), False
         self.reference_scan, self.unseen = scan, UnseenLabels()
-        self.kind = infer_kind(scan)
-        if wanted and self.kind not in ("opaque", "empty"):
-            self.kind = wanted
+        if scan.reading is None:
+            reading, _, _ = decide_reading(scan, None, self.asked)
+            self.readings = (reading, reading)
+        scan.settle(self.read_as)
+        self.kind = infer_kind(scan, self.read_as)
+        if self.wanted and self.kind not in ("opaque", "empty"):
+            self.kind = self.wanted
         if self.kind in ("number", "datetime"):
             self._fit_numbers(scan)
         elif self.kind == "category":
@@ -71,12 +87,11 @@ class ComparedColumn:
         scan.kept_numbers.clear()
 
     def _fit_numbers(self, scan: ColumnScan) -> None:
-        self.dates = scan.dates and scan.numbers > 0
-        if len(scan.texts) <= MAX_MISSING_MARKERS:
-            self.missing_markers = frozenset(scan.texts)
+        self.dates = self.kind == "datetime"
+        self.missing_markers = frozenset(text for text, rows in scan.texts.items() if rows > 1)
         numbers = scan.all_numbers()
         edges = fit_edges(pd.DataFrame({"": numbers}), {"": "number"}).features[""]
-        counts = self.count(edges, ArrowValues(numbers, scan.texts, scan.missing, self.dates))
+        counts = self.count(edges, ArrowValues(numbers, scan.texts, scan.missing, dates=self.dates))
         self.edges = edges
         self.reference = replace(counts, unseen=counts.unseen + scan.dropped)
 
@@ -97,6 +112,7 @@ class ComparedColumn:
         In a column of numbers, texts are unseen, apart from the markers of missing values. In a column of
         dates, numbers are unseen, and the other way round.
         """
+        missing = values.missing + (0 if self.read_as == "text" else sum(values.words.values()))
         if isinstance(edges, NumberEdges):
             marked = sum(rows for text, rows in values.texts.items() if text in self.missing_markers)
             unseen = sum(values.texts.values()) - marked
@@ -104,11 +120,12 @@ class ComparedColumn:
             if values.numbers.size and values.dates != self.dates:
                 pieces, unseen = [np.empty(0)], unseen + values.numbers.size
             counts = bin_numbers(edges, pieces, not_numbers=unseen)
-            return replace(counts, missing=values.missing + marked)
+            return replace(counts, missing=missing + marked)
         labels = dict(values.texts)
-        for label, rows in number_labels(values.numbers).items():
-            labels[label] = labels.get(label, 0) + rows
-        counts = _count_labels(edges, labels, values.missing)
+        for more in (values.words if self.read_as == "text" else {}, number_labels(values.numbers)):
+            for label, rows in more.items():
+                labels[label] = labels.get(label, 0) + rows
+        counts = _count_labels(edges, labels, missing)
         if counts.unseen:
             self.unseen.add(edges, labels)
         return counts
@@ -119,33 +136,68 @@ def _count_labels(edges: CategoryEdges, labels: Mapping[str, int], missing: int)
     return bin_labels(edges, rows, list(labels), missing=missing)
 
 
-def scan_reference(
-    columns: Sequence[ComparedColumn],
-    table: Table,
-    wanted: Mapping[str, FeatureKind],
-    on_progress: OnProgress,
+def scan_tables(
+    columns: Sequence[ComparedColumn], reference: Table, current: Table, on_progress: OnProgress
 ) -> None:
+    """Scan and count the columns of both tables.
+
+    Columns whose text turns out to be something else than it looked at first are read again.
+    """
+    before = [column for column in columns if column.name in reference.names]
+    now = [column for column in columns if column.name in current.names]
+    _scan_reference(before, reference, on_progress)
+    _scan_current(now, current, on_progress)
+    for _ in range(_MAX_ROUNDS):
+        again = [column for column in before if column.current_scan and _must_be_read_again(column)]
+        if not again:
+            break
+        _scan_reference(again, reference, lambda _: None)
+        _scan_current(again, current, lambda _: None)
+    for column in columns:
+        if column.current_scan:
+            column.current_scan.settle(column.read_as)
+
+
+def _must_be_read_again(column: ComparedColumn) -> bool:
+    """Decide how to read a column of both tables; return whether it was read in another way."""
+    before, now = column.reference_scan, column.current_scan
+    if before is None or now is None:
+        return False
+    *readings, ambiguous = decide_reading(before, now, column.asked)
+    column.ambiguous = ambiguous_note(ambiguous, column.name) if ambiguous else ""
+    same = column.read_as == readings[0].kind
+    column.readings = (readings[0], readings[1])
+    if ambiguous:
+        column.kind, column.edges, column.reference, column.current = "datetime", None, None, None
+        return False
+    known = before.agrees(readings[0]) and now.agrees(readings[1]) and not is_doubtful((before, now))
+    return not (same and known)
+
+
+def _scan_reference(columns: Sequence[ComparedColumn], table: Table, on_progress: OnProgress) -> None:
     """Scan the reference's columns, as many at a time as fit into memory, and fit their edges."""
     size = max(1, MAX_KEPT_BYTES // (8 * max(1, table.about_rows)))
     for group in _groups(columns, size):
-        scans = {column.name: ColumnScan(keep_numbers=True) for column in group}
+        scans = {column.name: _new_scan(column, side=0) for column in group}
         for batch in table.batches(list(scans)):
+            file = _file_of(batch)
             for name, scan in scans.items():
-                scan.add(batch.column(name))
+                scan.add(batch.column(name), file)
             on_progress(len(group) * batch.num_rows / max(1, table.about_rows))
         for column in group:
-            column.fit(scans[column.name], wanted.get(column.name))
+            column.fit(scans[column.name])
         uncounted = [column for column in group if column.edges is not None and column.reference is None]
         if uncounted:
-            counts = _scan_and_count(uncounted, table, _new_scans(uncounted), lambda _: None)
+            again = {column.name: _new_scan(column, side=0) for column in uncounted}
+            counts = _scan_and_count(uncounted, table, again, lambda _: None)
             for column in uncounted:
                 column.reference = counts[column.name]
 
 
-def scan_current(columns: Sequence[ComparedColumn], table: Table, on_progress: OnProgress) -> None:
+def _scan_current(columns: Sequence[ComparedColumn], table: Table, on_progress: OnProgress) -> None:
     """Scan the current columns batch by batch, and count them where the reference has edges."""
     for group in _groups(columns, COLUMNS_PER_PASS if table.columnar else len(columns)):
-        scans = _new_scans(group)
+        scans = {column.name: _new_scan(column, side=1) for column in group}
         counts = _scan_and_count(group, table, scans, on_progress)
         for column in group:
             column.current_scan = scans[column.name]
@@ -163,21 +215,24 @@ def _scan_and_count(
         column.name: FeatureCounts.empty(column.edges) for column in columns if column.edges is not None
     }
     for batch in table.batches(list(scans)):
+        file = _file_of(batch)
         for column in columns:
-            values = scans[column.name].add(batch.column(column.name))
+            values = scans[column.name].add(batch.column(column.name), file)
             if column.edges is not None:
                 counts[column.name] += column.count(column.edges, values)
         on_progress(len(columns) * batch.num_rows / max(1, table.about_rows))
     return counts
 
 
-def _new_scans(columns: Sequence[ComparedColumn]) -> dict[str, ColumnScan]:
-    """Return a scan for each column, with the reference's format of dates as a hint."""
-    return {column.name: ColumnScan(date_format_hint=_date_format(column)) for column in columns}
+def _new_scan(column: ComparedColumn, *, side: int) -> ColumnScan:
+    """Return a scan of the reference (side 0) or the current table; a second one reads as decided."""
+    known = column.reference_scan if side else None
+    reading = column.readings[side] if column.current_scan else None
+    return ColumnScan(keep_numbers=side == 0, reading=reading, asked=column.asked, other=known)
 
 
-def _date_format(column: ComparedColumn) -> str:
-    return (column.reference_scan.date_format or "") if column.reference_scan else ""
+def _file_of(batch: pa.RecordBatch) -> str:
+    return str((batch.schema.metadata or {}).get(FILE_KEY, b""), "utf-8", "replace")
 
 
 def _groups(columns: Sequence[ComparedColumn], size: int) -> list[Sequence[ComparedColumn]]:

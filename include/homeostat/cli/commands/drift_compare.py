@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from homeostat.adapters.tables import Table
-from homeostat.cli.commands.drift_columns import (
-    ComparedColumn,
-    OnProgress,
-    scan_current,
-    scan_reference,
+from homeostat.cli.commands.drift_columns import ComparedColumn, OnProgress, scan_tables
+from homeostat.cli.commands.drift_readings import new_columns, note_of, rows_unread
+from homeostat.cli.commands.drift_reasons import (
+    data_set_reason,
+    role_in_model,
+    why_not_compared,
+    with_left_out,
+    without_dates_called_numbers,
 )
-from homeostat.cli.commands.drift_reasons import data_set_reason, role_in_model, why_not_compared
 from homeostat.cli.commands.drift_result import COLUMN_PREFIX, ColumnResult, RowCounts, TableComparison
 from homeostat.cli.commands.drift_schema import compare_schemas
 from homeostat.config import ModelConfig
@@ -38,6 +40,7 @@ def compare_tables(
     monitor: Monitor,
     config: ModelConfig | None,
     on_progress: OnProgress,
+    date_formats: Mapping[str, str] | None = None,
 ) -> TableComparison:
     """Compare every column of two tables.
 
@@ -52,16 +55,22 @@ def compare_tables(
         Without it every column that both tables have counts.
     on_progress
         Called with the work done since the last call, in columns.
+    date_formats
+        Formats of columns whose dates cannot be told from their values: of ``strptime``, or a unit in which
+        numbers count from 1970 (``s``, ``ms``, ``us``, ``ns``).
 
     Raises
     ------
     DataError
         The tables have no column in common.
+    ConfigError
+        A format is none, or is for a column that neither table has.
     """
     _require_common_column(reference, current)
     wanted = _feature_kinds(config)
-    columns = _scan(reference, current, wanted, on_progress)
-    _exclude_index_like(columns, wanted)
+    columns = new_columns((*reference.names, *current.names), config, date_formats or {})
+    scan_tables(columns, reference, current, on_progress)
+    _exclude_index_like(columns, wanted, config.columns.timestamp if config else None)
     rows = _count_rows(columns)
     in_share = [column for column in columns if not config or column.name in wanted]
     outside = [column for column in columns if config and column.name not in wanted]
@@ -72,6 +81,7 @@ def compare_tables(
         **{result.name: _with_role(result, config) for result in _results(others, monitor)},
     }
     results = tuple(by_name[column.name] for column in columns)
+    reason = data_set_reason(features.report, rows, monitor, config)
     return TableComparison(
         reference=reference.uri,
         current=current.uri,
@@ -81,7 +91,7 @@ def compare_tables(
         schema=_schema(compare_schemas(columns, reference, current, config), features.report, results),
         drifted_share=features.report.drifted_share,
         verdict=features.report.verdict,
-        reason=data_set_reason(features.report, rows, monitor, config),
+        reason=with_left_out(reason, features.report, results, wanted),
     )
 
 
@@ -98,17 +108,9 @@ def _feature_kinds(config: ModelConfig | None) -> dict[str, FeatureKind]:
     return {name: feature.type for name, feature in config.columns.features.items()} if config else {}
 
 
-def _scan(
-    reference: Table, current: Table, wanted: Mapping[str, FeatureKind], on_progress: OnProgress
-) -> list[ComparedColumn]:
-    """Read both tables; return all columns, those of the reference first."""
-    columns = {name: ComparedColumn(name) for name in dict.fromkeys((*reference.names, *current.names))}
-    scan_reference([columns[name] for name in reference.names], reference, wanted, on_progress)
-    scan_current([columns[name] for name in current.names], current, on_progress)
-    return list(columns.values())
-
-
-def _exclude_index_like(columns: Sequence[ComparedColumn], wanted: Mapping[str, FeatureKind]) -> None:
+def _exclude_index_like(
+    columns: Sequence[ComparedColumn], wanted: Mapping[str, FeatureKind], timestamp: str | None
+) -> None:
     """Remove the counts of timestamps and running numbers, which differ in any two tables."""
     for column in columns:
         before, now, counts = column.reference_scan, column.current_scan, column.current
@@ -117,7 +119,7 @@ def _exclude_index_like(columns: Sequence[ComparedColumn], wanted: Mapping[str, 
         if column.kind not in ("number", "datetime") or not counts.binned:
             continue
         outside = max(int(counts.slots[0]), int(counts.slots[-1])) / counts.binned
-        if is_index_like(before, now, outside):
+        if column.name == timestamp or is_index_like(before, now, outside):
             column.edges = column.reference = column.current = None
             column.kind = "datetime" if column.kind == "datetime" else "id"
 
@@ -163,8 +165,10 @@ def _column_result(
     column: ComparedColumn, verdict: FeatureVerdict | None, monitor: Monitor, *, in_share: bool
 ) -> ColumnResult:
     kind = None if column.kind in ("empty", "opaque") else column.kind
+    read_as, unread = note_of(column), rows_unread(column)
     if verdict is None:
-        return ColumnResult(_not_compared(column, monitor), kind, in_share=False)
+        stats = _not_compared(column, monitor)
+        return ColumnResult(_with_note(stats, read_as), kind, in_share=False, read_as=read_as, unread=unread)
     if column.current_scan is None:
         stats = FeatureVerdict(
             column.name,
@@ -175,9 +179,9 @@ def _column_result(
             missing_reference=column.reference_scan.missing_rate if column.reference_scan else None,
         )
     else:
-        markers = ", ".join(sorted(map(repr, column.missing_markers)))
-        reason = verdict.reason + (f"; {markers} is read as missing" if markers else "")
+        reason = without_dates_called_numbers(verdict.reason, column)
         stats = _with_unseen(replace(verdict, name=column.name, reason=reason), column)
+        stats = _with_note(stats, read_as)
     return ColumnResult(
         stats,
         kind,
@@ -186,13 +190,19 @@ def _column_result(
         column.current,
         column.dates,
         unseen=column.unseen.most_frequent(),
+        read_as=read_as,
+        unread=unread,
     )
 
 
 def _with_unseen(stats: FeatureVerdict, column: ComparedColumn) -> FeatureVerdict:
     """Name the values that were never seen, where the column alerts."""
     named = column.unseen.sentence
-    return replace(stats, reason=f"{stats.reason}; {named}") if named and stats.verdict == "alert" else stats
+    return _with_note(stats, named) if stats.verdict == "alert" else stats
+
+
+def _with_note(stats: FeatureVerdict, note: str) -> FeatureVerdict:
+    return replace(stats, reason=f"{stats.reason}; {note}") if note else stats
 
 
 def _not_compared(column: ComparedColumn, monitor: Monitor) -> FeatureVerdict:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from homeostat.cli.commands.drift_columns import ComparedColumn
-from homeostat.cli.commands.drift_result import COLUMN_PREFIX, RowCounts
+from homeostat.cli.commands.drift_result import COLUMN_PREFIX, ColumnResult, RowCounts
 from homeostat.config import ModelConfig
 from homeostat.config.model import Monitor
 from homeostat.core.drift import DriftReport
+from homeostat.core.profile import FeatureKind
 from homeostat.core.profile.infer import ColumnKind
 
 
@@ -16,6 +19,8 @@ def why_not_compared(column: ComparedColumn) -> str:
         return "the reference does not have this column"
     if column.current_scan is None:
         return "the current table does not have this column"
+    if column.ambiguous:
+        return column.ambiguous
     scan = column.reference_scan
     reasons: dict[ColumnKind, str] = {
         "datetime": "advances with time like a timestamp: always different, not compared",
@@ -25,9 +30,24 @@ def why_not_compared(column: ComparedColumn) -> str:
         "number": "no rows",
         "category": "no rows",
     }
-    if column.kind == "id" and scan.numbers > sum(scan.texts.values()):
-        return "advances row by row like an id: always different, not compared"
+    if column.kind == "id" and column.read_as == "numbers":
+        return "numbers its rows like an id and goes on from the reference: always different, not compared"
+    if column.kind == "id" and scan.number_evidence.readable:
+        share = scan.number_evidence.readable / max(1, scan.text_cells)
+        return (
+            f"{share:.0%} of the values are numbers, the others words, and most are unique: there is no "
+            "distribution to compare; correct the words, or give --config a model.yaml with this number"
+        )
     return reasons[column.kind]
+
+
+def without_dates_called_numbers(text: str, column: ComparedColumn) -> str:
+    """Return a reason about values that are not numbers in the words that fit a column of dates."""
+    if not column.dates:
+        return text
+    return text.replace("are not numbers", "are not dates").replace(
+        "rows are not numbers", "rows are not dates"
+    )
 
 
 def role_in_model(name: str, config: ModelConfig | None) -> str:
@@ -57,3 +77,20 @@ def data_set_reason(
     if report.drifted_share is None:
         return "no column can be compared"
     return reason.replace("features drifted", "columns drifted", 1)
+
+
+def with_left_out(
+    reason: str, report: DriftReport, results: Sequence[ColumnResult], wanted: Mapping[str, FeatureKind]
+) -> str:
+    """Return the reason with the number of columns that have no verdict, which it does not count or name."""
+    named = set()
+    if "could not be computed" in reason:
+        named = {each.name.removeprefix(COLUMN_PREFIX) for each in report.features if each.drifted is None}
+    left_out = [
+        each.name
+        for each in results
+        if each.verdict == "not_computable" and each.name not in named and (not wanted or each.name in wanted)
+    ]
+    if not left_out or report.drifted_share is None:
+        return reason
+    return f"{reason}, {len(left_out)} without a verdict"

@@ -15,6 +15,7 @@ KEYS = (
     *("kind", "verdict", "reason", "ks", "ks_error", "p_value", "p_adjusted", "psi", "chi2", "cramers_v"),
     *("js", "wasserstein", "missing_reference", "missing_current", "unseen_share"),
     "unseen_values",
+    *("read_as", "unread_reference", "unread_current"),
 )
 
 
@@ -34,6 +35,8 @@ class ColumnResult:
     """One column's statistics and verdict, and the counts behind its chart.
 
     ``unseen`` has the rows of the most frequent values that the reference lacks.
+    ``read_as`` says how its text was read and what could not be read, ``unread`` in how many rows of each
+    table: words in a column of numbers or dates.
     """
 
     stats: FeatureVerdict
@@ -43,6 +46,8 @@ class ColumnResult:
     current: FeatureCounts | None = None
     dates: bool = False
     unseen: Mapping[str, int] = field(default_factory=dict)
+    read_as: str = ""
+    unread: RowCounts = field(default_factory=lambda: RowCounts(0, 0))
 
     @property
     def name(self) -> str:
@@ -57,6 +62,8 @@ class ColumnResult:
     def to_json(self) -> dict[str, Any]:
         """Return the documented keys; a value that does not apply is None."""
         found = asdict(self.stats) | {"kind": self.kind, "unseen_values": dict(self.unseen)}
+        unread = {"unread_reference": self.unread.reference, "unread_current": self.unread.current}
+        found |= {"read_as": self.read_as or None, **unread}
         return {key: found[key] for key in KEYS}
 
 

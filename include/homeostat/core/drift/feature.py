@@ -149,19 +149,22 @@ def too_many_unseen(reference: FeatureCounts, window: FeatureCounts, monitor: Mo
 
     Expected for a category: the share of the reference's rows whose label occurs once there, which
     estimates a row's chance of a new label (I. J. Good, 1953), and three standard errors of it. Where
-    every label occurs often, no unseen values are expected.
+    every label occurs often, no unseen values are expected. Expected for a number: the reference's share of
+    values that are none.
     """
     share = window.unseen_share
     if share is None:
         return False
-    n, m = reference.binned, window.binned + window.unseen
+    n, m = reference.binned + reference.unseen, window.binned + window.unseen
     once = _seen_once(reference) / n if n else 0.0
     return share > monitor.max_unseen + once + _three_sigma(once, n, m)
 
 
 def _seen_once(reference: FeatureCounts) -> float:
     edges = reference.edges
-    if not isinstance(edges, CategoryEdges) or edges.open:
+    if not isinstance(edges, CategoryEdges):
+        return reference.unseen
+    if edges.open:
         return 0.0
     # How often each label of the rest occurs is not known; fit_edges ensures that few occur once.
     rest = min(len(edges.rest), int(reference.slots[-1]), math.sqrt(reference.binned))

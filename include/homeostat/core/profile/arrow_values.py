@@ -1,34 +1,23 @@
-"""Read any Arrow array as numbers and texts: the result is the same for 1, 1.0, true and "1"."""
+"""Read Arrow arrays as numbers, dates and texts: the result is the same for 1, 1.0, true and "1"."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from homeostat.config.date_format import EPOCH_UNITS
 from homeostat.core.profile.coerce import Floats, Ints, label_of
+from homeostat.core.profile.reading import Reading
+from homeostat.core.values.dates import DateEvidence, DateOrders, parse_dates, weigh_dates
+from homeostat.core.values.missing import is_missing_word, is_usual_spelling
+from homeostat.core.values.numbers import NumberEvidence, is_code, parse_numbers, weigh_numbers, weigh_plain
 
-#: Texts that mean a missing value, as CSV writers spell it.
-MISSING_TEXTS = frozenset(
-    [
-        *("", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "nan", "NaN", "-nan", "-NaN", "NaT"),
-        *("null", "NULL", "None"),
-    ]
-)
-#: Formats of dates; the first that fits the sample is taken.
-DATE_FORMATS = (
-    "ISO8601",
-    *(f"{day}{time}" for day in ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y") for time in ("", " %H:%M", " %H:%M:%S")),
-)
 _BOOLEANS = {"true": 1.0, "false": 0.0}
-_LEADING_ZERO = r"^[+-]?0[0-9]"  # 007 is a code, not a seven
 _SAMPLE = 200
-_MIN_DATES = 0.9  # share of the sample; the others may be markers of missing values
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +25,41 @@ class ArrowValues:
     """The values of an array.
 
     ``numbers`` in their order (dates as seconds since 1970 when ``dates``), ``texts`` with their rows,
-    the rows without a value, and for containers the name of their type in ``opaque``.
+    words for "missing" with theirs (see :mod:`homeostat.core.values.missing`), the rows without a value,
+    and for containers the name of their type in ``opaque``.
     """
 
     numbers: Floats
     texts: dict[str, int]
     missing: int
+    words: dict[str, int] = field(default_factory=dict)
     dates: bool = False
     opaque: str = ""
 
 
-def read_values(array: pa.Array, date_format: str = "") -> ArrowValues:
-    """Read an array.
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether arrays of this type hold text."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
-    Numbers, decimals and durations are numbers, booleans are 1 and 0, dates and instants are seconds
-    since 1970. Text that reads as a number is a number, unless it has a leading zero; ``true`` and
-    ``false`` in any case are 1 and 0; with a ``date_format`` text is dates instead. NaN and
-    :data:`MISSING_TEXTS` are missing.
+
+def read_typed(array: pa.Array, date_format: str = "") -> ArrowValues:
+    """Read an array that holds no text.
+
+    Numbers, decimals and durations are numbers, booleans are 1 and 0, dates and instants are seconds since
+    1970, and so are numbers when ``date_format`` is one of :data:`homeostat.config.date_format.EPOCH_UNITS`.
+    NaN is missing.
     """
     kind = array.type
     if pa.types.is_dictionary(kind):
         array, kind = array.dictionary_decode(), kind.value_type
-    if _is_text(kind):
-        return _read_dates(array, date_format) if date_format else _read_text(array)
     if _is_number(kind):
         as_floats = array if pa.types.is_float64(kind) else array.cast(pa.float64(), safe=False)
-        return _read_numbers(as_floats, len(array))
+        found = _read_numbers(as_floats, len(array))
+        if date_format in EPOCH_UNITS:
+            return replace(found, numbers=found.numbers / EPOCH_UNITS[date_format], dates=True)
+        return found
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return _read_timestamps(array)
     if pa.types.is_time(kind) or pa.types.is_duration(kind):
@@ -69,26 +67,157 @@ def read_values(array: pa.Array, date_format: str = "") -> ArrowValues:
     return ArrowValues(np.empty(0), {}, array.null_count, opaque="" if pa.types.is_null(kind) else str(kind))
 
 
-def detect_date_format(texts: Iterable[str], first: str = "") -> str:
-    """Return the format of dates that fits a sample of these texts, empty when none fits.
+@dataclass(slots=True)
+class TextArray:
+    """An array of text: the evidence of what it holds, and its values under any reading.
 
-    ``first`` is tried before the others: what 1/2/2026 means, only the other table may show.
+    A whole array of plain numbers, or of ISO dates of one form, is read at Arrow's speed unless ``exact``;
+    then the evidence counts each text. Of everything else only distinct texts are read.
     """
-    sample = pd.Series([text for text, _ in zip(texts, range(_SAMPLE), strict=False)], dtype="str")
-    if not len(sample):
-        return ""
-    formats = (first, *DATE_FORMATS) if first else DATE_FORMATS
-    return next((each for each in formats if _parse_dates(sample, each).notna().mean() >= _MIN_DATES), "")
+
+    array: pa.Array  # without nulls and words for missing values
+    rows: int
+    words: dict[str, int]
+    plain: Floats | None = None
+    iso: Floats | None = None
+    codes: int = 0
+    numbers: NumberEvidence = field(default_factory=NumberEvidence)
+    dates: DateEvidence = field(default_factory=DateEvidence)
+    _encoded: tuple[Ints, Ints, pa.Array] | None = None
+
+    @classmethod
+    def of(cls, array: pa.Array, *, exact: bool = False) -> TextArray:
+        """Take an array of text, and weigh what it holds."""
+        rows = len(array)
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        array = (array.drop_null() if array.null_count else array).cast(pa.string())
+        found = cls(array, rows, {})
+        if not exact and found._read_fast():
+            return found
+        found._leave_out_words(is_usual_spelling(array))
+        if not exact and found.words and found._read_fast():
+            return found
+        found._weigh()
+        return found
+
+    @property
+    def missing(self) -> int:
+        """Rows without text."""
+        return self.rows - len(self.array) - sum(self.words.values())
+
+    def read(self, reading: Reading, orders: DateOrders) -> ArrowValues:
+        """Return the values under a reading, with the orders of this file's dates."""
+        if reading.kind == "text":
+            return ArrowValues(
+                np.empty(0), self._labels(np.ones(len(self._encode()[2]), bool)), self.missing, self.words
+            )
+        if reading.kind == "dates":
+            return self._read_dates(reading.date_format, orders)
+        if self.plain is not None and reading.spelling.decimal == "." and not reading.spelling.unit:
+            return ArrowValues(self.plain, {}, self.missing, self.words)
+        distinct = self._encode()[2]
+        numbers = parse_numbers(distinct, reading.spelling)
+        if not reading.codes:
+            numbers[is_code(distinct)] = np.nan
+        for at, number in _booleans(distinct).items():
+            numbers[at] = number
+        return self._split(numbers)
+
+    def _read_dates(self, date_format: str, orders: DateOrders) -> ArrowValues:
+        if self.iso is not None and (not date_format or date_format in EPOCH_UNITS):
+            return ArrowValues(self.iso, {}, self.missing, self.words, dates=True)
+        return replace(self._split(parse_dates(self._encode()[2], orders, date_format)), dates=True)
+
+    def _split(self, numbers: Floats) -> ArrowValues:
+        found = numbers[self._encode()[0]]
+        return ArrowValues(found[~np.isnan(found)], self._labels(np.isnan(numbers)), self.missing, self.words)
+
+    def _labels(self, chosen: np.ndarray) -> dict[str, int]:
+        _, rows_of, distinct = self._encode()
+        labels: dict[str, int] = {}
+        for text, rows in zip(
+            distinct.filter(pa.array(chosen)).to_pylist(), rows_of[chosen].tolist(), strict=True
+        ):
+            label = label_of(text)
+            if label is not None:
+                labels[label] = labels.get(label, 0) + rows
+        return labels
+
+    def _read_fast(self) -> bool:
+        """Read everything as plain numbers, or as ISO dates; return whether that worked."""
+        if not len(self.array):
+            return True
+        return self._read_plain() or self._read_iso()
+
+    def _read_plain(self) -> bool:
+        try:
+            self.array[:_SAMPLE].cast(
+                pa.float64()
+            )  # fails early: casting everything pays only when it succeeds
+            numbers = self.array.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:
+            return False
+        missing = np.isnan(numbers)
+        whole = numbers == np.floor(numbers)
+        if whole.any() and is_code(self.array if whole.all() else self.array.filter(pa.array(whole))).any():
+            return False
+        if missing.any():
+            self._leave_out_words(pa.array(missing))
+        self.plain = numbers[~missing]
+        self.numbers = weigh_plain(self.plain)
+        return True
+
+    def _read_iso(self) -> bool:
+        zone = "UTC" if str(self.array[0])[-6:].strip("0123456789") in ("Z", "+:", "-:") else None
+        try:
+            self.array[:_SAMPLE].cast(pa.timestamp("us", zone))
+            stamps = self.array.cast(pa.timestamp("us", zone))
+        except pa.ArrowInvalid:
+            return False
+        self.iso = stamps.cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6
+        self.dates = DateEvidence({"iso": {"ymd": len(self.array)}})
+        return True
+
+    def _leave_out_words(self, are_words: pa.Array) -> None:
+        if pc.any(are_words).as_py():
+            for pair in self.array.filter(are_words).value_counts().to_pylist():
+                if label := label_of(pair["values"]):
+                    self.words[label] = self.words.get(label, 0) + pair["counts"]
+            self.array = self.array.filter(pc.invert(are_words))
+            self._encoded = None
+
+    def _weigh(self) -> None:
+        _, _, distinct = self._encode()
+        words = is_missing_word(distinct)  # in any case, and with blanks
+        if pc.any(words).as_py():
+            self._leave_out_words(words.take(pa.array(self._encode()[0])))
+        _, rows_of, distinct = self._encode()
+        codes = is_code(distinct)
+        self.codes = int(rows_of[codes].sum())
+        others = pa.array(~codes)
+        self.numbers = weigh_numbers(distinct.filter(others), rows_of[~codes])
+        if flags := sum(int(rows_of[at]) for at in _booleans(distinct)):
+            self.numbers.add_all(weigh_plain(np.ones(flags)))
+        self.dates = weigh_dates(distinct, rows_of)
+
+    def _encode(self) -> tuple[Ints, Ints, pa.Array]:
+        """Return the code of each row, the rows of each code, and the distinct texts."""
+        if self._encoded is None:
+            encoded = self.array.dictionary_encode()
+            codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+            distinct = encoded.dictionary
+            self._encoded = codes, np.bincount(codes, minlength=len(distinct)), distinct
+        return self._encoded
 
 
-def _parse_dates(texts: pd.Series, date_format: str) -> pd.Series:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about time zones that ISO 8601 does not know
-        return pd.to_datetime(texts, format=date_format, errors="coerce", utc=True)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+def _booleans(distinct: pa.Array) -> Mapping[int, float]:
+    """Return the positions of ``true`` and ``false``, in any case, and their numbers."""
+    lower = pc.utf8_lower(pc.utf8_trim_whitespace(distinct))
+    at = np.flatnonzero(
+        pc.is_in(lower, value_set=pa.array(list(_BOOLEANS), lower.type)).to_numpy(zero_copy_only=False)
+    )
+    return {place: _BOOLEANS[lower[place].as_py()] for place in at.tolist()}
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -112,60 +241,3 @@ def _read_durations(array: pa.Array) -> ArrowValues:
     unit = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[array.type.unit]
     integer = pa.int32() if array.type.bit_width == 32 else pa.int64()
     return ArrowValues(array.drop_null().cast(integer).to_numpy() / unit, {}, array.null_count)
-
-
-def _read_text(array: pa.Array) -> ArrowValues:
-    try:
-        array[:_SAMPLE].cast(pa.float64())  # fails early: casting everything pays only when it succeeds
-        values = _read_numbers(array.cast(pa.float64()), len(array))
-    except pa.ArrowInvalid:
-        return _read_distinct_text(array)
-    whole = bool((values.numbers == np.floor(values.numbers)).all())
-    if whole and pc.any(pc.match_substring_regex(array, _LEADING_ZERO)).as_py():
-        return _read_distinct_text(array)
-    return values
-
-
-def _read_distinct_text(array: pa.Array) -> ArrowValues:
-    """Parse each distinct text once; the numbers keep the order of the rows."""
-    codes, rows_of, distinct = _encoded(array)
-    column = pd.Series(distinct, dtype="str")
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-    numbers[column.str.match(_LEADING_ZERO).to_numpy(dtype=bool)] = np.nan
-    for at in np.flatnonzero(np.isnan(numbers)):
-        numbers[at] = _BOOLEANS.get(distinct[at].casefold(), np.nan)
-    return _split_texts(array, codes, rows_of, distinct, numbers)
-
-
-def _read_dates(array: pa.Array, date_format: str) -> ArrowValues:
-    codes, rows_of, distinct = _encoded(array)
-    instants = _parse_dates(pd.Series(distinct, dtype="str"), date_format)
-    parsed = instants.notna().to_numpy(dtype=bool)
-    seconds = np.full(len(distinct), np.nan)
-    naive = instants[parsed].dt.tz_localize(None).to_numpy().astype("M8[us]")
-    seconds[parsed] = naive.astype(np.int64) / 1e6
-    return replace(_split_texts(array, codes, rows_of, distinct, seconds), dates=True)
-
-
-def _split_texts(
-    array: pa.Array, codes: Ints, rows_of: Ints, distinct: list[str], numbers: Floats
-) -> ArrowValues:
-    """Count each text without a number among the texts, or as missing."""
-    texts: dict[str, int] = {}
-    missing = array.null_count
-    for at in np.flatnonzero(np.isnan(numbers)).tolist():
-        label = None if distinct[at].strip() in MISSING_TEXTS else label_of(distinct[at])
-        if label is None:
-            missing += int(rows_of[at])
-        else:
-            texts[label] = texts.get(label, 0) + int(rows_of[at])
-    found = numbers[codes]
-    return ArrowValues(found[~np.isnan(found)], texts, missing)
-
-
-def _encoded(array: pa.Array) -> tuple[Ints, Ints, list[str]]:
-    """Return the code of each row that has a text, the rows of each code, and the distinct texts."""
-    encoded = array.drop_null().dictionary_encode()
-    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    distinct = encoded.dictionary.to_pylist()
-    return codes, np.bincount(codes, minlength=len(distinct)), distinct

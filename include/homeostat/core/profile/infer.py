@@ -1,13 +1,17 @@
-"""Infer the kind of a column from its values.
+"""Infer how a column is read, from both tables together, and its kind.
 
-The reference alone decides, because both tables are counted on its edges:
+The reference decides what a column is, because both tables are counted on its edges; the current table
+decides where the reference has no values, and both decide how numbers and dates are spelled
+(:mod:`homeostat.core.values`). The order of the rows decides nothing.
 
 - Dates are a *datetime*, compared as numbers.
 - Numbers, however the file spells them, are a *number*. They are a *category* when they are whole, at most
   ``MAX_CODES`` distinct values, and each has ``MIN_ROWS_PER_CODE`` rows on average (flags, weekdays,
   ratings); booleans are a category too, and 1, 1.0, true and "1" are one label.
-- In a column of numbers, up to ``MAX_MISSING_MARKERS`` distinct texts (``?``, ``off``) are markers of missing
-  values; any other text in the current table counts as "not a number".
+- A column holds numbers (or dates) when at least half of its values are, and other words are rare: at most
+  ``MAX_WORDS`` of the rest, once words are set aside that ``MARKER_SHARE`` of the rows share (``?``).
+  Words that the reference has more than once then mean a missing value; others are "not a number".
+- Whole numbers of which some have a leading zero are codes: text.
 - Everything else is text: a *category*, or an *id* when more than half of the rows hold a value that no
   other row holds. The values of an id have no distribution to compare.
 - Lists, structs and bytes are *opaque*.
@@ -15,155 +19,131 @@ The reference alone decides, because both tables are counted on its edges:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import numpy as np
-import pyarrow as pa
-
-from homeostat.config.label_text import label_text
-from homeostat.core.profile.arrow_values import ArrowValues, detect_date_format, read_values
-from homeostat.core.profile.coerce import Floats
+from homeostat.core.profile.reading import Reading, ReadingKind
+from homeostat.core.profile.scan import ColumnScan, dates_by_file
+from homeostat.core.values.dates import decide_orders
+from homeostat.core.values.numbers import decide_spelling
 
 ColumnKind = Literal["number", "category", "datetime", "id", "opaque", "empty"]
 
-#: Whole numbers with at most this many distinct values are codes ...
-MAX_CODES = 12
-#: ... when each has this many rows on average.
+#: Whole numbers with few distinct values are codes when each has this many rows on average.
 MIN_ROWS_PER_CODE = 10
-#: Up to this many distinct texts in a column of numbers are markers of missing values.
-MAX_MISSING_MARKERS = 5
-#: Distinct labels to keep; beyond twice as many the rarer half is dropped, and only its rows are counted.
-MAX_LABELS = 50_000
-#: Fewer values than this are no evidence of an order.
-MIN_ORDERED = 20
+#: Largest share of words in a column of numbers or dates, apart from words that this share of the rows has.
+MAX_WORDS, MARKER_SHARE = 0.1, 0.01
+#: Fewer numbers than this are no evidence of an index.
+MIN_INDEX = 20
+#: Dates advance with time when this share of them is later than all of the reference's.
+MIN_LATER = 0.9
 
 
-@dataclass(slots=True)
-class ColumnScan:
-    """Statistics of a column so far; :meth:`add` takes it in batch by batch.
+def decide_reading(
+    reference: ColumnScan, current: ColumnScan | None, asked: Reading | None = None
+) -> tuple[Reading, Reading, Mapping[str, tuple[str, ...]]]:
+    """Decide how to read a column of both tables.
 
-    With ``keep_numbers`` the numbers are kept, 8 bytes per row; otherwise memory does not grow with the rows.
+    Parameters
+    ----------
+    reference, current
+        The scans; ``current`` is None before there is one.
+    asked
+        The reading that model.yaml or the command line asks for.
+
+    Returns
+    -------
+    reference, current, ambiguous
+        The readings, and the layouts of dates in which day and month cannot be told apart, with the orders
+        that fit.
     """
-
-    keep_numbers: bool = False
-    date_format_hint: str = ""  # the format of dates in the other table
-    rows: int = 0
-    missing: int = 0
-    numbers: int = 0
-    texts: dict[str, int] = field(default_factory=dict)
-    dropped: int = 0  # rows of labels that were too rare to keep
-    dates: bool = False
-    date_format: str | None = None  # of text; None until there is a value
-    all_boolean: bool = True
-    all_whole: bool = True
-    codes: set[float] | None = field(default_factory=set)  # None when there are too many
-    low: float = np.inf
-    high: float = -np.inf
-    least_step: float = np.inf
-    greatest_step: float = -np.inf
-    opaque: str = ""
-    kept_numbers: list[Floats] = field(default_factory=list)
-    _last: float = np.nan
-
-    @property
-    def present(self) -> int:
-        """Rows with a value."""
-        return self.rows - self.missing
-
-    @property
-    def text_rows(self) -> int:
-        """Rows whose value is text."""
-        return sum(self.texts.values()) + self.dropped
-
-    @property
-    def missing_rate(self) -> float | None:
-        """Share of rows without a value; None without rows."""
-        return self.missing / self.rows if self.rows else None
-
-    def add(self, array: pa.Array) -> ArrowValues:
-        """Take in more rows, and return their values."""
-        values = read_values(array, self.date_format or "")
-        if self.date_format is None and (values.numbers.size or values.texts):
-            self.date_format = (
-                "" if values.numbers.size else detect_date_format(values.texts, self.date_format_hint)
+    both = [reference, current] if current else [reference]
+    if asked is not None and asked.is_fixed:
+        return asked, asked, {}
+    decisive = next((scan for scan in both if scan.typed + scan.text_cells), reference)
+    kind = asked.kind if asked else reading_kind(decisive)
+    date_format = asked.date_format if asked else ""
+    if kind == "dates":
+        decision = decide_orders(dates_by_file(*both))
+        readings = [
+            Reading(
+                "dates",
+                orders={f: decision.orders[at, f] for f in scan.date_evidence},
+                date_format=date_format,
             )
-            if self.date_format:
-                values = read_values(array, self.date_format)
-        self.rows += len(array)
-        self.missing += values.missing
-        self.opaque = self.opaque or values.opaque
-        if values.numbers.size:
-            self.all_boolean = self.all_boolean and pa.types.is_boolean(array.type)
-            self._add_numbers(values)
-        self._add_texts(values.texts)
-        return values
-
-    def _add_numbers(self, values: ArrowValues) -> None:
-        numbers = values.numbers
-        self.dates = values.dates if not self.numbers else self.dates and values.dates
-        self.numbers += numbers.size
-        if self.keep_numbers:
-            self.kept_numbers.append(numbers)
-        self.low, self.high = min(self.low, float(numbers.min())), max(self.high, float(numbers.max()))
-        self.all_whole = self.all_whole and bool((numbers == np.floor(numbers)).all())
-        if self.codes is not None:
-            found = self.codes.union(np.unique(numbers).tolist() if self.all_whole else ())
-            self.codes = found if self.all_whole and len(found) <= MAX_CODES else None
-        if self.least_step < 0 < self.greatest_step:
-            return  # neither rising nor falling, whatever follows
-        with np.errstate(invalid="ignore", over="ignore"):
-            steps = np.diff(numbers, prepend=self._last)
-        steps = steps[1:] if np.isnan(self._last) else steps
-        self._last = float(numbers[-1])
-        if steps.size:
-            self.least_step = min(self.least_step, float(steps.min()))
-            self.greatest_step = max(self.greatest_step, float(steps.max()))
-
-    def _add_texts(self, texts: dict[str, int]) -> None:
-        for label, rows in texts.items():
-            self.texts[label] = self.texts.get(label, 0) + rows
-        if len(self.texts) > 2 * MAX_LABELS:
-            ranked = sorted(self.texts.items(), key=lambda item: -item[1])
-            self.texts = dict(ranked[:MAX_LABELS])
-            self.dropped += sum(rows for _, rows in ranked[MAX_LABELS:])
-
-    def all_numbers(self) -> Floats:
-        """Return the kept numbers, in their order."""
-        return np.concatenate(self.kept_numbers) if self.kept_numbers else np.empty(0)
-
-    def labels(self) -> dict[str, int]:
-        """Return every value as a label, with its rows; needs ``keep_numbers``."""
-        found = dict(self.texts)
-        for label, rows in number_labels(self.all_numbers()).items():
-            found[label] = found.get(label, 0) + rows
-        return found
+            for at, scan in enumerate(both)
+        ]
+        return readings[0], readings[-1], _notable(decision.ambiguous, both)
+    if kind == "text":
+        return Reading("text"), Reading("text"), {}
+    evidence = [scan.number_evidence for scan in both]
+    codes = asked.codes if asked else False
+    spelled = [decide_spelling(each, [other for other in evidence if other is not each]) for each in evidence]
+    return Reading(spelling=spelled[0], codes=codes), Reading(spelling=spelled[-1], codes=codes), {}
 
 
-def number_labels(numbers: Floats) -> dict[str, int]:
-    """Return numbers as labels, with their rows."""
-    values, rows = np.unique(numbers + 0.0, return_counts=True)
-    texts = (label_text(value) if np.isfinite(value) else str(value) for value in values.tolist())
-    return {str(text): n for text, n in zip(texts, rows.tolist(), strict=True)}
+def is_doubtful(scans: Sequence[ColumnScan]) -> bool:
+    """Return whether points that were read as decimal points may stand between thousands: 1.234,5."""
+    commas = any(100 * scan.number_evidence.commas >= max(1, scan.text_cells) for scan in scans)
+    return commas and not all(scan.weighed_exactly for scan in scans)
 
 
-def infer_kind(scan: ColumnScan) -> ColumnKind:
-    """Return the kind of a column, by the rule at the top of this file; needs ``keep_numbers``."""
+def _notable(
+    ambiguous: Mapping[str, tuple[str, ...]], scans: Sequence[ColumnScan]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the layouts that more than ``MAX_WORDS`` of a table's dates have; the others are words."""
+    found = {}
+    for layout, orders in ambiguous.items():
+        for scan in scans:
+            rows = sum(
+                max(each.rows.get(layout, {}).values(), default=0) for each in scan.date_evidence.values()
+            )
+            if rows > MAX_WORDS * (scan.date_cells + scan.typed):
+                found[layout] = orders
+    return found
+
+
+def reading_kind(scan: ColumnScan) -> ReadingKind:
+    """Return what the values of one table are, by the rule at the top of this file."""
+    numbers = scan.number_evidence.readable + (0 if scan.typed_dates else scan.typed)
+    dates = scan.date_cells + (scan.typed if scan.typed_dates else 0)
+    cells = scan.typed + scan.text_cells
+    if not cells:
+        return "numbers"
+    if dates > numbers and _mostly(dates, cells, scan):
+        return "dates"
+    if scan.code_cells and scan.all_whole:
+        return "text"
+    return "numbers" if numbers and _mostly(numbers, cells, scan) else "text"
+
+
+def _mostly(read: int, cells: int, scan: ColumnScan) -> bool:
+    least = max(2.0, MARKER_SHARE * cells)
+    markers = sum(rows for rows in scan.texts.values() if rows >= least)
+    markers = min(markers, cells - read)
+    return 2 * read >= cells and cells - read - markers <= MAX_WORDS * (cells - markers)
+
+
+def infer_kind(scan: ColumnScan, kind: ReadingKind) -> ColumnKind:
+    """Return the kind of a column that is read as ``kind`` and settled; needs ``keep_numbers``."""
     if scan.opaque:
         return "opaque"
     if not scan.present:
         return "empty"
-    if scan.dates and scan.numbers >= scan.text_rows:
+    if kind == "dates":
         return "datetime"
-    if scan.numbers >= scan.text_rows and len(scan.texts) <= MAX_MISSING_MARKERS:
+    if kind == "numbers":
         few = scan.codes is not None and scan.numbers >= MIN_ROWS_PER_CODE * len(scan.codes)
-        return "category" if few or scan.all_boolean else "number"
+        return "category" if scan.numbers and (few or scan.all_boolean) else "number"
     rare = scan.dropped + sum(1 for rows in scan.labels().values() if rows == 1)
     return "id" if 2 * rare > scan.present else "category"
 
 
 def is_index_like(reference: ColumnScan, current: ColumnScan, outside: float) -> bool:
-    """Return whether a column advances from row to row, so that two tables always differ in it.
+    """Return whether a column goes on where the reference ended, so that two tables always differ in it.
+
+    A constant never does, nor do values that are measures for all that can be known. The order of the rows
+    does not matter: a sorted column is as good as another.
 
     Parameters
     ----------
@@ -175,20 +155,19 @@ def is_index_like(reference: ColumnScan, current: ColumnScan, outside: float) ->
     Returns
     -------
     bool
-        True for whole numbers or dates that rise (or fall) at every row of both tables, as a running number
-        does; for numbers that never change direction in either table and are half outside; and for
-        dates that are half outside, in any order.
+        True for dates of which ``MIN_LATER`` are later (or earlier) than all of the reference's; and for
+        whole numbers of which none occurs twice in either table, which lie so close that measures would
+        repeat some, and of which all current ones lie beyond the reference's.
     """
-    moved = outside >= 0.5
-    if reference.dates and current.dates and moved:
-        return True
-    if min(reference.numbers, current.numbers) < MIN_ORDERED:
+    if not (reference.low < reference.high and current.low < current.high):
         return False
-    rises = min(reference.least_step, current.least_step)
-    falls = max(reference.greatest_step, current.greatest_step)
-    whole = reference.all_whole and current.all_whole
-    running = (rises > 0 or falls < 0) and (whole or reference.dates)
-    return running or (moved and (rises >= 0 or falls <= 0))
+    if reference.dates and current.dates:
+        return outside >= MIN_LATER
+    if min(reference.numbers, current.numbers) < MIN_INDEX:
+        return False
+    beyond = current.low > reference.high or current.high < reference.low
+    scans = (reference, current)
+    return beyond and all(each.all_whole and each.distinct.is_dense(each.low, each.high) for each in scans)
 
 
 def value_family(scan: ColumnScan) -> str:
@@ -196,8 +175,6 @@ def value_family(scan: ColumnScan) -> str:
 
     Empty when the column has no values.
     """
-    if not scan.present or scan.opaque:
+    if not (scan.typed or scan.text_cells) or scan.opaque:
         return scan.opaque
-    if scan.text_rows > scan.numbers:
-        return "text"
-    return "dates" if scan.dates else "numbers"
+    return reading_kind(scan)

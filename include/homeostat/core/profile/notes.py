@@ -1,0 +1,112 @@
+"""Say in a few words how a column was read, and what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from homeostat.config.date_format import EPOCH_UNITS
+from homeostat.core.profile.infer import reading_kind
+from homeostat.core.profile.reading import Reading
+from homeostat.core.profile.scan import ColumnScan
+from homeostat.core.values.dates import strptime_of
+
+_SHOWN = 3
+_EPOCH_1900, _EPOCH_1971, _EPOCH_2100 = -2.2e9, 3.2e7, 4.1e9
+_UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+
+
+def reading_note(reference: Reading, current: Reading) -> str:
+    """Return how both tables were read; empty for plain numbers, ISO dates and text."""
+    before, now = _describe(reference), _describe(current)
+    if before == now:
+        return f"read with {before}" if before else ""
+    usual = "ISO dates" if reference.kind == "dates" else "plain numbers"
+    return f"read with {before or usual} in the reference, {now or usual} now"
+
+
+def unread_note(reference: ColumnScan, current: ColumnScan, kind: str, missing_words: Iterable[str]) -> str:
+    """Return the words that are missing values, and those that could not be read, with their rows."""
+    notes = []
+    markers = set(missing_words)
+    sides = (reference, current)
+    for names in (set(reference.words) | set(current.words), markers):
+        rows = [sum(n for word, n in {**scan.words, **scan.texts}.items() if word in names) for scan in sides]
+        shown = [word for word in _frequent(names, sides) if word.strip()]
+        if sum(rows) and shown:
+            are = "is" if len(names) == 1 else "are"
+            notes.append(f"{_list(shown)} {are} read as missing ({_counts(rows, sides)})")
+    left = {word for scan in sides for word in scan.texts} - markers
+    rows = [unread(scan, markers) for scan in sides]
+    if sum(rows):
+        notes.append(f"{_counts(rows, sides)} could not be read as {kind} ({_list(_frequent(left, sides))})")
+    return "; ".join(notes)
+
+
+def unread(scan: ColumnScan, missing_words: Iterable[str]) -> int:
+    """Return the rows that could not be read in a column of numbers or dates."""
+    return scan.text_rows - sum(scan.texts.get(word, 0) for word in missing_words)
+
+
+def ambiguous_note(ambiguous: Mapping[str, tuple[str, ...]], column: str) -> str:
+    """Return why dates are not read, and what to do."""
+    layout, orders = next(iter(ambiguous.items()))
+    formats = [strptime_of(layout, order) for order in orders]
+    return (
+        f"day and month cannot be told apart in dates such as {_example(layout)}: give "
+        f"{' or '.join(f'--date-format {column}={each}' for each in formats)}"
+    )
+
+
+def epoch_note(reference: ColumnScan, current: ColumnScan, column: str) -> str:
+    """Return what to do where one table has dates and the other numbers; empty when they count no time."""
+    families = (reading_kind(reference), reading_kind(current))
+    if set(families) != {"dates", "numbers"}:
+        return ""
+    numbers = (reference, current)[families.index("numbers")]
+    for unit, per_second in EPOCH_UNITS.items():
+        low, high = numbers.plain_low / per_second, numbers.plain_high / per_second
+        if low > _EPOCH_1900 and _EPOCH_1971 < high < _EPOCH_2100:
+            span = " to ".join(f"{datetime.fromtimestamp(each, UTC):%Y-%m-%d}" for each in (low, high))
+            side = "the current table" if numbers is current else "the reference"
+            return (
+                f"{side} has numbers; if they are {_UNIT_NAMES[unit]} since 1970 ({span}), give "
+                f"--date-format {column}={unit}"
+            )
+    return ""
+
+
+def _describe(reading: Reading) -> str:
+    if reading.kind == "numbers":
+        return reading.spelling.describe()
+    if reading.date_format:
+        unit = _UNIT_NAMES.get(reading.date_format)
+        return f"numbers as {unit} since 1970" if unit else f"dates as {reading.date_format}"
+    layouts = {
+        item
+        for orders in reading.orders.values()
+        for item in orders.items()
+        if item[0] not in ("iso", "name")
+    }
+    return "dates as " + " and ".join(sorted(strptime_of(*item) for item in layouts)) if layouts else ""
+
+
+def _example(layout: str) -> str:
+    return layout[0].join(("01", "02", "2024" if layout[1:] == "4" else "03"))
+
+
+def _frequent(names: set[str], sides: Iterable[ColumnScan]) -> list[str]:
+    rows = dict.fromkeys(names, 0)
+    for scan in sides:
+        for name in names:
+            rows[name] += scan.texts.get(name, 0) + scan.words.get(name, 0)
+    return sorted(names, key=lambda name: (-rows[name], name))
+
+
+def _list(words: list[str]) -> str:
+    return ", ".join(map(repr, words[:_SHOWN])) + (", ..." if len(words) > _SHOWN else "")
+
+
+def _counts(rows: list[int], sides: Iterable[ColumnScan]) -> str:
+    before, now = (f"{n:,} of {scan.rows:,}" for n, scan in zip(rows, sides, strict=True))
+    return f"{before} values in the reference, {now} now"

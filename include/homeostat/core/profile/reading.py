@@ -1,0 +1,53 @@
+"""How the text of a column is read: as numbers of one spelling, as dates, or as text."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from homeostat.config.date_format import EPOCH_UNITS
+from homeostat.core.values.dates import DateOrders
+from homeostat.core.values.numbers import PLAIN, Spelling
+
+ReadingKind = Literal["numbers", "dates", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the text of a column of one table is read.
+
+    Attributes
+    ----------
+    spelling
+        Of numbers.
+    codes
+        Whether whole numbers with a leading zero are numbers, as in a feature of the type number.
+    orders
+        By file, the order of day, month and year in each layout of dates.
+    date_format
+        Instead, the format that was asked for: one of ``strptime``, or a unit of numbers since 1970.
+    """
+
+    kind: ReadingKind = "numbers"
+    spelling: Spelling = PLAIN
+    codes: bool = False
+    orders: Mapping[Hashable, DateOrders] = field(default_factory=dict)
+    date_format: str = ""
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether nothing is left to find out from the values."""
+        return self.kind == "text" or bool(self.date_format and self.date_format not in EPOCH_UNITS)
+
+    def agrees(self, other: Reading, file: Hashable) -> bool:
+        """Return whether a file's text that was read like this would read the same in the other way."""
+        if self.kind != other.kind:
+            return False
+        if self.kind == "numbers":
+            same = (self.spelling.marks, self.spelling.unit) == (other.spelling.marks, other.spelling.unit)
+            return same and self.codes == other.codes
+        if self.kind == "dates":
+            mine, theirs = self.orders.get(file, {}), other.orders.get(file, {})
+            return self.date_format == other.date_format and mine.items() <= theirs.items()
+        return True

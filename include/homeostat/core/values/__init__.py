@@ -1,0 +1,1 @@
+"""What a cell of text is: the one definition of numbers, dates and missing values, for every command."""
