@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,7 +15,6 @@ from homeostat.core.values.dates import DateEvidence, DateOrders, parse_dates, w
 from homeostat.core.values.missing import is_missing_word, is_usual_spelling
 from homeostat.core.values.numbers import NumberEvidence, is_code, parse_numbers, weigh_numbers, weigh_plain
 
-_BOOLEANS = {"true": 1.0, "false": 0.0}
 _SAMPLE = 200
 
 
@@ -120,8 +118,6 @@ class TextArray:
         numbers = parse_numbers(distinct, reading.spelling)
         if not reading.codes:
             numbers[is_code(distinct)] = np.nan
-        for at, number in _booleans(distinct).items():
-            numbers[at] = number
         return self._split(numbers)
 
     def _read_dates(self, date_format: str, orders: DateOrders) -> ArrowValues:
@@ -197,8 +193,6 @@ class TextArray:
         self.codes = int(rows_of[codes].sum())
         others = pa.array(~codes)
         self.numbers = weigh_numbers(distinct.filter(others), rows_of[~codes])
-        if flags := sum(int(rows_of[at]) for at in _booleans(distinct)):
-            self.numbers.add_all(weigh_plain(np.ones(flags)))
         self.dates = weigh_dates(distinct, rows_of)
 
     def _encode(self) -> tuple[Ints, Ints, pa.Array]:
@@ -209,15 +203,6 @@ class TextArray:
             distinct = encoded.dictionary
             self._encoded = codes, np.bincount(codes, minlength=len(distinct)), distinct
         return self._encoded
-
-
-def _booleans(distinct: pa.Array) -> Mapping[int, float]:
-    """Return the positions of ``true`` and ``false``, in any case, and their numbers."""
-    lower = pc.utf8_lower(pc.utf8_trim_whitespace(distinct))
-    at = np.flatnonzero(
-        pc.is_in(lower, value_set=pa.array(list(_BOOLEANS), lower.type)).to_numpy(zero_copy_only=False)
-    )
-    return {place: _BOOLEANS[lower[place].as_py()] for place in at.tolist()}
 
 
 def _is_number(kind: pa.DataType) -> bool:

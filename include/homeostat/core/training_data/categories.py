@@ -15,12 +15,12 @@ import pandas as pd
 from homeostat.config.label_text import FIRST_SPELLING, SPELLING, is_number_text, label_text
 from homeostat.config.model import Label
 from homeostat.core.training_data.columns import (
-    MISSING_WORDS,
     TypedColumn,
     as_number,
     with_rows,
     without_categorical,
 )
+from homeostat.core.values.missing import MISSING_WORDS
 
 
 def as_category(column: pd.Series, *, listed: Collection[str] = ()) -> TypedColumn:

@@ -23,7 +23,8 @@ class DataFinding:
     """A finding about a column, with the number of affected rows."""
 
     column: str
-    kind: str  # mistyped | infinite | too_large | unknown_class | extra | absent | unlabelled
+    # mistyped | ambiguous | infinite | too_large | unknown_class | extra | absent | unlabelled | read_as
+    kind: str
     rows: int
     detail: str
 
@@ -73,6 +74,8 @@ def coerce_rows(frame: pd.DataFrame, config: ModelConfig, *, label: bool = False
         typed[name] = column.column
         if column.received is not None and name in config.columns.features:
             received[received_name(name)] = column.received
+        if column.note:
+            findings.append(DataFinding(name, "read_as", len(frame), column.note))
         for fault, mask in column.faults.items():
             shown = raw[mask].iloc[0]
             detail = f"{FAULTS[fault]}, for example {shortened(shown)}"
@@ -107,7 +110,7 @@ def _wanted(config: ModelConfig, *, label: bool) -> list[str]:
 def _read(raw: pd.Series, name: str, config: ModelConfig) -> TypedColumn:
     columns = config.columns
     if name == columns.timestamp:
-        return as_time(raw)
+        return as_time(raw, columns.timestamp_format)
     if name == columns.label.name:
         return as_label(raw, config.task, columns.label)
     feature = columns.features.get(name)

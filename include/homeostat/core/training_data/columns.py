@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-#: Text that a CSV or a spreadsheet writes for a missing number.
-MISSING_WORDS = frozenset({"", "nan", "na", "n/a", "null", "none"})
+from homeostat.config.date_format import EPOCH_UNITS
+from homeostat.core.training_data.text_cells import numbers_of, seconds_of
+
 #: scikit-learn's trees use 32-bit floats and refuse a matrix with a larger number.
 MAX_NUMBER = float(np.finfo(np.float32).max)
 _INT64 = 2**63
+_LAST_SECOND = 253_402_300_800.0  # 10000-01-01
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +26,24 @@ class TypedColumn:
     """A typed column, and for each fault (such as ``mistyped``) a mask of its rows.
 
     ``column`` is missing wherever a fault is marked. ``received`` are the texts of a category under the first
-    spelling, where any of them differ: versions of release 0.1 were trained on those.
+    spelling, where any of them differ: versions of release 0.1 were trained on those. ``note`` says how
+    text was read, if that needs telling.
     """
 
     column: pd.Series
     faults: dict[str, np.ndarray]
     received: pd.Series | None = None
+    note: str = ""
 
 
 def as_number(column: pd.Series) -> TypedColumn:
-    """Read a column as float64; blank, None and NaN are missing, which is not a fault.
+    """Read a column as float64; blank, None, NaN and words for "missing" are missing, which is not a fault.
 
-    Text that is a number is read as one (a single bad cell makes a CSV reader return the whole column as
-    text). Infinities, integers beyond 64 bits and magnitudes beyond 32-bit floats are faults.
+    Text is read in the spelling of the column (:mod:`homeostat.core.values.numbers`), as ``homeostat drift``
+    does. Infinities, integers beyond 64 bits and magnitudes beyond 32-bit floats are faults.
     """
     column = without_categorical(column)
-    kind = column.dtype.kind
+    kind, note = column.dtype.kind, ""
     if kind in "biuf":
         values = _floats(column)
         mistyped = huge = np.zeros(len(values), dtype=bool)
@@ -49,36 +53,59 @@ def as_number(column: pd.Series) -> TypedColumn:
         values = np.full(len(column), np.nan)
         mistyped, huge = column.notna().to_numpy(), np.zeros(len(column), dtype=bool)
     else:
-        cells = [_number(value) for value in _objects(column)]
-        values = np.array([value for value, _ in cells], dtype=np.float64)
-        mistyped = np.array([fault == "mistyped" for _, fault in cells], dtype=bool)
-        huge = np.array([fault == "too_large" for _, fault in cells], dtype=bool)
+        text, others = _texts_and_others(column)
+        cells = numbers_of(text)
+        values, mistyped, huge, note = cells.numbers, cells.mistyped, cells.too_large, cells.note
+        for at, value in others.items():
+            values[at], fault = _number(value)
+            mistyped[at], huge[at] = fault == "mistyped", fault == "too_large"
     infinite = np.isinf(values) & ~huge
     huge = huge | (np.isfinite(values) & (np.abs(values) > MAX_NUMBER))
     faults = {"mistyped": mistyped, "infinite": infinite, "too_large": huge}
     values = np.where(mistyped | infinite | huge, np.nan, values)
-    return TypedColumn(pd.Series(values, index=column.index, name=column.name), with_rows(faults))
+    return TypedColumn(pd.Series(values, index=column.index, name=column.name), with_rows(faults), note=note)
 
 
-def as_time(column: pd.Series) -> TypedColumn:
+def as_time(column: pd.Series, date_format: str | None = None) -> TypedColumn:
     """Read a column as UTC instants (microseconds); a time without a zone is taken as UTC.
 
-    Bare numbers are faults: they could be seconds or milliseconds.
+    Parameters
+    ----------
+    date_format
+        ``schema.timestamp_format``: a format of ``strptime``, or the unit in which numbers count from 1970.
+        Without it text is read by the formats of :mod:`homeostat.core.values.dates`; dates whose day and
+        month cannot be told apart are faults, ``ambiguous``, and bare numbers are faults: they could be
+        seconds or milliseconds.
     """
     column = without_categorical(column)
+    faults, note = {}, ""
     if column.dtype.kind == "M":
         utc = column.dt.tz_localize("UTC") if column.dt.tz is None else column.dt.tz_convert("UTC")
-    elif isinstance(column.dtype, pd.StringDtype):
-        utc = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
-    elif column.dtype.kind == "O":
-        text = [_iso_text(value) for value in column]
-        utc = pd.to_datetime(
-            pd.Series(text, index=column.index, dtype="str"), errors="coerce", utc=True, format="ISO8601"
-        )
+    elif isinstance(column.dtype, pd.StringDtype) or column.dtype.kind == "O":
+        text = column if column.dtype.kind != "O" else column.map(_time_text, na_action="ignore")
+        cells = seconds_of(text, date_format or "")
+        utc, faults, note = _instants(cells.numbers), {"ambiguous": cells.ambiguous}, cells.note
+    elif column.dtype.kind in "iuf" and date_format in EPOCH_UNITS:
+        utc = _instants(_floats(column) / EPOCH_UNITS[date_format])
     else:
-        utc = pd.Series(pd.NaT, index=column.index, dtype="datetime64[us, UTC]")
-    utc = utc.astype("datetime64[us, UTC]").rename(column.name)
-    return TypedColumn(utc, with_rows({"mistyped": utc.isna().to_numpy()}))
+        utc = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[us, UTC]")
+    utc = utc.astype("datetime64[us, UTC]").set_axis(column.index).rename(column.name)
+    unread = utc.isna().to_numpy() & ~faults.get("ambiguous", np.zeros(len(utc), dtype=bool))
+    return TypedColumn(utc, with_rows({"mistyped": unread, **faults}), note=note)
+
+
+def _instants(seconds: np.ndarray) -> pd.Series:
+    """Return seconds since 1970 as instants; NaT for NaN and beyond the year 9999."""
+    known = np.abs(seconds) < _LAST_SECOND
+    micros = np.where(known, np.round(np.where(known, seconds, 0) * 1e6), 0).astype(np.int64)
+    instants = np.where(known, micros.astype("M8[us]"), np.datetime64("NaT"))
+    return pd.Series(instants.astype("M8[us]")).dt.tz_localize("UTC")
+
+
+def _time_text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    return value.isoformat() if isinstance(value, (datetime, date)) else None
 
 
 def without_categorical(column: pd.Series) -> pd.Series:
@@ -93,6 +120,17 @@ def _floats(column: pd.Series) -> np.ndarray:
     return values
 
 
+def _texts_and_others(column: pd.Series) -> tuple[pd.Series, dict[int, Any]]:
+    """Return the column's texts, missing where there is none, and other values by their position."""
+    if isinstance(column.dtype, pd.StringDtype):
+        return column, {}
+    values = _objects(column)
+    others = {
+        at: value for at, value in enumerate(values) if value is not None and not isinstance(value, str)
+    }
+    return pd.Series([value if isinstance(value, str) else None for value in values], dtype=object), others
+
+
 def _objects(column: pd.Series) -> list[Any]:
     return column.astype(object).tolist()
 
@@ -105,8 +143,6 @@ def with_rows(faults: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _number(value: Any) -> tuple[float, str]:
     if value is None or value is pd.NaT or value is pd.NA:
         return math.nan, ""
-    if isinstance(value, str):
-        return _number_from_text(value)
     if isinstance(value, (bool, np.bool_, int, float, np.integer, np.floating)):
         if isinstance(value, (int, np.integer)) and not -_INT64 <= int(value) < _INT64:
             return math.nan, "too_large"
@@ -116,19 +152,6 @@ def _number(value: Any) -> tuple[float, str]:
     return math.nan, "mistyped"
 
 
-def _number_from_text(text: str) -> tuple[float, str]:
-    text = text.strip()
-    if text.lower() in MISSING_WORDS:
-        return math.nan, ""
-    if "_" in text:  # Python accepts 1_000, other programs do not
-        return math.nan, "mistyped"
-    value, fault = _read_float(float, text)
-    digits = text.lstrip("+-0")
-    if not fault and digits.isdecimal() and (len(digits) > 19 or not -_INT64 <= int(text) < _INT64):
-        return math.nan, "too_large"
-    return value, fault
-
-
 def _read_float(read: Callable[[Any], float], value: Any) -> tuple[float, str]:
     try:
         return read(value), ""
@@ -136,9 +159,3 @@ def _read_float(read: Callable[[Any], float], value: Any) -> tuple[float, str]:
         return math.nan, "too_large"
     except (TypeError, ValueError):
         return math.nan, "mistyped"
-
-
-def _iso_text(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
-    return value.isoformat() if isinstance(value, (datetime, date)) and value is not pd.NaT else None

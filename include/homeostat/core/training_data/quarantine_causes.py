@@ -14,6 +14,7 @@ REASON = "reason"
 #: What each fault of a value means.
 FAULTS = {
     "mistyped": "not of the type in model.yaml",
+    "ambiguous": "day and month cannot be told apart: write schema.timestamp_format, such as '%d/%m/%Y'",
     "infinite": "infinite",
     "too_large": "too large for a 64-bit integer or a 32-bit float",
     "unknown_class": "not in schema.label.classes",

@@ -33,6 +33,7 @@ _NUMERAL = (
 )
 _LIKELY = re.sub(r"\?P<\w+>", "?:", _NUMERAL)
 _PLAIN = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$|^[-+]?(?i:inf|infinity)$"
+_BOOLEAN = r"^(?i:true|false)$"
 _CODE = r"^[-+]?0[0-9]+$"
 _SPACES = "[\u00a0\u2007\u2009\u202f]"
 
@@ -142,6 +143,8 @@ def weigh_numbers(texts: pa.Array, rows: Ints) -> NumberEvidence:
     reads = [_reads(parts, each) for each in CANDIDATES]
     points, commas = (np.any(np.array(reads)[mark == _DECIMALS], axis=0) for mark in ".,")
     evidence.commas = int(rows[parts.at][commas & ~points].sum())
+    flags = _matches(pc.utf8_trim_whitespace(texts), _BOOLEAN)
+    evidence.add_all(weigh_plain(np.ones(int(rows[flags].sum()))))
     units = parts.unit.dictionary_encode()
     codes = units.indices.to_numpy(zero_copy_only=False)
     for code, unit in enumerate(units.dictionary.to_pylist()):
@@ -176,16 +179,20 @@ def parse_numbers(texts: pa.Array, spelling: Spelling = PLAIN) -> Floats:
     """Read texts as numbers, NaN where a text is none in this spelling; 12.3% is 0.123.
 
     Blanks around a numeral do not matter; a minus may stand before the unit or after it, and a number in
-    parentheses is negative. ``inf`` and ``infinity`` are numbers in every spelling.
+    parentheses is negative. ``inf`` and ``infinity`` are numbers in every spelling, and so are ``true`` (1)
+    and ``false`` (0), in any case.
     """
     trimmed = pc.utf8_trim_whitespace(texts)
     numbers = np.full(len(texts), np.nan)
-    plain = pc.match_substring_regex(trimmed, _PLAIN).to_numpy(zero_copy_only=False)
+    plain = _matches(trimmed, _PLAIN)
     if spelling.decimal != "." or spelling.unit:  # then 1.5 is none, but infinity is what it is everywhere
-        plain &= pc.match_substring_regex(trimmed, "^[-+]?[iI]").to_numpy(zero_copy_only=False)
+        plain &= _matches(trimmed, "^[-+]?[iI]")
     numbers[plain] = _cast(trimmed.filter(pa.array(plain)))
     if plain.all():
         return numbers
+    flags = _matches(trimmed, _BOOLEAN)
+    if flags.any():
+        numbers[flags] = _matches(trimmed.filter(pa.array(flags)), "^[tT]")
     parts = _take_apart(texts)
     reads = _reads(parts, spelling) & ~plain[parts.at]
     reads &= pc.equal(parts.unit, spelling.unit).to_numpy(zero_copy_only=False)
@@ -202,15 +209,16 @@ def parse_numbers(texts: pa.Array, spelling: Spelling = PLAIN) -> Floats:
 
 
 def _reads(parts: _Parts, spelling: Spelling) -> Mask:
-    found = pc.match_substring_regex(parts.digits, _PATTERNS[spelling.marks])
-    return np.asarray(found.to_numpy(zero_copy_only=False))
+    return _matches(parts.digits, _PATTERNS[spelling.marks])
+
+
+def _matches(texts: pa.Array, pattern: str) -> Mask:
+    return np.asarray(pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False))
 
 
 def is_code(texts: pa.Array) -> Mask:
     """Return for each text whether it is a whole number with a leading zero: 007 is a code, not a seven."""
-    return np.asarray(
-        pc.match_substring_regex(pc.utf8_trim_whitespace(texts), _CODE).to_numpy(zero_copy_only=False)
-    )
+    return _matches(pc.utf8_trim_whitespace(texts), _CODE)
 
 
 def _cast(texts: pa.Array) -> Floats:
@@ -233,7 +241,7 @@ def _take_apart(texts: pa.Array) -> _Parts:
     if not pc.all(pc.string_is_ascii(texts)).as_py():
         even = pc.replace_substring(pc.replace_substring_regex(texts, _SPACES, " "), "’", "'")
     even = pc.utf8_trim_whitespace(even)
-    at = np.flatnonzero(pc.match_substring_regex(even, _LIKELY).to_numpy(zero_copy_only=False))
+    at = np.flatnonzero(_matches(even, _LIKELY))
     parts = pc.extract_regex(even.take(pa.array(at)), _NUMERAL)
     names = ("digits", "exponent", "front", "back", "sign", "inner", "open", "close")
     digits, exponent, front, back, sign, inner, before, after = (pc.struct_field(parts, n) for n in names)
