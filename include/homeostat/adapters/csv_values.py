@@ -9,8 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from homeostat.core.values.missing import MISSING_WORDS
+
 _BOOLEANS = {"true": True, "false": False}
-_WORDS_FOR_MISSING = frozenset({"na", "n/a", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "none"})
 _INT64 = 2.0**63
 
 
@@ -36,7 +37,7 @@ def class_values(labels: pd.Series) -> pd.Series:
     is a code, and stays text; a word for a missing value is missing among numbers, and a class among texts.
     """
     texts = pd.Series(labels.dropna().unique(), dtype="str")
-    texts = texts[~texts.str.strip().str.casefold().isin(_WORDS_FOR_MISSING)]
+    texts = texts[~texts.str.strip().str.casefold().isin(MISSING_WORDS)]
     if texts.empty or texts.str.match(r"^\s*[+-]?0[0-9]").any():
         return labels
     values = number_values(texts)

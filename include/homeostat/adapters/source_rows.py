@@ -11,12 +11,11 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
-from homeostat.core.training_data import as_time
 from homeostat.core.training_data.far_times import find_far_times
+from homeostat.core.training_data.times import read_times
 
 #: In a frame's ``attrs``: which rows were left out because their time is far from all others.
 FAR_TIMES = "far_times"
-_NUMERAL = r"\s*[+-]?[0-9]+(\.[0-9]*)?\s*"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -62,7 +61,7 @@ def select_window(
     Raises
     ------
     DataError
-        The timestamp column is missing, or holds numbers (their unit is unknown).
+        The timestamp column is missing, or its times cannot be read.
     """
     name = config.columns.timestamp
     where = config_location(config, "schema.timestamp")
@@ -71,10 +70,7 @@ def select_window(
         msg = f"{where}: the source has no column '{name}'; its columns are: {found}"
         raise DataError(msg)
     rows = rows[[column for column in schema_columns(config) if column in rows.columns]].copy()
-    if holds_numbers(rows[name]):
-        msg = f"{where}: column '{name}' holds numbers, expected times such as 2026-01-31T14:00:00Z"
-        raise DataError(msg)
-    times = as_time(rows[name]).column
+    times = read_times(rows[name], config, where)
     rows[name] = times
     far = find_far_times(times)
     left_out = (far.before & (start is None)) | (far.after & (end is None))
@@ -91,16 +87,6 @@ def select_window(
     if told.any():
         selected.attrs[FAR_TIMES] = far.sentence(name, times, told)
     return selected
-
-
-def holds_numbers(times: pd.Series) -> bool:
-    """Return whether a column of times holds numbers, whose unit nobody knows; of text, in every row."""
-    if pd.api.types.is_numeric_dtype(times):
-        return len(times) > 0
-    if not isinstance(times.dtype, pd.StringDtype):
-        return False
-    texts = pd.Series(times.dropna().unique(), dtype="str")
-    return len(texts) > 0 and bool(texts.str.fullmatch(_NUMERAL).all())
 
 
 def _outside(times: pd.Series, mask: np.ndarray, start: datetime | None, end: datetime | None) -> np.ndarray:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeostat.adapters.source_files import read_table
-from homeostat.adapters.source_rows import holds_numbers
 from homeostat.adapters.tables import open_table
 from homeostat.config import ModelConfig, format_duration, parse_duration
 from homeostat.config.errors import ConfigError, DataError
-from homeostat.core.training_data import as_time
 from homeostat.core.training_data.far_times import find_far_times
+from homeostat.core.training_data.times import read_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,13 +144,8 @@ def _timed(
     if spacing:
         msg = f"--spacing {spacing}: is only for files without times; {data} has times in its column '{name}'"
         raise ConfigError(msg)
-    if holds_numbers(rows[name]):
-        msg = (
-            f"{data}: column '{name}' holds numbers, expected times such as 2026-01-31T14:00:00Z; "
-            "remove that column to read the rows in their order, --spacing apart"
-        )
-        raise DataError(msg)
-    times = as_time(rows[name]).column
+    other_cure = "or remove that column to read the rows in their order, --spacing apart"
+    times = read_times(rows[name], config, data, other_cure=other_cure)
     bad = times.isna()
     if bad.all() and len(rows):
         example = repr(rows[name].iloc[0])

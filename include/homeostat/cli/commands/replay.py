@@ -85,7 +85,7 @@ def _read_rows(config: ModelConfig, data: str) -> pd.DataFrame:
     """Return the rows of a file or folder, sorted by time; a row without a readable time is an error."""
     from homeostat.adapters.source_files import read_table
     from homeostat.adapters.tables import open_table
-    from homeostat.core.training_data import as_time
+    from homeostat.core.training_data.times import read_times
 
     table = open_table(data)
     stamp, features = config.columns.timestamp, config.columns.features
@@ -96,7 +96,7 @@ def _read_rows(config: ModelConfig, data: str) -> pd.DataFrame:
         msg = f"{data}: no column {names}, which {config.folder / 'model.yaml'} has under schema"
         raise ConfigError(msg)
     rows = read_table(table, config)
-    times = as_time(rows[stamp]).column
+    times = read_times(rows[stamp], config, data)
     if times.isna().any():
         row = int(times.isna().to_numpy().argmax())
         msg = (

@@ -40,12 +40,14 @@ class CoercedRows:
     ``rows`` has the timestamp (UTC), the key (text), the features in the order of model.yaml (float64
     or text, NaN where missing) and, if requested, the label; then, for versions of release 0.1, the
     categories as received (see :func:`~homeostat.config.label_text.received_name`). ``quarantined`` has the
-    same columns as they were found (as text where a column mixes types) and :data:`REASON`.
+    same columns as they were found (as text where a column mixes types) and :data:`REASON`;
+    ``quarantined_at`` are their times (UTC), NaT where they have none.
     """
 
     rows: pd.DataFrame
     quarantined: pd.DataFrame
     findings: tuple[DataFinding, ...]
+    quarantined_at: pd.Series
 
 
 def coerce_rows(frame: pd.DataFrame, config: ModelConfig, *, label: bool = False) -> CoercedRows:
@@ -85,6 +87,7 @@ def coerce_rows(frame: pd.DataFrame, config: ModelConfig, *, label: bool = False
     rows = pd.DataFrame(typed | received, index=frame.index)
     bad = reasons != ""
     quarantined = _as_found(frame, wanted, bad, reasons)
+    quarantined_at = typed[config.columns.timestamp][bad].reset_index(drop=True)
     keep = ~bad
     if label:
         unlabelled = keep & rows[config.columns.label.name].isna().to_numpy()
@@ -98,7 +101,7 @@ def coerce_rows(frame: pd.DataFrame, config: ModelConfig, *, label: bool = False
     if label:
         name = config.columns.label.name
         rows[name] = as_label(rows[name], config.task, config.columns.label).column
-    return CoercedRows(rows, quarantined, tuple(findings))
+    return CoercedRows(rows, quarantined, tuple(findings), quarantined_at)
 
 
 def _wanted(config: ModelConfig, *, label: bool) -> list[str]:

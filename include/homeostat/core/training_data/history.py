@@ -102,7 +102,7 @@ def _typed(rows: pd.DataFrame, names: Sequence[str], config: ModelConfig) -> pd.
     for name in names:
         column = rows[name] if name in rows else pd.Series(None, index=rows.index, dtype=object)
         if name == config.columns.timestamp:
-            typed[name] = as_time(column).column
+            typed[name] = as_time(column, config.columns.timestamp_format).column
         elif (name in features and features[name].type == "number") or (
             name == config.columns.label.name and config.task == "regression"
         ):

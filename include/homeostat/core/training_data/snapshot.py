@@ -13,7 +13,6 @@ from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
 from homeostat.config.times import utc
 from homeostat.core.training_data.coercion import coerce_rows
-from homeostat.core.training_data.columns import as_time
 from homeostat.core.training_data.holdout import move_split, split_holdout
 from homeostat.core.training_data.quality import check_quality
 from homeostat.core.training_data.quarantine_causes import REASON, causes_in_words, coercion_causes
@@ -68,7 +67,7 @@ def assemble(
     end = utc(end)
     typed = coerce_rows(frame, config, label=True)
     window = select_window(typed.rows, config.training, end, config.columns.timestamp)
-    unreadable = _in_window(typed.quarantined, config, end)
+    unreadable = _in_window(typed.quarantined, typed.quarantined_at, config, end)
     if window.empty:
         raise EmptyWindow(_empty_window(config, end, len(frame), len(typed.rows), unreadable))
     try:
@@ -112,9 +111,10 @@ def _enough_unseen(holdout: pd.DataFrame, config: ModelConfig, since: datetime) 
     return span >= MIN_UNSEEN_SPAN * config.monitor.window
 
 
-def _in_window(quarantined: pd.DataFrame, config: ModelConfig, end: datetime) -> pd.DataFrame:
+def _in_window(
+    quarantined: pd.DataFrame, moments: pd.Series, config: ModelConfig, end: datetime
+) -> pd.DataFrame:
     """Return the quarantined rows of this window, and those without a time, which may be of any."""
-    moments = as_time(quarantined[config.columns.timestamp]).column
     dated = quarantined.assign(**{config.columns.timestamp: moments})
     inside = select_window(dated[moments.notna()], config.training, end, config.columns.timestamp)
     undated = quarantined[moments.isna().to_numpy()]

@@ -50,7 +50,7 @@ def numbers_of(column: pd.Series) -> TextCells:
 
 
 def seconds_of(column: pd.Series, date_format: str = "") -> TextCells:
-    """Read a column of text (missing cells allowed) as instants; ``date_format`` as in :func:`parse_dates`."""
+    """Read a column of text (missing cells allowed) as instants; a ``date_format`` as in `parse_dates`."""
     codes, distinct, rows_of = _encode(column)
     evidence = weigh_dates(distinct, rows_of)
     decision = decide_orders({"": evidence})
