@@ -545,9 +545,9 @@ def test_infinities_absurd_values_and_dates_can_be_drawn(drift, tmp_path, share)
     [
         ("none.csv", "ok.csv", "none.csv does not exist"),
         ("ok.csv", "empty.csv", "empty.csv is empty"),
-        ("ok.csv", "broken.csv", "line 3: 1 fields where the first line has 2"),
+        ("ok.csv", "broken.csv", "line 3: 1 fields where"),
         ("ok.csv", "not.parquet", "is not a Parquet file"),
-        ("ok.csv", "folder", "is a folder without .csv or .parquet files"),
+        ("ok.csv", "folder", "is a folder without .csv"),
         ("ok.csv", "other.csv", "no column in common"),
         ("ok.csv", "ftp://x/y", "expected a path, file:///path or s3://bucket/key"),
     ],

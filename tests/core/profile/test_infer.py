@@ -36,7 +36,7 @@ def read(*arrays) -> tuple[str, ColumnScan]:
         for array in arrays:
             found.add(array if isinstance(array, pa.Array) else pa.array(array))
         reading = decide_reading(found, None)[0]
-    found.settle(reading.kind)
+    found.settle(words_are_values=found.words_are_values(reading))
     return infer_kind(found, reading.kind), found
 
 

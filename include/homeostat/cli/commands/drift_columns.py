@@ -44,6 +44,7 @@ class ComparedColumn:
     ``edges``, ``reference`` and ``current`` are None as well when the values have no distribution to
     compare. ``asked`` is the reading that model.yaml or the command line asks for, ``readings`` are those
     of the reference and the current table. ``missing_markers`` are texts that mean a missing number.
+    ``words_are_values``: words for "missing" are values, as in a column of text.
     ``ambiguous`` says why dates cannot be read, ``unseen`` are labels of the current table that the
     reference lacks.
     """
@@ -59,6 +60,7 @@ class ComparedColumn:
     reference: FeatureCounts | None = None
     current: FeatureCounts | None = None
     missing_markers: frozenset[str] = field(default_factory=frozenset)
+    words_are_values: bool = False
     dates: bool = False
     unseen: UnseenLabels = field(default_factory=UnseenLabels)
     ambiguous: str = ""
@@ -76,7 +78,8 @@ class ComparedColumn:
         if scan.reading is None:
             reading, _, _ = decide_reading(scan, None, self.asked)
             self.readings = (reading, reading)
-        scan.settle(self.read_as)
+        self.words_are_values = scan.words_are_values(self.readings[0])
+        scan.settle(words_are_values=self.words_are_values)
         self.kind = infer_kind(scan, self.read_as)
         if self.wanted and self.kind not in ("opaque", "empty"):
             self.kind = self.wanted
@@ -112,7 +115,7 @@ class ComparedColumn:
         In a column of numbers, texts are unseen, apart from the markers of missing values. In a column of
         dates, numbers are unseen, and the other way round.
         """
-        missing = values.missing + (0 if self.read_as == "text" else sum(values.words.values()))
+        missing = values.missing + (0 if self.words_are_values else sum(values.words.values()))
         if isinstance(edges, NumberEdges):
             marked = sum(rows for text, rows in values.texts.items() if text in self.missing_markers)
             unseen = sum(values.texts.values()) - marked
@@ -122,7 +125,7 @@ class ComparedColumn:
             counts = bin_numbers(edges, pieces, not_numbers=unseen)
             return replace(counts, missing=missing + marked)
         labels = dict(values.texts)
-        for more in (values.words if self.read_as == "text" else {}, number_labels(values.numbers)):
+        for more in (values.words if self.words_are_values else {}, number_labels(values.numbers)):
             for label, rows in more.items():
                 labels[label] = labels.get(label, 0) + rows
         counts = _count_labels(edges, labels, missing)
@@ -155,7 +158,7 @@ def scan_tables(
         _scan_current(again, current, lambda _: None)
     for column in columns:
         if column.current_scan:
-            column.current_scan.settle(column.read_as)
+            column.current_scan.settle(words_are_values=column.words_are_values)
 
 
 def _must_be_read_again(column: ComparedColumn) -> bool:

@@ -67,15 +67,22 @@ def _asked(
 ) -> Reading | None:
     if name in date_formats:
         return Reading("dates", date_format=date_formats[name])
-    if kind is not None:
-        return Reading("text") if kind == "category" else Reading("numbers", codes=True)
+    if kind is not None and config is not None:
+        listed = config.columns.features[name].categories
+        return _category(listed) if kind == "category" else Reading(codes=True)
     if config is None:
         return None
     if name == config.columns.timestamp:
         return Reading("dates", date_format=config.columns.timestamp_format or "")
     if name == config.columns.label.name:
-        return Reading("text") if config.task == "classification" else Reading("numbers", codes=True)
+        known = config.columns.label
+        classes = config.task == "classification"
+        return _category((*(known.classes or ()), *known.mapping)) if classes else Reading(codes=True)
     return Reading("text") if name == config.columns.key else None
+
+
+def _category(listed: Iterable[str] | None) -> Reading:
+    return Reading("text", listed=frozenset(listed or ()))
 
 
 def note_of(column: ComparedColumn) -> str:

@@ -25,6 +25,8 @@ class Reading:
         Whether whole numbers with a leading zero are numbers, as in a feature of the type number.
     orders
         By file, the order of day, month and year in each layout of dates.
+    listed
+        The categories or classes of model.yaml.
     date_format
         Instead, the format that was asked for: one of ``strptime``, or a unit of numbers since 1970.
     """
@@ -34,6 +36,7 @@ class Reading:
     codes: bool = False
     orders: Mapping[Hashable, DateOrders] = field(default_factory=dict)
     date_format: str = ""
+    listed: frozenset[str] = frozenset()
 
     @property
     def is_fixed(self) -> bool:

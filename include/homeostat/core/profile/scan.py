@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from homeostat.config.label_text import label_text
+from homeostat.config.label_text import is_number_text, label_text
 from homeostat.core.profile.arrow_values import ArrowValues, TextArray, is_text, read_typed
 from homeostat.core.profile.coerce import Floats
 from homeostat.core.profile.distinct import DistinctNumbers
-from homeostat.core.profile.reading import Reading, ReadingKind
+from homeostat.core.profile.reading import Reading
 from homeostat.core.values.dates import DateEvidence, decide_orders
 from homeostat.core.values.numbers import NumberEvidence, decide_spelling
 
@@ -104,13 +104,24 @@ class ColumnScan:
         self._add_texts(values.texts)
         return values
 
-    def settle(self, kind: ReadingKind) -> None:
-        """Decide what words for "missing" are: values of a column of text, missing in others."""
-        if kind == "text":
+    def settle(self, *, words_are_values: bool) -> None:
+        """Decide what words for "missing" are: values, or missing."""
+        if words_are_values:
             self._add_texts(self.words)
             self.words = {}
         else:
             self.missing += sum(self.words.values())
+
+    def words_are_values(self, reading: Reading) -> bool:
+        """Return whether words for "missing" are values: in text, unless all the rest are numbers.
+
+        The same rule as in :func:`homeostat.core.training_data.as_category`.
+        """
+        if reading.kind != "text":
+            return False
+        return any(word in reading.listed for word in self.words) or not (
+            (self.texts or self.numbers) and all(map(is_number_text, self.texts))
+        )
 
     def agrees(self, reading: Reading) -> bool:
         """Return whether the text was read like this, or would be the same if it were."""
