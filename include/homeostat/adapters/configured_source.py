@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
 from homeostat.adapters.source_rows import config_location, schema_columns, select_window
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, HomeostatError, PipelineError
+from homeostat.core.training_data.far_times import FAR_TIMES
 from homeostat.core.training_data.history import join_history
 from homeostat.ports import Store
 
 _DAY = timedelta(days=1)
+_LAST = datetime(9999, 12, 31, 23, tzinfo=UTC)
 
 
 class ConfiguredSource:
@@ -49,6 +51,9 @@ class ConfiguredSource:
         joined, origins = join_history(history, rows, config)
         joined = select_window(joined, config, start, end)
         joined.attrs["origins"] = origins
+        far = [part.attrs[FAR_TIMES] for part in (history, rows) if FAR_TIMES in part.attrs]
+        if far:
+            joined.attrs[FAR_TIMES] = "; ".join(far)
         return joined
 
     def _rows(self, config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
@@ -74,11 +79,11 @@ class ConfiguredSource:
             if not days:
                 return pd.DataFrame(columns=schema_columns(config))
             first = first or days[0]
-            last = last or days[-1] + _DAY
+            last = last or _after(days[-1], _DAY)
         # The label of the last row is known one delay after it. Without an end, every label counts.
-        known_by = last + config.columns.label.delay
+        known_by = _after(last, config.columns.label.delay)
         if end is None:
-            known_by = max([known_by, *(day + _DAY for day in self._logged_days(config, "labels"))])
+            known_by = max([known_by, *(_after(day, _DAY) for day in self._logged_days(config, "labels"))])
         return read_labelled(self._store, config, first, last, known_by=known_by)
 
     def _logged_days(self, config: ModelConfig, kind: str) -> list[datetime]:
@@ -88,6 +93,11 @@ class ConfiguredSource:
             datetime.fromisoformat(f"{day}T00:00:00+00:00")
             for day in sorted({key.partition("/date=")[2][:10] for key in keys})
         ]
+
+
+def _after(moment: datetime, length: timedelta) -> datetime:
+    """Return a later time, at most the end of the calendar: a client may send rows of the year 9999."""
+    return moment + min(length, _LAST - moment)
 
 
 def _call_loader(config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:

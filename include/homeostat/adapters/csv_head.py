@@ -116,14 +116,14 @@ def _without_mark(head: bytes) -> str:
 
 
 def not_utf8(file: TableFile, content: bytes, at: int, *, before: tuple[int, int] = (0, 0)) -> str:
-    """Return the error on the byte at this position; ``before``: bytes and lines before ``content``."""
+    """Return the error on the byte at this position; ``before`` counts bytes and lines before these."""
     byte = content[at : at + 1]
     line = before[1] + len(re.findall(rb"\r\n|\r|\n", content[:at])) + 1
     letter = byte.decode("cp1252", "replace")
     return (
-        f"{file.display_name} is not UTF-8 text (byte {before[0] + at}, in line {line}: 0x{byte.hex()}, which "
-        f"is {letter!r} in Latin-1 and Windows-1252); UTF-8 and UTF-16 were tried. Save it as UTF-8, for "
-        "example with 'iconv -f WINDOWS-1252 -t UTF-8', or as Parquet"
+        f"{file.display_name} is not UTF-8 text (byte {before[0] + at}, in line {line}: 0x{byte.hex()}, "
+        f"which is {letter!r} in Latin-1 and Windows-1252); UTF-8 and UTF-16 were tried. Save it as UTF-8, "
+        "for example with 'iconv -f WINDOWS-1252 -t UTF-8', or as Parquet"
     )
 
 

@@ -11,11 +11,9 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
-from homeostat.core.training_data.far_times import find_far_times
+from homeostat.core.training_data.far_times import FAR_TIMES, find_far_times
 from homeostat.core.training_data.times import read_times
 
-#: In a frame's ``attrs``: which rows were left out because their time is far from all others.
-FAR_TIMES = "far_times"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 

@@ -178,7 +178,8 @@ def storage_errors(uri: str) -> Iterator[None]:
 def _not_found(uri: str, prefix: str, base: Path | None) -> str:
     if prefix:
         return f"{uri} does not exist, neither as a file nor as a folder"
-    return f"{uri} does not exist; relative paths start from {base or Path.cwd()}"
+    where = uri if base is None or "://" in uri else base / uri
+    return f"{where} does not exist; relative paths start from {base or Path.cwd()}"
 
 
 def _is_table(path: str, folder: str) -> bool:

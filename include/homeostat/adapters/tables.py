@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,6 +44,8 @@ class Table:
         The table's files.
     heads
         The head of each CSV file, by its path.
+    late
+        For each column that some files lack, the number of these files.
     """
 
     uri: str
@@ -52,6 +55,7 @@ class Table:
     about_rows: int
     files: tuple[TableFile, ...]
     heads: Mapping[str, CsvHead]
+    late: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def columnar(self) -> bool:
@@ -114,6 +118,7 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
     types: dict[str, str] = {}
     heads: dict[str, CsvHead] = {}
     rows = about = 0
+    having: Counter[str] = Counter()
     for file in files:
         with _file_errors(file):
             if file.kind == "csv":
@@ -123,11 +128,13 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
             else:
                 found, file_rows = parquet_footer(file)
                 rows += file_rows
+        having.update(list(found))
         for name, type_name in found.items():
             types.setdefault(name, type_name)
+    late = {name: len(files) - count for name, count in having.items() if count < len(files)}
     for file in files:
         types.update(dict.fromkeys(file.partitions, TEXT))
-    return Table(uri, tuple(types), types, None if heads else rows, about + rows, tuple(files), heads)
+    return Table(uri, tuple(types), types, None if heads else rows, about + rows, tuple(files), heads, late)
 
 
 @contextmanager

@@ -101,7 +101,15 @@ def median_window_rows(history: SplitHistory) -> int:
     """Return the median number of rows per window."""
     if history.rows_per_window is not None:
         return history.rows_per_window
+    return int(_window_rows(history).median())
+
+
+def empty_windows(history: SplitHistory) -> int:
+    """Return the number of windows without a row."""
+    return 0 if history.rows_per_window is not None else int((_window_rows(history) == 0).sum())
+
+
+def _window_rows(history: SplitHistory) -> pd.Series:
     times = history.rows[history.timestamp]
     edges = [window.start for window in history.windows] + [history.windows[-1].end]
-    bounds = times.searchsorted(pd.DatetimeIndex(edges))
-    return int(pd.Series(bounds).diff().dropna().median())
+    return pd.Series(times.searchsorted(pd.DatetimeIndex(edges))).diff().dropna()

@@ -15,7 +15,12 @@ from homeostat.backtest.homeostat_policy import HomeostatPolicy, PortsFactory
 from homeostat.backtest.policy_run import PolicyRun, Progress
 from homeostat.backtest.prediction_cache import PredictionCache
 from homeostat.backtest.promotion_effects import PromotionEffect, promotion_effects
-from homeostat.backtest.replay_ports import median_window_rows, replay_config, served_config
+from homeostat.backtest.replay_ports import (
+    empty_windows,
+    median_window_rows,
+    replay_config,
+    served_config,
+)
 from homeostat.backtest.version_builder import VersionBuilder
 from homeostat.backtest.windows import SplitHistory, split_history
 from homeostat.config import ModelConfig
@@ -164,6 +169,12 @@ def _notes(config: ModelConfig, replayed: ModelConfig, history: SplitHistory) ->
     notes = []
     if history.dropped_rows:
         notes.append(f"{history.dropped_rows} rows of an incomplete last window are left out")
+    empty = empty_windows(history)
+    if 2 * empty > len(history.windows):
+        notes.append(
+            f"{empty} of {len(history.windows)} windows have no row: check the times in "
+            f"'{history.timestamp}', or give longer --windows"
+        )
     used, rows = replayed.monitor.min_rows, median_window_rows(history)
     if used < config.monitor.min_rows:
         notes.append(

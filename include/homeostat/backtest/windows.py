@@ -16,6 +16,8 @@ from homeostat.config.errors import ConfigError, DataError
 _ROWS = re.compile(r"(\d+)\s*rows?")
 #: Labels arrive one window late, so that one window cannot show the effect of any decision.
 MIN_WINDOWS = 2
+#: More windows than this are refused when most of them have no row: a time among the rows is wrong.
+MAX_EMPTY_WINDOWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def split_history(
     Raises
     ------
     DataError
-        Fewer than two whole windows follow the reference.
+        Fewer than two whole windows follow the reference, or thousands without a row.
     """
     times = frame[timestamp].reset_index(drop=True)
     reference_rows = int(len(frame) * reference_share)
@@ -113,9 +115,14 @@ def split_history(
             "give more rows or another --reference-share"
         )
         raise DataError(msg)
-    if isinstance(windows, int):
-        return _split_by_rows(frame, timestamp, times, windows, reference_rows)
-    return _split_by_time(frame, timestamp, times, windows, reference_rows)
+    try:
+        if isinstance(windows, int):
+            return _split_by_rows(frame, timestamp, times, windows, reference_rows)
+        return _split_by_time(frame, timestamp, times, windows, reference_rows)
+    except OverflowError:
+        last = times.iloc[-1]
+        msg = f"'{timestamp}' goes on until {last:%Y-%m-%d}, the end of the calendar: correct these times"
+        raise DataError(msg) from None
 
 
 def _split_by_rows(
@@ -159,7 +166,8 @@ def _split_by_time(
     frame: pd.DataFrame, timestamp: str, times: pd.Series, length: timedelta, reference_rows: int
 ) -> SplitHistory:
     reference_end = _moment(times.iloc[reference_rows])
-    count = int((_moment(times.iloc[-1]) + median_spacing(times) - reference_end) // length)
+    count = int((_moment(times.iloc[-1]) - reference_end + median_spacing(times)) // length)
+    _check_empty(times[times >= reference_end], timestamp, count, length)
     edges = [reference_end + length * k for k in range(count + 1)]
     bounds = [int(position) for position in times.searchsorted(pd.DatetimeIndex(edges))]
     reference_rows = bounds[0]
@@ -186,6 +194,21 @@ def _even_times(start: datetime, spacing: timedelta, count: int) -> pd.DatetimeI
 def _moment(value: pd.Timestamp) -> datetime:
     # Drops nanoseconds, which a datetime cannot hold.
     return value.to_pydatetime(warn=False).astimezone(UTC)
+
+
+def _check_empty(times: pd.Series, timestamp: str, count: int, length: timedelta) -> None:
+    """Raise DataError for thousands of windows of which most have no row."""
+    if count <= MAX_EMPTY_WINDOWS:
+        return
+    filled = ((times - times.iloc[0]) // length).nunique()
+    if count > 2 * filled:
+        gap = int(times.diff().fillna(pd.Timedelta(0)).to_numpy().argmax())
+        msg = (
+            f"{count - filled:,} of {count:,} windows of {format_windows(length)} would have no row: between "
+            f"{times.iloc[gap - 1]:%Y-%m-%d} and {times.iloc[gap]:%Y-%m-%d} '{timestamp}' has no time. "
+            "Correct the times, leave out the rows before or after, or give longer --windows"
+        )
+        raise DataError(msg)
 
 
 def _check_count(count: int, windows: int | timedelta, rows_left: int, reference_rows: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from homeostat.bundle.deterministic import make_deterministic
+from homeostat.bundle.pipeline import pipeline_name
 from homeostat.bundle.predictor import Predictor
 from homeostat.bundle.safe_load import load_estimator
 from homeostat.config import ModelConfig
@@ -140,7 +141,12 @@ def load_bundle(
         raise Untrusted(msg)
     kinds = {item["name"]: item["type"] for item in manifest["features"]}
     predictor = Predictor(
-        estimator, kinds, manifest["task"], bool(manifest["as_matrix"]), known_spelling(manifest)
+        estimator,
+        kinds,
+        manifest["task"],
+        bool(manifest["as_matrix"]),
+        known_spelling(manifest),
+        pipeline_name(config) if config is not None else model,
     )
     return Bundle(predictor, reference, manifest, found)
 

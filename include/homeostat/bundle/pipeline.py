@@ -55,6 +55,12 @@ def load_pipeline(config: ModelConfig, spec: str | None = None) -> Callable[...,
     return loaded
 
 
+def pipeline_name(config: ModelConfig, spec: str | None = None) -> str:
+    """Return file and function of a pipeline, for messages."""
+    spec = spec or config.pipeline
+    return str(config.folder / spec) if spec.partition(":")[0].endswith(".py") else f"{config.name}: {spec}"
+
+
 def register_folder(config: ModelConfig) -> str:
     """Make the model's folder importable as ``homeostat_models.<model>``; return that name."""
     name = f"{ROOT}.{config.name}"

@@ -9,9 +9,11 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 
+from homeostat.bundle.failures import estimator_failure
 from homeostat.bundle.inputs import takes_matrix, typed_inputs
+from homeostat.bundle.pipeline import pipeline_name
 from homeostat.config import ModelConfig
-from homeostat.config.errors import PipelineError
+from homeostat.config.errors import HomeostatError, PipelineError
 from homeostat.config.label_text import SPELLING
 
 #: Last steps whose ``predict`` is the class of largest ``predict_proba``: one call is enough.
@@ -53,8 +55,8 @@ class Predictor:
     """An estimator with the types of its features.
 
     ``as_matrix``: it was fitted without column names. ``spelling``: the rules of
-    :mod:`homeostat.config.label_text` by which its categories were spelled. ``classes`` is None for a
-    regression, and for an estimator without ``classes_``.
+    :mod:`homeostat.config.label_text` by which its categories were spelled. ``pipeline`` names file and
+    function in errors. ``classes`` is None for a regression, and for an estimator without ``classes_``.
     """
 
     estimator: Any
@@ -62,6 +64,7 @@ class Predictor:
     task: Literal["classification", "regression"]
     as_matrix: bool
     spelling: int = SPELLING
+    pipeline: str = ""
     classes: np.ndarray | None = field(init=False, default=None)
     _one_call: bool = field(init=False, default=False)
 
@@ -73,10 +76,11 @@ class Predictor:
         object.__setattr__(self, "_one_call", bool(own and self.classes is not None))
 
     @classmethod
-    def of(cls, config: ModelConfig, estimator: Any) -> Self:
+    def of(cls, config: ModelConfig, estimator: Any, spec: str | None = None) -> Self:
         """Wrap an estimator that :func:`~homeostat.retraining.fit.fit` has fitted."""
         kinds = {name: feature.type for name, feature in config.columns.features.items()}
-        return cls(estimator, kinds, config.task, takes_matrix(estimator, config))
+        as_matrix, pipeline = takes_matrix(estimator, config), pipeline_name(config, spec)
+        return cls(estimator, kinds, config.task, as_matrix, pipeline=pipeline)
 
     def predict(self, frame: pd.DataFrame) -> Predictions:
         """Predict rows that have (at least) the feature columns, with the types of ``coerce_rows``.
@@ -86,10 +90,18 @@ class Predictor:
         DataError
             A feature is missing.
         PipelineError
-            The estimator does not return one value per row.
+            The estimator fails, or does not return one value per row.
         """
-        kinds = dict(self.kinds)
-        return self._predict(typed_inputs(frame, kinds, as_matrix=self.as_matrix, spelling=self.spelling))
+        inputs = typed_inputs(frame, dict(self.kinds), as_matrix=self.as_matrix, spelling=self.spelling)
+        try:
+            return self._predict(inputs)
+        except HomeostatError:
+            raise
+        except Exception as error:  # the user's own code
+            where = self.pipeline or type(self.estimator).__name__
+            raise estimator_failure(
+                error, "predict", where, self.task, self.estimator, inputs, list(self.kinds)
+            ) from error
 
     def predict_typed(self, frame: pd.DataFrame) -> Predictions:
         """As :meth:`predict`, for a frame of exactly the features: float64, and ``str`` in its spelling."""

@@ -106,6 +106,7 @@ def _write_snapshot(
     start = until - window.length if window.length else None
     found = ports.source.read(config, start, until)
     origins = found.attrs.pop("origins", None)
+    far = found.attrs.pop(training_data.FAR_TIMES, "")
     trained_until = _champion_trained_until(config, ports)
     warning = "" if request.reinstate else _repeated_rows(config, ports, found, trained_until, until)
     if warning:
@@ -138,6 +139,7 @@ def _write_snapshot(
         "from": until.isoformat() if start is None else start.isoformat(),
         "to": until.isoformat(),
         **({"origins": origins} if origins else {}),
+        **({"far_times": far} if far else {}),
     }
     ports.registry.log(run_id, artifacts={"data_quality.json": json_bytes(report)})
     return save_result(
@@ -157,7 +159,7 @@ def _write_snapshot(
             "sentence": f"{len(snapshot.train)} training rows, {len(snapshot.holdout)} holdout rows, "
             f"{_quarantined(snapshot)}{_from_where(config, origins)}"
             + (f"; {guessed}" if guessed else "")
-            + (f"; warning: {warning}" if warning else ""),
+            + "".join(f"; warning: {each}" for each in (far, warning) if each),
             "url": ports.registry.url(run_id=run_id),
         },
     )

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from homeostat.bundle.failures import estimator_failure
 from homeostat.bundle.inputs import model_inputs, takes_matrix
-from homeostat.bundle.pipeline import load_pipeline
+from homeostat.bundle.pipeline import load_pipeline, pipeline_name
 from homeostat.config import ModelConfig
 from homeostat.config.errors import PipelineError, SingleClass
 
@@ -55,10 +56,12 @@ def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, sp
     try:
         estimator.fit(inputs, target, **parameters)
     except Exception as error:
-        msg = f"{_where(config, spec)}: fitting failed with {type(error).__name__}: {error}"
-        raise PipelineError(msg) from error
+        where = pipeline_name(config, spec)
+        raise estimator_failure(
+            error, "fitting", where, config.task, estimator, inputs, config.feature_names
+        ) from error
     if not callable(getattr(estimator, "predict", None)):
-        msg = f"{_where(config, spec)}: built a {type(estimator).__name__}, which cannot predict"
+        msg = f"{pipeline_name(config, spec)}: built a {type(estimator).__name__}, which cannot predict"
         raise PipelineError(msg)
     return estimator
 
@@ -95,12 +98,12 @@ def _build(config: ModelConfig, spec: str) -> Any:
     try:
         estimator = build()
     except Exception as error:
-        msg = f"{_where(config, spec)}: {type(error).__name__} while building: {error}"
+        msg = f"{pipeline_name(config, spec)}: {type(error).__name__} while building: {error}"
         raise PipelineError(msg) from error
     if isinstance(estimator, type) or not callable(getattr(estimator, "fit", None)):
         what = f"the class {estimator.__name__}" if isinstance(estimator, type) else repr(estimator)[:80]
         msg = (
-            f"{_where(config, spec)}: returned {what}, expected an unfitted scikit-learn estimator, "
+            f"{pipeline_name(config, spec)}: returned {what}, expected an unfitted scikit-learn estimator, "
             "for example: return HistGradientBoostingClassifier()"
         )
         raise PipelineError(msg)
@@ -116,8 +119,8 @@ def _weighting(
     if name is None:
         last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
         msg = (
-            f"{_where(config, spec)}: training.window.kind is recency, but {type(last).__name__} takes no "
-            "sample_weight: choose an estimator that does, or kind: sliding"
+            f"{pipeline_name(config, spec)}: training.window.kind is recency, but {type(last).__name__} "
+            "takes no sample_weight: choose an estimator that does, or kind: sliding"
         )
         raise PipelineError(msg)
     return {name: weights}
@@ -126,7 +129,3 @@ def _weighting(
 def _classes(label: pd.Series) -> np.ndarray:
     """Return text labels as numpy's own text type, which a bundle can hold without objects."""
     return label.to_numpy() if label.dtype.kind in "biuf" else label.to_numpy(dtype=object).astype(np.str_)
-
-
-def _where(config: ModelConfig, spec: str) -> str:
-    return str(config.folder / spec) if spec.partition(":")[0].endswith(".py") else f"{config.name}: {spec}"

@@ -46,6 +46,8 @@ SERVED = ("champion", "control", "candidate")
 _RECEIVED = "_received"
 #: Files whose bytes are in memory at the same time.
 _BATCH = 64
+#: Of more days than this the whole log is listed at once.
+_MANY_DAYS = 1000
 #: How far back to look for the newest traffic, in days.
 _RECENT_DAYS = 31
 _TIME = pa.timestamp("us", tz="UTC")
@@ -182,11 +184,10 @@ def files_by_hour(
     store: Store, model: str, kind: str, start: datetime, end: datetime
 ) -> dict[datetime, tuple[str, ...]]:
     """Return the keys of the files whose hour overlaps ``[start, end)``, by hour; lists each day once."""
-    days = sorted({_hour(start + timedelta(hours=h)).date() for h in range(_span_hours(start, end))})
     first, last = _hour(start), end
     found: dict[datetime, list[str]] = {}
-    for day in days:
-        keys = store.list(f"log/{model}/{kind}/date={day.isoformat()}/")
+    for prefix in _prefixes(f"log/{model}/{kind}/", start, end):
+        keys = store.list(prefix)
         for folder, inside in groupby(keys, key=lambda key: key.rpartition("/")[0]):
             hour = _hour_of(folder)
             if hour is not None and first <= hour < last:
@@ -219,8 +220,7 @@ def files_between(store: Store, model: str, kind: str, start: datetime, end: dat
 def files_of(hours: Mapping[datetime, tuple[str, ...]], start: datetime, end: datetime) -> tuple[str, ...]:
     """Return those of :func:`files_by_hour` whose hour overlaps ``[start, end)``, in order."""
     first = _hour(start)
-    overlapping = (first + timedelta(hours=h) for h in range(_span_hours(start, end)))
-    return tuple(key for hour in overlapping if hour < end for key in hours.get(hour, ()))
+    return tuple(key for hour in sorted(hours) if first <= hour < end for key in hours[hour])
 
 
 def read_predictions(
@@ -326,5 +326,10 @@ def _hour_of(key: str) -> datetime | None:
         return None
 
 
-def _span_hours(start: datetime, end: datetime) -> int:
-    return max(1, int((end - _hour(start)).total_seconds() // 3600) + 1)
+def _prefixes(log: str, start: datetime, end: datetime) -> list[str]:
+    """Return the folders of the days of ``[start, end)``; the whole log where these are very many."""
+    first = _hour(start).date()
+    days = max(0, (end.astimezone(UTC).date() - first).days) + 1
+    if days > _MANY_DAYS:  # an expanding window, and a row of the year 1
+        return [log]
+    return [f"{log}date={first + timedelta(days=day)}/" for day in range(days)]

@@ -69,7 +69,8 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
             start_progress=lambda policy, steps: _start_progress(bar, policy, steps),
         )
     result = with_pace(result, given)
-    for note in result.notes:
+    # What was read differently from what is in the file comes last, where it is seen.
+    for note in sorted(result.notes, key=lambda note: note in notes):
         err.print(f"note: {note}", style="dim", markup=False, highlight=False, soft_wrap=True)
     if html:
         _write_page(html, result)

@@ -51,6 +51,11 @@ def read_history(config: ModelConfig, data: Path | str, spacing: str = "") -> tu
         raise DataError(_missing_columns_message(config, data, columns, missing))
     else:
         rows, notes = _timed(config, read_table(table, config), data, spacing)
+        notes += [
+            f"{data}: {count} of {len(table.files)} files have no column '{name}': missing in their rows"
+            for name, count in table.late.items()
+            if name in rows
+        ]
     if rows.empty:
         msg = f"{data}: no rows; --data takes the model's history with labels"
         raise DataError(msg)
@@ -138,9 +143,8 @@ def _timed(
         rows = rows.assign(**{name: pd.Timestamp(START).as_unit("us") + pd.RangeIndex(len(rows)) * step})
         how = "set by --spacing" if spacing else "set --spacing if that is wrong"
         apart = f"{format_duration(step)} apart ({how})"
-        return rows, [
-            f"{data.rstrip('/').rpartition('/')[2]} has no column '{name}': rows are read in their order, {apart}"
-        ]
+        file = data.rstrip("/").rpartition("/")[2]
+        return rows, [f"{file} has no column '{name}': rows are read in their order, {apart}"]
     if spacing:
         msg = f"--spacing {spacing}: is only for files without times; {data} has times in its column '{name}'"
         raise ConfigError(msg)

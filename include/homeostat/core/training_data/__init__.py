@@ -3,6 +3,7 @@
 from homeostat.core.training_data.categories import as_category, as_label
 from homeostat.core.training_data.coercion import CoercedRows, DataFinding, coerce_rows
 from homeostat.core.training_data.columns import as_number, as_time
+from homeostat.core.training_data.far_times import FAR_TIMES, FarTimes, find_far_times
 from homeostat.core.training_data.history import join_history
 from homeostat.core.training_data.holdout import split_holdout
 from homeostat.core.training_data.quality import QualityCheck, QualityReport, check_quality, run_checks
@@ -16,8 +17,10 @@ from homeostat.core.training_data.snapshot import Snapshot, assemble
 from homeostat.core.training_data.window import recency_weights, select_window
 
 __all__ = [
+    "FAR_TIMES",
     "CoercedRows",
     "DataFinding",
+    "FarTimes",
     "QualityCheck",
     "QualityReport",
     "Snapshot",
@@ -31,6 +34,7 @@ __all__ = [
     "check_quality",
     "coerce_rows",
     "coercion_causes",
+    "find_far_times",
     "join_history",
     "newest_labelled",
     "recency_weights",

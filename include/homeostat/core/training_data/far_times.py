@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+#: In the ``attrs`` of a source's rows: the sentence on the rows that were left out.
+FAR_TIMES = "far_times"
 #: At most this share of the rows, at either end, can be far off (and always one row).
 MAX_SHARE = 0.01
 #: A gap counts as far when it is longer than this, and than this share of the time the others span.
