@@ -104,6 +104,15 @@ class TextArray:
         """Rows without text."""
         return self.rows - len(self.array) - sum(self.words.values())
 
+    def plain_numbers(self) -> Floats:
+        """Return the numbers in the spelling of programs, whatever the column is read as."""
+        if self.plain is not None:
+            return self.plain
+        if not self.numbers.readable:
+            return np.empty(0)
+        numbers = parse_numbers(self._encode()[2])
+        return np.asarray(numbers[~np.isnan(numbers)])
+
     def read(self, reading: Reading, orders: DateOrders) -> ArrowValues:
         """Return the values under a reading, with the orders of this file's dates."""
         if reading.kind == "text":

@@ -24,7 +24,7 @@ class Reading:
     codes
         Whether whole numbers with a leading zero are numbers, as in a feature of the type number.
     orders
-        By file, the order of day, month and year in each layout of dates.
+        By file, the order of day, month and year in each layout of dates; empty when it is not known.
     listed
         The categories or classes of model.yaml.
     date_format
@@ -52,5 +52,6 @@ class Reading:
             return same and self.codes == other.codes
         if self.kind == "dates":
             mine, theirs = self.orders.get(file, {}), other.orders.get(file, {})
-            return self.date_format == other.date_format and mine.items() <= theirs.items()
+            known = all(theirs.get(layout, "") == order for layout, order in mine.items())
+            return known and self.date_format == other.date_format
         return True

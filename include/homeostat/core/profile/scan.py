@@ -131,9 +131,8 @@ class ColumnScan:
 
     def _read(self, text: TextArray, file: Hashable) -> ArrowValues:
         self.text_cells += len(text.array)
-        if text.plain is not None:
-            self._add_plain(text.plain)
-            self.weighed_exactly = self.weighed_exactly and not text.plain.size
+        self._add_plain(text.plain_numbers())
+        self.weighed_exactly = self.weighed_exactly and (text.plain is None or not text.plain.size)
         self.code_cells += text.codes
         self.number_evidence.add_all(text.numbers)
         self.date_evidence.setdefault(file, DateEvidence()).add_all(text.dates)
@@ -150,8 +149,9 @@ class ColumnScan:
             return asked
         others = [self.other.number_evidence] if self.other else []
         if asked.kind == "dates" or (not self.asked and self.date_cells > self.number_evidence.readable):
-            found = decide_orders(dates_by_file(self, *([self.other] if self.other else ()))).orders
-            return Reading("dates", orders={file: found[0, file]}, date_format=asked.date_format)
+            found = decide_orders(dates_by_file(self, *([self.other] if self.other else ()))).orders[0, file]
+            orders = {layout: found.get(layout, "") for layout in self.date_evidence[file].rows}
+            return Reading("dates", orders={file: orders}, date_format=asked.date_format)
         return Reading("numbers", decide_spelling(self.number_evidence, others), asked.codes)
 
     def _add_plain(self, numbers: Floats) -> None:
