@@ -1,4 +1,4 @@
-"""Give a CSV column that is plainly numbers or booleans the type that Parquet and SQL would give it.
+"""Give a CSV column that is plainly numbers or booleans the type that Parquet or SQL would give it.
 
 Whatever else a column of text is (decimal commas, words among numbers), ``core.training_data`` types it.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from homeostat.core.values.missing import MISSING_WORDS
 
 _BOOLEANS = {"true": True, "false": False}
 _INT64 = 2.0**63
@@ -28,22 +26,6 @@ def number_values(column: pd.Series) -> pd.Series:
         known = _booleans(texts.unique().drop_null().to_pylist())
         return column.map(known) if known else column
     return pd.Series(found.to_pandas().to_numpy(), index=column.index, name=column.name)
-
-
-def class_values(labels: pd.Series) -> pd.Series:
-    """Return classes as numbers or booleans where all of them are, else as text.
-
-    So a model predicts the same values whatever its training data is kept in. A number with a leading zero
-    is a code, and stays text; a word for a missing value is missing among numbers, and a class among texts.
-    """
-    texts = pd.Series(labels.dropna().unique(), dtype="str")
-    texts = texts[~texts.str.strip().str.casefold().isin(MISSING_WORDS)]
-    if texts.empty or texts.str.match(r"^\s*[+-]?0[0-9]").any():
-        return labels
-    values = number_values(texts)
-    if isinstance(values.dtype, pd.StringDtype):
-        return labels
-    return labels.map(dict(zip(texts, values.tolist(), strict=True)))
 
 
 def _cast(texts: pa.Array) -> pa.Array | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pandas as pd
 
-from homeostat.adapters.csv_values import class_values, number_values
+from homeostat.adapters.csv_values import number_values
 from homeostat.adapters.source_rows import config_location, expand_variables, schema_columns
 from homeostat.adapters.table_location import FileKind
 from homeostat.adapters.table_rows import read_frame
@@ -41,10 +41,10 @@ def read_files(config: ModelConfig, start: datetime | None, end: datetime | None
 def read_table(table: Table, config: ModelConfig, between: TimeRange | None = None) -> pd.DataFrame:
     """Read the schema's columns that a table has; CSV is text, apart from what is plainly a number."""
     rows = read_frame(table, [name for name in schema_columns(config) if name in table.types], between)
-    label = config.columns.label.name
     numbers = [name for name, feature in config.columns.features.items() if feature.type == "number"]
-    for name in [*numbers, label]:
+    if config.task == "regression":
+        numbers.append(config.columns.label.name)
+    for name in numbers:
         if table.types.get(name) == TEXT:
-            classes = name == label and config.task == "classification"
-            rows[name] = class_values(rows[name]) if classes else number_values(rows[name])
+            rows[name] = number_values(rows[name])
     return rows

@@ -13,11 +13,12 @@ import pyarrow as pa
 from homeostat.adapters.csv_head import CsvHead, read_csv_head
 from homeostat.adapters.table_location import FileKind, TableFile, list_files, storage_errors
 from homeostat.adapters.tables_csv import csv_batches
-from homeostat.adapters.tables_parquet import TimeRange, parquet_batches, parquet_footer
+from homeostat.adapters.tables_parquet import ParquetFiles, TimeRange, parquet_batches
 from homeostat.config.errors import DataError, HomeostatError
 
 #: Approximate bytes of one batch in memory, whatever the table's length.
 BATCH_BYTES = 16 * 2**20
+_LONG_BATCH = 2**16
 #: The type of every column of a CSV file, and of the partitions in the names of folders.
 TEXT = "text"
 #: Key of a batch's file in the metadata of its schema.
@@ -46,6 +47,8 @@ class Table:
         The head of each CSV file, by its path.
     late
         For each column that some files lack, the number of these files.
+    parquet_files
+        Parquet files that are open already.
     """
 
     uri: str
@@ -56,11 +59,18 @@ class Table:
     files: tuple[TableFile, ...]
     heads: Mapping[str, CsvHead]
     late: Mapping[str, int] = field(default_factory=dict)
+    parquet_files: ParquetFiles = field(default_factory=ParquetFiles, compare=False, repr=False)
 
     @property
-    def columnar(self) -> bool:
-        """Whether one column costs less to read than all of them (Parquet)."""
-        return not self.heads
+    def columns_per_pass(self) -> int:
+        """How many columns to read at a time.
+
+        Of CSV all, since every pass reads every line; of Parquet as many as leave batches long, since each
+        batch costs time for each column, however short it is.
+        """
+        if self.heads:
+            return max(1, len(self.names))
+        return max(16, BATCH_BYTES // (16 * max(1, min(self.about_rows, _LONG_BATCH))))
 
     def batches(self, columns: Sequence[str], between: TimeRange | None = None) -> Iterator[pa.RecordBatch]:
         """Read these columns in batches; memory holds one batch.
@@ -87,7 +97,7 @@ class Table:
     ) -> Iterator[pa.RecordBatch]:
         if file.kind == "csv":
             return csv_batches(file, self.heads[file.path], columns)
-        return parquet_batches(file, columns, size, between)
+        return parquet_batches(self.parquet_files.open(file), columns, size, between)
 
 
 def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = None) -> Table:
@@ -117,6 +127,7 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
     files = list_files(uri, base=base, kind=kind)
     types: dict[str, str] = {}
     heads: dict[str, CsvHead] = {}
+    parquet_files = ParquetFiles()
     rows = about = 0
     having: Counter[str] = Counter()
     for file in files:
@@ -126,15 +137,17 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
                 found = dict.fromkeys(head.names, TEXT)
                 about += head.about_rows
             else:
-                found, file_rows = parquet_footer(file)
-                rows += file_rows
+                opened = parquet_files.open(file)
+                found = {name: str(arrow_type) for name, arrow_type in opened.types.items()}
+                rows += opened.rows
         having.update(list(found))
         for name, type_name in found.items():
             types.setdefault(name, type_name)
     late = {name: len(files) - count for name, count in having.items() if count < len(files)}
     for file in files:
         types.update(dict.fromkeys(file.partitions, TEXT))
-    return Table(uri, tuple(types), types, None if heads else rows, about + rows, tuple(files), heads, late)
+    known_rows = None if heads else rows
+    return Table(uri, tuple(types), types, known_rows, about + rows, tuple(files), heads, late, parquet_files)
 
 
 @contextmanager
@@ -155,10 +168,15 @@ def _align_columns(
     batch: pa.RecordBatch, columns: Sequence[str], partitions: Mapping[str, str | None]
 ) -> pa.RecordBatch:
     """Return the batch with these columns in this order: partitions added, absent columns null."""
+    names = batch.schema.names
+    if not partitions and names == list(columns):
+        return batch
+    read = dict(zip(names, batch.columns, strict=True))
 
     def column(name: str) -> pa.Array:
         if name in partitions:
             return pa.repeat(pa.scalar(partitions[name], pa.string()), batch.num_rows)
-        return batch.column(name) if name in batch.schema.names else pa.nulls(batch.num_rows)
+        found = read.get(name)
+        return pa.nulls(batch.num_rows) if found is None else found
 
     return pa.record_batch([column(name) for name in columns], names=list(columns))

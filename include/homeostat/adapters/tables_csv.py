@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
@@ -15,6 +15,8 @@ from homeostat.config.errors import DataError
 
 #: Bytes parsed at a time.
 BLOCK = MAX_LINE
+#: Blocks are joined until they hold so many rows, or so many bytes.
+_MIN_ROWS, _MAX_BYTES = 2048, 2**26
 _ROW = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+): ?(.*)", re.DOTALL)
 #: Of a larger file the exact line of a malformed row is not looked up again.
 _LOOK_UP = 2**28
@@ -35,7 +37,8 @@ def csv_batches(file: TableFile, head: CsvHead, columns: list[str]) -> Iterator[
 
     if not head.about_rows:
         return
-    present = [name for name in columns if name in head.names]
+    names = set(head.names)
+    present = [name for name in columns if name in names]
     read = arrow.ReadOptions(
         use_threads=False,
         block_size=BLOCK,
@@ -53,9 +56,23 @@ def csv_batches(file: TableFile, head: CsvHead, columns: list[str]) -> Iterator[
     )
     try:
         with file.stream() as stream, arrow.open_csv(stream, read, parse, convert) as reader:
-            yield from reader
+            yield from _longer(reader)
     except pa.ArrowInvalid as error:
         raise DataError(_error_message(file, head, str(error))) from error
+
+
+def _longer(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Join short batches: of a wide file a block holds few rows, and each batch costs time per column."""
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        held.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= _MIN_ROWS or size >= _MAX_BYTES:
+            yield pa.concat_batches(held)
+            held, rows, size = [], 0, 0
+    if held:
+        yield pa.concat_batches(held)
 
 
 def _error_message(file: TableFile, head: CsvHead, detail: str) -> str:

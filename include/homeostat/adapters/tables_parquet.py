@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,9 @@ import pyarrow as pa
 from homeostat.adapters.table_location import TableFile
 from homeostat.config.errors import DataError
 from homeostat.config.times import utc
+
+#: Files of a table that are kept open.
+MAX_OPEN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,50 +27,70 @@ class TimeRange:
     end: datetime | None
 
 
-def parquet_footer(file: TableFile) -> tuple[dict[str, str], int]:
-    """Return each column's type and the number of rows; DataError for a duplicate column."""
-    import pyarrow.parquet as pq
+@dataclass(frozen=True, slots=True)
+class OpenParquet:
+    """An open file, its types by column, and its number of rows."""
 
-    with file.open() as handle, pq.ParquetFile(handle) as parquet:
-        schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
-    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
-    if twice is not None:
-        times = schema.names.count(twice)
-        msg = f"{file.display_name}: duplicate column '{twice}' ({times} times); keep one of them"
-        raise DataError(msg)
-    return {field.name: str(field.type) for field in schema}, rows
+    parquet: Any  # a pyarrow.parquet.ParquetFile, which comes without types
+    types: Mapping[str, pa.DataType]
+    rows: int
 
 
-def parquet_batches(
-    file: TableFile, columns: list[str], size: int, between: TimeRange | None = None
-) -> Iterator[pa.RecordBatch]:
-    """Read these columns in batches of ``size`` rows; a column that the file lacks is left out."""
+class ParquetFiles:
+    """The files opened last: of a wide table the footer costs more to read than some columns of data."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, OpenParquet] = {}
+
+    def open(self, file: TableFile) -> OpenParquet:
+        """Return the open file; DataError for a duplicate column."""
+        found = self._open.pop(file.path, None)
+        if found is None:
+            found = _open(file)
+            if len(self._open) >= MAX_OPEN:
+                oldest = next(iter(self._open))
+                self._open.pop(oldest).parquet.close(force=True)
+        self._open[file.path] = found
+        return found
+
+
+def _open(file: TableFile) -> OpenParquet:
     import pyarrow.parquet as pq
 
     # Pages are read one by one through a buffer; the default, pre-buffering, would hold the whole file.
-    with file.open() as handle, pq.ParquetFile(handle, buffer_size=2**20, pre_buffer=False) as parquet:
-        present = [name for name in columns if name in parquet.schema_arrow.names]
-        groups = _groups(parquet, between)
-        if present:
-            yield from parquet.iter_batches(
-                batch_size=size, row_groups=groups, columns=present, use_threads=False
-            )
-            return
-        left = sum(parquet.metadata.row_group(group).num_rows for group in groups)
+    parquet = pq.ParquetFile(file.open(), buffer_size=2**20, pre_buffer=False)
+    schema = parquet.schema_arrow
+    twice = [name for name, times in Counter(schema.names).items() if times > 1]
+    if twice:
+        msg = f"{file.display_name}: duplicate column '{twice[0]}' ({schema.names.count(twice[0])} times); "
+        raise DataError(msg + "keep one of them")
+    return OpenParquet(parquet, {field.name: field.type for field in schema}, parquet.metadata.num_rows)
+
+
+def parquet_batches(
+    found: OpenParquet, columns: Sequence[str], size: int, between: TimeRange | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read these columns in batches of ``size`` rows; a column that the file lacks is left out."""
+    present = [name for name in columns if name in found.types]
+    groups = _groups(found, between)
+    if present:
+        yield from found.parquet.iter_batches(
+            batch_size=size, row_groups=groups, columns=present, use_threads=False
+        )
+        return
+    left = sum(found.parquet.metadata.row_group(group).num_rows for group in groups)
     while left > 0:
         yield pa.record_batch({"": pa.nulls(min(size, left))})
         left -= size
 
 
-def _groups(parquet: Any, between: TimeRange | None) -> list[int]:
+def _groups(found: OpenParquet, between: TimeRange | None) -> list[int]:
     """Return the row groups that may hold rows of this range."""
-    groups = list(range(parquet.num_row_groups))
-    schema = parquet.schema_arrow
-    if between is None or between.column not in schema.names:
+    groups = list(range(found.parquet.num_row_groups))
+    kind = found.types.get(between.column) if between is not None else None
+    if between is None or kind is None or not pa.types.is_timestamp(kind):
         return groups
-    if not pa.types.is_timestamp(schema.field(between.column).type):
-        return groups
-    return [group for group in groups if _touches(parquet.metadata.row_group(group), between)]
+    return [group for group in groups if _touches(found.parquet.metadata.row_group(group), between)]
 
 
 def _touches(group: Any, between: TimeRange) -> bool:

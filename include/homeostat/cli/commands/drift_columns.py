@@ -29,8 +29,6 @@ from homeostat.core.profile.unseen import UnseenLabels
 
 #: Bytes of the reference's numbers in memory at a time; one column alone may take more.
 MAX_KEPT_BYTES = 256 * 2**20
-#: Columns of the current table read at a time, when the table is columnar.
-COLUMNS_PER_PASS = 16
 _MAX_ROUNDS = 2
 
 #: Called with the work done since the last call, in columns.
@@ -146,8 +144,8 @@ def scan_tables(
 
     Columns whose text turns out to be something else than it looked at first are read again.
     """
-    before = [column for column in columns if column.name in reference.names]
-    now = [column for column in columns if column.name in current.names]
+    before = [column for column in columns if column.name in reference.types]
+    now = [column for column in columns if column.name in current.types]
     _scan_reference(before, reference, on_progress)
     _scan_current(now, current, on_progress)
     for _ in range(_MAX_ROUNDS):
@@ -180,7 +178,7 @@ def _must_be_read_again(column: ComparedColumn) -> bool:
 def _scan_reference(columns: Sequence[ComparedColumn], table: Table, on_progress: OnProgress) -> None:
     """Scan the reference's columns, as many at a time as fit into memory, and fit their edges."""
     size = max(1, MAX_KEPT_BYTES // (8 * max(1, table.about_rows)))
-    for group in _groups(columns, size):
+    for group in _groups(columns, min(size, table.columns_per_pass)):
         scans = {column.name: _new_scan(column, side=0) for column in group}
         for batch in table.batches(list(scans)):
             file = _file_of(batch)
@@ -199,7 +197,7 @@ def _scan_reference(columns: Sequence[ComparedColumn], table: Table, on_progress
 
 def _scan_current(columns: Sequence[ComparedColumn], table: Table, on_progress: OnProgress) -> None:
     """Scan the current columns batch by batch, and count them where the reference has edges."""
-    for group in _groups(columns, COLUMNS_PER_PASS if table.columnar else len(columns)):
+    for group in _groups(columns, table.columns_per_pass):
         scans = {column.name: _new_scan(column, side=1) for column in group}
         counts = _scan_and_count(group, table, scans, on_progress)
         for column in group:
