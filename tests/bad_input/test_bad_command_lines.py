@@ -300,7 +300,7 @@ def test_rows_are_not_sent_to_another_server(cli, recent_rows, monkeypatch):
         (
             "rows.csv",
             b"at,a,b,kind\n1767225600,1,2,red\n",
-            ("ConfigError", "row 1", "'at'", "1767225600", "2026-01-05T07"),
+            ("DataError", "'at'", "1767225600", "2026-01-31T14", "schema.timestamp_format"),
         ),
     ],
     ids=["missing", "empty", "no parquet", "no text", "columns", "time column", "a time", "numbers"],

@@ -165,7 +165,9 @@ def _counting_version(context: CheckContext) -> str:
     if season is not None:
         covered = season.covers(np.arange(len(season.rows)))
         slots = f"{season.kind} {season.width} {np.packbits(covered).tobytes().hex()}"
-    columns = context.config.columns.model_dump_json(exclude={"label": {"classes", "mapping", "positive"}})
+    columns = context.config.columns.model_dump_json(
+        exclude={"timestamp_format": True, "label": {"classes", "mapping", "positive"}}
+    )
     return _hash(context.champion.version, columns, slots)
 
 

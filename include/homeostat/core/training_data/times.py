@@ -34,9 +34,10 @@ def read_times(column: pd.Series, config: ModelConfig, where: str, *, other_cure
     name = config.columns.timestamp
     if date_format is None and holds_numbers(column):
         units = ", ".join(unit for unit in EPOCH_UNITS if unit != "ms")
+        example = next((f" such as {value}" for value in column.dropna()), "")
         msg = (
-            f"{where}: column '{name}' holds numbers, expected times such as 2026-01-31T14:00:00Z; if they "
-            f"count from 1970, write schema.timestamp_format: ms (or {units}) into model.yaml"
+            f"{where}: column '{name}' holds numbers{example}, expected times such as 2026-01-31T14:00:00Z; "
+            f"if they count from 1970, write schema.timestamp_format: ms (or {units})"
         ) + (f"; {other_cure}" if other_cure else "")
         raise DataError(msg)
     typed = as_time(column, date_format)
