@@ -18,7 +18,8 @@ from homeostat.config.errors import DataError, HomeostatError
 
 #: Approximate bytes of one batch in memory, whatever the table's length.
 BATCH_BYTES = 16 * 2**20
-_LONG_BATCH = 2**16
+#: Values of a batch of Parquet: half a megabyte, which fits a core's own cache.
+_CACHED_VALUES, _CACHED_TEXTS = 2**16, 2**20
 #: The type of every column of a CSV file, and of the partitions in the names of folders.
 TEXT = "text"
 #: Key of a batch's file in the metadata of its schema.
@@ -70,7 +71,7 @@ class Table:
         """
         if self.heads:
             return max(1, len(self.names))
-        return max(16, BATCH_BYTES // (16 * max(1, min(self.about_rows, _LONG_BATCH))))
+        return max(1, _CACHED_VALUES // max(1, self.about_rows))
 
     def batches(self, columns: Sequence[str], between: TimeRange | None = None) -> Iterator[pa.RecordBatch]:
         """Read these columns in batches; memory holds one batch.
@@ -84,13 +85,20 @@ class Table:
         DataError
             A file's content does not match its name, or a line is malformed.
         """
-        size = max(1024, BATCH_BYTES // (16 * max(1, len(columns))))
+        size = self._batch_rows(columns)
         for file in self.files:
             inside = [name for name in columns if name not in file.partitions]
             with _file_errors(file):
                 for batch in self._batches_of(file, inside, size, between):
                     aligned = _align_columns(batch, columns, file.partitions)
                     yield aligned.replace_schema_metadata({FILE_KEY: file.path})
+
+    def _batch_rows(self, columns: Sequence[str]) -> int:
+        """Return how many rows fit the processor's cache; more of texts, whose distinct ones are read."""
+        texts = all("string" in self.types.get(name, "") for name in columns)
+        fitting = _CACHED_TEXTS if texts else _CACHED_VALUES
+        most = BATCH_BYTES // (16 * max(1, len(columns)))
+        return max(1024, min(most, fitting // max(1, len(columns))))
 
     def _batches_of(
         self, file: TableFile, columns: list[str], size: int, between: TimeRange | None
