@@ -140,8 +140,10 @@ def _parse(text: str, *, whole: bool) -> tuple[list[str], str, int] | None:
             continue
         names, lines, rows = found
         same = sum(len(row) == len(names) for row in rows) / len(rows) if rows else 0.0
-        useful = len(names) > 1
-        fit = (same if useful else -1.0, useful and bool(rows) and separator != ",", len(names))
+        # A bar or semicolon that is in no row belongs to the name of the only column.
+        useful = len(names) > 1 and (separator == "," or not rows or any(len(row) > 1 for row in rows))
+        size = len(names) if useful else -len(names)
+        fit = (same if useful else -1.0, useful and bool(rows) and separator != ",", size)
         if best is None or fit > best[0]:
             best = (fit, names, separator, before + lines)
     if best is None:
@@ -169,6 +171,8 @@ def _records(text: str, separator: str, *, whole: bool) -> tuple[list[str], int,
                 break
     except csv.Error:  # a field is longer than the csv module allows: what was read before it counts
         whole = False
+    if whole and len(records) == 1 and text.count('"') % 2 and _NEWLINE.search(records[0][-1]):
+        return None  # an open quote has swallowed the rows
     if len(records) <= _ROWS and not whole:
         records = records[:-1]  # the last one may go on
     return (records[0], lines, records[1:]) if records else None
@@ -178,8 +182,8 @@ def _no_names(file: TableFile, text: str, *, whole: bool) -> str:
     if whole and not text.strip('\r\n \t;|,"'):
         return f"{file.display_name} is empty; the first line must name the columns"
     return (
-        f"{file.display_name}: the line of column names has no end within {MAX_LINE // 2**20} MB; "
-        "is a double quote left open?"
+        f"{file.display_name}: the line of column names has no end; is a double quote left open? "
+        f"(A line has at most {MAX_LINE // 2**20} MB.)"
     )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from homeostat.adapters.csv_head import MAX_LINE, CsvHead, not_utf8
+from homeostat.adapters.csv_errors import malformed, open_quote
+from homeostat.adapters.csv_head import MAX_LINE, CsvHead
 from homeostat.adapters.table_location import TableFile
 from homeostat.config.errors import DataError
 
@@ -17,9 +15,6 @@ from homeostat.config.errors import DataError
 BLOCK = MAX_LINE
 #: Blocks are joined until they hold so many rows, or so many bytes.
 _MIN_ROWS, _MAX_BYTES = 2048, 2**26
-_ROW = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+): ?(.*)", re.DOTALL)
-#: Of a larger file the exact line of a malformed row is not looked up again.
-_LOOK_UP = 2**28
 
 
 def csv_batches(file: TableFile, head: CsvHead, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -31,7 +26,7 @@ def csv_batches(file: TableFile, head: CsvHead, columns: list[str]) -> Iterator[
     Raises
     ------
     DataError
-        A line has more or fewer fields than the first one; the message shows it.
+        A line has more or fewer fields than the first one, or a double quote is not closed.
     """
     from pyarrow import csv as arrow
 
@@ -39,6 +34,7 @@ def csv_batches(file: TableFile, head: CsvHead, columns: list[str]) -> Iterator[
         return
     names = set(head.names)
     present = [name for name in columns if name in names]
+    last = head.names[-1]  # a quote that is never closed swallows all following lines into its last cell
     read = arrow.ReadOptions(
         use_threads=False,
         block_size=BLOCK,
@@ -49,16 +45,21 @@ def csv_batches(file: TableFile, head: CsvHead, columns: list[str]) -> Iterator[
     parse = arrow.ParseOptions(delimiter=head.separator, newlines_in_values=True)
     convert = arrow.ConvertOptions(
         column_types=dict.fromkeys(head.names, pa.string()),
-        include_columns=present or list(head.names[:1]),  # one column at least, for the number of rows
+        include_columns=list(dict.fromkeys([*present, last])),
         null_values=["", "NA"] if head.quotes_text else [""],
         strings_can_be_null=True,
         quoted_strings_can_be_null=not head.quotes_text,
     )
+    ending: str | None = None
     try:
         with file.stream() as stream, arrow.open_csv(stream, read, parse, convert) as reader:
-            yield from _longer(reader)
+            for batch in _longer(reader):
+                ending = batch.column(last)[-1].as_py() if batch.num_rows else None
+                yield batch if last in present else batch.select(present or [last])
+        if ending and ("\n" in ending or "\r" in ending) and (message := open_quote(file, head)):
+            raise DataError(message)
     except pa.ArrowInvalid as error:
-        raise DataError(_error_message(file, head, str(error))) from error
+        raise DataError(malformed(file, head, str(error))) from error
 
 
 def _longer(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -73,56 +74,3 @@ def _longer(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             held, rows, size = [], 0, 0
     if held:
         yield pa.concat_batches(held)
-
-
-def _error_message(file: TableFile, head: CsvHead, detail: str) -> str:
-    found = _ROW.search(detail)
-    if found:
-        row, expected, got, text = found.groups()
-        shown = text.strip()[:80] + ("..." if len(text.strip()) > 80 else "")
-        line = _line(file, head, int(expected)) or row
-        return (
-            f"{file.display_name}, line {line}: {got} fields where the line of column names has {expected} "
-            f"(separator {head.separator!r}): {shown!r}; fix or delete the line, or put the field that holds "
-            "a separator in double quotes"
-        )
-    if "straddling" in detail:
-        return f"{file.display_name}: a line is longer than {BLOCK // 2**20} MB; is a double quote left open?"
-    if "UTF8" in detail:
-        return _bad_byte(file) or f"{file.display_name} is not UTF-8 text; save it as UTF-8, or as Parquet"
-    return f"{file.display_name} cannot be read as csv: {detail}"
-
-
-def _line(file: TableFile, head: CsvHead, fields: int) -> int | None:
-    """Return the line of the first row with another number of fields: Arrow's row skips blank lines."""
-    if file.size > _LOOK_UP:
-        return None
-    with file.stream() as stream:
-        lines = io.TextIOWrapper(
-            io.BufferedReader(stream), encoding=head.encoding, errors="replace", newline=""
-        )
-        for _ in range(head.lines):
-            lines.readline()
-        reader = csv.reader(lines, delimiter=head.separator)
-        try:
-            before = 0
-            for record in reader:
-                if record and len(record) != fields:
-                    return head.lines + before + 1
-                before = reader.line_num
-        except csv.Error:
-            return None
-    return None
-
-
-def _bad_byte(file: TableFile) -> str:
-    """Return the error that names the first byte that is not UTF-8; empty when every byte is."""
-    read = lines = 0
-    with file.stream() as stream:
-        for block in io.BufferedReader(stream):
-            try:
-                block.decode("utf-8")
-            except UnicodeDecodeError as error:
-                return not_utf8(file, block, error.start, before=(read, lines))
-            read, lines = read + len(block), lines + 1
-    return ""

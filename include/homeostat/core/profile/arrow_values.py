@@ -16,6 +16,7 @@ from homeostat.core.values.missing import is_missing_word, is_usual_spelling
 from homeostat.core.values.numbers import NumberEvidence, is_code, parse_numbers, weigh_numbers, weigh_plain
 
 _SAMPLE = 200
+_MAX_BOOLEANS = 16  # spellings of true and false
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,16 @@ class TextArray:
     def missing(self) -> int:
         """Rows without text."""
         return self.rows - len(self.array) - sum(self.words.values())
+
+    @property
+    def all_boolean(self) -> bool:
+        """Whether every text is ``true`` or ``false``, in any case."""
+        if self.plain is not None or self.iso is not None:
+            return False
+        distinct = self._encode()[2]
+        return len(distinct) <= _MAX_BOOLEANS and all(
+            text.strip().casefold() in ("true", "false") for text in distinct.to_pylist()
+        )
 
     def plain_numbers(self) -> Floats:
         """Return the numbers in the spelling of programs, whatever the column is read as."""

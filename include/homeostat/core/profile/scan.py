@@ -84,8 +84,10 @@ class ColumnScan:
 
     def add(self, array: pa.Array, file: Hashable = "") -> ArrowValues:
         """Take in more rows of a file, and return their values."""
+        boolean = pa.types.is_boolean(array.type)
         if is_text(array.type):
-            values = self._read(TextArray.of(array, exact=self.reading is not None), file)
+            text = TextArray.of(array, exact=self.reading is not None)
+            values, boolean = self._read(text, file), text.all_boolean
         else:
             fixed = self.reading or self.asked
             values = read_typed(array, fixed.date_format if fixed else "")
@@ -97,7 +99,7 @@ class ColumnScan:
         self.missing += values.missing
         self.opaque = self.opaque or values.opaque
         if values.numbers.size:
-            self.all_boolean = self.all_boolean and pa.types.is_boolean(array.type)
+            self.all_boolean = self.all_boolean and boolean
             self._add_numbers(values)
         for word, rows in values.words.items():
             self.words[word] = self.words.get(word, 0) + rows

@@ -1,0 +1,92 @@
+"""Say where a CSV file is malformed: the line, the byte, the quote."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+
+from homeostat.adapters.csv_head import MAX_LINE, CsvHead, not_utf8
+from homeostat.adapters.table_location import TableFile
+
+_ROW = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+): ?(.*)", re.DOTALL)
+#: Of a larger file the exact line of a malformed row is not looked up again.
+_LOOK_UP = 2**28
+
+
+def malformed(file: TableFile, head: CsvHead, detail: str) -> str:
+    """Return the error on a file that Arrow cannot parse; ``detail`` is Arrow's message."""
+    found = _ROW.search(detail)
+    if found:
+        row, expected, got, text = found.groups()
+        shown = text.strip()[:80] + ("..." if len(text.strip()) > 80 else "")
+        line = _line(file, head, int(expected)) or row
+        return (
+            f"{file.display_name}, line {line}: {got} fields where the line of column names has {expected} "
+            f"(separator {head.separator!r}): {shown!r}; fix or delete the line, or put the field that holds "
+            "a separator in double quotes"
+        )
+    if "straddling" in detail:
+        return (
+            f"{file.display_name}: a line is longer than {MAX_LINE // 2**20} MB; is a double quote left open?"
+        )
+    if "UTF8" in detail:
+        return _bad_byte(file) or f"{file.display_name} is not UTF-8 text; save it as UTF-8, or as Parquet"
+    return f"{file.display_name} cannot be read as csv: {detail}"
+
+
+def open_quote(file: TableFile, head: CsvHead) -> str:
+    """Return the error on a double quote that is not closed until the end of the file; empty for none."""
+    before = head.lines
+    try:
+        for line, _ in _records(file, head, strict=True):
+            before = line
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            return (
+                f"{file.display_name}, line {before + 1}: a double quote is open until the end of the file; "
+                "close it, or write two for one that belongs to the text"
+            )
+    return ""
+
+
+def _line(file: TableFile, head: CsvHead, fields: int) -> int | None:
+    """Return the line of the first row with another number of fields: Arrow's row skips blank lines."""
+    if file.size > _LOOK_UP:
+        return None
+    before = head.lines
+    try:
+        for line, record in _records(file, head):
+            if record and len(record) != fields:
+                return before + 1
+            before = line
+    except csv.Error:
+        pass
+    return None
+
+
+def _records(file: TableFile, head: CsvHead, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row of the file with the line on which it ends."""
+    with file.stream() as stream:
+        lines = io.TextIOWrapper(
+            io.BufferedReader(stream), encoding=head.encoding, errors="replace", newline=""
+        )
+        for _ in range(head.lines):
+            lines.readline()
+        reader = csv.reader(lines, delimiter=head.separator, strict=strict)
+        for record in reader:
+            yield head.lines + reader.line_num, record
+
+
+def _bad_byte(file: TableFile) -> str:
+    """Return the error that names the first byte that is not UTF-8; empty when every byte is."""
+    read = lines = 0
+    with file.stream() as stream:
+        for block in io.BufferedReader(stream):
+            try:
+                block.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return not_utf8(file, block, error.start, before=(read, lines))
+            read, lines = read + len(block), lines + 1
+    return ""
