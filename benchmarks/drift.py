@@ -123,20 +123,16 @@ def _by_itself(data: Path) -> list[str]:
     def scale(*arguments: object) -> Found:
         return _run(OWN, HERE / "drift_scale.py", *arguments)
 
-    size, reading, length = (scale(what, data) for what in ("size", "read", "length"))
+    size, length = (scale(what, data) for what in ("size", "length"))
     memory = {}
     for rows in (1_000_000, 4_000_000):
         write_long(data, rows)
         memory[rows] = scale("memory", data, rows)
-    times = reading["check"] / reading["pyarrow"]
     return [
         "## The check by itself",
         "",
         "| | |",
         "|---|---:|",
-        f"| `pyarrow.parquet.read_table`, 1,000,000 rows and 35 columns, s | {reading['pyarrow']:.3f} |",
-        f"| the same file read, counted and compared, s | {reading['check']:.3f} |",
-        f"| ... times pyarrow's reading | {times:.2f} |",
         f"| check of 100,000 rows, reference of 200,000 rows, ms | {1e3 * length['200k']:.0f} |",
         f"| check of 100,000 rows, reference of 2,000,000 rows, ms | {1e3 * length['2M']:.0f} |",
         f"| hourly check out of the prediction log, window of 1 day, ms | {1e3 * length['1 day']:.0f} |",

@@ -1,6 +1,6 @@
 """Measure how the drift check scales with rows, reference and window.
 
-drift.py runs it, one process for each of ``read``, ``length``, ``memory`` and ``size``.
+drift.py runs it, one process for each of ``length``, ``memory`` and ``size``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
-from drift_data import block, write_long
+from drift_data import block
 
 from homeostat.adapters import fake_ports
 from homeostat.adapters.store_file import FileStore
@@ -36,6 +35,7 @@ from homeostat.monitoring.window_drift import drift_report
 from homeostat.storage import prediction_log as log
 
 REPEATS = 9
+REFERENCE_ROWS = 200_000
 T0, HOUR = datetime(2026, 1, 5, tzinfo=UTC), timedelta(hours=1)
 LONG = {"1 day": timedelta(days=1), "7 days": timedelta(days=7)}
 #: Rows and files of the log an hour.
@@ -44,10 +44,11 @@ PER_HOUR, FILES = 4000, 4
 
 def reference_of(folder: Path) -> Reference:
     """Return the reference; kinds by dtype."""
-    return _fit(pd.read_parquet(folder / "reference.parquet"))
+    return fit(pd.read_parquet(folder / "reference.parquet"))
 
 
-def _fit(frame: pd.DataFrame) -> Reference:
+def fit(frame: pd.DataFrame) -> Reference:
+    """Return the reference of a frame; kinds by dtype."""
     return Reference.fit(
         frame, {name: "number" if kind == np.float64 else "category" for name, kind in frame.dtypes.items()}
     )
@@ -65,20 +66,10 @@ def alternately(works: dict[str, Callable[[], object]]) -> dict[str, float]:
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
-def read(folder: Path) -> dict[str, float]:
-    """Time a file of a million rows: read by pyarrow alone, and read, counted and compared."""
-    reference, path = reference_of(folder), write_long(folder, 1_000_000)
-
-    def check() -> None:
-        compare_profiles(reference.profile, count_parquet(reference.edges, path), Monitor())
-
-    return alternately({"pyarrow": lambda: pq.read_table(path), "check": check})
-
-
 def length(folder: Path) -> dict[str, float]:
     """Time 100,000 rows against a longer reference, and the hourly check of a longer window."""
     rows = pd.read_parquet(folder / "same.parquet")
-    usual, long = reference_of(folder), _fit(block(np.random.default_rng(7), 2_000_000))
+    usual, long = reference_of(folder), fit(block(np.random.default_rng(7), 2_000_000))
 
     def against(reference: Reference) -> Callable[[], object]:
         return lambda: compare_profiles(reference.profile, count_dataframe(reference.edges, rows), Monitor())
@@ -163,7 +154,7 @@ def _resident(field: str) -> float:
 def size(folder: Path) -> dict[str, float]:
     """Return bytes per feature: the mean over the reference, and the largest."""
     frame = pd.read_parquet(folder / "reference.parquet")
-    each = [len(_fit(frame[[name]]).to_bytes()) for name in frame]
+    each = [len(fit(frame[[name]]).to_bytes()) for name in frame]
     whole = reference_of(folder).to_bytes()
     (folder / "reference.profile").write_bytes(whole)
     return {"mean": len(whole) / len(each), "largest": max(each)}
@@ -171,5 +162,5 @@ def size(folder: Path) -> dict[str, float]:
 
 if __name__ == "__main__":
     what, folder, *rest = sys.argv[1:]
-    work = {"read": read, "length": length, "memory": memory, "size": size}[what]
+    work = {"length": length, "memory": memory, "size": size}[what]
     print(json.dumps(work(Path(folder), *map(int, rest))))
