@@ -57,6 +57,7 @@ def test_a_letter_that_the_head_cuts_in_two_is_no_error(tmp_path, monkeypatch):
         ('"t\nin C",g\n0.5,a\n1.5,b\n', ("t\nin C", "g")),
         ("t,g\r0.5,a\r1.5,b\r", ("t", "g")),
         ("a|b\n1\n2\n", ("a|b",)),
+        ("t\n1,5\n2,5\n", ("t",)),
     ],
 )
 def test_the_separator_is_the_one_that_fits_names_and_rows(tmp_path, text, names):

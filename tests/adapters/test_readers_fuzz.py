@@ -110,8 +110,8 @@ class Dialect(NamedTuple):
 
 
 def not_doubtful(names: list[str]) -> bool:
-    """Whether a comma in the name of a single column is not taken for a separator, which is an error."""
-    return len(names) > 1 or "," not in names[0]
+    """Whether no separator is in the name of a single column: without rows it looks like two columns."""
+    return len(names) > 1 or not set(",;\t|") & set(names[0])
 
 
 @st.composite
@@ -151,6 +151,8 @@ def spelled(value: Any) -> str:
 def write_csv(table: Written, dialect: Dialect, folder: Path) -> str:
     """Write the table as one or two CSV files; return the file or the folder."""
     folder.mkdir()
+    if len(table.cells) == 1:  # nothing shows its separator
+        dialect = dialect._replace(separator=",")
     bounds = np.linspace(0, table.rows, dialect.files + 1).astype(int).tolist()
     name = "csv.gz" if dialect.packed else "csv"
     for at, (start, end) in enumerate(pairwise(bounds)):

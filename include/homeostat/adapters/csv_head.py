@@ -26,6 +26,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _DIRECTIVE = re.compile(r"sep=(.)[ \t]*(?:\r\n|\r|\n|$)", re.IGNORECASE)
+#: A line that is one number with a decimal comma, as in a file of one column.
+_DECIMAL_COMMA = re.compile(r"^[ \t]*[+-]?[0-9]+,[0-9]+[ \t]*$", re.MULTILINE)
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
@@ -150,7 +152,8 @@ def _parse(text: str, *, whole: bool) -> tuple[list[str], str, int] | None:
         return None
     _, names, separator, lines = best
     if len(names) == 1 and not named:
-        separator = ","
+        rest = "".join(text[start:].splitlines(keepends=True)[lines - before :])
+        separator = ";" if _DECIMAL_COMMA.search(rest) and "," not in _DECIMAL_COMMA.sub("", rest) else ","
     return [name or f"Unnamed: {at}" for at, name in enumerate(names)], separator, lines
 
 

@@ -74,14 +74,34 @@ def parquet_batches(
     present = [name for name in columns if name in found.types]
     groups = _groups(found, between)
     if present:
-        yield from found.parquet.iter_batches(
+        texts = [name for name in present if _is_text(found.types[name])]
+        for batch in found.parquet.iter_batches(
             batch_size=size, row_groups=groups, columns=present, use_threads=False
-        )
+        ):
+            for name in texts:
+                _require_utf8(batch.column(name), name)
+            yield batch
         return
     left = sum(found.parquet.metadata.row_group(group).num_rows for group in groups)
     while left > 0:
         yield pa.record_batch({"": pa.nulls(min(size, left))})
         left -= size
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(
+        pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)
+    )
+
+
+def _require_utf8(array: pa.Array, name: str) -> None:
+    """Raise ValueError for text that is not UTF-8, which Arrow does not check when it reads Parquet."""
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid as error:
+        msg = f"column '{name}' holds text that is not UTF-8; is the file damaged? ({error})"
+        raise ValueError(msg) from None
 
 
 def _groups(found: OpenParquet, between: TimeRange | None) -> list[int]:
