@@ -359,3 +359,105 @@ def test_an_unreadable_history_is_named_by_its_key(tmp_path, history, key):
 def test_an_unknown_scheme_is_refused_by_the_setting(tmp_path):
     with pytest.raises(ConfigError, match=r"source\.uri: 'ftp://host/x\.csv': expected a path, .*s3://"):
         read(configure(tmp_path, "{kind: csv, uri: 'ftp://host/x.csv'}"))
+
+
+def write_rows(folder: Path, name: str, rows: pd.DataFrame, separator: str = ",") -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if "csv" in name or "tsv" in name:
+        as_text(rows).to_csv(path, index=False, sep=separator)
+    else:
+        rows.to_parquet(path, index=False)
+
+
+@pytest.mark.parametrize(
+    ("uri", "files", "separator"),
+    [
+        ("rows.csv", ["rows.csv"], ";"),
+        ("rows.tsv", ["rows.tsv"], "\t"),
+        ("rows.csv.gz", ["rows.csv.gz"], "|"),
+        ("rows.parq", ["rows.parq"], ","),
+        ("rows", ["rows/a.csv", "rows/deeper/b.csv"], ";"),
+        ("rows/", ["rows/a.pq", "rows/b.pq"], ","),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_content_decides_how_a_source_is_read(tmp_path, rows, kind, uri, files, separator):
+    config = configure(tmp_path, f"{{kind: {kind}, uri: {uri}}}")
+    for at, name in enumerate(files):
+        write_rows(config.folder, name, rows.iloc[at::2] if len(files) > 1 else rows, separator)
+    found = coerce_rows(read(config), config, label=True)
+    assert found.quarantined.empty
+    assert found.rows["temp"].tolist() == [0.0, 1, 2, 3, 4, 5]
+    assert found.rows["station"].tolist() == ["00", "01", "02", "03", "04", "05"]
+    assert found.rows["high"].tolist() == [1, 0, 0, 1, 0, 0]
+    assert len(read(config, START + HOUR, START + 3 * HOUR)) == 2
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_kind_chooses_where_a_folder_holds_both(tmp_path, rows, kind):
+    config = configure(tmp_path, f"{{kind: {kind}, uri: rows}}")
+    write_rows(config.folder, "rows/a.csv", rows[:2])
+    write_rows(config.folder, "rows/b.parquet", rows[2:])
+    assert len(read(config)) == {"csv": 2, "parquet": 4}[kind]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_schema_that_evolves(tmp_path, rows, form):
+    config = configure(tmp_path, f"{{kind: {form}, uri: rows}}")
+    first = rows.iloc[[1, 3, 2]].drop(columns="season").astype({"temp": "int64"})  # hours 0 to 2
+    later = rows.iloc[[0, 5, 4]].assign(temp=[3.5, 4.5, 5.5])
+    write_rows(config.folder, f"rows/a.{form}", first)
+    write_rows(config.folder, f"rows/b.{form}", later)
+    found = read(config)
+    assert found["temp"].tolist() == [0, 1, 2, 3.5, 4.5, 5.5]
+    assert found["temp"].dtype == "float64"
+    assert found["season"].isna().tolist() == [True, True, True, False, False, False]
+    typed = coerce_rows(found, config, label=True)
+    assert typed.quarantined.empty
+    assert typed.rows["season"].dropna().tolist() == ["1", "0", "1"]
+
+
+def test_types_without_a_common_one_keep_their_values(tmp_path, rows):
+    config = configure(tmp_path, "{kind: parquet, uri: rows}")
+    write_rows(config.folder, "rows/a.parquet", rows.assign(season=2**53 + 1, station=7)[:3])
+    write_rows(config.folder, "rows/b.parquet", rows.assign(season=0.5)[3:])
+    typed = coerce_rows(read(config), config, label=True)
+    assert sorted(typed.rows["season"].unique()) == ["0.5", str(2**53 + 1)]
+    assert sorted(typed.rows["station"].unique()) == ["01", "04", "05", "7"]
+
+
+def test_a_partition_is_a_feature(tmp_path, rows):
+    config = configure(tmp_path, "{kind: parquet, uri: rows}")
+    for season in "01":
+        part = rows[rows["season"] == season].drop(columns="season")
+        write_rows(config.folder, f"rows/season={season}/a.parquet", part)
+    assert read(config)["season"].tolist() == ["0", "1", "0", "1", "0", "1"]
+
+
+def test_row_groups_outside_the_window_are_not_read(tmp_path, rows):
+    from homeostat.adapters.table_rows import read_frame
+    from homeostat.adapters.tables import open_table
+    from homeostat.adapters.tables_parquet import TimeRange
+
+    path = tmp_path / "t.parquet"
+    rows.sort_values("at").to_parquet(path, row_group_size=2)
+    table = open_table(str(path))
+    for start, end, found in [(2, 3, [2, 3]), (None, 2, [0, 1]), (3, None, [2, 3, 4, 5]), (9, None, [])]:
+        between = TimeRange("at", *(None if at is None else START + at * HOUR for at in (start, end)))
+        assert read_frame(table, ["temp"], between)["temp"].tolist() == found
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_time_far_away_is_told_and_left_out_of_an_open_window(tmp_path, form):
+    hours = pd.Series([START + n * HOUR for n in range(200)])
+    many = pd.DataFrame({"at": hours, "station": "1", "temp": 1.0, "season": "a", "high": 1})
+    far = many[:2].assign(at=[datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
+    config = configure(tmp_path, f"{{kind: {form}, uri: rows.{form}}}")
+    write_rows(config.folder, f"rows.{form}", pd.concat([many, far.astype({"at": hours.dtype})]))
+    found = read(config)
+    assert len(found) == 200
+    assert "1970-01-01 (row 201), 9999-12-31 (row 202)" in found.attrs["far_times"]
+    asked = read(config, datetime(1960, 1, 1, tzinfo=UTC), START)  # whoever asks for 1970 gets it
+    assert asked["at"].dt.year.tolist() == [1970]
+    assert len(read(config, START, START + 5 * HOUR)) == 5

@@ -235,6 +235,22 @@ def test_rows_with_equal_times_are_spaced_by_an_hour():
     assert split_history(rows, "at", WINDOW, 0.5).length == timedelta(hours=WINDOW)
 
 
+@pytest.mark.parametrize("last", ["2300-01-01", "9999-12-31 23:59:59"])
+def test_thousands_of_windows_without_a_row_are_refused_with_the_gap(last):
+    rows = rows_of(4)
+    rows.loc[rows.index[-20:], "at"] = pd.Timestamp(last, tz="UTC").as_unit("us")
+    gap = f"between {rows['at'].iloc[-21]:%Y-%m-%d} and {last[:10]} 'at' has no time"
+    with pytest.raises(DataError, match=rf"of [\d,]+ windows of 7d would have no row: {gap}"):
+        split_history(rows, "at", timedelta(days=7), 0.5)
+
+
+def test_times_at_the_end_of_the_calendar_are_an_error():
+    rows = rows_of(4)
+    rows["at"] += pd.Timestamp("9999-12-31 23:00", tz="UTC") - rows["at"].max()
+    with pytest.raises(DataError, match="'at' goes on until 9999-12-31"):
+        split_history(rows, "at", timedelta(hours=60), 0.5)
+
+
 @pytest.mark.parametrize("text", ["", "7", "rows", "0rows", "-3rows", "7 weeks", "0d"])
 def test_an_invalid_window_length_is_refused_with_an_example(text):
     with pytest.raises(ConfigError, match="168rows"):

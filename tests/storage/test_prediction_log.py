@@ -59,6 +59,19 @@ def test_a_window_holds_its_start_and_not_its_end(config):
     assert list(read.rows["version"]) == [0.0, 1.0, 2.0, 3.0], "a feature may share a name with the log"
 
 
+def test_rows_of_the_years_1_and_9999_are_found_without_a_look_at_every_hour_between(config, monkeypatch):
+    store, listed = MemoryStore(), []
+    far = [datetime(1, 1, 1, 5, tzinfo=UTC), T0, datetime(9999, 12, 31, 22, tzinfo=UTC)]
+    for number, at in enumerate(far):
+        log.write_predictions(store, config, "g", number, predictions(1, start=at, tag=str(number)))
+    real = store.list
+    monkeypatch.setattr(store, "list", lambda prefix: listed.append(prefix) or real(prefix))
+    rows = log.read_predictions(store, config, far[0], datetime(9999, 12, 31, 23, tzinfo=UTC)).rows
+    assert list(rows["_prediction_id"]) == ["00", "10", "20"]
+    assert len(listed) == 1
+    assert len(log.read_predictions(store, config, far[0], far[1]).rows) == 1
+
+
 def test_a_prediction_written_twice_is_read_once_and_shadow_is_not_served(config):
     store = MemoryStore()
     log.write_predictions(store, config, "g1", 1, predictions(3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -89,10 +90,12 @@ class ConfiguredSource:
     def _logged_days(self, config: ModelConfig, kind: str) -> list[datetime]:
         """Return the days for which the log has files, in order."""
         keys = self._store.list(f"log/{config.name}/{kind}")
-        return [
-            datetime.fromisoformat(f"{day}T00:00:00+00:00")
-            for day in sorted({key.partition("/date=")[2][:10] for key in keys})
-        ]
+        days = {key.partition("/date=")[2].partition("/")[0] for key in keys}
+        found = []
+        for day in days:
+            with suppress(ValueError):  # not a folder of the log
+                found.append(datetime.fromisoformat(f"{day}T00:00:00+00:00"))
+        return sorted(found)
 
 
 def _after(moment: datetime, length: timedelta) -> datetime:

@@ -311,7 +311,7 @@ def _to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _folder(model: str, kind: str, hour: datetime) -> str:
-    return f"log/{model}/{kind}/date={hour:%Y-%m-%d}/hour={hour:%H}/"
+    return f"log/{model}/{kind}/date={hour.date().isoformat()}/hour={hour:%H}/"
 
 
 def _hour(at: datetime) -> datetime:

@@ -5,6 +5,9 @@ import os
 import pandas as pd
 import pytest
 
+from homeostat.cli.commands.backtest_history import read_history
+from homeostat.config import load_model
+
 SHARE = ("--reference-share", "0.4445")
 POLICIES = ["frozen", "always", "every_4", "baseline", "homeostat"]
 ENTRY = {
@@ -156,6 +159,27 @@ def test_wrong_files_and_options_are_refused_with_a_fix(run, cli, folder, tmp_pa
     cli("backtest", tmp_path / "nobody", "--data", folder / "rows.csv").refused(
         "no such file", "homeostat new"
     )
+
+
+def test_a_column_that_begins_later_is_missing_before_and_told(folder, tmp_path, history):
+    history[:50].drop(columns="b").to_csv(tmp_path / "1.csv", index=False, sep=";")
+    history[50:].to_parquet(tmp_path / "ignored.txt")
+    history[50:].to_csv(tmp_path / "2.tsv", index=False, sep="\t")
+    rows, notes = read_history(load_model(folder), tmp_path)
+    assert notes == [f"{tmp_path}: 1 of 2 files have no column 'b': missing in their rows"]
+    assert rows["b"].isna().sum() == 50
+    assert rows["b"][50:].tolist() == history["b"][50:].tolist()
+
+
+def test_a_row_far_away_is_told_and_left_out(run, tmp_path, history):
+    far = history[-1:].assign(at="9999-12-31")
+    (tmp_path / "rows").mkdir()
+    history[:50].to_csv(tmp_path / "rows" / "1.csv", index=False, sep=";")
+    pd.concat([history[50:], far]).to_csv(tmp_path / "rows" / "2.csv", index=False)
+    done = run("--windows", "60h", "--json", data=tmp_path / "rows")
+    assert "1 row is left out because its 'at' is far from all others" in done.err
+    assert f"9999-12-31 (row {len(history) + 1})" in done.err
+    assert done.json["windows"] == run("--windows", "60h", "--json").json["windows"]
 
 
 def test_the_grid_search_is_reported(run, monkeypatch):
