@@ -15,7 +15,7 @@ import tempfile
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -102,7 +102,7 @@ class Dialect(NamedTuple):
 
     separator: str
     newline: str
-    quoting: int
+    quoting: Literal[0, 1, 2, 3]
     encoding: str
     blank_lines: int
     packed: bool

@@ -31,8 +31,8 @@ def test_a_missing_value_that_the_estimator_does_not_take(estimator, task, inste
     name = type(getattr(estimator, "steps", [("", estimator)])[-1][1]).__name__
     assert str(caught.value) == (
         f"m/pipeline.py:build: {name} takes no missing values (predict failed), but of 4 rows column 'b' "
-        "has 2: put a SimpleImputer before it in the pipeline, or use an estimator that takes missing values, "
-        f"such as HistGradientBoosting{instead}"
+        "has 2: put a SimpleImputer before it in the pipeline, or use an estimator that takes missing "
+        f"values, such as HistGradientBoosting{instead}"
     )
 
 
