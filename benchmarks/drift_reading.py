@@ -2,7 +2,7 @@
 
     PYTHONPATH=include python benchmarks/drift_reading.py [--write] [--rounds 5]
 
-Each round reads a file with pyarrow and with Homeostat in turn, first after the system was told to drop it
+Each round reads a file with pyarrow and with Homeostat in turn, first after the system has dropped it
 from memory (cold, POSIX_FADV_DONTNEED), then again (warm). The ratio is taken within the round, so that it
 belongs to the same minute of the machine; median, least and greatest ratio of the rounds are given.
 

@@ -35,7 +35,7 @@ class DistinctNumbers:
         if self.repeated or not numbers.size:
             return
         if np.abs(numbers).max() >= _LARGEST:
-            self.repeated = True  # nobody can tell: treat them as a measure
+            self.repeated = True  # unknown: treat them as a measure
             return
         values = numbers.astype(np.int64)
         self._first = int(values[0]) if self._first is None else self._first

@@ -53,7 +53,7 @@ def read_times(column: pd.Series, config: ModelConfig, where: str, *, other_cure
 
 
 def holds_numbers(times: pd.Series) -> bool:
-    """Return whether a column of times holds numbers, whose unit nobody knows; of text, in every row."""
+    """Return whether a column of times holds numbers, whose unit is unknown; of text, in every row."""
     if pd.api.types.is_numeric_dtype(times):
         return len(times) > 0
     if not isinstance(times.dtype, pd.StringDtype):

@@ -9,7 +9,7 @@ zone (``Z``, ``+02:00``; without one it is UTC):
 
 Two digits from 69 on are 1969 to 1999, the others 2000 to 2068, as in POSIX. Year-last layouts do not say
 which field is the day: the order that reads the most rows of a file is the file's. Where several read the
-same, the other files of both tables decide, and where they do not, nobody guesses.
+same, the other files of both tables decide, and where they do not, there is no guess.
 """
 
 from __future__ import annotations
