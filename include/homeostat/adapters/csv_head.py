@@ -8,6 +8,7 @@ import io
 import re
 from dataclasses import dataclass
 
+from homeostat.adapters.file_formats import OtherFormat, binary_format, text_format
 from homeostat.adapters.table_location import TableFile
 from homeostat.config.errors import DataError
 
@@ -91,6 +92,7 @@ def _quotes_text(text: str, names: list[str], separator: str, lines: int) -> boo
 
 def _decode(head: bytes, file: TableFile, *, whole: bool) -> tuple[str, str]:
     """Return the head as text, without a byte order mark, and its encoding."""
+    _refuse(file, binary_format(head))
     encoding = next((name for mark, name in _MARKS if head.startswith(mark)), "") or _without_mark(head)
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
@@ -105,7 +107,14 @@ def _decode(head: bytes, file: TableFile, *, whole: bool) -> tuple[str, str]:
             "names, or Parquet"
         )
         raise DataError(msg)
+    _refuse(file, text_format(text))
     return text, encoding
+
+
+def _refuse(file: TableFile, found: OtherFormat | None) -> None:
+    if found:
+        msg = f"{file.display_name} {found}"
+        raise DataError(msg)
 
 
 def _without_mark(head: bytes) -> str:
@@ -207,5 +216,5 @@ def _about_rows(file: TableFile, text: str, lines: int, head_bytes: int, *, whol
     if whole:
         return len(_NEWLINE.findall(rest.rstrip("\r\n"))) + 1 if rest.strip() else 0
     per_line = max(1.0, head_bytes / max(1, len(found)))
-    size = file.size * (5 if file.path.endswith(".gz") else 1)
+    size = file.size * (5 if file.packed else 1)
     return max(1, int(size / per_line))

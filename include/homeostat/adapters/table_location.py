@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
+from homeostat.adapters.file_formats import ENOUGH, GZIP, PARQUET, binary_format, text_format
 from homeostat.config.errors import ConfigError, DataError, Unavailable
 
 FileKind = Literal["csv", "parquet"]
@@ -17,7 +18,6 @@ _SUFFIXES: dict[str, FileKind] = {
     **dict.fromkeys((".csv", ".csv.gz", ".tsv", ".tsv.gz"), "csv"),
     **dict.fromkeys((".parquet", ".pq", ".parq"), "parquet"),
 }
-_PARQUET_MAGIC = b"PAR1"
 _ACCESS_ERRORS = (
     "ACCESS_DENIED",
     "INVALID_ACCESS_KEY",
@@ -30,7 +30,10 @@ _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """One file: its location, its name in messages, and the partitions of its folders (``day=1/``)."""
+    """One file: its location, its name in messages, and the partitions of its folders (``day=1/``).
+
+    ``packed``: its content is compressed by gzip, whatever its name.
+    """
 
     filesystem: Any  # a pyarrow.fs.FileSystem, which comes without types
     path: str
@@ -38,14 +41,15 @@ class TableFile:
     kind: FileKind
     size: int
     partitions: Mapping[str, str | None] = field(default_factory=dict)
+    packed: bool = False
 
     def open(self) -> Any:
         """Open the file for random access."""
         return self.filesystem.open_input_file(self.path)
 
     def stream(self) -> Any:
-        """Open the file as a stream, decompressed when its name ends in ``.gz``."""
-        return self.filesystem.open_input_stream(self.path, compression="detect")
+        """Open the file as a stream, decompressed if it is packed."""
+        return self.filesystem.open_input_stream(self.path, compression="gzip" if self.packed else None)
 
 
 def list_files(uri: str, *, base: Path | None = None, kind: FileKind | None = None) -> list[TableFile]:
@@ -199,14 +203,25 @@ def _table_file(filesystem: Any, info: Any, prefix: str, partitions: Mapping[str
         msg = f"{name} is empty; expected CSV with a line of column names, or Parquet"
         raise DataError(msg)
     with filesystem.open_input_stream(info.path, compression=None) as stream:
-        is_parquet = stream.read(4) == _PARQUET_MAGIC
+        start = stream.read(ENOUGH)
+    is_parquet, packed = start.startswith(PARQUET), start.startswith(GZIP)
     if kind == "parquet" and not is_parquet:
-        msg = f"{name} is not a Parquet file: it does not begin with PAR1; is it CSV, or truncated?"
+        other = binary_format(start) or text_format(start.decode("utf-8", "replace"))
+        if other and not packed:
+            msg = f"{name} {other}"
+        else:
+            guess = "is it packed by gzip" if packed else "is it CSV, or truncated"
+            msg = f"{name} is not a Parquet file: it does not begin with PAR1; {guess}?"
         raise DataError(msg)
     if kind == "csv" and is_parquet:
         msg = f"{name} is a Parquet file; rename it to end in .parquet"
         raise DataError(msg)
-    return TableFile(filesystem, info.path, name, "parquet" if is_parquet else "csv", info.size, partitions)
+    if name.lower().endswith(".gz") and not packed and not binary_format(start):
+        msg = f"{name} cannot be read as gzip: it is not packed; rename it so that it does not end in .gz"
+        raise DataError(msg)
+    return TableFile(
+        filesystem, info.path, name, "parquet" if is_parquet else "csv", info.size, partitions, packed
+    )
 
 
 def _partitions(path: str, folder: str) -> dict[str, str | None]:
