@@ -8,6 +8,7 @@ import io
 import re
 from dataclasses import dataclass
 
+from homeostat.adapters.column_names import require_distinct
 from homeostat.adapters.file_formats import OtherFormat, binary_format, text_format
 from homeostat.adapters.table_location import TableFile
 from homeostat.config.errors import DataError
@@ -75,7 +76,7 @@ def read_csv_head(file: TableFile) -> CsvHead:
     if found is None:
         raise DataError(_no_names(file, text, whole=whole))
     names, separator, lines = found
-    _require_distinct(names, file)
+    require_distinct(names, file)
     about_rows = _about_rows(file, text, lines, len(head), whole=whole)
     return CsvHead(
         tuple(names), separator, lines, about_rows, encoding, _quotes_text(text, names, separator, lines)
@@ -197,17 +198,6 @@ def _no_names(file: TableFile, text: str, *, whole: bool) -> str:
         f"{file.display_name}: the line of column names has no end; is a double quote left open? "
         f"(A line has at most {MAX_LINE // 2**20} MB.)"
     )
-
-
-def _require_distinct(names: list[str], file: TableFile) -> None:
-    if len(set(names)) == len(names):
-        return
-    twice = next(name for name in names if names.count(name) > 1)
-    msg = (
-        f"{file.display_name}: duplicate column '{twice}' in the line of column names "
-        f"({names.count(twice)} times); rename one"
-    )
-    raise DataError(msg)
 
 
 def _about_rows(file: TableFile, text: str, lines: int, head_bytes: int, *, whole: bool) -> int:

@@ -61,6 +61,8 @@ _BINARY: tuple[tuple[bytes, str, str], ...] = (
     (rb"%PDF-", "a PDF", _SAVE),
 )
 _DOWNLOAD = "it may be the page of a login, an error or a preview: download the file itself"
+_SQL_COMMENTS = r"(?:--[^\n]*\n\s*|/\*.*?\*/;?\s*)*"
+_SQL = r"(?:(?:CREATE|DROP) (?:TABLE|DATABASE|SCHEMA)\b|INSERT INTO\b|SET \w+ ?=)"
 _TEXT: tuple[tuple[str, str, str], ...] = (
     (r"version https://git-lfs\.", "a Git LFS pointer, not the file itself", "run 'git lfs pull'"),
     (r"\{\s*[\"'}][^\n]*\}[ \t\r]*\n\s*\{", "JSON Lines", _with_pandas("read_json(path, lines=True)")),
@@ -68,12 +70,7 @@ _TEXT: tuple[tuple[str, str, str], ...] = (
     (r"(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", "an HTML page", _DOWNLOAD),
     (r"<(?:\?xml|!doctype|!--)|<[\w:.-]+(?:\s[^<>]*)?>(?=.*</)", "XML", _DOWNLOAD + ", or convert it"),
     (r"(?:%[^\n]*\n\s*)*@relation\s", "ARFF (Weka)", "write it as CSV with a line of column names"),
-    (
-        r"(?:--[^\n]*\n\s*|/\*.*?\*/;?\s*)*"
-        r"(?:(?:CREATE|DROP) (?:TABLE|DATABASE|SCHEMA)\b|INSERT INTO\b|SET \w+ ?=)",
-        "a dump of SQL statements",
-        _EXPORT,
-    ),
+    (_SQL_COMMENTS + _SQL, "a dump of SQL statements", _EXPORT),
     (r"\{\\rtf", "a document in Rich Text Format", _SAVE),
 )
 _BINARY_PATTERNS = [

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from homeostat.adapters.column_names import require_one_table
 from homeostat.adapters.csv_head import CsvHead, read_csv_head
 from homeostat.adapters.table_location import FileKind, TableFile, list_files, storage_errors
 from homeostat.adapters.tables_csv import csv_batches
@@ -126,7 +127,8 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
     Raises
     ------
     DataError
-        The table does not exist, is empty, is neither CSV nor Parquet, or has a duplicate column.
+        The table does not exist, is empty, is neither CSV nor Parquet, has a duplicate column, or is a
+        folder of several tables.
     ConfigError
         The object store denies access, or there are no credentials.
     Unavailable
@@ -138,6 +140,7 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
     parquet_files = ParquetFiles()
     rows = about = 0
     having: Counter[str] = Counter()
+    columns: list[tuple[TableFile, list[str]]] = []
     for file in files:
         with _file_errors(file):
             if file.kind == "csv":
@@ -148,9 +151,11 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
                 opened = parquet_files.open(file)
                 found = {name: str(arrow_type) for name, arrow_type in opened.types.items()}
                 rows += opened.rows
+        columns.append((file, list(found)))
         having.update(list(found))
         for name, type_name in found.items():
             types.setdefault(name, type_name)
+    require_one_table(columns)
     late = {name: len(files) - count for name, count in having.items() if count < len(files)}
     for file in files:
         types.update(dict.fromkeys(file.partitions, TEXT))

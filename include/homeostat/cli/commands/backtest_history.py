@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from homeostat.adapters.column_names import row_hint
 from homeostat.adapters.source_files import read_table
 from homeostat.adapters.tables import open_table
 from homeostat.config import ModelConfig, format_duration, parse_duration
@@ -87,7 +88,7 @@ def _missing_columns_message(
     present = ", ".join(columns[:20]) + (" ..." if len(columns) > 20 else "")
     return (
         f"{data}: has no column {', '.join(names)}, which {config.folder / 'model.yaml'} names under schema; "
-        f"its columns are: {present}. Rename them in the file, or change schema"
+        f"its columns are: {present}. Rename them in the file, or change schema{row_hint(columns)}"
     )
 
 

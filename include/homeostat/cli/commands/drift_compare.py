@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from homeostat.adapters.column_names import row_hint
 from homeostat.adapters.tables import Table
 from homeostat.cli.commands.drift_columns import ComparedColumn, OnProgress, scan_tables
 from homeostat.cli.commands.drift_readings import new_columns, note_of, rows_unread
@@ -97,10 +98,9 @@ def compare_tables(
 
 def _require_common_column(reference: Table, current: Table) -> None:
     if not set(reference.names) & set(current.names):
-        msg = (
-            f"no column in common: {reference.uri} has {_first_names(reference.names)}; "
-            f"{current.uri} has {_first_names(current.names)}"
-        )
+        has = [f"{table.uri} has {_first_names(table.names)}" for table in (reference, current)]
+        hint = row_hint(current.names) or row_hint(reference.names)
+        msg = f"no column in common: {'; '.join(has)}{hint}"
         raise DataError(msg)
 
 
