@@ -11,16 +11,22 @@ from homeostat.config.errors import DataError
 
 _VALUE = re.compile(
     r"\s*(?:[-+−]?\s?[$€£]?\s?(?:\d[\d.,' _]*|[.,]\d+)(?:[eE][-+]?\d+)?\s?%?"
-    r"|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|(?:NaN|NA|null|true|false))\s*",
+    r"|(?:NaN|NA|null|true|false))\s*",
     re.IGNORECASE,
 )
+_DATE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _ROW_HINT = "does the file begin with a row instead? Then write the column names into its first line"
 
 
 def is_value(text: str) -> bool:
     """Return whether a cell is a number, a date, a boolean or a word for "missing": unlikely as a name."""
-    return _VALUE.fullmatch(text) is not None
+    return _VALUE.fullmatch(text) is not None or is_date(text)
+
+
+def is_date(text: str) -> bool:
+    """Return whether a cell is a date in digits."""
+    return _DATE.fullmatch(text) is not None
 
 
 def looks_like_row(names: Sequence[str]) -> bool:

@@ -7,7 +7,8 @@ import io
 import re
 from collections.abc import Iterator
 
-from homeostat.adapters.csv_head import MAX_LINE, CsvHead, not_utf8
+from homeostat.adapters.csv_blanks import MAX_LINE
+from homeostat.adapters.csv_head import CsvHead, not_utf8
 from homeostat.adapters.table_location import TableFile
 
 _ROW = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+): ?(.*)", re.DOTALL)
@@ -68,7 +69,7 @@ def _line(file: TableFile, head: CsvHead, fields: int) -> int | None:
 
 def _records(file: TableFile, head: CsvHead, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Yield each row of the file with the line on which it ends."""
-    with file.stream() as stream:
+    with head.stream(file) as stream:
         lines = io.TextIOWrapper(
             io.BufferedReader(stream), encoding=head.encoding, errors="replace", newline=""
         )

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from homeostat.adapters.column_names import require_distinct
+from homeostat.adapters.csv_blanks import BLANK, MAX_LINE, SqueezedStream
+from homeostat.adapters.csv_layout import Layout, find_layout
 from homeostat.adapters.file_formats import OtherFormat, binary_format, text_format
 from homeostat.adapters.table_location import TableFile
 from homeostat.config.errors import DataError
 
 #: Bytes of the head that decide; more are read only while the line of column names goes on.
 HEAD = 2**16
-#: No line may be longer.
-MAX_LINE = 8 * 2**20
-#: Of two separators that fit equally well, the comma is the less likely: text and decimals hold commas.
-_SEPARATORS = "\t;|,"
-_ROWS = 200  # rows of the head that decide on the separator
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark begins it
@@ -27,9 +24,6 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_DIRECTIVE = re.compile(r"sep=(.)[ \t]*(?:\r\n|\r|\n|$)", re.IGNORECASE)
-#: A line that is one number with a decimal comma, as in a file of one column.
-_DECIMAL_COMMA = re.compile(r"^[ \t]*[+-]?[0-9]+,[0-9]+[ \t]*$", re.MULTILINE)
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
@@ -49,14 +43,19 @@ class CsvHead:
     encoding: str = "utf-8"
     quotes_text: bool = False
 
+    def stream(self, file: TableFile) -> Any:
+        """Open the file with one separator between fields, also where they are aligned by blanks."""
+        stream = file.stream()
+        return SqueezedStream(stream) if self.separator == BLANK and self.encoding == "utf-8" else stream
+
 
 def read_csv_head(file: TableFile) -> CsvHead:
     """Read the head of a file.
 
     The encoding is UTF-8, or the one that a byte order mark names, or UTF-16 without one. Blank lines at the
-    beginning are skipped. The separator is the one of comma, semicolon, tab and bar that splits the column
-    names and the rows of the head into equally many fields, quotes considered; a first line ``sep=;``
-    names it.
+    beginning are skipped, and so are comments and titles above the column names. The separator is the one of
+    comma, semicolon, tab and bar that splits the column names and the rows of the head into equally many
+    fields, quotes considered; a first line ``sep=;`` names it. Where none does, rarer ones and blanks may.
 
     Raises
     ------
@@ -69,25 +68,23 @@ def read_csv_head(file: TableFile) -> CsvHead:
             head += stream.read(size - len(head))
             whole = len(head) < size
             text, encoding = _decode(head, file, whole=whole)
-            found = _parse(text, whole=whole) if text.strip() else None
+            found = find_layout(text, whole=whole, blanks=encoding == "utf-8") if text.strip() else None
             if found or whole or size > MAX_LINE:
                 break
             size *= 2
     if found is None:
         raise DataError(_no_names(file, text, whole=whole))
-    names, separator, lines = found
-    require_distinct(names, file)
-    about_rows = _about_rows(file, text, lines, len(head), whole=whole)
-    return CsvHead(
-        tuple(names), separator, lines, about_rows, encoding, _quotes_text(text, names, separator, lines)
-    )
+    require_distinct(found.names, file)
+    about_rows = _about_rows(file, text, found.lines, len(head), whole=whole)
+    quotes_text = _quotes_text(text, found)
+    return CsvHead(tuple(found.names), found.separator, found.lines, about_rows, encoding, quotes_text)
 
 
-def _quotes_text(text: str, names: list[str], separator: str, lines: int) -> bool:
+def _quotes_text(text: str, found: Layout) -> bool:
     """Return whether all column names are in double quotes, and any field of the rows after them."""
     parts = text.splitlines(keepends=True)
-    head, rows = "".join(parts[:lines]), "".join(parts[lines:])
-    quoted = separator.join('"' + name.replace('"', '""') + '"' for name in names)
+    head, rows = "".join(parts[: found.lines]), "".join(parts[found.lines :])
+    quoted = found.separator.join('"' + name.replace('"', '""') + '"' for name in found.names)
     return head.strip().endswith(quoted) and '"' in rows
 
 
@@ -137,58 +134,6 @@ def not_utf8(file: TableFile, content: bytes, at: int, *, before: tuple[int, int
         f"which is {letter!r} in Latin-1 and Windows-1252); UTF-8 and UTF-16 were tried. Save it as UTF-8, "
         "for example with 'iconv -f WINDOWS-1252 -t UTF-8', or as Parquet"
     )
-
-
-def _parse(text: str, *, whole: bool) -> tuple[list[str], str, int] | None:
-    """Return names, separator and lines of the head; None when the column names go on after it."""
-    named = _DIRECTIVE.match(text)
-    separators = named[1] if named else _SEPARATORS
-    start = named.end() if named else 0
-    before = 1 if named else 0
-    best: tuple[tuple[float, bool, int], list[str], str, int] | None = None
-    for separator in separators:
-        found = _records(text[start:], separator, whole=whole)
-        if found is None:
-            continue
-        names, lines, rows = found
-        same = sum(len(row) == len(names) for row in rows) / len(rows) if rows else 0.0
-        # A bar or semicolon that is in no row belongs to the name of the only column.
-        useful = len(names) > 1 and (separator == "," or not rows or any(len(row) > 1 for row in rows))
-        size = len(names) if useful else -len(names)
-        fit = (same if useful else -1.0, useful and bool(rows) and separator != ",", size)
-        if best is None or fit > best[0]:
-            best = (fit, names, separator, before + lines)
-    if best is None:
-        return None
-    _, names, separator, lines = best
-    if len(names) == 1 and not named:
-        rest = "".join(text[start:].splitlines(keepends=True)[lines - before :])
-        separator = ";" if _DECIMAL_COMMA.search(rest) and "," not in _DECIMAL_COMMA.sub("", rest) else ","
-    return [name or f"Unnamed: {at}" for at, name in enumerate(names)], separator, lines
-
-
-def _records(text: str, separator: str, *, whole: bool) -> tuple[list[str], int, list[list[str]]] | None:
-    """Return column names, the lines up to their end, and rows; None when the names are incomplete."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    records: list[list[str]] = []
-    lines = 0
-    try:
-        for record in reader:
-            if not records:
-                if not any(field.strip() for field in record):
-                    continue  # a blank line before the column names
-                lines = reader.line_num
-            if record:
-                records.append(record)
-            if len(records) > _ROWS:
-                break
-    except csv.Error:  # a field is longer than the csv module allows: what was read before it counts
-        whole = False
-    if whole and len(records) == 1 and text.count('"') % 2 and _NEWLINE.search(records[0][-1]):
-        return None  # an open quote has swallowed the rows
-    if len(records) <= _ROWS and not whole:
-        records = records[:-1]  # the last one may go on
-    return (records[0], lines, records[1:]) if records else None
 
 
 def _no_names(file: TableFile, text: str, *, whole: bool) -> str:

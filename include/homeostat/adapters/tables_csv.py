@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
+from homeostat.adapters.csv_blanks import MAX_LINE
 from homeostat.adapters.csv_errors import malformed, open_quote
-from homeostat.adapters.csv_head import MAX_LINE, CsvHead
+from homeostat.adapters.csv_head import CsvHead
 from homeostat.adapters.table_location import TableFile
 from homeostat.config.errors import DataError
 
@@ -52,7 +53,7 @@ def csv_batches(file: TableFile, head: CsvHead, columns: list[str]) -> Iterator[
     )
     ending: str | None = None
     try:
-        with file.stream() as stream, arrow.open_csv(stream, read, parse, convert) as reader:
+        with head.stream(file) as stream, arrow.open_csv(stream, read, parse, convert) as reader:
             for batch in _longer(reader):
                 ending = batch.column(last)[-1].as_py() if batch.num_rows else None
                 yield batch if last in present else batch.select(present or [last])
