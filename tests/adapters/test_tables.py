@@ -90,6 +90,51 @@ def test_hive_partitions_are_columns(tmp_path, kind):
     assert column(open_table(str(tmp_path / "day=2026-01-02" / "zone=a%2Fb" / f"1.{kind}")), "n") == ["2"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "values"),
+    [
+        ("x=1", ["1", "1"]),
+        ("x=1", [1, 1]),
+        ("x=1", [1.0, 1.0]),
+        ("x=03", [3, 3]),
+        ("x=1.50", [1.5, 1.5]),
+        ("x=true", [True, True]),
+        ("x=a%2Fb", ["a/b", "a/b"]),
+        ("x=2026-01-31", [pd.Timestamp("2026-01-31")] * 2),
+        ("x=__HIVE_DEFAULT_PARTITION__", [None, None]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_column_may_repeat_its_partition(tmp_path, kind, folder, values):
+    write(tmp_path / folder / f"1.{kind}", pd.DataFrame({"n": [1, 2], "x": values}))
+    table = open_table(str(tmp_path))
+    named = None if "HIVE" in folder else folder.removeprefix("x=").replace("%2F", "/")
+    assert column(table, "x") == [named] * 2
+    assert column(table, "n") == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "values"),
+    [
+        ("x=1", ["1", "2"]),
+        ("x=1", [1, None]),
+        ("x=1", [1.5, 1]),
+        ("x=a", ["a", "A"]),
+        ("x=2026-01-31", [pd.Timestamp("2026-01-31 10:00")] * 2),
+        ("x=__HIVE_DEFAULT_PARTITION__", [None, "a"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_column_that_differs_from_its_partition_is_an_error(tmp_path, kind, folder, values):
+    write(tmp_path / folder / f"1.{kind}", pd.DataFrame({"n": [1, 2], "x": values}))
+    table = open_table(str(tmp_path))
+    assert column(table, "n") == ["1", "2"]  # only what is read is compared
+    with pytest.raises(
+        DataError, match=rf"x=[^/]*/1\.{kind}: column 'x' holds .*, its folder says x=.*; rename"
+    ):
+        column(table, "x")
+
+
 def test_csv_dialects(tmp_path):
     path = tmp_path / "t.csv"
     for text in ("a;b\n1,5;2\n\n3;\n", "\ufeffa;b\r\n1,5;2\r\n3;NA\r\n", 'a;"b"\n"1,5";"2"\n3;null'):

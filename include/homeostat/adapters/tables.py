@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from homeostat.adapters.column_names import require_one_table
 from homeostat.adapters.csv_head import CsvHead, read_csv_head
+from homeostat.adapters.partitions import require_partition
 from homeostat.adapters.table_location import FileKind, TableFile, list_files, storage_errors
 from homeostat.adapters.tables_csv import csv_batches
 from homeostat.adapters.tables_parquet import ParquetFiles, TimeRange, parquet_batches
@@ -84,13 +85,18 @@ class Table:
         Raises
         ------
         DataError
-            A file's content does not match its name, or a line is malformed.
+            A file's content does not match its name, a line is malformed, or a column has another value
+            than the partition of the same name.
         """
         size = self._batch_rows(columns)
         for file in self.files:
-            inside = [name for name in columns if name not in file.partitions]
             with _file_errors(file):
+                own = self._own_columns(file)
+                inside = [name for name in columns if name not in file.partitions or name in own]
+                twice = [name for name in inside if name in file.partitions]
                 for batch in self._batches_of(file, inside, size, between):
+                    for name in twice:
+                        require_partition(file, name, batch.column(name))
                     aligned = _align_columns(batch, columns, file.partitions)
                     yield aligned.replace_schema_metadata({FILE_KEY: file.path})
 
@@ -100,6 +106,12 @@ class Table:
         fitting = _CACHED_TEXTS if texts else _CACHED_VALUES
         most = BATCH_BYTES // (16 * max(1, len(columns)))
         return max(1024, min(most, fitting // max(1, len(columns))))
+
+    def _own_columns(self, file: TableFile) -> Collection[str]:
+        """Return the columns in a file of a partition; empty for another file."""
+        if not file.partitions:
+            return ()
+        return self.heads[file.path].names if file.kind == "csv" else self.parquet_files.open(file).types
 
     def _batches_of(
         self, file: TableFile, columns: list[str], size: int, between: TimeRange | None
