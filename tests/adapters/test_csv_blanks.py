@@ -54,8 +54,9 @@ def test_numbers_as_numpy_writes_them(tmp_path, header):
     assert np.array_equal(np.array(rows, dtype=float), numbers)
 
 
-def test_a_comment_above_names_separated_by_blanks(tmp_path):
-    text = "# made by me, 2024\n# x g n\n" + "".join(" ".join(row) + "\n" for row in ROWS)
+@pytest.mark.parametrize("mark", ["", ", 2024", "; 2024", "\t2024"])
+def test_a_comment_above_names_separated_by_blanks(tmp_path, mark):
+    text = f"# made by me{mark}\n# x g n\n" + "".join(" ".join(row) + "\n" for row in ROWS)
     assert read(tmp_path / "t.dat", text) == (("x", "g", "n"), ROWS)
 
 

@@ -6,8 +6,11 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 from homeostat.adapters.csv_blanks import MAX_LINE
+from homeostat.adapters.csv_field_counts import COUNTED, explain_counts
 from homeostat.adapters.csv_head import CsvHead, not_utf8
 from homeostat.adapters.table_location import TableFile
 
@@ -23,10 +26,12 @@ def malformed(file: TableFile, head: CsvHead, detail: str) -> str:
         row, expected, got, text = found.groups()
         shown = text.strip()[:80] + ("..." if len(text.strip()) > 80 else "")
         line = _line(file, head, int(expected)) or row
-        return (
+        begin = (
             f"{file.display_name}, line {line}: {got} fields where the line of column names has {expected} "
-            f"(separator {head.separator!r}): {shown!r}; fix or delete the line, or put the field that holds "
-            "a separator in double quotes"
+        )
+        counted = _explain_counts(file, head)
+        return f"{begin}(separator {head.separator!r}): {shown!r}; " + (
+            counted or "fix or delete the line, or put the field that holds a separator in double quotes"
         )
     if "straddling" in detail:
         return (
@@ -52,6 +57,26 @@ def open_quote(file: TableFile, head: CsvHead) -> str:
     return ""
 
 
+def _explain_counts(file: TableFile, head: CsvHead) -> str:
+    """Return why many rows have another number of fields than there are names; empty where few have."""
+    quoting: dict[str, dict[str, Any]] = {
+        'are double quotes in a text written as \\"? Then write them as ""': {"escapechar": "\\"},
+        "are texts in single quotes? Then put them into double quotes": {"quotechar": "'"},
+        "is a blank between separator and double quotes? Then remove it": {"skipinitialspace": True},
+    }
+    try:
+        rows = _first_rows(file, head)
+        others = ((cause, _first_rows(file, head, **rules)) for cause, rules in quoting.items())
+        return explain_counts(rows, head, others)
+    except csv.Error:
+        return ""
+
+
+def _first_rows(file: TableFile, head: CsvHead, **rules: Any) -> list[list[str]]:
+    records = (record for _, record in _records(file, head, **rules) if record)
+    return list(islice(records, COUNTED))
+
+
 def _line(file: TableFile, head: CsvHead, fields: int) -> int | None:
     """Return the line of the first row with another number of fields: Arrow's row skips blank lines."""
     if file.size > _LOOK_UP:
@@ -67,15 +92,15 @@ def _line(file: TableFile, head: CsvHead, fields: int) -> int | None:
     return None
 
 
-def _records(file: TableFile, head: CsvHead, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row of the file with the line on which it ends."""
+def _records(file: TableFile, head: CsvHead, **rules: Any) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row with the line on which it ends; ``rules`` are those of :func:`csv.reader`."""
     with head.stream(file) as stream:
         lines = io.TextIOWrapper(
             io.BufferedReader(stream), encoding=head.encoding, errors="replace", newline=""
         )
         for _ in range(head.lines):
             lines.readline()
-        reader = csv.reader(lines, delimiter=head.separator, strict=strict)
+        reader = csv.reader(lines, delimiter=head.separator, **rules)
         for record in reader:
             yield head.lines + reader.line_num, record
 

@@ -17,6 +17,7 @@ from homeostat.config.errors import DataError
 
 #: Bytes of the head that decide; more are read only while the line of column names goes on.
 HEAD = 2**16
+_LOOK_UP = 2**28
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark begins it
@@ -129,11 +130,41 @@ def not_utf8(file: TableFile, content: bytes, at: int, *, before: tuple[int, int
     byte = content[at : at + 1]
     line = before[1] + len(re.findall(rb"\r\n|\r|\n", content[:at])) + 1
     letter = byte.decode("cp1252", "replace")
-    return (
+    begin = (
         f"{file.display_name} is not UTF-8 text (byte {before[0] + at}, in line {line}: 0x{byte.hex()}, "
-        f"which is {letter!r} in Latin-1 and Windows-1252); UTF-8 and UTF-16 were tried. Save it as UTF-8, "
-        "for example with 'iconv -f WINDOWS-1252 -t UTF-8', or as Parquet"
+        f"which is {letter!r} in Latin-1 and Windows-1252); "
     )
+    other = _utf8_line(file)
+    if other:
+        return (
+            f"{begin}line {other} is UTF-8: the file has two encodings, or is damaged. Converting all of it "
+            "would garble the rest; convert each part to UTF-8 before you join them"
+        )
+    return (
+        f"{begin}UTF-8 and UTF-16 were tried. Save it as UTF-8, for example with "
+        "'iconv -f WINDOWS-1252 -t UTF-8', or as Parquet"
+    )
+
+
+def _utf8_line(file: TableFile) -> int:
+    """Return the first line with letters beyond ASCII that is UTF-8; 0 for none in the first 256 MB."""
+    left = _LOOK_UP
+    with file.stream() as stream:
+        for number, line in enumerate(io.BufferedReader(stream), 1):
+            left -= len(line)
+            if left < 0:
+                break
+            if not line.isascii() and _is_utf8(line):
+                return number
+    return 0
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _no_names(file: TableFile, text: str, *, whole: bool) -> str:

@@ -65,7 +65,8 @@ def find_layout(text: str, *, whole: bool, blanks: bool) -> Layout | None:
     best = _best(text, named[1] if named else _SEPARATORS, whole=whole)
     if best is None:
         return None
-    if not named and (len(best.names) == 1 or (best.rows and not best.same)):
+    doubtful = best.separator == "," and best.rows and not best.same
+    if not named and (doubtful or not best.useful):
         best = _rare(text, whole=whole, blanks=blanks) or _one_column(text, best)
     names = [name or f"Unnamed: {at}" for at, name in enumerate(best.names)]
     return Layout(names, best.separator, before + best.lines, best.rows)

@@ -64,7 +64,7 @@ _DOWNLOAD = "it may be the page of a login, an error or a preview: download the 
 _SQL_COMMENTS = r"(?:--[^\n]*\n\s*|/\*.*?\*/;?\s*)*"
 _SQL = r"(?:(?:CREATE|DROP) (?:TABLE|DATABASE|SCHEMA)\b|INSERT INTO\b|SET \w+ ?=)"
 _TEXT: tuple[tuple[str, str, str], ...] = (
-    (r"version https://git-lfs\.", "a Git LFS pointer, not the file itself", "run 'git lfs pull'"),
+    (r"version https://git-lfs\.", "a Git LFS pointer", "run 'git lfs pull'"),
     (r"\{\s*[\"'}][^\n]*\}[ \t\r]*\n\s*\{", "JSON Lines", _with_pandas("read_json(path, lines=True)")),
     (r"\{\s*[\"'}]|\[\s*(?:[\[{\]]|(?:-?[\d.]+|\"[^\"\n]*\")\s*,)", "JSON", _with_pandas("read_json(path)")),
     (r"(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", "an HTML page", _DOWNLOAD),
