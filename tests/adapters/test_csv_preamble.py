@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from homeostat.adapters.tables import open_table
+from homeostat.config.errors import DataError
 
 NUMBERS = [["x", "g", "n"], *([f"{n / 8}", "ab"[n % 2], f"{n * n}"] for n in range(1, 40))]
 WORDS = [["town", "colour", "shape"], *(["AB"[n % 2], "rgb"[n % 3], "xyz"[n % 3]] for n in range(40))]
@@ -104,6 +105,25 @@ def test_a_comment_above_the_names_of_an_r_table_in_quotes(tmp_path):
     assert rows[-1] == ["1", None]
 
 
+@pytest.mark.parametrize("end", ["", ","])
+def test_years_are_names_below_a_preamble_of_another_width(tmp_path, end):
+    """So the World Bank writes its tables."""
+    names = ["Country", "Indicator", *map(str, range(1960, 1990))]
+    rows = [[f"town {n}", "GDP", *(str(n / year) for year in range(1960, 1990))] for n in range(1, 30)]
+    above = '"Data Source","Indicators",\n\n"Last Updated Date","2024-06-28",\n\n'
+    found = read(
+        tmp_path / "t.csv", above + lines([[*row, ""] if end else row for row in [names, *rows]], ",")
+    )
+    assert found[0][: len(names)] == tuple(names)
+    assert [row[: len(names)] for row in found[1]] == rows
+
+
+def test_texts_with_a_comma_below_the_only_name_are_an_error(tmp_path):
+    rows = "hello, you\n" + "".join(f"{'good' if n % 2 else 'bad'}, really\n" for n in range(40))
+    with pytest.raises(DataError, match="all rows have 2 fields, the names 1; put each text"):
+        read(tmp_path / "t.csv", "note\n" + rows)
+
+
 def test_the_line_of_an_error_counts_the_lines_above(tmp_path):
-    with pytest.raises(Exception, match=r"t\.csv, line 43: 2 fields"):
+    with pytest.raises(DataError, match=r"t\.csv, line 43: 2 fields"):
         read(tmp_path / "t.csv", "# by me\n\n" + lines([*NUMBERS, ["1", "2"]], ","))

@@ -32,10 +32,10 @@ def is_date(text: str) -> bool:
 def looks_like_row(names: Sequence[str]) -> bool:
     """Return whether at least half of these names are values, apart from ascending ones (1990, 1991, ...)."""
     values = [name for name in names if is_value(name)]
-    return 2 * len(values) >= max(1, len(names)) and not _ascend(values)
+    return 2 * len(values) >= max(1, len(names)) and not ascend(values)
 
 
-def _ascend(names: Sequence[str]) -> bool:
+def ascend(names: Sequence[str]) -> bool:
     """Return whether these are whole numbers or days in ascending order, as column names may be."""
     days = [name for name in names if _DAY.fullmatch(name)]
     if days:
@@ -85,7 +85,7 @@ def _is_row_of(first: Sequence[str], names: Sequence[str]) -> bool:
         bool(others)
         and len(first) == len(names)
         and all(map(is_value, others))
-        and not (_ascend(values) and _ascend(others))
+        and not (ascend(values) and ascend(others))
     )
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from homeostat.adapters.column_names import is_date, is_value, looks_like_row
+from homeostat.adapters.column_names import ascend, is_date, is_value, looks_like_row
 from homeostat.adapters.csv_blanks import BLANK, squeeze
 
 #: Of two separators that fit equally well, the comma is the less likely: text and decimals hold commas.
@@ -170,20 +170,30 @@ def _names_at(records: Sequence[list[str]]) -> int:
     that repeat.
     """
     for at in range(1, min(_PREAMBLE + 1, len(records) - 1)):
-        rows = records[at + 1 :]
-        names = _unmarked(records[at], rows)
+        before, rows = records[:at], records[at + 1 :]
         width = Counter(map(len, rows)).most_common(1)[0][0]
-        before = records[:at]
         if width < 2 or not _before_names(before[-1], width):
             return 0
-        if len(names) != width or not all(map(str.strip, names)) or len(set(names)) < width:
+        names = _unmarked(records[at], rows)
+        if len(names) != width:
             continue
-        if any(map(is_value, names)):
-            continue
-        commented = all(len(each) != width and each[0].startswith(_COMMENT) for each in before)
-        if commented or _are_names([row for row in rows if len(row) == width], names):
+        usual = [row for row in rows if len(row) == width]
+        unlike = all(len(each) != width for each in before)  # then the first record has no names
+        if _may_be_names(names, usual, years=unlike) and (
+            (unlike and all(each[0].startswith(_COMMENT) for each in before)) or _are_names(names, usual)
+        ):
             return at
     return 0
+
+
+def _may_be_names(names: Sequence[str], rows: Sequence[Sequence[str]], *, years: bool) -> bool:
+    """Return whether all are different texts; years may be among them, and no name above an empty column."""
+    while not names[-1].strip() and not any(row[len(names) - 1].strip() for row in rows):
+        names = names[:-1]
+    values = [name for name in names if is_value(name)]
+    if values and not (years and ascend(values) and len(values) < len(names)):
+        return False
+    return all(map(str.strip, names)) and len(set(names)) == len(names) > 1
 
 
 def _unmarked(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -198,14 +208,15 @@ def _before_names(record: Sequence[str], width: int) -> bool:
     return padded or len(record) != width or record[0].startswith(_COMMENT) or any(map(is_date, record))
 
 
-def _are_names(rows: Sequence[Sequence[str]], names: Sequence[str]) -> bool:
+def _are_names(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Return whether a record is no row: it stands above numbers, or above values that repeat."""
     repeated = False
     for name, column in zip(names, zip(*rows, strict=True), strict=True):
         cells = [cell for cell in column if cell.strip()]
-        if cells and sum(map(is_value, cells)) > 0.9 * len(cells):
+        if not is_value(name) and cells and sum(map(is_value, cells)) > 0.9 * len(cells):
             return True
         if name in cells:
             return False
         repeated = repeated or (len(cells) >= 6 and 2 * len(set(cells)) <= len(cells))
-    return repeated
+    sentence = any(name.startswith(" ") for name in names)  # a comma of a text has a blank after it
+    return repeated and not sentence
