@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -227,6 +229,17 @@ def test_an_open_quote_is_an_error(tmp_path, monkeypatch):
 def test_the_error_names_a_duplicate_parquet_column(tmp_path):
     pq.write_table(pa.table([[1], [2]], names=["a", "a"]), tmp_path / "t.parquet")
     with pytest.raises(DataError, match="duplicate column 'a'"):
+        open_table(str(tmp_path / "t.parquet"))
+
+
+def test_a_damaged_time_zone_is_an_error(tmp_path):
+    times = pa.table({"at": pa.array([0, 1], pa.timestamp("us", "Etc/Zulu"))})
+    pq.write_table(times, tmp_path / "t.parquet")
+    content = (tmp_path / "t.parquet").read_bytes()
+    written = max(re.findall(rb"[A-Za-z0-9+/=]+", content), key=len)  # Arrow's schema, in base64
+    damaged = base64.b64encode(base64.b64decode(written).replace(b"Etc/Zulu", b"Etc/Zul\xf3"))
+    (tmp_path / "t.parquet").write_bytes(content.replace(written, damaged))
+    with pytest.raises(DataError, match=r"t\.parquet cannot be read as parquet: column 'at' has a time zone"):
         open_table(str(tmp_path / "t.parquet"))
 
 

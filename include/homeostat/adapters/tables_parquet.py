@@ -64,7 +64,18 @@ def _open(file: TableFile) -> OpenParquet:
     if twice:
         msg = f"{file.display_name}: duplicate column '{twice[0]}' ({schema.names.count(twice[0])} times); "
         raise DataError(msg + "keep one of them")
+    for field in schema:
+        _require_time_zone(field)
     return OpenParquet(parquet, {field.name: field.type for field in schema}, parquet.metadata.num_rows)
+
+
+def _require_time_zone(field: Any) -> None:
+    """Raise ValueError for a time zone that is not UTF-8, which Arrow does not check when it opens a file."""
+    try:
+        getattr(field.type, "tz", None)
+    except UnicodeDecodeError as error:
+        msg = f"column '{field.name}' has a time zone that is not UTF-8; is the file damaged? ({error})"
+        raise ValueError(msg) from None
 
 
 def parquet_batches(
