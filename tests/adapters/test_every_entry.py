@@ -30,7 +30,7 @@ def lines(separator: str, rows: list[list[str]]) -> str:
 
 
 PLAIN = lines(",", [NAMES, *ROWS])
-READ = {
+READ: dict[str, str | bytes] = {
     "comment.csv": "# exported by me, 2024, 2, 3\n" + PLAIN,
     "title.csv": "Sales report;;;\n" + PLAIN.replace(",", ";"),
     "blanks.data": PLAIN.replace(",", "   "),

@@ -7,6 +7,7 @@ import contextlib
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
@@ -17,7 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from homeostat.adapters import tables, tables_csv
+from homeostat.adapters.table_rows import read_frame
 from homeostat.adapters.tables import open_table
+from homeostat.adapters.tables_parquet import TimeRange
 from homeostat.config.errors import ConfigError, DataError, HomeostatError, Unavailable
 
 ROWS = pd.DataFrame({"x": [1.5, 2.5, None], "name": ["a, b", 'say "hi"', "c\nd"], "n": [1, 2, 3]})
@@ -241,6 +244,17 @@ def test_a_damaged_time_zone_is_an_error(tmp_path):
     (tmp_path / "t.parquet").write_bytes(content.replace(written, damaged))
     with pytest.raises(DataError, match=r"t\.parquet cannot be read as parquet: column 'at' has a time zone"):
         open_table(str(tmp_path / "t.parquet"))
+
+
+@pytest.mark.parametrize("zone", ["Z", "GMT+02:00", "Etc/Zulx", "+02:00", "UTC", "Europe/Berlin"])
+def test_instants_do_not_depend_on_the_name_of_the_time_zone(tmp_path, zone):
+    moments = [datetime(2026, 7, 1, hour, tzinfo=UTC) for hour in range(5)]
+    at = pa.array(moments, pa.timestamp("us", "UTC")).cast(pa.timestamp("us", zone))
+    pq.write_table(pa.table({"n": range(5), "at": at}), tmp_path / "t.parquet", store_schema=True)
+    table = open_table(str(tmp_path / "t.parquet"))
+    assert read_frame(table, ["at", "n"])["at"].dt.tz_convert("UTC").tolist() == moments
+    within = TimeRange("at", moments[1], moments[3])
+    assert sum(batch.num_rows for batch in table.batches(["n"], within)) == 5
 
 
 def test_the_error_on_a_folder_without_tables_lists_its_content(tmp_path):

@@ -86,17 +86,39 @@ def parquet_batches(
     groups = _groups(found, between)
     if present:
         texts = [name for name in present if _is_text(found.types[name])]
+        unknown = [name for name in present if not _is_known_zone(found.types[name])]
         for batch in found.parquet.iter_batches(
             batch_size=size, row_groups=groups, columns=present, use_threads=False
         ):
             for name in texts:
                 _require_utf8(batch.column(name), name)
-            yield batch
+            yield _in_utc(batch, unknown) if unknown else batch
         return
     left = sum(found.parquet.metadata.row_group(group).num_rows for group in groups)
     while left > 0:
         yield pa.record_batch({"": pa.nulls(min(size, left))})
         left -= size
+
+
+def _is_known_zone(kind: pa.DataType) -> bool:
+    """Return whether Python knows the time zone of a timestamp; other writers name ``Z`` or ``GMT+02:00``."""
+    zone = getattr(kind, "tz", None)
+    if zone is None:
+        return True
+    try:
+        pa.lib.string_to_tzinfo(zone)
+    except (LookupError, ValueError):
+        return False
+    return True
+
+
+def _in_utc(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """Return the batch with UTC in place of zones that nobody knows; the instants are the same."""
+    for name in columns:
+        at = batch.schema.get_field_index(name)
+        array = batch.column(at)
+        batch = batch.set_column(at, name, array.cast(pa.timestamp(array.type.unit, "UTC")))
+    return batch
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -138,6 +160,6 @@ def _touches(group: Any, between: TimeRange) -> bool:
         return True
     try:
         first, last = utc(statistics.min), utc(statistics.max)
-    except (OverflowError, ValueError):  # beyond the year 9999
+    except (OverflowError, ValueError, LookupError):  # beyond the year 9999; an unknown time zone
         return True
     return (between.start is None or last >= between.start) and (between.end is None or first < between.end)
