@@ -280,7 +280,8 @@ def test_repetition_is_found_in_any_order_and_in_bounded_memory():
         assert found.is_dense(0, 199_999)
         assert found._kept.size <= 4096
     assert scan(RNG.integers(0, 10**6, 200_000)).distinct.repeated
-    assert scan([2**60, 2**60 + 1]).distinct.repeated, "floats cannot tell"
+    assert scan([2.0**60, 2.0**60 + 256]).distinct.repeated, "floats cannot tell"
+    assert scan([2**60, 2**60 + 1]).distinct.step == 1
 
 
 @pytest.mark.parametrize(

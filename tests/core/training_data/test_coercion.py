@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
-from homeostat.core.training_data import coerce_rows
+from homeostat.core.training_data import as_label, coerce_rows
 
 
 def config(task="classification", **schema):
@@ -300,3 +300,11 @@ def test_every_row_is_kept_or_quarantined_or_unlabelled(cells):
     assert np.isfinite(found.rows.temp.dropna()).all()
     assert found.rows.timestamp.notna().all()
     assert (found.quarantined["reason"] != "").all()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "str", object])
+def test_classes_that_floats_cannot_tell_apart_stay_apart(dtype):
+    keys = [174512038624018432 + at for at in range(3)]
+    typed = as_label(pd.Series(keys * 2, dtype="int64").astype(dtype), "classification")
+    assert list(typed.column) == [str(key) for key in keys * 2]
+    assert not typed.faults

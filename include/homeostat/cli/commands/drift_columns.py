@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from homeostat.adapters.tables import FILE_KEY, Table
@@ -16,11 +15,10 @@ from homeostat.core.profile import (
     FeatureEdges,
     FeatureKind,
     NumberEdges,
-    fit_edges,
 )
-from homeostat.core.profile.arrow_values import ArrowValues
+from homeostat.core.profile.arrow_typed import ArrowValues
 from homeostat.core.profile.binning import bin_labels, bin_numbers
-from homeostat.core.profile.fit_edges import fit_label_edges
+from homeostat.core.profile.fit_edges import fit_label_edges, fit_number_edges
 from homeostat.core.profile.infer import ColumnKind, decide_reading, infer_kind, is_doubtful
 from homeostat.core.profile.notes import ambiguous_note
 from homeostat.core.profile.reading import Reading, ReadingKind
@@ -91,7 +89,7 @@ class ComparedColumn:
         self.dates = self.kind == "datetime"
         self.missing_markers = frozenset(text for text, rows in scan.texts.items() if rows > 1)
         numbers = scan.all_numbers()
-        edges = fit_edges(pd.DataFrame({"": numbers}), {"": "number"}).features[""]
+        edges = fit_number_edges(numbers)
         counts = self.count(edges, ArrowValues(numbers, scan.texts, scan.missing, dates=self.dates))
         self.edges = edges
         self.reference = replace(counts, unseen=counts.unseen + scan.dropped)

@@ -174,7 +174,7 @@ def _bar_chart(shares: list[Share], name: str) -> BarChart:
 def _step_chart(
     edges: NumberEdges, before: FeatureCounts, now: FeatureCounts, column: ColumnResult
 ) -> StepChart:
-    cuts = np.asarray(edges.cut_points)
+    cuts = np.asarray(edges.cut_points, dtype=np.float64)
     bounds = _bounds(cuts, before)
     p, q = (_shares_between(cuts, counts, bounds) for counts in (before, now))
     texts = [_format(bound, dates=column.dates) for bound in bounds]

@@ -39,7 +39,9 @@ def wasserstein(reference: FeatureCounts, window: FeatureCounts, /) -> Statistic
 
 def _slot_positions(edges: NumberEdges, reference: FeatureCounts) -> Floats:
     """Return where the mass of each slot is put: spreads away from the median, in rising order."""
-    cuts = np.asarray(edges.cut_points) / 4  # so that no difference overflows; the unit cancels
+    cuts = (
+        np.asarray(edges.cut_points, dtype=np.float64) / 4
+    )  # so that no difference overflows; the unit cancels
     upper = np.append(np.repeat(cuts, 2), cuts[-1])  # of each slot; the outermost has none
     rising = np.cumsum(reference.slots)
     ranks = np.array([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]) * reference.binned

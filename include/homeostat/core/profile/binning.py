@@ -9,6 +9,7 @@ import numpy as np
 from homeostat.core.profile.coerce import Floats, Ints, hash_of
 from homeostat.core.profile.edges import CategoryEdges, NumberEdges
 from homeostat.core.profile.histogram import FeatureCounts
+from homeostat.core.values.whole_numbers import Numbers, integers, is_exact
 
 #: Numbers sorted at a time: half a megabyte, which fits a core's own cache.
 CHUNK = 65_536
@@ -21,7 +22,7 @@ _MAX_AMBIGUOUS, _MAX_AMBIGUOUS_SHARE = 8, 0.001
 Ranks = tuple[Ints, Ints]
 
 
-def bin_numbers(edges: NumberEdges, pieces: Iterable[Floats], *, not_numbers: int = 0) -> FeatureCounts:
+def bin_numbers(edges: NumberEdges, pieces: Iterable[Numbers], *, not_numbers: int = 0) -> FeatureCounts:
     """Count numbers in the slots of these edges.
 
     The numbers are sorted, and each cut point is searched among them: its ranks tell how many numbers are
@@ -32,14 +33,18 @@ def bin_numbers(edges: NumberEdges, pieces: Iterable[Floats], *, not_numbers: in
     Parameters
     ----------
     pieces
-        One column's numbers, in one or more float arrays; NaN is missing. The arrays are not changed.
+        One column's numbers, in one or more arrays of floats or integers; NaN is missing. The arrays are not
+        changed.
     not_numbers
         Rows of the column with a value that is not a number; they count as unseen.
     """
+    if edges.exact:
+        return _bin_exactly(edges, pieces, not_numbers)
     cuts = np.asarray(edges.cut_points, dtype=np.float64)
     below, upto = np.zeros(cuts.size + 1, dtype=np.int64), np.zeros(cuts.size, dtype=np.int64)
     rows, try_float32 = 0, True
-    for piece in pieces:
+    for numbers in pieces:
+        piece = numbers.astype(np.float64, copy=False)
         rows += piece.size
         for start in range(0, piece.size, CHUNK):
             part = piece[start : start + CHUNK]
@@ -52,6 +57,25 @@ def bin_numbers(edges: NumberEdges, pieces: Iterable[Floats], *, not_numbers: in
     slots = np.zeros(edges.size + 1, dtype=np.int64)
     slots[1::2], slots[2::2] = below, upto
     return FeatureCounts(edges, np.diff(slots), rows - int(below[-1]), not_numbers)
+
+
+def _bin_exactly(edges: NumberEdges, pieces: Iterable[Numbers], not_numbers: int) -> FeatureCounts:
+    """Count numbers on integer cut points; Python compares floats with integers exactly."""
+    cuts = integers(edges.cut_points)
+    slots, missing = np.zeros(edges.size, dtype=np.int64), 0
+    for piece in pieces:
+        numbers = piece
+        if not is_exact(piece):
+            numbers = piece[~np.isnan(piece)].astype(object)
+            missing += piece.size - numbers.size
+        same = numbers.dtype == cuts.dtype
+        ordered = np.sort(numbers if same else numbers.astype(object))
+        wanted = cuts if same else cuts.astype(object)
+        ranks = np.zeros(edges.size + 1, dtype=np.int64)
+        ranks[1::2] = np.append(np.searchsorted(ordered, wanted, side="left"), ordered.size)
+        ranks[2::2] = np.searchsorted(ordered, wanted, side="right")
+        slots += np.diff(ranks)
+    return FeatureCounts(edges, slots, missing, not_numbers)
 
 
 def _ranks(part: Floats, cuts: Floats) -> Ranks:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from homeostat.core.values.numbers import Floats, Ints
+from homeostat.core.values.numbers import Ints
+from homeostat.core.values.whole_numbers import LARGEST, Numbers, is_exact
 
 #: Distinct values to keep; of more, those with the smallest hashes are kept.
 MAX_KEPT = 4096
-_LARGEST = 2.0**53  # beyond, floats do not hold every whole number
+_INT64 = 2**63
 
 
 @dataclass(slots=True)
@@ -30,16 +32,16 @@ class DistinctNumbers:
     _level: int = 0
     _kept: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
-    def add(self, numbers: Floats) -> None:
+    def add(self, numbers: Numbers) -> None:
         """Take in more numbers, all whole."""
         if self.repeated or not numbers.size:
             return
-        if np.abs(numbers).max() >= _LARGEST:
+        self._first = int(numbers[0]) if self._first is None and math.isfinite(numbers[0]) else self._first
+        values = self._distances(numbers)
+        if values is None:
             self.repeated = True  # unknown: treat them as a measure
             return
-        values = numbers.astype(np.int64)
-        self._first = int(values[0]) if self._first is None else self._first
-        self.step = int(np.gcd(self.step, np.gcd.reduce(values - self._first)))
+        self.step = int(np.gcd(self.step, np.gcd.reduce(values)))
         self.count += values.size
         hashes = _hash(values)
         values = values[hashes < np.uint64(2 ** (64 - self._level) - 1)]
@@ -51,6 +53,16 @@ class DistinctNumbers:
             self._level += 1
             kept = kept[_hash(kept) < np.uint64(2 ** (64 - self._level) - 1)]
         self._kept = kept
+
+    def _distances(self, numbers: Numbers) -> Ints | None:
+        """Return the distances from the first number ever; None where they are not known exactly."""
+        if self._first is None or not (is_exact(numbers) or np.abs(numbers).max() < LARGEST):
+            return None
+        numbers = numbers if is_exact(numbers) else numbers.astype(np.int64)
+        ends = (int(numbers.min()) - self._first, int(numbers.max()) - self._first)
+        if max(map(abs, ends)) >= _INT64:
+            return None
+        return np.asarray(numbers - self._first).astype(np.int64)
 
     def is_dense(self, low: float, high: float) -> bool:
         """Return whether no number repeats although random ones would: their range is small for their rows.

@@ -21,11 +21,17 @@ class NumberEdges:
 
     Slot ``2i`` is the open interval below cut point i, slot ``2i + 1`` the cut point itself, the last slot
     the open interval above. The outer slots are unbounded: infinities fall into them, and no value falls
-    outside. ``complete`` means that every distinct finite value of the reference is a cut point.
+    outside. ``complete`` means that every distinct finite value of the reference is a cut point. Cut points
+    that are integers compare exactly beyond 2^53; stored ones are floats.
     """
 
     cut_points: tuple[float, ...]
     complete: bool
+
+    @property
+    def exact(self) -> bool:
+        """Whether the cut points are integers."""
+        return bool(self.cut_points) and all(isinstance(cut, int) for cut in self.cut_points)
 
     @property
     def kind(self) -> FeatureKind:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from homeostat.core.profile.coerce import Floats, Ints, as_labels, as_numbers, hash_of
+from homeostat.core.profile.coerce import Ints, as_labels, as_numbers, hash_of
 from homeostat.core.profile.edges import CategoryEdges, FeatureEdges, FeatureKind, NumberEdges, ProfileEdges
+from homeostat.core.values.whole_numbers import Numbers, is_exact
 
 #: Default limits of cut points per number, and of slots per category.
 MAX_EDGES, MAX_CATEGORIES = 128, 100
@@ -77,7 +78,7 @@ def column_of(frame: pd.DataFrame, name: str) -> pd.Series:
 def _fit_column(column: pd.Series, kind: FeatureKind, max_edges: int, max_categories: int) -> FeatureEdges:
     if kind == "number":
         numbers, _ = as_numbers(column)
-        return _fit_number_edges(numbers, max_edges)
+        return fit_number_edges(numbers, max_edges)
     counts, labels, _ = as_labels(column)
     return fit_label_edges(counts, labels, max_categories)
 
@@ -112,12 +113,17 @@ def _clearly_more_frequent(rows: Ints, most: int, sigmas: int) -> int:
     return int(min((rows > limit).sum(), most))
 
 
-def _fit_number_edges(numbers: Floats, max_edges: int) -> NumberEdges:
-    ordered = np.sort(numbers[np.isfinite(numbers)]) + 0.0  # minus zero becomes zero: one digest for both
+def fit_number_edges(numbers: Numbers, max_edges: int = MAX_EDGES) -> NumberEdges:
+    """Return the edges of numbers; the cut points of integers are integers."""
+    ends: list[float] = []
+    if not is_exact(numbers):
+        ends = [end for end in (-np.inf, np.inf) if (numbers == end).any()]
+        numbers = numbers[np.isfinite(numbers)] + 0.0  # minus zero becomes zero: one digest for both
+    ordered = np.sort(numbers)
     cuts = ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if ordered.size else ordered
     complete = cuts.size <= max_edges
     if not complete:
         at = np.round(np.linspace(0, ordered.size - 1, max_edges)).astype(np.int64)
         cuts = ordered[at]  # observed values, never interpolated ones: atoms stay atoms
-    ends = [end for end in (-np.inf, np.inf) if (numbers == end).any()]
-    return NumberEdges(tuple(np.unique([*cuts, *np.nextafter(ends, 0.0)]).tolist()), complete)
+    beyond = np.nextafter(ends, 0.0) if ends else cuts[:0]
+    return NumberEdges(tuple(np.unique(np.concatenate([cuts, beyond])).tolist()), complete)

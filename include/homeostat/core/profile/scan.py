@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
@@ -9,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from homeostat.config.label_text import is_number_text, label_text
-from homeostat.core.profile.arrow_values import ArrowValues, TextArray, is_text, read_typed
-from homeostat.core.profile.coerce import Floats
+from homeostat.core.profile.arrow_text import TextArray
+from homeostat.core.profile.arrow_typed import ArrowValues, is_text, read_typed
 from homeostat.core.profile.distinct import DistinctNumbers
 from homeostat.core.profile.reading import Reading
 from homeostat.core.values.dates import DateEvidence, decide_orders
 from homeostat.core.values.numbers import NumberEvidence, decide_spelling
+from homeostat.core.values.whole_numbers import Numbers, concatenate, ends_of, is_exact
 
 #: Whole numbers with at most this many distinct values are codes.
 MAX_CODES = 12
@@ -60,7 +62,7 @@ class ColumnScan:
     plain_low: float = np.inf  # of numbers, whatever the column is read as
     plain_high: float = -np.inf
     opaque: str = ""
-    kept_numbers: list[Floats] = field(default_factory=list)
+    kept_numbers: list[Numbers] = field(default_factory=list)
 
     @property
     def present(self) -> int:
@@ -156,10 +158,10 @@ class ColumnScan:
             return Reading("dates", orders={file: orders}, date_format=asked.date_format)
         return Reading("numbers", decide_spelling(self.number_evidence, others), asked.codes)
 
-    def _add_plain(self, numbers: Floats) -> None:
+    def _add_plain(self, numbers: Numbers) -> None:
         if numbers.size:
-            self.plain_low = min(self.plain_low, float(numbers.min()))
-            self.plain_high = max(self.plain_high, float(numbers.max()))
+            low, high = ends_of(numbers)
+            self.plain_low, self.plain_high = min(self.plain_low, low), max(self.plain_high, high)
 
     def _add_numbers(self, values: ArrowValues) -> None:
         numbers = values.numbers
@@ -167,8 +169,10 @@ class ColumnScan:
         self.numbers += numbers.size
         if self.keep_numbers:
             self.kept_numbers.append(numbers)
-        self.low, self.high = min(self.low, float(numbers.min())), max(self.high, float(numbers.max()))
-        self.all_whole = self.all_whole and bool((numbers == np.floor(numbers)).all())
+        low, high = ends_of(numbers)
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        whole = is_exact(numbers) or bool((numbers == np.floor(numbers)).all())
+        self.all_whole = self.all_whole and whole
         if self.codes is not None:
             found = self.codes.union(np.unique(numbers).tolist() if self.all_whole else ())
             self.codes = found if self.all_whole and len(found) <= MAX_CODES else None
@@ -183,9 +187,9 @@ class ColumnScan:
             self.texts = dict(ranked[:MAX_LABELS])
             self.dropped += sum(rows for _, rows in ranked[MAX_LABELS:])
 
-    def all_numbers(self) -> Floats:
+    def all_numbers(self) -> Numbers:
         """Return the kept numbers, in their order."""
-        return np.concatenate(self.kept_numbers) if self.kept_numbers else np.empty(0)
+        return concatenate(self.kept_numbers)
 
     def labels(self) -> dict[str, int]:
         """Return every value as a label, with its rows; needs ``keep_numbers``."""
@@ -200,8 +204,8 @@ def dates_by_file(*scans: ColumnScan) -> dict[Hashable, DateEvidence]:
     return {(at, file): each for at, scan in enumerate(scans) for file, each in scan.date_evidence.items()}
 
 
-def number_labels(numbers: Floats) -> dict[str, int]:
+def number_labels(numbers: Numbers) -> dict[str, int]:
     """Return numbers as labels, with their rows."""
-    values, rows = np.unique(numbers + 0.0, return_counts=True)
-    texts = (label_text(value) if np.isfinite(value) else str(value) for value in values.tolist())
+    values, rows = np.unique(numbers + 0, return_counts=True)  # minus zero becomes zero
+    texts = (label_text(value) if math.isfinite(value) else str(value) for value in values.tolist())
     return {str(text): n for text, n in zip(texts, rows.tolist(), strict=True)}

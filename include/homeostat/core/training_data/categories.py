@@ -22,6 +22,9 @@ from homeostat.core.training_data.columns import (
 )
 from homeostat.core.values.missing import MISSING_WORDS
 
+#: Classes from here on are text: floats do not hold all whole numbers.
+_LONGEST_CLASS = 10**15
+
 
 def as_category(column: pd.Series, *, listed: Collection[str] = ()) -> TypedColumn:
     """Read a column as text (``str`` dtype, NaN where missing), spelled by ``label_text``.
@@ -93,17 +96,25 @@ def as_label(column: pd.Series, task: str, label: Label | None = None) -> TypedC
     numeric = column.dtype.kind in "biuf" or (
         column.dtype.kind == "O" and all(isinstance(value, Number) for value in column.dropna())
     )
-    if not numeric:
-        cells = as_category(column)
-        classes = cells.column.dropna().unique()
-        return cells if not all(map(_is_whole, classes)) else TypedColumn(_whole(cells.column), cells.faults)
+    return _as_numeric_class(column) if numeric else _as_named_class(column)
+
+
+def _as_named_class(column: pd.Series) -> TypedColumn:
+    cells = as_category(column)
+    whole = all(map(_is_whole, cells.column.dropna().unique()))
+    return TypedColumn(_whole(cells.column), cells.faults) if whole else cells
+
+
+def _as_numeric_class(column: pd.Series) -> TypedColumn:
     cells = as_number(column)
     if cells.column.isna().any():
         return cells
     whole = cells.column.to_numpy()
-    if np.array_equal(whole, np.trunc(whole)) and np.all(np.abs(whole) < 2**53):
-        return TypedColumn(cells.column.astype(np.int64), cells.faults)
-    return cells
+    if not np.array_equal(whole, np.trunc(whole)):
+        return cells
+    small = np.all(np.abs(whole) < _LONGEST_CLASS)
+    # Keys become text, as from a CSV: floats would make one class of several.
+    return TypedColumn(cells.column.astype(np.int64), cells.faults) if small else as_category(column)
 
 
 def _as_class(column: pd.Series, label: Label) -> TypedColumn:
@@ -126,7 +137,7 @@ def _whole(texts: pd.Series) -> pd.Series:
 
 
 def _is_whole(text: str) -> bool:
-    return text.removeprefix("-").isdecimal() and len(text) < 16 and str(int(text)) == text
+    return text.removeprefix("-").isdecimal() and str(int(text)) == text and abs(int(text)) < _LONGEST_CLASS
 
 
 def _text(value: Any, spelling: int) -> tuple[str | None, str]:

@@ -1,4 +1,4 @@
-"""Read Arrow arrays as numbers, dates and texts: the result is the same for 1, 1.0, true and "1"."""
+"""Read Arrow arrays of text as numbers, dates and texts: the result is the same for 1, 1.0, true and "1"."""
 
 from __future__ import annotations
 
@@ -9,61 +9,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from homeostat.config.date_format import EPOCH_UNITS
+from homeostat.core.profile.arrow_typed import ArrowValues
 from homeostat.core.profile.coerce import Floats, Ints, label_of
 from homeostat.core.profile.reading import Reading
 from homeostat.core.values.dates import DateEvidence, DateOrders, parse_dates, weigh_dates
 from homeostat.core.values.missing import is_missing_word, is_usual_spelling
-from homeostat.core.values.numbers import NumberEvidence, is_code, parse_numbers, weigh_numbers, weigh_plain
+from homeostat.core.values.numbers import (
+    NumberEvidence,
+    Spelling,
+    is_code,
+    parse_numbers,
+    weigh_numbers,
+    weigh_plain,
+)
+from homeostat.core.values.whole_numbers import Numbers, are_rounded, text_integers
 
 _SAMPLE = 200
 _MAX_BOOLEANS = 16  # spellings of true and false
-
-
-@dataclass(frozen=True, slots=True)
-class ArrowValues:
-    """The values of an array.
-
-    ``numbers`` in their order (dates as seconds since 1970 when ``dates``), ``texts`` with their rows,
-    words for "missing" with theirs (see :mod:`homeostat.core.values.missing`), the rows without a value,
-    and for containers the name of their type in ``opaque``.
-    """
-
-    numbers: Floats
-    texts: dict[str, int]
-    missing: int
-    words: dict[str, int] = field(default_factory=dict)
-    dates: bool = False
-    opaque: str = ""
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Return whether arrays of this type hold text."""
-    if pa.types.is_dictionary(kind):
-        return is_text(kind.value_type)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def read_typed(array: pa.Array, date_format: str = "") -> ArrowValues:
-    """Read an array that holds no text.
-
-    Numbers, decimals and durations are numbers, booleans are 1 and 0, dates and instants are seconds since
-    1970, and so are numbers when ``date_format`` is one of :data:`homeostat.config.date_format.EPOCH_UNITS`.
-    NaN is missing.
-    """
-    kind = array.type
-    if pa.types.is_dictionary(kind):
-        array, kind = array.dictionary_decode(), kind.value_type
-    if _is_number(kind):
-        as_floats = array if pa.types.is_float64(kind) else array.cast(pa.float64(), safe=False)
-        found = _read_numbers(as_floats, len(array))
-        if date_format in EPOCH_UNITS:
-            return replace(found, numbers=found.numbers / EPOCH_UNITS[date_format], dates=True)
-        return found
-    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        return _read_timestamps(array)
-    if pa.types.is_time(kind) or pa.types.is_duration(kind):
-        return _read_durations(array)
-    return ArrowValues(np.empty(0), {}, array.null_count, opaque="" if pa.types.is_null(kind) else str(kind))
 
 
 @dataclass(slots=True)
@@ -77,7 +39,7 @@ class TextArray:
     array: pa.Array  # without nulls and words for missing values
     rows: int
     words: dict[str, int]
-    plain: Floats | None = None
+    plain: Numbers | None = None
     iso: Floats | None = None
     codes: int = 0
     numbers: NumberEvidence = field(default_factory=NumberEvidence)
@@ -115,7 +77,7 @@ class TextArray:
             text.strip().casefold() in ("true", "false") for text in distinct.to_pylist()
         )
 
-    def plain_numbers(self) -> Floats:
+    def plain_numbers(self) -> Numbers:
         """Return the numbers in the spelling of programs, whatever the column is read as."""
         if self.plain is not None:
             return self.plain
@@ -138,16 +100,22 @@ class TextArray:
         numbers = parse_numbers(distinct, reading.spelling)
         if not reading.codes:
             numbers[is_code(distinct)] = np.nan
-        return self._split(numbers)
+        return self._split(numbers, reading.spelling)
 
     def _read_dates(self, date_format: str, orders: DateOrders) -> ArrowValues:
         if self.iso is not None and (not date_format or date_format in EPOCH_UNITS):
             return ArrowValues(self.iso, {}, self.missing, self.words, dates=True)
         return replace(self._split(parse_dates(self._encode()[2], orders, date_format)), dates=True)
 
-    def _split(self, numbers: Floats) -> ArrowValues:
-        found = numbers[self._encode()[0]]
-        return ArrowValues(found[~np.isnan(found)], self._labels(np.isnan(numbers)), self.missing, self.words)
+    def _split(self, numbers: Floats, spelling: Spelling | None = None) -> ArrowValues:
+        codes, _, distinct = self._encode()
+        read = ~np.isnan(numbers)
+        rows = codes[read[codes]]
+        found: Numbers = numbers[rows]
+        if spelling and are_rounded(numbers[read]):
+            exact = text_integers(distinct.filter(pa.array(read)), numbers[read], spelling)
+            found = exact[(np.cumsum(read) - 1)[rows]]
+        return ArrowValues(found, self._labels(~read), self.missing, self.words)
 
     def _labels(self, chosen: np.ndarray) -> dict[str, int]:
         _, rows_of, distinct = self._encode()
@@ -180,8 +148,9 @@ class TextArray:
             return False
         if missing.any():
             self._leave_out_words(pa.array(missing))
-        self.plain = numbers[~missing]
-        self.numbers = weigh_plain(self.plain)
+        numbers = numbers[~missing]
+        self.numbers = weigh_plain(numbers)
+        self.plain = text_integers(self.array, numbers) if are_rounded(numbers) else numbers
         return True
 
     def _read_iso(self) -> bool:
@@ -223,26 +192,3 @@ class TextArray:
             distinct = encoded.dictionary
             self._encoded = codes, np.bincount(codes, minlength=len(distinct)), distinct
         return self._encoded
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
-    return any(test(kind) for test in tests)
-
-
-def _read_numbers(floats: pa.Array, rows: int) -> ArrowValues:
-    numbers = (floats.drop_null() if floats.null_count else floats).to_numpy(zero_copy_only=False)
-    missing = np.isnan(numbers)
-    numbers = numbers[~missing] if missing.any() else numbers
-    return ArrowValues(numbers, {}, rows - numbers.size)
-
-
-def _read_timestamps(array: pa.Array) -> ArrowValues:
-    micros = array.cast(pa.timestamp("us", getattr(array.type, "tz", None)), safe=False).drop_null()
-    return ArrowValues(micros.cast(pa.int64()).to_numpy() / 1e6, {}, array.null_count, dates=True)
-
-
-def _read_durations(array: pa.Array) -> ArrowValues:
-    unit = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[array.type.unit]
-    integer = pa.int32() if array.type.bit_width == 32 else pa.int64()
-    return ArrowValues(array.drop_null().cast(integer).to_numpy() / unit, {}, array.null_count)
