@@ -204,6 +204,10 @@ def test_every_row_is_a_number_a_text_or_missing_whatever_the_batches(values, si
     assert again[1].labels() == read(rows)[1].labels()
 
 
+def test_an_infinity_is_a_number_beside_an_empty_cell():
+    assert kind(["inf", ""]) == kind(["inf"], [""]) == "number"
+
+
 def test_the_number_of_kept_labels_is_bounded():
     found = ColumnScan()
     for batch in range(6):

@@ -34,6 +34,7 @@ _NUMERAL = (
 _LIKELY = re.sub(r"\?P<\w+>", "?:", _NUMERAL)
 _PLAIN = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$|^[-+]?(?i:inf|infinity)$"
 _BOOLEAN = r"^(?i:true|false)$"
+_IN_EVERY_SPELLING = r"^(?i:true|false|[-+]?inf|[-+]?infinity)$"
 _CODE = r"^[-+]?0[0-9]+$"
 _SPACES = "[\u00a0\u2007\u2009\u202f]"
 
@@ -143,8 +144,8 @@ def weigh_numbers(texts: pa.Array, rows: Ints) -> NumberEvidence:
     reads = [_reads(parts, each) for each in CANDIDATES]
     points, commas = (np.any(np.array(reads)[mark == _DECIMALS], axis=0) for mark in ".,")
     evidence.commas = int(rows[parts.at][commas & ~points].sum())
-    flags = _matches(pc.utf8_trim_whitespace(texts), _BOOLEAN)
-    evidence.add_all(weigh_plain(np.ones(int(rows[flags].sum()))))
+    everywhere = _matches(pc.utf8_trim_whitespace(texts), _IN_EVERY_SPELLING)
+    evidence.add_all(weigh_plain(np.ones(int(rows[everywhere].sum()))))
     units = parts.unit.dictionary_encode()
     codes = units.indices.to_numpy(zero_copy_only=False)
     for code, unit in enumerate(units.dictionary.to_pylist()):
