@@ -264,3 +264,13 @@ def test_words_for_missing_are_missing_numbers_and_told(compare):
     found = compare(numbers, ["NA"] * 60 + numbers[60:])["columns"]["x"]
     assert (found["kind"], found["missing_reference"], found["missing_current"]) == ("number", 0, 0.1)
     assert found["read_as"] == "'NA' is read as missing (0 of 600 values in the reference, 60 of 600 now)"
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float16()])
+def test_short_floats_are_the_decimals_of_a_csv(drift, tmp_path, kind):
+    prices = np.tile([0.1, 0.2, 0.3, 0.7, 1.99, 0.05, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95], 20)
+    pd.DataFrame({"x": prices}).to_csv(tmp_path / "a.csv", index=False)
+    pq.write_table(pa.table({"x": pa.array(prices.astype(kind.to_pandas_dtype()))}), tmp_path / "b.parquet")
+    for names in (("a.csv", "b.parquet"), ("b.parquet", "a.csv")):
+        found = drift(*(tmp_path / name for name in names))["columns"]["x"]
+        assert (found["verdict"], found["ks"], found["psi"]) == ("pass", 0, 0)

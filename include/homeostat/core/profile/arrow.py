@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from homeostat.config.label_text import SPELLING
 from homeostat.core.profile.coerce import Floats, Ints, label_of
+from homeostat.core.values.short_floats import widen_arrow
 
 
 def arrow_of(column: pd.Series) -> pa.ChunkedArray | pa.Array | None:
@@ -31,9 +32,9 @@ def arrow_numbers(kind: pa.DataType, chunks: Iterable[pa.Array]) -> Iterator[Flo
 
 
 def _floats(chunk: pa.Array) -> Floats:
-    if not pa.types.is_float64(chunk.type):
-        chunk = chunk.cast(pa.float64(), safe=False)  # rounds to the nearest beyond 2**53, as NumPy does
-    return np.asarray(chunk.to_numpy(zero_copy_only=False), dtype=np.float64)
+    # The cast rounds integers to the nearest float beyond 2**53, as NumPy does.
+    floats = widen_arrow(chunk) if pa.types.is_floating(chunk.type) else chunk.cast(pa.float64(), safe=False)
+    return np.asarray(floats.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def arrow_labels(

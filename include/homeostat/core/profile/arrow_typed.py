@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from homeostat.config.date_format import EPOCH_UNITS
+from homeostat.core.values.short_floats import widen_arrow
 from homeostat.core.values.whole_numbers import Numbers, typed_integers
 
 
@@ -69,8 +70,10 @@ def _read_numbers(array: pa.Array) -> ArrowValues:
     exact = typed_integers(present)
     if exact is not None:
         return ArrowValues(exact, {}, array.null_count)
-    floats = present if pa.types.is_float64(array.type) else present.cast(pa.float64(), safe=False)
-    numbers = floats.to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(array.type):
+        numbers = widen_arrow(present).to_numpy(zero_copy_only=False)
+    else:
+        numbers = present.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     missing = np.isnan(numbers)
     numbers = numbers[~missing] if missing.any() else numbers
     return ArrowValues(numbers, {}, len(array) - numbers.size)

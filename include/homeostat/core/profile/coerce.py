@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from homeostat.config.label_text import SPELLING, label_text
+from homeostat.core.values.short_floats import floats_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -40,9 +41,7 @@ def as_numbers(column: pd.Series) -> tuple[Floats, int]:
     if isinstance(column.dtype, pd.CategoricalDtype) or kind in "Mmc":
         column, kind = column.astype(object), "O"
     if kind in "biuf":
-        if isinstance(column.dtype, np.dtype):
-            return column.to_numpy().astype(np.float64, copy=False), 0
-        return column.to_numpy(dtype=np.float64, na_value=np.nan), 0
+        return floats_of(column), 0
     present = column.notna().to_numpy(dtype=bool)
     numbers = _parse(column)
     unparsed = np.isnan(numbers) & present

@@ -14,6 +14,7 @@ import pandas as pd
 
 from homeostat.config.date_format import EPOCH_UNITS
 from homeostat.core.training_data.text_cells import numbers_of, seconds_of
+from homeostat.core.values.short_floats import floats_of
 
 #: scikit-learn's trees use 32-bit floats and refuse a matrix with a larger number.
 MAX_NUMBER = float(np.finfo(np.float32).max)
@@ -45,7 +46,7 @@ def as_number(column: pd.Series) -> TypedColumn:
     column = without_categorical(column)
     kind, note = column.dtype.kind, ""
     if kind in "biuf":
-        values = _floats(column)
+        values = floats_of(column)
         mistyped = huge = np.zeros(len(values), dtype=bool)
         if kind == "u":
             huge = (column >= np.uint64(_INT64)).to_numpy(dtype=bool, na_value=False)
@@ -86,7 +87,7 @@ def as_time(column: pd.Series, date_format: str | None = None) -> TypedColumn:
         cells = seconds_of(text, date_format or "")
         utc, faults, note = _instants(cells.numbers), {"ambiguous": cells.ambiguous}, cells.note
     elif column.dtype.kind in "iuf" and date_format in EPOCH_UNITS:
-        utc = _instants(_floats(column) / EPOCH_UNITS[date_format])
+        utc = _instants(floats_of(column) / EPOCH_UNITS[date_format])
     else:
         utc = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[us, UTC]")
     utc = utc.astype("datetime64[us, UTC]").set_axis(column.index).rename(column.name)
@@ -115,11 +116,6 @@ def without_categorical(column: pd.Series) -> pd.Series:
     return column
 
 
-def _floats(column: pd.Series) -> np.ndarray:
-    values: np.ndarray = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    return values
-
-
 def _texts_and_others(column: pd.Series) -> tuple[pd.Series, dict[int, Any]]:
     """Return the column's texts, missing where there is none, and other values by their position."""
     if isinstance(column.dtype, pd.StringDtype):
@@ -146,7 +142,8 @@ def _number(value: Any) -> tuple[float, str]:
     if isinstance(value, (bool, np.bool_, int, float, np.integer, np.floating)):
         if isinstance(value, (int, np.integer)) and not -_INT64 <= int(value) < _INT64:
             return math.nan, "too_large"
-        return float(value), ""
+        short = isinstance(value, np.floating) and value.itemsize < 8
+        return float(str(value) if short else value), ""
     if isinstance(value, Number) and not isinstance(value, complex):
         return _read_float(float, value)
     return math.nan, "mistyped"
