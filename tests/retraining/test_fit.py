@@ -4,7 +4,7 @@ import pytest
 
 from homeostat.bundle.pipeline import load_pipeline
 from homeostat.bundle.predictor import Predictor
-from homeostat.config.errors import PipelineError, SingleClass
+from homeostat.config.errors import ConfigError, PipelineError, SingleClass
 from homeostat.retraining.fit import fit, weight_parameter
 
 
@@ -130,6 +130,12 @@ def test_one_class_is_refused_before_anything_is_built(model, rows, size):
     data = rows().assign(y=1)[:size]
     with pytest.raises(SingleClass, match="one class"):
         fit(config, data, None)
+
+
+def test_a_measure_as_class_is_refused_before_anything_is_built(model, rows):
+    config = model("def build(): raise RuntimeError('must not be called')")
+    with pytest.raises(ConfigError, match=r"the label 'y' has 300 different values.*task: regression"):
+        fit(config, rows().assign(y=np.arange(300) / 7), None)
 
 
 def test_text_labels_stay_text(model, rows):

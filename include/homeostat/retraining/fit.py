@@ -12,7 +12,8 @@ from homeostat.bundle.failures import estimator_failure
 from homeostat.bundle.inputs import model_inputs, takes_matrix
 from homeostat.bundle.pipeline import load_pipeline, pipeline_name
 from homeostat.config import ModelConfig
-from homeostat.config.errors import PipelineError, SingleClass
+from homeostat.config.errors import ConfigError, PipelineError, SingleClass
+from homeostat.core.training_data import why_not_classes
 
 
 def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, spec: str | None = None) -> Any:
@@ -36,18 +37,24 @@ def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, sp
     ------
     SingleClass
         A classification with fewer than two classes; nothing is fitted.
+    ConfigError
+        A classification whose label is a measure: it has about as many values as rows.
     PipelineError
         The pipeline cannot be imported, built or fitted, or takes no weights; the message names its file.
     """
     label = train[config.columns.label.name]
     if config.task == "classification" and label.nunique() < 2:
-        only = repr(label.iloc[0]) if len(label) else "none"
+        only = repr(label.tolist()[0]) if len(label) else "none"
         msg = (
             f"{config.name}: the {len(train)} training rows have one class ({only}) of "
             f"'{config.columns.label.name}', at least two are needed: lengthen training.window, or check how "
             "the label is made"
         )
         raise SingleClass(msg)
+    if config.task == "classification" and (reason := why_not_classes(label)):
+        name = config.columns.label.name
+        msg = f"{config.name}: the label '{name}' {reason}"
+        raise ConfigError(msg)
     spec = spec or config.pipeline
     estimator = _build(config, spec)
     parameters = _weighting(estimator, weights, config, spec)

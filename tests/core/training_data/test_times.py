@@ -42,12 +42,63 @@ def test_times_are_read_in_the_format_of_the_column_or_of_model_yaml(cells, sche
     assert found.tolist() == pd.to_datetime(pd.Series(right), utc=True).tolist()
 
 
-@pytest.mark.parametrize("cells", [[1_700_000_000], ["1700000000"]])
-def test_numbers_without_a_unit_are_an_error_with_the_cure(cells):
-    column = pd.Series(cells) if isinstance(cells[0], int) else pd.Series(cells, dtype="str")
-    with pytest.raises(
-        DataError, match=r"rows.csv: column 'timestamp' holds numbers.*1700000000.*timestamp_format: ms"
-    ):
+@pytest.mark.parametrize(
+    ("numbers", "cure"),
+    [
+        (
+            [1704067200, 1709251200],
+            "seconds since 1970 (2024-01-01 to 2024-03-01), write schema.timestamp_format: s",
+        ),
+        ([1704067200.5, 1709251200.25], "write schema.timestamp_format: s"),
+        ([1704067200000, 1709251200000], "write schema.timestamp_format: ms"),
+        ([1704067200000000, 1709251200000000], "write schema.timestamp_format: us"),
+        ([1704067200000000000, 1709251200000000000], "write schema.timestamp_format: ns"),
+        (
+            [45292.0, 45352.5],
+            "days as Excel counts (2024-01-01 to 2024-03-01), format the column as dates in Excel",
+        ),
+        (
+            [20240101, 20240301],
+            "dates as %Y%m%d (2024-01-01 to 2024-03-01), write schema.timestamp_format: '%Y%m%d'",
+        ),
+        ([202401011030, 202403011200], "write schema.timestamp_format: '%Y%m%d%H%M'"),
+        ([20240101103000, 20240301120000], "write schema.timestamp_format: '%Y%m%d%H%M%S'"),
+        ([1, 2], "write schema.timestamp_format: s or ms or us or ns, their unit"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [None, "str"])
+def test_numbers_without_a_format_are_an_error_with_the_one_that_fits(numbers, cure, dtype):
+    column = pd.Series(numbers * 50, name="timestamp").astype(dtype or type(numbers[0]))
+    with pytest.raises(DataError) as error:
+        read_times(column, config(), "rows.csv")
+    assert str(error.value).startswith(
+        f"rows.csv: column 'timestamp' holds numbers such as {column[0]}, expected"
+    )
+    assert cure in str(error.value)
+    if "'%" in cure or cure.endswith(("s", ": s")):
+        fitting = cure.rpartition(": ")[2].strip("'")
+        if "unit" not in cure:
+            assert read_times(column, config(timestamp_format=fitting), "rows.csv").dt.year.eq(2024).all()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("s", "ms"), ("ms", "us"), ("s", "ns"), ("ms", "s"), ("%Y%m%d", "s")]
+)
+def test_a_unit_that_puts_all_rows_into_another_age_is_an_error(right, wrong):
+    days = pd.date_range("2024-01-01", periods=50)
+    counted = (
+        days.strftime("%Y%m%d").astype("int64")
+        if "%" in right
+        else days.astype(f"M8[{right}]").astype("int64")
+    )
+    column = pd.Series(counted, name="timestamp")
+    with pytest.raises(DataError, match=f"write schema.timestamp_format: '?{right}'? instead of {wrong}"):
+        read_times(column, config(timestamp_format=wrong), "rows.csv")
+
+
+def test_few_absurd_numbers_do_not_hide_the_unit():
+    column = pd.Series([1704067200 + at for at in range(500)] + [0, 9999999999], name="timestamp")
+    with pytest.raises(DataError, match=r"timestamp_format: s$"):
         read_times(column, config(), "rows.csv")
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 
-from homeostat.config.date_format import EPOCH_UNITS
 from homeostat.core.profile.infer import reading_kind
 from homeostat.core.profile.reading import Reading
 from homeostat.core.profile.scan import ColumnScan
 from homeostat.core.values.dates import strptime_of
+from homeostat.core.values.time_numbers import UNIT_NAMES, guess_time_numbers
 
 _SHOWN = 3
-_EPOCH_1900, _EPOCH_1971, _EPOCH_2100 = -2.2e9, 3.2e7, 4.1e9
-_UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
 def reading_note(reference: Reading, current: Reading) -> str:
@@ -64,23 +61,21 @@ def epoch_note(reference: ColumnScan, current: ColumnScan, column: str) -> str:
     if set(families) != {"dates", "numbers"}:
         return ""
     numbers = (reference, current)[families.index("numbers")]
-    for unit, per_second in EPOCH_UNITS.items():
-        low, high = numbers.plain_low / per_second, numbers.plain_high / per_second
-        if low > _EPOCH_1900 and _EPOCH_1971 < high < _EPOCH_2100:
-            span = " to ".join(f"{datetime.fromtimestamp(each, UTC):%Y-%m-%d}" for each in (low, high))
-            side = "the current table" if numbers is current else "the reference"
-            return (
-                f"{side} has numbers; if they are {_UNIT_NAMES[unit]} since 1970 ({span}), give "
-                f"--date-format {column}={unit}"
-            )
-    return ""
+    guess = guess_time_numbers(numbers.plain_low, numbers.plain_high)
+    if guess is None:
+        return ""
+    side = "the current table" if numbers is current else "the reference"
+    cure = f"give --date-format {column}={guess.date_format}"
+    if not guess.date_format:
+        cure = "format the column as dates in Excel and save the file again"
+    return f"{side} has numbers; if they are {guess.describe()}, {cure}"
 
 
 def _describe(reading: Reading) -> str:
     if reading.kind == "numbers":
         return reading.spelling.describe()
     if reading.date_format:
-        unit = _UNIT_NAMES.get(reading.date_format)
+        unit = UNIT_NAMES.get(reading.date_format)
         return f"numbers as {unit} since 1970" if unit else f"dates as {reading.date_format}"
     layouts = {
         item

@@ -6,6 +6,7 @@ from homeostat.core.training_data.columns import as_number, as_time
 from homeostat.core.training_data.far_times import FAR_TIMES, FarTimes, find_far_times
 from homeostat.core.training_data.history import join_history
 from homeostat.core.training_data.holdout import split_holdout
+from homeostat.core.training_data.label_kind import why_not_classes
 from homeostat.core.training_data.quality import QualityCheck, QualityReport, check_quality, run_checks
 from homeostat.core.training_data.quarantine_causes import causes_in_words, coercion_causes
 from homeostat.core.training_data.repeated_rows import (
@@ -42,4 +43,5 @@ __all__ = [
     "run_checks",
     "select_window",
     "split_holdout",
+    "why_not_classes",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from homeostat.config.date_format import EPOCH_UNITS
-from homeostat.core.training_data.text_cells import numbers_of, seconds_of
+from homeostat.core.training_data.text_cells import numbers_of, seconds_of, whole_texts
 from homeostat.core.values.short_floats import floats_of
 
 #: scikit-learn's trees use 32-bit floats and refuse a matrix with a larger number.
@@ -88,6 +88,8 @@ def as_time(column: pd.Series, date_format: str | None = None) -> TypedColumn:
         utc, faults, note = _instants(cells.numbers), {"ambiguous": cells.ambiguous}, cells.note
     elif column.dtype.kind in "iuf" and date_format in EPOCH_UNITS:
         utc = _instants(floats_of(column) / EPOCH_UNITS[date_format])
+    elif column.dtype.kind in "iuf" and date_format:
+        utc = _instants(seconds_of(whole_texts(column), date_format).numbers)
     else:
         utc = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[us, UTC]")
     utc = utc.astype("datetime64[us, UTC]").set_axis(column.index).rename(column.name)

@@ -68,6 +68,13 @@ def seconds_of(column: pd.Series, date_format: str = "") -> TextCells:
     return _at(codes, seconds, mistyped & ~ambiguous, none, ambiguous, note)
 
 
+def whole_texts(column: pd.Series) -> pd.Series:
+    """Return numbers as text, whole ones as their digits: 20240131 and 20240131.0 are "20240131"."""
+    codes, values = pd.factorize(column)
+    texts = [str(int(value)) if value == value // 1 else str(value) for value in values]
+    return pd.Series(pd.array(texts, dtype="str").take(codes, allow_fill=True), index=column.index)
+
+
 def _encode(column: pd.Series) -> tuple[np.ndarray, pa.Array, np.ndarray]:
     """Return the code of each row (-1 when missing), the distinct texts and their rows."""
     codes, uniques = pd.factorize(column)

@@ -7,10 +7,13 @@ import pandas as pd
 from homeostat.config import ModelConfig
 from homeostat.config.date_format import EPOCH_UNITS
 from homeostat.config.errors import DataError
-from homeostat.core.training_data.columns import as_time
+from homeostat.core.training_data.columns import as_number, as_time
+from homeostat.core.values.time_numbers import UNIT_NAMES, TimeNumbers, guess_time_numbers
 
 #: More dates than this share whose day and month cannot be told apart are an error.
 _MAX_AMBIGUOUS = 0.1
+#: A guess from this year on is surer than what model.yaml says.
+_THIS_AGE = 1990
 _NUMERAL = r"\s*[+-]?[0-9]+(\.[0-9]*)?\s*"
 
 
@@ -27,19 +30,16 @@ def read_times(column: pd.Series, config: ModelConfig, where: str, *, other_cure
     Raises
     ------
     DataError
-        The column holds numbers whose unit model.yaml does not name, or dates whose day and month cannot be
-        told apart.
+        The column holds numbers whose unit model.yaml does not name or misnames, or dates whose day and month
+        cannot be told apart.
     """
     date_format = config.columns.timestamp_format
     name = config.columns.timestamp
-    if date_format is None and holds_numbers(column):
-        units = ", ".join(unit for unit in EPOCH_UNITS if unit != "ms")
-        example = next((f" such as {value}" for value in column.dropna()), "")
-        msg = (
-            f"{where}: column '{name}' holds numbers{example}, expected times such as 2026-01-31T14:00:00Z; "
-            f"if they count from 1970, write schema.timestamp_format: ms (or {units})"
-        ) + (f"; {other_cure}" if other_cure else "")
-        raise DataError(msg)
+    if holds_numbers(column):
+        guess = _guess(column)
+        if date_format is None:
+            raise DataError(_without_format(column, guess, where) + (f"; {other_cure}" if other_cure else ""))
+        _check_unit(date_format, guess, f"{where}: the numbers of column '{name}'")
     typed = as_time(column, date_format)
     ambiguous = typed.faults.get("ambiguous")
     if ambiguous is not None and ambiguous.mean() > _MAX_AMBIGUOUS:
@@ -50,6 +50,43 @@ def read_times(column: pd.Series, config: ModelConfig, where: str, *, other_cure
         )
         raise DataError(msg)
     return typed.column
+
+
+def _guess(column: pd.Series) -> TimeNumbers | None:
+    """Return what the numbers stand for, by all but the outermost: a few may mean "never"."""
+    numbers = as_number(column).column.dropna().sort_values(ignore_index=True)
+    if not len(numbers):
+        return None
+    cut = len(numbers) // 100
+    return guess_time_numbers(float(numbers.iloc[cut]), float(numbers.iloc[-1 - cut]))
+
+
+def _check_unit(date_format: str, guess: TimeNumbers | None, where: str) -> None:
+    """Raise DataError where another unit puts all numbers into this age, and this one does not."""
+    if date_format not in EPOCH_UNITS or not guess or guess.date_format == date_format:
+        return
+    if guess.first.year >= _THIS_AGE:
+        read = f"as {UNIT_NAMES[date_format]} since 1970 are no usual times, but {guess.describe()} are"
+        msg = f"{where} {read}: {_cure(guess)} instead of {date_format}"
+        raise DataError(msg)
+
+
+def _without_format(column: pd.Series, guess: TimeNumbers | None, where: str) -> str:
+    example = next((f" such as {value}" for value in column.dropna()), "")
+    expected = (
+        f"{where}: column '{column.name}' holds numbers{example}, expected times such as 2026-01-31T14:00:00Z"
+    )
+    if guess:
+        return f"{expected}; if they are {guess.describe()}, {_cure(guess)}"
+    units = " or ".join(EPOCH_UNITS)
+    return f"{expected}; if they count from 1970, write schema.timestamp_format: {units}, their unit"
+
+
+def _cure(guess: TimeNumbers) -> str:
+    if guess.date_format:
+        quoted = f"'{guess.date_format}'" if "%" in guess.date_format else guess.date_format
+        return f"write schema.timestamp_format: {quoted}"
+    return "format the column as dates in Excel (yyyy-mm-dd hh:mm) and save the file again"
 
 
 def holds_numbers(times: pd.Series) -> bool:
