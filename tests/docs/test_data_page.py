@@ -15,7 +15,7 @@ from homeostat.core.profile.infer import decide_reading
 from homeostat.core.profile.reading import Reading, ReadingKind
 from homeostat.core.profile.scan import ColumnScan
 from homeostat.core.training_data import as_number, as_time
-from homeostat.core.values.missing import MISSING_WORDS
+from homeostat.core.values.missing import MISSING_SIGNS, MISSING_WORDS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 WORDS = {"missing": None, "unread": "unread", "ambiguous": "ambiguous"}
@@ -86,5 +86,6 @@ def test_dates_are_read_as_the_table_says(cells, meant):
 def test_the_words_for_missing_are_those_of_the_page():
     (line,) = re.findall(r"^\| numbers and dates \| (.*) \|$", PAGE, re.MULTILINE)
     named = {word.lower() for word in re.findall(r"`([^`]*)`", line)}
-    assert named <= MISSING_WORDS
+    assert named <= MISSING_WORDS | MISSING_SIGNS
+    assert named >= MISSING_SIGNS
     assert {"na", "null", "none", "nan"} <= named

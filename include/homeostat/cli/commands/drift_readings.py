@@ -9,8 +9,8 @@ from homeostat.cli.commands.drift_result import RowCounts
 from homeostat.config import ModelConfig
 from homeostat.config.date_format import date_format_of
 from homeostat.config.errors import ConfigError
-from homeostat.core.profile import FeatureKind
-from homeostat.core.profile.notes import epoch_note, reading_note, unread, unread_note
+from homeostat.core.profile import CategoryEdges, FeatureKind
+from homeostat.core.profile.notes import epoch_note, marker_note, reading_note, unread, unread_note
 from homeostat.core.profile.reading import Reading
 
 _EXAMPLE = "--date-format day=%d/%m/%Y"
@@ -91,7 +91,10 @@ def note_of(column: ComparedColumn) -> str:
     if before is None or now is None or column.ambiguous or column.kind in ("opaque", "empty"):
         return ""
     notes = [reading_note(*column.readings), epoch_note(before, now, column.name)]
-    if column.read_as != "text":
+    if column.read_as == "text":
+        too_many = isinstance(column.edges, CategoryEdges) and column.edges.open
+        notes.append(marker_note(before) if too_many else "")
+    else:
         notes.append(unread_note(before, now, column.read_as, column.missing_markers))
     return "; ".join(filter(None, notes))
 

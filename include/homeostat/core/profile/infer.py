@@ -9,7 +9,7 @@ decides where the reference has no values, and both decide how numbers and dates
   ``MAX_CODES`` distinct values, and each has ``MIN_ROWS_PER_CODE`` rows on average (flags, weekdays,
   ratings); booleans are a category too, and 1, 1.0, true and "1" are one label.
 - A column holds numbers (or dates) when at least half of its values are, and other words are rare: at most
-  ``MAX_WORDS`` of the rest, once words are set aside that ``MARKER_SHARE`` of the rows share (``?``).
+  ``MAX_WORDS`` of the rest, once words are set aside that ``MARKER_SHARE`` of the rows share (``closed``).
   Words that the reference has more than once then mean a missing value; others are "not a number".
 - Whole numbers of which some have a leading zero are codes: text.
 - Everything else is text: a *category*, or an *id* when more than half of the rows hold a value that no

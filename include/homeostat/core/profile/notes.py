@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from homeostat.config.label_text import is_number_text
 from homeostat.core.profile.infer import reading_kind
 from homeostat.core.profile.reading import Reading
 from homeostat.core.profile.scan import ColumnScan
@@ -11,6 +12,7 @@ from homeostat.core.values.dates import strptime_of
 from homeostat.core.values.time_numbers import UNIT_NAMES, guess_time_numbers
 
 _SHOWN = 3
+_MIN_NUMBERS = 20
 
 
 def reading_note(reference: Reading, current: Reading) -> str:
@@ -43,6 +45,19 @@ def unread_note(reference: ColumnScan, current: ColumnScan, kind: str, missing_w
 def unread(scan: ColumnScan, missing_words: Iterable[str]) -> int:
     """Return the rows that could not be read in a column of numbers or dates."""
     return scan.text_rows - sum(scan.texts.get(word, 0) for word in missing_words)
+
+
+def marker_note(scan: ColumnScan) -> str:
+    """Return that a word stands for most values of a column of text, and all others are numbers; or ""."""
+    numbers = scan.number_evidence.readable
+    top = max(scan.texts, key=lambda text: scan.texts[text], default="")
+    rows = scan.texts.get(top, 0)
+    if not top or is_number_text(top) or numbers < _MIN_NUMBERS or numbers < 0.9 * (scan.text_cells - rows):
+        return ""
+    return (
+        f"{rows:,} of {scan.rows:,} values are {top!r}, the others numbers: if it means missing, leave "
+        "these cells empty"
+    )
 
 
 def ambiguous_note(ambiguous: Mapping[str, tuple[str, ...]], column: str) -> str:

@@ -15,6 +15,7 @@ from homeostat.core.profile.arrow_typed import ArrowValues, is_text, read_typed
 from homeostat.core.profile.distinct import DistinctNumbers
 from homeostat.core.profile.reading import Reading
 from homeostat.core.values.dates import DateEvidence, decide_orders
+from homeostat.core.values.missing import is_missing_sign
 from homeostat.core.values.numbers import NumberEvidence, decide_spelling
 from homeostat.core.values.whole_numbers import Numbers, concatenate, ends_of, is_exact
 
@@ -123,9 +124,9 @@ class ColumnScan:
         """
         if reading.kind != "text":
             return False
-        return any(word in reading.listed for word in self.words) or not (
-            (self.texts or self.numbers) and all(map(is_number_text, self.texts))
-        )
+        if any(word in reading.listed or is_missing_sign(word) for word in self.words):
+            return True
+        return not ((self.texts or self.numbers) and all(map(is_number_text, self.texts)))
 
     def agrees(self, reading: Reading) -> bool:
         """Return whether the text was read like this, or would be the same if it were."""
