@@ -9,11 +9,12 @@ import pandas as pd
 from homeostat.adapters.csv_values import number_values
 from homeostat.adapters.source_rows import config_location, expand_variables, schema_columns
 from homeostat.adapters.table_location import FileKind
-from homeostat.adapters.table_rows import read_frame
+from homeostat.adapters.table_rows import FILE_ROWS, read_frame
 from homeostat.adapters.tables import TEXT, Table, open_table
 from homeostat.adapters.tables_parquet import TimeRange
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
+from homeostat.core.training_data.file_cells import even_dates, even_numbers
 
 
 def read_files(config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
@@ -39,12 +40,26 @@ def read_files(config: ModelConfig, start: datetime | None, end: datetime | None
 
 
 def read_table(table: Table, config: ModelConfig, between: TimeRange | None = None) -> pd.DataFrame:
-    """Read the schema's columns that a table has; CSV is text, apart from what is plainly a number."""
+    """Read the schema's columns that a table has; CSV is text, apart from what is plainly a number.
+
+    Files that spell numbers, or order dates, differently are read one by one.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read, or nothing tells how the numbers of its files are spelled.
+    """
     rows = read_frame(table, [name for name in schema_columns(config) if name in table.types], between)
+    files = rows.attrs.pop(FILE_ROWS)
     numbers = [name for name, feature in config.columns.features.items() if feature.type == "number"]
     if config.task == "regression":
         numbers.append(config.columns.label.name)
     for name in numbers:
         if table.types.get(name) == TEXT:
             rows[name] = number_values(rows[name])
+            if len(files) > 1 and isinstance(rows[name].dtype, pd.StringDtype):
+                rows[name] = even_numbers(rows[name], files)
+    name = config.columns.timestamp
+    if len(files) > 1 and table.types.get(name) == TEXT and not config.columns.timestamp_format:
+        rows[name] = even_dates(rows[name], files)
     return rows

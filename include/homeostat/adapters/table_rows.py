@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 import pandas as pd
 import pyarrow as pa
 
-from homeostat.adapters.tables import Table
+from homeostat.adapters.tables import Table, file_of
 from homeostat.adapters.tables_parquet import TimeRange
+
+#: In the ``attrs`` of the rows.
+FILE_ROWS = "file_rows"
 
 _FAMILIES: tuple[Callable[[pa.DataType], bool], ...] = (
     lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind),
@@ -23,15 +26,21 @@ def read_frame(table: Table, columns: Sequence[str], between: TimeRange | None =
 
     CSV columns are text (``str``), those of Parquet have the type that holds the values of all files: whole
     numbers in one and fractions in another are fractions, and a column that a file lacks is missing in its
-    rows. Types without a common one, such as text and numbers, stay as they are, as objects.
+    rows. Types without a common one, such as text and numbers, stay as they are, as objects. ``attrs`` has
+    the name and the rows of each file under :data:`FILE_ROWS`.
     """
+    files: dict[str, int] = {}
     chunks: dict[str, list[pa.Array]] = {name: [] for name in columns}
     rows = 0
     for batch in table.batches(columns, between):
         rows += batch.num_rows
+        file = file_of(batch)
+        files[file] = files.get(file, 0) + batch.num_rows
         for name, array in zip(columns, batch.columns, strict=True):
             chunks[name].append(array)
-    return pd.DataFrame({name: _series(arrays) for name, arrays in chunks.items()}, index=range(rows))
+    frame = pd.DataFrame({name: _series(arrays) for name, arrays in chunks.items()}, index=range(rows))
+    frame.attrs[FILE_ROWS] = list(files.items())
+    return frame
 
 
 def _series(arrays: Sequence[pa.Array]) -> pd.Series:

@@ -28,6 +28,11 @@ TEXT = "text"
 FILE_KEY = b"homeostat.file"
 
 
+def file_of(batch: pa.RecordBatch) -> str:
+    """Return the file of a batch of :meth:`Table.batches`."""
+    return str((batch.schema.metadata or {}).get(FILE_KEY, b""), "utf-8", "replace")
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table that is not in memory.

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.core.values.numbers import PLAIN, Spelling, decide_spelling, parse_numbers, weigh_numbers
+from homeostat.core.values.numbers import PLAIN, Spelling, parse_numbers, weigh_numbers
+from homeostat.core.values.spelling import decide_spelling
 
 
 def evidence(*texts: str):

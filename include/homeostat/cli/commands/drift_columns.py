@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pyarrow as pa
 
-from homeostat.adapters.tables import FILE_KEY, Table
+from homeostat.adapters.tables import Table, file_of
 from homeostat.core.profile import (
     CategoryEdges,
     FeatureCounts,
@@ -41,8 +40,8 @@ class ComparedColumn:
     compare. ``asked`` is the reading that model.yaml or the command line asks for, ``readings`` are those
     of the reference and the current table. ``missing_markers`` are texts that mean a missing number.
     ``words_are_values``: words for "missing" are values, as in a column of text.
-    ``ambiguous`` says why dates cannot be read, ``unseen`` are labels of the current table that the
-    reference lacks.
+    ``ambiguous`` says why dates or numbers cannot be read, ``unseen`` are labels of the current table that
+    the reference lacks.
     """
 
     name: str
@@ -167,7 +166,8 @@ def _must_be_read_again(column: ComparedColumn) -> bool:
     same = column.read_as == readings[0].kind
     column.readings = (readings[0], readings[1])
     if ambiguous:
-        column.kind, column.edges, column.reference, column.current = "datetime", None, None, None
+        column.kind = "datetime" if column.read_as == "dates" else "number"
+        column.edges = column.reference = column.current = None
         return False
     known = before.agrees(readings[0]) and now.agrees(readings[1]) and not is_doubtful((before, now))
     return not (same and known)
@@ -179,7 +179,7 @@ def _scan_reference(columns: Sequence[ComparedColumn], table: Table, on_progress
     for group in _groups(columns, min(size, table.columns_per_pass)):
         scans = {column.name: _new_scan(column, side=0) for column in group}
         for batch in table.batches(list(scans)):
-            file = _file_of(batch)
+            file = file_of(batch)
             for name, scan in scans.items():
                 scan.add(batch.column(name), file)
             on_progress(len(group) * batch.num_rows / max(1, table.about_rows))
@@ -214,7 +214,7 @@ def _scan_and_count(
         column.name: FeatureCounts.empty(column.edges) for column in columns if column.edges is not None
     }
     for batch in table.batches(list(scans)):
-        file = _file_of(batch)
+        file = file_of(batch)
         for column in columns:
             values = scans[column.name].add(batch.column(column.name), file)
             if column.edges is not None:
@@ -228,10 +228,6 @@ def _new_scan(column: ComparedColumn, *, side: int) -> ColumnScan:
     known = column.reference_scan if side else None
     reading = column.readings[side] if column.current_scan else None
     return ColumnScan(keep_numbers=side == 0, reading=reading, asked=column.asked, other=known)
-
-
-def _file_of(batch: pa.RecordBatch) -> str:
-    return str((batch.schema.metadata or {}).get(FILE_KEY, b""), "utf-8", "replace")
 
 
 def _groups(columns: Sequence[ComparedColumn], size: int) -> list[Sequence[ComparedColumn]]:

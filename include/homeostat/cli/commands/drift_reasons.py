@@ -32,8 +32,8 @@ def why_not_compared(column: ComparedColumn) -> str:
     }
     if column.kind == "id" and column.read_as == "numbers":
         return "numbers its rows like an id and goes on from the reference: always different, not compared"
-    if column.kind == "id" and scan.number_evidence.readable:
-        share = scan.number_evidence.readable / max(1, scan.text_cells)
+    if column.kind == "id" and scan.number_cells:
+        share = scan.number_cells / max(1, scan.text_cells)
         return (
             f"{share:.0%} of the values are numbers, the others words, and most are unique: there is no "
             "distribution to compare; correct the words, or give --config a model.yaml with this number"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -86,21 +87,22 @@ class TextArray:
         numbers = parse_numbers(self._encode()[2])
         return np.asarray(numbers[~np.isnan(numbers)])
 
-    def read(self, reading: Reading, orders: DateOrders) -> ArrowValues:
-        """Return the values under a reading, with the orders of this file's dates."""
+    def read(self, reading: Reading, file: Hashable = "") -> ArrowValues:
+        """Return the values under a reading; the array is part of this file."""
         if reading.kind == "text":
             return ArrowValues(
                 np.empty(0), self._labels(np.ones(len(self._encode()[2]), bool)), self.missing, self.words
             )
         if reading.kind == "dates":
-            return self._read_dates(reading.date_format, orders)
-        if self.plain is not None and reading.spelling.decimal == "." and not reading.spelling.unit:
+            return self._read_dates(reading.date_format, reading.orders.get(file, {}))
+        spelling = reading.spelling_of(file)
+        if self.plain is not None and spelling.decimal == "." and not spelling.unit:
             return ArrowValues(self.plain, {}, self.missing, self.words)
         distinct = self._encode()[2]
-        numbers = parse_numbers(distinct, reading.spelling)
+        numbers = parse_numbers(distinct, spelling)
         if not reading.codes:
             numbers[is_code(distinct)] = np.nan
-        return self._split(numbers, reading.spelling)
+        return self._split(numbers, spelling)
 
     def _read_dates(self, date_format: str, orders: DateOrders) -> ArrowValues:
         if self.iso is not None and (not date_format or date_format in EPOCH_UNITS):

@@ -25,7 +25,7 @@ from typing import Literal
 from homeostat.core.profile.reading import Reading, ReadingKind
 from homeostat.core.profile.scan import ColumnScan, dates_by_file
 from homeostat.core.values.dates import decide_orders
-from homeostat.core.values.numbers import decide_spelling
+from homeostat.core.values.spelling import decide_spellings, has_marks_between_thousands, has_mixed_marks
 
 ColumnKind = Literal["number", "category", "datetime", "id", "opaque", "empty"]
 
@@ -35,6 +35,8 @@ MIN_ROWS_PER_CODE = 10
 MAX_WORDS, MARKER_SHARE = 0.1, 0.01
 #: Fewer numbers than this are no evidence of an index.
 MIN_INDEX = 20
+#: Stands for numbers like 1,234 and 1.234 in one table, of which nobody knows what they are.
+MIXED_MARKS = "1,234"
 #: Dates advance with time when this share of them is later than all of the reference's.
 MIN_LATER = 0.9
 
@@ -54,8 +56,8 @@ def decide_reading(
     Returns
     -------
     reference, current, ambiguous
-        The readings, and the layouts of dates in which day and month cannot be told apart, with the orders
-        that fit.
+        The readings, and what cannot be told apart: the layouts of dates with the orders that fit, or
+        :data:`MIXED_MARKS`.
     """
     both = [reference, current] if current else [reference]
     if asked is not None and asked.is_fixed:
@@ -76,16 +78,30 @@ def decide_reading(
         return readings[0], readings[-1], _notable(decision.ambiguous, both)
     if kind == "text":
         return Reading("text"), Reading("text"), {}
-    evidence = [scan.number_evidence for scan in both]
+    evidence = {(at, f): each for at, scan in enumerate(both) for f, each in scan.number_evidence.items()}
+    spellings = decide_spellings(evidence)
     codes = asked.codes if asked else False
-    spelled = [decide_spelling(each, [other for other in evidence if other is not each]) for each in evidence]
-    return Reading(spelling=spelled[0], codes=codes), Reading(spelling=spelled[-1], codes=codes), {}
+    readings = [
+        Reading(
+            spellings={f: spellings[at, f] for f, each in scan.number_evidence.items() if each.readable},
+            codes=codes,
+        )
+        for at, scan in enumerate(both)
+    ]
+    mixed = any(has_mixed_marks(scan.number_evidence.values(), evidence.values()) for scan in both)
+    return readings[0], readings[-1], {MIXED_MARKS: ()} if mixed else {}
 
 
 def is_doubtful(scans: Sequence[ColumnScan]) -> bool:
     """Return whether points that were read as decimal points may stand between thousands: 1.234,5."""
-    commas = any(100 * scan.number_evidence.commas >= max(1, scan.text_cells) for scan in scans)
-    return commas and not all(scan.weighed_exactly for scan in scans)
+    if all(scan.weighed_exactly for scan in scans):
+        return False
+    evidence = [each for scan in scans for each in scan.number_evidence.values()]
+    commas = any(
+        100 * sum(each.commas for each in scan.number_evidence.values()) >= max(1, scan.text_cells)
+        for scan in scans
+    )
+    return commas or has_marks_between_thousands(evidence)
 
 
 def _notable(
@@ -105,7 +121,7 @@ def _notable(
 
 def reading_kind(scan: ColumnScan) -> ReadingKind:
     """Return what the values of one table are, by the rule at the top of this file."""
-    numbers = scan.number_evidence.readable + (0 if scan.typed_dates else scan.typed)
+    numbers = scan.number_cells + (0 if scan.typed_dates else scan.typed)
     dates = scan.date_cells + (scan.typed if scan.typed_dates else 0)
     cells = scan.typed + scan.text_cells
     if not cells:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from homeostat.config.label_text import is_number_text
-from homeostat.core.profile.infer import reading_kind
+from homeostat.core.profile.infer import MIXED_MARKS, reading_kind
 from homeostat.core.profile.reading import Reading
 from homeostat.core.profile.scan import ColumnScan
 from homeostat.core.values.dates import strptime_of
@@ -49,7 +49,7 @@ def unread(scan: ColumnScan, missing_words: Iterable[str]) -> int:
 
 def marker_note(scan: ColumnScan) -> str:
     """Return that a word stands for most values of a column of text, and all others are numbers; or ""."""
-    numbers = scan.number_evidence.readable
+    numbers = scan.number_cells
     top = max(scan.texts, key=lambda text: scan.texts[text], default="")
     rows = scan.texts.get(top, 0)
     if not top or is_number_text(top) or numbers < _MIN_NUMBERS or numbers < 0.9 * (scan.text_cells - rows):
@@ -61,8 +61,13 @@ def marker_note(scan: ColumnScan) -> str:
 
 
 def ambiguous_note(ambiguous: Mapping[str, tuple[str, ...]], column: str) -> str:
-    """Return why dates are not read, and what to do."""
+    """Return why dates or numbers are not read, and what to do."""
     layout, orders = next(iter(ambiguous.items()))
+    if layout == MIXED_MARKS:
+        return (
+            "has numbers like 1,234 and like 1.234, and nothing tells which mark is the decimal one: save "
+            "all files with the same"
+        )
     formats = [strptime_of(layout, order) for order in orders]
     return (
         f"day and month cannot be told apart in dates such as {_example(layout)}: give "
@@ -88,7 +93,7 @@ def epoch_note(reference: ColumnScan, current: ColumnScan, column: str) -> str:
 
 def _describe(reading: Reading) -> str:
     if reading.kind == "numbers":
-        return reading.spelling.describe()
+        return _describe_spellings(reading)
     if reading.date_format:
         unit = UNIT_NAMES.get(reading.date_format)
         return f"numbers as {unit} since 1970" if unit else f"dates as {reading.date_format}"
@@ -99,6 +104,22 @@ def _describe(reading: Reading) -> str:
         if item[0] not in ("iso", "name")
     }
     return "dates as " + " and ".join(sorted(strptime_of(*item) for item in layouts)) if layouts else ""
+
+
+def _describe_spellings(reading: Reading) -> str:
+    files: dict[str, list[Hashable]] = {}
+    for file, spelling in reading.spellings.items():
+        files.setdefault(spelling.describe(), []).append(file)
+    if len(files) < 2:
+        return next(iter(files), "")
+    return " and ".join(
+        f"{words or 'plain numbers'} in {_file_names(names)}" for words, names in files.items()
+    )
+
+
+def _file_names(files: Sequence[Hashable]) -> str:
+    first = str(files[0]).rstrip("/").rpartition("/")[2]
+    return first if len(files) == 1 else f"{first} and {len(files) - 1} other files"
 
 
 def _example(layout: str) -> str:

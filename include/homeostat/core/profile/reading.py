@@ -19,8 +19,8 @@ class Reading:
 
     Attributes
     ----------
-    spelling
-        Of numbers.
+    spellings
+        By file, the spelling of numbers; of other files it is the usual one.
     codes
         Whether whole numbers with a leading zero are numbers, as in a feature of the type number.
     orders
@@ -32,7 +32,7 @@ class Reading:
     """
 
     kind: ReadingKind = "numbers"
-    spelling: Spelling = PLAIN
+    spellings: Mapping[Hashable, Spelling] = field(default_factory=dict)
     codes: bool = False
     orders: Mapping[Hashable, DateOrders] = field(default_factory=dict)
     date_format: str = ""
@@ -43,13 +43,17 @@ class Reading:
         """Whether nothing is left to find out from the values."""
         return self.kind == "text" or bool(self.date_format and self.date_format not in EPOCH_UNITS)
 
+    def spelling_of(self, file: Hashable) -> Spelling:
+        """Return how a file spells its numbers."""
+        return self.spellings.get(file, PLAIN)
+
     def agrees(self, other: Reading, file: Hashable) -> bool:
         """Return whether a file's text that was read like this would read the same in the other way."""
         if self.kind != other.kind:
             return False
         if self.kind == "numbers":
-            same = (self.spelling.marks, self.spelling.unit) == (other.spelling.marks, other.spelling.unit)
-            return same and self.codes == other.codes
+            one, two = self.spelling_of(file), other.spelling_of(file)
+            return (one.marks, one.unit, self.codes) == (two.marks, two.unit, other.codes)
         if self.kind == "dates":
             mine, theirs = self.orders.get(file, {}), other.orders.get(file, {})
             known = all(theirs.get(layout, "") == order for layout, order in mine.items())

@@ -16,7 +16,8 @@ from homeostat.core.profile.distinct import DistinctNumbers
 from homeostat.core.profile.reading import Reading
 from homeostat.core.values.dates import DateEvidence, decide_orders
 from homeostat.core.values.missing import is_missing_sign
-from homeostat.core.values.numbers import NumberEvidence, decide_spelling
+from homeostat.core.values.numbers import NumberEvidence
+from homeostat.core.values.spelling import decide_spelling
 from homeostat.core.values.whole_numbers import Numbers, concatenate, ends_of, is_exact
 
 #: Whole numbers with at most this many distinct values are codes.
@@ -50,7 +51,7 @@ class ColumnScan:
     typed_dates: bool = False
     text_cells: int = 0  # rows of text with a value, words for "missing" left out
     code_cells: int = 0  # of them, whole numbers with a leading zero
-    number_evidence: NumberEvidence = field(default_factory=NumberEvidence)
+    number_evidence: dict[Hashable, NumberEvidence] = field(default_factory=dict)
     weighed_exactly: bool = True  # False: points of plain numbers were taken for decimal points
     date_evidence: dict[Hashable, DateEvidence] = field(default_factory=dict)
     used: dict[Hashable, list[Reading]] = field(default_factory=dict)
@@ -84,6 +85,11 @@ class ColumnScan:
     def date_cells(self) -> int:
         """Rows of text that are dates."""
         return sum(each.readable for each in self.date_evidence.values())
+
+    @property
+    def number_cells(self) -> int:
+        """Rows of text that are numbers."""
+        return sum(each.readable for each in self.number_evidence.values())
 
     def add(self, array: pa.Array, file: Hashable = "") -> ArrowValues:
         """Take in more rows of a file, and return their values."""
@@ -139,25 +145,27 @@ class ColumnScan:
         self._add_plain(text.plain_numbers())
         self.weighed_exactly = self.weighed_exactly and (text.plain is None or not text.plain.size)
         self.code_cells += text.codes
-        self.number_evidence.add_all(text.numbers)
+        self.number_evidence.setdefault(file, NumberEvidence()).add_all(text.numbers)
         self.date_evidence.setdefault(file, DateEvidence()).add_all(text.dates)
         reading = self.reading or self._likely_reading(file)
         used = self.used.setdefault(file, [])
         if len(text.array) and reading not in used:
             used.append(reading)
-        return text.read(reading, reading.orders.get(file, {}))
+        return text.read(reading, file)
 
     def _likely_reading(self, file: Hashable) -> Reading:
         """Return how to read text, by what is known until now."""
         asked = self.asked or Reading()
         if asked.is_fixed:
             return asked
-        others = [self.other.number_evidence] if self.other else []
-        if asked.kind == "dates" or (not self.asked and self.date_cells > self.number_evidence.readable):
-            found = decide_orders(dates_by_file(self, *([self.other] if self.other else ()))).orders[0, file]
+        scans = [self, *([self.other] if self.other else ())]
+        if asked.kind == "dates" or (not self.asked and self.date_cells > self.number_cells):
+            found = decide_orders(dates_by_file(*scans)).orders[0, file]
             orders = {layout: found.get(layout, "") for layout in self.date_evidence[file].rows}
             return Reading("dates", orders={file: orders}, date_format=asked.date_format)
-        return Reading("numbers", decide_spelling(self.number_evidence, others), asked.codes)
+        others = (each for scan in scans for each in scan.number_evidence.values())
+        spelling = decide_spelling(self.number_evidence[file], others)
+        return Reading("numbers", {file: spelling}, asked.codes)
 
     def _add_plain(self, numbers: Numbers) -> None:
         if numbers.size:

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from homeostat.core.values.dates import decide_orders, parse_dates, strptime_of, weigh_dates
 from homeostat.core.values.missing import is_missing_word
-from homeostat.core.values.numbers import decide_spelling, parse_numbers, weigh_numbers
+from homeostat.core.values.numbers import parse_numbers, weigh_numbers
+from homeostat.core.values.spelling import decide_spelling
 
 _INT64 = 2.0**63
 
@@ -34,7 +35,7 @@ class TextCells:
 
 def numbers_of(column: pd.Series) -> TextCells:
     """Read a column of text (missing cells allowed) as numbers of one spelling."""
-    codes, distinct, rows_of = _encode(column)
+    codes, distinct, rows_of = encode(column)
     words = is_missing_word(distinct).to_numpy(zero_copy_only=False)
     candidates = distinct.filter(pa.array(~words))
     spelling = decide_spelling(weigh_numbers(candidates, rows_of[~words]))
@@ -51,7 +52,7 @@ def numbers_of(column: pd.Series) -> TextCells:
 
 def seconds_of(column: pd.Series, date_format: str = "") -> TextCells:
     """Read a column of text (missing cells allowed) as instants; a ``date_format`` as in `parse_dates`."""
-    codes, distinct, rows_of = _encode(column)
+    codes, distinct, rows_of = encode(column)
     evidence = weigh_dates(distinct, rows_of)
     decision = decide_orders({"": evidence})
     orders = decision.orders[""]
@@ -75,7 +76,7 @@ def whole_texts(column: pd.Series) -> pd.Series:
     return pd.Series(pd.array(texts, dtype="str").take(codes, allow_fill=True), index=column.index)
 
 
-def _encode(column: pd.Series) -> tuple[np.ndarray, pa.Array, np.ndarray]:
+def encode(column: pd.Series) -> tuple[np.ndarray, pa.Array, np.ndarray]:
     """Return the code of each row (-1 when missing), the distinct texts and their rows."""
     codes, uniques = pd.factorize(column)
     texts = [

@@ -8,7 +8,6 @@ apart (``1,234`` and nothing else), a comma is one between thousands and a point
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,7 +77,8 @@ CANDIDATES = (
     *(PLAIN, Spelling(".", ","), Spelling(".", " "), Spelling(".", "'")),
     *(Spelling(","), Spelling(",", " "), Spelling(",", "'"), Spelling(",", ".")),
 )
-_DECIMALS = np.array([each.decimal for each in CANDIDATES])
+#: The decimal mark of each.
+DECIMALS = np.array([each.decimal for each in CANDIDATES])
 
 
 def _pattern(spelling: Spelling) -> str:
@@ -120,12 +120,15 @@ class NumberEvidence:
         """Rows that the best spelling reads."""
         return max((int(rows.max()) for rows in self.rows.values()), default=0)
 
+    @property
+    def best(self) -> tuple[str, Mask]:
+        """The unit of the most rows, and which candidates read the most of them; needs readable rows."""
+        unit, rows = max(self.rows.items(), key=lambda item: (int(item[1].max()), item[0] == ""))
+        return unit, rows == rows.max()
+
     def decimals(self) -> set[str]:
         """Return the decimal marks that fit best; both where nothing tells them apart."""
-        if not self.readable:
-            return set()
-        rows = max(self.rows.values(), key=lambda each: each.max())
-        return set(_DECIMALS[rows == rows.max()].tolist())
+        return set(DECIMALS[self.best[1]].tolist()) if self.readable else set()
 
 
 def weigh_plain(numbers: Floats) -> NumberEvidence:
@@ -133,7 +136,7 @@ def weigh_plain(numbers: Floats) -> NumberEvidence:
     evidence = NumberEvidence()
     if numbers.size:
         whole = int((numbers == np.floor(numbers)).sum())
-        evidence.add("", np.where(_DECIMALS == ".", numbers.size, whole))
+        evidence.add("", np.where(DECIMALS == ".", numbers.size, whole))
     return evidence
 
 
@@ -142,7 +145,7 @@ def weigh_numbers(texts: pa.Array, rows: Ints) -> NumberEvidence:
     evidence = NumberEvidence()
     parts = _take_apart(texts)
     reads = [_reads(parts, each) for each in CANDIDATES]
-    points, commas = (np.any(np.array(reads)[mark == _DECIMALS], axis=0) for mark in ".,")
+    points, commas = (np.any(np.array(reads)[mark == DECIMALS], axis=0) for mark in ".,")
     evidence.commas = int(rows[parts.at][commas & ~points].sum())
     everywhere = _matches(pc.utf8_trim_whitespace(texts), _IN_EVERY_SPELLING)
     evidence.add_all(weigh_plain(np.ones(int(rows[everywhere].sum()))))
@@ -151,29 +154,6 @@ def weigh_numbers(texts: pa.Array, rows: Ints) -> NumberEvidence:
     for code, unit in enumerate(units.dictionary.to_pylist()):
         evidence.add(unit, [int(rows[parts.at][each & (codes == code)].sum()) for each in reads])
     return evidence
-
-
-def decide_spelling(own: NumberEvidence, others: Iterable[NumberEvidence] = ()) -> Spelling:
-    """Return the spelling of a column.
-
-    Parameters
-    ----------
-    own
-        The evidence of this table.
-    others
-        The evidence of the same column elsewhere; it decides only what ``own`` leaves open.
-    """
-    if not own.readable:
-        return PLAIN
-    unit, rows = max(own.rows.items(), key=lambda item: (int(item[1].max()), item[0] == ""))
-    best = rows == rows.max()
-    for other in others:
-        known = other.decimals()
-        if len(set(_DECIMALS[best].tolist())) == 2 and len(known) == 1:
-            best &= np.isin(_DECIMALS, list(known))
-    found = CANDIDATES[int(np.argmax(best))]
-    doubtful = found.thousands == "," and bool(best[CANDIDATES.index(Spelling(","))])
-    return Spelling(found.decimal, found.thousands, unit, doubtful)
 
 
 def parse_numbers(texts: pa.Array, spelling: Spelling = PLAIN) -> Floats:

@@ -1,0 +1,115 @@
+"""Make columns of text even where files of one table spell numbers, or order dates, differently.
+
+Such files are read one by one, by what :mod:`homeostat.core.values` finds in each, as drift checks do; their
+cells become plain numbers and ISO times. A column that all files spell alike stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from homeostat.config.errors import DataError
+from homeostat.core.training_data.text_cells import encode
+from homeostat.core.values.dates import decide_orders, parse_dates, weigh_dates
+from homeostat.core.values.missing import is_missing_word
+from homeostat.core.values.numbers import parse_numbers, weigh_numbers
+from homeostat.core.values.spelling import decide_spellings, has_mixed_marks
+
+#: A file's name and its rows, in the order of the table.
+FileRows = Sequence[tuple[str, int]]
+
+
+def even_numbers(column: pd.Series, files: FileRows) -> pd.Series:
+    """Return a column of numbers as text, in the usual spelling where its files differ in theirs.
+
+    Raises
+    ------
+    DataError
+        Some files have numbers like 1,234 and others like 1.234, and nothing tells what they are.
+    """
+    texts = _by_file(column, files)
+    evidence = {}
+    for file, (_, distinct, rows) in texts.items():
+        numerals = ~is_missing_word(distinct).to_numpy(zero_copy_only=False)
+        evidence[file] = weigh_numbers(distinct.filter(pa.array(numerals)), rows[numerals])
+    if has_mixed_marks(evidence.values(), evidence.values()):
+        msg = (
+            f"column '{column.name}': {_names(files)} have numbers like 1,234 and like 1.234, and nothing "
+            "tells which mark is the decimal one: save all files with the same"
+        )
+        raise DataError(msg)
+    spellings = {file: each for file, each in decide_spellings(evidence).items() if evidence[file].readable}
+    if len({(each.marks, each.unit) for each in spellings.values()}) < 2:
+        return column
+
+    def read(file: str, distinct: pa.Array) -> list[str | None]:
+        numbers = (
+            parse_numbers(distinct, spellings[file]) if file in spellings else np.full(len(distinct), np.nan)
+        )
+        return [None if np.isnan(number) else repr(number) for number in numbers.tolist()]
+
+    return _replaced(column, texts, read)
+
+
+def even_dates(column: pd.Series, files: FileRows) -> pd.Series:
+    """Return a column of times as text, in ISO form where its files order day and month differently."""
+    if _is_iso(column):
+        return column
+    texts = _by_file(column, files)
+    decision = decide_orders(
+        {file: weigh_dates(distinct, rows) for file, (_, distinct, rows) in texts.items()}
+    )
+    layouts = {layout for orders in decision.orders.values() for layout in orders}
+    found = [{orders.get(layout, "") for orders in decision.orders.values()} - {""} for layout in layouts]
+    if all(len(orders) == 1 for orders in found):
+        return column
+
+    def read(file: str, distinct: pa.Array) -> list[str | None]:
+        seconds = parse_dates(distinct, decision.orders[file])
+        moments = np.where(np.isnan(seconds), 0, np.round(seconds * 1e6)).astype(np.int64).astype("M8[us]")
+        iso = np.datetime_as_string(moments).tolist()
+        return [None if gone else f"{text}Z" for gone, text in zip(np.isnan(seconds), iso, strict=True)]
+
+    return _replaced(column, texts, read)
+
+
+_Texts = tuple[np.ndarray, pa.Array, np.ndarray]
+
+
+def _by_file(column: pd.Series, files: FileRows) -> dict[str, _Texts]:
+    ends = np.cumsum([rows for _, rows in files]).tolist()
+    return {
+        file: encode(column.iloc[end - rows : end]) for (file, rows), end in zip(files, ends, strict=True)
+    }
+
+
+def _replaced(
+    column: pd.Series, texts: Mapping[str, _Texts], read: Callable[[str, pa.Array], list[str | None]]
+) -> pd.Series:
+    """Return the column with the cells of each file as they were read, and the others as they are."""
+    parts = []
+    for file, (codes, distinct, _) in texts.items():
+        pairs = zip(read(file, distinct), distinct.to_pylist(), strict=True)
+        even = pd.array([text if new is None else new for new, text in pairs], dtype="str")
+        parts.append(pd.Series(even.take(codes, allow_fill=True)))
+    return pd.Series(pd.concat(parts).array, index=column.index, name=column.name)
+
+
+def _is_iso(column: pd.Series) -> bool:
+    texts = pa.array(column, pa.large_string(), from_pandas=True)
+    for zone in (None, "UTC"):
+        try:
+            texts.cast(pa.timestamp("us", zone))
+        except pa.ArrowInvalid:
+            continue
+        return True
+    return False
+
+
+def _names(files: FileRows) -> str:
+    names = [file.rstrip("/").rpartition("/")[2] for file, _ in files]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
