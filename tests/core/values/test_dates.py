@@ -88,9 +88,17 @@ def test_numbers_count_from_1970_in_the_unit_that_is_asked_for(unit, number):
     assert parse_dates(pa.array([number, "1970-01-03"]), {}, unit).tolist() == [86_400, 2 * 86_400]
 
 
-def test_a_format_that_is_asked_for_is_the_only_one():
-    found = parse_dates(pa.array(["20240131", "2024-01-31"]), {}, "%Y%m%d")
-    assert found[0] == datetime(2024, 1, 31, tzinfo=UTC).timestamp()
+def test_a_format_that_is_asked_for_reads_what_it_fits():
+    found = parse_dates(pa.array(["20240131", "2024-01-31", "x"]), {}, "%Y%m%d")
+    day = datetime(2024, 1, 31, tzinfo=UTC).timestamp()
+    assert found[:2].tolist() == [day, day]
+    assert np.isnan(found[2])
+
+
+def test_a_format_decides_the_order_in_its_layout():
+    found = parse_dates(pa.array(["01/02/2024", "02/28/2024", "01/02/2024 12:00"]), {"/4": "mdy"}, "%d/%m/%Y")
+    day = datetime(2024, 2, 1, tzinfo=UTC).timestamp()
+    assert found[[0, 2]].tolist() == [day, day + 43_200]
     assert np.isnan(found[1])
 
 

@@ -90,7 +90,7 @@ def note_of(column: ComparedColumn) -> str:
     before, now = column.reference_scan, column.current_scan
     if before is None or now is None or column.ambiguous or column.kind in ("opaque", "empty"):
         return ""
-    notes = [reading_note(*column.readings), epoch_note(before, now, column.name)]
+    notes = [reading_note(*column.readings, (before, now)), epoch_note(before, now, column.name)]
     if column.read_as == "text":
         too_many = isinstance(column.edges, CategoryEdges) and column.edges.open
         notes.append(marker_note(before) if too_many else "")

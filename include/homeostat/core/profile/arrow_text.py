@@ -9,11 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from homeostat.config.date_format import EPOCH_UNITS
 from homeostat.core.profile.arrow_typed import ArrowValues
 from homeostat.core.profile.coerce import Floats, Ints, label_of
 from homeostat.core.profile.reading import Reading
-from homeostat.core.values.dates import DateEvidence, DateOrders, parse_dates, weigh_dates
+from homeostat.core.values.dates import DateEvidence, DateOrders, order_of, parse_dates, weigh_dates
 from homeostat.core.values.missing import is_missing_word, is_usual_spelling
 from homeostat.core.values.numbers import (
     NumberEvidence,
@@ -105,7 +104,7 @@ class TextArray:
         return self._split(numbers, spelling)
 
     def _read_dates(self, date_format: str, orders: DateOrders) -> ArrowValues:
-        if self.iso is not None and (not date_format or date_format in EPOCH_UNITS):
+        if self.iso is not None and "iso" not in order_of(date_format):
             return ArrowValues(self.iso, {}, self.missing, self.words, dates=True)
         return replace(self._split(parse_dates(self._encode()[2], orders, date_format)), dates=True)
 

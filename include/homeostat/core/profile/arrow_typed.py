@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from homeostat.config.date_format import EPOCH_UNITS
+from homeostat.core.values.dates import parse_dates
 from homeostat.core.values.short_floats import widen_arrow
 from homeostat.core.values.whole_numbers import Numbers, typed_integers
 
@@ -41,8 +42,8 @@ def read_typed(array: pa.Array, date_format: str = "") -> ArrowValues:
     """Read an array that holds no text.
 
     Numbers, decimals and durations are numbers, booleans are 1 and 0, dates and instants are seconds since
-    1970, and so are numbers when ``date_format`` is one of :data:`homeostat.config.date_format.EPOCH_UNITS`.
-    NaN is missing.
+    1970. So are numbers when ``date_format`` is one of :data:`homeostat.config.date_format.EPOCH_UNITS` or fits
+    their digits. NaN is missing.
     """
     kind = array.type
     if pa.types.is_dictionary(kind):
@@ -52,12 +53,23 @@ def read_typed(array: pa.Array, date_format: str = "") -> ArrowValues:
         if date_format in EPOCH_UNITS:
             seconds = found.numbers.astype(np.float64, copy=False) / EPOCH_UNITS[date_format]
             return replace(found, numbers=seconds, dates=True)
-        return found
+        return _read_digits(found, date_format) if date_format else found
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return _read_timestamps(array)
     if pa.types.is_time(kind) or pa.types.is_duration(kind):
         return _read_durations(array)
     return ArrowValues(np.empty(0), {}, array.null_count, opaque="" if pa.types.is_null(kind) else str(kind))
+
+
+def _read_digits(found: ArrowValues, date_format: str) -> ArrowValues:
+    """Read whole numbers as the digits of dates: 20240131 in the format %Y%m%d."""
+    values, codes = np.unique(found.numbers, return_inverse=True)
+    digits = [str(int(value)) if value == value // 1 else str(value) for value in values.tolist()]
+    seconds = parse_dates(pa.array(digits, pa.string()), {}, date_format)
+    rows = np.bincount(codes, minlength=len(digits))
+    texts = {digits[at]: int(rows[at]) for at in np.flatnonzero(np.isnan(seconds)).tolist()}
+    read = seconds[codes]
+    return replace(found, numbers=read[~np.isnan(read)], texts=texts, dates=True)
 
 
 def _is_number(kind: pa.DataType) -> bool:

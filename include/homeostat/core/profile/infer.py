@@ -24,7 +24,7 @@ from typing import Literal
 
 from homeostat.core.profile.reading import Reading, ReadingKind
 from homeostat.core.profile.scan import ColumnScan, dates_by_file
-from homeostat.core.values.dates import decide_orders
+from homeostat.core.values.dates import decide_orders, order_of
 from homeostat.core.values.spelling import decide_spellings, has_marks_between_thousands, has_mixed_marks
 
 ColumnKind = Literal["number", "category", "datetime", "id", "opaque", "empty"]
@@ -75,7 +75,9 @@ def decide_reading(
             )
             for at, scan in enumerate(both)
         ]
-        return readings[0], readings[-1], _notable(decision.ambiguous, both)
+        known = order_of(date_format)
+        ambiguous = {each: orders for each, orders in decision.ambiguous.items() if each not in known}
+        return readings[0], readings[-1], _notable(ambiguous, both)
     if kind == "text":
         return Reading("text"), Reading("text"), {}
     evidence = {(at, f): each for at, scan in enumerate(both) for f, each in scan.number_evidence.items()}
@@ -193,4 +195,4 @@ def value_family(scan: ColumnScan) -> str:
     """
     if not (scan.typed or scan.text_cells) or scan.opaque:
         return scan.opaque
-    return reading_kind(scan)
+    return "dates" if scan.dates and 2 * scan.numbers >= scan.present else reading_kind(scan)

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from homeostat.config.label_text import is_number_text
-from homeostat.core.profile.infer import MIXED_MARKS, reading_kind
+from homeostat.core.profile.infer import MIXED_MARKS, value_family
 from homeostat.core.profile.reading import Reading
 from homeostat.core.profile.scan import ColumnScan
-from homeostat.core.values.dates import strptime_of
+from homeostat.core.values.dates import order_of, strptime_of
 from homeostat.core.values.time_numbers import UNIT_NAMES, guess_time_numbers
 
 _SHOWN = 3
 _MIN_NUMBERS = 20
 
 
-def reading_note(reference: Reading, current: Reading) -> str:
-    """Return how both tables were read; empty for plain numbers, ISO dates and text."""
-    before, now = _describe(reference), _describe(current)
+def reading_note(reference: Reading, current: Reading, scans: Sequence[ColumnScan]) -> str:
+    """Return how both tables were read; empty for plain numbers, ISO dates and text.
+
+    Parameters
+    ----------
+    scans
+        Of both tables, in these readings.
+    """
+    readings = (reference, current)
+    before, now = (
+        _describe(reading if _uses_format(reading, scan) else replace(reading, date_format=""))
+        for reading, scan in zip(readings, scans, strict=True)
+    )
     if before == now:
         return f"read with {before}" if before else ""
     usual = "ISO dates" if reference.kind == "dates" else "plain numbers"
@@ -75,9 +86,21 @@ def ambiguous_note(ambiguous: Mapping[str, tuple[str, ...]], column: str) -> str
     )
 
 
+def _uses_format(reading: Reading, scan: ColumnScan) -> bool:
+    """Return whether a table has values that are no dates in any other layout than the format's."""
+    layouts = order_of(reading.date_format)
+    dates = sum(
+        max(orders.values(), default=0)
+        for each in scan.date_evidence.values()
+        for name, orders in each.rows.items()
+        if name not in layouts
+    )
+    return bool(reading.date_format) and dates < scan.text_cells + (0 if scan.typed_dates else scan.typed)
+
+
 def epoch_note(reference: ColumnScan, current: ColumnScan, column: str) -> str:
     """Return what to do where one table has dates and the other numbers; empty when they count no time."""
-    families = (reading_kind(reference), reading_kind(current))
+    families = (value_family(reference), value_family(current))
     if set(families) != {"dates", "numbers"}:
         return ""
     numbers = (reference, current)[families.index("numbers")]

@@ -6,7 +6,6 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from homeostat.config.date_format import EPOCH_UNITS
 from homeostat.core.values.dates import DateOrders
 from homeostat.core.values.numbers import PLAIN, Spelling
 
@@ -28,7 +27,8 @@ class Reading:
     listed
         The categories or classes of model.yaml.
     date_format
-        Instead, the format that was asked for: one of ``strptime``, or a unit of numbers since 1970.
+        The format that was asked for, of dates that it fits: one of ``strptime``, or a unit of numbers since
+        1970.
     """
 
     kind: ReadingKind = "numbers"
@@ -41,7 +41,7 @@ class Reading:
     @property
     def is_fixed(self) -> bool:
         """Whether nothing is left to find out from the values."""
-        return self.kind == "text" or bool(self.date_format and self.date_format not in EPOCH_UNITS)
+        return self.kind == "text"
 
     def spelling_of(self, file: Hashable) -> Spelling:
         """Return how a file spells its numbers."""

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -134,14 +136,19 @@ def parse_dates(texts: pa.Array, orders: DateOrders, date_format: str = "") -> F
     orders
         The order of each year-last layout of this file; a layout without one is not read.
     date_format
-        A format of ``strptime`` instead, which alone is read; or a unit in which numerals count from 1970,
-        one of :data:`homeostat.config.date_format.EPOCH_UNITS`.
+        A format of ``strptime``, or a unit in which numerals count from 1970, one of
+        :data:`homeostat.config.date_format.EPOCH_UNITS`. Texts that it does not fit are read as without it;
+        day and month have the format's order in all texts of its layout.
     """
     if date_format in EPOCH_UNITS:
         counted = parse_numbers(texts) / EPOCH_UNITS[date_format]
         return np.where(np.isnan(counted), parse_dates(texts, orders), counted)
     if date_format:
-        return _parse_as(texts, date_format)
+        found = _parse_as(texts, date_format)
+        left = np.flatnonzero(np.isnan(found))
+        if left.size:
+            found[left] = parse_dates(texts.take(pa.array(left)), {**orders, **order_of(date_format)})
+        return found
     try:
         zone = None if not len(texts) or len(str(texts[0])) < 20 else "UTC"
         stamps = texts.cast(pa.timestamp("us", zone))  # whole columns of one ISO form, at Arrow's speed
@@ -155,6 +162,21 @@ def parse_dates(texts: pa.Array, orders: DateOrders, date_format: str = "") -> F
             found = part.seconds(order)
             seconds[part.at] = np.where(np.isnan(found), seconds[part.at], found)
     return seconds
+
+
+@lru_cache(maxsize=256)
+def order_of(date_format: str) -> DateOrders:
+    """Return the layout of texts in this format of ``strptime``, and its order; none for other layouts."""
+    if "%" not in date_format:
+        return {}
+    day = datetime(2024, 1, 31, tzinfo=UTC)
+    parts = date_layouts(pa.array([day.strftime(date_format)]))
+    return {
+        part.layout: order
+        for part in parts
+        for order in part.possible
+        if part.seconds(order)[0] == day.timestamp()
+    }
 
 
 def _parse_as(texts: pa.Array, date_format: str) -> Floats:
