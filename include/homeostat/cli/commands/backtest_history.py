@@ -16,6 +16,7 @@ from homeostat.config import ModelConfig, format_duration, parse_duration
 from homeostat.config.errors import ConfigError, DataError
 from homeostat.core.training_data.far_times import find_far_times
 from homeostat.core.training_data.times import read_times
+from homeostat.core.values.text_hints import text_hint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,10 +154,8 @@ def _timed(
     times = read_times(rows[name], config, data, other_cure=other_cure)
     bad = times.isna()
     if bad.all() and len(rows):
-        example = repr(rows[name].iloc[0])
-        msg = (
-            f"{data}: column '{name}' holds no time, for example {example}: write them like 2026-01-31T14:00Z"
-        )
+        cure = text_hint(rows[name].dropna().astype("str").unique()) or "write them like 2026-01-31T14:00Z"
+        msg = f"{data}: column '{name}' holds no time, for example {rows[name].iloc[0]!r}: {cure}"
         raise DataError(msg)
     notes = []
     if bad.any():

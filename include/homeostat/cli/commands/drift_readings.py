@@ -12,6 +12,7 @@ from homeostat.config.errors import ConfigError
 from homeostat.core.profile import CategoryEdges, FeatureKind
 from homeostat.core.profile.notes import epoch_note, marker_note, reading_note, unread, unread_note
 from homeostat.core.profile.reading import Reading
+from homeostat.core.values.text_hints import text_hint
 
 _EXAMPLE = "--date-format day=%d/%m/%Y"
 
@@ -93,7 +94,7 @@ def note_of(column: ComparedColumn) -> str:
     notes = [reading_note(*column.readings, (before, now)), epoch_note(before, now, column.name)]
     if column.read_as == "text":
         too_many = isinstance(column.edges, CategoryEdges) and column.edges.open
-        notes.append(marker_note(before) if too_many else "")
+        notes.append((marker_note(before) or text_hint(before.texts)) if too_many else "")
     else:
         notes.append(unread_note(before, now, column.read_as, column.missing_markers))
     return "; ".join(filter(None, notes))

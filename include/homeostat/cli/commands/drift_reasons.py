@@ -11,6 +11,8 @@ from homeostat.config.model import Monitor
 from homeostat.core.drift import DriftReport
 from homeostat.core.profile import FeatureKind
 from homeostat.core.profile.infer import ColumnKind
+from homeostat.core.profile.scan import ColumnScan
+from homeostat.core.values.text_hints import are_codes, text_hint
 
 
 def why_not_compared(column: ComparedColumn) -> str:
@@ -24,21 +26,31 @@ def why_not_compared(column: ComparedColumn) -> str:
     scan = column.reference_scan
     reasons: dict[ColumnKind, str] = {
         "datetime": "advances with time like a timestamp: always different, not compared",
-        "id": "most values are unique, as in ids and free text: there is no distribution to compare",
+        "id": "most values are unique, as in ids, codes and free text: there is no distribution to compare",
         "opaque": f"holds {scan.opaque}, which cannot be compared: extract its values into columns",
         "empty": f"the reference has no values: all {scan.rows} rows are missing" if scan.rows else "no rows",
         "number": "no rows",
         "category": "no rows",
     }
-    if column.kind == "id" and column.read_as == "numbers":
-        return "numbers its rows like an id and goes on from the reference: always different, not compared"
-    if column.kind == "id" and scan.number_cells:
-        share = scan.number_cells / max(1, scan.text_cells)
-        return (
-            f"{share:.0%} of the values are numbers, the others words, and most are unique: there is no "
-            "distribution to compare; correct the words, or give --config a model.yaml with this number"
-        )
+    if column.kind == "id":
+        return _why_id(column, scan) or reasons["id"]
     return reasons[column.kind]
+
+
+def _why_id(column: ComparedColumn, scan: ColumnScan) -> str:
+    """Return what is known of a column with unique values; empty for ids, codes and free text."""
+    if column.read_as == "numbers":
+        return "numbers its rows like an id and goes on from the reference: always different, not compared"
+    hint = text_hint(scan.texts)
+    if hint:
+        return f"most values are unique: there is no distribution to compare; {hint}"
+    if not scan.number_cells or scan.code_cells or are_codes(scan.texts):
+        return ""
+    share = scan.number_cells / max(1, scan.text_cells)
+    return (
+        f"{share:.0%} of the values are numbers, the others words, and most are unique: there is no "
+        "distribution to compare; correct the words, or give --config a model.yaml with this number"
+    )
 
 
 def without_dates_called_numbers(text: str, column: ComparedColumn) -> str:

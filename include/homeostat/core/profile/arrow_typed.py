@@ -42,8 +42,8 @@ def read_typed(array: pa.Array, date_format: str = "") -> ArrowValues:
     """Read an array that holds no text.
 
     Numbers, decimals and durations are numbers, booleans are 1 and 0, dates and instants are seconds since
-    1970. So are numbers when ``date_format`` is one of :data:`homeostat.config.date_format.EPOCH_UNITS` or fits
-    their digits. NaN is missing.
+    1970. So are numbers when ``date_format`` is one of :data:`homeostat.config.date_format.EPOCH_UNITS` or
+    fits their digits. NaN is missing.
     """
     kind = array.type
     if pa.types.is_dictionary(kind):

@@ -20,8 +20,10 @@ _LONG_ORDERS, _SHORT_ORDERS = ("dmy", "mdy"), ("dmy", "mdy", "ymd")
 _TIME = (
     r"(?:(?:[Tt]|,? +)(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})"
     r"(?:[.,](?P<fraction>[0-9]{1,9}))?)? ?(?P<half>(?:[AaPp]\.?[Mm]\.?)?) ?"
-    r"(?:[Zz]|UTC|GMT|(?P<sign>[-+])(?P<shift_hours>[0-9]{2})(?::?(?P<shift_minutes>[0-9]{2}))?)?)?$"
+    r"(?:[Zz]|UTC|GMT|(?P<sign>[-+])(?P<shift_hours>[0-9]{2})(?::?(?P<shift_minutes>[0-9]{2}))?)?"
+    r"(?:\[[A-Za-z_/+-]+\])?)?$"  # Java writes the zone's name after its offset
 )
+_LOG_TIME = _TIME.replace("[Tt]|", "[Tt]|:|").replace("$", r"\]?$")  # SAS, Apache: 31/Jan/2024:10:30:00
 _DAY_NAME = r"^(?:(?i:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?i:day)?\.?,? +)?"
 _YEAR_FIRST = (
     r"^(?P<y>[0-9]{4})(?:(?:-(?P<m>[0-9]{1,2})-|/(?P<m2>[0-9]{1,2})/|\.(?P<m3>[0-9]{1,2})\.)(?P<d>[0-9]{1,2})"
@@ -34,9 +36,11 @@ _PATTERNS = (
         rf"^(?P<a>[0-9]{{1,2}})(?P<mark>{mark})(?P<b>[0-9]{{1,2}}){mark}(?P<c>[0-9]{{4}}|[0-9]{{2}})" + _TIME
         for mark in ("-", "/", r"\.")
     ),
-    _DAY_NAME
+    _DAY_NAME.replace("^", r"^\[?")
     + r"(?P<d>[0-9]{1,2})(?:-|/|\.? ?)(?P<name>[A-Za-z]{3,9})\.?(?:-|/|,? ?)(?P<y>[0-9]{4}|[0-9]{2})"
-    + _TIME,
+    + _LOG_TIME,
+    _DAY_NAME + r"(?P<name>[A-Za-z]{3}) +(?P<d>[0-9]{1,2}) "
+    r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2}) (?:(?:UTC|GMT|Z) )?(?P<y>[0-9]{4})$",
     _DAY_NAME + r"(?P<name>[A-Za-z]{3,9})\.? +(?P<d>[0-9]{1,2})(?:st|nd|rd|th)?,? +(?P<y>[0-9]{4})" + _TIME,
 )
 _COMPILED = tuple(re.compile(each) for each in _PATTERNS)

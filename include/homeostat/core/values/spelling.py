@@ -29,7 +29,7 @@ def decide_spelling(own: NumberEvidence, others: Iterable[NumberEvidence] = ()) 
     others
         The evidence of the same column elsewhere; it decides only what ``own`` leaves open.
     """
-    return _decide(own, _known_marks(others))
+    return _decide(own, _known_marks(others) if _is_open(own) else ())
 
 
 def decide_spellings(evidence: Mapping[File, NumberEvidence]) -> dict[File, Spelling]:
@@ -66,11 +66,16 @@ def _known_marks(evidence: Iterable[NumberEvidence]) -> set[str]:
     return {mark for each in marks if len(each) == 1 for mark in each}
 
 
+def _is_open(own: NumberEvidence) -> bool:
+    """Return whether a file has marks, and both decimal marks read the same rows."""
+    return len(own.decimals()) == 2 and not own.best[1].all()
+
+
 def _decide(own: NumberEvidence, known: Collection[str]) -> Spelling:
     if not own.readable:
         return PLAIN
     unit, best = own.best
-    if not best.all() and len(set(DECIMALS[best].tolist())) == 2 and len(known) == 1:
+    if len(known) == 1 and _is_open(own):
         best = best & np.isin(DECIMALS, list(known))
     found = CANDIDATES[int(np.argmax(best))]
     doubtful = found.thousands == "," and bool((best & (DECIMALS == ",")).any())
