@@ -153,6 +153,9 @@ def write_csv(table: Written, dialect: Dialect, folder: Path) -> str:
     folder.mkdir()
     if len(table.cells) == 1:  # nothing shows its separator
         dialect = dialect._replace(separator=",")
+    texts = [cell for cells in table.cells.values() for cell in cells if isinstance(cell, str)]
+    if any("," in text for text in texts):  # each file of numbers has a spelling of its own: 1,5 and 1.5
+        dialect = dialect._replace(files=1)
     bounds = np.linspace(0, table.rows, dialect.files + 1).astype(int).tolist()
     name = "csv.gz" if dialect.packed else "csv"
     for at, (start, end) in enumerate(pairwise(bounds)):
