@@ -113,7 +113,7 @@ def _is_known_zone(kind: pa.DataType) -> bool:
 
 
 def _in_utc(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-    """Return the batch with UTC in place of zones that nobody knows; the instants are the same."""
+    """Return the batch with UTC in place of unknown zones; the instants are the same."""
     for name in columns:
         at = batch.schema.get_field_index(name)
         array = batch.column(at)

@@ -70,6 +70,13 @@ def test_ids_that_go_on_are_left_out(column):
     assert "goes on from the reference" in found["reason"]
 
 
+@pytest.mark.parametrize("first", [0, 1, SNOWFLAKE])
+def test_row_numbers_that_start_anew_are_left_out(column, first):
+    found = column(np.arange(300) + first, np.arange(180) + first)
+    assert (found["kind"], found["verdict"]) == ("id", "not_computable")
+    assert "numbers the rows of both tables from" in found["reason"]
+
+
 def test_a_shift_of_numbers_is_measured_exactly(column):
     rng = np.random.default_rng(1)
     before, now = rng.integers(0, 100, 400), rng.integers(20, 120, 400)

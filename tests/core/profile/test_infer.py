@@ -249,6 +249,11 @@ def spread(low: int, high: int, n: int = 1000):
         (spread(0, 3000), spread(3000, 9000), 1.0, True),
         (spread(0, 10**6), spread(10**6, 2 * 10**6), 1.0, False),
         (scan(np.arange(100)), scan(RNG.permutation(100)), 0.0, False),
+        (scan(np.arange(100)), scan(RNG.permutation(60)), 0.0, True),
+        (scan(np.arange(1, 61) * 10), scan(np.arange(1, 101) * 10), 0.4, True),
+        (scan(np.arange(100)), scan(np.arange(1, 61)), 0.0, False),
+        (scan(np.arange(100)), scan(np.delete(np.arange(60), 5)), 0.0, False),
+        (scan(np.arange(100)), scan(np.append(np.arange(60), 5)), 0.0, False),
         (scan(np.arange(5)), scan(np.arange(5, 10)), 1.0, False),
         (scan(RNG.normal(size=99)), scan(RNG.normal(9, 1, size=99)), 1.0, False),
         (scan(np.full(99, 7)), scan(np.full(99, 9)), 1.0, False),
@@ -258,6 +263,7 @@ def spread(low: int, high: int, n: int = 1000):
     ids=[
         *("later", "half later", "the same span", "unordered dates", "unordered dates, moved", "one date"),
         *("ids", "falling ids", "shuffled ids", "tens", "ids of a part", "whole measures", "the same ids"),
+        *("restart", "restart in tens", "another start", "a gap", "one twice"),
         *("too few", "a measure that moved", "a constant", "steps", "a sorted measure"),
     ],
 )

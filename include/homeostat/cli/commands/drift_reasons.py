@@ -10,7 +10,7 @@ from homeostat.config import ModelConfig
 from homeostat.config.model import Monitor
 from homeostat.core.drift import DriftReport
 from homeostat.core.profile import FeatureKind
-from homeostat.core.profile.infer import ColumnKind
+from homeostat.core.profile.infer import ColumnKind, restarts
 from homeostat.core.profile.scan import ColumnScan
 from homeostat.core.values.text_hints import are_codes, text_hint
 
@@ -40,6 +40,10 @@ def why_not_compared(column: ComparedColumn) -> str:
 def _why_id(column: ComparedColumn, scan: ColumnScan) -> str:
     """Return what is known of a column with unique values; empty for ids, codes and free text."""
     if column.read_as == "numbers":
+        now = column.current_scan
+        if now is not None and restarts(scan, now):
+            first = int(scan.low)
+            return f"numbers the rows of both tables from {first}: says only how many there are, not compared"
         return "numbers its rows like an id and goes on from the reference: always different, not compared"
     hint = text_hint(scan.texts)
     if hint:

@@ -75,6 +75,10 @@ class DistinctNumbers:
         places = (high - low) / self.step + 1
         return self.count**2 >= 20 * places
 
+    def is_complete(self, low: float, high: float) -> bool:
+        """Return whether every number from ``low`` to ``high``, in steps of ``step``, occurs exactly once."""
+        return not self.repeated and self.step > 0 and self.count == (high - low) // self.step + 1
+
 
 def _hash(values: Ints) -> npt.NDArray[np.uint64]:
     """Return 64-bit hashes: the finalizer of splitmix64."""

@@ -35,7 +35,7 @@ MIN_ROWS_PER_CODE = 10
 MAX_WORDS, MARKER_SHARE = 0.1, 0.01
 #: Fewer numbers than this are no evidence of an index.
 MIN_INDEX = 20
-#: Stands for numbers like 1,234 and 1.234 in one table, of which nobody knows what they are.
+#: Stands for numbers like 1,234 and 1.234 in one table, whose decimal mark cannot be known.
 MIXED_MARKS = "1,234"
 #: Dates advance with time when this share of them is later than all of the reference's.
 MIN_LATER = 0.9
@@ -158,7 +158,7 @@ def infer_kind(scan: ColumnScan, kind: ReadingKind) -> ColumnKind:
 
 
 def is_index_like(reference: ColumnScan, current: ColumnScan, outside: float) -> bool:
-    """Return whether a column goes on where the reference ended, so that two tables always differ in it.
+    """Return whether a column only numbers its rows or advances with time, so that it says nothing of drift.
 
     A constant never does, nor do values that are measures for all that can be known. The order of the rows
     does not matter: a sorted column is as good as another.
@@ -175,7 +175,8 @@ def is_index_like(reference: ColumnScan, current: ColumnScan, outside: float) ->
     bool
         True for dates of which ``MIN_LATER`` are later (or earlier) than all of the reference's; and for
         whole numbers of which none occurs twice in either table, which lie so close that measures would
-        repeat some, and of which all current ones lie beyond the reference's.
+        repeat some, and of which all current ones lie beyond the reference's; or that number the rows anew
+        (see :func:`restarts`).
     """
     if not (reference.low < reference.high and current.low < current.high):
         return False
@@ -185,7 +186,22 @@ def is_index_like(reference: ColumnScan, current: ColumnScan, outside: float) ->
         return False
     beyond = current.low > reference.high or current.high < reference.low
     scans = (reference, current)
-    return beyond and all(each.all_whole and each.distinct.is_dense(each.low, each.high) for each in scans)
+    if beyond:
+        return all(each.all_whole and each.distinct.is_dense(each.low, each.high) for each in scans)
+    return restarts(reference, current)
+
+
+def restarts(reference: ColumnScan, current: ColumnScan) -> bool:
+    """Return whether both tables number their rows from the same first number, with no gap.
+
+    Such numbers tell only how many rows a table has. Of equally many rows they are the same.
+    """
+    if reference.low != current.low or reference.high == current.high:
+        return False
+    step = reference.distinct.step
+    return step == current.distinct.step and all(
+        each.all_whole and each.distinct.is_complete(each.low, each.high) for each in (reference, current)
+    )
 
 
 def value_family(scan: ColumnScan) -> str:
