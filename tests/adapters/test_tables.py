@@ -324,6 +324,28 @@ def test_batches_are_small_however_large_the_file(tmp_path, monkeypatch, kind):
     assert max(sizes) < 5_000
 
 
+def test_text_comes_as_codes_where_the_file_holds_codes(tmp_path):
+    rows = {
+        "few": [None if at % 7 == 0 else f"level {at % 5}" for at in range(5_000)],
+        "all different": [f"user {at}" for at in range(5_000)],
+        "number": list(range(5_000)),
+        "nested": [{"few": "x"}] * 5_000,
+    }
+    for name in ("a", "b"):
+        pq.write_table(pa.table(rows), tmp_path / f"{name}.parquet", row_group_size=1_500)
+    table = open_table(str(tmp_path))
+    found = pa.Table.from_batches(
+        [batch.replace_schema_metadata() for batch in table.batches(list(rows), codes=True)]
+    )
+    assert pa.types.is_dictionary(found.schema.field("few").type)
+    assert found.schema.field("all different").type == pa.string()
+    assert table.types["few"] == "string"
+    for name, values in rows.items():
+        assert found.column(name).to_pylist() == values * 2
+    plain = next(table.batches(["few"]))
+    assert plain.schema.field("few").type == pa.string()
+
+
 def test_a_damaged_parquet_file_raises_only_homeostat_errors(tmp_path):
     whole = write(tmp_path / "t.parquet", pd.DataFrame({"x": np.arange(200.0)})).read_bytes()
     refused = 0

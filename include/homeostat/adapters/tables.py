@@ -80,12 +80,15 @@ class Table:
             return max(1, len(self.names))
         return max(1, _CACHED_VALUES // max(1, self.about_rows))
 
-    def batches(self, columns: Sequence[str], between: TimeRange | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Sequence[str], between: TimeRange | None = None, *, codes: bool = False
+    ) -> Iterator[pa.RecordBatch]:
         """Read these columns in batches; memory holds one batch.
 
         A column that one of several files lacks is null there, and its type may differ between files. Row
         groups of Parquet without rows in ``between`` are skipped, by their statistics; the others are whole.
-        :data:`FILE_KEY` in the metadata of a batch's schema names its file.
+        With ``codes``, text of Parquet comes as a dictionary and codes.
+        :data:`FILE_KEY` in the metadata of a batch's schema names its file. Several threads may read.
 
         Raises
         ------
@@ -99,7 +102,7 @@ class Table:
                 own = self._own_columns(file)
                 inside = [name for name in columns if name not in file.partitions or name in own]
                 twice = [name for name in inside if name in file.partitions]
-                for batch in self._batches_of(file, inside, size, between):
+                for batch in self._batches_of(file, inside, size, between, codes=codes):
                     for name in twice:
                         require_partition(file, name, batch.column(name))
                     aligned = _align_columns(batch, columns, file.partitions)
@@ -119,11 +122,11 @@ class Table:
         return self.heads[file.path].names if file.kind == "csv" else self.parquet_files.open(file).types
 
     def _batches_of(
-        self, file: TableFile, columns: list[str], size: int, between: TimeRange | None
+        self, file: TableFile, columns: list[str], size: int, between: TimeRange | None, *, codes: bool
     ) -> Iterator[pa.RecordBatch]:
         if file.kind == "csv":
             return csv_batches(file, self.heads[file.path], columns)
-        return parquet_batches(self.parquet_files.open(file), columns, size, between)
+        return parquet_batches(self.parquet_files.open(file, codes=codes), columns, size, between)
 
 
 def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = None) -> Table:

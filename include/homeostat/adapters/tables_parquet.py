@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from homeostat.config.times import utc
 
 #: Files of a table that are kept open.
 MAX_OPEN = 16
+#: A text that is not a code takes at least its length, in so many bytes.
+_CODE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +39,38 @@ class OpenParquet:
     rows: int
 
 
-class ParquetFiles:
-    """The files opened last: of a wide table the footer costs more to read than some columns of data."""
+class ParquetFiles(threading.local):
+    """The files opened last by each thread: a footer costs more than a few columns of a wide table."""
 
     def __init__(self) -> None:
-        self._open: dict[str, OpenParquet] = {}
+        super().__init__()
+        self._open: dict[tuple[str, bool], OpenParquet] = {}
 
-    def open(self, file: TableFile) -> OpenParquet:
-        """Return the open file; DataError for a duplicate column."""
-        found = self._open.pop(file.path, None)
+    def open(self, file: TableFile, *, codes: bool = False) -> OpenParquet:
+        """Return the open file; DataError for a duplicate column.
+
+        With ``codes``, text of which the file holds codes is read so.
+        """
+        key = (file.path, codes)
+        found = self._open.pop(key, None)
         if found is None:
             found = _open(file)
+            if codes and (texts := _encoded_texts(found)):
+                found = _open(file, texts, found.parquet.metadata)
             if len(self._open) >= MAX_OPEN:
                 oldest = next(iter(self._open))
                 self._open.pop(oldest).parquet.close(force=True)
-        self._open[file.path] = found
+        self._open[key] = found
         return found
 
 
-def _open(file: TableFile) -> OpenParquet:
+def _open(file: TableFile, codes: Sequence[str] = (), metadata: Any = None) -> OpenParquet:
     import pyarrow.parquet as pq
 
     # Pages are read one by one through a buffer; the default, pre-buffering, would hold the whole file.
-    parquet = pq.ParquetFile(file.open(), buffer_size=2**20, pre_buffer=False)
+    parquet = pq.ParquetFile(
+        file.open(), metadata=metadata, buffer_size=2**20, pre_buffer=False, read_dictionary=list(codes)
+    )
     schema = parquet.schema_arrow
     twice = [name for name, times in Counter(schema.names).items() if times > 1]
     if twice:
@@ -67,6 +79,25 @@ def _open(file: TableFile) -> OpenParquet:
     for field in schema:
         _require_time_zone(field)
     return OpenParquet(parquet, {field.name: field.type for field in schema}, parquet.metadata.num_rows)
+
+
+def _encoded_texts(found: OpenParquet) -> list[str]:
+    """Return the columns of text that the file keeps as a dictionary and codes.
+
+    A writer gives up the dictionary where most texts differ; to encode them again costs more than it saves.
+    A text that is written out takes more than :data:`_CODE_BYTES`.
+    """
+    texts = {name for name, kind in found.types.items() if _is_text(kind)}
+    metadata = found.parquet.metadata
+    if not texts or not metadata.num_row_groups:
+        return []
+    group = metadata.row_group(0)
+    columns = map(group.column, range(group.num_columns))
+    return [
+        each.path_in_schema
+        for each in columns
+        if each.path_in_schema in texts and each.total_uncompressed_size <= _CODE_BYTES * each.num_values
+    ]
 
 
 def _require_time_zone(field: Any) -> None:

@@ -25,6 +25,7 @@ from homeostat.core.profile import (
     fit_edges,
 )
 from homeostat.core.profile.coerce import as_labels, as_numbers, hash_of
+from homeostat.core.profile.fit_edges import fit_sorted_numbers
 
 TINY, HUGE = 5e-324, 1.7976931348623157e308
 FLOATS = st.one_of(
@@ -82,6 +83,23 @@ def test_sorting_counts_every_float_in_the_slot_that_a_search_finds(always_float
         assert binning.bin_numbers(edges, arrays, not_numbers=2).unseen == 2
     for array, kept in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, kept)  # the caller's rows are not sorted
+
+
+@settings(deadline=None)
+@given(st.lists(FLOATS.filter(lambda x: not np.isnan(x)), max_size=60), st.integers(2, 9))
+def test_numbers_in_order_are_fitted_and_counted_like_any(numbers, most):
+    ordered = np.sort(np.array(numbers, dtype=np.float64))
+    edges = fit_sorted_numbers(ordered, most)
+    finite = sorted({x + 0.0 for x in numbers if np.isfinite(x)})
+    assert edges.complete == (len(finite) <= most)
+    largest = {np.sign(x) * HUGE for x in numbers if np.isinf(x)}
+    if edges.complete:
+        assert edges.cut_points == tuple(sorted({*finite, *largest}))
+    else:
+        assert set(edges.cut_points) <= {*finite, *largest}
+        assert {finite[0], finite[-1], *largest} <= set(edges.cut_points)
+    assert "-0.0" not in map(str, edges.cut_points)
+    assert binning.bin_sorted(edges, ordered) == search_each(edges, pd.Series(ordered))
 
 
 COLUMNS = {

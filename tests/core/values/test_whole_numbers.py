@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeostat.core.profile import FeatureCounts
-from homeostat.core.profile.binning import bin_numbers
+from homeostat.core.profile.binning import bin_numbers, bin_sorted
 from homeostat.core.profile.fit_edges import fit_number_edges
 from homeostat.core.profile.scan import number_labels
 from homeostat.core.values.numbers import Spelling, parse_numbers
@@ -50,6 +50,7 @@ def test_types_keep_every_digit(values):
 def test_counts_and_labels_are_those_of_the_integers(values, others):
     edges = fit_number_edges(integers(values))
     assert edges.cut_points == tuple(sorted(set(values)))
+    assert bin_sorted(edges, np.sort(integers(values))) == bin_numbers(edges, [integers(values)])
     counts = bin_numbers(edges, [integers(others)])
     slots = FeatureCounts.empty(edges).slots.copy()
     for value in others:

@@ -8,20 +8,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from homeostat.adapters.tables import Table, file_of
-from homeostat.core.profile import (
-    CategoryEdges,
-    FeatureCounts,
-    FeatureEdges,
-    FeatureKind,
-    NumberEdges,
-)
-from homeostat.core.profile.arrow_typed import ArrowValues
-from homeostat.core.profile.binning import bin_labels, bin_numbers
-from homeostat.core.profile.fit_edges import fit_label_edges, fit_number_edges
-from homeostat.core.profile.infer import ColumnKind, decide_reading, infer_kind, is_doubtful
+from homeostat.cli.commands.drift_counts import ColumnCounter, count_labels, split_texts
+from homeostat.core.profile import FeatureCounts, FeatureEdges, FeatureKind
+from homeostat.core.profile.binning import bin_sorted
+from homeostat.core.profile.fit_edges import fit_label_edges, fit_sorted_numbers
+from homeostat.core.profile.infer import ColumnKind, decide_reading, infer_kind, is_doubtful, missing_markers
 from homeostat.core.profile.notes import ambiguous_note
+from homeostat.core.profile.parallel import MAX_THREADS, run_parallel
 from homeostat.core.profile.reading import Reading, ReadingKind
-from homeostat.core.profile.scan import ColumnScan, number_labels
+from homeostat.core.profile.scan import ColumnScan
 from homeostat.core.profile.unseen import UnseenLabels
 
 #: Bytes of the reference's numbers in memory at a time; one column alone may take more.
@@ -86,12 +81,13 @@ class ComparedColumn:
 
     def _fit_numbers(self, scan: ColumnScan) -> None:
         self.dates = self.kind == "datetime"
-        self.missing_markers = frozenset(text for text, rows in scan.texts.items() if rows > 1)
+        self.missing_markers = missing_markers(scan, self.read_as)
         numbers = scan.all_numbers()
-        edges = fit_number_edges(numbers)
-        counts = self.count(edges, ArrowValues(numbers, scan.texts, scan.missing, dates=self.dates))
-        self.edges = edges
-        self.reference = replace(counts, unseen=counts.unseen + scan.dropped)
+        numbers.sort()
+        self.edges = fit_sorted_numbers(numbers)
+        marked, unseen = split_texts(scan.texts, self.missing_markers)
+        counts = bin_sorted(self.edges, numbers, not_numbers=unseen + scan.dropped)
+        self.reference = replace(counts, missing=scan.missing + marked)
 
     def _fit_labels(self, scan: ColumnScan) -> None:
         labels = scan.labels()
@@ -102,36 +98,14 @@ class ComparedColumn:
             self.edges = replace(edges, rest=(), open=True)
         else:
             self.edges = edges
-            self.reference = _count_labels(edges, labels, scan.missing)
+            self.reference = count_labels(edges, labels, missing=scan.missing)
 
-    def count(self, edges: FeatureEdges, values: ArrowValues) -> FeatureCounts:
-        """Count values on these edges.
-
-        In a column of numbers, texts are unseen, apart from the markers of missing values. In a column of
-        dates, numbers are unseen, and the other way round.
-        """
-        missing = values.missing + (0 if self.words_are_values else sum(values.words.values()))
-        if isinstance(edges, NumberEdges):
-            marked = sum(rows for text, rows in values.texts.items() if text in self.missing_markers)
-            unseen = sum(values.texts.values()) - marked
-            pieces = [values.numbers]
-            if values.numbers.size and values.dates != self.dates:
-                pieces, unseen = [np.empty(0)], unseen + values.numbers.size
-            counts = bin_numbers(edges, pieces, not_numbers=unseen)
-            return replace(counts, missing=missing + marked)
-        labels = dict(values.texts)
-        for more in (values.words if self.words_are_values else {}, number_labels(values.numbers)):
-            for label, rows in more.items():
-                labels[label] = labels.get(label, 0) + rows
-        counts = _count_labels(edges, labels, missing)
-        if counts.unseen:
-            self.unseen.add(edges, labels)
-        return counts
-
-
-def _count_labels(edges: CategoryEdges, labels: Mapping[str, int], missing: int) -> FeatureCounts:
-    rows = np.fromiter(labels.values(), dtype=np.int64, count=len(labels))
-    return bin_labels(edges, rows, list(labels), missing=missing)
+    def new_counter(self) -> ColumnCounter | None:
+        """Return what counts the values of a table; None without edges."""
+        if self.edges is None:
+            return None
+        words, markers = self.words_are_values, self.missing_markers
+        return ColumnCounter(self.edges, self.dates, words, markers, self.unseen)
 
 
 def scan_tables(
@@ -175,10 +149,12 @@ def _must_be_read_again(column: ComparedColumn) -> bool:
 
 def _scan_reference(columns: Sequence[ComparedColumn], table: Table, on_progress: OnProgress) -> None:
     """Scan the reference's columns, as many at a time as fit into memory, and fit their edges."""
-    size = max(1, MAX_KEPT_BYTES // (8 * max(1, table.about_rows)))
-    for group in _groups(columns, min(size, table.columns_per_pass)):
+    most = max(1, MAX_KEPT_BYTES // (8 * max(1, table.about_rows)))  # columns in memory, of all threads
+    size = min(most, table.columns_per_pass)
+
+    def scan_group(group: Sequence[ComparedColumn]) -> None:
         scans = {column.name: _new_scan(column, side=0) for column in group}
-        for batch in table.batches(list(scans)):
+        for batch in table.batches(list(scans), codes=True):
             file = file_of(batch)
             for name, scan in scans.items():
                 scan.add(batch.column(name), file)
@@ -192,15 +168,33 @@ def _scan_reference(columns: Sequence[ComparedColumn], table: Table, on_progress
             for column in uncounted:
                 column.reference = counts[column.name]
 
+    at_once = most // size
+    _in_groups(scan_group, columns, size, table, None if at_once >= MAX_THREADS else at_once)
+
 
 def _scan_current(columns: Sequence[ComparedColumn], table: Table, on_progress: OnProgress) -> None:
     """Scan the current columns batch by batch, and count them where the reference has edges."""
-    for group in _groups(columns, table.columns_per_pass):
+
+    def scan_group(group: Sequence[ComparedColumn]) -> None:
         scans = {column.name: _new_scan(column, side=1) for column in group}
         counts = _scan_and_count(group, table, scans, on_progress)
         for column in group:
             column.current_scan = scans[column.name]
             column.current = counts.get(column.name)
+
+    _in_groups(scan_group, columns, table.columns_per_pass, table)
+
+
+def _in_groups(
+    work: Callable[[Sequence[ComparedColumn]], None],
+    columns: Sequence[ComparedColumn],
+    size: int,
+    table: Table,
+    threads: int | None = None,
+) -> None:
+    """Do the work for so many columns at a time, in several threads where that pays and memory allows."""
+    groups = [columns[at : at + size] for at in range(0, len(columns), max(1, size))]
+    run_parallel(work, groups, values=table.about_rows * len(columns), threads=threads)
 
 
 def _scan_and_count(
@@ -210,17 +204,15 @@ def _scan_and_count(
     on_progress: OnProgress,
 ) -> dict[str, FeatureCounts]:
     """Read these columns once; return the counts of those with edges."""
-    counts = {
-        column.name: FeatureCounts.empty(column.edges) for column in columns if column.edges is not None
-    }
-    for batch in table.batches(list(scans)):
+    counters = {column.name: column.new_counter() for column in columns}
+    for batch in table.batches(list(scans), codes=True):
         file = file_of(batch)
-        for column in columns:
-            values = scans[column.name].add(batch.column(column.name), file)
-            if column.edges is not None:
-                counts[column.name] += column.count(column.edges, values)
+        for name, counter in counters.items():
+            values = scans[name].add(batch.column(name), file)
+            if counter is not None:
+                counter.add(values)
         on_progress(len(columns) * batch.num_rows / max(1, table.about_rows))
-    return counts
+    return {name: counter.counts for name, counter in counters.items() if counter is not None}
 
 
 def _new_scan(column: ComparedColumn, *, side: int) -> ColumnScan:
@@ -228,7 +220,3 @@ def _new_scan(column: ComparedColumn, *, side: int) -> ColumnScan:
     known = column.reference_scan if side else None
     reading = column.readings[side] if column.current_scan else None
     return ColumnScan(keep_numbers=side == 0, reading=reading, asked=column.asked, other=known)
-
-
-def _groups(columns: Sequence[ComparedColumn], size: int) -> list[Sequence[ComparedColumn]]:
-    return [columns[at : at + size] for at in range(0, len(columns), max(1, size))]

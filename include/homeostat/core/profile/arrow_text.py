@@ -50,17 +50,25 @@ class TextArray:
     def of(cls, array: pa.Array, *, exact: bool = False) -> TextArray:
         """Take an array of text, and weigh what it holds."""
         rows = len(array)
-        if pa.types.is_dictionary(array.type):
+        if pa.types.is_dictionary(array.type) and not _plain_dictionary(array):
             array = array.dictionary_decode()
-        array = (array.drop_null() if array.null_count else array).cast(pa.string())
+        array = array.drop_null() if array.null_count else array
+        if not pa.types.is_dictionary(array.type):
+            array = array.cast(pa.string())
         found = cls(array, rows, {})
         if not exact and found._read_fast():
             return found
-        found._leave_out_words(is_usual_spelling(array))
-        if not exact and found.words and found._read_fast():
-            return found
+        if not found.encoded:
+            found._leave_out_words(is_usual_spelling(array))
+            if not exact and found.words and found._read_fast():
+                return found
         found._weigh()
         return found
+
+    @property
+    def encoded(self) -> bool:
+        """Whether the array is a dictionary with codes, so that its distinct texts are known."""
+        return bool(pa.types.is_dictionary(self.array.type))
 
     @property
     def missing(self) -> int:
@@ -136,32 +144,44 @@ class TextArray:
         return self._read_plain() or self._read_iso()
 
     def _read_plain(self) -> bool:
+        texts = self._encode()[2] if self.encoded else self.array
         try:
-            self.array[:_SAMPLE].cast(
-                pa.float64()
-            )  # fails early: casting everything pays only when it succeeds
-            numbers = self.array.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            texts[:_SAMPLE].cast(pa.float64())  # fails early: casting everything pays only when it succeeds
+            numbers = texts.cast(pa.float64()).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
             return False
-        missing = np.isnan(numbers)
         whole = numbers == np.floor(numbers)
-        if whole.any() and is_code(self.array if whole.all() else self.array.filter(pa.array(whole))).any():
+        if whole.any() and is_code(texts if whole.all() else texts.filter(pa.array(whole))).any():
             return False
+        if self.encoded:
+            numbers = numbers[self._encode()[0]]
+        missing = np.isnan(numbers)
         if missing.any():
             self._leave_out_words(pa.array(missing))
         numbers = numbers[~missing]
         self.numbers = weigh_plain(numbers)
-        self.plain = text_integers(self.array, numbers) if are_rounded(numbers) else numbers
+        self.plain = self._exact(numbers) if are_rounded(numbers) else numbers
         return True
 
+    def _exact(self, numbers: Floats) -> Numbers:
+        """Return numbers that are all whole exactly."""
+        if not self.encoded:
+            return text_integers(self.array, numbers)
+        codes, _, distinct = self._encode()
+        of_code = np.empty(len(distinct))
+        of_code[codes] = numbers
+        return text_integers(distinct, of_code)[codes]
+
     def _read_iso(self) -> bool:
-        zone = "UTC" if str(self.array[0])[-6:].strip("0123456789") in ("Z", "+:", "-:") else None
+        texts = self._encode()[2] if self.encoded else self.array
+        zone = "UTC" if str(texts[0])[-6:].strip("0123456789") in ("Z", "+:", "-:") else None
         try:
-            self.array[:_SAMPLE].cast(pa.timestamp("us", zone))
-            stamps = self.array.cast(pa.timestamp("us", zone))
+            texts[:_SAMPLE].cast(pa.timestamp("us", zone))
+            stamps = texts.cast(pa.timestamp("us", zone))
         except pa.ArrowInvalid:
             return False
-        self.iso = stamps.cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6
+        seconds = stamps.cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6
+        self.iso = seconds[self._encode()[0]] if self.encoded else seconds
         self.dates = DateEvidence({"iso": {"ymd": len(self.array)}})
         return True
 
@@ -188,8 +208,19 @@ class TextArray:
     def _encode(self) -> tuple[Ints, Ints, pa.Array]:
         """Return the code of each row, the rows of each code, and the distinct texts."""
         if self._encoded is None:
-            encoded = self.array.dictionary_encode()
+            encoded = self.array if self.encoded else self.array.dictionary_encode()
             codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-            distinct = encoded.dictionary
-            self._encoded = codes, np.bincount(codes, minlength=len(distinct)), distinct
+            distinct = encoded.dictionary.cast(pa.string())
+            rows_of = np.bincount(codes, minlength=len(distinct))
+            if not rows_of.all():  # the dictionary of a part of a file may hold texts of other parts
+                used = np.flatnonzero(rows_of)
+                codes = (np.cumsum(rows_of > 0) - 1)[codes]
+                distinct, rows_of = distinct.take(pa.array(used)), rows_of[used]
+            self._encoded = codes, rows_of, distinct
         return self._encoded
+
+
+def _plain_dictionary(array: pa.DictionaryArray) -> bool:
+    """Return whether each text of the dictionary is there once, and none is missing."""
+    texts = array.dictionary
+    return texts.null_count == 0 and len(texts.unique()) == len(texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,44 +39,70 @@ def bin_numbers(edges: NumberEdges, pieces: Iterable[Numbers], *, not_numbers: i
     not_numbers
         Rows of the column with a value that is not a number; they count as unseen.
     """
-    if edges.exact:
-        return _bin_exactly(edges, pieces, not_numbers)
-    cuts = np.asarray(edges.cut_points, dtype=np.float64)
-    below, upto = np.zeros(cuts.size + 1, dtype=np.int64), np.zeros(cuts.size, dtype=np.int64)
-    rows, try_float32 = 0, True
-    for numbers in pieces:
-        piece = numbers.astype(np.float64, copy=False)
-        rows += piece.size
-        for start in range(0, piece.size, CHUNK):
-            part = piece[start : start + CHUNK]
-            ranks = _ranks_by_float32(part, cuts) if try_float32 and part.size >= _MIN_FLOAT32 else None
-            if ranks is None:
-                try_float32 = part.size < _MIN_FLOAT32  # a column of ties in one chunk has them in the next
-                ranks = _ranks(part, cuts)
-            below += ranks[0]
-            upto += ranks[1]
-    slots = np.zeros(edges.size + 1, dtype=np.int64)
-    slots[1::2], slots[2::2] = below, upto
-    return FeatureCounts(edges, np.diff(slots), rows - int(below[-1]), not_numbers)
-
-
-def _bin_exactly(edges: NumberEdges, pieces: Iterable[Numbers], not_numbers: int) -> FeatureCounts:
-    """Count numbers on integer cut points; Python compares floats with integers exactly."""
-    cuts = integers(edges.cut_points)
-    slots, missing = np.zeros(edges.size, dtype=np.int64), 0
+    bins = NumberBins(edges)
     for piece in pieces:
-        numbers = piece
-        if not is_exact(piece):
-            numbers = piece[~np.isnan(piece)].astype(object)
-            missing += piece.size - numbers.size
-        same = numbers.dtype == cuts.dtype
-        ordered = np.sort(numbers if same else numbers.astype(object))
-        wanted = cuts if same else cuts.astype(object)
-        ranks = np.zeros(edges.size + 1, dtype=np.int64)
-        ranks[1::2] = np.append(np.searchsorted(ordered, wanted, side="left"), ordered.size)
-        ranks[2::2] = np.searchsorted(ordered, wanted, side="right")
-        slots += np.diff(ranks)
-    return FeatureCounts(edges, slots, missing, not_numbers)
+        bins.add(piece)
+    return replace(bins.counts, unseen=not_numbers)
+
+
+class NumberBins:
+    """Numbers counted so far on these edges, see :func:`bin_numbers`."""
+
+    def __init__(self, edges: NumberEdges) -> None:
+        self._edges = edges
+        self._cuts = integers(edges.cut_points) if edges.exact else np.array(edges.cut_points, np.float64)
+        self._slots = np.zeros(edges.size, dtype=np.int64)
+        self._missing = 0
+        self._try_float32 = True
+
+    @property
+    def counts(self) -> FeatureCounts:
+        """The counts so far; NaN is missing."""
+        return FeatureCounts(self._edges, self._slots.copy(), self._missing)
+
+    def add(self, numbers: Numbers) -> None:
+        """Count more numbers, floats or integers."""
+        if self._edges.exact:
+            self._add_exactly(numbers)
+            return
+        piece = numbers.astype(np.float64, copy=False)
+        for start in range(0, piece.size, CHUNK):
+            self._add_part(piece[start : start + CHUNK])
+
+    def _add_part(self, part: Floats) -> None:
+        ranks = None
+        if self._try_float32 and part.size >= _MIN_FLOAT32:
+            ranks = _ranks_by_float32(part, self._cuts)
+            self._try_float32 = ranks is not None  # a column of ties in one part has them in the next
+        below, upto = ranks or _ranks(part, self._cuts)
+        between = np.zeros(self._slots.size + 1, dtype=np.int64)
+        between[1::2], between[2::2] = below, upto
+        self._slots += np.diff(between)
+        self._missing += part.size - int(below[-1])
+
+    def _add_exactly(self, numbers: Numbers) -> None:
+        """Count on integer cut points; Python compares floats with integers exactly."""
+        found = numbers
+        if not is_exact(numbers):
+            found = numbers[~np.isnan(numbers)].astype(object)
+            self._missing += numbers.size - found.size
+        same = found.dtype == self._cuts.dtype
+        ordered = np.sort(found if same else found.astype(object))
+        self._slots += _slots(ordered, self._cuts if same else self._cuts.astype(object))
+
+
+def bin_sorted(edges: NumberEdges, ordered: Numbers, *, not_numbers: int = 0) -> FeatureCounts:
+    """Count the numbers that the edges were fitted to, in ascending order and without NaN."""
+    cuts = np.array(edges.cut_points, dtype=ordered.dtype)
+    return FeatureCounts(edges, _slots(ordered, cuts), 0, not_numbers)
+
+
+def _slots(ordered: Numbers, cuts: Numbers) -> Ints:
+    """Return how many of these numbers, in ascending order, lie in each slot."""
+    ranks = np.zeros(2 * cuts.size + 2, dtype=np.int64)
+    ranks[1::2] = np.append(np.searchsorted(ordered, cuts, side="left"), ordered.size)
+    ranks[2::2] = np.searchsorted(ordered, cuts, side="right")
+    return np.diff(ranks)
 
 
 def _ranks(part: Floats, cuts: Floats) -> Ranks:

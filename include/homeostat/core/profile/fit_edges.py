@@ -115,15 +115,24 @@ def _clearly_more_frequent(rows: Ints, most: int, sigmas: int) -> int:
 
 def fit_number_edges(numbers: Numbers, max_edges: int = MAX_EDGES) -> NumberEdges:
     """Return the edges of numbers; the cut points of integers are integers."""
+    return fit_sorted_numbers(np.sort(numbers), max_edges)
+
+
+def fit_sorted_numbers(ordered: Numbers, max_edges: int = MAX_EDGES) -> NumberEdges:
+    """Return the edges of numbers that are in ascending order; NaN comes last."""
     ends: list[float] = []
-    if not is_exact(numbers):
-        ends = [end for end in (-np.inf, np.inf) if (numbers == end).any()]
-        numbers = numbers[np.isfinite(numbers)] + 0.0  # minus zero becomes zero: one digest for both
-    ordered = np.sort(numbers)
-    cuts = ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if ordered.size else ordered
-    complete = cuts.size <= max_edges
-    if not complete:
+    if not is_exact(ordered):
+        first = int(np.searchsorted(ordered, -np.inf, side="right"))
+        last = int(np.searchsorted(ordered, np.inf, side="left"))
+        ends = [-np.inf] * (first > 0) + [np.inf] * bool((ordered[last : last + 1] == np.inf).any())
+        ordered = ordered[first:last]
+    rises = ordered[1:] != ordered[:-1]
+    complete = not ordered.size or int(np.count_nonzero(rises)) < max_edges
+    if complete:
+        cuts = ordered[np.append(True, rises)] if ordered.size else ordered
+    else:
         at = np.round(np.linspace(0, ordered.size - 1, max_edges)).astype(np.int64)
         cuts = ordered[at]  # observed values, never interpolated ones: atoms stay atoms
+    cuts = cuts if is_exact(cuts) else cuts + 0.0  # minus zero becomes zero: one digest for both
     beyond = np.nextafter(ends, 0.0) if ends else cuts[:0]
     return NumberEdges(tuple(np.unique(np.concatenate([cuts, beyond])).tolist()), complete)

@@ -10,7 +10,8 @@ decides where the reference has no values, and both decide how numbers and dates
   ratings); booleans are a category too, and 1, 1.0, true and "1" are one label.
 - A column holds numbers (or dates) when at least half of its values are, and other words are rare: at most
   ``MAX_WORDS`` of the rest, once words are set aside that ``MARKER_SHARE`` of the rows share (``closed``).
-  Words that the reference has more than once then mean a missing value; others are "not a number".
+  Words that the reference has more than once then mean a missing value; others are "not a number", and so
+  are numbers in another spelling than their file's.
 - Whole numbers of which some have a leading zero are codes: text.
 - Everything else is text: a *category*, or an *id* when more than half of the rows hold a value that no
   other row holds. The values of an id have no distribution to compare.
@@ -22,9 +23,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
+import pyarrow as pa
+
 from homeostat.core.profile.reading import Reading, ReadingKind
 from homeostat.core.profile.scan import ColumnScan, dates_by_file
-from homeostat.core.values.dates import decide_orders, order_of
+from homeostat.core.values.dates import decide_orders, is_date, order_of
+from homeostat.core.values.missing import is_missing_word
+from homeostat.core.values.numbers import is_code, is_number
 from homeostat.core.values.spelling import decide_spellings, has_marks_between_thousands, has_mixed_marks
 
 ColumnKind = Literal["number", "category", "datetime", "id", "opaque", "empty"]
@@ -128,18 +134,34 @@ def reading_kind(scan: ColumnScan) -> ReadingKind:
     cells = scan.typed + scan.text_cells
     if not cells:
         return "numbers"
-    if dates > numbers and _mostly(dates, cells, scan):
+    if dates > numbers and _mostly("dates", dates, cells, scan):
         return "dates"
     if scan.code_cells and scan.all_whole:
         return "text"
-    return "numbers" if numbers and _mostly(numbers, cells, scan) else "text"
+    return "numbers" if numbers and _mostly("numbers", numbers, cells, scan) else "text"
 
 
-def _mostly(read: int, cells: int, scan: ColumnScan) -> bool:
-    least = max(2.0, MARKER_SHARE * cells)
-    markers = sum(rows for rows in scan.texts.values() if rows >= least)
-    markers = min(markers, cells - read)
-    return 2 * read >= cells and cells - read - markers <= MAX_WORDS * (cells - markers)
+def _mostly(kind: ReadingKind, read: int, cells: int, scan: ColumnScan) -> bool:
+    if 2 * read < cells:
+        return False
+    markers = missing_markers(scan, kind, max(2.0, MARKER_SHARE * cells))
+    unread = cells - read - sum(scan.texts[text] for text in markers)
+    return unread <= MAX_WORDS * (read + unread)
+
+
+def missing_markers(scan: ColumnScan, kind: ReadingKind, least: float = 2) -> frozenset[str]:
+    """Return the texts of at least so many rows that stand for a missing number or date.
+
+    A number in another spelling than its file's is a number, and so is a date in another order: whether they
+    are among the texts depends on what the column was read as until now. So it does with words for "missing".
+    """
+    frequent = [text for text, rows in scan.texts.items() if rows >= least]
+    if not frequent:
+        return frozenset()
+    texts = pa.array(frequent, pa.string())
+    values = is_date(texts) if kind == "dates" else is_number(texts) & ~is_code(texts)
+    values |= np.asarray(is_missing_word(texts))
+    return frozenset(text for text, value in zip(frequent, values.tolist(), strict=True) if not value)
 
 
 def infer_kind(scan: ColumnScan, kind: ReadingKind) -> ColumnKind:

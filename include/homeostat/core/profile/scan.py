@@ -101,15 +101,13 @@ class ColumnScan:
             fixed = self.reading or self.asked
             values = read_typed(array, fixed.date_format if fixed else "")
             self.typed += values.numbers.size
-            if not values.dates:
-                self._add_plain(values.numbers)
             self.typed_dates = self.typed_dates or (values.dates and values.numbers.size > 0)
         self.rows += len(array)
         self.missing += values.missing
         self.opaque = self.opaque or values.opaque
         if values.numbers.size:
             self.all_boolean = self.all_boolean and boolean
-            self._add_numbers(values)
+            self._add_numbers(values, plain=not values.dates and not is_text(array.type))
         for word, rows in values.words.items():
             self.words[word] = self.words.get(word, 0) + rows
         self._add_texts(values.texts)
@@ -142,7 +140,9 @@ class ColumnScan:
 
     def _read(self, text: TextArray, file: Hashable) -> ArrowValues:
         self.text_cells += len(text.array)
-        self._add_plain(text.plain_numbers())
+        plain = text.plain_numbers()
+        if plain.size:
+            self._add_plain(ends_of(plain))
         self.weighed_exactly = self.weighed_exactly and (text.plain is None or not text.plain.size)
         self.code_cells += text.codes
         self.number_evidence.setdefault(file, NumberEvidence()).add_all(text.numbers)
@@ -167,12 +167,10 @@ class ColumnScan:
         spelling = decide_spelling(self.number_evidence[file], others)
         return Reading("numbers", {file: spelling}, asked.codes)
 
-    def _add_plain(self, numbers: Numbers) -> None:
-        if numbers.size:
-            low, high = ends_of(numbers)
-            self.plain_low, self.plain_high = min(self.plain_low, low), max(self.plain_high, high)
+    def _add_plain(self, ends: tuple[float, float]) -> None:
+        self.plain_low, self.plain_high = min(self.plain_low, ends[0]), max(self.plain_high, ends[1])
 
-    def _add_numbers(self, values: ArrowValues) -> None:
+    def _add_numbers(self, values: ArrowValues, *, plain: bool) -> None:
         numbers = values.numbers
         self.dates = values.dates if not self.numbers else self.dates and values.dates
         self.numbers += numbers.size
@@ -180,8 +178,9 @@ class ColumnScan:
             self.kept_numbers.append(numbers)
         low, high = ends_of(numbers)
         self.low, self.high = min(self.low, low), max(self.high, high)
-        whole = is_exact(numbers) or bool((numbers == np.floor(numbers)).all())
-        self.all_whole = self.all_whole and whole
+        if plain:
+            self._add_plain((low, high))
+        self.all_whole = self.all_whole and (is_exact(numbers) or bool((numbers == np.floor(numbers)).all()))
         if self.codes is not None:
             found = self.codes.union(np.unique(numbers).tolist() if self.all_whole else ())
             self.codes = found if self.all_whole and len(found) <= MAX_CODES else None

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from homeostat.config.date_format import EPOCH_UNITS
 from homeostat.core.values.date_layouts import date_layouts
-from homeostat.core.values.numbers import Floats, Ints, parse_numbers
+from homeostat.core.values.numbers import Floats, Ints, Mask, parse_numbers
 
 #: Layouts with points are day first unless that does not fit: hardly anybody writes 01.31.2024.
 _DAY_FIRST = "."
@@ -125,6 +125,15 @@ def weigh_dates(texts: pa.Array, rows: Ints) -> DateEvidence:
             bits = tuple(int(sum(1 << each for each in np.unique(one).tolist())) for one in (part.a, part.c))
             evidence.add_all(DateEvidence(seen={part.layout: (bits[0], bits[1])}))
     return evidence
+
+
+def is_date(texts: pa.Array) -> Mask:
+    """Return for each text whether it is a date in some order of day, month and year."""
+    found = np.zeros(len(texts), dtype=bool)
+    for part in date_layouts(texts):
+        for order in part.possible:
+            found[part.at] |= ~np.isnan(part.seconds(order))
+    return found
 
 
 def parse_dates(texts: pa.Array, orders: DateOrders, date_format: str = "") -> Floats:

@@ -189,6 +189,14 @@ def parse_numbers(texts: pa.Array, spelling: Spelling = PLAIN) -> Floats:
     return numbers
 
 
+def is_number(texts: pa.Array) -> Mask:
+    """Return for each text whether it is a number in some spelling."""
+    found = _matches(pc.utf8_trim_whitespace(texts), _IN_EVERY_SPELLING)
+    parts = _take_apart(texts)
+    found[parts.at] |= np.any([_reads(parts, each) for each in CANDIDATES], axis=0)
+    return found
+
+
 def _reads(parts: _Parts, spelling: Spelling) -> Mask:
     return _matches(parts.digits, _PATTERNS[spelling.marks])
 
