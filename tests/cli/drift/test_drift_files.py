@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
@@ -70,3 +72,25 @@ def test_a_file_of_whole_numbers_follows_the_others(drift, folder):
         folder("a", {"a.csv": values, "b.csv": whole}), folder("b", {"a.csv": values, "b.csv": whole})
     )
     assert (found["columns"]["x"]["verdict"], found["columns"]["x"]["ks"]) == ("pass", 0)
+
+
+MIXED = ["1,5"] * 6 + ["0.0"] * 5 + ["1.0"] + ["1,5"] * 11 + ["2.0"]
+
+
+def test_a_column_of_two_spellings_is_the_same_in_one_file_and_cut_into_two(drift, folder):
+    """7 of its 24 values are in the rarer spelling: more than a tenth. Of the first of two files it is half."""
+    uris = [folder("one", {"a.csv": MIXED}), folder("two", {"a.csv": MIXED[:12], "b.csv": MIXED[12:]})]
+    pq.write_table(pa.table({"x": MIXED, "y": ["a"] * len(MIXED)}), uris[0].parent / "x.parquet")
+    for before in (*uris, uris[0].parent / "x.parquet"):
+        for now in uris:
+            found = drift(before, now)["columns"]["x"]
+            assert (found["kind"], found["verdict"]) == ("category", "pass")
+            assert (found["missing_reference"], found["unread_reference"]) == (0, 0)
+
+
+def test_a_number_in_another_spelling_is_unread_not_missing(drift, folder):
+    cells = ["1,5", "2,25", "0,5", "7,75"] * 30 + ["0.0"] * 5
+    uri = folder("a", {"a.csv": cells[:50], "b.csv": cells[50:]})
+    found = drift(uri, uri)["columns"]["x"]
+    assert (found["kind"], found["missing_reference"], found["unread_reference"]) == ("number", 0, 5)
+    assert "could not be read as numbers ('0')" in found["read_as"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.core.profile.infer import decide_reading, infer_kind, is_doubtful, is_index_like, value_family
+from homeostat.core.profile.infer import (
+    decide_reading,
+    infer_kind,
+    is_doubtful,
+    is_index_like,
+    missing_markers,
+    value_family,
+)
 from homeostat.core.profile.reading import Reading
 from homeostat.core.profile.scan import MAX_CODES, MAX_LABELS, ColumnScan
 
@@ -321,3 +329,69 @@ def test_text_that_one_batch_shows_and_the_next_explains_is_read_again():
     assert kind_of == "number"
     assert sorted(set(found.all_numbers().tolist())) == [2.5, 1163.74, 1234.0, 5678.0]
     assert not ColumnScan(reading=Reading("text")).add(pa.array(["1.5"])).numbers.size
+
+
+NUMBERS = ["1.5", "2", "0.0", "-3.25", "12", "1,5", "2,25", "1.234,5", "$5", "inf", "007"]
+OTHERS = ["2024-01-31", "1900-01-01", "31/12/2024", "x", "off", "NA", "-"]
+
+
+@st.composite
+def runs(draw):
+    """Draw a column of runs of few texts, and where it is cut into batches."""
+    texts = draw(st.lists(st.sampled_from(NUMBERS + OTHERS), min_size=1, max_size=5, unique=True))
+    drawn = draw(st.lists(st.tuples(st.sampled_from(texts), st.integers(1, 30)), min_size=1, max_size=8))
+    cells = [text for text, rows in drawn for _ in range(rows)]
+    return cells, sorted(draw(st.lists(st.integers(0, len(cells)), max_size=3)))
+
+
+@settings(deadline=None)
+@given(runs())
+def test_the_batches_of_a_file_do_not_decide_what_it_holds(column):
+    cells, cuts = column
+    bounds = [0, *cuts, len(cells)]
+    parts = [pa.array(cells[start:end], pa.string()) for start, end in pairwise(bounds)]
+    expected, whole = read(pa.array(cells))
+    inferred, found = read(*parts)
+    assert inferred == expected
+    assert (found.texts, found.words, found.missing) == (whole.texts, whole.words, whole.missing)
+    assert (found.numbers, found.low, found.high) == (whole.numbers, whole.low, whole.high)
+
+
+@given(runs())
+def test_codes_of_a_dictionary_are_read_like_the_texts(column):
+    cells, cuts = column
+    texts, start = pa.array(cells, pa.string()), cuts[0] if cuts else 0
+    encoded = texts.dictionary_encode()[start:]  # of which the dictionary holds texts of other rows too
+    (kind_of_codes, codes), (kind_of_texts, plain) = read(encoded), read(texts[start:])
+    assert kind_of_codes == kind_of_texts
+    assert (codes.texts, codes.words, codes.missing) == (plain.texts, plain.words, plain.missing)
+    assert codes.all_numbers().tolist() == plain.all_numbers().tolist()
+
+
+@pytest.mark.parametrize("nulls", [True, False])
+def test_a_dictionary_with_nulls_and_texts_twice_is_read_like_its_texts(nulls):
+    indices = pa.array([0, 1, None, 2, 1, 3] * 10, pa.int32())
+    array = pa.DictionaryArray.from_arrays(indices, pa.array(["1.5", "1.5", None if nulls else "NA", "2.5"]))
+    inferred, found = read(array)
+    assert inferred == "number"
+    assert sorted(set(found.all_numbers().tolist())) == [1.5, 2.5]
+    assert (found.numbers, found.missing) == (40, 20)
+
+
+def test_whole_numbers_beyond_floats_stay_exact_as_codes():
+    texts = pa.array(["9007199254740993", "9007199254740992", "NaN", "7"] * 3)
+    assert read(texts.dictionary_encode())[1].all_numbers().tolist() == [2**53 + 1, 2**53, 7] * 3
+
+
+def test_numbers_in_another_spelling_and_dates_in_another_order_are_no_markers():
+    found = scan(["1,5"] * 90 + ["0.0"] * 5 + ["closed"] * 5)
+    assert missing_markers(found, "numbers") == {"closed"}
+    found = scan(["12/31/2024"] * 90 + ["31/12/2024"] * 5 + ["0"] * 5)
+    assert missing_markers(found, "dates") == {"0"}
+
+
+def test_two_spellings_in_one_column_are_text():
+    """Which of the two is meant nobody knows, and neither is a word that stands for a missing value."""
+    assert kind(["1,5"] * 17 + ["0.0"] * 5 + ["1.0", "2.0"]) == "category"
+    assert kind(["1,5", "2,25", "0,5"] * 30 + ["0.0"] * 9) == "number"
+    assert kind(["1,5", "2,25", "0,5"] * 30 + ["0.0"] * 11) == "category"
