@@ -78,7 +78,7 @@ MIXED = ["1,5"] * 6 + ["0.0"] * 5 + ["1.0"] + ["1,5"] * 11 + ["2.0"]
 
 
 def test_a_column_of_two_spellings_is_the_same_in_one_file_and_cut_into_two(drift, folder):
-    """7 of its 24 values are in the rarer spelling: more than a tenth. Of the first of two files it is half."""
+    """7 of its 24 values are in the rarer spelling: more than a tenth; of one of two files it is half."""
     uris = [folder("one", {"a.csv": MIXED}), folder("two", {"a.csv": MIXED[:12], "b.csv": MIXED[12:]})]
     pq.write_table(pa.table({"x": MIXED, "y": ["a"] * len(MIXED)}), uris[0].parent / "x.parquet")
     for before in (*uris, uris[0].parent / "x.parquet"):

@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from homeostat.core.profile.coerce import as_labels, as_numbers
+from homeostat.core.profile.arrow import is_own_label
+from homeostat.core.profile.coerce import MAX_LABEL_BYTES, as_labels, as_numbers, label_of
 
 NOON = pd.Timestamp("2024-02-29 12:00:00.25").to_pydatetime()  # a quarter of a second past it
 SECONDS = pd.Timedelta(NOON - pd.Timestamp(0)).total_seconds()
@@ -118,3 +121,18 @@ def test_labels_of_columns_of_any_type(column, labels, missing):
     counts, found, left_out = as_labels(column)
     assert dict(zip(found, counts.tolist(), strict=True)) == labels
     assert left_out == missing
+
+
+CHANGED = ["1.0", "-3.00", "1e+05", "1.5E10", "-0", "True", "FALSE", "", "x" * 41, "ä" * 21]
+OWN = ["user-1", "a1b", "007x", "1.5 kg", "ä", "x" * MAX_LABEL_BYTES, "a\n1", "1\n"]
+TEXTS = st.one_of(
+    st.sampled_from(CHANGED + OWN), st.text(max_size=45), st.text("-+.0123456789eE\n", max_size=9)
+)
+
+
+@given(st.lists(TEXTS, unique=True))
+def test_a_text_that_is_its_own_label_is_found_without_spelling_it(texts):
+    own = is_own_label(pa.array([*CHANGED, *OWN, *texts], pa.string())).tolist()
+    assert own[: len(CHANGED + OWN)] == [False] * len(CHANGED) + [True] * len(OWN)
+    for text, kept in zip(texts, own[len(CHANGED + OWN) :], strict=True):
+        assert not kept or label_of(text) == text

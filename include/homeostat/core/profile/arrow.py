@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from homeostat.config.label_text import SPELLING
-from homeostat.core.profile.coerce import Floats, Ints, label_of
+from homeostat.core.profile.coerce import MAX_LABEL_BYTES, Floats, Ints, label_of
 from homeostat.core.values.short_floats import widen_arrow
+
+#: Matches all texts that :func:`homeostat.config.label_text.label_text` changes, and others.
+_MAYBE_NUMBER = r"(?s)^(?:|-?[0-9]|-?[0-9].*[0-9]|(?i:true|false))$"
 
 
 def arrow_of(column: pd.Series) -> pa.ChunkedArray | pa.Array | None:
@@ -65,6 +69,17 @@ def arrow_labels(
                 per_label.append(rows)
                 labels.append(label)
     return np.array(per_label, dtype=np.int64), labels, missing
+
+
+def is_own_label(texts: pa.Array) -> np.ndarray:
+    """Return for each text whether it surely is its own label: no number, no boolean, and not too long.
+
+    :func:`~homeostat.core.profile.coerce.label_of` has to see only the others. The texts are distinct.
+    """
+    others = pc.or_(
+        pc.match_substring_regex(texts, _MAYBE_NUMBER), pc.greater(pc.binary_length(texts), MAX_LABEL_BYTES)
+    )
+    return np.asarray(pc.invert(others))
 
 
 def _scalars(values: pa.Array) -> Iterable[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from homeostat.core.profile.arrow import is_own_label
 from homeostat.core.profile.arrow_typed import ArrowValues
 from homeostat.core.profile.coerce import Floats, Ints, label_of
 from homeostat.core.profile.reading import Reading
@@ -128,13 +129,13 @@ class TextArray:
 
     def _labels(self, chosen: np.ndarray) -> dict[str, int]:
         _, rows_of, distinct = self._encode()
-        labels: dict[str, int] = {}
-        for text, rows in zip(
-            distinct.filter(pa.array(chosen)).to_pylist(), rows_of[chosen].tolist(), strict=True
-        ):
+        texts, rows = distinct.filter(pa.array(chosen)), rows_of[chosen]
+        own = is_own_label(texts)
+        labels = dict(zip(texts.filter(pa.array(own)).to_pylist(), rows[own].tolist(), strict=True))
+        for text, n in zip(texts.filter(pa.array(~own)).to_pylist(), rows[~own].tolist(), strict=True):
             label = label_of(text)
             if label is not None:
-                labels[label] = labels.get(label, 0) + rows
+                labels[label] = labels.get(label, 0) + n
         return labels
 
     def _read_fast(self) -> bool:

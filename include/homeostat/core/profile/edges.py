@@ -79,14 +79,20 @@ class ProfileEdges:
     """The edges of every feature, and the digest that identifies them."""
 
     features: Mapping[str, FeatureEdges]
-    digest: str = field(init=False)
+    _digest: str = field(default="", init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", MappingProxyType(dict(self.features)))
-        object.__setattr__(self, "digest", codec.digest(self.to_body()))
+
+    @property
+    def digest(self) -> str:
+        """The digest of all edges; computed once, when it is asked for."""
+        if not self._digest:
+            object.__setattr__(self, "_digest", codec.digest(self.to_body()))
+        return self._digest
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ProfileEdges) and self.digest == other.digest
+        return self is other or (isinstance(other, ProfileEdges) and self.digest == other.digest)
 
     def __hash__(self) -> int:
         return hash(self.digest)
