@@ -4,7 +4,8 @@
 
 Each round reads a file with pyarrow and with Homeostat in turn, first after the system has dropped it
 from memory (cold, POSIX_FADV_DONTNEED), then again (warm). The ratio is taken within the round, so that it
-belongs to the same minute of the machine; median, least and greatest ratio of the rounds are given.
+belongs to the same minute of the machine; median, least and greatest ratio of the rounds are given. The
+CPU ratio, of the processor time of all threads, is the one that other work on the machine changes least.
 
 `homeostat drift` reads two tables, here the same file twice, so it is held against two readings.
 """
@@ -75,39 +76,39 @@ def _drift(path: Path) -> None:
     compare_tables(table, table, Monitor(), None, lambda _: None)
 
 
-def seconds(work: Work, path: Path, *, cold: bool) -> float:
-    """Return how long it takes; ``cold`` drops the file from memory first."""
+def seconds(work: Work, path: Path, *, cold: bool) -> tuple[float, float]:
+    """Return how long it takes, and its processor time; ``cold`` drops the file from memory first."""
     if cold:
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun, time.process_time() - used
 
 
 def measure(folder: Path, rounds: int) -> list[str]:
     """Return the table's lines."""
     lines = [
-        "| file | what | cold or warm | pyarrow, s | Homeostat, s | ratio | least to greatest | bar |",
-        "|---|---|---|---:|---:|---:|---:|---:|",
+        "| file | what | memory | pyarrow, s | Homeostat, s | ratio | least to greatest | bar | CPU ratio |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, path, plain, ours in works(folder):
         for what, work in ours.items():
             readings = 2 if what == DRIFT else 1
             work()
             for cold in (True, False):
-                pairs = [
-                    (readings * seconds(plain, path, cold=cold), seconds(work, path, cold=cold))
-                    for _ in range(rounds)
+                found = [
+                    (*seconds(plain, path, cold=cold), *seconds(work, path, cold=cold)) for _ in range(rounds)
                 ]
-                ratios = sorted(mine / theirs for theirs, mine in pairs)
-                theirs, mine = (statistics.median(column) for column in zip(*pairs, strict=True))
+                ratios = sorted(mine / theirs / readings for theirs, _, mine, _ in found)
+                used = statistics.median(mine / theirs / readings for _, theirs, _, mine in found)
+                theirs, _, mine, _ = (statistics.median(column) for column in zip(*found, strict=True))
                 bar = f"{BAR:g}" if path.name.startswith("rows_") else ""
                 spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
                 lines.append(
-                    f"| {name} | {what} | {'cold' if cold else 'warm'} | {theirs:.3f} | {mine:.3f}"
-                    f" | {statistics.median(ratios):.2f} | {spread} | {bar} |"
+                    f"| {name} | {what} | {'cold' if cold else 'warm'} | {readings * theirs:.3f} | {mine:.3f}"
+                    f" | {statistics.median(ratios):.2f} | {spread} | {bar} | {used:.2f} |"
                 )
                 print(lines[-1], file=sys.stderr)
     return lines

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.core.profile.arrow import is_own_label
@@ -130,6 +130,7 @@ TEXTS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, unique=True))
 def test_a_text_that_is_its_own_label_is_found_without_spelling_it(texts):
     own = is_own_label(pa.array([*CHANGED, *OWN, *texts], pa.string())).tolist()

@@ -357,6 +357,7 @@ def test_the_batches_of_a_file_do_not_decide_what_it_holds(column):
     assert (found.numbers, found.low, found.high) == (whole.numbers, whole.low, whole.high)
 
 
+@settings(deadline=None)
 @given(runs())
 def test_codes_of_a_dictionary_are_read_like_the_texts(column):
     cells, cuts = column
