@@ -14,7 +14,7 @@ from homeostat.adapters.tables import TEXT, Table, open_table
 from homeostat.adapters.tables_parquet import TimeRange
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
-from homeostat.core.training_data.file_cells import even_dates, even_numbers
+from homeostat.core.training_data.file_cells import FILE_NOTES, even_dates, even_numbers
 
 
 def read_files(config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
@@ -42,7 +42,8 @@ def read_files(config: ModelConfig, start: datetime | None, end: datetime | None
 def read_table(table: Table, config: ModelConfig, between: TimeRange | None = None) -> pd.DataFrame:
     """Read the schema's columns that a table has; CSV is text, apart from what is plainly a number.
 
-    Files that spell numbers, or order dates, differently are read one by one.
+    ``attrs`` has the table's notes under :data:`FILE_NOTES`, if there are any. Files that spell
+    numbers, or order dates, differently are read one by one.
 
     Raises
     ------
@@ -51,6 +52,8 @@ def read_table(table: Table, config: ModelConfig, between: TimeRange | None = No
     """
     rows = read_frame(table, [name for name in schema_columns(config) if name in table.types], between)
     files = rows.attrs.pop(FILE_ROWS)
+    if table.notes:
+        rows.attrs[FILE_NOTES] = table.notes
     numbers = [name for name, feature in config.columns.features.items() if feature.type == "number"]
     if config.task == "regression":
         numbers.append(config.columns.label.name)

@@ -81,7 +81,7 @@ def select_window(
     if end is not None:
         keep &= (position < end).to_numpy()
     order = position[keep].sort_values(kind="stable").index
-    selected = rows.loc[order].reset_index(drop=True)
+    selected = rows.loc[order].reset_index(drop=True)  # pandas keeps the attrs
     if told.any():
         selected.attrs[FAR_TIMES] = far.sentence(name, times, told)
     return selected

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from homeostat.adapters.file_formats import ENOUGH, GZIP, PARQUET, binary_format, text_format
-from homeostat.config.errors import ConfigError, DataError, Unavailable
+from homeostat.adapters.file_formats import ENOUGH, GZIP, PARQUET, OtherFormat, binary_format, text_format
+from homeostat.adapters.file_systems import open_filesystem, storage_errors
+from homeostat.adapters.lake_tables import live_files
+from homeostat.config.errors import DataError
 
 FileKind = Literal["csv", "parquet"]
 _SUFFIXES: dict[str, FileKind] = {
     **dict.fromkeys((".csv", ".csv.gz", ".tsv", ".tsv.gz"), "csv"),
     **dict.fromkeys((".parquet", ".pq", ".parq"), "parquet"),
 }
-_ACCESS_ERRORS = (
-    "ACCESS_DENIED",
-    "INVALID_ACCESS_KEY",
-    "SIGNATURE_DOES_NOT_MATCH",
-    "INVALID_CLIENT_TOKEN",
-    "EXPIRED",
+#: Files that are no table: text and code about it, checksums, copies that programs leave behind.
+_NO_TABLE = re.compile(
+    r".*(?:~|\.(?:md|rst|html?|json|xml|ya?ml|toml|ini|cfg|py|ipynb|r|sh|sql|log|bak|orig|tmp|swp|crc|md5|sha\d+"
+    r"|sum|lock|png|jpe?g|gif|svg|pdf))",
+    re.IGNORECASE,
 )
+#: The name of a table that is packed: ``sales.csv.zip``.
+_PACKED = re.compile(r"(.*\.(?:csv|tsv|txt|parquet))\.\w+", re.IGNORECASE)
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -52,8 +54,34 @@ class TableFile:
         return self.filesystem.open_input_stream(self.path, compression="gzip" if self.packed else None)
 
 
-def list_files(uri: str, *, base: Path | None = None, kind: FileKind | None = None) -> list[TableFile]:
-    """Return the files of a table, in the order of their names.
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """The files of a table, in the order of their names.
+
+    Attributes
+    ----------
+    files
+        Files whose names say what they are, and the one that was asked for.
+    others
+        Files of a folder whose names do not say so, but whose first bytes may be those of a table.
+    left_out
+        What the other files of a folder are, by name; empty where their names say enough.
+    folder
+        The path of the folder; empty for one file.
+    """
+
+    files: list[TableFile]
+    others: list[TableFile] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    folder: str = ""
+
+    def name(self, file: TableFile) -> str:
+        """Return the name of a file below the folder."""
+        return file.path.removeprefix(self.folder).strip("/")
+
+
+def list_files(uri: str, *, base: Path | None = None, kind: FileKind | None = None) -> FoundFiles:
+    """Find the files of a table.
 
     Relative paths start from ``base``, by default the working directory. Of a folder with CSV and Parquet
     the files of this ``kind`` are the table.
@@ -70,113 +98,68 @@ def list_files(uri: str, *, base: Path | None = None, kind: FileKind | None = No
     """
     from pyarrow import fs
 
-    filesystem, path, prefix = _filesystem(uri, base)
+    filesystem, path, prefix = open_filesystem(uri, base)
     with storage_errors(uri):
         info = filesystem.get_file_info(path)
         if info.type == fs.FileType.NotFound:
             raise DataError(_not_found(uri, prefix, base))
         if info.type != fs.FileType.Directory:
-            return [_table_file(filesystem, info, prefix, {})]
+            return FoundFiles([_table_file(filesystem, info, prefix, {})])
         inside = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
-        files = [each for each in inside if each.type == fs.FileType.File and _is_table(each.path, path)]
-        if kind is not None and any(_kind(each.path) == kind for each in files):
-            files = [each for each in files if _kind(each.path) == kind]
-        if not files:
-            names = sorted(each.base_name for each in inside)
-            content = f"it holds {', '.join(names[:5])}" + (", ..." if len(names) > 5 else "")
-            content = content if names else "it is empty"
-            msg = f"{uri} is a folder without .csv, .tsv or .parquet files; {content}"
-            raise DataError(msg)
-        found = [
-            _table_file(filesystem, each, prefix, _partitions(each.path, path))
-            for each in sorted(files, key=lambda each: each.path)
-        ]
-    if len({each.kind for each in found}) > 1:
-        msg = f"{uri} holds .csv and .parquet files; name the folder or file of one kind"
+        inside = sorted(
+            (each for each in inside if each.type == fs.FileType.File), key=lambda each: each.path
+        )
+        live = live_files(filesystem, path, inside, uri)
+        if live is not None:
+            return FoundFiles(
+                [
+                    _table_file(filesystem, each, prefix, live[each.path])
+                    for each in inside
+                    if each.path in live
+                ]
+            )
+        return _files_of_folder(filesystem, inside, path, prefix, kind)
+
+
+def _files_of_folder(
+    filesystem: Any, inside: Iterable[Any], folder: str, prefix: str, kind: FileKind | None
+) -> FoundFiles:
+    visible = [each for each in inside if not _is_hidden(each.path, folder)]
+    named = [each for each in visible if _kind(each.path) is not None]
+    if kind is not None and any(_kind(each.path) == kind for each in named):
+        named = [each for each in named if _kind(each.path) == kind]
+    files = [_table_file(filesystem, each, prefix, _partitions(each.path, folder)) for each in named]
+    found = FoundFiles(files, folder=folder)
+    if len({each.kind for each in found.files}) > 1:
+        msg = f"{prefix}{folder} holds .csv and .parquet files; name the folder or file of one kind"
         raise DataError(msg)
+    paths = {each.path for each in visible}
+    for each in visible:
+        if _kind(each.path) is not None or not each.size:
+            continue
+        name = each.path.removeprefix(folder).strip("/")
+        if _NO_TABLE.fullmatch(name):
+            found.left_out[name] = ""
+            continue
+        with filesystem.open_input_stream(each.path, compression=None) as stream:
+            start = stream.read(ENOUGH)
+        other = _other_format(start)
+        if other is None:
+            found.others.append(_sniffed(filesystem, each, prefix, _partitions(each.path, folder), start))
+            continue
+        packed = _PACKED.fullmatch(each.path)
+        if packed and packed[1] not in paths and "unpack" in other.cure:
+            msg = f"{prefix}{each.path} {other}; or move it out of the folder"
+            raise DataError(msg)
+        found.left_out[name] = other.what
     return found
 
 
-def _filesystem(uri: str, base: Path | None) -> tuple[Any, str, str]:
-    """Return the file system, the path in it, and the prefix of paths in messages."""
-    from pyarrow import fs
-
-    parts = urlsplit(uri)
-    if parts.scheme == "s3":
-        if not parts.netloc:
-            msg = f"{uri!r} names no bucket; write s3://bucket/folder/file.parquet"
-            raise ConfigError(msg)
-        key = (
-            unquote(parts.path).strip("/") if "%" in parts.path else uri.partition(parts.netloc)[2].strip("/")
-        )
-        return _s3(uri), f"{parts.netloc}/{key}".rstrip("/"), "s3://"
-    if parts.scheme and "://" in uri and parts.scheme != "file":
-        msg = f"{uri!r}: expected a path, file:///path or s3://bucket/key, not {parts.scheme}://"
-        raise ConfigError(msg)
-    path = (
-        unquote(parts.path)
-        if parts.scheme == "file"
-        else os.fspath((base or Path()) / Path(uri).expanduser())
-    )
-    return fs.LocalFileSystem(), os.path.abspath(path), ""  # noqa: PTH100  # a link keeps its name
-
-
-def _s3(uri: str) -> Any:
-    """Return Arrow's S3 file system, with boto3's credentials and the store's time-outs."""
-    import boto3
-    from pyarrow import fs
-
-    session = boto3.Session()
-    found = session.get_credentials()
-    if found is None:
-        keys_or_role = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the task a role"
-        msg = f"{uri}: no AWS credentials; {keys_or_role}"
-        raise ConfigError(msg)
-    keys = found.get_frozen_credentials()
-    endpoint_url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    endpoint = urlsplit(endpoint_url) if endpoint_url else None
-    region = session.region_name
-    return fs.S3FileSystem(
-        access_key=keys.access_key,
-        secret_key=keys.secret_key,
-        session_token=keys.token,
-        region=region or ("us-east-1" if endpoint_url else _region(uri)),
-        endpoint_override=endpoint.netloc if endpoint else None,
-        scheme=(endpoint.scheme or "https") if endpoint else "https",
-        connect_timeout=3,
-        request_timeout=30,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=3),
-    )
-
-
-def _region(uri: str) -> str:
-    from pyarrow import fs
-
-    with storage_errors(uri):
-        return str(fs.resolve_s3_region(urlsplit(uri).netloc))
-
-
-@contextmanager
-def storage_errors(uri: str) -> Iterator[None]:
-    """Translate a file system's errors on ``uri`` into Homeostat's, with what to do."""
-    try:
-        yield
-    except PermissionError as error:
-        msg = f"{uri}: permission denied ({error.strerror or error}); check the file's permissions"
-        raise ConfigError(msg) from error
-    except OSError as error:
-        detail = str(error).partition(" (Request ID")[0]
-        if "AWS Error" not in detail:
-            msg = f"{uri} cannot be read: {detail}"
-            raise DataError(msg) from error
-        if "NO_SUCH_BUCKET" in detail:
-            msg = f"{uri}: the bucket does not exist; check its name, and AWS_ENDPOINT_URL"
-            raise DataError(msg) from error
-        if any(word in detail for word in _ACCESS_ERRORS):
-            msg = f"{uri}: the object store denies access; check the credentials and their rights ({detail})"
-            raise ConfigError(msg) from error
-        msg = f"{uri}: the object store failed: {detail}; check AWS_ENDPOINT_URL, or try again"
-        raise Unavailable(msg) from error
+def _other_format(start: bytes) -> OtherFormat | None:
+    """Return what a file with these first bytes is; None for what may be CSV or Parquet."""
+    if start.startswith((PARQUET, GZIP)):
+        return None
+    return binary_format(start) or text_format(start.decode("utf-8", "replace"))
 
 
 def _not_found(uri: str, prefix: str, base: Path | None) -> str:
@@ -186,10 +169,9 @@ def _not_found(uri: str, prefix: str, base: Path | None) -> str:
     return f"{where} does not exist; relative paths start from {base or Path.cwd()}"
 
 
-def _is_table(path: str, folder: str) -> bool:
-    """Return whether a file below the folder belongs to the table; engines keep metadata in _* and .*."""
-    parts = path.removeprefix(folder).strip("/").split("/")
-    return _kind(path) is not None and not any(part.startswith((".", "_")) for part in parts)
+def _is_hidden(path: str, folder: str) -> bool:
+    """Return whether a file below the folder is no data: engines keep metadata in _* and .*."""
+    return any(part.startswith((".", "_")) for part in path.removeprefix(folder).strip("/").split("/"))
 
 
 def _kind(path: str) -> FileKind | None:
@@ -219,9 +201,16 @@ def _table_file(filesystem: Any, info: Any, prefix: str, partitions: Mapping[str
     if name.lower().endswith(".gz") and not packed and not binary_format(start):
         msg = f"{name} cannot be read as gzip: it is not packed; rename it so that it does not end in .gz"
         raise DataError(msg)
-    return TableFile(
-        filesystem, info.path, name, "parquet" if is_parquet else "csv", info.size, partitions, packed
-    )
+    return _sniffed(filesystem, info, prefix, partitions, start)
+
+
+def _sniffed(
+    filesystem: Any, info: Any, prefix: str, partitions: Mapping[str, str | None], start: bytes
+) -> TableFile:
+    """Return the file that begins with these bytes."""
+    kind: FileKind = "parquet" if start.startswith(PARQUET) else "csv"
+    packed = start.startswith(GZIP)
+    return TableFile(filesystem, info.path, prefix + info.path, kind, info.size, partitions, packed)
 
 
 def _partitions(path: str, folder: str) -> dict[str, str | None]:

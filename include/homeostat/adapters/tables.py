@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from homeostat.adapters.column_names import require_one_table
 from homeostat.adapters.csv_head import CsvHead, read_csv_head
+from homeostat.adapters.file_systems import storage_errors
+from homeostat.adapters.folder_files import table_files
 from homeostat.adapters.partitions import require_partition
-from homeostat.adapters.table_location import FileKind, TableFile, list_files, storage_errors
+from homeostat.adapters.table_location import FileKind, TableFile
 from homeostat.adapters.tables_csv import csv_batches
 from homeostat.adapters.tables_parquet import ParquetFiles, TimeRange, parquet_batches
 from homeostat.config.errors import DataError, HomeostatError
@@ -55,6 +57,8 @@ class Table:
         The head of each CSV file, by its path.
     late
         For each column that some files lack, the number of these files.
+    left_out
+        The sentence on files of the folder that are not read; empty for none.
     parquet_files
         Parquet files that are open already.
     """
@@ -67,7 +71,13 @@ class Table:
     files: tuple[TableFile, ...]
     heads: Mapping[str, CsvHead]
     late: Mapping[str, int] = field(default_factory=dict)
+    left_out: str = ""
     parquet_files: ParquetFiles = field(default_factory=ParquetFiles, compare=False, repr=False)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what is not read: of a folder whole files."""
+        return [self.left_out] if self.left_out else []
 
     @property
     def columns_per_pass(self) -> int:
@@ -133,9 +143,9 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
     """Open a table: a path, ``file:///path`` or ``s3://bucket/key``, of a file or of a folder.
 
     Only headers and footers are read. In a folder every ``.csv`` or ``.parquet`` file below it counts,
-    apart from names with a leading dot or underscore; ``.csv.gz`` is CSV too. CSV may be separated by
-    commas, semicolons, tabs or bars. ``AWS_ENDPOINT_URL`` names another object store than Amazon's.
-    What a file is, its content and suffix say.
+    apart from names with a leading dot or underscore, and every other file with the same columns; of a Delta
+    table those that its log names. CSV may be separated by commas, semicolons, tabs or bars.
+    ``AWS_ENDPOINT_URL`` names another object store than Amazon's. What a file is, its content and suffix say.
 
     Parameters
     ----------
@@ -154,7 +164,8 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
     Unavailable
         The object store does not respond.
     """
-    files = list_files(uri, base=base, kind=kind)
+    found_files = table_files(uri, base=base, kind=kind)
+    files = found_files.files
     types: dict[str, str] = {}
     heads: dict[str, CsvHead] = {}
     parquet_files = ParquetFiles()
@@ -164,7 +175,7 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
     for file in files:
         with _file_errors(file):
             if file.kind == "csv":
-                head = heads[file.path] = read_csv_head(file)
+                head = heads[file.path] = found_files.heads.get(file.path) or read_csv_head(file)
                 found = dict.fromkeys(head.names, TEXT)
                 about += head.about_rows
             else:
@@ -179,8 +190,11 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
     late = {name: len(files) - count for name, count in having.items() if count < len(files)}
     for file in files:
         types.update(dict.fromkeys(file.partitions, TEXT))
-    known_rows = None if heads else rows
-    return Table(uri, tuple(types), types, known_rows, about + rows, tuple(files), heads, late, parquet_files)
+    return Table(
+        *(uri, tuple(types), types, None if heads else rows, about + rows, tuple(files), heads, late),
+        left_out=found_files.note,
+        parquet_files=parquet_files,
+    )
 
 
 @contextmanager

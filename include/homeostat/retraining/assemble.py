@@ -108,6 +108,9 @@ def _write_snapshot(
     origins = found.attrs.pop("origins", None)
     far = found.attrs.pop(training_data.FAR_TIMES, "")
     trained_until = _champion_trained_until(config, ports)
+    notes = found.attrs.pop(training_data.FILE_NOTES, [])
+    for note in notes:
+        logger.warning("%s: %s", config.name, note)
     warning = "" if request.reinstate else _repeated_rows(config, ports, found, trained_until, until)
     if warning:
         logger.warning("%s: %s", config.name, warning)
@@ -140,6 +143,7 @@ def _write_snapshot(
         "to": until.isoformat(),
         **({"origins": origins} if origins else {}),
         **({"far_times": far} if far else {}),
+        **({"file_notes": notes} if notes else {}),
     }
     ports.registry.log(run_id, artifacts={"data_quality.json": json_bytes(report)})
     return save_result(

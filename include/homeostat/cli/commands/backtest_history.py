@@ -58,6 +58,7 @@ def read_history(config: ModelConfig, data: Path | str, spacing: str = "") -> tu
             for name, count in table.late.items()
             if name in rows
         ]
+        notes += table.notes
     if rows.empty:
         msg = f"{data}: no rows; --data takes the model's history with labels"
         raise DataError(msg)

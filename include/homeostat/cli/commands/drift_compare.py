@@ -93,6 +93,7 @@ def compare_tables(
         drifted_share=features.report.drifted_share,
         verdict=features.report.verdict,
         reason=with_left_out(reason, features.report, results, wanted),
+        notes=tuple(dict.fromkeys((*reference.notes, *current.notes))),
     )
 
 

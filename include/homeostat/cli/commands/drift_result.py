@@ -80,6 +80,7 @@ class TableComparison:
     drifted_share: float | None
     verdict: DriftVerdict
     reason: str
+    notes: tuple[str, ...] = ()  # on what of the tables is not read
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON: no NaN, no numpy."""
@@ -90,4 +91,5 @@ class TableComparison:
             "verdict": self.verdict,
             "reason": self.reason,
             "rows": self.rows._asdict(),
+            "notes": list(self.notes),
         }

@@ -44,6 +44,8 @@ def print_table(found: TableComparison, console: Console = out) -> None:
         console.print(
             Text.assemble((finding.kind, style), " ", (finding.column, "bold"), ": ", finding.detail)
         )
+    for note in found.notes:
+        console.print(Text(note, "yellow"))
     text, style = VERDICT_TEXTS[found.verdict]
     rows = f"{found.rows.current:,} rows against {found.rows.reference:,}"
     console.print(Text.assemble((text, style), ": ", summary(found), f". {rows}."))

@@ -28,15 +28,18 @@ def replay_rows(
 ) -> None:
     """Send the rows of a file, or of the model's source (its history, if it has one), as live traffic."""
     from homeostat.adapters.configured_source import ConfiguredSource
+    from homeostat.core.training_data import FILE_NOTES
     from homeostat.replay import replay
     from homeostat.storage.retrain_request import parse_time
 
     config = settings.load_model(model)
     since, until = (parse_time(text, "--since or --until") if text else None for text in between)
+    notes: list[str] = []
     if data is None:
         rows = ConfiguredSource(open_store(settings.store)).read(config.history_only(), since, until)
     else:
         rows = _read_rows(config, data)
+        notes = rows.attrs.get(FILE_NOTES, [])
         at = rows[config.columns.timestamp]
         wanted = at.notna()
         wanted &= at >= since if since else wanted
@@ -56,6 +59,9 @@ def replay_rows(
             token=settings.control_token,
             on_progress=lambda done: bar.update(task, completed=done),
         )
+    if not as_json:
+        for note in notes:
+            say(note, "dim")
     if as_json:
         print_json(report.to_json())
     else:

@@ -22,6 +22,9 @@ from homeostat.core.values.spelling import decide_spellings, has_mixed_marks
 #: A file's name and its rows, in the order of the table.
 FileRows = Sequence[tuple[str, int]]
 
+#: In the ``attrs`` of a source's rows: sentences on what of its files is not read.
+FILE_NOTES = "file_notes"
+
 
 def even_numbers(column: pd.Series, files: FileRows) -> pd.Series:
     """Return a column of numbers as text, in the usual spelling where its files differ in theirs.
