@@ -16,7 +16,7 @@ from homeostat.adapters.file_systems import storage_errors
 from homeostat.adapters.folder_files import table_files
 from homeostat.adapters.partitions import require_partition
 from homeostat.adapters.table_location import FileKind, TableFile
-from homeostat.adapters.tables_csv import csv_batches
+from homeostat.adapters.tables_csv import RepeatedNames, csv_batches
 from homeostat.adapters.tables_parquet import ParquetFiles, TimeRange, parquet_batches
 from homeostat.config.errors import DataError, HomeostatError
 
@@ -61,6 +61,8 @@ class Table:
         The sentence on files of the folder that are not read; empty for none.
     parquet_files
         Parquet files that are open already.
+    repeated
+        The rows of CSV files that repeat the column names, as far as they are read.
     """
 
     uri: str
@@ -73,11 +75,18 @@ class Table:
     late: Mapping[str, int] = field(default_factory=dict)
     left_out: str = ""
     parquet_files: ParquetFiles = field(default_factory=ParquetFiles, compare=False, repr=False)
+    repeated: RepeatedNames = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on what is not read: of a folder whole files."""
-        return [self.left_out] if self.left_out else []
+        """Sentences on what is not read, once it is known: files of a folder, rows with column names."""
+        notes = [self.left_out] if self.left_out else []
+        for file in self.files:
+            count = len(self.repeated.get(file.path, ()))
+            if count:
+                rows = "1 row that repeats" if count == 1 else f"{count:,} rows that repeat"
+                notes.append(f"{file.display_name}: left out {rows} the column names")
+        return notes
 
     @property
     def columns_per_pass(self) -> int:
@@ -135,7 +144,7 @@ class Table:
         self, file: TableFile, columns: list[str], size: int, between: TimeRange | None, *, codes: bool
     ) -> Iterator[pa.RecordBatch]:
         if file.kind == "csv":
-            return csv_batches(file, self.heads[file.path], columns)
+            return csv_batches(file, self.heads[file.path], columns, self.repeated)
         return parquet_batches(self.parquet_files.open(file, codes=codes), columns, size, between)
 
 
