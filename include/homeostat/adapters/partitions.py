@@ -1,7 +1,8 @@
-"""Compare the values that a file's folders name (``day=1/``) with a column of the same name in the file."""
+"""Add the columns that a file's folders name (``day=1/``), and compare them with those of the file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
@@ -40,3 +41,21 @@ def _same(value: Any, named: str | None) -> bool:
         return float(value) == float(named)  # 03 is 3
     except (TypeError, ValueError):
         return False
+
+
+def align_columns(
+    batch: pa.RecordBatch, columns: Sequence[str], partitions: Mapping[str, str | None]
+) -> pa.RecordBatch:
+    """Return the batch with these columns in this order: partitions added, absent columns null."""
+    names = batch.schema.names
+    if not partitions and names == list(columns):
+        return batch
+    read = dict(zip(names, batch.columns, strict=True))
+
+    def column(name: str) -> pa.Array:
+        if name in partitions:
+            return pa.repeat(pa.scalar(partitions[name], pa.string()), batch.num_rows)
+        found = read.get(name)
+        return pa.nulls(batch.num_rows) if found is None else found
+
+    return pa.record_batch([column(name) for name in columns], names=list(columns))

@@ -14,7 +14,8 @@ from homeostat.adapters.column_names import require_one_table
 from homeostat.adapters.csv_head import CsvHead, read_csv_head
 from homeostat.adapters.file_systems import storage_errors
 from homeostat.adapters.folder_files import table_files
-from homeostat.adapters.partitions import require_partition
+from homeostat.adapters.parquet_bytes import holds_text, is_bytes, with_text
+from homeostat.adapters.partitions import align_columns, require_partition
 from homeostat.adapters.table_location import FileKind, TableFile
 from homeostat.adapters.tables_csv import RepeatedNames, csv_batches
 from homeostat.adapters.tables_parquet import ParquetFiles, TimeRange, parquet_batches
@@ -61,13 +62,15 @@ class Table:
         The sentence on files of the folder that are not read; empty for none.
     parquet_files
         Parquet files that are open already.
+    bytes_are_text
+        For each Parquet column of bytes whether they are text, None until its values are read.
     repeated
         The rows of CSV files that repeat the column names, as far as they are read.
     """
 
     uri: str
     names: tuple[str, ...]
-    types: Mapping[str, str]
+    types: dict[str, str]
     rows: int | None
     about_rows: int
     files: tuple[TableFile, ...]
@@ -75,6 +78,7 @@ class Table:
     late: Mapping[str, int] = field(default_factory=dict)
     left_out: str = ""
     parquet_files: ParquetFiles = field(default_factory=ParquetFiles, compare=False, repr=False)
+    bytes_are_text: dict[str, bool | None] = field(default_factory=dict, compare=False, repr=False)
     repeated: RepeatedNames = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -104,8 +108,9 @@ class Table:
     ) -> Iterator[pa.RecordBatch]:
         """Read these columns in batches; memory holds one batch.
 
-        A column that one of several files lacks is null there, and its type may differ between files. Row
-        groups of Parquet without rows in ``between`` are skipped, by their statistics; the others are whole.
+        A column that one of several files lacks is null there, and its type may differ between files. Bytes
+        of Parquet are text where all values of the column are. Row groups of Parquet without rows in
+        ``between`` are skipped, by their statistics; the others are whole.
         With ``codes``, text of Parquet comes as a dictionary and codes.
         :data:`FILE_KEY` in the metadata of a batch's schema names its file. Several threads may read.
 
@@ -115,16 +120,18 @@ class Table:
             A file's content does not match its name, a line is malformed, or a column has another value
             than the partition of the same name.
         """
+        texts = [name for name in columns if name in self.bytes_are_text and self._is_text(name)]
         size = self._batch_rows(columns)
         for file in self.files:
             with _file_errors(file):
                 own = self._own_columns(file)
                 inside = [name for name in columns if name not in file.partitions or name in own]
                 twice = [name for name in inside if name in file.partitions]
-                for batch in self._batches_of(file, inside, size, between, codes=codes):
+                for read in self._batches_of(file, inside, size, between, codes=codes):
+                    batch = with_text(read, texts)
                     for name in twice:
                         require_partition(file, name, batch.column(name))
-                    aligned = _align_columns(batch, columns, file.partitions)
+                    aligned = align_columns(batch, columns, file.partitions)
                     yield aligned.replace_schema_metadata({FILE_KEY: file.path})
 
     def _batch_rows(self, columns: Sequence[str]) -> int:
@@ -133,6 +140,19 @@ class Table:
         fitting = _CACHED_TEXTS if texts else _CACHED_VALUES
         most = BATCH_BYTES // (16 * max(1, len(columns)))
         return max(1024, min(most, fitting // max(1, len(columns))))
+
+    def _is_text(self, name: str) -> bool:
+        """Return whether a column of bytes is text, by all of its values."""
+        known = self.bytes_are_text[name]
+        if known is None:
+            known = True
+            for file in self.files:
+                with _file_errors(file):
+                    known = known and (file.kind == "csv" or holds_text(self.parquet_files.open(file), name))
+            self.bytes_are_text[name] = known
+            if known:
+                self.types[name] = "string"
+        return known
 
     def _own_columns(self, file: TableFile) -> Collection[str]:
         """Return the columns in a file of a partition; empty for another file."""
@@ -180,6 +200,7 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
     parquet_files = ParquetFiles()
     rows = about = 0
     having: Counter[str] = Counter()
+    of_bytes: set[str] = set()
     columns: list[tuple[TableFile, list[str]]] = []
     for file in files:
         with _file_errors(file):
@@ -190,6 +211,7 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
             else:
                 opened = parquet_files.open(file)
                 found = {name: str(arrow_type) for name, arrow_type in opened.types.items()}
+                of_bytes.update(name for name, arrow_type in opened.types.items() if is_bytes(arrow_type))
                 rows += opened.rows
         columns.append((file, list(found)))
         having.update(list(found))
@@ -203,6 +225,7 @@ def open_table(uri: str, *, base: Path | None = None, kind: FileKind | None = No
         *(uri, tuple(types), types, None if heads else rows, about + rows, tuple(files), heads, late),
         left_out=found_files.note,
         parquet_files=parquet_files,
+        bytes_are_text=dict.fromkeys(of_bytes),
     )
 
 
@@ -218,21 +241,3 @@ def _file_errors(file: TableFile) -> Iterator[None]:
         detail = str(error).strip().partition("\n")[0]
         msg = f"{file.display_name} cannot be read as {file.kind}: {detail}"
         raise DataError(msg) from error
-
-
-def _align_columns(
-    batch: pa.RecordBatch, columns: Sequence[str], partitions: Mapping[str, str | None]
-) -> pa.RecordBatch:
-    """Return the batch with these columns in this order: partitions added, absent columns null."""
-    names = batch.schema.names
-    if not partitions and names == list(columns):
-        return batch
-    read = dict(zip(names, batch.columns, strict=True))
-
-    def column(name: str) -> pa.Array:
-        if name in partitions:
-            return pa.repeat(pa.scalar(partitions[name], pa.string()), batch.num_rows)
-        found = read.get(name)
-        return pa.nulls(batch.num_rows) if found is None else found
-
-    return pa.record_batch([column(name) for name in columns], names=list(columns))

@@ -547,7 +547,7 @@ def test_infinities_absurd_values_and_dates_can_be_drawn(drift, tmp_path, share)
         ("ok.csv", "empty.csv", "empty.csv is empty"),
         ("ok.csv", "broken.csv", "line 3: 1 fields where"),
         ("ok.csv", "not.parquet", "is not a Parquet file"),
-        ("ok.csv", "folder", "is a folder without .csv"),
+        ("ok.csv", "folder", "is a folder without a table in CSV or Parquet"),
         ("ok.csv", "other.csv", "no column in common"),
         ("ok.csv", "ftp://x/y", "expected a path, file:///path or s3://bucket/key"),
     ],

@@ -27,7 +27,7 @@ def why_not_compared(column: ComparedColumn) -> str:
     reasons: dict[ColumnKind, str] = {
         "datetime": "advances with time like a timestamp: always different, not compared",
         "id": "most values are unique, as in ids, codes and free text: there is no distribution to compare",
-        "opaque": f"holds {scan.opaque}, which cannot be compared: extract its values into columns",
+        "opaque": _why_opaque(scan.opaque),
         "empty": f"the reference has no values: all {scan.rows} rows are missing" if scan.rows else "no rows",
         "number": "no rows",
         "category": "no rows",
@@ -35,6 +35,12 @@ def why_not_compared(column: ComparedColumn) -> str:
     if column.kind == "id":
         return _why_id(column, scan) or reasons["id"]
     return reasons[column.kind]
+
+
+def _why_opaque(kind: str) -> str:
+    if "binary" in kind:
+        return "holds bytes that are not all text in UTF-8, which cannot be compared: write them as text"
+    return f"holds {kind}, which cannot be compared: extract its values into columns"
 
 
 def _why_id(column: ComparedColumn, scan: ColumnScan) -> str:
