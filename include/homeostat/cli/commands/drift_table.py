@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +26,7 @@ VERDICT_TEXTS = {
     "not_computable": ("no verdict", "yellow"),
     "pass": ("pass", "green"),
 }
+_READING_LINES = 10
 _ORDER = ("alert", "not_computable", "pass")
 
 
@@ -44,11 +47,25 @@ def print_table(found: TableComparison, console: Console = out) -> None:
         console.print(
             Text.assemble((finding.kind, style), " ", (finding.column, "bold"), ": ", finding.detail)
         )
+    for line in [] if wide else _reading_lines(columns):
+        console.print(line)
     for note in found.notes:
         console.print(Text(note, "yellow"))
     text, style = VERDICT_TEXTS[found.verdict]
     rows = f"{found.rows.current:,} rows against {found.rows.reference:,}"
     console.print(Text.assemble((text, style), ": ", summary(found), f". {rows}."))
+
+
+def _reading_lines(columns: Sequence[ColumnResult]) -> list[Text]:
+    """Return how columns that pass were read, unread values first; a narrow table does not show it."""
+    named: dict[str, list[str]] = {}
+    for column in sorted(columns, key=lambda column: not any(column.unread)):
+        if column.verdict == "pass" and column.read_as:
+            named.setdefault(column.read_as, []).append(column.name)
+    lines = [Text.assemble((_first_names(names), "bold"), ": ", read_as) for read_as, names in named.items()]
+    left = sum(map(len, list(named.values())[_READING_LINES:]))
+    more = f"{left} more columns that pass have notes on how they were read: --json and --html show them"
+    return [*lines[:_READING_LINES], *([Text(more, "dim")] if left else [])]
 
 
 def ranked(found: TableComparison) -> list[ColumnResult]:
