@@ -232,7 +232,9 @@ def test_an_empty_file_is_named(tmp_path):
 def test_a_missing_timestamp_column_shows_what_is_there(tmp_path):
     (tmp_path / "pump").mkdir()
     (tmp_path / "pump" / "x.csv").write_text("temp,season\n1,a\n")
-    with pytest.raises(DataError, match=r"schema\.timestamp: .*no column 'at'.*temp, season"):
+    with pytest.raises(
+        DataError, match=r"source\.uri: .*no column 'at'.*schema; its columns are: temp, season"
+    ):
         read(configure(tmp_path, "{kind: csv, uri: x.csv}"))
 
 

@@ -290,7 +290,11 @@ def test_rows_are_not_sent_to_another_server(cli, recent_rows, monkeypatch):
         ("rows.csv", b"", ("DataError", "is empty", "column names")),
         ("rows.parquet", b"a,b\n1,2\n", ("DataError", "is not a Parquet file", "is it CSV")),
         ("rows.csv", b"\xff\xfe\x00", ("DataError", "is not text in UTF-8")),
-        ("rows.csv", b"at,a\n2026-01-01T00:00Z,1\n", ("ConfigError", "no column 'b', 'kind'", "model.yaml")),
+        (
+            "rows.csv",
+            b"at,a\n2026-01-01T00:00Z,1\n",
+            ("ConfigError", "no column 'b', 'kind'", "model.yaml"),
+        ),
         ("rows.csv", b"a,b,kind\n1,2,red\n", ("ConfigError", "no column 'at'", "model.yaml")),
         (
             "rows.csv",

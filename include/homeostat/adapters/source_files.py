@@ -7,6 +7,7 @@ from datetime import datetime
 import pandas as pd
 
 from homeostat.adapters.csv_values import number_values
+from homeostat.adapters.schema_names import missing_columns, missing_columns_message
 from homeostat.adapters.source_rows import config_location, expand_variables, schema_columns
 from homeostat.adapters.table_location import FileKind
 from homeostat.adapters.table_rows import FILE_ROWS, read_frame
@@ -14,7 +15,7 @@ from homeostat.adapters.tables import TEXT, Table, open_table
 from homeostat.adapters.tables_parquet import TimeRange
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
-from homeostat.core.training_data.file_cells import FILE_NOTES, even_dates, even_numbers
+from homeostat.core.training_data.file_cells import FILE_NOTES, OTHER_COLUMNS, even_dates, even_numbers
 
 
 def read_files(config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
@@ -26,17 +27,27 @@ def read_files(config: ModelConfig, start: datetime | None, end: datetime | None
     Raises
     ------
     DataError
-        No such file, or one that cannot be read; the message names model.yaml and ``source.uri``.
+        No such file, or one that cannot be read or has no timestamp; the message names model.yaml and
+        ``source.uri``.
     """
     where = config_location(config, f"{config.source.key}.uri")
     uri = expand_variables(config, config.source.uri or "")
     kind: FileKind = "parquet" if config.source.kind == "parquet" else "csv"
     try:
         table = open_table(uri, base=config.folder, kind=kind)
+        _require_timestamp(config, uri, table)
         return read_table(table, config, TimeRange(config.columns.timestamp, start, end))
     except (ConfigError, DataError) as error:
         msg = f"{where}: {error}"
         raise type(error)(msg) from error
+
+
+def _require_timestamp(config: ModelConfig, uri: str, table: Table) -> None:
+    """Raise DataError for a table without times; the message names the other missing columns, too."""
+    name = config.columns.timestamp
+    if name not in table.names:
+        missing = [name, *missing_columns(config, table.names)]
+        raise DataError(missing_columns_message(config, uri, table.names, missing))
 
 
 def read_table(table: Table, config: ModelConfig, between: TimeRange | None = None) -> pd.DataFrame:
@@ -52,6 +63,7 @@ def read_table(table: Table, config: ModelConfig, between: TimeRange | None = No
     """
     rows = read_frame(table, [name for name in schema_columns(config) if name in table.types], between)
     files = rows.attrs.pop(FILE_ROWS)
+    rows.attrs[OTHER_COLUMNS] = [name for name in table.names if name not in rows]
     if table.notes:
         rows.attrs[FILE_NOTES] = table.notes
     numbers = [name for name, feature in config.columns.features.items() if feature.type == "number"]

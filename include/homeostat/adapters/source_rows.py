@@ -11,6 +11,7 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
+from homeostat.config.near_name import near_name
 from homeostat.core.training_data.far_times import FAR_TIMES, find_far_times
 from homeostat.core.training_data.times import read_times
 
@@ -65,7 +66,9 @@ def select_window(
     where = config_location(config, "schema.timestamp")
     if name not in rows.columns:
         found = ", ".join(map(str, rows.columns[:20])) or "none"
-        msg = f"{where}: the source has no column '{name}'; its columns are: {found}"
+        near = near_name(name, map(str, rows.columns))
+        hint = f" (is it '{near}' here?)" if near else ""
+        msg = f"{where}: the source has no column '{name}'{hint}; its columns are: {found}"
         raise DataError(msg)
     rows = rows[[column for column in schema_columns(config) if column in rows.columns]].copy()
     times = read_times(rows[name], config, where)

@@ -166,7 +166,10 @@ def test_a_column_that_begins_later_is_missing_before_and_told(folder, tmp_path,
     history[50:].to_parquet(tmp_path / "ignored.txt")
     history[50:].to_csv(tmp_path / "2.tsv", index=False, sep="\t")
     rows, notes = read_history(load_model(folder), tmp_path)
-    assert notes == [f"{tmp_path}: 1 of 2 files have no column 'b': missing in their rows"]
+    assert notes == [
+        f"{tmp_path}: 1 of 2 files have no column 'b': missing in their rows",
+        f"{tmp_path}: 1 file is left out, not read as a part of the table: ignored.txt (Parquet)",
+    ]
     assert rows["b"].isna().sum() == 50
     assert rows["b"][50:].tolist() == history["b"][50:].tolist()
 

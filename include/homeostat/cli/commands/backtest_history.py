@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeostat.adapters.column_names import row_hint
+from homeostat.adapters.schema_names import missing_columns, missing_columns_message
 from homeostat.adapters.source_files import read_table
 from homeostat.adapters.tables import open_table
 from homeostat.config import ModelConfig, format_duration, parse_duration
@@ -44,13 +43,13 @@ def read_history(config: ModelConfig, data: Path | str, spacing: str = "") -> tu
         msg = f"--data: {error}; expected the model's history with labels, a file or folder of CSV or Parquet"
         raise type(error)(msg) from error
     columns = list(table.names)
-    missing = _missing_columns(config, columns)
+    missing = missing_columns(config, columns)
     config = config.history_only()  # there is no log to replay
     notes: list[str] = []
     if missing and config.source.kind == "loader":
         rows = _read_with_loader(config, data, columns, missing)
     elif missing:
-        raise DataError(_missing_columns_message(config, data, columns, missing))
+        raise DataError(missing_columns_message(config, data, columns, missing))
     else:
         rows, notes = _timed(config, read_table(table, config), data, spacing)
         notes += [
@@ -69,31 +68,6 @@ def read_history(config: ModelConfig, data: Path | str, spacing: str = "") -> tu
     return rows, notes
 
 
-def _missing_columns(config: ModelConfig, columns: Sequence[str]) -> list[str]:
-    features = config.columns.features
-    needed = [config.columns.label.name, *(name for name, feature in features.items() if feature.required)]
-    return [name for name in needed if name not in columns]
-
-
-def _missing_columns_message(
-    config: ModelConfig, data: str, columns: Sequence[str], missing: Sequence[str]
-) -> str:
-    from homeostat.adapters.source_rows import schema_columns
-
-    label = config.columns.label.name
-    unknown = [name for name in columns if name not in schema_columns(config)]
-    names = []
-    for name in missing:
-        near = difflib.get_close_matches(name, unknown, n=1, cutoff=0.6)
-        role = "the label " if name == label else ""
-        names.append(f"{role}'{name}'" + (f" (is it '{near[0]}' here?)" if near else ""))
-    present = ", ".join(columns[:20]) + (" ..." if len(columns) > 20 else "")
-    return (
-        f"{data}: has no column {', '.join(names)}, which {config.folder / 'model.yaml'} names under schema; "
-        f"its columns are: {present}. Rename them in the file, or change schema{row_hint(columns)}"
-    )
-
-
 def _read_with_loader(
     config: ModelConfig, data: str, columns: Sequence[str], missing: Sequence[str]
 ) -> pd.DataFrame:
@@ -104,7 +78,7 @@ def _read_with_loader(
     variable = _data_variable(config)
     if not variable:
         msg = (
-            f"{_missing_columns_message(config, data, columns, missing)}; or, if "
+            f"{missing_columns_message(config, data, columns, missing)}; or, if "
             f"{config.source.loader} reads its file from an environment variable, "
             f"write 'data_env: NAME' into {config.folder / 'demo.yaml'}"
         )
@@ -117,9 +91,9 @@ def _read_with_loader(
         os.environ.pop(variable)
         if before is not None:
             os.environ[variable] = before
-    missing = _missing_columns(config, list(map(str, rows.columns)))
+    missing = missing_columns(config, list(map(str, rows.columns)))
     if missing:
-        raise DataError(_missing_columns_message(config, data, list(map(str, rows.columns)), missing))
+        raise DataError(missing_columns_message(config, data, list(map(str, rows.columns)), missing))
     return rows[rows[config.columns.timestamp].notna()].reset_index(drop=True)
 
 

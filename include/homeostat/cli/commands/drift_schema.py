@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 from homeostat.adapters.tables import Table
 from homeostat.cli.commands.drift_columns import ComparedColumn
 from homeostat.config import ModelConfig
 from homeostat.config.model import Feature
+from homeostat.config.near_name import near_name
 from homeostat.core.drift import SchemaFinding
 from homeostat.core.drift.report import Severity
 from homeostat.core.profile.infer import value_family
@@ -40,8 +40,8 @@ def _missing_columns(
     for name in reference.names if features is None else features:
         severity: Severity = "critical" if features is None or features[name].required else "warning"
         if name not in current.types:
-            near = difflib.get_close_matches(name, new, n=1)
-            hint = f"; renamed to '{near[0]}'?" if near else ""
+            near = near_name(name, new)
+            hint = f"; renamed to '{near}'?" if near else ""
             found.append(SchemaFinding(name, "missing", f"the column is missing{hint}", severity))
         elif name not in reference.types:
             found.append(SchemaFinding(name, "missing", "the reference does not have this column", severity))

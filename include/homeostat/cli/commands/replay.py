@@ -89,6 +89,7 @@ def _require_gateway(gateway: str) -> None:
 
 def _read_rows(config: ModelConfig, data: str) -> pd.DataFrame:
     """Return the rows of a file or folder, sorted by time; a row without a readable time is an error."""
+    from homeostat.adapters.schema_names import missing_columns_message
     from homeostat.adapters.source_files import read_table
     from homeostat.adapters.tables import open_table
     from homeostat.core.training_data.times import read_times
@@ -98,9 +99,7 @@ def _read_rows(config: ModelConfig, data: str) -> pd.DataFrame:
     needed = [stamp, *(name for name, feature in features.items() if feature.required)]
     missing = [name for name in needed if name not in table.types]
     if missing:
-        names = ", ".join(map(repr, missing))
-        msg = f"{data}: no column {names}, which {config.folder / 'model.yaml'} has under schema"
-        raise ConfigError(msg)
+        raise ConfigError(missing_columns_message(config, data, table.names, missing))
     rows = read_table(table, config)
     times = read_times(rows[stamp], config, data)
     if times.isna().any():

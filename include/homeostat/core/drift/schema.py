@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from homeostat.config.model import Feature, ModelConfig
+from homeostat.config.near_name import near_name
 from homeostat.core.drift.report import DriftReport, SchemaFinding, Severity
 from homeostat.core.profile.coerce import as_labels, as_numbers, label_of
 
@@ -67,8 +67,8 @@ def _new_columns(names: Iterable[str]) -> list[SchemaFinding]:
 
 
 def _missing_column(name: str, feature: Feature, new: list[str]) -> SchemaFinding:
-    near = difflib.get_close_matches(name, new, n=1)
-    hint = f"; renamed to '{near[0]}'?" if near else ""
+    near = near_name(name, new)
+    hint = f"; renamed to '{near}'?" if near else ""
     return SchemaFinding(name, "missing", f"the column is missing{hint}", _severity(feature))
 
 

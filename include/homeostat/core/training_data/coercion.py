@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,8 +12,10 @@ import pandas as pd
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
 from homeostat.config.label_text import received_name
+from homeostat.config.near_name import near_name
 from homeostat.core.training_data.categories import as_category, as_label
 from homeostat.core.training_data.columns import TypedColumn, as_number, as_time
+from homeostat.core.training_data.file_cells import OTHER_COLUMNS
 from homeostat.core.training_data.quarantine_causes import FAULTS, REASON, fault_reason, shortened
 
 
@@ -133,7 +134,8 @@ def _column_findings(frame: pd.DataFrame, config: ModelConfig, wanted: list[str]
     extra = [str(name) for name in frame.columns if name not in wanted]
     missing = [name for name in absent if name not in optional or _required(name, config)]
     if missing:
-        raise DataError(_missing_columns(config, missing, extra))
+        others = [*extra, *frame.attrs.get(OTHER_COLUMNS, [])]
+        raise DataError(_missing_columns(config, missing, others))
     for name in optional:
         yield DataFinding(name, "absent", len(frame), "not in the data: missing in every row")
     for name in extra:
@@ -145,9 +147,9 @@ def _required(name: str, config: ModelConfig) -> bool:
     return name in config.columns.features and config.columns.features[name].required
 
 
-def _missing_columns(config: ModelConfig, missing: list[str], extra: list[str]) -> str:
-    near = {name: difflib.get_close_matches(name, extra, n=1, cutoff=0.6) for name in missing}
-    shown = ", ".join(f"'{n}'" + (f" (is it '{near[n][0]}' now?)" if near[n] else "") for n in missing)
+def _missing_columns(config: ModelConfig, missing: list[str], others: list[str]) -> str:
+    near = {name: near_name(name, others) for name in missing}
+    shown = ", ".join(f"'{n}'" + (f" (is it '{near[n]}' now?)" if near[n] else "") for n in missing)
     fix = "rename the column in the source, or change 'schema' in model.yaml"
     if any(name in config.columns.features for name in missing):
         fix += ", or write 'required: false' at a feature that may be absent"

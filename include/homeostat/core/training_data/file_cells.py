@@ -24,6 +24,8 @@ FileRows = Sequence[tuple[str, int]]
 
 #: In the ``attrs`` of a source's rows: sentences on what of its files is not read.
 FILE_NOTES = "file_notes"
+#: In the ``attrs`` of a source's rows: the columns of its files that model.yaml does not name.
+OTHER_COLUMNS = "other_columns"
 
 
 def even_numbers(column: pd.Series, files: FileRows) -> pd.Series:
