@@ -6,9 +6,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from homeostat.core.training_data import as_category, as_number
+from homeostat.config.model import Label
+from homeostat.core.training_data import as_category, as_label, as_number
 
 SIGNS = [".", r"\N", "-", "--", "?", "–", " . "]
+
+
+MODEL = """
+name: shop
+task: classification
+pipeline: pipeline.py:build
+source: {kind: csv, uri: rows.csv}
+schema: {label: {name: y}, features: {x: {type: category}}}
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "shop"
+    path.mkdir()
+    (path / "model.yaml").write_text(MODEL)
+    return path
 
 
 def sparse(sign: str, mean: float, share: float = 0.9) -> tuple[np.ndarray, list[str]]:
@@ -51,11 +69,49 @@ def test_a_sign_among_categories_is_a_value(compare, sign):
 
 
 @pytest.mark.parametrize("sign", SIGNS)
-def test_training_reads_signs_as_missing_numbers_and_as_categories(sign):
+def test_training_reads_signs_as_missing_numbers(sign):
     typed = as_number(pd.Series(["1.5", sign, "2"], dtype="str"))
     np.testing.assert_array_equal(typed.column, [1.5, np.nan, 2])
     assert not typed.faults
-    assert as_category(pd.Series(["1", sign, "2"], dtype="str")).column.tolist() == ["1", sign, "2"]
+    assert typed.note == f"{sign!r} is read as missing (1 row)"
+
+
+@pytest.mark.parametrize("sign", [*SIGNS, "NA", "null"])
+@pytest.mark.parametrize("values", [["0", "1"], ["true", "false"], ["1.5", "2"], ["-1", "10"]])
+def test_a_sign_among_numbers_and_booleans_is_missing_everywhere(compare, config, sign, values):
+    cells = [*values * 40, *[sign] * 20]
+    label = as_label(pd.Series(cells, dtype="str"), "classification")
+    category = as_category(pd.Series(cells, dtype="str"))
+    for typed in (label, category):
+        assert typed.column.isna().tolist() == [False] * 80 + [True] * 20
+        assert typed.note == f"{sign!r} is read as missing (20 rows)"
+        assert not typed.faults
+    for asked in ([], ["--config", str(config)]):
+        found = compare(cells, cells[::-1], *asked)["columns"]["x"]
+        assert (found["missing_reference"], found["missing_current"]) == (0.2, 0.2)
+        assert (
+            f"{sign!r} is read as missing (20 of 100 values in the reference, 20 of 100 now)"
+            in (found["read_as"])
+        )
+
+
+@pytest.mark.parametrize("sign", [*SIGNS, "NA"])
+@pytest.mark.parametrize("others", [["north", "1"], ["007", "1"], ["1e5", "2"]])
+def test_a_sign_among_text_is_a_category_everywhere(compare, config, sign, others):
+    cells = [*others * 40, *[sign] * 20]
+    typed = as_category(pd.Series(cells, dtype="str"))
+    assert typed.column.tolist() == cells
+    assert not typed.note
+    found = compare(cells, cells[::-1], "--config", str(config))["columns"]["x"]
+    assert (found["missing_reference"], found["read_as"]) == (0, None)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_a_listed_sign_is_a_class(sign):
+    cells = pd.Series(["0", "1", sign], dtype="str")
+    label = Label(name="y", classes=["0", "1", sign])
+    assert as_label(cells, "classification", label).column.tolist() == ["0", "1", sign]
+    assert as_category(cells, listed=["0", "1", sign]).column.tolist() == ["0", "1", sign]
 
 
 def test_another_word_in_most_rows_is_named(compare):

@@ -10,7 +10,14 @@ from homeostat.config import ModelConfig
 from homeostat.config.date_format import date_format_of
 from homeostat.config.errors import ConfigError
 from homeostat.core.profile import CategoryEdges, FeatureKind
-from homeostat.core.profile.notes import epoch_note, marker_note, reading_note, unread, unread_note
+from homeostat.core.profile.notes import (
+    epoch_note,
+    marker_note,
+    reading_note,
+    unread,
+    unread_note,
+    words_note,
+)
 from homeostat.core.profile.reading import Reading
 from homeostat.core.values.text_hints import text_hint
 
@@ -95,6 +102,7 @@ def note_of(column: ComparedColumn) -> str:
     if column.read_as == "text":
         too_many = isinstance(column.edges, CategoryEdges) and column.edges.open
         notes.append((marker_note(before) or text_hint(before.texts)) if too_many else "")
+        notes.append(words_note(before, now))
     else:
         notes.append(unread_note(before, now, column.read_as, column.missing_markers))
     return "; ".join(filter(None, notes))

@@ -37,20 +37,28 @@ def reading_note(reference: Reading, current: Reading, scans: Sequence[ColumnSca
 
 def unread_note(reference: ColumnScan, current: ColumnScan, kind: str, missing_words: Iterable[str]) -> str:
     """Return the words that are missing values, and those that could not be read, with their rows."""
-    notes = []
     markers = set(missing_words)
     sides = (reference, current)
-    for names in (set(reference.words) | set(current.words), markers):
-        rows = [sum(n for word, n in {**scan.words, **scan.texts}.items() if word in names) for scan in sides]
-        shown = [word for word in _frequent(names, sides) if word.strip()]
-        if sum(rows) and shown:
-            are = "is" if len(names) == 1 else "are"
-            notes.append(f"{_list(shown)} {are} read as missing ({_counts(rows, sides)})")
+    notes = [words_note(reference, current), _missing_note(markers, sides)]
     left = {word for scan in sides for word in scan.texts} - markers
     rows = [unread(scan, markers) for scan in sides]
     if sum(rows):
         notes.append(f"{_counts(rows, sides)} could not be read as {kind} ({_list(_frequent(left, sides))})")
-    return "; ".join(notes)
+    return "; ".join(filter(None, notes))
+
+
+def words_note(reference: ColumnScan, current: ColumnScan) -> str:
+    """Return the usual words and signs that are missing values, with their rows."""
+    return _missing_note(set(reference.words) | set(current.words), (reference, current))
+
+
+def _missing_note(names: set[str], sides: Sequence[ColumnScan]) -> str:
+    rows = [sum(n for word, n in {**scan.words, **scan.texts}.items() if word in names) for scan in sides]
+    shown = [word for word in _frequent(names, sides) if word.strip()]
+    if not (sum(rows) and shown):
+        return ""
+    are = "is" if len(names) == 1 else "are"
+    return f"{_list(shown)} {are} read as missing ({_counts(rows, sides)})"
 
 
 def unread(scan: ColumnScan, missing_words: Iterable[str]) -> int:

@@ -15,7 +15,6 @@ from homeostat.core.profile.arrow_typed import ArrowValues, is_text, read_typed
 from homeostat.core.profile.distinct import DistinctNumbers
 from homeostat.core.profile.reading import Reading
 from homeostat.core.values.dates import DateEvidence, decide_orders
-from homeostat.core.values.missing import is_missing_sign
 from homeostat.core.values.numbers import NumberEvidence
 from homeostat.core.values.spelling import decide_spelling
 from homeostat.core.values.whole_numbers import Numbers, concatenate, ends_of, is_exact
@@ -128,7 +127,7 @@ class ColumnScan:
         """
         if reading.kind != "text":
             return False
-        if any(word in reading.listed or is_missing_sign(word) for word in self.words):
+        if any(word in reading.listed for word in self.words):
             return True
         return not ((self.texts or self.numbers) and all(map(is_number_text, self.texts)))
 

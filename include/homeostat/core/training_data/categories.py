@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from numbers import Number
@@ -20,7 +21,7 @@ from homeostat.core.training_data.columns import (
     with_rows,
     without_categorical,
 )
-from homeostat.core.values.missing import MISSING_WORDS
+from homeostat.core.values.missing import is_missing_text, missing_note
 
 #: Classes from here on are text: floats do not hold all whole numbers.
 _LONGEST_CLASS = 10**15
@@ -30,9 +31,9 @@ def as_category(column: pd.Series, *, listed: Collection[str] = ()) -> TypedColu
     """Read a column as text (``str`` dtype, NaN where missing), spelled by ``label_text``.
 
     The same value is the same text from every source: a column of integers comes back from a CSV or a
-    database as floats as soon as one cell is missing, and category ``3`` must stay category ``3``. A word for
-    a missing number (``NA``) is missing in a column that otherwise holds only numbers or booleans; in a
-    column of text, or where model.yaml lists it, it is a value.
+    database as floats as soon as one cell is missing, and category ``3`` must stay category ``3``. A word or
+    sign for a missing number (``NA``, ``?``) is missing in a column that otherwise holds only numbers or
+    booleans, and ``note`` counts it; in a column of text, or where model.yaml lists it, it is a value.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ def as_category(column: pd.Series, *, listed: Collection[str] = ()) -> TypedColu
     """
     codes, values = _distinct(without_categorical(column))
     cells = [_text(value, SPELLING) for value in values]
-    texts = _without_missing_words(values, [text for text, _ in cells], listed)
+    spelled = [text for text, _ in cells]
+    texts = _without_missing_words(values, spelled, listed)
     faults = {
         name: np.isin(codes, [code for code, (_, fault) in enumerate(cells) if fault == name])
         for name in ("mistyped", "infinite", "too_large")
@@ -53,7 +55,12 @@ def as_category(column: pd.Series, *, listed: Collection[str] = ()) -> TypedColu
 
     first = [_text(value, FIRST_SPELLING)[0] for value in values]
     received = rows(first) if first != texts else None
-    return TypedColumn(rows(texts), with_rows(faults), received=received)
+    left_out = {
+        value: int((codes == code).sum())
+        for code, (value, text) in enumerate(zip(values, texts, strict=True))
+        if text is None and spelled[code] is not None
+    }
+    return TypedColumn(rows(texts), with_rows(faults), received=received, note=missing_note(left_out))
 
 
 def _distinct(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
@@ -70,10 +77,7 @@ def _without_missing_words(
     values: list[Any], texts: list[str | None], listed: Collection[str]
 ) -> list[str | None]:
     """Return None for the words for a missing number, where all other texts are numbers or booleans."""
-    words = [
-        isinstance(value, str) and value.strip().lower() in MISSING_WORDS and value not in listed
-        for value in values
-    ]
+    words = [isinstance(value, str) and is_missing_text(value) and value not in listed for value in values]
     others = [text for text, word in zip(texts, words, strict=True) if text is not None and not word]
     if not any(words) or not others or not all(map(is_number_text, others)):
         return texts
@@ -102,7 +106,7 @@ def as_label(column: pd.Series, task: str, label: Label | None = None) -> TypedC
 def _as_named_class(column: pd.Series) -> TypedColumn:
     cells = as_category(column)
     whole = all(map(_is_whole, cells.column.dropna().unique()))
-    return TypedColumn(_whole(cells.column), cells.faults) if whole else cells
+    return replace(cells, column=_whole(cells.column), received=None) if whole else cells
 
 
 def _as_numeric_class(column: pd.Series) -> TypedColumn:
@@ -127,8 +131,8 @@ def _as_class(column: pd.Series, label: Label) -> TypedColumn:
         faults |= with_rows({"unknown_class": unknown})
     named = label.classes or label.mapping.values()
     if meant.notna().all() and all(map(_is_whole, [*named, *meant.unique()])):
-        return TypedColumn(meant.astype(np.int64), faults)
-    return TypedColumn(meant.astype("str"), faults)
+        return TypedColumn(meant.astype(np.int64), faults, note=cells.note)
+    return TypedColumn(meant.astype("str"), faults, note=cells.note)
 
 
 def _whole(texts: pd.Series) -> pd.Series:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from homeostat.core.values.dates import decide_orders, parse_dates, strptime_of, weigh_dates
-from homeostat.core.values.missing import is_missing_word
+from homeostat.core.values.missing import is_missing_word, missing_note
 from homeostat.core.values.numbers import parse_numbers, weigh_numbers
 from homeostat.core.values.spelling import decide_spelling
 
@@ -45,7 +45,8 @@ def numbers_of(column: pd.Series) -> TextCells:
     too_large = digits & ((numbers >= _INT64) | (numbers < -_INT64))
     mistyped = np.isnan(numbers) & ~words
     described = spelling.describe()
-    note = f"read with {described}" if described else ""
+    gone = zip(distinct.filter(pa.array(words)).to_pylist(), rows_of[words].tolist(), strict=True)
+    note = "; ".join(filter(None, (f"read with {described}" if described else "", missing_note(dict(gone)))))
     none = np.zeros(len(distinct), dtype=bool)
     return _at(codes, numbers, mistyped, too_large, none, note)
 

@@ -1,10 +1,12 @@
-"""Words and signs for "missing" in a column of numbers or dates.
+"""Words and signs for "missing" in a column of numbers or dates, or of categories that are all numbers.
 
 In a column of text they are values: a region may be called ``NA``. There only what the format of the
 file calls null is missing, and the empty text, which CSV cannot tell from it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,9 +18,9 @@ MISSING_WORDS = frozenset(
         *("null", "none", "nil", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind"),
     ]
 )
-#: Signs that mean the same beside numbers and dates: of SAS and Stata, of SQL dumps, and of people. Among
-#: categories a sign is a value, also where all others are numbers.
+#: Signs that mean the same: of SAS and Stata, of SQL dumps, and of people.
 MISSING_SIGNS = frozenset([".", "\\n", "-", "--", "---", "–", "—", "?"])  # \N in lower case
+_NAMED = 3
 _WORDS = pa.array(sorted(MISSING_WORDS | MISSING_SIGNS), pa.string())
 #: The usual spellings, to be found without changing the case of each cell.
 _SPELLED = pa.array(
@@ -40,6 +42,23 @@ def is_usual_spelling(texts: pa.Array) -> pa.Array:
     return pc.is_in(texts, value_set=_SPELLED.cast(texts.type))
 
 
-def is_missing_sign(text: str) -> bool:
-    """Return whether a text is one of :data:`MISSING_SIGNS`; blanks around it do not matter."""
-    return text.strip().lower() in MISSING_SIGNS
+def is_missing_text(text: str) -> bool:
+    """Return the same as :func:`is_missing_word` for one text."""
+    return text.strip().lower() in MISSING_WORDS | MISSING_SIGNS
+
+
+def missing_note(words: Mapping[str, int]) -> str:
+    """Return which words were read as missing, most frequent first; empty where only blank ones were.
+
+    Parameters
+    ----------
+    words
+        The rows of each.
+    """
+    shown = {word: rows for word, rows in words.items() if word.strip()}
+    if not shown:
+        return ""
+    ranked = sorted(shown, key=lambda word: (-shown[word], word))
+    names = ", ".join(map(repr, ranked[:_NAMED])) + (", ..." if len(ranked) > _NAMED else "")
+    rows = sum(shown.values())
+    return f"{names} {'is' if len(ranked) == 1 else 'are'} read as missing ({rows:,} row{'s' * (rows > 1)})"
