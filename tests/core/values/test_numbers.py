@@ -16,13 +16,17 @@ def evidence(*texts: str):
     return weigh_numbers(pa.array(texts, pa.string()), np.ones(len(texts), dtype=np.int64))
 
 
-def written(value: float, spelling: Spelling, *, after: bool) -> str:
+def written(value: float, spelling: Spelling, *, after: bool, minus: str = "first") -> str:
     """Write a number with two decimals, independently of the code that reads it."""
     digits, cents = f"{abs(value):,.2f}".split(".")
     text = digits.replace(",", spelling.thousands) + spelling.decimal + cents
+    if value < 0 and minus == "after digits":
+        text += "-"
     if spelling.unit:
         text = f"{text} {spelling.unit}" if after else f"{spelling.unit}{text}"
-    return "-" + text if value < 0 else text
+    if value < 0 and minus in ("first", "last"):
+        text = f"-{text}" if minus == "first" else f"{text}-"
+    return text
 
 
 SPELLINGS = [
@@ -37,11 +41,12 @@ SPELLINGS = [
 @given(
     values=st.lists(st.integers(-(10**10), 10**10).map(lambda cents: cents / 100), min_size=1, max_size=20),
     after=st.booleans(),
+    minus=st.sampled_from(["first", "after digits", "last"]),
 )
 @settings(max_examples=15, deadline=None)
-def test_every_spelling_reads_back_what_it_wrote(spelling, values, after):
+def test_every_spelling_reads_back_what_it_wrote(spelling, values, after, minus):
     after = after or spelling.unit == "%"
-    texts = pa.array([written(value, spelling, after=after) for value in values])
+    texts = pa.array([written(value, spelling, after=after, minus=minus) for value in values])
     found = decide_spelling(weigh_numbers(texts, np.ones(len(values), dtype=np.int64)))
     assert (found.decimal, found.unit, found.ambiguous) == (spelling.decimal, spelling.unit, False)
     right = [value / 100 for value in values] if spelling.unit == "%" else values
@@ -82,7 +87,7 @@ def test_any_text_is_a_number_or_none_in_every_spelling(texts):
             ".",
             "",
         ),
-        *("12:30", "1/2", "5-", "٣", "1,163.7.4"),
+        *("12:30", "1/2", "5+", "-5-", "5--", "(5-)", "٣", "1,163.7.4"),
     ],
 )
 def test_what_is_no_number_beside_points_is_not_read(text):

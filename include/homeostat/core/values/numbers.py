@@ -27,14 +27,14 @@ _UNIT = rf"%|[A-Z]{{0,2}}\p{{Sc}}|{_CODES}|zł|kr|Kč|Ft"
 _NUMERAL = (
     r"^(?P<open>\(?)(?P<sign>[-+−]?) ?"
     rf"(?P<front>(?:{_UNIT})?) ?(?P<inner>[-+−]?)"
-    r"(?P<digits>[0-9.,](?:[0-9.,' ]*[0-9.,])?)(?P<exponent>(?:[eE][-+]?[0-9]+)?) ?"
-    rf"(?P<back>(?:{_UNIT})?)(?P<close>\)?)$"
+    r"(?P<digits>[0-9.,](?:[0-9.,' ]*[0-9.,])?)(?P<exponent>(?:[eE][-+]?[0-9]+)?)(?P<after>[-−]?) ?"
+    rf"(?P<back>(?:{_UNIT})?)(?P<end>[-−]?)(?P<close>\)?)$"  # SAP writes 12.50-, and 12.50 EUR-
 )
 _LIKELY = re.sub(r"\?P<\w+>", "?:", _NUMERAL)
 _PLAIN = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$|^[-+]?(?i:inf|infinity)$"
 _BOOLEAN = r"^(?i:true|false)$"
 _IN_EVERY_SPELLING = r"^(?i:true|false|[-+]?inf|[-+]?infinity)$"
-_CODE = r"^[-+]?0[0-9]+$"
+_CODE = r"^[-+]?0[0-9]+[-−]?$"
 _SPACES = "[\u00a0\u2007\u2009\u202f]"
 
 
@@ -159,8 +159,8 @@ def weigh_numbers(texts: pa.Array, rows: Ints) -> NumberEvidence:
 def parse_numbers(texts: pa.Array, spelling: Spelling = PLAIN) -> Floats:
     """Read texts as numbers, NaN where a text is none in this spelling; 12.3% is 0.123.
 
-    Blanks around a numeral do not matter; a minus may stand before the unit or after it, and a number in
-    parentheses is negative. ``inf`` and ``infinity`` are numbers in every spelling, and so are ``true`` (1)
+    Blanks around a numeral do not matter; a minus may stand before the unit or after it, before the number or
+    behind it, and a number in parentheses is negative. ``inf`` and ``infinity`` are numbers in every spelling, and so are ``true`` (1)
     and ``false`` (0), in any case.
     """
     trimmed = pc.utf8_trim_whitespace(texts)
@@ -232,9 +232,10 @@ def _take_apart(texts: pa.Array) -> _Parts:
     even = pc.utf8_trim_whitespace(even)
     at = np.flatnonzero(_matches(even, _LIKELY))
     parts = pc.extract_regex(even.take(pa.array(at)), _NUMERAL)
-    names = ("digits", "exponent", "front", "back", "sign", "inner", "open", "close")
-    digits, exponent, front, back, sign, inner, before, after = (pc.struct_field(parts, n) for n in names)
-    signs = pc.binary_join_element_wise(sign, inner, "")
+    names = ("digits", "exponent", "front", "back", "open", "close")
+    digits, exponent, front, back, before, after = (pc.struct_field(parts, name) for name in names)
+    places = (pc.struct_field(parts, name) for name in ("sign", "inner", "after", "end"))
+    signs = pc.binary_join_element_wise(*places, "")
     in_parentheses = pc.not_equal(before, "")
     twice = pc.and_(pc.not_equal(front, ""), pc.not_equal(back, ""))
     bad = pc.or_(pc.xor(in_parentheses, pc.not_equal(after, "")), twice)
