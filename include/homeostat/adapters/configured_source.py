@@ -11,7 +11,7 @@ from homeostat.adapters.source_rows import config_location, schema_columns, sele
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, HomeostatError, PipelineError
 from homeostat.core.training_data.far_times import FAR_TIMES
-from homeostat.core.training_data.file_cells import FILE_NOTES
+from homeostat.core.training_data.file_cells import FILE_NOTES, OPEN_DATES
 from homeostat.core.training_data.history import join_history
 from homeostat.ports import Store
 
@@ -53,12 +53,13 @@ class ConfiguredSource:
         joined, origins = join_history(history, rows, config)
         joined = select_window(joined, config, start, end)
         joined.attrs["origins"] = origins
-        far = [part.attrs[FAR_TIMES] for part in (history, rows) if FAR_TIMES in part.attrs]
         notes = [note for part in (history, rows) for note in part.attrs.get(FILE_NOTES, [])]
         if notes:
             joined.attrs[FILE_NOTES] = notes
-        if far:
-            joined.attrs[FAR_TIMES] = "; ".join(far)
+        for key in (FAR_TIMES, OPEN_DATES):
+            found = [part.attrs[key] for part in (history, rows) if key in part.attrs]
+            if found:
+                joined.attrs[key] = "; ".join(found)
         return joined
 
     def _rows(self, config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:

@@ -15,7 +15,13 @@ from homeostat.adapters.tables import TEXT, Table, open_table
 from homeostat.adapters.tables_parquet import TimeRange
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
-from homeostat.core.training_data.file_cells import FILE_NOTES, OTHER_COLUMNS, even_dates, even_numbers
+from homeostat.core.training_data.file_cells import (
+    FILE_NOTES,
+    OPEN_DATES,
+    OTHER_COLUMNS,
+    even_dates,
+    even_numbers,
+)
 
 
 def read_files(config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
@@ -59,7 +65,7 @@ def read_table(table: Table, config: ModelConfig, between: TimeRange | None = No
     Raises
     ------
     DataError
-        A file cannot be read, or nothing tells how the numbers of its files are spelled.
+        A file cannot be read, or nothing tells how the numbers or dates of its files are spelled.
     """
     rows = read_frame(table, [name for name in schema_columns(config) if name in table.types], between)
     files = rows.attrs.pop(FILE_ROWS)
@@ -75,6 +81,7 @@ def read_table(table: Table, config: ModelConfig, between: TimeRange | None = No
             if len(files) > 1 and isinstance(rows[name].dtype, pd.StringDtype):
                 rows[name] = even_numbers(rows[name], files)
     name = config.columns.timestamp
-    if len(files) > 1 and table.types.get(name) == TEXT and not config.columns.timestamp_format:
-        rows[name] = even_dates(rows[name], files)
+    if len(files) > 1 and table.types.get(name) == TEXT:
+        rows[name], note = even_dates(rows[name], files, config.columns.timestamp_format or "")
+        rows.attrs |= {OPEN_DATES: note} if note else {}
     return rows

@@ -107,6 +107,7 @@ def _write_snapshot(
     found = ports.source.read(config, start, until)
     origins = found.attrs.pop("origins", None)
     far = found.attrs.pop(training_data.FAR_TIMES, "")
+    open_dates = found.attrs.pop(training_data.OPEN_DATES, "")
     trained_until = _champion_trained_until(config, ports)
     notes = found.attrs.pop(training_data.FILE_NOTES, [])
     for note in notes:
@@ -144,6 +145,7 @@ def _write_snapshot(
         **({"origins": origins} if origins else {}),
         **({"far_times": far} if far else {}),
         **({"file_notes": notes} if notes else {}),
+        **({"open_dates": open_dates} if open_dates else {}),
     }
     ports.registry.log(run_id, artifacts={"data_quality.json": json_bytes(report)})
     return save_result(
@@ -163,7 +165,7 @@ def _write_snapshot(
             "sentence": f"{len(snapshot.train)} training rows, {len(snapshot.holdout)} holdout rows, "
             f"{_quarantined(snapshot)}{_from_where(config, origins)}"
             + (f"; {guessed}" if guessed else "")
-            + "".join(f"; warning: {each}" for each in (far, warning) if each),
+            + "".join(f"; warning: {each}" for each in (far, open_dates, warning) if each),
             "url": ports.registry.url(run_id=run_id),
         },
     )

@@ -62,11 +62,44 @@ def test_without_the_option_the_report_names_it(compare, date_format):
     assert [each["detail"] for each in found["schema"]] == ["numbers in the reference, dates now"]
 
 
-def test_day_and_month_have_one_order_in_the_layout_of_the_format(compare):
-    certain = [f"{month:02d}/{day:02d}/2020" for month in range(1, 13) for day in range(13, 29)]
+def test_a_table_that_tells_its_order_keeps_it_beside_one_that_needs_the_format(compare):
+    certain = DAYS.dt.strftime("%m/%d/%Y").tolist() + [f"{month:02d}/28/2020" for month in range(1, 13)] * 9
     column = compare(OPEN, certain, "--date-format", "x=%d/%m/%Y")["columns"]["x"]
-    assert column["unread_current"] == len(certain)
-    assert column["verdict"] == "alert"
+    assert (column["unread_current"], column["kind"]) == (0, "datetime")
+    assert column["read_as"] == "read with dates as %d/%m/%Y in the reference, dates as %m/%d/%Y now"
+
+
+def test_a_format_that_fits_no_table_leaves_values_unread(compare):
+    certain = [f"{month:02d}/{day:02d}/2020" for month in range(1, 13) for day in range(1, 29)]
+    column = compare(certain, certain, "--date-format", "x=%d/%m/%Y")["columns"]["x"]
+    assert column["unread_current"] == 12 * 16
+
+
+JANUARY = [f"{day:02d}/01/2024" for day in range(1, 32)] * 5
+FEBRUARY = [f"02/{day:02d}/2024" for day in range(1, 13)] * 5
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_dates_that_fit_better_in_another_order_get_no_verdict(compare, swapped):
+    tables = [FEBRUARY, JANUARY] if swapped else [JANUARY, FEBRUARY]
+    column = compare(*tables)["columns"]["x"]
+    assert (column["verdict"], column["ks"]) == ("not_computable", None)
+    file = "a.csv" if swapped else "b.csv"
+    assert column["reason"] == (
+        f"day and month cannot be told apart in {file} (in the order of the other files its dates are "
+        "2024-01-02 to 2024-12-02, in the other order 2024-02-01 to 2024-02-12): give --date-format "
+        f"x=%m/%d/%Y or --date-format x=%d/%m/%Y, the format of {file}"
+    )
+    column = compare(*tables, "--date-format", "x=%m/%d/%Y")["columns"]["x"]
+    assert (column["unread_reference"], column["unread_current"], column["kind"]) == (0, 0, "datetime")
+
+
+def test_an_order_that_is_taken_from_the_other_table_is_told(compare):
+    current = [f"{day:02d}/01/2024" for day in range(1, 13)] * 5
+    column = compare(JANUARY, current)["columns"]["x"]
+    assert column["read_as"] == (
+        "read with dates as %d/%m/%Y; day and month cannot be told apart in b.csv: read in the order of a.csv"
+    )
 
 
 def test_times_of_day_may_be_missing_in_the_layout_of_the_format(compare):

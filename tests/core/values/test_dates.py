@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.config.date_format import date_format_of
-from homeostat.core.values.dates import decide_orders, parse_dates, weigh_dates
+from homeostat.core.values.date_orders import decide_orders
+from homeostat.core.values.dates import parse_dates, weigh_dates
 
 FORMATS = [
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%Y", "%m/%d/%Y", "%m-%d-%Y"),

@@ -14,6 +14,7 @@ from homeostat.adapters.tables import open_table
 from homeostat.config import ModelConfig, format_duration, parse_duration
 from homeostat.config.errors import ConfigError, DataError
 from homeostat.core.training_data.far_times import find_far_times
+from homeostat.core.training_data.file_cells import OPEN_DATES
 from homeostat.core.training_data.times import read_times
 from homeostat.core.values.text_hints import text_hint
 
@@ -52,6 +53,7 @@ def read_history(config: ModelConfig, data: Path | str, spacing: str = "") -> tu
         raise DataError(missing_columns_message(config, data, columns, missing))
     else:
         rows, notes = _timed(config, read_table(table, config), data, spacing)
+        notes += [f"{data}: {rows.attrs[OPEN_DATES]}"] if OPEN_DATES in rows.attrs else []
         notes += [
             f"{data}: {count} of {len(table.files)} files have no column '{name}': missing in their rows"
             for name, count in table.late.items()

@@ -16,8 +16,9 @@ from homeostat.core.profile.infer import ColumnKind, decide_reading, infer_kind,
 from homeostat.core.profile.notes import ambiguous_note
 from homeostat.core.profile.parallel import MAX_THREADS, run_parallel
 from homeostat.core.profile.reading import Reading, ReadingKind
-from homeostat.core.profile.scan import ColumnScan
+from homeostat.core.profile.scan import ColumnScan, dates_by_file
 from homeostat.core.profile.unseen import UnseenLabels
+from homeostat.core.values.date_orders import decide_orders
 
 #: Bytes of the reference's numbers in memory at a time; one column alone may take more.
 MAX_KEPT_BYTES = 256 * 2**20
@@ -136,7 +137,8 @@ def _must_be_read_again(column: ComparedColumn) -> bool:
     if before is None or now is None:
         return False
     *readings, ambiguous = decide_reading(before, now, column.asked)
-    column.ambiguous = ambiguous_note(ambiguous, column.name) if ambiguous else ""
+    doubts = decide_orders(dates_by_file(before, now)).doubts if ambiguous else {}
+    column.ambiguous = ambiguous_note(ambiguous, column.name, doubts) if ambiguous else ""
     same = column.read_as == readings[0].kind
     column.readings = (readings[0], readings[1])
     if ambiguous:

@@ -13,7 +13,8 @@ from homeostat.core.profile.arrow import is_own_label
 from homeostat.core.profile.arrow_typed import ArrowValues
 from homeostat.core.profile.coerce import Floats, Ints, label_of
 from homeostat.core.profile.reading import Reading
-from homeostat.core.values.dates import DateEvidence, DateOrders, order_of, parse_dates, weigh_dates
+from homeostat.core.values.date_orders import DateEvidence, DateOrders
+from homeostat.core.values.dates import is_contradicted, order_of, parse_dates, weigh_dates
 from homeostat.core.values.missing import is_missing_word, is_usual_spelling
 from homeostat.core.values.numbers import (
     NumberEvidence,
@@ -113,6 +114,8 @@ class TextArray:
         return self._split(numbers, spelling)
 
     def _read_dates(self, date_format: str, orders: DateOrders) -> ArrowValues:
+        if is_contradicted(date_format, orders):
+            date_format = ""
         if self.iso is not None and "iso" not in order_of(date_format):
             return ArrowValues(self.iso, {}, self.missing, self.words, dates=True)
         return replace(self._split(parse_dates(self._encode()[2], orders, date_format)), dates=True)

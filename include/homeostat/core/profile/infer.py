@@ -28,7 +28,8 @@ import pyarrow as pa
 
 from homeostat.core.profile.reading import Reading, ReadingKind
 from homeostat.core.profile.scan import ColumnScan, dates_by_file
-from homeostat.core.values.dates import decide_orders, is_date, order_of
+from homeostat.core.values.date_orders import decide_orders
+from homeostat.core.values.dates import is_date, order_of
 from homeostat.core.values.missing import is_missing_word
 from homeostat.core.values.numbers import is_code, is_number
 from homeostat.core.values.spelling import decide_spellings, has_marks_between_thousands, has_mixed_marks
@@ -72,7 +73,7 @@ def decide_reading(
     kind = asked.kind if asked else reading_kind(decisive)
     date_format = asked.date_format if asked else ""
     if kind == "dates":
-        decision = decide_orders(dates_by_file(*both))
+        decision = decide_orders(dates_by_file(*both), order_of(date_format))
         readings = [
             Reading(
                 "dates",
@@ -81,9 +82,7 @@ def decide_reading(
             )
             for at, scan in enumerate(both)
         ]
-        known = order_of(date_format)
-        ambiguous = {each: orders for each, orders in decision.ambiguous.items() if each not in known}
-        return readings[0], readings[-1], _notable(ambiguous, both)
+        return readings[0], readings[-1], _notable(decision.ambiguous, both)
     if kind == "text":
         return Reading("text"), Reading("text"), {}
     evidence = {(at, f): each for at, scan in enumerate(both) for f, each in scan.number_evidence.items()}

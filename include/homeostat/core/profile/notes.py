@@ -8,8 +8,10 @@ from dataclasses import replace
 from homeostat.config.label_text import is_number_text
 from homeostat.core.profile.infer import MIXED_MARKS, value_family
 from homeostat.core.profile.reading import Reading
-from homeostat.core.profile.scan import ColumnScan
-from homeostat.core.values.dates import order_of, strptime_of
+from homeostat.core.profile.scan import ColumnScan, dates_by_file
+from homeostat.core.values.date_doubts import OrderDoubt, taken_note
+from homeostat.core.values.date_orders import DateOrders, decide_orders
+from homeostat.core.values.dates import is_contradicted, order_of, strptime_of
 from homeostat.core.values.time_numbers import UNIT_NAMES, guess_time_numbers
 
 _SHOWN = 3
@@ -25,14 +27,25 @@ def reading_note(reference: Reading, current: Reading, scans: Sequence[ColumnSca
         Of both tables, in these readings.
     """
     readings = (reference, current)
+    taken = _taken_note(readings, scans)
     before, now = (
         _describe(reading if _uses_format(reading, scan) else replace(reading, date_format=""))
         for reading, scan in zip(readings, scans, strict=True)
     )
-    if before == now:
-        return f"read with {before}" if before else ""
     usual = "ISO dates" if reference.kind == "dates" else "plain numbers"
-    return f"read with {before or usual} in the reference, {now or usual} now"
+    note = f"read with {before}" if before else ""
+    if before != now:
+        note = f"read with {before or usual} in the reference, {now or usual} now"
+    return f"{note}; {taken}" if taken else note
+
+
+def _taken_note(readings: Sequence[Reading], scans: Sequence[ColumnScan]) -> str:
+    """Return which files do not tell the order of their dates, and whose order they have."""
+    if readings[0].kind != "dates":
+        return ""
+    decision = decide_orders(dates_by_file(*scans), order_of(readings[0].date_format))
+    names = {key: _file_name(key) for pair in decision.taken.items() for key in pair}
+    return taken_note({names[file]: names[source] for file, source in decision.taken.items()})
 
 
 def unread_note(reference: ColumnScan, current: ColumnScan, kind: str, missing_words: Iterable[str]) -> str:
@@ -79,8 +92,17 @@ def marker_note(scan: ColumnScan) -> str:
     )
 
 
-def ambiguous_note(ambiguous: Mapping[str, tuple[str, ...]], column: str) -> str:
-    """Return why dates or numbers are not read, and what to do."""
+def ambiguous_note(
+    ambiguous: Mapping[str, tuple[str, ...]], column: str, doubts: Mapping[str, OrderDoubt] | None = None
+) -> str:
+    """Return why dates or numbers are not read, and what to do.
+
+    Parameters
+    ----------
+    ambiguous, doubts
+        What :func:`~homeostat.core.profile.infer.decide_reading` and
+        :func:`~homeostat.core.values.date_orders.decide_orders` found.
+    """
     layout, orders = next(iter(ambiguous.items()))
     if layout == MIXED_MARKS:
         return (
@@ -88,10 +110,14 @@ def ambiguous_note(ambiguous: Mapping[str, tuple[str, ...]], column: str) -> str
             "all files with the same"
         )
     formats = [strptime_of(layout, order) for order in orders]
-    return (
-        f"day and month cannot be told apart in dates such as {_example(layout)}: give "
-        f"{' or '.join(f'--date-format {column}={each}' for each in formats)}"
-    )
+    cure = f"give {' or '.join(f'--date-format {column}={each}' for each in formats)}"
+    doubt = (doubts or {}).get(layout)
+    if doubt:
+        file = _file_name(doubt.file)
+        return (
+            f"day and month cannot be told apart in {file} ({doubt.describe()}): {cure}, the format of {file}"
+        )
+    return f"day and month cannot be told apart in dates such as {_example(layout)}: {cure}"
 
 
 def _uses_format(reading: Reading, scan: ColumnScan) -> bool:
@@ -127,14 +153,16 @@ def _describe(reading: Reading) -> str:
         return _describe_spellings(reading)
     if reading.date_format:
         unit = UNIT_NAMES.get(reading.date_format)
-        return f"numbers as {unit} since 1970" if unit else f"dates as {reading.date_format}"
-    layouts = {
-        item
-        for orders in reading.orders.values()
-        for item in orders.items()
-        if item[0] not in ("iso", "name")
-    }
-    return "dates as " + " and ".join(sorted(strptime_of(*item) for item in layouts)) if layouts else ""
+        own = [each for each in reading.orders.values() if is_contradicted(reading.date_format, each)]
+        others = [reading.date_format] if not own or len(own) < len(reading.orders) else []
+        formats = [*others, *sorted(_formats(own))]
+        return f"numbers as {unit} since 1970" if unit else f"dates as {' and '.join(formats)}"
+    found = _formats(reading.orders.values())
+    return "dates as " + " and ".join(sorted(found)) if found else ""
+
+
+def _formats(orders: Iterable[DateOrders]) -> set[str]:
+    return {strptime_of(*item) for each in orders for item in each.items() if item[0] not in ("iso", "name")}
 
 
 def _describe_spellings(reading: Reading) -> str:
@@ -149,8 +177,14 @@ def _describe_spellings(reading: Reading) -> str:
 
 
 def _file_names(files: Sequence[Hashable]) -> str:
-    first = str(files[0]).rstrip("/").rpartition("/")[2]
+    first = _file_name(files[0])
     return first if len(files) == 1 else f"{first} and {len(files) - 1} other files"
+
+
+def _file_name(file: Hashable) -> str:
+    """Return the name of a file, or of one of a table: a pair."""
+    path = file[1] if isinstance(file, tuple) else file
+    return str(path).rstrip("/").rpartition("/")[2]
 
 
 def _example(layout: str) -> str:

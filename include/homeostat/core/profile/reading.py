@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from homeostat.core.values.dates import DateOrders
+from homeostat.core.values.date_orders import DateOrders
 from homeostat.core.values.numbers import PLAIN, Spelling
 
 ReadingKind = Literal["numbers", "dates", "text"]

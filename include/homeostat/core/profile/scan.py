@@ -14,7 +14,8 @@ from homeostat.core.profile.arrow_text import TextArray
 from homeostat.core.profile.arrow_typed import ArrowValues, is_text, read_typed
 from homeostat.core.profile.distinct import DistinctNumbers
 from homeostat.core.profile.reading import Reading
-from homeostat.core.values.dates import DateEvidence, decide_orders
+from homeostat.core.values.date_orders import DateEvidence, decide_orders
+from homeostat.core.values.dates import order_of
 from homeostat.core.values.numbers import NumberEvidence
 from homeostat.core.values.spelling import decide_spelling
 from homeostat.core.values.whole_numbers import Numbers, concatenate, ends_of, is_exact
@@ -159,7 +160,8 @@ class ColumnScan:
             return asked
         scans = [self, *([self.other] if self.other else ())]
         if asked.kind == "dates" or (not self.asked and self.date_cells > self.number_cells):
-            found = decide_orders(dates_by_file(*scans)).orders[0, file]
+            asked_order = order_of(asked.date_format)
+            found = decide_orders(dates_by_file(*scans), asked_order).orders[0, file]
             orders = {layout: found.get(layout, "") for layout in self.date_evidence[file].rows}
             return Reading("dates", orders={file: orders}, date_format=asked.date_format)
         others = (each for scan in scans for each in scan.number_evidence.values())

@@ -4,7 +4,7 @@ from homeostat.core.training_data.categories import as_category, as_label
 from homeostat.core.training_data.coercion import CoercedRows, DataFinding, coerce_rows
 from homeostat.core.training_data.columns import as_number, as_time
 from homeostat.core.training_data.far_times import FAR_TIMES, FarTimes, find_far_times
-from homeostat.core.training_data.file_cells import FILE_NOTES
+from homeostat.core.training_data.file_cells import FILE_NOTES, OPEN_DATES
 from homeostat.core.training_data.history import join_history
 from homeostat.core.training_data.holdout import split_holdout
 from homeostat.core.training_data.label_kind import why_not_classes
@@ -21,6 +21,7 @@ from homeostat.core.training_data.window import recency_weights, select_window
 __all__ = [
     "FAR_TIMES",
     "FILE_NOTES",
+    "OPEN_DATES",
     "CoercedRows",
     "DataFinding",
     "FarTimes",

@@ -14,11 +14,15 @@ import pyarrow as pa
 
 from homeostat.config.errors import DataError
 from homeostat.core.training_data.text_cells import encode
-from homeostat.core.values.dates import decide_orders, parse_dates, weigh_dates
+from homeostat.core.values.date_doubts import taken_note
+from homeostat.core.values.date_orders import decide_orders
+from homeostat.core.values.dates import order_of, parse_dates, strptime_of, weigh_dates
 from homeostat.core.values.missing import is_missing_word
 from homeostat.core.values.numbers import parse_numbers, weigh_numbers
 from homeostat.core.values.spelling import decide_spellings, has_mixed_marks
 
+#: In the ``attrs`` of a source's rows: the sentence on files that do not tell the order of day and month.
+OPEN_DATES = "open_dates"
 #: A file's name and its rows, in the order of the table.
 FileRows = Sequence[tuple[str, int]]
 
@@ -60,18 +64,41 @@ def even_numbers(column: pd.Series, files: FileRows) -> pd.Series:
     return _replaced(column, texts, read)
 
 
-def even_dates(column: pd.Series, files: FileRows) -> pd.Series:
-    """Return a column of times as text, in ISO form where its files order day and month differently."""
+def even_dates(column: pd.Series, files: FileRows, date_format: str = "") -> tuple[pd.Series, str]:
+    """Return a column of times as text, in ISO form where its files order day and month differently.
+
+    Also returns which files do not tell their order, and have that of another one; empty when none.
+
+    Parameters
+    ----------
+    date_format
+        The format of model.yaml: it decides the order of a file that leaves it open.
+
+    Raises
+    ------
+    DataError
+        A file leaves the order open, and its dates speak against that of the other files.
+    """
     if _is_iso(column):
-        return column
+        return column, ""
     texts = _by_file(column, files)
     decision = decide_orders(
-        {file: weigh_dates(distinct, rows) for file, (_, distinct, rows) in texts.items()}
+        {file: weigh_dates(distinct, rows) for file, (_, distinct, rows) in texts.items()},
+        order_of(date_format),
     )
+    for layout, doubt in decision.doubts.items():
+        formats = [strptime_of(layout, order) for order in (doubt.other, doubt.taken)]
+        msg = (
+            f"column '{column.name}': day and month cannot be told apart in {_file_name(str(doubt.file))} "
+            f"({doubt.describe()}); write the format of that file into model.yaml, "
+            f"schema.timestamp_format: '{formats[0]}' or '{formats[1]}'"
+        )
+        raise DataError(msg)
+    note = taken_note({_file_name(str(file)): _file_name(str(of)) for file, of in decision.taken.items()})
     layouts = {layout for orders in decision.orders.values() for layout in orders}
     found = [{orders.get(layout, "") for orders in decision.orders.values()} - {""} for layout in layouts]
     if all(len(orders) == 1 for orders in found):
-        return column
+        return column, note
 
     def read(file: str, distinct: pa.Array) -> list[str | None]:
         seconds = parse_dates(distinct, decision.orders[file])
@@ -79,7 +106,7 @@ def even_dates(column: pd.Series, files: FileRows) -> pd.Series:
         iso = np.datetime_as_string(moments).tolist()
         return [None if gone else f"{text}Z" for gone, text in zip(np.isnan(seconds), iso, strict=True)]
 
-    return _replaced(column, texts, read)
+    return _replaced(column, texts, read), note
 
 
 _Texts = tuple[np.ndarray, pa.Array, np.ndarray]
@@ -116,5 +143,9 @@ def _is_iso(column: pd.Series) -> bool:
 
 
 def _names(files: FileRows) -> str:
-    names = [file.rstrip("/").rpartition("/")[2] for file, _ in files]
+    names = [_file_name(file) for file, _ in files]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _file_name(file: str) -> str:
+    return file.rstrip("/").rpartition("/")[2]

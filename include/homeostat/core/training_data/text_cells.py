@@ -9,7 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from homeostat.core.values.dates import decide_orders, parse_dates, strptime_of, weigh_dates
+from homeostat.core.values.date_orders import decide_orders
+from homeostat.core.values.dates import parse_dates, strptime_of, weigh_dates
 from homeostat.core.values.missing import is_missing_word, missing_note
 from homeostat.core.values.numbers import parse_numbers, weigh_numbers
 from homeostat.core.values.spelling import decide_spelling

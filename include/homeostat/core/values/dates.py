@@ -8,15 +8,12 @@ zone (``Z``, ``+02:00``; without one it is UTC):
   as programs write it: ``Wed Jan 31 10:30:00 2024``, ``31JAN2024:10:30:00``, ``31/Jan/2024:10:30:00 +0000``
 - year last: ``31.01.2024``, ``31-01-2024``, ``1/31/2024``, with a year of two digits too
 
-Two digits from 69 on are 1969 to 1999, the others 2000 to 2068, as in POSIX. Year-last layouts do not say
-which field is the day: the order that reads the most rows of a file is the file's. Where several read the
-same, the other files of both tables decide, and where they do not, there is no guess.
+Two digits from 69 on are 1969 to 1999, the others 2000 to 2068, as in POSIX.
+Year-last layouts do not say which field is the day: see :mod:`homeostat.core.values.date_orders`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -25,86 +22,10 @@ import pandas as pd
 import pyarrow as pa
 
 from homeostat.config.date_format import EPOCH_UNITS
+from homeostat.core.values.date_doubts import Ends
 from homeostat.core.values.date_layouts import date_layouts
+from homeostat.core.values.date_orders import DateEvidence, DateOrders
 from homeostat.core.values.numbers import Floats, Ints, Mask, parse_numbers
-
-#: Layouts with points are day first unless that does not fit: hardly anybody writes 01.31.2024.
-_DAY_FIRST = "."
-
-
-@dataclass(slots=True)
-class DateEvidence:
-    """How many rows each order of each layout reads; evidence of parts adds up.
-
-    A layout is ``iso``, ``name``, or the mark and the digits of the year: ``/4``, ``-2``. For two-digit years
-    ``seen`` holds the values of the first and the last field, as bits.
-    """
-
-    rows: dict[str, dict[str, int]] = field(default_factory=dict)
-    seen: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    def add_all(self, other: DateEvidence) -> None:
-        """Add the evidence of another part of the column."""
-        for layout, orders in other.rows.items():
-            mine = self.rows.setdefault(layout, {})
-            for order, rows in orders.items():
-                mine[order] = mine.get(order, 0) + rows
-        for layout, (first, last) in other.seen.items():
-            own = self.seen.get(layout, (0, 0))
-            self.seen[layout] = (own[0] | first, own[1] | last)
-
-    @property
-    def readable(self) -> int:
-        """Rows that are dates, in the order that fits best."""
-        return sum(max(orders.values(), default=0) for orders in self.rows.values())
-
-    def orders(self, layout: str, seen: tuple[int, int] | None = None) -> tuple[str, ...]:
-        """Return the orders that read the most rows of this layout; ``seen`` is that of all files."""
-        rows = self.rows.get(layout, {})
-        best = [order for order, n in rows.items() if n == max(rows.values()) and n]
-        if "ymd" in best and len(best) > 1 and (seen := seen or self.seen.get(layout)):
-            # Of the year and the day, the day has more values: 24-01-30, 24-01-31 or 30-01-24, 31-01-24.
-            first, last = (bits.bit_count() for bits in seen)
-            best = [each for each in best if (each == "ymd") is (first < last)] if first != last else best
-        return tuple(best)
-
-
-#: The order of each layout of a file.
-DateOrders = Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class DateDecision:
-    """The orders of each file of a column, and the layouts in which several orders fit."""
-
-    orders: Mapping[Hashable, DateOrders]
-    ambiguous: Mapping[str, tuple[str, ...]]
-
-
-def decide_orders(evidence: Mapping[Hashable, DateEvidence]) -> DateDecision:
-    """Decide for each file which field is the day; see the top of this file.
-
-    Parameters
-    ----------
-    evidence
-        By file, of all files of both tables.
-    """
-    orders: dict[Hashable, dict[str, str]] = {file: {} for file in evidence}
-    ambiguous: dict[str, tuple[str, ...]] = {}
-    whole = DateEvidence()
-    for each in evidence.values():
-        whole.add_all(each)
-    for layout in sorted(whole.rows):
-        fitting = {file: each.orders(layout, whole.seen.get(layout)) for file, each in evidence.items()}
-        known = {found[0] for found in fitting.values() if len(found) == 1}
-        for file, found in fitting.items():
-            left = [order for order in found if order in known] if len(found) > 1 else list(found)
-            left = left or (["dmy"] if layout[0] == _DAY_FIRST and "dmy" in found else list(found))
-            if len(left) == 1:
-                orders[file][layout] = left[0]
-            elif left:
-                ambiguous[layout] = tuple(dict.fromkeys((*ambiguous.get(layout, ()), *left)))
-    return DateDecision(orders, ambiguous)
 
 
 def strptime_of(layout: str, order: str) -> str:
@@ -118,12 +39,17 @@ def weigh_dates(texts: pa.Array, rows: Ints) -> DateEvidence:
     evidence = DateEvidence()
     for part in date_layouts(texts):
         found: dict[str, int] = {}
+        ends: dict[str, Ends] = {}
         for order in part.possible:
-            found[order] = int(rows[part.at][~np.isnan(part.seconds(order))].sum())
-        evidence.add_all(DateEvidence({part.layout: found}))
-        if part.layout[1:] == "2":
-            bits = tuple(int(sum(1 << each for each in np.unique(one).tolist())) for one in (part.a, part.c))
-            evidence.add_all(DateEvidence(seen={part.layout: (bits[0], bits[1])}))
+            seconds = part.seconds(order)
+            read = ~np.isnan(seconds)
+            found[order] = int(rows[part.at][read].sum())
+            if found[order] and len(part.possible) > 1:
+                ends[order] = (float(seconds[read].min()), float(seconds[read].max()))
+        evidence.add_all(DateEvidence({part.layout: found}, ends={part.layout: ends} if ends else {}))
+        if len(part.possible) > 1:
+            year = _bits(part.c) if part.layout[1:] == "2" else 0
+            evidence.add_all(DateEvidence(seen={part.layout: (_bits(part.a), _bits(part.b), year)}))
     return evidence
 
 
@@ -134,6 +60,10 @@ def is_date(texts: pa.Array) -> Mask:
         for order in part.possible:
             found[part.at] |= ~np.isnan(part.seconds(order))
     return found
+
+
+def _bits(fields: Ints) -> int:
+    return int(sum(1 << each for each in np.unique(fields).tolist()))
 
 
 def parse_dates(texts: pa.Array, orders: DateOrders, date_format: str = "") -> Floats:
@@ -187,6 +117,11 @@ def order_of(date_format: str) -> DateOrders:
         for order in part.possible
         if part.seconds(order)[0] == day.timestamp()
     }
+
+
+def is_contradicted(date_format: str, orders: DateOrders) -> bool:
+    """Return whether the dates of a file tell another order than this format."""
+    return any(orders.get(layout, order) != order for layout, order in order_of(date_format).items())
 
 
 def _parse_as(texts: pa.Array, date_format: str) -> Floats:

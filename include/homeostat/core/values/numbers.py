@@ -159,9 +159,9 @@ def weigh_numbers(texts: pa.Array, rows: Ints) -> NumberEvidence:
 def parse_numbers(texts: pa.Array, spelling: Spelling = PLAIN) -> Floats:
     """Read texts as numbers, NaN where a text is none in this spelling; 12.3% is 0.123.
 
-    Blanks around a numeral do not matter; a minus may stand before the unit or after it, before the number or
-    behind it, and a number in parentheses is negative. ``inf`` and ``infinity`` are numbers in every spelling, and so are ``true`` (1)
-    and ``false`` (0), in any case.
+    Blanks around a numeral do not matter; a minus may stand before the unit or after it, before the number
+    or behind it, and a number in parentheses is negative. ``inf`` and ``infinity`` are numbers in every
+    spelling, and so are ``true`` (1) and ``false`` (0), in any case.
     """
     trimmed = pc.utf8_trim_whitespace(texts)
     numbers = np.full(len(texts), np.nan)
