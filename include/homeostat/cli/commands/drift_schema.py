@@ -11,7 +11,7 @@ from homeostat.config.model import Feature
 from homeostat.config.near_name import near_name
 from homeostat.core.drift import SchemaFinding
 from homeostat.core.drift.report import Severity
-from homeostat.core.profile.infer import value_family
+from homeostat.core.profile.infer import value_families
 
 
 def compare_schemas(
@@ -63,7 +63,7 @@ def _retyped(column: ComparedColumn, was: str, now: str) -> SchemaFinding | None
     """Return a finding when the values have another type, or another type that reads the same."""
     if column.reference_scan is None or column.current_scan is None:
         return None
-    before, after = value_family(column.reference_scan), value_family(column.current_scan)
+    before, after = value_families(column.reference_scan, column.current_scan)
     if before and after and before != after:
         types = "" if was == now or "text" in (was, now) else f" ({was}, {now})"
         detail = f"{before} in the reference, {after} now{types}"

@@ -44,6 +44,7 @@ class TextArray:
     plain: Numbers | None = None
     iso: Floats | None = None
     codes: int = 0
+    code: str = ""
     numbers: NumberEvidence = field(default_factory=NumberEvidence)
     dates: DateEvidence = field(default_factory=DateEvidence)
     _encoded: tuple[Ints, Ints, pa.Array] | None = None
@@ -205,6 +206,7 @@ class TextArray:
         _, rows_of, distinct = self._encode()
         codes = is_code(distinct)
         self.codes = int(rows_of[codes].sum())
+        self.code = distinct[int(codes.argmax())].as_py() if self.codes else ""
         others = pa.array(~codes)
         self.numbers = weigh_numbers(distinct.filter(others), rows_of[~codes])
         self.dates = weigh_dates(distinct, rows_of)

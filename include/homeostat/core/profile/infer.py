@@ -12,7 +12,8 @@ decides where the reference has no values, and both decide how numbers and dates
   ``MAX_WORDS`` of the rest, once words are set aside that ``MARKER_SHARE`` of the rows share (``closed``).
   Words that the reference has more than once then mean a missing value; others are "not a number", and so
   are numbers in another spelling than their file's.
-- Whole numbers of which some have a leading zero are codes: text.
+- Whole numbers of which ``MARKER_SHARE`` have a leading zero are codes: text. Where fewer have one, they
+  are numbers.
 - Everything else is text: a *category*, or an *id* when more than half of the rows hold a value that no
   other row holds. The values of an id have no distribution to compare.
 - Lists, structs and bytes are *opaque*.
@@ -87,11 +88,11 @@ def decide_reading(
         return Reading("text"), Reading("text"), {}
     evidence = {(at, f): each for at, scan in enumerate(both) for f, each in scan.number_evidence.items()}
     spellings = decide_spellings(evidence)
-    codes = asked.codes if asked else False
+    codes = [asked.codes if asked else bool(s.code_cells) and not _has_codes(s, MARKER_SHARE) for s in both]
     readings = [
         Reading(
             spellings={f: spellings[at, f] for f, each in scan.number_evidence.items() if each.readable},
-            codes=codes,
+            codes=codes[at],
         )
         for at, scan in enumerate(both)
     ]
@@ -135,9 +136,14 @@ def reading_kind(scan: ColumnScan) -> ReadingKind:
         return "numbers"
     if dates > numbers and _mostly("dates", dates, cells, scan):
         return "dates"
-    if scan.code_cells and scan.all_whole:
+    if scan.all_whole and _has_codes(scan, MARKER_SHARE):
         return "text"
     return "numbers" if numbers and _mostly("numbers", numbers, cells, scan) else "text"
+
+
+def _has_codes(scan: ColumnScan, share: float) -> bool:
+    """Return whether this share of the values, and more than one, are whole numbers with a leading zero."""
+    return scan.code_cells >= max(2.0, share * (scan.typed + scan.text_cells))
 
 
 def _mostly(kind: ReadingKind, read: int, cells: int, scan: ColumnScan) -> bool:
@@ -233,3 +239,13 @@ def value_family(scan: ColumnScan) -> str:
     if not (scan.typed or scan.text_cells) or scan.opaque:
         return scan.opaque
     return "dates" if scan.dates and 2 * scan.numbers >= scan.present else reading_kind(scan)
+
+
+def value_families(reference: ColumnScan, current: ColumnScan) -> tuple[str, str]:
+    """Return :func:`value_family` of both tables.
+
+    A table with nearly as many leading zeros as codes have is of the reference's family.
+    """
+    before, now = value_family(reference), value_family(current)
+    zeros = all(_has_codes(scan, MARKER_SHARE / 4) for scan in (reference, current))
+    return before, before if zeros and {before, now} == {"text", "numbers"} else now

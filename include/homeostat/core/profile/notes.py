@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from homeostat.config.label_text import is_number_text
-from homeostat.core.profile.infer import MIXED_MARKS, value_family
+from homeostat.core.profile.infer import MIXED_MARKS, value_families
 from homeostat.core.profile.reading import Reading
 from homeostat.core.profile.scan import ColumnScan, dates_by_file
 from homeostat.core.values.date_doubts import OrderDoubt, taken_note
@@ -36,7 +36,17 @@ def reading_note(reference: Reading, current: Reading, scans: Sequence[ColumnSca
     note = f"read with {before}" if before else ""
     if before != now:
         note = f"read with {before or usual} in the reference, {now or usual} now"
-    return f"{note}; {taken}" if taken else note
+    return "; ".join(filter(None, (note, taken, _codes_note(readings, scans))))
+
+
+def _codes_note(readings: Sequence[Reading], scans: Sequence[ColumnScan]) -> str:
+    """Return which values with a leading zero are read as numbers."""
+    pairs = zip(readings, scans, strict=True)
+    rows = [scan.code_cells if reading.codes else 0 for reading, scan in pairs]
+    if not any(rows) or readings[0].kind != "numbers":
+        return ""
+    code = next(scan.code for scan, n in zip(scans, rows, strict=True) if n)
+    return f"values with a leading zero, such as {code!r}, are read as numbers ({_counts(rows, scans)})"
 
 
 def _taken_note(readings: Sequence[Reading], scans: Sequence[ColumnScan]) -> str:
@@ -134,7 +144,7 @@ def _uses_format(reading: Reading, scan: ColumnScan) -> bool:
 
 def epoch_note(reference: ColumnScan, current: ColumnScan, column: str) -> str:
     """Return what to do where one table has dates and the other numbers; empty when they count no time."""
-    families = (value_family(reference), value_family(current))
+    families = value_families(reference, current)
     if set(families) != {"dates", "numbers"}:
         return ""
     numbers = (reference, current)[families.index("numbers")]

@@ -51,6 +51,7 @@ class ColumnScan:
     typed_dates: bool = False
     text_cells: int = 0  # rows of text with a value, words for "missing" left out
     code_cells: int = 0  # of them, whole numbers with a leading zero
+    code: str = ""  # one of these
     number_evidence: dict[Hashable, NumberEvidence] = field(default_factory=dict)
     weighed_exactly: bool = True  # False: points of plain numbers were taken for decimal points
     date_evidence: dict[Hashable, DateEvidence] = field(default_factory=dict)
@@ -145,6 +146,7 @@ class ColumnScan:
             self._add_plain(ends_of(plain))
         self.weighed_exactly = self.weighed_exactly and (text.plain is None or not text.plain.size)
         self.code_cells += text.codes
+        self.code = self.code or text.code
         self.number_evidence.setdefault(file, NumberEvidence()).add_all(text.numbers)
         self.date_evidence.setdefault(file, DateEvidence()).add_all(text.dates)
         reading = self.reading or self._likely_reading(file)
