@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 RNG = np.random.default_rng(5)
@@ -20,6 +23,7 @@ COLUMNS = {
     "time of day": ([f"{at // 60:02d}:{at % 60:02d}:{at % 7:02d}" for at in range(400)], "are times of day"),
     "minutes": ([f"{at // 10:02d}:{at % 60:02d}.{at % 10}" for at in range(400)], "are times of day"),
     "twelve hours": ([f"{at // 60 % 12 + 1}:{at % 60:02d} PM" for at in range(400)], "are times of day"),
+    "durations": ([f"{at} days {at % 24:02d}:00:00" for at in range(400)], "are durations"),
     "weeks": ([f"{2020 + at // 52}-W{at % 52 + 1:02d}" for at in range(200)], "are weeks"),
     "months": ([f"{at % 28 + 1}. März {1800 + at}" for at in range(400)], "a month that is not English"),
     "unit": ([f"{value:.2f} kg" for value in RNG.normal(900, 90, 400)], "are numbers with a unit ('kg')"),
@@ -59,3 +63,12 @@ def test_times_as_programs_write_them_are_times(compare, written):
 def test_spread_repeated_values_have_the_hint_too(compare):
     texts = [f"{at % 150}.5 kg" for at in range(200)]
     assert "are numbers with a unit" in compare(texts, texts[::-1])["columns"]["x"]["reason"]
+
+
+def test_times_of_parquet_against_their_csv_have_the_hint(drift, tmp_path):
+    clock = [dt.time(at // 60, at % 60) for at in range(60, 460)]
+    pq.write_table(pa.table({"x": clock}), tmp_path / "a.parquet")
+    pd.DataFrame({"x": [each.isoformat() for each in clock]}).to_csv(tmp_path / "b.csv", index=False)
+    column = drift(tmp_path / "a.parquet", tmp_path / "b.csv")["columns"]["x"]
+    assert column["unread_current"] == 400
+    assert "are times of day: keep them as a number, such as seconds since midnight" in column["reason"]

@@ -22,7 +22,9 @@ def test_one_leading_zero_does_not_take_the_verdict(compare, code, table):
     counts = "1 of 2,000 values in the reference, 0 of 2,000 now"
     if table:
         counts = "0 of 2,000 values in the reference, 1 of 2,000 now"
-    assert f"values with a leading zero, such as {code!r}, are read as numbers ({counts})" in column["read_as"]
+    assert (
+        f"values with a leading zero, such as {code!r}, are read as numbers ({counts})" in column["read_as"]
+    )
     assert (column["unread_reference"], column["unread_current"]) == (0, 0)
     assert not [each for each in found["schema"] if each["kind"] == "retyped"]
 

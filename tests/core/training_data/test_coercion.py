@@ -1,3 +1,4 @@
+import datetime as dt
 from datetime import UTC, datetime
 
 import numpy as np
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
-from homeostat.core.training_data import as_label, coerce_rows
+from homeostat.core.profile.coerce import as_numbers
+from homeostat.core.training_data import as_label, as_number, coerce_rows, coercion_causes
 
 
 def config(task="classification", **schema):
@@ -308,3 +310,32 @@ def test_classes_that_floats_cannot_tell_apart_stay_apart(dtype):
     typed = as_label(pd.Series(keys * 2, dtype="int64").astype(dtype), "classification")
     assert list(typed.column) == [str(key) for key in keys * 2]
     assert not typed.faults
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_times_of_day_and_durations_are_seconds(objects):
+    spans = pd.Series(pd.to_timedelta(["1D", None, "90s", "-250ms"]))
+    clock = pd.Series([dt.time(10, 30), None, dt.time(0, 0, 1, 500_000), dt.time(23, 59, 59)], dtype=object)
+    for column, right in (
+        (spans.astype(object) if objects else spans, [86_400, np.nan, 90, -0.25]),
+        (clock, [37_800, np.nan, 1.5, 86_399]),
+    ):
+        typed = as_number(column)
+        np.testing.assert_array_equal(typed.column, right)
+        assert not typed.faults
+        np.testing.assert_array_equal(as_numbers(column)[0], right)  # what profiles count
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("10:30:00", "are times of day: keep them as a number, such as seconds since midnight"),
+        ("1 days 01:00:00", "are durations: keep them as a number of seconds"),
+        ("PT1H30M", "are durations: keep them as a number of seconds"),
+    ],
+)
+def test_text_that_is_no_number_is_refused_with_what_to_do(text, hint):
+    found = coerce_rows(frame(temp=[text]), config())
+    detail = f"not of the type in model.yaml, for example {text!r}; values such as {text!r} {hint}"
+    assert [each.detail for each in found.findings if each.column == "temp"] == [detail]
+    assert coercion_causes(found.quarantined)[0].rule == f"column 'temp' ({detail})"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from homeostat.config.label_text import SPELLING, label_text
 from homeostat.core.values.short_floats import floats_of
+from homeostat.core.values.time_numbers import seconds_in
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -93,11 +94,7 @@ def _instant(value: Any) -> float:
         return (value if value.tzinfo else value.replace(tzinfo=dt.UTC)).timestamp()
     if isinstance(value, dt.date):
         return float(value.toordinal() - _EPOCH) * 86_400
-    if isinstance(value, dt.timedelta):
-        return value.total_seconds()
-    if isinstance(value, dt.time):
-        return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
-    return np.nan
+    return seconds_in(value) if isinstance(value, dt.timedelta | dt.time) else np.nan
 
 
 def as_labels(column: pd.Series, spelling: int = SPELLING) -> tuple[Ints, list[str], int]:

@@ -12,6 +12,7 @@ from homeostat.core.profile.scan import ColumnScan, dates_by_file
 from homeostat.core.values.date_doubts import OrderDoubt, taken_note
 from homeostat.core.values.date_orders import DateOrders, decide_orders
 from homeostat.core.values.dates import is_contradicted, order_of, strptime_of
+from homeostat.core.values.text_hints import text_hint
 from homeostat.core.values.time_numbers import UNIT_NAMES, guess_time_numbers
 
 _SHOWN = 3
@@ -67,6 +68,7 @@ def unread_note(reference: ColumnScan, current: ColumnScan, kind: str, missing_w
     rows = [unread(scan, markers) for scan in sides]
     if sum(rows):
         notes.append(f"{_counts(rows, sides)} could not be read as {kind} ({_list(_frequent(left, sides))})")
+        notes.append(text_hint(left))
     return "; ".join(filter(None, notes))
 
 

@@ -16,7 +16,7 @@ from homeostat.config.near_name import near_name
 from homeostat.core.training_data.categories import as_category, as_label
 from homeostat.core.training_data.columns import TypedColumn, as_number, as_time
 from homeostat.core.training_data.file_cells import OTHER_COLUMNS
-from homeostat.core.training_data.quarantine_causes import FAULTS, REASON, fault_reason, shortened
+from homeostat.core.training_data.quarantine_causes import REASON, fault_detail, fault_reason, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,7 @@ def coerce_rows(frame: pd.DataFrame, config: ModelConfig, *, label: bool = False
         if column.note:
             findings.append(DataFinding(name, "read_as", len(frame), column.note))
         for fault, mask in column.faults.items():
-            shown = raw[mask].iloc[0]
-            detail = f"{FAULTS[fault]}, for example {shortened(shown)}"
+            detail = fault_detail(fault, raw[mask])
             findings.append(DataFinding(name, fault, int(mask.sum()), detail))
             reason = fault_reason(name, fault)
             reasons[mask] = [f"{old}; {reason}" if old else reason for old in reasons[mask]]

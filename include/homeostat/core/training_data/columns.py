@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from numbers import Number
 from typing import Any
 
@@ -15,6 +15,7 @@ import pandas as pd
 from homeostat.config.date_format import EPOCH_UNITS
 from homeostat.core.training_data.text_cells import numbers_of, seconds_of, whole_texts
 from homeostat.core.values.short_floats import floats_of
+from homeostat.core.values.time_numbers import seconds_in
 
 #: scikit-learn's trees use 32-bit floats and refuse a matrix with a larger number.
 MAX_NUMBER = float(np.finfo(np.float32).max)
@@ -41,7 +42,8 @@ def as_number(column: pd.Series) -> TypedColumn:
     """Read a column as float64; blank, None, NaN and words for "missing" are missing, which is not a fault.
 
     Text is read in the spelling of the column (:mod:`homeostat.core.values.numbers`), as ``homeostat drift``
-    does. Infinities, integers beyond 64 bits and magnitudes beyond 32-bit floats are faults.
+    does; durations and times of day are seconds. Infinities, integers beyond 64 bits and magnitudes beyond
+    32-bit floats are faults.
     """
     column = without_categorical(column)
     kind, note = column.dtype.kind, ""
@@ -50,7 +52,10 @@ def as_number(column: pd.Series) -> TypedColumn:
         mistyped = huge = np.zeros(len(values), dtype=bool)
         if kind == "u":
             huge = (column >= np.uint64(_INT64)).to_numpy(dtype=bool, na_value=False)
-    elif kind in "mMc":
+    elif kind == "m":
+        values = column.dt.total_seconds().to_numpy(dtype=np.float64)
+        mistyped = huge = np.zeros(len(values), dtype=bool)
+    elif kind in "Mc":
         values = np.full(len(column), np.nan)
         mistyped, huge = column.notna().to_numpy(), np.zeros(len(column), dtype=bool)
     else:
@@ -146,6 +151,8 @@ def _number(value: Any) -> tuple[float, str]:
             return math.nan, "too_large"
         short = isinstance(value, np.floating) and value.itemsize < 8
         return float(str(value) if short else value), ""
+    if isinstance(value, (time, timedelta)):
+        return seconds_in(value), ""
     if isinstance(value, Number) and not isinstance(value, complex):
         return _read_float(float, value)
     return math.nan, "mistyped"

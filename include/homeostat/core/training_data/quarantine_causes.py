@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pandas as pd
+
+from homeostat.core.values.text_hints import text_hint
 
 #: Name of the column that says why a row was quarantined.
 REASON = "reason"
@@ -21,6 +24,8 @@ FAULTS = {
 }
 #: So many causes are named.
 _NAMED = 3
+#: So many values are asked what they look like.
+_HINTED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,13 @@ def fault_reason(column: str, fault: str) -> str:
     return f"{column}: {fault}"
 
 
+def fault_detail(fault: str, values: Iterable[Any]) -> str:
+    """Return what is wrong with the values of this fault, with an example, and what to do if known."""
+    values = list(islice(values, _HINTED))
+    hint = text_hint(shortened(value, 200) for value in values) if fault == "mistyped" else ""
+    return f"{FAULTS[fault]}, for example {shortened(values[0])}{f'; {hint}' if hint else ''}"
+
+
 def coercion_causes(quarantined: pd.DataFrame) -> list[QuarantineCause]:
     """Return the faults of quarantined rows by column, each with an example.
 
@@ -48,12 +60,12 @@ def coercion_causes(quarantined: pd.DataFrame) -> list[QuarantineCause]:
     distinct = Counter(reasons)
     causes = []
     for column in quarantined.columns[quarantined.columns != REASON]:
-        for fault, meaning in FAULTS.items():
+        for fault in FAULTS:
             one = fault_reason(str(column), fault)
             with_it = [text for text in distinct if f"; {one}; " in f"; {text}; "]
             if with_it:
-                value = quarantined.loc[reasons.isin(with_it), column].iloc[0]
-                rule = f"column '{column}' ({meaning}, for example {shortened(value)})"
+                values = quarantined.loc[reasons.isin(with_it), column]
+                rule = f"column '{column}' ({fault_detail(fault, values)})"
                 causes.append(QuarantineCause(rule, sum(distinct[text] for text in with_it)))
     return causes
 

@@ -14,6 +14,7 @@ _ZONE_NAME = re.compile(
     rf".*[0-9].*[ T]{_CLOCK} ?(?P<zone>[A-Za-z]{{2,5}}|[A-Z][a-z]+/[A-Za-z_]+)(?: [0-9]{{4}})?"
 )
 _TIME_OF_DAY = re.compile(rf"(?:{_CLOCK}|[0-9]{{1,2}}:[0-9]{{2}}\.[0-9]+)(?: ?[AaPp]\.?[Mm]\.?)?")
+_DURATION = re.compile(rf"-?[0-9]+ days?,? [-+]?{_CLOCK}|P(?:[0-9.]+[DWHMSTY]|T)+")
 _WEEK = re.compile(r"[0-9]{4}-?W[0-9]{1,2}(?:-?[1-7])?")
 _MONTH = re.compile(r"[0-9]{1,2}\.? ?-?(?P<month>[^\W\d_]{3,10})\.?[ -]?[0-9]{2,4}(?:[ T,].*)?")
 _UNIT = re.compile(r"[-+]?[0-9][0-9.,' ]*? ?(?P<unit>[^\W\d_]{1,5}[²³0-9]?(?:/[^\W\d_]{1,4}[²³0-9]?)?)")
@@ -22,7 +23,8 @@ _CODE = re.compile(r"[0-9A-Za-z]+(?:[-_:/ ][0-9A-Za-z]+)*")
 
 _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (_ZONE_NAME, "name a zone, which may mean several: write its offset, such as +01:00"),
-    (_TIME_OF_DAY, "are times of day: keep them as a number, such as minutes since midnight"),
+    (_TIME_OF_DAY, "are times of day: keep them as a number, such as seconds since midnight"),
+    (_DURATION, "are durations: keep them as a number of seconds"),
     (_WEEK, "are weeks: write the date of their first day"),
     (_MONTH, "look like dates with a month that is not English: write 2024-01-31"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from homeostat.config.date_format import EPOCH_UNITS
 
@@ -15,6 +15,13 @@ _EXCEL_DAYS = (20_000, 80_000)  # 1954 to 2119
 _DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 # What times usually are: later than 1900, and the last one between 1971 and 2100.
 _EPOCH_1900, _EPOCH_1971, _EPOCH_2100 = -2.2e9, 3.2e7, 4.1e9
+
+
+def seconds_in(value: time | timedelta) -> float:
+    """Return a duration, or the time since midnight, in seconds."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
 
 
 @dataclass(frozen=True, slots=True)
