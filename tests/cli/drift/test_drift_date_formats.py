@@ -19,6 +19,7 @@ WRITTEN = {
     "%d.%m.%y": DAYS.dt.strftime("%d.%m.%y").tolist(),
     "%Y%m%d": DAYS.dt.strftime("%Y%m%d").tolist(),
     "%d/%m/%Y %H:%M": DAYS.dt.strftime("%d/%m/%Y 00:00").tolist(),
+    "d": [str(day // (86_400 * 10**9)) for day in DAYS.astype("M8[ns]").astype("int64")],
     "s": [str(day // 10**9) for day in DAYS.astype("M8[ns]").astype("int64")],
     "ms": [str(day // 10**6) for day in DAYS.astype("M8[ns]").astype("int64")],
 }
@@ -43,7 +44,7 @@ def test_the_same_days_in_two_formats_pass(compare, date_format, other, swapped)
     assert not [each for each in found["schema"] if each["kind"] == "retyped"]
 
 
-@pytest.mark.parametrize("date_format", ["%Y%m%d", "s", "ms"])
+@pytest.mark.parametrize("date_format", ["%Y%m%d", "s", "ms", "d"])
 @pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.string()])
 def test_numbers_of_parquet_are_read_in_the_format(drift, tmp_path, date_format, kind):
     texts = pa.array(WRITTEN[date_format])
@@ -55,7 +56,7 @@ def test_numbers_of_parquet_are_read_in_the_format(drift, tmp_path, date_format,
     assert not [each for each in found["schema"] if each["severity"] == "critical"]
 
 
-@pytest.mark.parametrize("date_format", ["%Y%m%d", "s", "ms"])
+@pytest.mark.parametrize("date_format", ["%Y%m%d", "s", "ms", "d"])
 def test_without_the_option_the_report_names_it(compare, date_format):
     found = compare(WRITTEN[date_format], OTHERS["ISO"])
     assert f"give --date-format x={date_format}" in found["columns"]["x"]["reason"]

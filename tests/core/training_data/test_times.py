@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pandas as pd
 import pytest
 
@@ -63,7 +65,7 @@ def test_times_are_read_in_the_format_of_the_column_or_of_model_yaml(cells, sche
         ),
         ([202401011030, 202403011200], "write schema.timestamp_format: '%Y%m%d%H%M'"),
         ([20240101103000, 20240301120000], "write schema.timestamp_format: '%Y%m%d%H%M%S'"),
-        ([1, 2], "write schema.timestamp_format: s or ms or us or ns, their unit"),
+        ([1, 2], "write schema.timestamp_format: s or ms or us or ns or d, their unit"),
     ],
 )
 @pytest.mark.parametrize("dtype", [None, "str"])
@@ -82,7 +84,7 @@ def test_numbers_without_a_format_are_an_error_with_the_one_that_fits(numbers, c
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong"), [("s", "ms"), ("ms", "us"), ("s", "ns"), ("ms", "s"), ("%Y%m%d", "s")]
+    ("right", "wrong"), [("s", "d"), ("s", "ms"), ("ms", "us"), ("s", "ns"), ("ms", "s"), ("%Y%m%d", "s")]
 )
 def test_a_unit_that_puts_all_rows_into_another_age_is_an_error(right, wrong):
     days = pd.date_range("2024-01-01", periods=50)
@@ -94,6 +96,68 @@ def test_a_unit_that_puts_all_rows_into_another_age_is_an_error(right, wrong):
     column = pd.Series(counted, name="timestamp")
     with pytest.raises(DataError, match=f"write schema.timestamp_format: '?{right}'? instead of {wrong}"):
         read_times(column, config(timestamp_format=wrong), "rows.csv")
+
+
+UNIX_DAYS = "days since 1970 (2024-01-01 to 2024-03-01), write schema.timestamp_format: d"
+SAS_DAYS = (
+    "days since 1960 as SAS counts ({}), give the column the format YYMMDD10. in SAS and export it again"
+)
+SAS_SECONDS = (
+    "seconds since 1960 as SAS counts (2024-01-01 to 2024-03-01), give the column the format E8601DT19. "
+    "in SAS and export it again"
+)
+CONVERT = "(2024-01-01 to 2024-03-01), convert them to dates such as 2024-01-31T10:30:00Z"
+
+
+@pytest.mark.parametrize(
+    ("start", "per_second", "advice"),
+    [
+        ("1970-01-01", 1 / 86_400, [UNIX_DAYS, SAS_DAYS.format("2013-12-31 to 2014-03-01")]),
+        (
+            "1960-01-01",
+            1 / 86_400,
+            [
+                SAS_DAYS.format("2024-01-01 to 2024-03-01"),
+                UNIX_DAYS.replace("2024-01-01 to 2024-03-01", "2034-01-01 to 2034-03-02"),
+            ],
+        ),
+        (
+            "1960-01-01",
+            1,
+            [
+                SAS_SECONDS,
+                "seconds since 1970 (2034-01-01 to 2034-03-02), write schema.timestamp_format: s",
+            ],
+        ),
+        ("1601-01-01", 10**7, [f"steps of 100 ns since 1601 as Windows counts {CONVERT}"]),
+        ("0001-01-01", 10**7, [f"ticks of .NET {CONVERT}"]),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["int64", "str"])
+def test_counts_of_other_programs_are_named_and_so_is_all_that_fits(start, per_second, advice, dtype):
+    ends = [date(2024, 1, 1), date(2024, 3, 1)]
+    seconds = [(end - date.fromisoformat(start)).days * 86_400 for end in ends]
+    column = pd.Series([round(each * per_second) for each in seconds] * 50, name="timestamp").astype(dtype)
+    with pytest.raises(DataError) as error:
+        read_times(column, config(), "rows.csv")
+    assert str(error.value).partition("; ")[2] == "; ".join(f"if they are {each}" for each in advice)
+
+
+@pytest.mark.parametrize("cells", [["1.704067e+09", "1.709251e+09"], ["1.704067E9", "1.709251E9"]])
+def test_seconds_with_an_exponent_have_the_hint(cells):
+    column = pd.Series(cells, dtype="str", name="timestamp")
+    with pytest.raises(DataError, match=r"seconds since 1970 \(2023-12-31 to 2024-02-29\), write .*: s$"):
+        read_times(column, config(), "rows.csv")
+    found = read_times(column, config(timestamp_format="s"), "rows.csv")
+    assert found.tolist() == pd.to_datetime([1704067000, 1709251000], unit="s", utc=True).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float64", "str"])
+def test_days_since_1970_are_read(dtype):
+    days = pd.date_range("1999-12-30", "2030-01-01", tz="UTC")
+    counted = (days.tz_localize(None).astype("M8[s]").astype("int64") // 86_400).to_series().astype(dtype)
+    found = read_times(counted.rename("timestamp"), config(timestamp_format="d"), "rows.csv")
+    assert found.tolist() == days.tolist()
 
 
 def test_few_absurd_numbers_do_not_hide_the_unit():

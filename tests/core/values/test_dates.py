@@ -83,7 +83,8 @@ def test_a_year_of_two_digits_is_the_field_with_fewer_values():
 
 
 @pytest.mark.parametrize(
-    ("unit", "number"), [("s", "86400"), ("ms", "86400000"), ("us", "86400000000"), ("ns", "8.64e13")]
+    ("unit", "number"),
+    [("s", "86400"), ("ms", "86400000"), ("us", "86400000000"), ("ns", "8.64e13"), ("d", "1")],
 )
 def test_numbers_count_from_1970_in_the_unit_that_is_asked_for(unit, number):
     assert parse_dates(pa.array([number, "1970-01-03"]), {}, unit).tolist() == [86_400, 2 * 86_400]
@@ -103,7 +104,7 @@ def test_a_format_decides_the_order_in_its_layout():
     assert np.isnan(found[1])
 
 
-@pytest.mark.parametrize("text", ["%d/%m/%Y", "%Y%m%d", "%d-%b-%y %H:%M", "%Y-%j", "ms"])
+@pytest.mark.parametrize("text", ["%d/%m/%Y", "%Y%m%d", "%d-%b-%y %H:%M", "%Y-%j", "ms", "d"])
 def test_formats_that_tell_days_apart_are_accepted(text):
     assert date_format_of(text) == text
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from homeostat.config.date_format import EPOCH_UNITS
+from homeostat.config.date_format import EPOCH_UNITS, from_epoch
 from homeostat.core.values.dates import parse_dates
 from homeostat.core.values.short_floats import widen_arrow
 from homeostat.core.values.whole_numbers import Numbers, typed_integers
@@ -51,7 +51,7 @@ def read_typed(array: pa.Array, date_format: str = "") -> ArrowValues:
     if _is_number(kind):
         found = _read_numbers(array)
         if date_format in EPOCH_UNITS:
-            seconds = found.numbers.astype(np.float64, copy=False) / EPOCH_UNITS[date_format]
+            seconds = from_epoch(found.numbers.astype(np.float64, copy=False), date_format)
             return replace(found, numbers=seconds, dates=True)
         return _read_digits(found, date_format) if date_format else found
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):

@@ -150,14 +150,16 @@ def epoch_note(reference: ColumnScan, current: ColumnScan, column: str) -> str:
     if set(families) != {"dates", "numbers"}:
         return ""
     numbers = (reference, current)[families.index("numbers")]
-    guess = guess_time_numbers(numbers.plain_low, numbers.plain_high)
-    if guess is None:
+    guesses = guess_time_numbers(numbers.plain_low, numbers.plain_high)
+    if not guesses:
         return ""
     side = "the current table" if numbers is current else "the reference"
-    cure = f"give --date-format {column}={guess.date_format}"
-    if not guess.date_format:
-        cure = "format the column as dates in Excel and save the file again"
-    return f"{side} has numbers; if they are {guess.describe()}, {cure}"
+    advice = (
+        f"if they are {each.describe()}, "
+        + (f"give --date-format {column}={each.date_format}" if each.date_format else each.remedy)
+        for each in guesses
+    )
+    return f"{side} has numbers; {'; '.join(advice)}"
 
 
 def _describe(reading: Reading) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from homeostat.config.date_format import EPOCH_UNITS
+from homeostat.config.date_format import EPOCH_UNITS, from_epoch
 from homeostat.core.training_data.text_cells import numbers_of, seconds_of, whole_texts
 from homeostat.core.values.short_floats import floats_of
 from homeostat.core.values.time_numbers import seconds_in
@@ -92,7 +92,7 @@ def as_time(column: pd.Series, date_format: str | None = None) -> TypedColumn:
         cells = seconds_of(text, date_format or "")
         utc, faults, note = _instants(cells.numbers), {"ambiguous": cells.ambiguous}, cells.note
     elif column.dtype.kind in "iuf" and date_format in EPOCH_UNITS:
-        utc = _instants(floats_of(column) / EPOCH_UNITS[date_format])
+        utc = _instants(from_epoch(floats_of(column), date_format))
     elif column.dtype.kind in "iuf" and date_format:
         utc = _instants(seconds_of(whole_texts(column), date_format).numbers)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from homeostat.config import ModelConfig
@@ -14,7 +16,7 @@ from homeostat.core.values.time_numbers import UNIT_NAMES, TimeNumbers, guess_ti
 _MAX_AMBIGUOUS = 0.1
 #: A guess from this year on is surer than what model.yaml says.
 _THIS_AGE = 1990
-_NUMERAL = r"\s*[+-]?[0-9]+(\.[0-9]*)?\s*"
+_NUMERAL = r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*"
 
 
 def read_times(column: pd.Series, config: ModelConfig, where: str, *, other_cure: str = "") -> pd.Series:
@@ -36,10 +38,11 @@ def read_times(column: pd.Series, config: ModelConfig, where: str, *, other_cure
     date_format = config.columns.timestamp_format
     name = config.columns.timestamp
     if holds_numbers(column):
-        guess = _guess(column)
+        guesses = _guess(column)
         if date_format is None:
-            raise DataError(_without_format(column, guess, where) + (f"; {other_cure}" if other_cure else ""))
-        _check_unit(date_format, guess, f"{where}: the numbers of column '{name}'")
+            advice = _without_format(column, guesses, where)
+            raise DataError(advice + (f"; {other_cure}" if other_cure else ""))
+        _check_unit(date_format, guesses, f"{where}: the numbers of column '{name}'")
     typed = as_time(column, date_format)
     ambiguous = typed.faults.get("ambiguous")
     if ambiguous is not None and ambiguous.mean() > _MAX_AMBIGUOUS:
@@ -52,32 +55,34 @@ def read_times(column: pd.Series, config: ModelConfig, where: str, *, other_cure
     return typed.column
 
 
-def _guess(column: pd.Series) -> TimeNumbers | None:
-    """Return what the numbers stand for, by all but the outermost: a few may mean "never"."""
+def _guess(column: pd.Series) -> tuple[TimeNumbers, ...]:
+    """Return what the numbers may stand for, by all but the outermost: a few may mean "never"."""
     numbers = as_number(column).column.dropna().sort_values(ignore_index=True)
     if not len(numbers):
-        return None
+        return ()
     cut = len(numbers) // 100
     return guess_time_numbers(float(numbers.iloc[cut]), float(numbers.iloc[-1 - cut]))
 
 
-def _check_unit(date_format: str, guess: TimeNumbers | None, where: str) -> None:
+def _check_unit(date_format: str, guesses: Sequence[TimeNumbers], where: str) -> None:
     """Raise DataError where another unit puts all numbers into this age, and this one does not."""
-    if date_format not in EPOCH_UNITS or not guess or guess.date_format == date_format:
+    if date_format not in EPOCH_UNITS or any(guess.date_format == date_format for guess in guesses):
         return
-    if guess.first.year >= _THIS_AGE:
+    guess = next(iter(guesses), None)
+    if guess and guess.first.year >= _THIS_AGE:
         read = f"as {UNIT_NAMES[date_format]} since 1970 are no usual times, but {guess.describe()} are"
         msg = f"{where} {read}: {_cure(guess)} instead of {date_format}"
         raise DataError(msg)
 
 
-def _without_format(column: pd.Series, guess: TimeNumbers | None, where: str) -> str:
+def _without_format(column: pd.Series, guesses: Sequence[TimeNumbers], where: str) -> str:
     example = next((f" such as {value}" for value in column.dropna()), "")
     expected = (
         f"{where}: column '{column.name}' holds numbers{example}, expected times such as 2026-01-31T14:00:00Z"
     )
-    if guess:
-        return f"{expected}; if they are {guess.describe()}, {_cure(guess)}"
+    if guesses:
+        advice = (f"if they are {guess.describe()}, {_cure(guess)}" for guess in guesses)
+        return "; ".join((expected, *advice))
     units = " or ".join(EPOCH_UNITS)
     return f"{expected}; if they count from 1970, write schema.timestamp_format: {units}, their unit"
 
@@ -86,7 +91,7 @@ def _cure(guess: TimeNumbers) -> str:
     if guess.date_format:
         quoted = f"'{guess.date_format}'" if "%" in guess.date_format else guess.date_format
         return f"write schema.timestamp_format: {quoted}"
-    return "format the column as dates in Excel (yyyy-mm-dd hh:mm) and save the file again"
+    return guess.remedy
 
 
 def holds_numbers(times: pd.Series) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from homeostat.config.date_format import EPOCH_UNITS
+from homeostat.config.date_format import EPOCH_UNITS, from_epoch
 from homeostat.core.values.date_doubts import Ends
 from homeostat.core.values.date_layouts import date_layouts
 from homeostat.core.values.date_orders import DateEvidence, DateOrders
@@ -81,7 +81,7 @@ def parse_dates(texts: pa.Array, orders: DateOrders, date_format: str = "") -> F
         day and month have the format's order in all texts of its layout.
     """
     if date_format in EPOCH_UNITS:
-        counted = parse_numbers(texts) / EPOCH_UNITS[date_format]
+        counted = from_epoch(parse_numbers(texts), date_format)
         return np.where(np.isnan(counted), parse_dates(texts, orders), counted)
     if date_format:
         found = _parse_as(texts, date_format)
