@@ -44,6 +44,32 @@ def test_every_format_reads_back_what_it_wrote(day, moments, time):
     assert parse_dates(texts, decision.orders["file"]).tolist() == pytest.approx(right, abs=1e-5)
 
 
+@pytest.mark.parametrize("day", ["%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%d-%b-%y", "%d-%b-%Y"])
+@pytest.mark.parametrize("time", ["-%H.%M.%S.%f", " %I.%M.%S.%f000 %p", " %H.%M", " %H.%M.%S"])
+def test_times_with_points_read_back_what_was_written(day, time):
+    moments = [datetime(2024, 1, 1, 0, 0, 30) + timedelta(hours=7 * n, minutes=n) for n in range(300)]  # noqa: DTZ001
+    texts = pa.array([each.strftime(day + time).upper() for each in moments])
+    decision = decide_orders({"file": weigh_dates(texts, np.ones(len(moments), dtype=np.int64))})
+    exact = "%S" in time
+    right = [(each if exact else each.replace(second=0)).replace(tzinfo=UTC).timestamp() for each in moments]
+    assert parse_dates(texts, decision.orders["file"]).tolist() == right
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2024年01月31日 10:30:15", "2024年1月31日10时30分15秒", "2024年1月31日 10時30分15秒"),
+        *(
+            "2024년 1월 31일 10시 30분 15초",
+            "２０２４／０１／３１ １０：３０：１５",
+            "２０２４年１月３１日 10:30:15",
+        ),
+    ],
+)
+def test_dates_with_signs_and_wide_digits_are_dates(text):
+    assert parse_dates(pa.array([text]), {})[0] == datetime(2024, 1, 31, 10, 30, 15, tzinfo=UTC).timestamp()
+
+
 @given(st.lists(st.text(alphabet="0123456789-/.: TZJanfeb,+", max_size=24), max_size=20))
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_a_date_or_none(texts):

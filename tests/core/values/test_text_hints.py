@@ -31,6 +31,11 @@ def test_other_texts_have_no_hint(text):
     assert not text_hint([text])
 
 
+def test_a_month_is_called_foreign_only_where_it_is():
+    assert "a form that is not known" in text_hint(["01-Jan-24 at noon"])
+    assert "a month that is not English" in text_hint(["01-janv-24 10:30"])
+
+
 @given(st.lists(st.text(max_size=12), max_size=30))
 def test_any_texts_have_a_hint_or_none(texts):
     assert isinstance(text_hint(texts), str)

@@ -12,43 +12,58 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from homeostat.core.values.digits import ascii_digits
 from homeostat.core.values.numbers import Floats, Ints
 
 #: The orders in which day, month and year may stand, with a year of four digits and of two.
 _LONG_ORDERS, _SHORT_ORDERS = ("dmy", "mdy"), ("dmy", "mdy", "ymd")
 
+_HALF_AND_ZONE = (
+    r" ?(?P<half>(?:[AaPp]\.?[Mm]\.?)?) ?"
+    r"(?:[Zz]|UTC|GMT|(?P<sign>[-+])(?P<shift_hours>[0-9]{2})(?::?(?P<shift_minutes>[0-9]{2}))?)?"
+)
 _TIME = (
     r"(?:(?:[Tt]|,? +)(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})"
-    r"(?:[.,](?P<fraction>[0-9]{1,9}))?)? ?(?P<half>(?:[AaPp]\.?[Mm]\.?)?) ?"
-    r"(?:[Zz]|UTC|GMT|(?P<sign>[-+])(?P<shift_hours>[0-9]{2})(?::?(?P<shift_minutes>[0-9]{2}))?)?"
-    r"(?:\[[A-Za-z_/+-]+\])?)?$"  # Java writes the zone's name after its offset
+    r"(?:[.,](?P<fraction>[0-9]{1,9}))?)?" + _HALF_AND_ZONE + r"(?:\[[A-Za-z_/+-]+\])?)?$"
+)  # Java writes the zone's name after its offset
+#: Oracle writes 12.00.00.000000 AM, DB2 2024-01-31-12.00.00.000000.
+_POINT_TIME = (
+    r"[- ](?P<hour>[0-9]{1,2})\.(?P<minute>[0-9]{2})(?:\.(?P<second>[0-9]{2})"
+    r"(?:[.,](?P<fraction>[0-9]{1,12}))?)?" + _HALF_AND_ZONE + "$"
 )
 _LOG_TIME = _TIME.replace("[Tt]|", "[Tt]|:|").replace("$", r"\]?$")  # SAS, Apache: 31/Jan/2024:10:30:00
 _DAY_NAME = r"^(?:(?i:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?i:day)?\.?,? +)?"
 _YEAR_FIRST = (
     r"^(?P<y>[0-9]{4})(?:(?:-(?P<m>[0-9]{1,2})-|/(?P<m2>[0-9]{1,2})/|\.(?P<m3>[0-9]{1,2})\.)(?P<d>[0-9]{1,2})"
 )
+_BY_NAME = r"(?P<d>[0-9]{1,2})(?:-|/|\.? ?)(?P<name>[A-Za-z]{3,9})\.?(?:-|/|,? ?)(?P<y>[0-9]{4}|[0-9]{2})"
 _PATTERNS = (
     _YEAR_FIRST + r")" + _TIME,
+    _YEAR_FIRST + r")" + _POINT_TIME,
     r"^(?P<y>[0-9]{4})[-/](?P<m>[0-9]{2})$",
     r"^(?P<y>[0-9]{4})(?P<m>[0-9]{2})(?P<d>[0-9]{2})T(?P<hour>[0-9]{2})(?P<minute>[0-9]{2})(?P<second>[0-9]{2})?Z?$",
     *(
-        rf"^(?P<a>[0-9]{{1,2}})(?P<mark>{mark})(?P<b>[0-9]{{1,2}}){mark}(?P<c>[0-9]{{4}}|[0-9]{{2}})" + _TIME
+        rf"^(?P<a>[0-9]{{1,2}})(?P<mark>{mark})(?P<b>[0-9]{{1,2}}){mark}(?P<c>[0-9]{{4}}|[0-9]{{2}})" + time
         for mark in ("-", "/", r"\.")
+        for time in (_TIME, _POINT_TIME)
     ),
-    _DAY_NAME.replace("^", r"^\[?")
-    + r"(?P<d>[0-9]{1,2})(?:-|/|\.? ?)(?P<name>[A-Za-z]{3,9})\.?(?:-|/|,? ?)(?P<y>[0-9]{4}|[0-9]{2})"
-    + _LOG_TIME,
+    _DAY_NAME.replace("^", r"^\[?") + _BY_NAME + _LOG_TIME,
+    "^" + _BY_NAME + _POINT_TIME,
     _DAY_NAME + r"(?P<name>[A-Za-z]{3}) +(?P<d>[0-9]{1,2}) "
     r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2}) (?:(?:UTC|GMT|Z) )?(?P<y>[0-9]{4})$",
     _DAY_NAME + r"(?P<name>[A-Za-z]{3,9})\.? +(?P<d>[0-9]{1,2})(?:st|nd|rd|th)?,? +(?P<y>[0-9]{4})" + _TIME,
 )
 _COMPILED = tuple(re.compile(each) for each in _PATTERNS)
 _ANY = "|".join(re.sub(r"\?P<\w+>", "?:", each) for each in _PATTERNS)
-_MONTHS = {
+_SIGNS = (
+    (r"([0-9]{4}) ?[年년] ?([0-9]{1,2}) ?[月월] ?([0-9]{1,2}) ?[日일] ?", r"\1-\2-\3 "),
+    (r"([0-9]{1,2}) ?[时時시] ?([0-9]{2}) ?[分분]", r"\1:\2"),
+    (r"(:[0-9]{2}) ?([0-9]{2}) ?[秒초]", r"\1:\2"),
+)
+MONTHS = {
     name.lower(): at for names in (calendar.month_name, calendar.month_abbr) for at, name in enumerate(names)
 }
-_MONTHS |= {"sept": 9}
+MONTHS |= {"sept": 9}
 
 
 @dataclass(slots=True)
@@ -83,7 +98,7 @@ class DateLayout:
 
 def date_layouts(texts: pa.Array) -> list[DateLayout]:
     """Sort the texts that look like dates into layouts: one for each shape that they have."""
-    texts = pc.utf8_trim_whitespace(texts)
+    texts = pc.utf8_trim_whitespace(_without_signs(ascii_digits(texts)))
     at = np.flatnonzero(pc.match_substring_regex(texts, _ANY).to_numpy(zero_copy_only=False))
     likely = pa.array(texts.take(pa.array(at)), pa.string())
     parts = []
@@ -93,6 +108,15 @@ def date_layouts(texts: pa.Array) -> list[DateLayout]:
             part = _read_shape(found, at[rows], characters)
             parts += [part] if part else []
     return parts
+
+
+def _without_signs(texts: pa.Array) -> pa.Array:
+    """Return dates as China, Japan and Korea write them (2024年1月31日 10时30分) in ISO form."""
+    if pc.all(pc.string_is_ascii(texts)).as_py() is not False:
+        return texts
+    for written, iso in _SIGNS:
+        texts = pc.replace_substring_regex(texts, written, iso)
+    return texts
 
 
 def _shapes(texts: pa.Array) -> Iterator[tuple[str, Ints, npt.NDArray[np.uint8]]]:
@@ -145,7 +169,7 @@ def _read_shape(found: re.Match[str], at: Ints, characters: npt.NDArray[np.uint8
         known = "d" in groups or (year.min() >= 1600 and year.max() < 2300)  # 9999-12 may be a part number
         day = number("d", default=1)
         return DateLayout("iso", ("ymd",), at, year, number("m", "m2", "m3"), day, time) if known else None
-    month = _MONTHS.get(groups["name"].lower(), 0)
+    month = MONTHS.get(groups["name"].lower(), 0)
     if len(groups["y"]) == 2:
         year = _full_year(year)
     return DateLayout("name", ("dmy",), at, number("d"), np.full(at.size, month), year, time)

@@ -6,6 +6,8 @@ zone (``Z``, ``+02:00``; without one it is UTC):
 - year first: ``2024-01-31``, ``2024/1/31``, ``2024.01.31``, ``2024-01``, ``20240131T103000``
 - month by its English name: ``31-Jan-2024``, ``31 January 24``, ``Jan 31, 2024``, ``Wed, 31 Jan 2024``, and
   as programs write it: ``Wed Jan 31 10:30:00 2024``, ``31JAN2024:10:30:00``, ``31/Jan/2024:10:30:00 +0000``
+- with the signs of China, Japan and Korea: ``2024年1月31日``; a time with points, as Oracle and DB2 write it:
+  ``31-JAN-24 10.30.00.000000 AM``, ``2024-01-31-10.30.00.000000``
 - year last: ``31.01.2024``, ``31-01-2024``, ``1/31/2024``, with a year of two digits too
 
 Two digits from 69 on are 1969 to 1999, the others 2000 to 2068, as in POSIX.

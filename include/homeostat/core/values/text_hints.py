@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Iterable
 from itertools import islice
 
+from homeostat.core.values.date_layouts import MONTHS
+
 #: So many texts are looked at, and this share of them must look alike.
 _LOOKED_AT, _MOST = 1_000, 0.9
 
@@ -17,6 +19,7 @@ _TIME_OF_DAY = re.compile(rf"(?:{_CLOCK}|[0-9]{{1,2}}:[0-9]{{2}}\.[0-9]+)(?: ?[A
 _DURATION = re.compile(rf"-?[0-9]+ days?,? [-+]?{_CLOCK}|P(?:[0-9.]+[DWHMSTY]|T)+")
 _WEEK = re.compile(r"[0-9]{4}-?W[0-9]{1,2}(?:-?[1-7])?")
 _MONTH = re.compile(r"[0-9]{1,2}\.? ?-?(?P<month>[^\W\d_]{3,10})\.?[ -]?[0-9]{2,4}(?:[ T,].*)?")
+_ENGLISH = re.compile(_MONTH.pattern.replace(r"[^\W\d_]{3,10}", f"(?i:{'|'.join(filter(None, MONTHS))})"))
 _UNIT = re.compile(r"[-+]?[0-9][0-9.,' ]*? ?(?P<unit>[^\W\d_]{1,5}[²³0-9]?(?:/[^\W\d_]{1,4}[²³0-9]?)?)")
 _CODE = re.compile(r"[0-9A-Za-z]+(?:[-_:/ ][0-9A-Za-z]+)*")
 
@@ -26,6 +29,10 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (_TIME_OF_DAY, "are times of day: keep them as a number, such as seconds since midnight"),
     (_DURATION, "are durations: keep them as a number of seconds"),
     (_WEEK, "are weeks: write the date of their first day"),
+    (
+        _ENGLISH,
+        "look like dates in a form that is not known: write 2024-01-31T10:30:00, or give their format",
+    ),
     (_MONTH, "look like dates with a month that is not English: write 2024-01-31"),
 )
 
