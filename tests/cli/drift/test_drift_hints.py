@@ -28,6 +28,11 @@ COLUMNS = {
     "months": ([f"{at % 28 + 1}. März {1800 + at}" for at in range(400)], "a month that is not English"),
     "unit": ([f"{value:.2f} kg" for value in RNG.normal(900, 90, 400)], "are numbers with a unit ('kg')"),
     "units": ([f"{at}.5 {'kg' if at % 2 else 'g'}" for at in range(400)], "a unit ('g', 'kg')"),
+    "degrees": ([f"{value:.2f}°C" for value in RNG.normal(50, 9, 400)], "a unit ('°C')"),
+    "brackets": ([f"[{value:.3f}]" for value in RNG.normal(50, 9, 400)], "are numbers in brackets or quotes"),
+    "lists": ([f"[{at}.5, {at + 1}]" for at in range(400)], "are lists of numbers"),
+    "two colons": ([f"{at}::{at % 7}::{at % 5}" for at in range(400)], "if it separates columns"),
+    "addresses": ([f"fe80::{at:x}" for at in range(400)], PLAIN),
     "per": ([f"{at}.5 m/s" for at in range(400)], "a unit ('m/s')"),
     "zip codes": (ZIPS, PLAIN),
     "hashes": (HASHES, PLAIN),
@@ -72,3 +77,17 @@ def test_times_of_parquet_against_their_csv_have_the_hint(drift, tmp_path):
     column = drift(tmp_path / "a.parquet", tmp_path / "b.csv")["columns"]["x"]
     assert column["unread_current"] == 400
     assert "are times of day: keep them as a number, such as seconds since midnight" in column["reason"]
+
+
+@pytest.mark.parametrize("written", ['="{:.2f}"', "Rs. {:.2f}", "{:.2f}D+00", "{:.2f}-"])
+def test_numbers_as_programs_write_them_are_numbers(compare, written):
+    numbers = RNG.normal(50, 9, 400)
+    texts = [written.format(number) for number in numbers]
+    plain = [f"{-number if written.endswith('-') else number:.2f}" for number in numbers]
+    found = compare(texts, plain)["columns"]["x"]
+    assert (found["kind"], found["verdict"], found["ks"], found["unread_reference"]) == (
+        "number",
+        "pass",
+        0,
+        0,
+    )

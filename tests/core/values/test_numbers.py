@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from homeostat.core.values.numbers import PLAIN, Spelling, parse_numbers, weigh_numbers
 from homeostat.core.values.spelling import decide_spelling
+from homeostat.core.values.whole_numbers import text_integers
 
 
 def evidence(*texts: str):
@@ -87,7 +88,7 @@ def test_any_text_is_a_number_or_none_in_every_spelling(texts):
             ".",
             "",
         ),
-        *("12:30", "1/2", "5+", "-5-", "5--", "(5-)", "٣", "1,163.7.4"),
+        *("12:30", "1/2", "5+", "-5-", "5--", "(5-)", "1,163.7.4"),
     ],
 )
 def test_what_is_no_number_beside_points_is_not_read(text):
@@ -110,3 +111,20 @@ def test_evidence_of_parts_adds_up():
     assert {unit: rows.tolist() for unit, rows in whole.rows.items()} == {
         unit: rows.tolist() for unit, rows in parts.rows.items()
     }
+
+
+@given(st.lists(st.integers(-(10**20), 10**20), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_wide_and_arabic_digits_are_digits(values):
+    for digits in ("０１２３４５６７８９", "٠١٢٣٤٥٦٧٨٩", "۰۱۲۳۴۵۶۷۸۹"):
+        texts = pa.array([str(value).translate(str.maketrans("0123456789", digits)) for value in values])
+        assert parse_numbers(texts).tolist() == [float(value) for value in values]
+        exact = text_integers(texts, parse_numbers(texts))
+        assert exact.tolist() == values
+
+
+@given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_the_exponents_of_fortran_are_exponents(values):
+    texts = pa.array([f"{value:.16e}".replace("e", "D") for value in values])
+    assert parse_numbers(texts).tolist() == values

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from homeostat.core.values.digits import ascii_digits
+from homeostat.core.values.digits import even_digits
 from homeostat.core.values.numbers import Floats, Ints
 
 #: The orders in which day, month and year may stand, with a year of four digits and of two.
@@ -98,7 +98,7 @@ class DateLayout:
 
 def date_layouts(texts: pa.Array) -> list[DateLayout]:
     """Sort the texts that look like dates into layouts: one for each shape that they have."""
-    texts = pc.utf8_trim_whitespace(_without_signs(ascii_digits(texts)))
+    texts = pc.utf8_trim_whitespace(_without_signs(even_digits(texts)))
     at = np.flatnonzero(pc.match_substring_regex(texts, _ANY).to_numpy(zero_copy_only=False))
     likely = pa.array(texts.take(pa.array(at)), pa.string())
     parts = []

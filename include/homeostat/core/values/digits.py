@@ -1,4 +1,4 @@
-"""Write the digits and signs of East Asia and Arabic as ASCII, so that numbers and dates are found."""
+"""Even out how cells are written before numbers and dates are looked for: foreign digits, Excel's ="12.3"."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ _ASCII = str.maketrans(_WIDE + _ARABIC + _PERSIAN, "0123456789.,-+%()/: " + "012
 _OTHER_DIGIT = "[０-９٠-٩۰-۹]"
 
 
-def ascii_digits(texts: pa.Array) -> pa.Array:
-    """Return texts with such digits in ASCII digits and signs, and the others as they are."""
+def even_digits(texts: pa.Array) -> pa.Array:
+    """Return texts with the digits and signs of East Asia and Arabic in ASCII, and what ="12.3" quotes."""
+    texts = _ascii_digits(texts)
+    if pc.any(pc.starts_with(texts, '="')).as_py():
+        texts = pc.replace_substring_regex(texts, '^="([^"]*)"$', r"\1")
+    return texts
+
+
+def _ascii_digits(texts: pa.Array) -> pa.Array:
     if pc.all(pc.string_is_ascii(texts)).as_py() is not False:
         return texts
     found = pc.match_substring_regex(texts, _OTHER_DIGIT)

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from homeostat.core.values.digits import even_digits
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -23,11 +25,12 @@ _CODES = (
     "AED|ARS|AUD|BGN|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EUR|GBP|HKD|HUF|IDR|ILS|INR|ISK|JPY|KRW|MXN|MYR|NOK|"
     "NZD|PEN|PHP|PKR|PLN|RMB|RON|RSD|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
 )
-_UNIT = rf"%|[A-Z]{{0,2}}\p{{Sc}}|{_CODES}|zł|kr|Kč|Ft"
+_UNIT = rf"%|[A-Z]{{0,2}}\p{{Sc}}|{_CODES}|zł|kr|Kč|Ft|Rs\.?|Rp\.?"
 _NUMERAL = (
     r"^(?P<open>\(?)(?P<sign>[-+−]?) ?"
     rf"(?P<front>(?:{_UNIT})?) ?(?P<inner>[-+−]?)"
-    r"(?P<digits>[0-9.,](?:[0-9.,' ]*[0-9.,])?)(?P<exponent>(?:[eE][-+]?[0-9]+)?)(?P<after>[-−]?) ?"
+    r"(?P<digits>[0-9.,](?:[0-9.,' ]*[0-9.,])?)"
+    r"(?P<exponent>(?:(?:[eE][-+]?|[dD][-+])[0-9]+)?)(?P<after>[-−]?) ?"
     rf"(?P<back>(?:{_UNIT})?)(?P<end>[-−]?)(?P<close>\)?)$"  # SAP writes 12.50-, and 12.50 EUR-
 )
 _LIKELY = re.sub(r"\?P<\w+>", "?:", _NUMERAL)
@@ -143,6 +146,7 @@ def weigh_plain(numbers: Floats) -> NumberEvidence:
 def weigh_numbers(texts: pa.Array, rows: Ints) -> NumberEvidence:
     """Return how many rows each candidate reads; ``rows[i]`` rows hold ``texts[i]``."""
     evidence = NumberEvidence()
+    texts = even_digits(texts)
     parts = _take_apart(texts)
     reads = [_reads(parts, each) for each in CANDIDATES]
     points, commas = (np.any(np.array(reads)[mark == DECIMALS], axis=0) for mark in ".,")
@@ -163,6 +167,7 @@ def parse_numbers(texts: pa.Array, spelling: Spelling = PLAIN) -> Floats:
     or behind it, and a number in parentheses is negative. ``inf`` and ``infinity`` are numbers in every
     spelling, and so are ``true`` (1) and ``false`` (0), in any case.
     """
+    texts = even_digits(texts)
     trimmed = pc.utf8_trim_whitespace(texts)
     numbers = np.full(len(texts), np.nan)
     plain = _matches(trimmed, _PLAIN)
@@ -183,7 +188,8 @@ def parse_numbers(texts: pa.Array, spelling: Spelling = PLAIN) -> Floats:
         digits = pc.replace_substring(digits, spelling.thousands, "")
     if spelling.decimal == ",":
         digits = pc.replace_substring(digits, ",", ".")
-    found = _cast(pc.binary_join_element_wise(digits, parts.exponent.filter(kept), ""))
+    exponent = pc.replace_substring_regex(parts.exponent.filter(kept), "[dD]", "e")  # Fortran: 1.5D+02
+    found = _cast(pc.binary_join_element_wise(digits, exponent, ""))
     found *= np.where(parts.negative[reads], -1.0, 1.0)
     numbers[parts.at[reads]] = found / 100 if spelling.unit == "%" else found
     return numbers
@@ -207,7 +213,7 @@ def _matches(texts: pa.Array, pattern: str) -> Mask:
 
 def is_code(texts: pa.Array) -> Mask:
     """Return for each text whether it is a whole number with a leading zero: 007 is a code, not a seven."""
-    return _matches(pc.utf8_trim_whitespace(texts), _CODE)
+    return _matches(pc.utf8_trim_whitespace(even_digits(texts)), _CODE)
 
 
 def _cast(texts: pa.Array) -> Floats:

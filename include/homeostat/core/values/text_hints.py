@@ -20,7 +20,13 @@ _DURATION = re.compile(rf"-?[0-9]+ days?,? [-+]?{_CLOCK}|P(?:[0-9.]+[DWHMSTY]|T)
 _WEEK = re.compile(r"[0-9]{4}-?W[0-9]{1,2}(?:-?[1-7])?")
 _MONTH = re.compile(r"[0-9]{1,2}\.? ?-?(?P<month>[^\W\d_]{3,10})\.?[ -]?[0-9]{2,4}(?:[ T,].*)?")
 _ENGLISH = re.compile(_MONTH.pattern.replace(r"[^\W\d_]{3,10}", f"(?i:{'|'.join(filter(None, MONTHS))})"))
-_UNIT = re.compile(r"[-+]?[0-9][0-9.,' ]*? ?(?P<unit>[^\W\d_]{1,5}[²³0-9]?(?:/[^\W\d_]{1,4}[²³0-9]?)?)")
+_UNIT = re.compile(r"[-+]?[0-9][0-9.,' ]*? ?(?P<unit>°|°?[^\W\d_]{1,5}[²³0-9]?(?:/[^\W\d_]{1,4}[²³0-9]?)?)")
+_NUMERAL = r"[-+]?[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?"
+_BRACKETS = re.compile(
+    rf"(?:\[ ?{_NUMERAL} ?\]|\{{ ?{_NUMERAL} ?\}}|<{_NUMERAL}>|\"{_NUMERAL}\"|'{_NUMERAL}')"
+)
+_LIST = re.compile(rf"[\[({{] ?{_NUMERAL}(?:[,;] ?{_NUMERAL}| +{_NUMERAL})+ ?[\])}}]")
+_PARTS = re.compile(r"[^:]+(?:::[^:]+){2,}")
 _CODE = re.compile(r"[0-9A-Za-z]+(?:[-_:/ ][0-9A-Za-z]+)*")
 
 
@@ -28,6 +34,9 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (_ZONE_NAME, "name a zone, which may mean several: write its offset, such as +01:00"),
     (_TIME_OF_DAY, "are times of day: keep them as a number, such as seconds since midnight"),
     (_DURATION, "are durations: keep them as a number of seconds"),
+    (_BRACKETS, "are numbers in brackets or quotes: write the number alone"),
+    (_LIST, "are lists of numbers: give each its own column"),
+    (_PARTS, "have parts with :: between them: if it separates columns, replace it by a comma"),
     (_WEEK, "are weeks: write the date of their first day"),
     (
         _ENGLISH,

@@ -20,6 +20,7 @@ from homeostat.core.values.numbers import PLAIN, Floats, Spelling
 #: Beyond, float64 does not hold every whole number.
 LARGEST = 2.0**53
 _INT64 = 2**63
+_EXPONENT = re.compile(r"[0-9.][eEdD][-+]?[0-9]")
 
 #: float64; int64 or Python integers where whole numbers are beyond :data:`LARGEST`.
 Numbers = npt.NDArray[Any]
@@ -80,13 +81,9 @@ def text_integers(texts: pa.Array, numbers: Floats, spelling: Spelling = PLAIN) 
 
 
 def _integer(text: str, number: float, spelling: Spelling) -> int:
-    if (
-        abs(number) < LARGEST
-        or spelling.unit == "%"
-        or "e" in text.lower().removesuffix(spelling.unit.lower())
-    ):
+    if abs(number) < LARGEST or spelling.unit == "%" or _EXPONENT.search(text):
         return int(number)
-    whole = re.sub(r"[^0-9]", "", text.split(spelling.decimal, maxsplit=1)[0])
+    whole = re.sub(r"\D", "", text.split(spelling.decimal, maxsplit=1)[0])
     return -int(whole) if number < 0 else int(whole)
 
 
