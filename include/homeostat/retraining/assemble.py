@@ -125,6 +125,11 @@ def _write_snapshot(
             raise
         msg = f"{error}; {warning}"
         raise type(error)(msg) from error
+    similar = [
+        f"column '{each['column']}': {each['detail']}"
+        for each in snapshot.report["findings"]
+        if each["kind"] == "similar"
+    ]
     known = _with_positive_class(config, snapshot)
     guessed = guessed_sentence(config, known)
     key, digest = put_snapshot(ports.store, config.name, snapshot)
@@ -165,7 +170,7 @@ def _write_snapshot(
             "sentence": f"{len(snapshot.train)} training rows, {len(snapshot.holdout)} holdout rows, "
             f"{_quarantined(snapshot)}{_from_where(config, origins)}"
             + (f"; {guessed}" if guessed else "")
-            + "".join(f"; warning: {each}" for each in (far, open_dates, warning) if each),
+            + "".join(f"; warning: {each}" for each in (far, open_dates, warning, *similar) if each),
             "url": ports.registry.url(run_id=run_id),
         },
     )

@@ -274,3 +274,12 @@ def test_short_floats_are_the_decimals_of_a_csv(drift, tmp_path, kind):
     for names in (("a.csv", "b.parquet"), ("b.parquet", "a.csv")):
         found = drift(*(tmp_path / name for name in names))["columns"]["x"]
         assert (found["verdict"], found["ks"], found["psi"]) == ("pass", 0, 0)
+
+
+def test_categories_that_differ_in_case_or_blanks_are_named(compare):
+    found = compare(["Yes", "no", "yes "] * 40, ["yes ", "no", "no"] * 40)["columns"]["x"]
+    assert found["read_as"] == (
+        "'Yes', 'yes ' differ only in upper and lower case or blanks, and are different values: "
+        "write them alike"
+    )
+    assert compare(["yes", "no"] * 60, ["yes", "no"] * 60)["columns"]["x"]["read_as"] is None

@@ -339,3 +339,21 @@ def test_text_that_is_no_number_is_refused_with_what_to_do(text, hint):
     detail = f"not of the type in model.yaml, for example {text!r}; values such as {text!r} {hint}"
     assert [each.detail for each in found.findings if each.column == "temp"] == [detail]
     assert coercion_causes(found.quarantined)[0].rule == f"column 'temp' ({detail})"
+
+
+def test_classes_and_categories_that_differ_in_case_or_blanks_are_findings():
+    rows = frame(y=["Yes", "no", "yes ", "yes"], season=["North", "south", "NORTH", None])
+    found = {
+        each.column: (each.rows, each.detail) for each in coerce_rows(rows, config(), label=True).findings
+    }
+    likes = "differ only in upper and lower case or blanks, and are different values: write them alike"
+    assert found["y"] == (3, f"'Yes', 'yes', 'yes ' {likes}, or map them in schema.label.mapping")
+    assert found["season"] == (2, f"'NORTH', 'North' {likes}")
+
+
+def test_mapped_classes_are_one():
+    label = {"name": "y", "mapping": {"Yes": "yes", "yes ": "yes"}}
+    rows = frame(y=["Yes", "no", "yes ", "yes"])
+    found = coerce_rows(rows, config(label=label), label=True)
+    assert not found.findings
+    assert found.rows["y"].tolist() == ["yes", "no", "yes", "yes"]

@@ -13,9 +13,11 @@ from homeostat.adapters.source_files import read_table
 from homeostat.adapters.tables import open_table
 from homeostat.config import ModelConfig, format_duration, parse_duration
 from homeostat.config.errors import ConfigError, DataError
+from homeostat.core.training_data.categories import as_label
 from homeostat.core.training_data.far_times import find_far_times
 from homeostat.core.training_data.file_cells import OPEN_DATES
 from homeostat.core.training_data.times import read_times
+from homeostat.core.values.similar_texts import similar_note
 from homeostat.core.values.text_hints import text_hint
 
 if TYPE_CHECKING:
@@ -67,6 +69,11 @@ def read_history(config: ModelConfig, data: Path | str, spacing: str = "") -> tu
     if rows[label].isna().all():
         msg = f"{data}: column '{label}' is empty in every row; a backtest needs labels to score predictions"
         raise DataError(msg)
+    if config.task == "classification":
+        classes = as_label(rows[label], config.task, config.columns.label).column.dropna().unique()
+        remedy = "write them alike, or map them in schema.label.mapping"
+        similar = similar_note((text for text in classes if isinstance(text, str)), remedy)
+        notes += [f"{data}: column '{label}': {similar}"] if similar else []
     return rows, notes
 
 

@@ -19,6 +19,7 @@ from homeostat.core.profile.notes import (
     words_note,
 )
 from homeostat.core.profile.reading import Reading
+from homeostat.core.values.similar_texts import similar_note
 from homeostat.core.values.text_hints import text_hint
 
 _EXAMPLE = "--date-format day=%d/%m/%Y"
@@ -103,6 +104,8 @@ def note_of(column: ComparedColumn) -> str:
         too_many = isinstance(column.edges, CategoryEdges) and column.edges.open
         notes.append((marker_note(before) or text_hint(before.texts)) if too_many else "")
         notes.append(words_note(before, now))
+        if column.kind == "category" and not too_many:
+            notes.append(similar_note([*before.texts, *now.texts]))
     else:
         notes.append(unread_note(before, now, column.read_as, column.missing_markers))
     return "; ".join(filter(None, notes))

@@ -17,6 +17,7 @@ from homeostat.core.training_data.categories import as_category, as_label
 from homeostat.core.training_data.columns import TypedColumn, as_number, as_time
 from homeostat.core.training_data.file_cells import OTHER_COLUMNS
 from homeostat.core.training_data.quarantine_causes import REASON, fault_detail, fault_reason, shortened
+from homeostat.core.values.similar_texts import similar_note, similar_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class DataFinding:
     """A finding about a column, with the number of affected rows."""
 
     column: str
-    # mistyped | ambiguous | infinite | too_large | unknown_class | extra | absent | unlabelled | read_as
+    # mistyped | ambiguous | infinite | too_large | unknown_class | extra | absent | unlabelled | read_as |
+    # similar
     kind: str
     rows: int
     detail: str
@@ -79,6 +81,7 @@ def coerce_rows(frame: pd.DataFrame, config: ModelConfig, *, label: bool = False
             received[received_name(name)] = column.received
         if column.note:
             findings.append(DataFinding(name, "read_as", len(frame), column.note))
+        findings += _similar_values(name, column.column, config)
         for fault, mask in column.faults.items():
             detail = fault_detail(fault, raw[mask])
             findings.append(DataFinding(name, fault, int(mask.sum()), detail))
@@ -120,6 +123,19 @@ def _read(raw: pd.Series, name: str, config: ModelConfig) -> TypedColumn:
     if feature is not None and feature.type == "number":
         return as_number(raw)
     return as_category(raw, listed=(feature.categories or ()) if feature is not None else ())
+
+
+def _similar_values(name: str, column: pd.Series, config: ModelConfig) -> list[DataFinding]:
+    """Return the classes, or categories of a feature, that differ only in case or blanks."""
+    if name not in (config.columns.label.name, *config.columns.features) or column.dtype.kind in "biufM":
+        return []
+    texts = [text for text in column.dropna().unique() if isinstance(text, str)]
+    is_label = name == config.columns.label.name
+    note = similar_note(
+        texts, "write them alike" + (", or map them in schema.label.mapping" if is_label else "")
+    )
+    rows = int(column.isin([text for group in similar_texts(texts) for text in group]).sum()) if note else 0
+    return [DataFinding(name, "similar", rows, note)] if note else []
 
 
 def _column_findings(frame: pd.DataFrame, config: ModelConfig, wanted: list[str]) -> Iterable[DataFinding]:
