@@ -98,6 +98,14 @@ def test_the_label_of_the_history_counts_and_a_missing_one_comes_from_the_log():
     assert origins["both"] == 2
 
 
+@pytest.mark.parametrize("word", ["?", "NA", r"\N"])
+def test_a_sign_for_a_missing_label_is_none(word):
+    history = table((0, 1, "a", "0"), (1, 1, "a", word), (2, 1, "a", "1"))
+    rows, origins = joined(history, logged((1, 1, "a", 1)))
+    assert origins["both"] == 1
+    assert coerce_rows(rows, configure(), label=True).rows["y"].tolist() == [0, 1, 1]
+
+
 def test_rows_with_the_same_label_are_matched_first():
     rows, _ = joined(table((0, 1, "a", 0)), logged((0, 1, "a", 1), (0, 1, "a", 0)))
     assert sorted(rows["y"]) == [0, 1]

@@ -45,7 +45,7 @@ def join_history(
         return history, origins
     label = config.columns.label.name
     mine, theirs = find_doubles(history, logged, config)
-    has_label = history[label].notna().to_numpy()[mine] if label in history else np.zeros(len(mine), bool)
+    has_label = _has_label(history, config)[mine]
     kept = np.delete(np.arange(len(history)), mine[~has_label])
     new = np.delete(np.arange(len(logged)), theirs[has_label])
     added = logged.iloc[new]
@@ -54,6 +54,16 @@ def join_history(
         added = added.assign(**{label: _with_types_of(history[label], added[label])})
     parts = [part for part in (history.iloc[kept], added) if len(part)]
     return pd.concat(parts, ignore_index=True), {**origins, "both": len(mine)}
+
+
+def _has_label(history: pd.DataFrame, config: ModelConfig) -> np.ndarray:
+    """Return which rows have a label: words and signs for "missing" are none, where they mean that."""
+    label = config.columns.label
+    if label.name not in history:
+        return np.zeros(len(history), dtype=bool)
+    read = as_label(history[label.name], config.task, label)
+    faulty = np.any([*read.faults.values(), np.zeros(len(history), dtype=bool)], axis=0)
+    return np.asarray(read.column.notna().to_numpy(dtype=bool) | faulty)
 
 
 def find_doubles(
