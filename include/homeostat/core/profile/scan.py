@@ -50,11 +50,15 @@ class ColumnScan:
     typed: int = 0  # numbers (or dates) that were not text
     typed_dates: bool = False
     text_cells: int = 0  # rows of text with a value, words for "missing" left out
+    number_cells: int = 0  # rows of text that are numbers
+    date_cells: int = 0  # and that are dates
     code_cells: int = 0  # of them, whole numbers with a leading zero
     code: str = ""  # one of these
     number_evidence: dict[Hashable, NumberEvidence] = field(default_factory=dict)
     weighed_exactly: bool = True  # False: points of plain numbers were taken for decimal points
     date_evidence: dict[Hashable, DateEvidence] = field(default_factory=dict)
+    all_numbers_seen: NumberEvidence = field(default_factory=NumberEvidence)  # of all files together
+    all_dates_seen: DateEvidence = field(default_factory=DateEvidence)
     used: dict[Hashable, list[Reading]] = field(default_factory=dict)
     all_boolean: bool = True
     all_whole: bool = True
@@ -81,16 +85,6 @@ class ColumnScan:
     def missing_rate(self) -> float | None:
         """Share of rows without a value; None without rows."""
         return self.missing / self.rows if self.rows else None
-
-    @property
-    def date_cells(self) -> int:
-        """Rows of text that are dates."""
-        return sum(each.readable for each in self.date_evidence.values())
-
-    @property
-    def number_cells(self) -> int:
-        """Rows of text that are numbers."""
-        return sum(each.readable for each in self.number_evidence.values())
 
     def add(self, array: pa.Array, file: Hashable = "") -> ArrowValues:
         """Take in more rows of a file, and return their values."""
@@ -147,26 +141,38 @@ class ColumnScan:
         self.weighed_exactly = self.weighed_exactly and (text.plain is None or not text.plain.size)
         self.code_cells += text.codes
         self.code = self.code or text.code
-        self.number_evidence.setdefault(file, NumberEvidence()).add_all(text.numbers)
-        self.date_evidence.setdefault(file, DateEvidence()).add_all(text.dates)
+        self._add_evidence(text, file)
         reading = self.reading or self._likely_reading(file)
         used = self.used.setdefault(file, [])
         if len(text.array) and reading not in used:
             used.append(reading)
         return text.read(reading, file)
 
+    def _add_evidence(self, text: TextArray, file: Hashable) -> None:
+        """Take in the evidence of a file; of many small files the totals are kept, not added up anew."""
+        numbers = self.number_evidence.setdefault(file, NumberEvidence())
+        dates = self.date_evidence.setdefault(file, DateEvidence())
+        before = numbers.readable, dates.readable
+        numbers.add_all(text.numbers)
+        dates.add_all(text.dates)
+        self.number_cells += numbers.readable - before[0]
+        self.date_cells += dates.readable - before[1]
+        self.all_numbers_seen.add_all(text.numbers)
+        self.all_dates_seen.add_all(text.dates)
+
     def _likely_reading(self, file: Hashable) -> Reading:
-        """Return how to read text, by what is known until now."""
+        """Return how to read text, by what is known until now of this file and of all others together."""
         asked = self.asked or Reading()
         if asked.is_fixed:
             return asked
         scans = [self, *([self.other] if self.other else ())]
         if asked.kind == "dates" or (not self.asked and self.date_cells > self.number_cells):
             asked_order = order_of(asked.date_format)
-            found = decide_orders(dates_by_file(*scans), asked_order).orders[0, file]
+            evidence = [self.date_evidence[file], *(scan.all_dates_seen for scan in scans)]
+            found = decide_orders(dict(enumerate(evidence)), asked_order).orders[0]
             orders = {layout: found.get(layout, "") for layout in self.date_evidence[file].rows}
             return Reading("dates", orders={file: orders}, date_format=asked.date_format)
-        others = (each for scan in scans for each in scan.number_evidence.values())
+        others = (scan.all_numbers_seen for scan in scans)
         spelling = decide_spelling(self.number_evidence[file], others)
         return Reading("numbers", {file: spelling}, asked.codes)
 
