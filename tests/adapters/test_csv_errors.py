@@ -71,6 +71,18 @@ CASES = {
         "g,x\n" + rows(lambda n: r'"say \"a, b\""', "1"),
         r"are double quotes in a text written as \\\"\?",
     ),
+    "separators after a backslash": (
+        "g,x\n" + rows(r"Smith\, John", eighth),
+        r"are separators \(,\) in a text written with a backslash .*MySQL and Hive .*in double quotes",
+    ),
+    "tabs after a backslash": (
+        "g\tx\n" + rows("Smith\\,John", eighth).replace(",", "\t"),
+        "are tabs in a text written with a backslash",
+    ),
+    "all of them after a backslash": (
+        "g,x\n" + rows(r'"a \"b\", c\, d"', eighth),
+        "are double quotes and separators .*double quotes in it as two",
+    ),
     "single quotes": ("x,g\n" + rows(eighth, "'a, b'"), "are texts in single quotes"),
     "a column of texts": (
         "g\n" + rows("bad, really"),
@@ -164,3 +176,9 @@ def test_no_row_is_read_that_does_not_fit(tmp_path, seed):
             DataError, match=rf"line {int(np.argmax(widths != 3)) + 2}: [24] fields where .* has 3"
         ):
             read(tmp_path / "t.csv", out.getvalue())
+
+
+def test_line_breaks_after_a_backslash_are_named(tmp_path):
+    content = "g,x\n" + rows("Smith\\\nJohn", eighth)
+    with pytest.raises(DataError, match="are line breaks in a text written with a backslash"):
+        read(tmp_path / "t.csv", content)

@@ -15,6 +15,8 @@ from homeostat.adapters.csv_head import CsvHead, not_utf8
 from homeostat.adapters.table_location import TableFile
 
 _ROW = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+): ?(.*)", re.DOTALL)
+#: Bytes in which escaped characters are looked for.
+_HEAD = 2**22
 #: Of a larger file the exact line of a malformed row is not looked up again.
 _LOOK_UP = 2**28
 
@@ -60,7 +62,7 @@ def open_quote(file: TableFile, head: CsvHead) -> str:
 def _explain_counts(file: TableFile, head: CsvHead) -> str:
     """Return why many rows have another number of fields than there are names; empty where few have."""
     quoting: dict[str, dict[str, Any]] = {
-        'are double quotes in a text written as \\"? Then write them as ""': {"escapechar": "\\"},
+        _backslashes(file, head): {"escapechar": "\\"},
         "are texts in single quotes? Then put them into double quotes": {"quotechar": "'"},
         "is a blank between separator and double quotes? Then remove it": {"skipinitialspace": True},
     }
@@ -70,6 +72,23 @@ def _explain_counts(file: TableFile, head: CsvHead) -> str:
         return explain_counts(rows, head, others)
     except csv.Error:
         return ""
+
+
+def _backslashes(file: TableFile, head: CsvHead) -> str:
+    """Return the cause where all rows fit once a backslash takes the meaning from what follows it."""
+    with head.stream(file) as stream:
+        text = stream.read(_HEAD).decode(head.encoding, "replace")
+    separator = "tabs" if head.separator == "\t" else f"separators ({head.separator})"
+    kinds = {"double quotes": '\\"', separator: "\\" + head.separator, "line breaks": "\\\n"}
+    text = text.replace("\r\n", "\n")
+    found = [name for name, written in kinds.items() if written in text]
+    if found in ([], ["double quotes"]):
+        return 'are double quotes in a text written as \\"? Then write them as ""'
+    doubled = ", and double quotes in it as two" if "double quotes" in found else ""
+    return (
+        f"are {' and '.join(found)} in a text written with a backslash before them, as MySQL and Hive do "
+        f"(ESCAPED BY '\\')? Then write the text in double quotes without backslashes{doubled}"
+    )
 
 
 def _first_rows(file: TableFile, head: CsvHead, **rules: Any) -> list[list[str]]:
