@@ -108,3 +108,15 @@ def test_an_existing_folder_is_not_changed(tmp_path):
     assert (folder / "pipeline.py").read_text() == "# changed"
     assert list(load_models(tmp_path)) == ["mine"]
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_the_command_says_where_it_writes(tmp_path, monkeypatch, capsys):
+    from homeostat.cli.commands import write_new
+    from homeostat.config import Settings
+
+    monkeypatch.setenv("HOMEOSTAT_MODELS", "here/models")
+    monkeypatch.chdir(tmp_path)
+    write_new(Settings.from_env(), "churn", as_json=False)
+    said = capsys.readouterr().out
+    assert f"Created {tmp_path}/here/models/churn." in said
+    assert "HOMEOSTAT_MODELS names another folder" in said

@@ -454,7 +454,11 @@ def new(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Create a model folder that works unchanged; edit it for your data."""
+    """Create a model folder that works unchanged; edit it for your data.
+
+    It is written into the folder that HOMEOSTAT_MODELS names, by default include/models of the checkout or of
+    HOMEOSTAT_HOME, whatever the working directory.
+    """
     from homeostat.cli.commands import write_new
 
     write_new(Settings.from_env(), model, as_json=as_json)

@@ -25,7 +25,8 @@ def write_new(settings: Settings, model: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"model": model, "folder": str(folder)})
         return
-    say(f"Created {folder}. It works unchanged:")
+    say(f"Created {folder.resolve()}. It works unchanged:")
     say("  homeostat up              start the platform and keep it running")
     say(f"  homeostat retrain {model}   in another terminal: train the first version")
     say("Then put your columns into model.yaml and your pipeline into pipeline.py.")
+    say("HOMEOSTAT_MODELS names another folder for models than this one.", "dim")
