@@ -94,6 +94,16 @@ def test_parts_without_column_names_are_an_error_as_in_named_files(tmp_path):
     write(tmp_path / "0000_part_00", "n|g|x\n1|x|2.5\n")
     with pytest.raises(DataError, match="does the file begin with a row instead"):
         open_table(str(tmp_path))
+    write(tmp_path / "a.csv", "n|g|x\n9|x|2.5\n")
+    with pytest.raises(DataError, match=r"0001_part_00.*does the file begin with a row instead"):
+        open_table(str(tmp_path))
+
+
+def test_prose_with_as_many_commas_is_no_part(tmp_path):
+    write(tmp_path / "jan.csv", JAN)
+    write(tmp_path / "columns.txt", "name,meaning\na,the number\n")
+    assert values(tmp_path) == ["1", "2"]
+    assert "columns.txt" in open_table(str(tmp_path)).notes[0]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from homeostat.adapters.column_names import looks_like_row
 from homeostat.adapters.csv_head import CsvHead, read_csv_head
 from homeostat.adapters.file_systems import storage_errors
 from homeostat.adapters.table_location import FileKind, FoundFiles, TableFile, list_files
@@ -73,7 +74,8 @@ def _choose(
         with storage_errors(file.display_name):
             heads[file.path] = read_csv_head(file)
     usual = _usual_names([heads[file.path].names for file in found.files or tables])
-    chosen = [file for file in tables if _fits(heads[file.path].names, usual)]
+    parts = not found.files  # no name says what a file is, so all as wide are to be parts of the table
+    chosen = [file for file in tables if _fits(heads[file.path].names, usual, parts=parts)]
     paths = {file.path for file in chosen}
     for file in candidates:
         if file.path not in paths:
@@ -85,10 +87,10 @@ def _usual_names(names: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return Counter(names).most_common(1)[0][0] if names else ()
 
 
-def _fits(names: Sequence[str], usual: Sequence[str]) -> bool:
-    """Return whether a file with these names is a part of the table, or was to be one: it is as wide."""
+def _fits(names: Sequence[str], usual: Sequence[str], *, parts: bool) -> bool:
+    """Return whether a file with these names is a part of the table, or was to be one but lacks the names."""
     shared = len(set(names) & set(usual))
-    return 2 * shared > len(names) or 1 < len(names) == len(usual)
+    return 2 * shared > len(names) or (1 < len(names) == len(usual) and (parts or looks_like_row(names)))
 
 
 def _note(uri: str, left_out: Mapping[str, str]) -> str:
