@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.adapters.test_every_entry import model
 
 from homeostat.adapters.configured_source import ConfiguredSource
 from homeostat.adapters.store_memory import MemoryStore
@@ -16,6 +15,7 @@ from homeostat.adapters.table_rows import read_frame
 from homeostat.adapters.tables import open_table
 from homeostat.cli.commands.drift_compare import compare_tables
 from homeostat.config.model import Monitor
+from reader_entries import model
 
 
 def cells(path: Path, column: str = "x") -> list[str | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.adapters.test_every_entry import PLAIN, model
 
 from homeostat.adapters import tables_csv
 from homeostat.adapters.configured_source import ConfiguredSource
@@ -15,6 +14,7 @@ from homeostat.cli.commands.backtest_history import read_history
 from homeostat.cli.commands.drift_compare import compare_tables
 from homeostat.config.model import Monitor
 from homeostat.core.training_data import FILE_NOTES
+from reader_entries import PLAIN, model
 
 
 def read(path: Path, *columns: str) -> tuple[list[list[str]], list[str]]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import boto3
 import pandas as pd
 import pytest
-from tests.adapters.test_every_entry import PLAIN, ROWS, lines, model
 
 from homeostat.adapters.configured_source import ConfiguredSource
 from homeostat.adapters.source_files import read_table
@@ -23,6 +22,7 @@ from homeostat.cli.commands.drift_compare import compare_tables
 from homeostat.config.errors import DataError
 from homeostat.config.model import Monitor
 from homeostat.core.training_data import FILE_NOTES
+from reader_entries import PLAIN, ROWS, lines, model
 
 JAN, FEB = "a,b\n1,x\n2,y\n", "a,b\n3,z\n"
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.adapters.test_every_entry import ENTRIES, NAMES, ROWS
 
 from homeostat.adapters.table_rows import read_frame
 from homeostat.adapters.tables import open_table
 from homeostat.cli.commands.drift_compare import compare_tables
 from homeostat.config.model import Monitor
+from reader_entries import ENTRIES, NAMES, ROWS
 
 TEXTS = ["a", "", "bé", None, "tab\tline\n", "12"]
 KINDS = {

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.adapters.test_every_entry import PLAIN, backtest, train, write
 
 from homeostat.config.errors import DataError
+from reader_entries import PLAIN, backtest, train, write
 
 
 def named(path: Path, header: str) -> str:
