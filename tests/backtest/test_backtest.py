@@ -19,7 +19,7 @@ from homeostat.backtest.policy_run import PolicyRun, Promotion, WindowResult
 from homeostat.backtest.prediction_cache import LabelledPredictions, PredictionCache
 from homeostat.backtest.promotion_effects import PromotionEffect, promotion_effects
 from homeostat.backtest.replay_ports import ReplayClock, ReplaySource, replay_config
-from homeostat.backtest.version_builder import BuiltVersion
+from homeostat.backtest.version_fitter import BuiltVersion
 from homeostat.backtest.windows import split_history
 from homeostat.bundle.predictor import Predictor
 from homeostat.config import load_model
@@ -350,7 +350,7 @@ def test_the_baselines_drifted_share_matches_scipy(config):
 
 def test_the_baseline_gate_checks_stored_score_rows_and_predictions(config):
     def built(score, rows=2000, nan_rate=0.0):
-        return BuiltVersion("k", None, None, rows, score, nan_rate)
+        return BuiltVersion("k", rows, score, nan_rate, None, None, None)
 
     champion = built(0.90)
     assert baseline_policy.baseline_gate(built(0.88), champion, config) == []

@@ -26,7 +26,9 @@ def result(every=timedelta(hours=1), rows=1000, windows: int | timedelta = 100, 
     }
     frame = pd.DataFrame({"at": pd.date_range(T0, periods=rows, freq=every)})
     history = split_history(frame, "at", windows, 0.3)
-    return BacktestResult(ModelConfig.model_validate(raw | more), history, "accuracy", {}, notes=["first"])
+    return BacktestResult(
+        ModelConfig.model_validate(raw | more), history, "accuracy", {}, None, notes=["first"]
+    )
 
 
 @pytest.mark.parametrize("windows", [100, timedelta(days=4)])

@@ -1,5 +1,6 @@
 """Backtest: replay a model's history under several retraining policies, and score each of them."""
 
+from homeostat.backtest.assessment import RETRAIN_COST, Assessment
 from homeostat.backtest.policy_run import PolicyRun, WindowResult
 from homeostat.backtest.report import (
     EventOutcome,
@@ -7,6 +8,7 @@ from homeostat.backtest.report import (
     events,
     format_score,
     gain,
+    score_gain,
     summarize,
     to_json,
 )
@@ -16,6 +18,8 @@ from homeostat.backtest.windows import median_spacing, parse_windows, split_hist
 
 __all__ = [
     "POLICIES",
+    "RETRAIN_COST",
+    "Assessment",
     "BacktestResult",
     "EventOutcome",
     "PolicyOutcome",
@@ -28,6 +32,7 @@ __all__ = [
     "median_spacing",
     "parse_windows",
     "run_backtest",
+    "score_gain",
     "split_history",
     "summarize",
     "to_json",

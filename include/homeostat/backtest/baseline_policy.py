@@ -24,7 +24,8 @@ import pandas as pd
 from homeostat.backtest.fixed_policies import SimulatedServing
 from homeostat.backtest.policy_run import PolicyRun, Progress, WindowResult
 from homeostat.backtest.prediction_cache import PredictionCache
-from homeostat.backtest.version_builder import BuiltVersion, VersionBuilder
+from homeostat.backtest.version_builder import VersionBuilder
+from homeostat.backtest.version_fitter import BuiltVersion
 from homeostat.backtest.windows import Window
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError
@@ -86,7 +87,7 @@ def run_baseline(cache: PredictionCache, builder: VersionBuilder, progress: Prog
             late = cache.score([cache.predictions(previous_key, window.index - 1)], metric)
             monitor.scores += [] if late is None else [late]
         previous_key = serving.champion.key
-        share = drifted_share(serving.champion.data, cache.inputs(window.index), config)
+        share = drifted_share(serving.champion.data(), cache.inputs(window.index), config)
         fire, reason = trigger.evaluate(share, monitor.decay(metric), window.end)
         if fire:
             result = replace(result, event="retrain", reason=reason)

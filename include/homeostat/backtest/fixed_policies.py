@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from homeostat.backtest.policy_run import PolicyRun, Progress, Promotion, WindowResult
 from homeostat.backtest.prediction_cache import PredictionCache
-from homeostat.backtest.version_builder import BuiltVersion, VersionBuilder
+from homeostat.backtest.version_builder import VersionBuilder
+from homeostat.backtest.version_fitter import BuiltVersion
 from homeostat.backtest.windows import Window
 from homeostat.config.errors import HomeostatError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,8 +28,25 @@ class LabelledPredictions:
     predicted: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPredictions:
+    """A version's predictions of all labelled rows of the windows from ``first`` on, in a file.
+
+    The file holds numbers, or for classes their positions in ``texts`` (-1: missing). ``failures`` has the
+    message of each window that the version could not predict.
+    """
+
+    path: Path
+    first: int
+    texts: tuple[str | None, ...]
+    failures: dict[int, str]
+
+
 class PredictionCache:
     """Windows of a history, versions by key, and their predictions.
+
+    Predictions of the versions that are trained after every window lie in files, so that memory does not grow
+    with the number of windows. Those of other versions are computed once and kept.
 
     Rows that violate the schema are left out for every policy, as a scoring job would leave them out.
     """
@@ -50,6 +68,8 @@ class PredictionCache:
         self._input_bounds = _window_bounds(self._inputs, history)
         self._predictors: dict[str, Predictor] = {}
         self._predictions: dict[tuple[str, int], LabelledPredictions] = {}
+        self._stored: dict[str, StoredPredictions] = {}
+        self._truth = self._true_labels()
 
     @property
     def labelled_rows(self) -> int:
@@ -63,6 +83,22 @@ class PredictionCache:
     def add_version(self, key: str, predictor: Predictor) -> None:
         """Add a version under a key that identifies its content."""
         self._predictors.setdefault(key, predictor)
+
+    def add_stored(self, key: str, stored: StoredPredictions) -> None:
+        """Add a version whose predictions lie in a file."""
+        self._stored[key] = stored
+
+    def bounds(self) -> np.ndarray:
+        """Return the position of each window's first labelled row, and of the end; shape (windows + 1,)."""
+        return np.array(self._labelled_bounds)
+
+    def labelled_from(self, index: int) -> pd.DataFrame:
+        """Return the labelled rows of a window and all later ones."""
+        return self._labelled.iloc[self._labelled_bounds[index] : self._labelled_bounds[-1]]
+
+    def truth(self, index: int) -> np.ndarray:
+        """Return a window's labels: numbers, or classes as text."""
+        return self._truth[self._labelled_bounds[index] : self._labelled_bounds[index + 1]]
 
     def inputs(self, index: int) -> pd.DataFrame:
         """Return a window's rows, with or without labels."""
@@ -91,19 +127,36 @@ class PredictionCache:
 
     def predictions(self, key: str, index: int) -> LabelledPredictions:
         """Return a version's predictions for a window's labelled rows."""
+        if key in self._stored:
+            return LabelledPredictions(self.truth(index), self._read(self._stored[key], index))
         if (key, index) not in self._predictions:
-            self._predictions[key, index] = self._predict(key, index)
+            rows = self.labelled(index).reset_index(drop=True)
+            predicted = self._predictors[key].predict(rows).prediction if len(rows) else np.empty(0)
+            self._predictions[key, index] = LabelledPredictions(self.truth(index), self.as_labels(predicted))
         return self._predictions[key, index]
 
-    def _predict(self, key: str, index: int) -> LabelledPredictions:
-        rows = self.labelled(index).reset_index(drop=True)
-        truth = rows[self.config.columns.label.name]
-        predicted = self._predictors[key].predict(rows).prediction if len(rows) else np.empty(0)
+    def as_labels(self, predicted: np.ndarray) -> np.ndarray:
+        """Return predictions as :meth:`truth` returns labels; missing ones are NaN or None."""
         if self.config.task == "regression":
-            numbers = np.asarray(predicted, dtype=np.float64)
-            return LabelledPredictions(truth.to_numpy(dtype=np.float64), numbers)
-        texts = np.array(label_texts(predicted), object)
-        return LabelledPredictions(np.array(label_texts(truth), object), texts)
+            return np.asarray(predicted, dtype=np.float64)
+        return np.array(label_texts(predicted), object)
+
+    def _read(self, stored: StoredPredictions, index: int) -> np.ndarray:
+        if index in stored.failures:
+            raise DataError(stored.failures[index])
+        bounds, first = self._labelled_bounds, self._labelled_bounds[stored.first]
+        begin, end = bounds[index] - first, bounds[index + 1] - first
+        found = np.array(np.load(stored.path, mmap_mode="r")[begin:end])
+        if self.config.task == "regression":
+            return found
+        return np.array([*stored.texts, None], dtype=object)[found]
+
+    def _true_labels(self) -> np.ndarray:
+        label = self._labelled[self.config.columns.label.name]
+        if self.config.task == "regression":
+            return label.to_numpy(dtype=np.float64)
+        codes, values = pd.factorize(label)
+        return np.array([*label_texts(values), None], dtype=object)[codes]
 
     def score(self, parts: Iterable[LabelledPredictions], metric: str | None = None) -> float | None:
         """Return the score over all rows of all parts; None when it is undefined."""

@@ -32,6 +32,8 @@ def to_json(result: BacktestResult) -> dict[str, Any]:
             name: [effect.to_json() for effect in outcome.promotions if effect.verdict == "worse"]
             for name, outcome in result.outcomes.items()
         },
+        "recommendation": result.assessment.recommendation.to_json(),
+        "limit": result.assessment.to_json(),
         "summary": summarize(result),
         "pace": None if result.pace is None else result.pace.to_json(),
         "notes": result.notes,
@@ -57,13 +59,15 @@ def _policy(result: BacktestResult, outcome: PolicyOutcome) -> dict[str, Any]:
 
 
 def summarize(result: BacktestResult) -> list[str]:
-    """Return sentences: Homeostat's decisions, its score, the effect of promotions, the grid search."""
+    """Return sentences: a recommendation, Homeostat's decisions, score and skill, its promotions, the grid."""
     lines = [
+        result.assessment.recommendation.sentence,
         _decisions(result),
         _rolled_back(result),
         _scores(result),
         _effects(result),
         _always_worse(result),
+        result.assessment.sentence,
     ]
     if result.grid is not None:
         lines.append(_grid(result, result.grid))
@@ -72,7 +76,12 @@ def summarize(result: BacktestResult) -> list[str]:
 
 def gain(result: BacktestResult, outcome: PolicyOutcome, other: str = "frozen") -> float | None:
     """Return how much better a policy scored than another (positive: better, for every metric)."""
-    score, reference = outcome.score, result.outcomes[other].score
+    return score_gain(result, outcome.score, other)
+
+
+def score_gain(result: BacktestResult, score: float | None, other: str = "frozen") -> float | None:
+    """Return how much better a score is than another policy's (positive: better, for every metric)."""
+    reference = result.outcomes[other].score
     if score is None or reference is None:
         return None
     return score - reference if higher_is_better(result.score_name) else reference - score

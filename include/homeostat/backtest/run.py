@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 import pandas as pd
 
+from homeostat.backtest.assessment import RETRAIN_COST, Assessment, assess
 from homeostat.backtest.baseline_policy import run_baseline
 from homeostat.backtest.fixed_policies import run_fixed_schedule
 from homeostat.backtest.grid import GridSearch, grid_steps, run_grid_search
@@ -21,7 +24,7 @@ from homeostat.backtest.replay_ports import (
     replay_config,
     served_config,
 )
-from homeostat.backtest.version_builder import VersionBuilder
+from homeostat.backtest.version_builder import VersionBuilder, fit_tasks
 from homeostat.backtest.windows import SplitHistory, split_history
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
@@ -58,6 +61,7 @@ class BacktestResult:
     history: SplitHistory
     score_name: str
     outcomes: dict[str, PolicyOutcome]
+    assessment: Assessment
     grid: GridSearch | None = None
     pace: RolloutPace | None = None
     notes: list[str] = field(default_factory=list)
@@ -69,7 +73,7 @@ class BacktestResult:
         return self.score_name.replace("_", " ") if title == self.score_name else title
 
 
-def run_backtest(
+def run_backtest(  # noqa: PLR0913  # one parameter for each option of the command
     config: ModelConfig,
     rows: pd.DataFrame,
     make_ports: PortsFactory,
@@ -77,6 +81,8 @@ def run_backtest(
     windows: int | timedelta | None = None,
     reference_share: float = 0.3,
     grid: bool = False,
+    cost: float = RETRAIN_COST,
+    jobs: int | None = 1,
     notes: Sequence[str] = (),
     start_progress: StartProgress | None = None,
 ) -> BacktestResult:
@@ -98,6 +104,13 @@ def run_backtest(
         Share of the rows that the first version is trained on.
     grid
         Also search other settings of the trigger.
+    cost
+        What a retrain may cost, in points of the score over one window; for a regression as a share of the
+        first version's error.
+    jobs
+        Number of processes that fit versions; the results do not depend on it. None: one for short backtests,
+        otherwise one for each core. A script that asks for more than one needs the usual
+        ``if __name__ == "__main__":``.
 
     Raises
     ------
@@ -108,7 +121,7 @@ def run_backtest(
     from threadpoolctl import threadpool_limits
 
     # For many small fits, thread synchronisation costs several times what threads save.
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), tempfile.TemporaryDirectory(prefix="homeostat-backtest-") as folder:
         history = split_history(
             rows, config.columns.timestamp, windows or config.monitor.window, reference_share
         )
@@ -117,7 +130,8 @@ def run_backtest(
         replayed = cache.config
         start = start_progress or (lambda _policy, _windows: lambda: None)
         served = served_config(config)
-        runs = _run_policies(replayed, served, cache, make_ports, start)
+        builder = VersionBuilder(replayed, cache, Path(folder), jobs=jobs)
+        runs = _run_policies(replayed, served, cache, builder, make_ports, start)
         search = None
         if grid:
             progress = start("grid", grid_steps(replayed, cache))
@@ -128,18 +142,20 @@ def run_backtest(
                 lambda other: HomeostatPolicy(other, served, cache, make_ports),
                 progress,
             )
-        outcomes = {name: _outcome(runs[name], cache) for name in POLICIES}
+        outcomes = {name: _outcome(runs[name], cache) for name in runs}
+        assessment = assess(runs, cache, builder, cost)
     guessed = guessed_sentence(config, replayed)
     told = [text for text in (cache.left_out, guessed) if text]
     all_notes = [*notes, *_notes(config, replayed, history), *told]
     config = config.with_positive(replayed.columns.label.positive)
-    return BacktestResult(config, history, cache.score_name, outcomes, search, notes=all_notes)
+    return BacktestResult(config, history, cache.score_name, outcomes, assessment, search, notes=all_notes)
 
 
 def _run_policies(
     config: ModelConfig,
     served: ModelConfig,
     cache: PredictionCache,
+    builder: VersionBuilder,
     make_ports: PortsFactory,
     start: StartProgress,
 ) -> dict[str, PolicyRun]:
@@ -149,8 +165,8 @@ def _run_policies(
         raise DataError(msg)
     # First, because the retrain's own steps report problems of the data best.
     homeostat = HomeostatPolicy(config, served, cache, make_ports)
-    builder = VersionBuilder(config, cache)
     windows = cache.history.windows
+    builder.fit_all(start("fits", len(fit_tasks(cache.history))))
     runs = {
         name: run_fixed_schedule(every, cache, builder, start(name, len(windows)))
         for name, every in _SCHEDULES.items()

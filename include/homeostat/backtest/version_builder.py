@@ -1,85 +1,156 @@
-"""Versions for the policies without a registry, assembled and fitted by the retrain's own functions."""
+"""Versions for the policies without a registry: each is fitted once, in one process or in several."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime
-from typing import TYPE_CHECKING
+from multiprocessing import get_context
+from pathlib import Path
 
-import pandas as pd
+import numpy as np
 
+from homeostat.backtest.policy_run import Progress
 from homeostat.backtest.prediction_cache import PredictionCache
-from homeostat.backtest.replay_ports import rows_between
+from homeostat.backtest.schedule import ScoreMatrix
+from homeostat.backtest.version_fitter import BuiltVersion, FitFailure, VersionFitter
+from homeostat.backtest.windows import SplitHistory
 from homeostat.config import ModelConfig
-from homeostat.config.errors import HomeostatError
+from homeostat.config.errors import DataError, PipelineError
+from homeostat.core.profile.parallel import available_cores
 
-if TYPE_CHECKING:
-    from homeostat.bundle.predictor import Predictor
+#: Without --jobs, several processes start when the fits would take longer than this in one, in seconds.
+WORTH_PROCESSES = 20.0
+#: Without --jobs there are at most so many: each needs the memory of its own copy of the libraries.
+MOST_PROCESSES = 4
 
-
-@dataclass(frozen=True, slots=True)
-class BuiltVersion:
-    """One version. ``holdout_score`` is its score on its own holdout, as a registry would store it."""
-
-    key: str
-    predictor: Predictor
-    data: pd.DataFrame
-    training_rows: int
-    holdout_score: float | None
-    nan_rate: float
+#: The fitter of this process, where it is one of several.
+_fitter: VersionFitter | None = None
 
 
 class VersionBuilder:
-    """Builds the version trained on everything known at a time, once per time.
+    """The versions that are trained after every window; all policies share them.
 
-    Policies that retrain at the end of the same window share one fit.
+    Parameters
+    ----------
+    folder
+        Where their predictions are kept.
+    jobs
+        Number of processes; the result is the same whatever it is. None: one for short backtests, otherwise
+        one for each core, at most :data:`MOST_PROCESSES`.
     """
 
-    def __init__(self, config: ModelConfig, cache: PredictionCache) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        cache: PredictionCache,
+        folder: Path,
+        *,
+        jobs: int | None = 1,
+    ) -> None:
         self._config = config
         self._cache = cache
-        self._built: dict[datetime, BuiltVersion | HomeostatError] = {}
+        self._folder = folder
+        self._jobs = jobs
+        self._built: dict[datetime, BuiltVersion | FitFailure] = {}
 
-    def build(self, known_until: datetime) -> BuiltVersion:
-        """Fit on the rows whose labels are known at ``known_until``.
+    def fit_all(self, progress: Progress) -> None:
+        """Fit the first version and one after every window; labels arrive one window late.
 
         Raises
         ------
-        HomeostatError
-            What the retrain's steps raise; the same error again for the same time.
+        PipelineError
+            A process ended before its work was done.
         """
-        if known_until not in self._built:
-            try:
-                self._built[known_until] = self._build(known_until)
-            except HomeostatError as error:
-                self._built[known_until] = error
+        tasks = fit_tasks(self._cache.history)
+        for (known_until, _), built in zip(tasks, self._fits(tasks), strict=True):
+            self._built[known_until] = built
+            if isinstance(built, BuiltVersion):
+                self._cache.add_stored(built.key, built.stored)
+            progress()
+
+    def build(self, known_until: datetime) -> BuiltVersion:
+        """Return the version that was fitted on the rows whose labels are known at ``known_until``.
+
+        Raises
+        ------
+        DataError
+            It could not be trained.
+        """
         built = self._built[known_until]
-        if isinstance(built, HomeostatError):
-            raise built
+        if isinstance(built, FitFailure):
+            raise DataError(built.message)
         return built
 
-    def _build(self, known_until: datetime) -> BuiltVersion:
-        from homeostat.bundle.predictor import Predictor
-        from homeostat.core import training_data
-        from homeostat.core.performance import all_metrics
-        from homeostat.retraining.recipes import fit_version
+    def matrix(self, counted: np.ndarray) -> ScoreMatrix:
+        """Return the losses of every version in every later window.
 
-        config, history = self._config, self._cache.history
-        length = config.training.window.length
-        rows = rows_between(history, None if length is None else known_until - length, known_until)
-        snapshot = training_data.assemble(rows, config, known_until)
-        fitted = fit_version(config, snapshot.train, snapshot.holdout, known_until)
-        predictor = Predictor.of(config, fitted.estimator)
-        predictions = Predictor.of(config, fitted.holdout_estimator).predict(snapshot.holdout)
-        truth = snapshot.holdout[config.columns.label.name].to_numpy()
-        scores = all_metrics(config.task, truth, predictions.prediction)
-        key = f"built {known_until.isoformat()}"
-        self._cache.add_version(key, predictor)
-        return BuiltVersion(
-            key=key,
-            predictor=predictor,
-            data=pd.concat([snapshot.train, snapshot.holdout], ignore_index=True),
-            training_rows=len(snapshot.train),
-            holdout_score=scores.get("mae" if config.task == "regression" else "accuracy"),
-            nan_rate=float(predictions.missing.mean()),
-        )
+        Parameters
+        ----------
+        counted
+            Which windows count, shape (windows,).
+        """
+        history, bounds = self._cache.history, self._cache.bounds()
+        losses = np.full((len(history.windows), len(history.windows)), np.nan)
+        for index in range(len(history.windows)):
+            built = self._built[known_before(history, index)]
+            if isinstance(built, BuiltVersion):
+                losses[index, index:] = built.losses[index:]
+        return ScoreMatrix.of(losses, np.where(counted, np.diff(bounds), 0))
+
+    def _fits(self, tasks: list[tuple[datetime, int]]) -> Iterator[BuiltVersion | FitFailure]:
+        fitter = VersionFitter(self._config, self._cache, self._folder)
+        jobs, begun, done = self._jobs, time.monotonic(), 0
+        cores = min(MOST_PROCESSES, available_cores())
+        while jobs is None and done < len(tasks):
+            yield fitter.fit(*tasks[done])
+            done += 1
+            left = (time.monotonic() - begun) / done * (len(tasks) - done)
+            if left > WORTH_PROCESSES:
+                jobs = cores
+        if jobs is None or jobs == 1:
+            for task in tasks[done:]:
+                yield fitter.fit(*task)
+            return
+        arguments = (self._config, self._cache.history, self._folder)
+        # Not forked: a copy of a process in which OpenMP has run threads hangs in its first parallel loop.
+        with ProcessPoolExecutor(jobs, get_context("spawn"), _start, arguments) as pool:
+            try:
+                yield from pool.map(_fit, tasks[done:])
+            except BrokenProcessPool:
+                msg = (
+                    "a process that fits versions ended before its work was done, perhaps for lack of "
+                    f"memory: try --jobs 1 (now {jobs})"
+                )
+                raise PipelineError(msg) from None
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def known_before(history: SplitHistory, index: int) -> datetime:
+    """Return until when labels are known when the version is trained that serves window ``index`` first."""
+    return history.reference_end if index == 0 else history.windows[index - 1].end - history.length
+
+
+def fit_tasks(history: SplitHistory) -> list[tuple[datetime, int]]:
+    """Return until when each version's labels are known, and the first window that it may serve."""
+    found: dict[datetime, int] = {}
+    for index in range(len(history.windows) + 1):
+        found.setdefault(known_before(history, index), index)
+    return list(found.items())
+
+
+def _start(config: ModelConfig, history: SplitHistory, folder: Path) -> None:
+    import sklearn.ensemble  # noqa: F401  # threadpoolctl limits only libraries that are loaded already
+    from threadpoolctl import threadpool_limits
+
+    global _fitter  # noqa: PLW0603  # how an initializer hands over to the tasks of its process
+    threadpool_limits(limits=1)
+    _fitter = VersionFitter(config, PredictionCache(config, history), folder)
+
+
+def _fit(task: tuple[datetime, int]) -> BuiltVersion | FitFailure:
+    assert _fitter is not None  # noqa: S101  # the initializer ran
+    return _fitter.fit(*task)

@@ -225,6 +225,20 @@ def backtest(  # noqa: PLR0913  # one parameter for each option
             "replay keeps."
         ),
     ] = None,
+    cost: Annotated[
+        float | None,
+        typer.Option(
+            help="What a retrain may cost, in points of the metric over one window (regression: as a share "
+            "of the error). Default: 0.005."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that fit versions; the result is the same. Default: one, or one for each core "
+            "when the fits take long."
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write an HTML report with a picture to this file.")
     ] = None,
@@ -247,6 +261,8 @@ def backtest(  # noqa: PLR0913  # one parameter for each option
         spacing=spacing,
         grid=grid,
         rows_per_hour=rows_per_hour,
+        cost=cost,
+        jobs=jobs,
         as_json=as_json,
         html=html,
     )

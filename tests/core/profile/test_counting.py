@@ -258,7 +258,7 @@ def test_many_values_are_counted_on_several_threads_and_few_on_none(monkeypatch)
 
     from homeostat.core.profile import parallel
 
-    monkeypatch.setattr(parallel, "_available_cores", lambda: 64)
+    monkeypatch.setattr(parallel, "available_cores", lambda: 64)
     main = current_thread().name
     few = parallel.run_parallel(lambda _: current_thread().name, range(40), values=parallel.MIN_VALUES - 1)
     many = parallel.run_parallel(lambda _: current_thread().name, range(40), values=parallel.MIN_VALUES)

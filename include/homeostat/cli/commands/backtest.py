@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from homeostat.backtest import BacktestResult
 
 _PROGRESS_LABELS = {
+    "fits": "fitting versions",
     "frozen": "never retrain",
     "always": "every window",
     "every_4": "every 4th window",
@@ -36,6 +38,8 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
     spacing: str,
     grid: bool,
     rows_per_hour: float | None = None,
+    cost: float | None = None,
+    jobs: int | None = None,
     as_json: bool,
     html: Path | None,
 ) -> None:
@@ -46,12 +50,18 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
     HomeostatError
         The model or its history cannot be used; the message says how to fix it.
     """
-    from homeostat.backtest import parse_windows, run_backtest, to_json, with_pace
+    from homeostat.backtest import RETRAIN_COST, parse_windows, run_backtest, to_json, with_pace
     from homeostat.cli.commands.backtest_history import read_history
     from homeostat.cli.commands.rollout_pace import given_rate
 
     if not 0 < reference_share < 1:
         msg = f"--reference-share {reference_share:g}: write a share of the rows between 0 and 1, such as 0.3"
+        raise ConfigError(msg)
+    if cost is not None and not 0 <= cost < math.inf:
+        msg = f"--cost {cost:g}: write what a retrain may cost, in points of the metric, such as 0.005"
+        raise ConfigError(msg)
+    if jobs is not None and jobs < 1:
+        msg = f"--jobs {jobs}: write a number of processes of at least 1"
         raise ConfigError(msg)
     given = given_rate(rows_per_hour)
     config = load_model(model)
@@ -65,6 +75,8 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
             windows=length,
             reference_share=reference_share,
             grid=grid,
+            cost=RETRAIN_COST if cost is None else cost,
+            jobs=jobs,
             notes=notes,
             start_progress=lambda policy, steps: _start_progress(bar, policy, steps),
         )

@@ -14,6 +14,7 @@ from homeostat.backtest import (
     events,
     format_score,
     gain,
+    score_gain,
     summarize,
     to_json,
 )
@@ -21,6 +22,7 @@ from homeostat.backtest.grid import GridSearch
 from homeostat.cli.commands.backtest_table import (
     format_gain,
     gain_sign,
+    limit_rows,
     trial_marks,
     trial_settings,
     window_length,
@@ -68,7 +70,7 @@ class _PolicyRow:
     score: str
     gain: str
     gain_style: str
-    counts: list[int]
+    counts: list[int | str]
 
 
 def _policies(result: BacktestResult) -> list[_PolicyRow]:
@@ -87,6 +89,20 @@ def _policies(result: BacktestResult) -> list[_PolicyRow]:
                     *(run.retrains, run.promoted, run.refused, len(run.rolled_back)),
                     *(verdicts.count(verdict) for verdict in ("better", "worse")),
                 ],
+            )
+        )
+    for title, score, retrains in limit_rows(result):
+        difference = score_gain(result, score)
+        style = {1: "good", -1: "bad"}.get(gain_sign(difference), "")
+        counts: list[int | str] = [retrains, *["-"] * 5]
+        rows.append(
+            _PolicyRow(
+                title,
+                highlighted=False,
+                score=format_score(result, score),
+                gain=format_gain(result, difference),
+                gain_style=style,
+                counts=counts,
             )
         )
     return rows

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from homeostat.backtest import BacktestResult, format_score, gain, summarize
+from homeostat.backtest import BacktestResult, format_score, gain, score_gain, summarize
 from homeostat.backtest.grid import GridSearch, GridTrial
 from homeostat.cli.console import out
 from homeostat.config import format_duration
@@ -72,7 +72,23 @@ def _policies(result: BacktestResult) -> Table:
             str(len(outcome.run.rolled_back)),
             style="bold" if name == "homeostat" else "",
         )
+    for title, score, retrains in limit_rows(result):
+        difference = score_gain(result, score)
+        colour = {1: "green", -1: "red"}.get(gain_sign(difference), "")
+        own, beside = format_score(result, score), Text(format_gain(result, difference), colour)
+        table.add_row(title, own, beside, str(retrains), "-", "-", "-")
     return table
+
+
+def limit_rows(result: BacktestResult) -> list[tuple[str, float | None, int]]:
+    """Return name, score and retrains of the schedules with as many retrains as Homeostat; [] without any."""
+    found = result.assessment
+    if not found.limit.retrains:
+        return []
+    return [
+        ("as many, evenly", found.even_score, len(found.limit.even)),
+        ("as many, hindsight", found.hindsight_score, len(found.limit.hindsight)),
+    ]
 
 
 def _grid(result: BacktestResult, grid: GridSearch) -> Table:

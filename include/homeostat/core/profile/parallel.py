@@ -30,14 +30,15 @@ def run_parallel(
         thread for fewer than ``MIN_VALUES`` values.
     """
     if threads is None:
-        threads = min(MAX_THREADS, _available_cores()) if values >= MIN_VALUES else 1
+        threads = min(MAX_THREADS, available_cores()) if values >= MIN_VALUES else 1
     if threads <= 1:
         return [work(item) for item in items]
     with ThreadPoolExecutor(threads, thread_name_prefix="homeostat-count") as pool:
         return list(pool.map(work, items))
 
 
-def _available_cores() -> int:
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

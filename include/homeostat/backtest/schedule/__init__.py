@@ -1,0 +1,23 @@
+"""Schedules of retrains on a matrix of losses, versions by windows: the best ones, and those of papers."""
+
+from homeostat.backtest.schedule.best import (
+    best_schedule,
+    cheapest_schedule,
+    even_schedule,
+    objective,
+    periodic_schedule,
+)
+from homeostat.backtest.schedule.limit import Difference, Limit
+from homeostat.backtest.schedule.score_matrix import Schedule, ScoreMatrix
+
+__all__ = [
+    "Difference",
+    "Limit",
+    "Schedule",
+    "ScoreMatrix",
+    "best_schedule",
+    "cheapest_schedule",
+    "even_schedule",
+    "objective",
+    "periodic_schedule",
+]
