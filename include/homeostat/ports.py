@@ -343,7 +343,8 @@ class Ports:
     """The services that a check, a retrain or a rollout uses.
 
     ``trusted_types`` are the operator's additions to the types that a bundle may contain. ``renders_figures``
-    is False where figures are not needed, ``loads_models`` where scikit-learn is not installed.
+    is False where figures are not needed, ``times_versions`` where one measured latency counts for all
+    versions, ``loads_models`` where scikit-learn is not installed.
     ``bundle_cache`` keeps loaded bundles by digest, for a process that needs the same ones many times.
     """
 
@@ -358,3 +359,4 @@ class Ports:
     renders_figures: bool = True
     loads_models: bool = True
     bundle_cache: dict[str, Bundle] | None = None
+    times_versions: bool = True

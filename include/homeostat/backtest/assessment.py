@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from homeostat.backtest.fixed_policies import run_schedule
+from homeostat.backtest.policy_comparison import Comparison, compare_costs, later_objective
 from homeostat.backtest.policy_run import PolicyRun
 from homeostat.backtest.prediction_cache import PredictionCache
 from homeostat.backtest.recommendation import PolicyWorth, Recommendation, recommend
-from homeostat.backtest.schedule import Difference, Limit, Schedule, ScoreMatrix, objective
+from homeostat.backtest.schedule import (
+    COMPARATORS,
+    Difference,
+    Limit,
+    Schedule,
+    ScoreMatrix,
+    objective,
+    tuning_windows,
+)
 from homeostat.backtest.version_builder import VersionBuilder, known_before
 from homeostat.core.performance import higher_is_better
 
@@ -28,7 +38,7 @@ class Assessment:
 
     ``cost`` is what a retrain may cost over one window, in the score's own unit. ``even_score`` and
     ``hindsight_score`` are scores over all rows. ``objectives`` has every policy's mean loss with the cost of
-    its retrains.
+    its retrains, ``later`` the same on the windows that no policy is tuned on.
     """
 
     score_name: str
@@ -37,6 +47,8 @@ class Assessment:
     even_score: float | None
     hindsight_score: float | None
     objectives: dict[str, float]
+    later: dict[str, float]
+    comparison: Comparison
     worth: dict[str, PolicyWorth]
     unit: str
     recommendation: Recommendation
@@ -88,6 +100,11 @@ class Assessment:
             },
             "regret": limit.regret,
             "objectives": self.objectives,
+            "later": {"first_window": tuning_windows(self.matrix), "objectives": self.later},
+            "comparison": [
+                {"cost": cost, "policies": {name: each.to_json() for name, each in found.items()}}
+                for cost, found in self.comparison.items()
+            ],
             "unit": self.unit,
             "worth": {name: worth.to_json() for name, worth in self.worth.items()},
         }
@@ -111,7 +128,7 @@ def assess(
     losses = {name: np.where(weights > 0, found, 0.0) for name, found in losses.items()}
     means = {name: float(weights @ found) for name, found in losses.items()}
     relative = not higher_is_better(cache.score_name)
-    scale = reference_error(cache, builder, means["frozen"]) if relative else 1.0
+    scale = loss_scale(cache, builder, means["frozen"])
     in_loss = cost * scale
     per_point = scale / 100
     windows = matrix.windows
@@ -141,12 +158,42 @@ def assess(
         objectives={
             name: objective(mean, runs[name].retrains, windows, in_loss) for name, mean in means.items()
         },
+        later={name: later_objective(found, runs[name], matrix, in_loss) for name, found in losses.items()},
+        comparison=compare_costs(
+            {name: (mean, runs[name].retrains) for name, mean in means.items()},
+            matrix,
+            scale,
+            higher=not relative,
+        ),
         worth={"homeostat": own, **calendars},
         unit=unit,
         recommendation=recommend(
             own, calendars, unit=unit, windows=int((weights > 0).sum()), least=max(100 * cost, 0.5)
         ),
     )
+
+
+def run_comparators(
+    names: Sequence[str], cache: PredictionCache, builder: VersionBuilder, cost: float
+) -> dict[str, PolicyRun]:
+    """Replay policies of the literature; they decide from the matrix of losses and fit nothing more."""
+    if not names:
+        return {}
+    matrix = builder.matrix(np.ones(len(cache.history.windows), dtype=bool))
+    in_loss = cost * loss_scale(cache, builder, matrix.loss(()))
+    return {
+        name: run_schedule(
+            COMPARATORS[name](matrix, in_loss), f"{name} decided", cache, builder, lambda: None
+        )
+        for name in names
+    }
+
+
+def loss_scale(cache: PredictionCache, builder: VersionBuilder, otherwise: float) -> float:
+    """Return the loss that a cost of 1 stands for: 1, for a regression the reference error."""
+    if higher_is_better(cache.score_name):
+        return 1.0
+    return reference_error(cache, builder, otherwise)
 
 
 def window_losses(run: PolicyRun, score_name: str) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""Policies on a fixed schedule: never retrain, or retrain after every n-th window."""
+"""Policies on a schedule without a gate: never, after every n-th window, or before given windows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from homeostat.backtest.policy_run import PolicyRun, Progress, Promotion, WindowResult
@@ -44,15 +45,33 @@ def run_fixed_schedule(
     every: int | None, cache: PredictionCache, builder: VersionBuilder, progress: Progress
 ) -> PolicyRun:
     """Retrain after every ``every`` windows (None: never) and promote the new version without a gate."""
-    history = cache.history
+    windows = len(cache.history.windows)
+    starts = range(every, windows + 1, every) if every else ()
+    how = f"after every {_ordinal(every)}window" if every else ""
+    return run_schedule(starts, how, cache, builder, progress)
+
+
+def run_schedule(
+    starts: Iterable[int], how: str, cache: PredictionCache, builder: VersionBuilder, progress: Progress
+) -> PolicyRun:
+    """Train a version before each of these windows, and promote it without a gate.
+
+    Parameters
+    ----------
+    starts
+        The windows from which a new version serves; the number of windows stands for the end.
+    how
+        When that is, in words.
+    """
+    history, chosen = cache.history, set(starts)
     serving = SimulatedServing(cache, builder.build(history.reference_end))
     for window in history.windows:
         result, built = serving.serve(window), None
-        if every and (window.index + 1) % every == 0:
+        if window.index + 1 in chosen:
             result = replace(result, event="retrain", reason="schedule")
             try:
                 built = builder.build(window.end - history.length)
-                sentence = f"Retrained on {built.training_rows} rows, as after every {_ordinal(every)}window."
+                sentence = f"Retrained on {built.training_rows} rows, as {how}."
                 result = replace(result, fitted=True, promoted=True, sentence=sentence)
             except HomeostatError as error:
                 result = replace(result, sentence=str(error), refused=str(error))

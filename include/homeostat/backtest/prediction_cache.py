@@ -146,17 +146,19 @@ class PredictionCache:
             raise DataError(stored.failures[index])
         bounds, first = self._labelled_bounds, self._labelled_bounds[stored.first]
         begin, end = bounds[index] - first, bounds[index + 1] - first
-        found = np.array(np.load(stored.path, mmap_mode="r")[begin:end])
+        found: np.ndarray = np.array(np.load(stored.path, mmap_mode="r")[begin:end])
         if self.config.task == "regression":
             return found
-        return np.array([*stored.texts, None], dtype=object)[found]
+        labels: np.ndarray = np.array([*stored.texts, None], dtype=object)
+        return np.asarray(labels[found])
 
     def _true_labels(self) -> np.ndarray:
         label = self._labelled[self.config.columns.label.name]
         if self.config.task == "regression":
-            return label.to_numpy(dtype=np.float64)
+            return np.asarray(label, dtype=np.float64)
         codes, values = pd.factorize(label)
-        return np.array([*label_texts(values), None], dtype=object)[codes]
+        texts: np.ndarray = np.array([*label_texts(values), None], dtype=object)
+        return np.asarray(texts[codes])
 
     def score(self, parts: Iterable[LabelledPredictions], metric: str | None = None) -> float | None:
         """Return the score over all rows of all parts; None when it is undefined."""

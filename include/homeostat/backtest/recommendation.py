@@ -96,7 +96,7 @@ def recommend(
         )
         return Recommendation("do_not", sure=True, sentence=sentence)
     if all(each.net.mean <= 0 for each in every):
-        sentence = f"Do not deploy for the retrains: no policy is worth their cost on this history; {_none(own, unit)}."
+        sentence = f"Do not deploy for the retrains: no policy is worth their cost here; {_none(own, unit)}."
         return Recommendation("do_not", sure=False, sentence=sentence)
     more = "" if trusted else f" {windows} windows are too few to be sure: give more rows."
     return Recommendation("unsure", sure=False, sentence=f"Not sure: {_worth(own, calendars, unit)}.{more}")

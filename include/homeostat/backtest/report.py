@@ -59,7 +59,7 @@ def _policy(result: BacktestResult, outcome: PolicyOutcome) -> dict[str, Any]:
 
 
 def summarize(result: BacktestResult) -> list[str]:
-    """Return sentences: a recommendation, Homeostat's decisions, score and skill, its promotions, the grid."""
+    """Return sentences: a recommendation, Homeostat's decisions, score, promotions and skill, the grid."""
     lines = [
         result.assessment.recommendation.sentence,
         _decisions(result),

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from homeostat.bundle.predictor import Predictions
 
 #: A window is evaluated at most so often; a sequential test may be evaluated at any time.
-MAX_TICKS = 200
+MAX_TICKS = 50
 #: Every request takes about so long, in milliseconds, with this spread of its logarithm.
 _LATENCY_MS, _LATENCY_SPREAD = 10.0, 0.3
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from homeostat.backtest.assessment import RETRAIN_COST, Assessment, assess
+from homeostat.backtest.assessment import RETRAIN_COST, Assessment, assess, run_comparators
 from homeostat.backtest.baseline_policy import run_baseline
 from homeostat.backtest.fixed_policies import run_fixed_schedule
 from homeostat.backtest.grid import GridSearch, grid_steps, run_grid_search
@@ -81,6 +81,7 @@ def run_backtest(  # noqa: PLR0913  # one parameter for each option of the comma
     windows: int | timedelta | None = None,
     reference_share: float = 0.3,
     grid: bool = False,
+    compare: Sequence[str] = (),
     cost: float = RETRAIN_COST,
     jobs: int | None = 1,
     notes: Sequence[str] = (),
@@ -104,6 +105,8 @@ def run_backtest(  # noqa: PLR0913  # one parameter for each option of the comma
         Share of the rows that the first version is trained on.
     grid
         Also search other settings of the trigger.
+    compare
+        Names of policies of the literature, see :data:`~homeostat.backtest.schedule.COMPARATORS`.
     cost
         What a retrain may cost, in points of the score over one window; for a regression as a share of the
         first version's error.
@@ -132,6 +135,7 @@ def run_backtest(  # noqa: PLR0913  # one parameter for each option of the comma
         served = served_config(config)
         builder = VersionBuilder(replayed, cache, Path(folder), jobs=jobs)
         runs = _run_policies(replayed, served, cache, builder, make_ports, start)
+        runs |= run_comparators(compare, cache, builder, cost)
         search = None
         if grid:
             progress = start("grid", grid_steps(replayed, cache))

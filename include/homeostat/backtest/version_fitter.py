@@ -35,7 +35,8 @@ class BuiltVersion:
 
     def data(self) -> pd.DataFrame:
         """Read the rows that it was trained on, with the holdout."""
-        return pd.read_pickle(self.data_file)  # noqa: S301  # a file that this process has written
+        rows: pd.DataFrame = pd.read_pickle(self.data_file)  # noqa: S301  # a file that this process has written
+        return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,9 @@ class VersionFitter:
         cache, bounds = self._cache, self._cache.bounds()
         losses = np.full(len(bounds) - 1, np.nan)
         failures: dict[int, str] = {}
+        predicted: np.ndarray
         try:
-            predicted = self._labels(predictor, cache.labelled_from(first)) if first < len(losses) else []
+            predicted = self._labels(predictor, cache.labelled_from(first))
         except HomeostatError:
             parts = []
             for index in range(first, len(losses)):

@@ -225,6 +225,13 @@ def backtest(  # noqa: PLR0913  # one parameter for each option
             "replay keeps."
         ),
     ] = None,
+    compare: Annotated[
+        str,
+        typer.Option(
+            help="Policies of the literature to run beside, separated by commas: tuned_period, cara, upf, "
+            "cusum, or all."
+        ),
+    ] = "",
     cost: Annotated[
         float | None,
         typer.Option(
@@ -261,6 +268,7 @@ def backtest(  # noqa: PLR0913  # one parameter for each option
         spacing=spacing,
         grid=grid,
         rows_per_hour=rows_per_hour,
+        compare=compare,
         cost=cost,
         jobs=jobs,
         as_json=as_json,

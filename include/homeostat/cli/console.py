@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -12,6 +16,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -43,3 +48,59 @@ def progress(unit: str = "steps") -> Progress:
         console=err,
         transient=True,
     )
+
+
+class ProgressLines:
+    """Progress where there is no terminal: a line on standard error every few seconds.
+
+    It has the methods of :class:`rich.progress.Progress` that commands use.
+
+    Parameters
+    ----------
+    unit
+        What the steps are, such as ``windows``.
+    every
+        Seconds between two lines.
+    """
+
+    def __init__(
+        self, unit: str = "steps", *, every: float = 5.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._unit = unit
+        self._every = every
+        self._clock = clock
+        self._last = clock()
+        self._tasks: list[_Task] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def add_task(self, description: str, total: int) -> TaskID:
+        """Begin a task of so many steps; return its number."""
+        self._tasks.append(_Task(description, total, self._clock()))
+        return TaskID(len(self._tasks) - 1)
+
+    def advance(self, task_id: TaskID) -> None:
+        """Count one step; print a line when the last one is long ago."""
+        from homeostat.config import format_duration
+
+        task, now = self._tasks[task_id], self._clock()
+        task.done += 1
+        if now - self._last < self._every:
+            return
+        self._last = now
+        seconds = round((now - task.begun) / task.done * (task.total - task.done))
+        left = f", about {format_duration(timedelta(seconds=seconds))} left" if seconds else ""
+        line = f"{task.description}: {task.done} of {task.total} {self._unit}{left}"
+        err.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass(slots=True)
+class _Task:
+    description: str
+    total: int
+    begun: float
+    done: int = 0

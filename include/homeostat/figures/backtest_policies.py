@@ -29,6 +29,10 @@ POLICY_NAMES = {
     "every_4": "every 4th window",
     "baseline": "baseline",
     "homeostat": "Homeostat",
+    "tuned_period": "tuned period",
+    "cara": "CARA",
+    "upf": "UPF",
+    "cusum": "CUSUM",
 }
 _LINE_STYLES: dict[str, dict[str, Any]] = {
     "frozen": {"color": REFERENCE, "linewidth": 1.4},

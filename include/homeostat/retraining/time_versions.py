@@ -24,6 +24,8 @@ def time_versions(
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
     """Return the candidate's latencies, the champion's, and what to store with the candidate.
 
+    Where ``ports.times_versions`` is False, nothing is timed once a champion was: its typical time counts.
+
     The first two have the keys that :meth:`homeostat.core.gate.GateEvidence.of` reads. ``machine_slowdown``
     is the champion's typical time now / the one that was stored when it was validated; what is stored for the
     candidate is divided by it where it is above 1, so that a busy machine leaves no trace.
@@ -35,9 +37,11 @@ def time_versions(
     """
     from homeostat.bundle.latency import compare_latency
 
-    timed = compare_latency(candidate.predictor, champion.predictor if champion else None, holdout)
     info = load_version_info(ports.store, config.name, champion.digest) if champion else {}
     before = info.get(TYPICAL)
+    if before and not ports.times_versions:
+        return {"p99_latency_ms": before, "unloaded_p99_ms": before}, {}, {TYPICAL: before}
+    timed = compare_latency(candidate.predictor, champion.predictor if champion else None, holdout)
     machine = timed.champion.typical / before if timed.champion and before else None
     found = {
         **_plain(timed.candidate),

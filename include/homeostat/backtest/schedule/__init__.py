@@ -7,10 +7,13 @@ from homeostat.backtest.schedule.best import (
     objective,
     periodic_schedule,
 )
+from homeostat.backtest.schedule.comparators import COMPARATORS
 from homeostat.backtest.schedule.limit import Difference, Limit
 from homeostat.backtest.schedule.score_matrix import Schedule, ScoreMatrix
+from homeostat.backtest.schedule.simulate import tuning_windows
 
 __all__ = [
+    "COMPARATORS",
     "Difference",
     "Limit",
     "Schedule",
@@ -20,4 +23,5 @@ __all__ = [
     "even_schedule",
     "objective",
     "periodic_schedule",
+    "tuning_windows",
 ]

@@ -79,7 +79,7 @@ class ScoreMatrix:
         return float(self.weights @ self.window_losses(schedule))
 
     def totals(self) -> np.ndarray:
-        """Return the loss of version k in windows k to e - 1, which adds up to :meth:`loss`; shape (W, W + 1).
+        """Return the loss of version k in windows k to e - 1, shape (W, W + 1); sums add up to :meth:`loss`.
 
         It is infinite where the version cannot serve.
         """

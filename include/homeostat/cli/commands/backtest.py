@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from homeostat.cli.console import err, print_json, progress, say
+from homeostat.cli.console import ProgressLines, err, print_json, progress, say
 from homeostat.config import load_model
 from homeostat.config.errors import ConfigError, DataError
 from homeostat.ports import Clock, Ports, Source
@@ -38,6 +38,7 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
     spacing: str,
     grid: bool,
     rows_per_hour: float | None = None,
+    compare: str = "",
     cost: float | None = None,
     jobs: int | None = None,
     as_json: bool,
@@ -67,7 +68,7 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
     config = load_model(model)
     length = parse_windows(windows) if windows else None
     rows, notes = read_history(config, data, spacing)
-    with progress("windows") as bar:
+    with progress("windows") if err.is_terminal else ProgressLines("windows") as bar:
         result = run_backtest(
             config,
             rows,
@@ -75,6 +76,7 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
             windows=length,
             reference_share=reference_share,
             grid=grid,
+            compare=_comparators(compare),
             cost=RETRAIN_COST if cost is None else cost,
             jobs=jobs,
             notes=notes,
@@ -96,8 +98,22 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
         say(f"report: {html}", "dim")
 
 
-def _start_progress(bar: Progress, policy: str, steps: int) -> Callable[[], None]:
-    task = bar.add_task(_PROGRESS_LABELS[policy], total=steps)
+def _comparators(text: str) -> list[str]:
+    """Return the names in ``--compare``, which are separated by commas; ``all`` is every one."""
+    from homeostat.backtest.schedule import COMPARATORS
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == ["all"]:
+        return list(COMPARATORS)
+    for name in names:
+        if name not in COMPARATORS:
+            msg = f"--compare {name}: there is no such policy; choose of {', '.join(COMPARATORS)}, or all"
+            raise ConfigError(msg)
+    return list(dict.fromkeys(names))
+
+
+def _start_progress(bar: Progress | ProgressLines, policy: str, steps: int) -> Callable[[], None]:
+    task = bar.add_task(_PROGRESS_LABELS.get(policy, policy), total=steps)
     return lambda: bar.advance(task)
 
 
@@ -107,7 +123,11 @@ def _in_memory_ports(clock: Clock, source: Source) -> Ports:
 
     trusted = Settings.from_env().trusted_types
     return replace(
-        fake_ports(clock=clock, source=source), renders_figures=False, bundle_cache={}, trusted_types=trusted
+        fake_ports(clock=clock, source=source),
+        renders_figures=False,
+        times_versions=False,
+        bundle_cache={},
+        trusted_types=trusted,
     )
 
 

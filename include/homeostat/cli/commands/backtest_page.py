@@ -94,7 +94,7 @@ def _policies(result: BacktestResult) -> list[_PolicyRow]:
     for title, score, retrains in limit_rows(result):
         difference = score_gain(result, score)
         style = {1: "good", -1: "bad"}.get(gain_sign(difference), "")
-        counts: list[int | str] = [retrains, *["-"] * 5]
+        counts: list[int | str] = [retrains, *("-" for _ in range(5))]
         rows.append(
             _PolicyRow(
                 title,

@@ -21,6 +21,8 @@ def show(result: BacktestResult) -> None:
     out.print(_policies(result))
     if result.grid is not None:
         out.print(_grid(result, result.grid))
+    if result.assessment.comparison:
+        out.print(_comparison(result))
     for line in summarize(result):
         out.print(Text(line))
 
@@ -86,9 +88,30 @@ def limit_rows(result: BacktestResult) -> list[tuple[str, float | None, int]]:
     if not found.limit.retrains:
         return []
     return [
-        ("as many, evenly", found.even_score, len(found.limit.even)),
-        ("as many, hindsight", found.hindsight_score, len(found.limit.hindsight)),
+        ("spread evenly", found.even_score, len(found.limit.even)),
+        ("in hindsight", found.hindsight_score, len(found.limit.hindsight)),
     ]
+
+
+def _comparison(result: BacktestResult) -> Table:
+    found = result.assessment.comparison
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+        title=f"{result.score_title} less the cost of retrains",
+        title_justify="left",
+    )
+    table.add_column("policy", no_wrap=True)
+    for cost in found:
+        table.add_column(f"{cost:g}", justify="right")
+    for name in result.outcomes:
+        cells = [
+            f"{format_score(result, each.net)}, {each.retrains}"
+            for each in (policies[name] for policies in found.values())
+        ]
+        table.add_row(POLICY_NAMES[name], *cells, style="bold" if name == "homeostat" else "")
+    return table
 
 
 def _grid(result: BacktestResult, grid: GridSearch) -> Table:
