@@ -68,7 +68,7 @@ def test_the_json_has_the_documented_keys(flipped):
     assert set(raw["recommendation"]) == {"verdict", "sure", "sentence"}
     assert set(raw["limit"]) == {
         *("measure", "cost", "retrains", "homeostat", "even", "hindsight", "skill", "best_at_cost"),
-        *("regret", "objectives", "unit", "worth"),
+        *("regret", "objectives", "later", "comparison", "unit", "worth"),
     }
     assert raw["summary"][0] == raw["recommendation"]["sentence"]
 
@@ -84,6 +84,18 @@ def test_a_regressions_cost_is_relative_to_the_first_versions_error(tmp_path_fac
     gain = free.objectives["frozen"] - free.objectives["always"]
     assert found.worth["always"].gain == pytest.approx(100 * gain / error)
     assert found.worth["always"].net.mean == pytest.approx(100 * gain / error - 0.5)
+
+
+def test_policies_of_the_literature_run_on_the_same_versions(config, flipped):
+    found = run(config, rows_of(12, flip=3), compare=["tuned_period", "cusum"])
+    assert list(found.outcomes)[-2:] == ["tuned_period", "cusum"]
+    assert found.outcomes["always"].score == flipped.outcomes["always"].score
+    raw = backtest.to_json(found)["limit"]
+    assert [entry["cost"] for entry in raw["comparison"]] == [0.002, 0.005, 0.02]
+    own = raw["comparison"][1]["policies"]["cusum"]
+    assert own["net_score"] == pytest.approx(1 - raw["objectives"]["cusum"])
+    assert own["retrains"] == found.outcomes["cusum"].run.retrains
+    assert raw["later"]["first_window"] == 4
 
 
 def test_the_result_does_not_depend_on_the_number_of_processes(config, flipped):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from homeostat.bundle.latency import Latency, LatencyComparison, Slowdown
@@ -47,6 +49,19 @@ def test_a_busy_machine_fails_no_good_candidate_and_leaves_no_trace(retrain_time
     (check,) = (each for each in gate["checks"] if each["name"] == "latency")
     assert (check["verdict"], check["value"]) == ("pass", 150.0)
     assert typical_of(ports, "2") == 12.5
+
+
+def test_one_measured_latency_counts_for_all_versions_where_that_is_asked(folder, ports, ask, monkeypatch):
+    calls = []
+    found = LatencyComparison(Latency(14.0, 12.0, 10.0))
+    monkeypatch.setattr("homeostat.bundle.latency.compare_latency", lambda *a: calls.append(a) or found)
+    with (folder / "model.yaml").open("a") as file:
+        file.write("serve: none\n")
+    config, once = load_model(folder), replace(ports, times_versions=False)
+    for name in ("first", "second"):
+        retrain(config, once, ask(name))
+    assert len(calls) == 1
+    assert typical_of(ports, "2") == 10.0
 
 
 def test_a_faster_machine_is_no_reason_to_expect_less(retrain_timed, ports):

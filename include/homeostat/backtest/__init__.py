@@ -14,6 +14,7 @@ from homeostat.backtest.report import (
 )
 from homeostat.backtest.rollout_pace import with_pace
 from homeostat.backtest.run import POLICIES, BacktestResult, PolicyOutcome, run_backtest
+from homeostat.backtest.shifts import run_shifts
 from homeostat.backtest.windows import median_spacing, parse_windows, split_history
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "median_spacing",
     "parse_windows",
     "run_backtest",
+    "run_shifts",
     "score_gain",
     "split_history",
     "summarize",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from homeostat.backtest.grid import GridSearch
@@ -34,6 +35,7 @@ def to_json(result: BacktestResult) -> dict[str, Any]:
         },
         "recommendation": result.assessment.recommendation.to_json(),
         "limit": result.assessment.to_json(),
+        "shifts": None if result.shifts is None else result.shifts.to_json(),
         "summary": summarize(result),
         "pace": None if result.pace is None else result.pace.to_json(),
         "notes": result.notes,
@@ -68,6 +70,7 @@ def summarize(result: BacktestResult) -> list[str]:
         _effects(result),
         _always_worse(result),
         result.assessment.sentence,
+        "" if result.shifts is None else result.shifts.sentence(partial(format_score, result)),
     ]
     if result.grid is not None:
         lines.append(_grid(result, result.grid))

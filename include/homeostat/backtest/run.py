@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -32,6 +33,9 @@ from homeostat.config.positive_class import metric_title
 from homeostat.core.performance import guessed_sentence
 from homeostat.core.rollout import RolloutPace
 
+if TYPE_CHECKING:
+    from homeostat.backtest.shifts import Shifts
+
 #: Windows after which the policies on a fixed schedule retrain.
 _SCHEDULES = {"frozen": None, "always": 1, "every_4": 4}
 #: Every policy, in the order of the report.
@@ -54,7 +58,8 @@ class PolicyOutcome:
 class BacktestResult:
     """All policies on the same windows. ``notes`` are caveats to know before trusting the figures.
 
-    ``pace`` is how long a rollout takes, see :func:`~homeostat.backtest.rollout_pace.with_pace`.
+    ``shifts`` are its figures over other starts of the windows. ``pace`` is how long a rollout takes, see
+    :func:`~homeostat.backtest.rollout_pace.with_pace`.
     """
 
     config: ModelConfig
@@ -64,6 +69,7 @@ class BacktestResult:
     assessment: Assessment
     grid: GridSearch | None = None
     pace: RolloutPace | None = None
+    shifts: Shifts | None = None
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +103,8 @@ class VersionBuilder:
     def _fits(self, tasks: list[tuple[datetime, int]]) -> Iterator[BuiltVersion | FitFailure]:
         fitter = VersionFitter(self._config, self._cache, self._folder)
         jobs, begun, done = self._jobs, time.monotonic(), 0
+        if parent_process() is not None:  # a script without `if __name__ == "__main__":` runs again here
+            jobs = 1
         cores = min(MOST_PROCESSES, available_cores())
         while jobs is None and done < len(tasks):
             yield fitter.fit(*tasks[done])

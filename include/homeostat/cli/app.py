@@ -246,6 +246,10 @@ def backtest(  # noqa: PLR0913  # one parameter for each option
             "when the fits take long."
         ),
     ] = None,
+    shifts: Annotated[
+        int,
+        typer.Option(help="Run again so many times with windows that start later, and give mean and spread."),
+    ] = 0,
     html: Annotated[
         Path | None, typer.Option(help="Write an HTML report with a picture to this file.")
     ] = None,
@@ -271,6 +275,7 @@ def backtest(  # noqa: PLR0913  # one parameter for each option
         compare=compare,
         cost=cost,
         jobs=jobs,
+        shifts=shifts,
         as_json=as_json,
         html=html,
     )

@@ -14,6 +14,7 @@ from homeostat.config.errors import ConfigError, DataError
 from homeostat.ports import Clock, Ports, Source
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.progress import Progress
 
     from homeostat.backtest import BacktestResult
@@ -41,6 +42,7 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
     compare: str = "",
     cost: float | None = None,
     jobs: int | None = None,
+    shifts: int = 0,
     as_json: bool,
     html: Path | None,
 ) -> None:
@@ -51,37 +53,36 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
     HomeostatError
         The model or its history cannot be used; the message says how to fix it.
     """
-    from homeostat.backtest import RETRAIN_COST, parse_windows, run_backtest, to_json, with_pace
+    from homeostat.backtest import RETRAIN_COST, parse_windows, run_backtest, run_shifts, to_json, with_pace
     from homeostat.cli.commands.backtest_history import read_history
     from homeostat.cli.commands.rollout_pace import given_rate
 
-    if not 0 < reference_share < 1:
-        msg = f"--reference-share {reference_share:g}: write a share of the rows between 0 and 1, such as 0.3"
-        raise ConfigError(msg)
-    if cost is not None and not 0 <= cost < math.inf:
-        msg = f"--cost {cost:g}: write what a retrain may cost, in points of the metric, such as 0.005"
-        raise ConfigError(msg)
-    if jobs is not None and jobs < 1:
-        msg = f"--jobs {jobs}: write a number of processes of at least 1"
-        raise ConfigError(msg)
+    _check_options(reference_share, cost, jobs, shifts)
     given = given_rate(rows_per_hour)
     config = load_model(model)
     length = parse_windows(windows) if windows else None
     rows, notes = read_history(config, data, spacing)
+    names, window = _comparators(compare), length or config.monitor.window
     with progress("windows") if err.is_terminal else ProgressLines("windows") as bar:
-        result = run_backtest(
-            config,
-            rows,
-            _in_memory_ports,
-            windows=length,
-            reference_share=reference_share,
-            grid=grid,
-            compare=_comparators(compare),
-            cost=RETRAIN_COST if cost is None else cost,
-            jobs=jobs,
-            notes=notes,
-            start_progress=lambda policy, steps: _start_progress(bar, policy, steps),
-        )
+
+        def run(some: pd.DataFrame, *, search: bool = False) -> BacktestResult:
+            return run_backtest(
+                config,
+                some,
+                _in_memory_ports,
+                windows=window,
+                reference_share=reference_share,
+                grid=search,
+                compare=names,
+                cost=RETRAIN_COST if cost is None else cost,
+                jobs=jobs,
+                notes=notes,
+                start_progress=lambda policy, steps: _start_progress(bar, policy, steps),
+            )
+
+        result = run(rows, search=grid)
+        if shifts:
+            result = replace(result, shifts=run_shifts(result, rows, window, shifts, run))
     result = with_pace(result, given)
     # What was read differently from what is in the file comes last, where it is seen.
     for note in sorted(result.notes, key=lambda note: note in notes):
@@ -96,6 +97,21 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
     show(result)
     if html:
         say(f"report: {html}", "dim")
+
+
+def _check_options(reference_share: float, cost: float | None, jobs: int | None, shifts: int) -> None:
+    if not 0 < reference_share < 1:
+        msg = f"--reference-share {reference_share:g}: write a share of the rows between 0 and 1, such as 0.3"
+        raise ConfigError(msg)
+    if cost is not None and not 0 <= cost < math.inf:
+        msg = f"--cost {cost:g}: write what a retrain may cost, in points of the metric, such as 0.005"
+        raise ConfigError(msg)
+    if jobs is not None and jobs < 1:
+        msg = f"--jobs {jobs}: write a number of processes of at least 1"
+        raise ConfigError(msg)
+    if shifts < 0:
+        msg = f"--shifts {shifts}: write a number of further starts, such as 3"
+        raise ConfigError(msg)
 
 
 def _comparators(text: str) -> list[str]:
