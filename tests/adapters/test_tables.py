@@ -358,6 +358,20 @@ def test_a_damaged_parquet_file_raises_only_homeostat_errors(tmp_path):
     assert refused
 
 
+def test_a_damaged_footer_is_an_error_where_arrow_alone_would_end_the_process(tmp_path):
+    times = pa.array(range(20), pa.timestamp("s", "UTC"))
+    path = tmp_path / "t.parquet"
+    for name in ("at", "g"):
+        pq.write_table(pa.table({"at": times, "g": ["a", "b"] * 10}), path)
+        field = b"%\x02\x18" + bytes([len(name)]) + name.encode()  # optional (2), and the name
+        whole = path.read_bytes()
+        assert whole.count(field) == 1
+        path.write_bytes(whole.replace(field, b"%\x12" + field[2:]))
+        for more in ({"codes": True}, {"between": TimeRange("at", datetime(1970, 1, 1, tzinfo=UTC), None)}):
+            with pytest.raises(DataError, match="histogram size mismatch"):
+                list(open_table(str(path)).batches(["at", "g"], **more))
+
+
 PEAK = """
 import sys, tracemalloc
 import pyarrow as pa

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -88,16 +88,25 @@ def _encoded_texts(found: OpenParquet) -> list[str]:
     A text that is written out takes more than :data:`_CODE_BYTES`.
     """
     texts = {name for name, kind in found.types.items() if _is_text(kind)}
-    metadata = found.parquet.metadata
-    if not texts or not metadata.num_row_groups:
+    if not texts or not found.parquet.num_row_groups:
         return []
-    group = metadata.row_group(0)
-    columns = map(group.column, range(group.num_columns))
     return [
-        each.path_in_schema
-        for each in columns
-        if each.path_in_schema in texts and each.total_uncompressed_size <= _CODE_BYTES * each.num_values
+        name
+        for name, each in _chunks(found, 0, texts).items()
+        if each.total_uncompressed_size <= _CODE_BYTES * each.num_values
     ]
+
+
+def _chunks(found: OpenParquet, group: int, columns: Collection[str]) -> dict[str, Any]:
+    """Return what a row group's metadata say of these columns, by name.
+
+    Arrow ends the whole process when it is asked for the metadata of a damaged footer. When it reads a row
+    first, it raises an error instead.
+    """
+    next(found.parquet.iter_batches(batch_size=1, row_groups=[group], columns=list(columns)), None)
+    metadata = found.parquet.metadata.row_group(group)
+    places = {each.path: at for at, each in enumerate(found.parquet.schema) if each.path in columns}
+    return {name: metadata.column(at) for name, at in places.items()}
 
 
 def _require_time_zone(field: Any) -> None:
@@ -174,18 +183,11 @@ def _groups(found: OpenParquet, between: TimeRange | None) -> list[int]:
     kind = found.types.get(between.column) if between is not None else None
     if between is None or kind is None or not pa.types.is_timestamp(kind):
         return groups
-    return [group for group in groups if _touches(found.parquet.metadata.row_group(group), between)]
+    return [group for group in groups if _touches(_chunks(found, group, [between.column]), between)]
 
 
-def _touches(group: Any, between: TimeRange) -> bool:
-    column = next(
-        (
-            group.column(at)
-            for at in range(group.num_columns)
-            if group.column(at).path_in_schema == between.column
-        ),
-        None,
-    )
+def _touches(chunks: Mapping[str, Any], between: TimeRange) -> bool:
+    column = chunks.get(between.column)
     statistics = column.statistics if column is not None else None
     if statistics is None or not statistics.has_min_max:
         return True
