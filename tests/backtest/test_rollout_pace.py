@@ -22,7 +22,11 @@ def result(every=timedelta(hours=1), rows=1000, windows: int | timedelta = 100, 
         "task": "classification",
         "pipeline": "pipeline.py:build",
         "source": {"kind": "csv", "uri": "rows.csv"},
-        "schema": {"timestamp": "at", "label": {"name": "y"}, "features": {"a": {"type": "number"}}},
+        "schema": {
+            "timestamp": "at",
+            "label": {"name": "y", "delay": "24h"},
+            "features": {"a": {"type": "number"}},
+        },
     }
     frame = pd.DataFrame({"at": pd.date_range(T0, periods=rows, freq=every)})
     history = split_history(frame, "at", windows, 0.3)
@@ -37,9 +41,11 @@ def test_the_historys_own_rows_are_a_note(windows):
     first, note = found.notes
     assert first == "first"
     assert note == (
-        "a rollout at 1 row an hour (in this history): shadow 8.33 days (200 rows; shadow.duration is 1 day),"
-        " canary step 1 (10%) is skipped (200 rows take 83.3 days, canary.max_step_duration is 30 days),"
-        " canary step 2 (50%) 16.7 days (200 rows; canary.step_duration is 1 hour); about 25 days in all"
+        "a rollout at 1 row an hour (in this history): shadow 3 days (shadow.wait_for_samples; 200 rows would"
+        " take 8.33 days), canary step 1 (10%) is skipped (200 rows take 83.3 days, canary.skip_longer_than"
+        " is 3 days), canary step 2 (50%) is skipped (200 rows take 16.7 days, canary.skip_longer_than is 3"
+        " days); about 3 days in all. So little traffic has no canary: the version is promoted after its"
+        " shadow, and the former champion stays in shadow for 7 days"
     )
 
 
@@ -53,10 +59,9 @@ def test_a_given_traffic_is_said_beside_the_historys():
 
 
 def test_settings_that_do_not_fit_come_with_values_that_do():
-    found = with_pace(result(every=timedelta(hours=12)))
+    found = with_pace(result(every=timedelta(hours=48)))
     assert found.notes[-1].endswith(
-        ". To make it fit: lower shadow.min_samples to 60 or raise shadow.max_duration to 100d; lower"
-        " canary.min_samples to 30 or raise canary.max_step_duration to 200d"
+        ". To make it fit: lower shadow.min_samples to 15 or raise shadow.max_duration to 60d"
     )
 
 

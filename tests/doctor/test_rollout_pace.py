@@ -48,7 +48,7 @@ def test_much_traffic_fits(check):
 def test_39_rows_a_day_fit_with_the_defaults(check):
     found = check(39)
     assert found.state == "ok"
-    assert found.sentence.endswith("about 15.4 days in all")
+    assert "about 3 days in all. So little traffic has no canary" in found.sentence
 
 
 def test_a_window_is_not_always_a_day(check):
@@ -58,12 +58,12 @@ def test_a_window_is_not_always_a_day(check):
 
 def test_a_phase_that_does_not_fit_is_a_warning_with_the_settings(check):
     found = check(2)
+    assert found.state == "ok"
+    assert "shadow 15 days (shadow.wait_for_samples; 200 rows would take 100 days)" in found.sentence
+    found = check(1, monitor={"window": "2d"})
     assert found.state == "warning"
-    assert "shadow would end as inconclusive (200 rows take 100 days" in found.sentence
-    assert found.remedy == (
-        "lower shadow.min_samples to 60 or raise shadow.max_duration to 100d; lower canary.min_samples to 30"
-        " or raise canary.max_step_duration to 200d"
-    )
+    assert "shadow would end as inconclusive (30 rows take 60 days" in found.sentence
+    assert found.remedy == ("lower shadow.min_samples to 15 or raise shadow.max_duration to 60d")
 
 
 def test_a_given_traffic_counts_instead(check):

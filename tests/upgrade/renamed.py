@@ -41,6 +41,8 @@ NEW_KEYS: dict[str, object] = {
     "max_regression": 0.0,
     "labels": {"spread": None, "class_shares": {}},
     "rules": 1,
+    "skip_step": None,
+    "shadow_wait": None,
     # the record of a window
     "unlogged_labels": None,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,12 @@ class PredictionCache:
     def inputs(self, index: int) -> pd.DataFrame:
         """Return a window's rows, with or without labels."""
         return self._inputs.iloc[self._input_bounds[index] : self._input_bounds[index + 1]]
+
+    def inputs_between(self, start: datetime, end: datetime) -> pd.DataFrame:
+        """Return the rows of ``[start, end)`` on the replay's clock, with or without labels."""
+        times = self._inputs[self.config.columns.timestamp]
+        begin, stop = times.searchsorted([pd.Timestamp(start), pd.Timestamp(end)])
+        return self._inputs.iloc[begin:stop]
 
     def labelled(self, index: int) -> pd.DataFrame:
         """Return a window's labelled rows."""

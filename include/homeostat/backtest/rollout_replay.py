@@ -22,6 +22,7 @@ from homeostat.config import ModelConfig
 from homeostat.config.label_text import label_texts
 from homeostat.core.rollout import (
     LABELLED_PAIRS,
+    RECENT,
     EvidenceRecorder,
     PairLosses,
     Phase,
@@ -34,6 +35,7 @@ from homeostat.core.rollout import (
 )
 from homeostat.core.rollout.evidence_recorder import prediction_bins
 from homeostat.ports import Ports
+from homeostat.retraining.expected_divergence import RECENT_ROWS, RECENT_SPAN, count_disagreement
 from homeostat.rollouts.advance import advance
 from homeostat.storage.bundles import load_version
 
@@ -204,7 +206,8 @@ class RolloutReplay:
         if rollout is None:
             return
         if rollout.id != self._rollout:
-            self._rollout, self._evidence, self._pairs = rollout.id, {}, _Pairs()
+            recent = self._recent(traffic, rollout, start)
+            self._rollout, self._evidence, self._pairs = rollout.id, recent, _Pairs()
         now = slice(*(int(n) for n in np.searchsorted(inputs.times, [_stamp(start), _stamp(end)])))
         if rollout.phase is Phase.SHADOW:
             self._count_shadow(traffic, rollout, inputs, now)
@@ -220,6 +223,20 @@ class RolloutReplay:
             if self._pairs.known.rows:
                 self._evidence[LABELLED_PAIRS] = self._pairs.known
         self._ports.ledger.replace_evidence(self._config.name, rollout.id, "backtest", self._evidence)
+
+    def _recent(self, traffic: Traffic, rollout: Rollout, now: datetime) -> Tallies:
+        """Compare both versions on the newest rows before the rollout, as the validate step does."""
+        candidate = load_version(self._ports, self._config, rollout.candidate.digest)
+        until = candidate.manifest.get("trained_until")
+        if rollout.phase is not Phase.SHADOW or traffic.champion is None or not until:
+            return {}
+        begin = max(datetime.fromisoformat(until), now - RECENT_SPAN)
+        rows = self._cache.inputs_between(begin, now).tail(RECENT_ROWS).reset_index(drop=True)
+        if rows.empty:
+            return {}
+        champion = load_version(self._ports, self._config, traffic.champion.digest)
+        spread = rollout.plan.labels.spread if self._config.task == "regression" else None
+        return {RECENT: count_disagreement(self._config, candidate, candidate, champion, rows, spread)}
 
     def _count_shadow(self, traffic: Traffic, rollout: Rollout, inputs: _Rows, part: slice) -> None:
         if traffic.champion is None or part.stop <= part.start:

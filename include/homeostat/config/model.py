@@ -372,12 +372,14 @@ class Shadow(Section):
     """How long a candidate runs in shadow, and how much more it may disagree than its holdout showed.
 
     ``max_divergence`` is a share of predictions beyond the expected disagreement with the champion. A shadow
-    that lacks ``min_samples`` rows after ``duration`` goes on until it has them, at most ``max_duration``.
+    that lacks ``min_samples`` rows after ``duration`` goes on until it has them. After ``wait_for_samples``
+    30 rows are enough; with fewer it ends after ``max_duration``.
     """
 
     duration: Duration = timedelta(hours=24)
     max_divergence: Share = 0.1
     min_samples: Count = 200
+    wait_for_samples: Duration = timedelta(days=3)
     max_duration: Duration = timedelta(days=30)
 
 
@@ -389,14 +391,17 @@ class Canary(Section):
     """The shares of traffic that a candidate gets, step by step, and the shadow of the former champion.
 
     A step that lacks ``min_samples`` rows after ``step_duration`` goes on until it has them, at most
-    ``max_step_duration``. ``reverse_shadow`` is how long the former champion stays in shadow after a
-    promotion; None: ``schema.label.delay``, at most :data:`MAX_REVERSE_SHADOW`.
+    ``max_step_duration``. A step that would take longer than ``skip_longer_than`` at the shadow's traffic is
+    skipped; where all are, the reverse shadow takes the canary's place. ``reverse_shadow`` is how long the
+    former champion stays in shadow after a promotion; None: ``schema.label.delay``, at most
+    :data:`MAX_REVERSE_SHADOW`.
     """
 
     steps: Annotated[tuple[PositiveShare, ...], Field(min_length=1)] = (0.1, 0.5)
     step_duration: Duration = timedelta(hours=1)
     min_samples: Count = 200
     max_step_duration: Duration = timedelta(days=30)
+    skip_longer_than: Duration = timedelta(days=3)
     reverse_shadow: Duration | None = None
 
     @field_validator("steps")

@@ -19,8 +19,8 @@ from homeostat.storage.prediction_log import read_predictions
 if TYPE_CHECKING:
     from homeostat.bundle.files import Bundle
 
-#: The newest logged rows that are compared, and how many hours of the log are read for them.
-RECENT_ROWS, RECENT_HOURS = 2000, 24
+#: The newest logged rows that are compared, and how far back the log is read for them.
+RECENT_ROWS, RECENT_SPAN = 2000, timedelta(days=30)
 
 
 def label_facts(config: ModelConfig, holdout: pd.DataFrame) -> LabelFacts:
@@ -62,16 +62,18 @@ def expected_divergence(
     """
     served = versions[0]
     spread = label_facts(config, holdout).spread if config.task == "regression" else None
-    on_holdout = [_compare(config, served, version, champion, holdout, spread) for version in versions]
+    on_holdout = [
+        count_disagreement(config, served, version, champion, holdout, spread) for version in versions
+    ]
     found = {HOLDOUT[0]: max(on_holdout, key=lambda tally: tally.diverged).to_json()}
     if config.serve == "gateway":
         recent = _recent_rows(config, ports, known_until)
         if len(recent):
-            found[RECENT[0]] = _compare(config, served, served, champion, recent, spread).to_json()
+            found[RECENT[0]] = count_disagreement(config, served, served, champion, recent, spread).to_json()
     return found
 
 
-def _compare(
+def count_disagreement(
     config: ModelConfig,
     served: Bundle,
     version: Bundle,
@@ -90,14 +92,16 @@ def _compare(
 
 
 def _recent_rows(config: ModelConfig, ports: Ports, known_until: datetime) -> pd.DataFrame:
-    """Return the inputs of the newest logged rows from ``known_until`` on, at most :data:`RECENT_ROWS`."""
+    """Return the inputs of the newest logged rows from ``known_until`` on, at most :data:`RECENT_ROWS`.
+
+    Hours, then longer and longer spans are read, so that a busy model's log is not read in full.
+    """
     found: list[pd.DataFrame] = []
-    end = ports.clock.now()
-    for _ in range(RECENT_HOURS):
-        start = max(known_until, end - timedelta(hours=1))
-        if start >= end or sum(map(len, found)) >= RECENT_ROWS:
-            break
+    end, length = ports.clock.now(), timedelta(hours=1)
+    oldest = max(known_until, end - RECENT_SPAN)
+    while oldest < end and sum(map(len, found)) < RECENT_ROWS:
+        start = max(oldest, end - length)
         found.append(read_predictions(ports.store, config, start, end).rows)
-        end = start
+        end, length = start, 2 * length  # few rows came: read more at once
     rows = pd.concat(reversed(found), ignore_index=True) if found else pd.DataFrame()
     return rows.tail(RECENT_ROWS).reset_index(drop=True)

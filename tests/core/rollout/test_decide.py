@@ -20,6 +20,7 @@ from homeostat.core.rollout import (
     VersionRef,
     approve,
     begin,
+    champion_watch,
     decide_rollout,
     evidence_from_json,
     evidence_json,
@@ -232,6 +233,81 @@ def test_a_step_that_would_take_longer_than_its_cap_is_skipped():
 def test_the_last_step_is_never_skipped():
     passed = step(at(Phase.SHADOW, extended=True, **CAPS), shadow_rows(50), 14 * DAY - HOUR)
     assert passed.traffic.rollout.step == 1
+
+
+SLOW = CAPS | {
+    "shadow": DAY,
+    "shadow_min_samples": 200,
+    "min_samples": 200,
+    "skip_step": 3 * DAY,
+    "reverse_shadow": DAY,
+}
+
+
+def test_too_little_traffic_for_a_canary_promotes_after_the_shadow():
+    # One row an hour: half of it would take 17 days for 200 rows.
+    passed = step(at(Phase.SHADOW, extended=True, **SLOW), shadow_rows(200), 200 * HOUR)
+    assert passed.kind == "promoted"
+    assert passed.reason == (
+        "shadow passed; 10%, 50% of 1 rows an hour would take longer than 3 days for 200 rows; no canary:"
+        " the former champion stays in shadow for 7 days"
+    )
+    traffic = passed.traffic
+    assert (traffic.champion, traffic.previous) == (V2, V1)
+    assert traffic.rollout.reverse_shadow_until == NOW + 200 * HOUR + 7 * DAY
+    assert Traffic.from_json(json.loads(json.dumps(traffic.to_json()))) == traffic
+
+
+def test_the_hard_limit_applies_as_long_as_the_reverse_shadow_that_replaced_a_canary():
+    traffic = step(at(Phase.SHADOW, extended=True, **SLOW), shadow_rows(200), 200 * HOUR).traffic
+    promoted = NOW + 200 * HOUR
+    bad = {("champion:hour", "champion"): Tally(rows=3, nan=3)}
+    assert champion_watch(traffic, bad, promoted + 6 * DAY).transition.kind == "rolled_back"
+    assert champion_watch(traffic, bad, promoted + 8 * DAY).transition is None
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"approval": True}, "a person approves what has served"),
+        ({"reverse_shadow": timedelta(0)}, "nothing takes its place"),
+        ({"skip_step": None}, "the rollout began under an older release"),
+    ],
+)
+def test_the_last_step_is_not_skipped_where(more, why):
+    passed = step(at(Phase.SHADOW, extended=True, **{**SLOW, **more}), shadow_rows(200), 200 * HOUR)
+    assert (passed.kind, passed.traffic.rollout.step) == ("canary", 1), why
+
+
+@pytest.mark.parametrize(
+    ("rows", "days", "ends"),
+    [(199, 2.9, False), (30, 3, True), (29, 3, False), (200, 2.9, True), (29, 30, True)],
+)
+def test_after_a_long_wait_few_rows_of_shadow_are_enough(rows, days, ends):
+    slow = SLOW | {"shadow_wait": 3 * DAY, "max_shadow": 30 * DAY}
+    done = step(at(Phase.SHADOW, extended=True, **slow), shadow_rows(rows), days * DAY)
+    assert (done is not None) is ends
+    if done is not None:
+        assert done.kind == ("promoted" if rows >= 30 else "rolled_back")
+    assert step(at(Phase.SHADOW, **slow), shadow_rows(200), DAY).kind == "canary"
+
+
+def test_a_doubt_extends_a_slow_shadow_to_twice_its_rows():
+    slow = SLOW | {"shadow_wait": 3 * DAY, "max_shadow": 30 * DAY}
+    apart = replace(good()["shadow", "shadow"], rows=40, compared=40, diverged=6)
+    doubtful = good() | {("shadow", "shadow"): apart}
+    assert step(at(Phase.SHADOW, extended=True, **slow), doubtful, 4 * DAY) is None
+    ended = step(at(Phase.SHADOW, extended=True, **slow), doubtful, 30 * DAY)
+    assert ended.reason.startswith("inconclusive after 30 days of shadow, not a regression: divergence")
+
+
+def test_a_shadow_that_lacks_rows_says_when_few_are_enough():
+    extended = step(at(Phase.SHADOW, **SLOW, shadow_wait=3 * DAY), shadow_rows(20), DAY)
+    assert extended.reason == (
+        "shadow extended: 20 rows compared with the champion, 200 needed (shadow.min_samples); at this"
+        " traffic they take about 9 days more, 30 are enough after 3 days (shadow.wait_for_samples),"
+        " at most 14 days in all (shadow.max_duration)"
+    )
 
 
 @given(rows=st.integers(0, 2000), days=st.floats(0, 40), phase=st.sampled_from([Phase.SHADOW, Phase.CANARY]))

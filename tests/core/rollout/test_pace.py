@@ -41,6 +41,26 @@ def test_39_rows_a_day_skip_the_first_step_and_take_two_weeks():
     )
 
 
+def test_one_row_an_hour_has_no_canary():
+    plan = replace(DEFAULT, skip_step=3 * DAY, shadow_wait=3 * DAY, reverse_shadow=DAY)
+    sentence, remedy = described(1, plan)
+    assert remedy == ""
+    assert sentence == (
+        "shadow 3 days (shadow.wait_for_samples; 200 rows would take 8.33 days), canary step 1"
+        " (10%) is skipped (200 rows take 83.3 days,"
+        " canary.skip_longer_than is 3 days), canary step 2 (50%) is skipped (200 rows take 16.7 days,"
+        " canary.skip_longer_than is 3 days); about 3 days in all. So little traffic has no canary: the"
+        " version is promoted after its shadow, and the former champion stays in shadow for 7 days"
+    )
+
+
+@given(rows=st.just(0.0) | st.floats(1e-6, 1e6))
+def test_a_step_is_skipped_only_where_its_rows_take_too_long(rows):
+    plan = replace(DEFAULT, skip_step=3 * DAY, reverse_shadow=DAY)
+    for phase in rollout_pace(plan, rows)[1:]:
+        assert phase.skipped is (phase.needed is not None and phase.needed > 3 * DAY)
+
+
 def test_too_little_traffic_names_settings_that_fit():
     sentence, remedy = described(0.1)
     assert sentence.endswith(

@@ -70,7 +70,8 @@ def epochs(traffic: Traffic, now: datetime) -> dict[HealthCheckName, datetime]:
 def champion_watch(traffic: Traffic, evidence: Evidence, now: datetime) -> Decision:
     """Roll back a promoted champion whose predictions go bad, when there is a previous version.
 
-    The hard limit applies for one more ``step_duration`` after the promotion, as in a last canary step (an
+    The hard limit applies for one more ``step_duration`` after the promotion, as in a last canary step, and
+    after a promotion without a canary as long as the former champion stays in shadow (an
     old champion that gets three poisoned rows is not replaced by an older one). The plan's ``error_rate`` and
     ``p99_latency_ms`` apply as long as it is champion, from ``window`` rows per epoch on. A champion that is
     above ``p99_latency_ms`` no more often than the former one was in the canary is not rolled back: a busy
@@ -94,7 +95,8 @@ def champion_watch(traffic: Traffic, evidence: Evidence, now: datetime) -> Decis
     begun = epochs(traffic, now)
     if rollout is None or not begun:
         return Decision(None)
-    fresh = now - rollout.entered_at <= rollout.plan.step_duration
+    plan = rollout.plan
+    fresh = now - rollout.entered_at <= (plan.step_duration if plan.steps else plan.reverse_shadow)
     former = evidence.get(FORMER, Tally())
     found = [
         _check_epoch(rollout, name, evidence.get((name, CHAMPION), Tally()), former, fresh=fresh)

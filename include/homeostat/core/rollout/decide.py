@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from homeostat.config.duration import describe_duration
+from homeostat.config.model import MAX_REVERSE_SHADOW
 from homeostat.core.rollout.event_kinds import EventKind
 from homeostat.core.rollout.evidence import CANDIDATE, SHADOW, Evidence, Tally, evidence_json
 from homeostat.core.rollout.health import (
@@ -16,7 +17,7 @@ from homeostat.core.rollout.health import (
     ease_by_labels,
     run_health_checks,
 )
-from homeostat.core.rollout.pace import first_step
+from homeostat.core.rollout.pace import MIN_SHADOW_ROWS, first_step, longest_step
 from homeostat.core.rollout.phases import RULES, Phase, Rollout, Traffic
 from homeostat.core.rollout.transitions import Transition, enter, roll_back
 
@@ -60,9 +61,11 @@ def decide_rollout(
     - A check is in doubt: to twice its duration, where rows are few also to twice the rows. Then doubts
       do not block, except about :data:`_MUST_SETTLE`, which roll the candidate back as inconclusive.
 
-    When the labels show a better candidate, fewer rows suffice, see
-    :func:`~homeostat.core.rollout.health.labels.ease_by_labels`. A first version has nothing to be compared
-    with: it is promoted when it may leave ``registered``.
+    Fewer rows of shadow suffice after a long wait, see :func:`ease_by_time`, and fewer rows of each phase
+    when the labels show a better candidate, see
+    :func:`~homeostat.core.rollout.health.labels.ease_by_labels`. Where traffic is too little for a canary,
+    the candidate is promoted after its shadow, see :func:`~homeostat.core.rollout.pace.first_step`. A first
+    version has nothing to be compared with: it is promoted when it may leave ``registered``.
 
     Parameters
     ----------
@@ -78,7 +81,7 @@ def decide_rollout(
     if rollout is None:
         return Decision(None)
     if checks is None:
-        checks = run_health_checks(rollout, evidence)
+        checks = run_health_checks(ease_by_time(rollout, now), evidence)
     failed = next((check for check in checks if check.verdict is HealthVerdict.FAIL), None)
     if failed is not None:
         return Decision(roll_back(traffic, f"{failed.name} failed: {failed.reason}", now), checks)
@@ -108,13 +111,13 @@ def _after_duration(
     if elapsed < limits.duration:
         return None
     eased = replace(rollout, plan=ease_by_labels(rollout.plan, checks))
-    available = available_rows(eased, evidence)
+    available, wanted = available_rows(ease_by_time(eased, now), evidence), available_rows(eased, evidence)
     doubts = [check for check in checks if check.verdict is HealthVerdict.CONTINUE]
     if available.rows < available.needed:
         return _lacks_rows(traffic, rollout, available, elapsed, now)
     if doubts and not rollout.extended:
         return _extend(traffic, rollout, f"{doubts[0].name}: {doubts[0].reason}")
-    few = elapsed < limits.cap and available.rows < 2 * available.needed
+    few = elapsed < limits.cap and wanted.rows < 2 * wanted.needed
     if doubts and (elapsed < 2 * limits.duration or few):
         return None
     for check in doubts:
@@ -130,7 +133,7 @@ def _lacks_rows(
     """Wait for rows until the phase's cap; at the cap, roll back as inconclusive."""
     limits = phase_limits(rollout)
     if not rollout.extended:
-        pace = _time_for_rows(available, elapsed, limits)
+        pace = _time_for_rows(rollout, available, elapsed, limits)
         return _extend(traffic, rollout, f"{available.lacking}; {pace}")
     if elapsed < limits.cap:
         return None
@@ -198,9 +201,29 @@ def available_rows(rollout: Rollout, evidence: Evidence) -> AvailableRows:
     )
 
 
-def _time_for_rows(available: AvailableRows, elapsed: timedelta, limits: PhaseLimits) -> str:
+def ease_by_time(rollout: Rollout, now: datetime) -> Rollout:
+    """Return the rollout with a plan for which few rows of shadow are enough, once it has waited for long.
+
+    With little traffic the rows of ``shadow.min_samples`` take weeks, in which the worse version serves. A
+    doubt still extends the phase to twice those rows.
+    """
+    wait = rollout.plan.shadow_wait
+    if rollout.phase is not Phase.SHADOW or wait is None or now - rollout.entered_at < wait:
+        return rollout
+    few = min(rollout.plan.shadow_min_samples, MIN_SHADOW_ROWS)
+    return replace(rollout, plan=replace(rollout.plan, shadow_min_samples=few))
+
+
+def _time_for_rows(
+    rollout: Rollout, available: AvailableRows, elapsed: timedelta, limits: PhaseLimits
+) -> str:
     """Say how long the rows will take at this pace."""
-    cap = f"at most {describe_duration(limits.cap)} in all ({limits.setting})"
+    wait = rollout.plan.shadow_wait
+    cap = ""
+    if rollout.phase is Phase.SHADOW and wait is not None and available.needed > MIN_SHADOW_ROWS:
+        after = describe_duration(wait)
+        cap = f"{MIN_SHADOW_ROWS} are enough after {after} (shadow.wait_for_samples), "
+    cap += f"at most {describe_duration(limits.cap)} in all ({limits.setting})"
     if not available.rows:
         return f"waits for them, {cap}"
     missing = elapsed * ((available.needed - available.rows) / available.rows)
@@ -224,6 +247,8 @@ def _next_step(traffic: Traffic, rollout: Rollout, first: tuple[int, str], now: 
     """Return the step after a passed phase; ``first`` is the first canary step and why it is that one."""
     if rollout.phase is Phase.SHADOW:
         step, skipped = first
+        if step >= len(rollout.plan.steps):
+            return _promote_without_canary(traffic, rollout, now, f"shadow passed; {skipped}")
         return _into_step(traffic, rollout, step, now, f"shadow passed; {skipped}")
     if rollout.step + 1 < len(rollout.plan.steps):
         return _into_step(traffic, rollout, rollout.step + 1, now, f"step {rollout.step + 1} passed; ")
@@ -239,12 +264,20 @@ def _first_step(rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[in
     step = first_step(rollout.plan, pace)
     if not step:
         return 0, ""
-    longest = max(2 * rollout.plan.step_duration, rollout.plan.max_step or timedelta(0))
+    longest = longest_step(rollout.plan)
     skipped = ", ".join(f"{share:.0%}" for share in rollout.plan.steps[:step])
     return step, (
         f"{skipped} of {pace:.3g} rows an hour would take longer than {describe_duration(longest)}"
         f" for {rollout.plan.min_samples} rows; "
     )
+
+
+def _promote_without_canary(traffic: Traffic, rollout: Rollout, now: datetime, before: str) -> Transition:
+    """Promote after the shadow; the reverse shadow, which takes the canary's place, is a long one."""
+    beside = max(rollout.plan.reverse_shadow, MAX_REVERSE_SHADOW)
+    plan = replace(rollout.plan, steps=(), reverse_shadow=beside)
+    why = f"{before}no canary: the former champion stays in shadow for {describe_duration(beside)}"
+    return enter(traffic, replace(rollout, plan=plan), Phase.CHAMPION, now, why)
 
 
 def _into_step(traffic: Traffic, rollout: Rollout, step: int, now: datetime, before: str) -> Transition:

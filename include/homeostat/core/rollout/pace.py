@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
 from typing import Any
 
 from homeostat.config.duration import describe_duration, format_duration
+from homeostat.config.model import MAX_REVERSE_SHADOW
 from homeostat.core.rollout.phases import Plan
 
 #: A phase that would take longer than this is not suggested as a setting.
 _MAX_SUGGESTED = timedelta(days=365)
+
+
+#: So many rows are enough for a shadow that has waited for ``shadow.wait_for_samples``.
+MIN_SHADOW_ROWS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class PhaseSettings:
 
 SHADOW_SETTINGS = PhaseSettings("shadow.duration", "shadow.min_samples", "shadow.max_duration")
 STEP_SETTINGS = PhaseSettings("canary.step_duration", "canary.min_samples", "canary.max_step_duration")
+SKIPPED_SETTINGS = replace(STEP_SETTINGS, longest="canary.skip_longer_than")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,8 @@ class PhasePace:
         How long it may last while rows are missing.
     skipped
         Whether this step is skipped because it would take longer than its cap.
+    wanted, in_full
+        The rows of ``min_samples`` and how long they would take, where it does not wait for all of them.
     """
 
     name: str
@@ -66,6 +74,8 @@ class PhasePace:
     cap: timedelta
     settings: PhaseSettings
     skipped: bool = False
+    wanted: int = 0
+    in_full: timedelta | None = None
 
     @property
     def fits(self) -> bool:
@@ -90,6 +100,9 @@ class PhasePace:
             return f"{self.name} would end as inconclusive ({needed}, {limit})"
         if self.expected > self.planned:
             planned = f"{self.settings.duration} is {_span(self.planned)}"
+            if self.in_full is not None:
+                planned = f"shadow.wait_for_samples; {self.wanted} rows would take {_span(self.in_full)}"
+                return f"{self.name} {_span(self.expected)} ({planned})"
             return f"{self.name} {_span(self.expected)} ({self.rows} rows; {planned})"
         return f"{self.name} {_span(self.expected)}"
 
@@ -128,39 +141,68 @@ def rollout_pace(plan: Plan, rows_per_hour: float) -> tuple[PhasePace, ...]:
     first = first_step(plan, rows_per_hour)
     phases = []
     if plan.shadow > timedelta(0):
-        needed = time_for_rows(max(1, plan.shadow_min_samples), rows_per_hour)
-        cap = max(2 * plan.shadow, plan.max_shadow or timedelta(0))
-        phases.append(PhasePace("shadow", plan.shadow_min_samples, plan.shadow, needed, cap, SHADOW_SETTINGS))
+        phases.append(_shadow_pace(plan, rows_per_hour))
     for step, share in enumerate(plan.steps):
+        skipped = step < first
+        limited = skipped and plan.skip_step is not None
+        cap = max(2 * plan.step_duration, plan.max_step or timedelta(0))
         phases.append(
             PhasePace(
                 f"canary step {step + 1} ({share:.0%})",
                 plan.min_samples,
                 plan.step_duration,
                 time_for_rows(max(1, plan.min_samples), rows_per_hour * share),
-                max(2 * plan.step_duration, plan.max_step or timedelta(0)),
-                STEP_SETTINGS,
-                skipped=step < first,
+                longest_step(plan) if limited else cap,
+                SKIPPED_SETTINGS if limited else STEP_SETTINGS,
+                skipped=skipped,
             )
         )
     return tuple(phases)
 
 
-def first_step(plan: Plan, rows_per_hour: float) -> int:
-    """Return the first canary step whose rows come within ``canary.max_step_duration``.
+def _shadow_pace(plan: Plan, rows_per_hour: float) -> PhasePace:
+    """Return how long the shadow takes; with little traffic it does not wait for all rows."""
+    cap = max(2 * plan.shadow, plan.max_shadow or timedelta(0))
+    rows, in_full = plan.shadow_min_samples, time_for_rows(max(1, plan.shadow_min_samples), rows_per_hour)
+    whole = PhasePace("shadow", rows, plan.shadow, in_full, cap, SHADOW_SETTINGS)
+    few = min(rows, MIN_SHADOW_ROWS)
+    some = time_for_rows(max(1, few), rows_per_hour)
+    if plan.shadow_wait is None or in_full is None or some is None or in_full <= max(plan.shadow_wait, some):
+        return whole
+    enough = few if some > plan.shadow_wait else rows
+    needed = max(plan.shadow_wait, some)
+    return replace(whole, rows=enough, needed=needed, wanted=rows, in_full=in_full)
 
-    The last step is never skipped: with still less traffic it ends as inconclusive. Without a cap (a rollout
-    that began under release 0.1) or without traffic, no step is skipped.
+
+def first_step(plan: Plan, rows_per_hour: float) -> int:
+    """Return the first canary step whose rows come within ``canary.skip_longer_than``.
+
+    The number of steps where none does: the version is then promoted after its shadow, and the former
+    champion predicts beside it. With little traffic a canary takes weeks, in which the worse version serves,
+    and the reverse shadow compares both versions on twice the rows.
+
+    The last step is not skipped where nothing takes the canary's place: a person has to approve, there is no
+    reverse shadow, or the rollout began under an older release. Without a cap (release 0.1) or without
+    traffic, no step is skipped.
     """
     if plan.max_step is None or rows_per_hour <= 0:
         return 0
-    cap = max(2 * plan.step_duration, plan.max_step)
+    cap = longest_step(plan)
     feasible = (
         step
         for step, share in enumerate(plan.steps)
         if plan.min_samples <= rows_per_hour * share * (cap / timedelta(hours=1))
     )
-    return next(feasible, len(plan.steps) - 1)
+    replaceable = plan.skip_step is not None and plan.reverse_shadow > timedelta(0) and not plan.approval
+    return next(feasible, len(plan.steps) if replaceable else len(plan.steps) - 1)
+
+
+def longest_step(plan: Plan) -> timedelta:
+    """Return how long a canary step may take at the shadow's traffic before it is skipped."""
+    longest = plan.max_step or timedelta(0)
+    if plan.skip_step is not None:
+        longest = min(longest, plan.skip_step)
+    return max(2 * plan.step_duration, longest)
 
 
 def expected_time(phases: Sequence[PhasePace]) -> timedelta | None:
@@ -187,7 +229,18 @@ class RolloutPace:
         """The traffic, the phases, and how long they take together if all fit."""
         whole = expected_time(self.phases)
         parts = ", ".join(phase.sentence for phase in self.phases)
-        return f"at {self.rate}: {parts}" + ("" if whole is None else f"; about {_span(whole)} in all")
+        whole_text = "" if whole is None else f"; about {_span(whole)} in all"
+        return f"at {self.rate}: {parts}{whole_text}{self._without_canary}"
+
+    @property
+    def _without_canary(self) -> str:
+        steps = [phase for phase in self.phases if phase.settings is not SHADOW_SETTINGS]
+        if not steps or not all(step.skipped for step in steps):
+            return ""
+        return (
+            ". So little traffic has no canary: the version is promoted after its shadow, and the former"
+            f" champion stays in shadow for {_span(MAX_REVERSE_SHADOW)}"
+        )
 
     @property
     def remedy(self) -> str:

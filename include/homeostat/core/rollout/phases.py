@@ -80,7 +80,9 @@ class Plan:
     """The settings of one rollout, copied from model.yaml when it began: a replay decides the same.
 
     ``max_shadow`` and ``max_step`` are how long a phase that lacks rows may last; None: twice its duration,
-    as in release 0.1.
+    as in release 0.1. After ``shadow_wait`` few rows of shadow are enough; None: never. A canary step that
+    would take longer than ``skip_step`` is skipped; None: longer than ``max_step``, and never the last, as in
+    release 0.1. ``steps`` is empty once a version was promoted without a canary.
     """
 
     shadow: timedelta
@@ -100,6 +102,8 @@ class Plan:
     max_regression: float = 0.0
     labels: LabelFacts = LabelFacts()
     rules: int = RULES
+    skip_step: timedelta | None = None
+    shadow_wait: timedelta | None = None
 
     @classmethod
     def of(cls, config: ModelConfig, *, approval: bool = False, labels: LabelFacts | None = None) -> Plan:
@@ -121,6 +125,8 @@ class Plan:
             metric=config.metric,
             max_regression=config.gate.max_regression,
             labels=labels or LabelFacts(),
+            skip_step=config.canary.skip_longer_than,
+            shadow_wait=config.shadow.wait_for_samples,
         )
 
 
@@ -262,7 +268,7 @@ def _setting_json(value: Any) -> Any:
 #: How to read the settings that are not plain JSON.
 _READ: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(
-        ("shadow", "step_duration", "max_shadow", "max_step", "reverse_shadow"),
+        ("shadow", "step_duration", "max_shadow", "max_step", "reverse_shadow", "skip_step", "shadow_wait"),
         lambda seconds: timedelta(seconds=seconds),
     ),
     "steps": tuple,

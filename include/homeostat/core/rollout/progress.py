@@ -7,10 +7,23 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from homeostat.config.duration import describe_duration
-from homeostat.core.rollout.decide import AvailableRows, PhaseLimits, available_rows, phase_limits
+from homeostat.core.rollout.decide import (
+    AvailableRows,
+    PhaseLimits,
+    available_rows,
+    ease_by_time,
+    phase_limits,
+)
 from homeostat.core.rollout.evidence import CANDIDATE, CHAMPION, CONTROL, Evidence, Tally
 from homeostat.core.rollout.health import ease_by_labels, run_health_checks
-from homeostat.core.rollout.pace import PhasePace, expected_time, first_step, rollout_pace, time_for_rows
+from homeostat.core.rollout.pace import (
+    MIN_SHADOW_ROWS,
+    PhasePace,
+    expected_time,
+    first_step,
+    rollout_pace,
+    time_for_rows,
+)
 from homeostat.core.rollout.phases import Phase, Plan, Rollout
 
 
@@ -77,13 +90,23 @@ def rollout_progress(
         return None
     elapsed = max(timedelta(0), now - rollout.entered_at)
     hours = elapsed / timedelta(hours=1)
-    eased = replace(rollout, plan=ease_by_labels(rollout.plan, run_health_checks(rollout, evidence)))
-    available, limits = available_rows(eased, evidence), phase_limits(rollout)
+    checks = run_health_checks(ease_by_time(rollout, now), evidence)
+    eased = replace(rollout, plan=ease_by_labels(rollout.plan, checks))
+    available, limits = available_rows(ease_by_time(eased, now), evidence), phase_limits(rollout)
     share = rollout.share or 1.0
     pace = rows_per_hour * share if rows_per_hour else available.rows / hours if hours > 0 else 0.0
     traffic = rows_per_hour or (served_rows(rollout, evidence) / hours if hours > 0 else 0.0)
     later = _later(rollout, eased.plan, traffic) if traffic > 0 else ()
     remaining, fits, sentence = _describe(available, limits, elapsed, pace)
+    sooner = _enough_sooner(rollout, available, elapsed, pace)
+    if sooner is not None and (remaining is None or not fits or sooner < remaining):
+        wait = describe_duration(rollout.plan.shadow_wait or timedelta(0))
+        remaining, fits = sooner, sooner <= limits.cap - elapsed
+        sentence = (
+            f"{available.rows} of {available.needed} rows ({available.setting}) after"
+            f" {describe_duration(elapsed)}; {MIN_SHADOW_ROWS} are enough after {wait}"
+            f" (shadow.wait_for_samples), in about {describe_duration(sooner)}"
+        )
     sentence = f"{rollout.stage_name}: {sentence}"
     if later and fits:
         sentence += f"; then {', '.join(phase.sentence for phase in later)}"
@@ -94,6 +117,19 @@ def rollout_progress(
     return RolloutProgress(
         rollout.stage_name, available.rows, available.needed, elapsed, remaining, fits, later, sentence
     )
+
+
+def _enough_sooner(
+    rollout: Rollout, available: AvailableRows, elapsed: timedelta, pace: float
+) -> timedelta | None:
+    """Return when few rows of shadow will be enough; None where that does not apply, or no rows come."""
+    wait = rollout.plan.shadow_wait
+    if rollout.phase is not Phase.SHADOW or wait is None:
+        return None
+    if available.needed <= MIN_SHADOW_ROWS or available.rows >= available.needed:
+        return None
+    few = time_for_rows(max(0, MIN_SHADOW_ROWS - available.rows), pace) if pace > 0 else None
+    return None if few is None else max(wait - elapsed, few, timedelta(0))
 
 
 def _describe(

@@ -275,4 +275,6 @@ def default_plan() -> Plan:
         window=limits.window,
         max_shadow=shadow.max_duration,
         max_step=canary.max_step_duration,
+        skip_step=canary.skip_longer_than,
+        shadow_wait=shadow.wait_for_samples,
     )
