@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pandas as pd
 import pytest
 
 from homeostat.backtest import BacktestResult, split_history, with_pace
+from homeostat.backtest.assessment import Assessment
 from homeostat.backtest.rollout_pace import history_rate
 from homeostat.config import ModelConfig
 from homeostat.core.rollout import TrafficRate
@@ -30,8 +32,9 @@ def result(every=timedelta(hours=1), rows=1000, windows: int | timedelta = 100, 
     }
     frame = pd.DataFrame({"at": pd.date_range(T0, periods=rows, freq=every)})
     history = split_history(frame, "at", windows, 0.3)
+    unused = cast("Assessment", None)  # a pace needs no scores
     return BacktestResult(
-        ModelConfig.model_validate(raw | more), history, "accuracy", {}, None, notes=["first"]
+        ModelConfig.model_validate(raw | more), history, "accuracy", {}, unused, notes=["first"]
     )
 
 
