@@ -39,6 +39,12 @@ def test_a_line_of_column_names_in_the_middle_is_no_row(tmp_path, columns):
     assert notes == [f"{path}: left out 2 rows that repeat the column names"]
 
 
+@pytest.mark.parametrize("columns", [("0", "b"), ("0",), ("b",)])
+def test_a_column_that_is_called_as_a_value_has_as_many_rows_as_the_others(tmp_path, columns):
+    path = write(tmp_path / "t.csv", "b,c,0\nx,y,0\nb,c,0\nx,y,1\n")
+    assert len(read(path, *columns)[0]) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "rows"),
     [
@@ -49,6 +55,9 @@ def test_a_line_of_column_names_in_the_middle_is_no_row(tmp_path, columns):
         ("a\nx\na\ny\n", 3),  # one column of text: a value
         ("2,1\n3,4\n2,1\n", 2),  # no names: the first row of a file without
         ("a,b\n1,x\nb,a\n", 2),
+        ("0\n0\n1\n", 2),
+        ("0,1\n0,1\n1,0\n", 2),
+        ("1990,1991\n1990,1991\n2,3\n", 2),
     ],
 )
 def test_what_counts_as_column_names(tmp_path, text, rows):

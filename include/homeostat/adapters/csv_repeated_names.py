@@ -14,12 +14,18 @@ _MARK = "\ufeff"
 _UNNAMED = "Unnamed: "
 
 
+def may_repeat(names: Sequence[str]) -> bool:
+    """Return whether a row with these names of all columns must be a repetition of them.
+
+    Where the names look like a row, or all of them are values such as 0 or 1990, a row may hold the same.
+    """
+    return not looks_like_row(names) and not all(map(is_value, names))
+
+
 def repeats_names(batch: pa.RecordBatch, names: Sequence[str]) -> np.ndarray:
     """Return which rows hold in each of these columns the column's name."""
     mask: pa.Array | None = None
     for name in names:
-        if looks_like_row(names):
-            break
         column = batch.column(name)
         found = pc.is_in(column, pa.array([name, _MARK + name]))
         if name.startswith(_UNNAMED):

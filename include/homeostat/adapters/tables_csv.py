@@ -12,7 +12,7 @@ from homeostat.adapters.csv_blanks import MAX_LINE
 from homeostat.adapters.csv_errors import malformed, open_quote
 from homeostat.adapters.csv_head import CsvHead
 from homeostat.adapters.csv_one_column import one_column_stream
-from homeostat.adapters.csv_repeated_names import is_value_column, repeats_names
+from homeostat.adapters.csv_repeated_names import is_value_column, may_repeat, repeats_names
 from homeostat.adapters.table_location import TableFile
 from homeostat.config.errors import DataError
 
@@ -46,9 +46,10 @@ def csv_batches(
     names = set(head.names)
     present = [name for name in columns if name in names]
     last = head.names[-1]
+    asked = may_repeat(head.names)
     start = 0
     for batch in _read(file, head, list(dict.fromkeys([*present, last]))):
-        if file.path not in repeated and repeats_names(batch, batch.schema.names).any():
+        if asked and file.path not in repeated and repeats_names(batch, batch.schema.names).any():
             repeated[file.path] = _repeated_rows(file, head)
         found = repeated.get(file.path)
         kept = batch if last in present else batch.select(present or [last])
