@@ -372,7 +372,7 @@ class Shadow(Section):
     """How long a candidate runs in shadow, and how much more it may disagree than its holdout showed.
 
     ``max_divergence`` is a share of predictions beyond the expected disagreement with the champion. A shadow
-    that lacks ``min_samples`` rows after ``duration`` goes on until it has them. After ``wait_for_samples``
+    that lacks ``min_samples`` rows after ``duration`` continues until it has them. After ``wait_for_samples``
     30 rows are enough; with fewer it ends after ``max_duration``.
     """
 

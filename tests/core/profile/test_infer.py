@@ -392,7 +392,7 @@ def test_numbers_in_another_spelling_and_dates_in_another_order_are_no_markers()
 
 
 def test_two_spellings_in_one_column_are_text():
-    """Which of the two is meant nobody knows, and neither is a word that stands for a missing value."""
+    """Which of the two is meant cannot be known, and neither is a word that stands for a missing value."""
     assert kind(["1,5"] * 17 + ["0.0"] * 5 + ["1.0", "2.0"]) == "category"
     assert kind(["1,5", "2,25", "0,5"] * 30 + ["0.0"] * 9) == "number"
     assert kind(["1,5", "2,25", "0,5"] * 30 + ["0.0"] * 11) == "category"
