@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 #: Units of numbers that count from 1970, and how many of them a second has; of days see :func:`from_epoch`.
 EPOCH_UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "d": 1 / 86_400}
 _DAYS = ("2024-01-31", "2024-03-30", "2023-03-30")
 
 
-def from_epoch(numbers: Floats, unit: str) -> Floats:
+def from_epoch(numbers: npt.NDArray[np.float64], unit: str) -> npt.NDArray[np.float64]:
     """Return numbers that count from 1970 in this unit of :data:`EPOCH_UNITS` in seconds."""
     return numbers * 86_400 if unit == "d" else numbers / EPOCH_UNITS[unit]
 

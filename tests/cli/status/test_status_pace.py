@@ -100,9 +100,9 @@ def test_the_next_rollout_is_described_at_the_traffic_of_the_champion(ledger, st
 
 
 def test_settings_that_do_not_fit_are_named(ledger, status):
-    out = status("pump", "--rows-per-hour", "0.1")
-    assert "a rollout at 0.1 rows an hour (--rows-per-hour): shadow would end as inconclusive" in out
-    assert "-> lower shadow.min_samples to 72 or raise shadow.max_duration to 84d" in out
+    out = status("pump", "--rows-per-hour", "0.02")
+    assert "a rollout at 0.02 rows an hour (--rows-per-hour): shadow would end as inconclusive" in out
+    assert "-> lower shadow.min_samples to 14 or raise shadow.max_duration to 63d" in out
 
 
 def test_without_traffic_nothing_is_said(ledger, status):

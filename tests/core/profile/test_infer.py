@@ -188,6 +188,12 @@ def test_nobody_guesses_where_day_and_month_cannot_be_told_apart():
     assert decide_reading(scan(["01/02/2026"]), scan(["03/04/2026"]))[2] == {"/4": ("dmy", "mdy")}
 
 
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_words_beside_booleans_do_not_make_them_numbers(size):
+    rows = pa.array([":", ":", "False", "True"])
+    assert kind(*(rows[at : at + size] for at in range(0, 4, size))) == "category"
+
+
 @given(
     st.lists(
         st.one_of(

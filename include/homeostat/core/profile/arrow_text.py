@@ -27,7 +27,7 @@ from homeostat.core.values.numbers import (
 from homeostat.core.values.whole_numbers import Numbers, are_rounded, text_integers
 
 _SAMPLE = 200
-_MAX_BOOLEANS = 16  # spellings of true and false
+_BOOLEAN = r"^\s*(?:true|false)\s*$"
 
 
 @dataclass(slots=True)
@@ -80,13 +80,12 @@ class TextArray:
 
     @property
     def all_boolean(self) -> bool:
-        """Whether every text is ``true`` or ``false``, in any case."""
+        """Whether every text that is a number is ``true`` or ``false``, in any case; words do not count."""
         if self.plain is not None or self.iso is not None:
             return False
-        distinct = self._encode()[2]
-        return len(distinct) <= _MAX_BOOLEANS and all(
-            text.strip().casefold() in ("true", "false") for text in distinct.to_pylist()
-        )
+        _, rows_of, distinct = self._encode()
+        boolean = np.asarray(pc.match_substring_regex(distinct, _BOOLEAN, ignore_case=True), dtype=bool)
+        return int(rows_of[boolean].sum()) == self.numbers.readable
 
     def plain_numbers(self) -> Numbers:
         """Return the numbers in the spelling of programs, whatever the column is read as."""

@@ -13,8 +13,6 @@ import pyarrow.compute as pc
 
 from homeostat.core.values.numbers import Floats
 
-_ALL_WHOLE = 2.0**24  # below, a whole number of 32 bits has no other digits
-
 
 def widen(numbers: npt.NDArray[np.floating]) -> Floats:
     """Return floats of any width as float64; NaN and infinities stay."""
@@ -22,7 +20,8 @@ def widen(numbers: npt.NDArray[np.floating]) -> Floats:
     if numbers.dtype == np.float64:
         return wide
     with np.errstate(invalid="ignore"):
-        plain = (np.abs(wide) < _ALL_WHOLE) & (wide == np.floor(wide))
+        all_whole = 2.0 ** (np.finfo(numbers.dtype).nmant + 1)  # below it every whole number is a float
+        plain = (np.abs(wide) < all_whole) & (wide == np.floor(wide))
     at = np.flatnonzero(~plain & np.isfinite(wide))
     if at.size:
         wide[at] = _shortest(numbers[at])
