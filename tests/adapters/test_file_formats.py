@@ -90,6 +90,9 @@ TEXT = {
     "JSON, of columns": pd.DataFrame(ROWS).to_json(),
     "JSON, nested": json.dumps({"data": ROWS}, indent=1),
     "JSON, of lists": json.dumps([list(row.values()) for row in ROWS]),
+    "JSON, of texts": json.dumps(["a", "b"]),
+    "JSON, of nulls": "[null, 1]",
+    "JSON, empty": "[]\n",
     "JSON, of numbers": json.dumps(list(range(90))),
     "an HTML page": "<!DOCTYPE html>\n<html><head><title>Sign in, please</title>",
     "an HTML page, bare": "\n<HTML>\n<body>no, never</body></HTML>",
@@ -134,6 +137,7 @@ def test_text_formats_are_named_in_every_encoding(tmp_path):
     "header",
     [
         *("ORC,FEA1", "ARROW1", "FEA1,FEA2", "PK,Obj", "BZh,x", "[id],[name]", "{id},{name}", "[a]"),
+        *("[[,x", "[],x", "{},x", "[[x]]"),
         *("<DATE>\t<OPEN>", "<TICKER>,<PER>", "create_date (utc),x", "set,x=", "version,https", "%PDF,x"),
         *("drop,table", "insert,into", "@id,@relation", "SET=1", '"{""a"": 1}",b'),
     ],

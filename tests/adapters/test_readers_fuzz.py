@@ -110,8 +110,11 @@ class Dialect(NamedTuple):
 
 
 def not_doubtful(names: list[str]) -> bool:
-    """Whether no separator is in the name of a single column: without rows it looks like two columns."""
-    return len(names) > 1 or not set(",;\t|") & set(names[0])
+    """Whether no separator is in a name: without rows, or where all rows hold it too, it separates columns.
+
+    A comma may be in one of several names: another separator is more likely than it.
+    """
+    return not set(";\t|" if len(names) > 1 else ",;\t|") & set("".join(names))
 
 
 @st.composite

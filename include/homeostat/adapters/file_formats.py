@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import NamedTuple
 
@@ -60,19 +61,21 @@ _BINARY: tuple[tuple[bytes, str, str], ...] = (
     (rb"MATLAB 5\.0 MAT-file", "MATLAB data", "write it as CSV with MATLAB's writetable"),
     (rb"%PDF-", "a PDF", _SAVE),
 )
+#: A text of more characters may be cut off, in a number or a word of at most so many.
+_SHORT, _LITERAL = 200, 20
 _DOWNLOAD = "it may be the page of a login, an error or a preview: download the file itself"
 _SQL_COMMENTS = r"(?:--[^\n]*\n\s*|/\*.*?\*/;?\s*)*"
 _SQL = r"(?:(?:CREATE|DROP) (?:TABLE|DATABASE|SCHEMA)\b|INSERT INTO\b|SET \w+ ?=)"
 _TEXT: tuple[tuple[str, str, str], ...] = (
     (r"version https://git-lfs\.", "a Git LFS pointer", "run 'git lfs pull'"),
     (r"\{\s*[\"'}][^\n]*\}[ \t\r]*\n\s*\{", "JSON Lines", _with_pandas("read_json(path, lines=True)")),
-    (r"\{\s*[\"'}]|\[\s*(?:[\[{\]]|(?:-?[\d.]+|\"[^\"\n]*\")\s*,)", "JSON", _with_pandas("read_json(path)")),
     (r"(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", "an HTML page", _DOWNLOAD),
     (r"<(?:\?xml|!doctype|!--)|<[\w:.-]+(?:\s[^<>]*)?>(?=.*</)", "XML", _DOWNLOAD + ", or convert it"),
     (r"(?:%[^\n]*\n\s*)*@relation\s", "ARFF (Weka)", "write it as CSV with a line of column names"),
     (_SQL_COMMENTS + _SQL, "a dump of SQL statements", _EXPORT),
     (r"\{\\rtf", "a document in Rich Text Format", _SAVE),
 )
+_JSON = OtherFormat("JSON", _with_pandas("read_json(path)"))
 _BINARY_PATTERNS = [
     (re.compile(pattern, re.DOTALL), OtherFormat(what, cure)) for pattern, what, cure in _BINARY
 ]
@@ -90,4 +93,17 @@ def binary_format(content: bytes) -> OtherFormat | None:
 def text_format(text: str) -> OtherFormat | None:
     """Return what a file is whose text begins like this; None for what may be CSV."""
     start = text.lstrip()[:ENOUGH]
-    return next((found for pattern, found in _TEXT_PATTERNS if pattern.match(start)), None)
+    known = next((found for pattern, found in _TEXT_PATTERNS if pattern.match(start)), None)
+    return known or (_JSON if _begins_as_json(start) else None)
+
+
+def _begins_as_json(start: str) -> bool:
+    """Return whether a text, or its beginning, is JSON; a column may be called ``[``, too."""
+    if start[:1] not in ("[", "{"):
+        return False
+    try:
+        end = json.JSONDecoder().raw_decode(start)[1]
+    except json.JSONDecodeError as error:
+        cut_off = _LITERAL if len(start) > _SHORT else 0
+        return error.pos >= len(start.rstrip()) - cut_off or error.msg.startswith("Unterminated string")
+    return not start[end:].strip() or start[end:].lstrip()[0] in "[{"
