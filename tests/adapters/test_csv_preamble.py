@@ -127,3 +127,12 @@ def test_texts_with_a_comma_below_the_only_name_are_an_error(tmp_path):
 def test_the_line_of_an_error_counts_the_lines_above(tmp_path):
     with pytest.raises(DataError, match=r"t\.csv, line 43: 2 fields"):
         read(tmp_path / "t.csv", "# by me\n\n" + lines([*NUMBERS, ["1", "2"]], ","))
+
+
+def test_a_semicolon_in_every_row_of_a_text_column_separates_nothing(tmp_path):
+    rows = [f"{n % 2 == 0},{'Bob' if n % 3 else 'Ann'},{'red;blue' if n else 'green;x'}" for n in range(60)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["flag,name,tags", *rows]) + "\n")
+    table = open_table(str(path))
+    assert table.names == ("flag", "name", "tags")
+    assert sum(batch.num_rows for batch in table.batches(table.names)) == 60

@@ -30,12 +30,16 @@ _TIME = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Column names, separator, lines up to the end of the names, and the rows of the head."""
+    """Column names, separator, lines up to the end of the names, and the rows of the head.
+
+    ``titled``: other lines stand before the names. Of two separators, one without such lines is more likely.
+    """
 
     names: list[str]
     separator: str
     lines: int
     rows: list[list[str]]
+    titled: bool = False
 
     @property
     def same(self) -> float:
@@ -73,14 +77,14 @@ def find_layout(text: str, *, whole: bool, blanks: bool) -> Layout | None:
 
 
 def _best(text: str, separators: str, *, whole: bool) -> Layout | None:
-    best: tuple[tuple[float, bool, int], Layout] | None = None
+    best: tuple[tuple[float, bool, bool, int], Layout] | None = None
     for separator in separators:
         found = _layout(text, separator, whole=whole)
         if found is None:
             continue
         size = len(found.names) if found.useful else -len(found.names)
         certain = found.useful and bool(found.rows) and separator != ","
-        fit = (found.same if found.useful else -1.0, certain, size)
+        fit = (found.same if found.useful else -1.0, not found.titled, certain, size)
         if best is None or fit > best[0]:
             best = fit, found
     return best[1] if best else None
@@ -140,7 +144,7 @@ def _layout(text: str, separator: str, *, whole: bool) -> Layout | None:
         return None
     at = _names_at([record for record, _ in records])
     rows = [record for record, _ in records[at + 1 :]]
-    return Layout(_unmarked(records[at][0], rows), separator, records[at][1], rows)
+    return Layout(_unmarked(records[at][0], rows), separator, records[at][1], rows, titled=at > 0)
 
 
 def _records(text: str, separator: str, *, whole: bool) -> list[tuple[list[str], int]]:
