@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeostat.adapters import csv_blanks
+from homeostat.adapters import rewritten_stream
 from homeostat.adapters.csv_blanks import SqueezedStream, squeeze
 from homeostat.adapters.tables import open_table
 from homeostat.config.errors import DataError
@@ -126,9 +126,9 @@ def test_blocks_do_not_change_what_is_read(rows, blanks, size):
     text = "".join((" " * blanks).join(row) + "\n" for row in rows).encode()
     expected = "".join(" ".join(row) + "\n" for row in rows).encode()
     assert squeeze(text) == expected
-    read = csv_blanks._READ
+    read = rewritten_stream.READ
     try:
-        csv_blanks._READ = size
+        rewritten_stream.READ = size
         assert io.BufferedReader(SqueezedStream(io.BytesIO(text))).read() == expected
     finally:
-        csv_blanks._READ = read
+        rewritten_stream.READ = read

@@ -72,7 +72,7 @@ def test_every_line_up_to_the_last_value_is_a_row(tmp_path_factory, values, pack
 
 
 def test_blocks_end_anywhere(tmp_path, monkeypatch):
-    monkeypatch.setattr("homeostat.adapters.csv_one_column._READ", 3)
+    monkeypatch.setattr("homeostat.adapters.rewritten_stream.READ", 3)
     text = "x\n" + "\n".join(str(n) if n % 3 else "" for n in range(200)) + "\n"
     found = cells(write(tmp_path / "t.csv", text))
     assert found == [str(n) if n % 3 else None for n in range(200)]

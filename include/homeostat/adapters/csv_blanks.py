@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import re
 from typing import Any
+
+from homeostat.adapters.rewritten_stream import RewrittenStream
 
 #: No line of a CSV file may be longer.
 MAX_LINE = 8 * 2**20
 BLANK = " "
-_READ = 2**20
 _RUN = re.compile(rb"[ \t]+")
 _EDGE = re.compile(rb"^ | (?=\r?$)", re.MULTILINE)
 #: Blanks in a field in double quotes are its own.
@@ -25,31 +25,19 @@ def squeeze(lines: bytes) -> bytes:
     return _QUOTED_RUN.sub(lambda m: m[0] if m["quoted"] else b"" if m["edge"] is not None else b" ", lines)
 
 
-class SqueezedStream(io.RawIOBase):
+class SqueezedStream(RewrittenStream):
     """A stream of lines, each as :func:`squeeze` returns it."""
 
     def __init__(self, stream: Any) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._rest = b""
-        self._ready = memoryview(b"")
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer; return the number of bytes, 0 at the end."""
-        while not self._ready:
-            more = self._stream.read(_READ)
-            if not more and not self._rest:
-                return 0
-            self._rest += more
-            cut = self._cut() if more else len(self._rest)
-            self._ready = memoryview(squeeze(self._rest[:cut]))
-            self._rest = self._rest[cut:]
-        size = min(len(buffer), len(self._ready))
-        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
-        return size
+    def rewrite(self, more: bytes) -> bytes:
+        """Return the whole lines so far; at the end also the last one."""
+        self._rest += more
+        cut = self._cut() if more else len(self._rest)
+        lines, self._rest = self._rest[:cut], self._rest[cut:]
+        return squeeze(lines)
 
     def _cut(self) -> int:
         """Return the end of the last line that closes its quotes, 0 when there is none yet."""

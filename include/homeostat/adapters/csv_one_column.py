@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-_READ = 2**20
+from homeostat.adapters.rewritten_stream import READ, RewrittenStream
+
 _ENDS = b"\r\n"
 
 
@@ -15,32 +16,19 @@ def one_column_stream(stream: Any, encoding: str) -> Any:
     """Return the stream in UTF-8, without the line ends at its end."""
     if encoding != "utf-8":
         stream = pa.lib.transcoding_input_stream(stream, encoding, "utf-8")
-    return io.BufferedReader(_TrimmedStream(stream), _READ)  # Arrow expects full reads
+    return io.BufferedReader(_TrimmedStream(stream), READ)  # Arrow expects full reads
 
 
-class _TrimmedStream(io.RawIOBase):
+class _TrimmedStream(RewrittenStream):
     """A stream that keeps line ends back until something follows them."""
 
     def __init__(self, stream: Any) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._held = b""
-        self._ready = memoryview(b"")
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer; return the number of bytes, 0 at the end."""
-        while not self._ready:
-            more = self._stream.read(_READ)
-            if not more:
-                return 0
-            kept = more.rstrip(_ENDS)
-            if kept:
-                self._ready = memoryview(self._held + kept)
-                self._held = b""
-            self._held += more[len(kept) :]
-        size = min(len(buffer), len(self._ready))
-        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
-        return size
+    def rewrite(self, more: bytes) -> bytes:
+        """Return the bytes without line ends at their end, after those that were kept back."""
+        kept = more.rstrip(_ENDS)
+        found = self._held + kept if kept else b""
+        self._held = more[len(kept) :] if kept else self._held + more
+        return found
