@@ -37,6 +37,18 @@ class FittedVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """An estimator fitted on the rows before the holdout, and the recipe that was chosen by the holdout.
+
+    ``scores`` has the holdout score of each recipe that was tried, in the gate's metric.
+    """
+
+    estimator: Any
+    recipe: str
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class _Recipe:
     name: str
     length: timedelta | None = None  # only rows this recent
@@ -50,15 +62,26 @@ def fit_version(
     until: datetime,
     spec: str | None = None,
 ) -> FittedVersion:
-    """Fit each recipe on the rows before the holdout, choose by the holdout score, fit again on all rows.
+    """Fit a version without the holdout, then again on all rows: :func:`probe_version`, `refit_version`."""
+    probe = probe_version(config, train, holdout, until, spec)
+    estimator = probe.estimator
+    if config.training.refit:
+        estimator = refit_version(config, train, holdout, until, probe.recipe, spec)
+    return FittedVersion(estimator, probe.estimator, probe.recipe, probe.scores)
+
+
+def probe_version(
+    config: ModelConfig,
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    until: datetime,
+    spec: str | None = None,
+) -> Probe:
+    """Fit each recipe on the rows before the holdout and choose by the holdout score.
 
     With ``training.window.kind: auto`` there are two recipes, since no window length suits every stream: the
     whole window, weighted with a half-life of a quarter of its length (equally, where the estimator takes no
     weights), and the last third of the window.
-
-    The holdout has the most recent rows. On a drifting stream, a version that was not fitted on them is stale
-    before it serves, so the chosen recipe is fitted once more with the holdout (``training.refit``), as after
-    a cross-validation. Shadow and canary then check that very version.
 
     Parameters
     ----------
@@ -90,16 +113,31 @@ def fit_version(
         if len(recipes) > 1:
             with suppress(DataError):  # the metric cannot be computed: the gate reports it
                 scores[recipe.name] = _score(config, estimators[recipe.name], holdout)
-    best = recipes[0]
+    best = recipes[0].name
     if scores:
         sign = 1 if higher_is_better(config.metric) else -1
-        best = max((r for r in recipes if r.name in scores), key=lambda r: sign * scores[r.name])
-    holdout_estimator = estimators[best.name]
-    if not config.training.refit:
-        return FittedVersion(holdout_estimator, holdout_estimator, best.name, scores)
+        best = max(scores, key=lambda name: sign * scores[name])
+    return Probe(estimators[best], best, scores)
+
+
+def refit_version(
+    config: ModelConfig,
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    until: datetime,
+    recipe: str,
+    spec: str | None = None,
+) -> Any:
+    """Return the estimator of a probe's recipe, fitted on all rows, the holdout's too.
+
+    The holdout has the most recent rows. On a drifting stream, a version that was not fitted on them is stale
+    before it serves, so the chosen recipe is fitted once more with the holdout (``training.refit``), as after
+    a cross-validation. Shadow and canary then check that very version. Parameters and errors are those of
+    :func:`probe_version`, ``recipe`` the probe's.
+    """
+    best = next(each for each in _recipes(config, spec) if each.name == recipe)
     rows = _recent(pd.concat([train, holdout], ignore_index=True), best, config, until)
-    estimator = fit(config, rows, _weights(rows, best, config, until), spec)
-    return FittedVersion(estimator, holdout_estimator, best.name, scores)
+    return fit(config, rows, _weights(rows, best, config, until), spec)
 
 
 def _recipes(config: ModelConfig, spec: str | None) -> list[_Recipe]:
