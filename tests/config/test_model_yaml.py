@@ -285,3 +285,18 @@ def test_any_text_is_read_or_refused_with_a_message(tmp_path_factory, text):
     (folder / "model.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"model\.yaml"):
         load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("block", "length"),
+    [
+        ("training: {window: {kind: auto, length: 180d}}", timedelta(days=180)),
+        ("training: {window: {kind: auto}}", None),
+        ("training: {min_rows: 500}", None),
+    ],
+)
+def test_an_automatic_window_needs_no_length(write, block, length):
+    config = load_model(write(GOOD + block))
+    assert (config.training.window.kind, config.training.window.length) == ("auto", length)
+    assert config.training.recipes == ("all", "middle", "short")
+    assert config.training.committee

@@ -102,9 +102,10 @@ def test_the_scores_of_all_recipes_are_logged(folder, ports, ask):
     run = ports.registry.runs[trained["run_id"]]
     assert run.params["recipe"] in trained["sentence"]
     scores = {name: value for name, value in run.metrics.items() if name.startswith("recipe_score.")}
-    assert set(scores) == {"recipe_score.whole window recent rows weigh more", "recipe_score.last third"}
+    assert set(scores) <= {"recipe_score.all", "recipe_score.middle", "recipe_score.short"}
     manifest = load_version(ports, config, trained["digest"]).manifest
     assert (manifest["recipe"], manifest["refit"]) == (run.params["recipe"], True)
+    assert int(run.params["fits"]) == manifest["fits"] == 9 + len(scores) + 3
 
 
 def test_figures_are_drawn_where_enabled(config, ports, ask):

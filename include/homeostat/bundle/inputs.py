@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from homeostat.bundle.committee import Committee
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
 from homeostat.config.label_text import FIRST_SPELLING, SPELLING, label_text, received_name
@@ -61,6 +62,8 @@ def takes_matrix(estimator: Any, config: ModelConfig) -> bool:
     """
     if any(feature.type != "number" for feature in config.columns.features.values()):
         return False
+    if isinstance(estimator, Committee):  # all of them are of one pipeline
+        estimator = estimator.members[0]
     return not any(_may_want_names(part) for part in _parts(estimator))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 
+from homeostat.bundle.committee import Committee
 from homeostat.bundle.failures import estimator_failure
 from homeostat.bundle.inputs import takes_matrix, typed_inputs
 from homeostat.bundle.pipeline import pipeline_name
@@ -72,6 +73,7 @@ class Predictor:
         classes = getattr(self.estimator, "classes_", None) if self.task == "classification" else None
         last = self.estimator.steps[-1][1] if hasattr(self.estimator, "steps") else self.estimator
         own = type(last).__module__.startswith("sklearn.") and type(last).__name__ in _ARGMAX
+        own = own or isinstance(last, Committee)
         object.__setattr__(self, "classes", None if classes is None else np.asarray(classes))
         object.__setattr__(self, "_one_call", bool(own and self.classes is not None))
 

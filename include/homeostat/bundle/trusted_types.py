@@ -16,6 +16,7 @@ from homeostat.config.errors import Untrusted
 #: Left out on purpose: numpy functions that read files, and the trees of nearest neighbours, whose indices
 #: scikit-learn follows unchecked.
 TRUSTED_TYPES: tuple[str, ...] = (
+    "homeostat.bundle.committee.Committee",
     "numpy.dtype",
     "scipy.interpolate._bsplines.BSpline",
     "sklearn._loss.loss.HalfTweedieLoss",

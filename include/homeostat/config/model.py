@@ -304,8 +304,8 @@ class Window(Section):
     """The training window.
 
     ``sliding``: the last ``length``. ``expanding``: all rows. ``recency``: all rows, recent ones with larger
-    weights. ``auto``: the best on the holdout of several choices within the last ``length`` (see
-    :mod:`homeostat.retraining.recipes`).
+    weights. ``auto``: several fits, on all rows (of the last ``length``, if there is one) and on recent ones,
+    see :mod:`homeostat.core.training_data.members`.
     """
 
     kind: Literal["auto", "sliding", "expanding", "recency"] = "auto"
@@ -314,8 +314,8 @@ class Window(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.kind in ("auto", "sliding") and self.length is None:
-            msg = f"kind: {self.kind} needs 'length', for example {{kind: {self.kind}, length: 180d}}"
+        if self.kind == "sliding" and self.length is None:
+            msg = "kind: sliding needs 'length', for example {kind: sliding, length: 180d}"
             raise ValueError(msg)
         if self.kind == "recency" and self.half_life is None:
             msg = "kind: recency needs 'half_life', for example {kind: recency, half_life: 90d}"
@@ -331,10 +331,18 @@ class Training(Section):
     """The training window, the holdout, limits of the data quality, and where to fit.
 
     ``parity`` decides what happens when the environment (lock file, image) differs from the champion's:
-    ``warn`` reports it in the gate's report, ``enforce`` stops the retrain before the fit.
+    ``warn`` reports it in the gate's report, ``enforce`` stops the retrain before the fit. With
+    ``window.kind: auto``, ``recipes`` are what may be learnt from, a fit each, and ``committee`` whether
+    those fits serve together.
     """
 
-    window: Window = Window(kind="auto", length=timedelta(days=180))
+    window: Window = Window()
+    recipes: Annotated[tuple[Literal["all", "middle", "short"], ...], Field(min_length=1)] = (
+        "all",
+        "middle",
+        "short",
+    )
+    committee: bool = True
     bad_periods: tuple[BadPeriod, ...] = ()
     min_rows: Count = 1000
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.125

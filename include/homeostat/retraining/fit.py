@@ -14,6 +14,7 @@ from homeostat.bundle.pipeline import load_pipeline, pipeline_name
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, PipelineError, SingleClass
 from homeostat.core.training_data import why_not_classes
+from homeostat.retraining.fit_cache import find_fit, fit_key, keep_fit
 
 
 def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, spec: str | None = None) -> Any:
@@ -59,7 +60,10 @@ def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, sp
     estimator = _build(config, spec)
     parameters = _weighting(estimator, weights, config, spec)
     inputs = model_inputs(train, config, as_matrix=takes_matrix(estimator, config))
-    target = label.to_numpy(dtype=np.float64) if config.task == "regression" else _classes(label)
+    target = label.to_numpy(dtype=np.float64) if config.task == "regression" else label_array(label)
+    key = fit_key(spec, inputs, target, weights)
+    if (kept := find_fit(key)) is not None:
+        return kept
     try:
         estimator.fit(inputs, target, **parameters)
     except Exception as error:
@@ -70,6 +74,7 @@ def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, sp
     if not callable(getattr(estimator, "predict", None)):
         msg = f"{pipeline_name(config, spec)}: built a {type(estimator).__name__}, which cannot predict"
         raise PipelineError(msg)
+    keep_fit(key, estimator)
     return estimator
 
 
@@ -133,6 +138,6 @@ def _weighting(
     return {name: weights}
 
 
-def _classes(label: pd.Series) -> np.ndarray:
+def label_array(label: pd.Series) -> np.ndarray:
     """Return text labels as numpy's own text type, which a bundle can hold without objects."""
     return label.to_numpy() if label.dtype.kind in "biuf" else label.to_numpy(dtype=object).astype(np.str_)

@@ -14,6 +14,7 @@ from homeostat.retraining.environment_check import check_environment
 from homeostat.retraining.idempotency import once
 from homeostat.rollouts.gate_check import passed_gate
 from homeostat.storage.bundles import load_version, put_bundle
+from homeostat.storage.members import save_members
 from homeostat.storage.retrain_request import load_request
 from homeostat.storage.snapshots import read_snapshot
 from homeostat.storage.step_results import load_result, scored_config
@@ -43,6 +44,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     from homeostat.bundle.evaluate import make_reference
     from homeostat.bundle.files import write_bundle
     from homeostat.bundle.predictor import Predictor
+    from homeostat.retraining.former_members import load_former
     from homeostat.retraining.recipes import fit_version
 
     request = load_request(ports.store, config.name, run_key)
@@ -55,7 +57,8 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     check = check_environment(config, request, environment, ports)
     rows, holdout, _ = read_snapshot(ports.store, data["snapshot"])
     spec = request.pipeline or config.pipeline
-    fitted = fit_version(config, rows, holdout, datetime.fromisoformat(data["until"]), spec)
+    former = load_former(config, ports)
+    fitted = fit_version(config, rows, holdout, datetime.fromisoformat(data["until"]), spec, former)
     ports.registry.log(
         data["run_id"],
         params={
@@ -65,10 +68,11 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
             "trained_until": data["until"],
             "window": config.training.window.kind,
             "recipe": fitted.recipe,
+            "fits": fitted.fits,
             **environment,
         },
         tags={"homeostat.metric": config.metric_title},
-        metrics={f"recipe_score.{name.replace(',', '')}": value for name, value in fitted.scores.items()},
+        metrics={f"recipe_score.{name}": value for name, value in fitted.scores.items()},
     )
     try:
         reference = make_reference(config, Predictor.of(config, fitted.holdout_estimator), holdout)
@@ -82,6 +86,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "snapshot": data["digest"],
         "trained_until": data["until"],
         "recipe": fitted.recipe,
+        "fits": fitted.fits,
         "refit": config.training.refit,
         "environment": environment,
     }
@@ -97,6 +102,12 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     holdout_version = digest
     if fitted.holdout_estimator is not fitted.estimator:
         holdout_version = put(fitted.holdout_estimator, {"holdout_version_of": digest})
+    if fitted.members is not None and fitted.record is not None:
+        whole = digest
+        if fitted.members is not fitted.estimator:
+            whole = put(fitted.members, {"members_of": digest})
+        members = {"version": whole, "chosen": fitted.chosen, "record": fitted.record.to_json()}
+        save_members(ports.store, config.name, digest, members)
     return {
         "run_id": data["run_id"],
         "digest": digest,
@@ -107,6 +118,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "environment_forced": check.forced,
         "sentence": f"fitted {spec} on {len(rows)} rows ({fitted.recipe})"
         + (f", and again with the {len(holdout)} holdout rows" if config.training.refit else "")
+        + (f", {fitted.fits} fits" if fitted.fits > 2 else "")
         + check.sentence,
         "url": ports.registry.url(run_id=data["run_id"]),
     }

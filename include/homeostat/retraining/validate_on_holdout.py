@@ -73,7 +73,7 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     )
     return {
         "run_id": data["run_id"],
-        "candidate": _plain(mine) | latency,
+        "candidate": _plain(mine) | latency | {"members_ratio": _members(versions[0]) / _members(serving)},
         "baseline": {
             "metrics": mine.metrics,
             "holdout_rows": mine.rows,
@@ -106,6 +106,14 @@ def _champion_to_evaluate(config: ModelConfig, ports: Ports, digest: str, holdou
         return champion
     holdout_version = info.get("holdout_version", digest)
     return champion if holdout_version == digest else load_version(ports, config, holdout_version)
+
+
+def _members(bundle: Bundle | None) -> int:
+    """Return how many predictions a version needs for each row."""
+    from homeostat.bundle.committee import Committee
+
+    estimator = bundle.predictor.estimator if bundle else None
+    return len(estimator.members) if isinstance(estimator, Committee) else 1
 
 
 def _changed_metric(

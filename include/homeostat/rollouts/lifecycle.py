@@ -48,7 +48,8 @@ def begin_rollout(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, 
     candidate = VersionRef(version["version"], version["digest"])
     scores = find_result(ports.store, config.name, run_key, "validate") or {}
     labels = LabelFacts.from_json(scores.get("labels") or {})
-    plan = Plan.of(config, approval=version["forced"], labels=labels)
+    slowdown = max(1.0, (scores.get("candidate") or {}).get("members_ratio") or 1.0)
+    plan = Plan.of(config, approval=version["forced"], labels=labels, slowdown=slowdown)
     now = ports.clock.now()
     expected = {
         (stage, SHADOW): Tally.from_json(tally) for stage, tally in (scores.get("divergence") or {}).items()

@@ -121,3 +121,11 @@ def test_figures_that_are_no_times_are_left_out(check, nothing):
     bare = dict.fromkeys(("ratio", "low", "high", "added_ms"), nothing)
     found = check(100.0, nothing, nothing, slowdown=bare, machine_slowdown=nothing)
     assert (found.verdict, found.value) == ("pass", 0.0 if nothing == 0 else 100.0)
+
+
+@given(members=st.floats(1.0, 3.0), ratio=st.floats(1.6, 9.0))
+def test_a_candidate_with_more_members_may_take_longer(check, members, ratio):
+    found = check(9.0, 9.0, 9.0 / ratio, ratio, machine_slowdown=1.0, members_ratio=members)
+    assert found.verdict == ("alert" if ratio > MOST * members else "pass")
+    fewer = check(9.0, 9.0, 9.0 / ratio, ratio, machine_slowdown=1.0, members_ratio=1 / members)
+    assert fewer.verdict == "alert", "a champion with more members makes the limit no stricter, and no wider"

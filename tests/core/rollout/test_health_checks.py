@@ -177,6 +177,14 @@ def test_a_version_that_is_half_as_slow_again_is_found_within_250_requests():
     assert p99_latency(CandidateEvidence(PLAN, C0, evidence, ALPHA * part)).verdict is HealthVerdict.FAIL
 
 
+def test_a_candidate_with_more_members_may_take_as_much_longer():
+    for factor, verdict in ((3.2, HealthVerdict.PASS), (5.0, HealthVerdict.FAIL)):
+        own, other = latencies([20 * factor], [600]), latencies([20.0], [600])
+        found = p99_latency(case(C0, {(C0, "candidate"): own, (C0, "control"): other}, slowdown=3.0))
+        assert found.verdict is verdict
+        assert "3 times the control's" in found.reason
+
+
 def test_one_slow_request_of_two_hundred_proves_nothing():
     own, other = latencies([10.0, 190.0], [197, 3]), latencies([10.0], [200])
     assert (

@@ -26,6 +26,8 @@ class GateEvidence:
     the time in which a call had no CPU. ``slowdown`` compares candidate and champion, timed side by side, as
     ``{"ratio", "low", "high", "added_ms"}``: the median ratio of their times with its 99 % interval, and the
     median difference. ``machine_slowdown`` is the champion's time now / when it was validated.
+    ``members_ratio`` is how many members the candidate has for each of the champion's: a committee of three
+    needs three predictions per row.
 
     ``environment_differences`` are sentences about candidate and champion; they are reported and do not
     affect the decision. With ``training.parity: enforce`` the run has stopped before the fit, or was forced,
@@ -40,6 +42,7 @@ class GateEvidence:
     champion_unloaded_p99_ms: float | None = None
     slowdown: Mapping[str, Any] | None = None
     machine_slowdown: float | None = None
+    members_ratio: float | None = None
     nan_rate: float | None = None
     distinct_predictions: int | None = None
     slices: Slices = field(default_factory=dict)
@@ -59,8 +62,8 @@ class GateEvidence:
         """Build it from two evaluations as plain JSON; what they lack is not known.
 
         Their keys are ``metrics``, ``nan_rate``, ``p99_latency_ms``, ``unloaded_p99_ms``, ``slices``,
-        ``distinct_predictions`` and ``undefined``; the candidate's also ``slowdown`` and
-        ``machine_slowdown``.
+        ``distinct_predictions`` and ``undefined``; the candidate's also ``slowdown``,
+        ``machine_slowdown`` and ``members_ratio``.
         """
         return cls(
             candidate=candidate.get("metrics") or {},
@@ -71,6 +74,7 @@ class GateEvidence:
             champion_unloaded_p99_ms=(champion or {}).get("unloaded_p99_ms"),
             slowdown=candidate.get("slowdown"),
             machine_slowdown=candidate.get("machine_slowdown"),
+            members_ratio=candidate.get("members_ratio"),
             nan_rate=candidate.get("nan_rate"),
             distinct_predictions=candidate.get("distinct_predictions"),
             slices=candidate.get("slices") or {},

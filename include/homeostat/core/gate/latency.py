@@ -13,14 +13,17 @@ def latency(evidence: GateEvidence, config: ModelConfig) -> GateCheckResult:
     """At most ``gate.max_slowdown`` times the champion's time, and p99 at most ``gate.p99_latency_ms``.
 
     Against the champion, it fails when the whole interval of the ratio is above ``max_slowdown`` and the
-    difference is not :data:`NEGLIGIBLE`.
+    difference is not :data:`NEGLIGIBLE`. ``max_slowdown`` is for each member: a candidate with three members
+    may take three times as long as a champion with one.
 
     The limit applies to p99 as on a machine without other load: without the wait for a CPU, and divided by
     how much slower the champion is now than when it was validated. A champion of an older release has no
     such record: where it exceeds the limit here itself, a candidate passes that is not surely slower. The
     wall time is reported, and decides only where nothing else is known.
     """
-    limit, most = config.gate.p99_latency_ms, config.gate.max_slowdown
+    limit, members = config.gate.p99_latency_ms, max(1.0, finite_or_none(evidence.members_ratio) or 1.0)
+    most = config.gate.max_slowdown * members
+    more = f" for {members:g} times as many members" if members > 1 else ""
     wall = _time(evidence.p99_latency_ms)
     if wall is None:
         return GateCheckResult("latency", "not_computable", None, limit, "the latency was not measured")
@@ -39,7 +42,7 @@ def latency(evidence: GateEvidence, config: ModelConfig) -> GateCheckResult:
         seen += "" if low is None or high is None else f" (99 % interval {low:.3g} to {high:.3g})"
     if ratio is not None and low is not None and low > most and (added or 0.0) / slower > NEGLIGIBLE * limit:
         reason = (
-            f"{seen}: slower than the champion by more than gate.max_slowdown allows ({most:g} times). "
+            f"{seen}: slower than the champion by more than gate.max_slowdown allows ({most:g} times{more}). "
             "Simplify the pipeline, or raise gate.max_slowdown if the slower model is wanted"
         )
         return GateCheckResult("latency", "alert", ratio, most, reason)

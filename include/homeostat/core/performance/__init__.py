@@ -2,6 +2,16 @@
 
 from homeostat.core.performance.assess import Baseline, BatchScore, PerformanceReport, assess
 from homeostat.core.performance.batch_means import row_variance
+from homeostat.core.performance.committee_record import (
+    ONE_RECIPE_SE,
+    SWITCH_SE,
+    Choice,
+    SubsetLosses,
+    choose_members,
+    mean_by_block,
+    subsets,
+    window_bounds,
+)
 from homeostat.core.performance.decay import BATCHES, decay
 from homeostat.core.performance.estimate import Estimate, abstain, estimate
 from homeostat.core.performance.metrics import METRICS, all_metrics, higher_is_better, score, why_undefined
@@ -12,24 +22,32 @@ from homeostat.core.performance.reasons import AbstainReason, NotComputable, Per
 __all__ = [
     "BATCHES",
     "METRICS",
+    "ONE_RECIPE_SE",
+    "SWITCH_SE",
     "AbstainReason",
     "Baseline",
     "BatchScore",
+    "Choice",
     "Estimate",
     "NotComputable",
     "PairedComparison",
     "PerformanceReason",
     "PerformanceReport",
+    "SubsetLosses",
     "abstain",
     "all_metrics",
     "assess",
+    "choose_members",
     "decay",
     "estimate",
     "guessed_sentence",
     "higher_is_better",
+    "mean_by_block",
     "retraining_gain",
     "row_variance",
     "score",
+    "subsets",
     "why_undefined",
+    "window_bounds",
     "with_positive_class",
 ]

@@ -82,7 +82,8 @@ class Plan:
     ``max_shadow`` and ``max_step`` are how long a phase that lacks rows may last; None: twice its duration,
     as in release 0.1. After ``shadow_wait`` few rows of shadow are enough; None: never. A canary step that
     would take longer than ``skip_step`` is skipped; None: longer than ``max_step``, and never the last, as in
-    release 0.1. ``steps`` is empty once a version was promoted without a canary.
+    release 0.1. ``steps`` is empty once a version was promoted without a canary. ``slowdown`` is how many times
+    as long as the champion the candidate takes by design, since it has more members.
     """
 
     shadow: timedelta
@@ -104,9 +105,17 @@ class Plan:
     rules: int = RULES
     skip_step: timedelta | None = None
     shadow_wait: timedelta | None = None
+    slowdown: float = 1.0
 
     @classmethod
-    def of(cls, config: ModelConfig, *, approval: bool = False, labels: LabelFacts | None = None) -> Plan:
+    def of(
+        cls,
+        config: ModelConfig,
+        *,
+        approval: bool = False,
+        labels: LabelFacts | None = None,
+        slowdown: float = 1.0,
+    ) -> Plan:
         """Copy the settings of model.yaml; ``approval=True`` requires approval whatever model.yaml says."""
         return cls(
             shadow=config.shadow.duration,
@@ -127,6 +136,7 @@ class Plan:
             labels=labels or LabelFacts(),
             skip_step=config.canary.skip_longer_than,
             shadow_wait=config.shadow.wait_for_samples,
+            slowdown=slowdown,
         )
 
 

@@ -8,6 +8,7 @@ from homeostat.core.training_data.file_cells import FILE_NOTES, OPEN_DATES
 from homeostat.core.training_data.history import join_history
 from homeostat.core.training_data.holdout import split_holdout
 from homeostat.core.training_data.label_kind import why_not_classes
+from homeostat.core.training_data.members import Member, member_rows, members, window_rows
 from homeostat.core.training_data.quality import QualityCheck, QualityReport, check_quality, run_checks
 from homeostat.core.training_data.quarantine_causes import causes_in_words, coercion_causes
 from homeostat.core.training_data.repeated_rows import (
@@ -25,6 +26,7 @@ __all__ = [
     "CoercedRows",
     "DataFinding",
     "FarTimes",
+    "Member",
     "QualityCheck",
     "QualityReport",
     "Snapshot",
@@ -40,6 +42,8 @@ __all__ = [
     "coercion_causes",
     "find_far_times",
     "join_history",
+    "member_rows",
+    "members",
     "newest_labelled",
     "recency_weights",
     "repeated_rows_warning",
@@ -47,4 +51,5 @@ __all__ = [
     "select_window",
     "split_holdout",
     "why_not_classes",
+    "window_rows",
 ]

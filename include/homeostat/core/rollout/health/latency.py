@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from math import log
+from math import ceil, log
 
 from homeostat.core.rollout.evidence import LATENCY_EDGES_MS
 from homeostat.core.rollout.health.check_names import HealthCheckName
@@ -23,6 +23,7 @@ TOLERANCE = 1.2
 #: What the test must show, in latency bins, which are 10 % apart. The observed p99 decides the rest: testing
 #: for all 20 % would pass a version that is 50 % slower for lack of requests.
 _BINS = 1
+_BIN_WIDTH = 1.1
 #: Requests of one batch are not independent: against the limit each counts as a quarter of an independent
 #: request. That is exact where batches of four took equally long.
 BATCH_SIZE = 4
@@ -50,6 +51,9 @@ def p99_latency(evidence: CandidateEvidence) -> HealthCheckResult:
     ``window`` requests on, with each request counted as a part of one (:data:`BATCH_SIZE`,
     :data:`COMPARED_BATCH_SIZE`). Compared step by step, since load changes with the share; alpha is split
     evenly over the steps, and within a step the comparison with the control takes :data:`CONTROL_PART`.
+
+    A candidate with more members than the champion takes longer by design: against the control, its latency
+    is divided by ``plan.slowdown``. The limit applies unchanged.
     """
     own, other = evidence.candidate.latency, evidence.control.latency
     n, m, limit = sum(own), sum(other), evidence.plan.p99_latency_ms
@@ -80,14 +84,19 @@ def p99_latency(evidence: CandidateEvidence) -> HealthCheckResult:
         )
     control, level = quantile(other, 0.99), min(0.99, max(0.5, 1.0 - TAIL / min(n, m)))
     high, usual = quantile(own, level), quantile(other, level)
-    log_e = log_e_slower(_independent(other), _independent(own), _BINS, where=evidence.champion_then.latency)
+    usual *= evidence.plan.slowdown
+    bins = _BINS + ceil(log(evidence.plan.slowdown) / log(_BIN_WIDTH))
+    log_e = log_e_slower(_independent(other), _independent(own), bins, where=evidence.champion_then.latency)
     figures |= {"control_p99_ms": control, "level": level, "ratio": high / usual, "log_evidence": log_e}
     too_slow = high > TOLERANCE * usual and high - usual > _NEGLIGIBLE * limit
     significant = too_slow and n >= evidence.plan.window and log_e >= enough
+    compared = f"p{100 * level:.3g} {high:.3g} and {usual:.3g} ms"
+    if evidence.plan.slowdown > 1:
+        compared += f", {evidence.plan.slowdown:g} times the control's"
     return conclude(
         evidence,
         HealthCheckName.P99_LATENCY,
-        f"{seen}, control {control:.3g} ms over {m}; p{100 * level:.3g} {high:.3g} and {usual:.3g} ms",
+        f"{seen}, control {control:.3g} ms over {m}; {compared}",
         figures,
         fail="more than 20 % slower, and significantly so" if significant else "",
         doubt="slower, but not significantly"
