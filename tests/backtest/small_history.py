@@ -27,8 +27,8 @@ schema:
     b: {{type: number}}
     kind: {{type: category}}
 monitor: {{every: 1h, window: 24h, min_rows: 30}}
-training: {{window: {{kind: auto, length: 10d}}, min_rows: 100}}
-gate: {{min_training_rows: 100, p99_latency_ms: 10000}}
+training: {{window: {{kind: sliding, length: 100h}}, min_rows: 60}}
+gate: {{min_training_rows: 60, p99_latency_ms: 10000}}
 """
 
 PIPELINE = """

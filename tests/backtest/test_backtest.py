@@ -24,6 +24,7 @@ from homeostat.backtest.windows import split_history
 from homeostat.bundle.predictor import Predictor
 from homeostat.config import load_model
 from homeostat.config.errors import ConfigError, DataError
+from homeostat.config.model import Window
 from homeostat.core import training_data
 from homeostat.core.performance import score
 from homeostat.retraining.recipes import fit_version
@@ -302,7 +303,8 @@ def test_bad_periods_move_with_their_rows(config):
 
 def test_unreachable_min_rows_are_lowered_with_a_note(config):
     monitor = config.monitor.model_copy(update={"min_rows": 200})
-    found = run(config.model_copy(update={"monitor": monitor}), rows_of(4))
+    training = config.training.model_copy(update={"window": Window(kind="expanding")})
+    found = run(config.model_copy(update={"monitor": monitor, "training": training}), rows_of(4))
     assert any("fewer than monitor.min_rows (200)" in note for note in found.notes)
     drift = [result.sentence for result in found.outcomes["homeostat"].run.results]
     assert not any("not computable" in sentence for sentence in drift)
@@ -350,7 +352,7 @@ def test_the_baselines_drifted_share_matches_scipy(config):
 
 def test_the_baseline_gate_checks_stored_score_rows_and_predictions(config):
     def built(score, rows=2000, nan_rate=0.0):
-        return BuiltVersion("k", rows, score, nan_rate, None, None, None)
+        return BuiltVersion("k", rows, score, nan_rate, None, None, None, ())
 
     champion = built(0.90)
     assert baseline_policy.baseline_gate(built(0.88), champion, config) == []

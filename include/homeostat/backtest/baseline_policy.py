@@ -80,6 +80,7 @@ def run_baseline(cache: PredictionCache, builder: VersionBuilder, progress: Prog
     metric = _metric(config)
     serving = SimulatedServing(cache, builder.build(cache.history.reference_end))
     trigger, monitor = BaselineTrigger(), BaselineMonitor(serving.champion.holdout_score)
+    reference = builder.training_data(serving.champion)
     previous_key = ""  # the version that served the window whose labels arrive at the end of this one
     for window in cache.history.windows:
         result, promoted = serving.serve(window), None
@@ -87,7 +88,7 @@ def run_baseline(cache: PredictionCache, builder: VersionBuilder, progress: Prog
             late = cache.score([cache.predictions(previous_key, window.index - 1)], metric)
             monitor.scores += [] if late is None else [late]
         previous_key = serving.champion.key
-        share = drifted_share(serving.champion.data(), cache.inputs(window.index), config)
+        share = drifted_share(reference, cache.inputs(window.index), config)
         fire, reason = trigger.evaluate(share, monitor.decay(metric), window.end)
         if fire:
             result = replace(result, event="retrain", reason=reason)
@@ -96,6 +97,7 @@ def run_baseline(cache: PredictionCache, builder: VersionBuilder, progress: Prog
         if promoted is not None:
             serving.promote(promoted, window.index)
             monitor = BaselineMonitor(promoted.holdout_score)
+            reference = builder.training_data(promoted)
         progress()
     return serving.run
 

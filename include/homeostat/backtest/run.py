@@ -32,6 +32,7 @@ from homeostat.config.errors import DataError
 from homeostat.config.positive_class import metric_title
 from homeostat.core.performance import guessed_sentence
 from homeostat.core.rollout import RolloutPace
+from homeostat.retraining.fit_cache import cached_fits
 
 if TYPE_CHECKING:
     from homeostat.backtest.shifts import Shifts
@@ -130,7 +131,11 @@ def run_backtest(  # noqa: PLR0913  # one parameter for each option of the comma
     from threadpoolctl import threadpool_limits
 
     # For many small fits, thread synchronisation costs several times what threads save.
-    with threadpool_limits(limits=1), tempfile.TemporaryDirectory(prefix="homeostat-backtest-") as folder:
+    with (
+        threadpool_limits(limits=1),
+        tempfile.TemporaryDirectory(prefix="homeostat-backtest-") as folder,
+        cached_fits(Path(folder)),
+    ):
         history = split_history(
             rows, config.columns.timestamp, windows or config.monitor.window, reference_share
         )

@@ -11,15 +11,17 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from homeostat.backtest.policy_run import Progress
 from homeostat.backtest.prediction_cache import PredictionCache
 from homeostat.backtest.schedule import ScoreMatrix
-from homeostat.backtest.version_fitter import BuiltVersion, FitFailure, VersionFitter
+from homeostat.backtest.version_fitter import BuiltVersion, FitFailure, VersionFitter, snapshot_of
 from homeostat.backtest.windows import SplitHistory
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, PipelineError
 from homeostat.core.profile.parallel import available_cores
+from homeostat.retraining.fit_cache import cached_fits, use_folder
 
 #: Without --jobs, several processes start when the fits would take longer than this in one, in seconds.
 WORTH_PROCESSES = 20.0
@@ -65,6 +67,10 @@ class VersionBuilder:
             A process ended before its work was done.
         """
         tasks = fit_tasks(self._cache.history)
+        with cached_fits(self._folder):
+            self._fit_tasks(tasks, progress)
+
+    def _fit_tasks(self, tasks: list[tuple[datetime, int]], progress: Progress) -> None:
         for (known_until, _), built in zip(tasks, self._fits(tasks), strict=True):
             self._built[known_until] = built
             if isinstance(built, BuiltVersion):
@@ -84,6 +90,11 @@ class VersionBuilder:
             raise DataError(built.message)
         return built
 
+    def training_data(self, built: BuiltVersion) -> pd.DataFrame:
+        """Return the rows that a version was trained on, with its holdout."""
+        snapshot = snapshot_of(self._config, self._cache.history, built.known_until)
+        return pd.concat([snapshot.train, snapshot.holdout], ignore_index=True)
+
     def matrix(self, counted: np.ndarray) -> ScoreMatrix:
         """Return the losses of every version in every later window.
 
@@ -102,25 +113,30 @@ class VersionBuilder:
 
     def _fits(self, tasks: list[tuple[datetime, int]]) -> Iterator[BuiltVersion | FitFailure]:
         fitter = VersionFitter(self._config, self._cache, self._folder)
-        jobs, begun, done = self._jobs, time.monotonic(), 0
+        jobs, begun = self._jobs, time.monotonic()
+        first = fitter.fit(*tasks[0])
+        yield first
+        # The first version chooses the members, and these are compared: not how well they are chosen.
+        members = first.chosen if isinstance(first, BuiltVersion) else None
+        done = 1
         if parent_process() is not None:  # a script without `if __name__ == "__main__":` runs again here
             jobs = 1
         cores = min(MOST_PROCESSES, available_cores())
         while jobs is None and done < len(tasks):
-            yield fitter.fit(*tasks[done])
+            yield fitter.fit(*tasks[done], members)
             done += 1
             left = (time.monotonic() - begun) / done * (len(tasks) - done)
             if left > WORTH_PROCESSES:
                 jobs = cores
         if jobs is None or jobs == 1:
             for task in tasks[done:]:
-                yield fitter.fit(*task)
+                yield fitter.fit(*task, members)
             return
         arguments = (self._config, self._cache.history, self._folder)
         # Not forked: a copy of a process in which OpenMP has run threads hangs in its first parallel loop.
         with ProcessPoolExecutor(jobs, get_context("spawn"), _start, arguments) as pool:
             try:
-                yield from pool.map(_fit, tasks[done:])
+                yield from pool.map(_fit, [(*task, members) for task in tasks[done:]])
             except BrokenProcessPool:
                 msg = (
                     "a process that fits versions ended before its work was done, perhaps for lack of "
@@ -150,9 +166,10 @@ def _start(config: ModelConfig, history: SplitHistory, folder: Path) -> None:
 
     global _fitter  # noqa: PLW0603  # how an initializer hands over to the tasks of its process
     threadpool_limits(limits=1)
+    use_folder(folder)
     _fitter = VersionFitter(config, PredictionCache(config, history), folder)
 
 
-def _fit(task: tuple[datetime, int]) -> BuiltVersion | FitFailure:
+def _fit(task: tuple[datetime, int, tuple[str, ...] | None]) -> BuiltVersion | FitFailure:
     assert _fitter is not None  # noqa: S101  # the initializer ran
     return _fitter.fit(*task)

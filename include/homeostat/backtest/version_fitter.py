@@ -5,16 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from homeostat.backtest.prediction_cache import LabelledPredictions, PredictionCache, StoredPredictions
 from homeostat.backtest.replay_ports import rows_between
+from homeostat.backtest.windows import SplitHistory
 from homeostat.bundle.predictor import Predictor
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError
 from homeostat.core.performance import higher_is_better
+
+if TYPE_CHECKING:
+    from homeostat.core.training_data import Snapshot
+
+#: The holdout of later versions.
+HOLDOUT_WINDOWS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +30,8 @@ class BuiltVersion:
     """One version. ``holdout_score`` is its score on its own holdout, as a registry would store it.
 
     ``losses`` are its losses in the windows from its first on, shape (windows,); NaN in those before, and
-    where the score is not defined. ``data_file`` has the rows that it was trained on.
+    where the score is not defined. ``chosen`` are the names of its members; it learned from labels that were
+    known at ``known_until``.
     """
 
     key: str
@@ -31,12 +40,8 @@ class BuiltVersion:
     nan_rate: float
     losses: np.ndarray
     stored: StoredPredictions
-    data_file: Path
-
-    def data(self) -> pd.DataFrame:
-        """Read the rows that it was trained on, with the holdout."""
-        rows: pd.DataFrame = pd.read_pickle(self.data_file)  # noqa: S301  # a file that this process has written
-        return rows
+    known_until: datetime
+    chosen: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +51,28 @@ class FitFailure:
     message: str
 
 
+def snapshot_of(config: ModelConfig, history: SplitHistory, known_until: datetime) -> Snapshot:
+    """Return the rows of the version whose labels are known at ``known_until``.
+
+    Its holdout begins at most :data:`HOLDOUT_WINDOWS` windows before, where there are rows enough: what was
+    fitted without it is then the version that was fitted so many windows before, and is fitted once.
+    """
+    from homeostat.core import training_data
+
+    length = config.training.window.length
+    rows = rows_between(history, None if length is None else known_until - length, known_until)
+    unseen = known_until - HOLDOUT_WINDOWS * history.length
+    since = unseen if unseen >= history.reference_end else None
+    return training_data.assemble(rows, config, known_until, unseen_since=since)
+
+
 class VersionFitter:
     """Fits the versions of a backtest; every process has its own.
 
     Parameters
     ----------
     folder
-        Where predictions and training rows are written.
+        Where predictions are written.
     """
 
     def __init__(self, config: ModelConfig, cache: PredictionCache, folder: Path) -> None:
@@ -60,29 +80,32 @@ class VersionFitter:
         self._cache = cache
         self._folder = folder
 
-    def fit(self, known_until: datetime, first: int) -> BuiltVersion | FitFailure:
-        """Fit on the rows with labels known at ``known_until``; predict the windows from ``first`` on."""
+    def fit(
+        self, known_until: datetime, first: int, chosen: tuple[str, ...] | None = None
+    ) -> BuiltVersion | FitFailure:
+        """Fit on the rows with labels known at ``known_until``; predict the windows from ``first`` on.
+
+        Parameters
+        ----------
+        chosen
+            Names of the members that are fitted; None to choose them, as for a first version.
+        """
         try:
-            return self._fit(known_until, first)
+            return self._fit(known_until, first, chosen)
         except HomeostatError as error:
             return FitFailure(str(error))
 
-    def _fit(self, known_until: datetime, first: int) -> BuiltVersion:
-        from homeostat.core import training_data
+    def _fit(self, known_until: datetime, first: int, chosen: tuple[str, ...] | None) -> BuiltVersion:
         from homeostat.core.performance import all_metrics
         from homeostat.retraining.recipes import fit_version
 
-        config, history = self._config, self._cache.history
-        length = config.training.window.length
-        rows = rows_between(history, None if length is None else known_until - length, known_until)
-        snapshot = training_data.assemble(rows, config, known_until)
-        fitted = fit_version(config, snapshot.train, snapshot.holdout, known_until)
+        config = self._config
+        snapshot = snapshot_of(config, self._cache.history, known_until)
+        fitted = fit_version(config, snapshot.train, snapshot.holdout, known_until, chosen=chosen)
         predictions = Predictor.of(config, fitted.holdout_estimator).predict(snapshot.holdout)
         truth = snapshot.holdout[config.columns.label.name].to_numpy()
         scores = all_metrics(config.task, truth, predictions.prediction)
         key = f"built {known_until.isoformat()}"
-        data_file = self._folder / f"{first}-rows.pkl"
-        pd.concat([snapshot.train, snapshot.holdout], ignore_index=True).to_pickle(data_file)
         stored, losses = self._predict(Predictor.of(config, fitted.estimator), first)
         return BuiltVersion(
             key=key,
@@ -91,7 +114,8 @@ class VersionFitter:
             nan_rate=float(predictions.missing.mean()),
             losses=losses,
             stored=stored,
-            data_file=data_file,
+            known_until=known_until,
+            chosen=fitted.chosen,
         )
 
     def _predict(self, predictor: Predictor, first: int) -> tuple[StoredPredictions, np.ndarray]:
