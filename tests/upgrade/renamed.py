@@ -28,7 +28,7 @@ NEW_IN_STATUS = frozenset({"outcome", "stage", "inconclusive"})
 NEW_IN_STEP_RESULTS = frozenset(
     {
         *("unloaded_p99_ms", "slowdown", "machine_slowdown", "typical_latency_ms", "divergence", "labels"),
-        *("positive", "undefined"),
+        *("positive", "undefined", "members_ratio"),
     }
 )
 #: Keys that release 0.1 did not write, in any format, and what is read in their place.
@@ -43,6 +43,7 @@ NEW_KEYS: dict[str, object] = {
     "rules": 1,
     "skip_step": None,
     "shadow_wait": None,
+    "slowdown": 1.0,
     # the record of a window
     "unlogged_labels": None,
 }
