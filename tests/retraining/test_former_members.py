@@ -13,7 +13,7 @@ from homeostat.core.rollout import Phase
 from homeostat.retraining.former_members import load_former
 from homeostat.rollouts.manual import manual_rollback
 from homeostat.storage.bundles import load_version
-from homeostat.storage.members import load_members, save_members
+from homeostat.storage.members import find_former, load_members, save_members
 from homeostat.storage.step_results import load_result
 from sample_model import retrain
 
@@ -29,6 +29,10 @@ def config(folder):
     return load_model(folder)
 
 
+def former(config, ports):
+    return load_former(config, ports, find_former(config, ports.ledger, ports.store))
+
+
 def champion_digest(ports):
     return ports.ledger.read("sample").champion.digest
 
@@ -42,9 +46,9 @@ def next_version(config, ports, ask, name):
 
 
 def test_a_first_version_leaves_its_members_and_their_record(config, ports, ask):
-    assert load_former(config, ports) is None
+    assert former(config, ports) is None
     retrain(config, ports, ask())
-    found = load_former(config, ports)
+    found = former(config, ports)
     assert list(found.record.members) == NAMES
     assert found.predictor.estimator.names == NAMES
     assert set(found.chosen) <= set(NAMES)
@@ -54,9 +58,9 @@ def test_a_first_version_leaves_its_members_and_their_record(config, ports, ask)
 
 def test_the_record_grows_at_every_retrain(config, ports, ask):
     retrain(config, ports, ask("run 1"))
-    before = load_former(config, ports)
+    before = former(config, ports)
     key = next_version(config, ports, ask, "run 2")
-    after = load_former(config, ports)
+    after = former(config, ports)
     assert after.record.windows[:12][0].end == before.record.windows[0].end
     assert after.record.windows[-1].end > before.trained_until
     assert after.trained_until > before.trained_until
@@ -85,10 +89,10 @@ def test_the_newest_fits_are_used_when_a_former_champion_serves_again(config, po
     second = champion_digest(ports)
     chosen = {**load_members(ports.store, "sample", first), "chosen": ["short"]}
     save_members(ports.store, "sample", first, chosen)
-    newest = load_former(config, ports)
+    newest = former(config, ports)
     manual_rollback("sample", ports.ledger, reason="test", by="test", at=ports.clock.now())
     assert champion_digest(ports) == first != second
-    found = load_former(config, ports)
+    found = former(config, ports)
     assert found.trained_until == newest.trained_until
     assert found.chosen == ("short",)
 
@@ -98,8 +102,8 @@ def test_without_members_of_the_former_version_the_record_begins_anew(config, po
     expanding = config.training.model_copy(update={"window": Window(kind="expanding")})
     retrain(config.model_copy(update={"training": expanding}), ports, ask("run 1"))
     assert load_members(ports.store, "sample", champion_digest(ports)) == {}
-    assert load_former(config, ports) is None
+    assert former(config, ports) is None
     next_version(config, ports, ask, "run 2")
-    assert len(load_former(config, ports).record.windows) == 12
+    assert len(former(config, ports).record.windows) == 12
     manifest = load_version(ports, config, champion_digest(ports)).manifest
     assert manifest["fits"] >= 9 + 1 + 3

@@ -28,7 +28,7 @@ NEW_IN_STATUS = frozenset({"outcome", "stage", "inconclusive"})
 NEW_IN_STEP_RESULTS = frozenset(
     {
         *("unloaded_p99_ms", "slowdown", "machine_slowdown", "typical_latency_ms", "divergence", "labels"),
-        *("positive", "undefined", "members_ratio"),
+        *("positive", "undefined", "members_ratio", "members", "former"),
     }
 )
 #: Keys that release 0.1 did not write, in any format, and what is read in their place.

@@ -21,6 +21,7 @@ from homeostat.config.errors import (
 from homeostat.config.label_text import label_texts
 from homeostat.ports import Ports
 from homeostat.retraining.idempotency import fail_run, json_bytes
+from homeostat.storage.members import find_former
 from homeostat.storage.prediction_log import newest_traffic
 from homeostat.storage.retrain_outcome import Outcome, RetrainOutcome, record_outcome
 from homeostat.storage.retrain_request import RetrainRequest, load_request, save_request
@@ -167,6 +168,7 @@ def _write_snapshot(
             "quarantined": len(snapshot.quarantined),
             "until": until.isoformat(),
             "positive": known.columns.label.positive,
+            "former": find_former(config, ports.ledger, ports.store),
             "sentence": f"{len(snapshot.train)} training rows, {len(snapshot.holdout)} holdout rows, "
             f"{_quarantined(snapshot)}{_from_where(config, origins)}"
             + (f"; {guessed}" if guessed else "")

@@ -41,6 +41,7 @@ def register(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "training_rows": trained["rows"],
         "holdout_version": trained["holdout_version"],
         "trained_until": data["until"],
+        "members": trained.get("members", ""),
     }
     if request.reinstate:  # keeps its origin; its baseline is what it scores on today's holdout
         info |= load_version_info(ports.store, config.name, trained["digest"])

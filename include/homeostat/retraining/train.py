@@ -57,7 +57,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     check = check_environment(config, request, environment, ports)
     rows, holdout, _ = read_snapshot(ports.store, data["snapshot"])
     spec = request.pipeline or config.pipeline
-    former = load_former(config, ports)
+    former = load_former(config, ports, data.get("former") or {})
     fitted = fit_version(config, rows, holdout, datetime.fromisoformat(data["until"]), spec, former)
     ports.registry.log(
         data["run_id"],
@@ -114,6 +114,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "holdout_version": holdout_version,
         "trained": True,
         "rows": len(rows),
+        "members": "+".join(fitted.chosen),
         "environment": environment,
         "environment_forced": check.forced,
         "sentence": f"fitted {spec} on {len(rows)} rows ({fitted.recipe})"

@@ -12,8 +12,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound
-from homeostat.ports import Store
+from homeostat.ports import Ledger, Store
+from homeostat.storage.champion_history import champions
+from homeostat.storage.version_info import load_version_info
 
 
 def save_members(store: Store, model: str, digest: str, members: Mapping[str, Any]) -> None:
@@ -28,6 +31,24 @@ def load_members(store: Store, model: str, digest: str) -> dict[str, Any]:
     except NotFound:
         return {}
     return found
+
+
+def find_former(config: ModelConfig, ledger: Ledger, store: Store) -> dict[str, str]:
+    """Return the digests of the newest champion that was fitted and of the champion; {} without one.
+
+    Needs the ledger, which the machine that fits may not reach. Where an older champion was reinstated, the
+    two differ: its members are the chosen ones, and the record is that of the newest, which has not learnt
+    from the fewest rows.
+    """
+    served = champions(ledger, config.name)
+    if config.training.window.kind != "auto" or not served:
+        return {}
+    newest = max(served, key=lambda ref: _trained_until(store, config.name, ref.digest))
+    return {"newest": newest.digest, "champion": served[-1].digest}
+
+
+def _trained_until(store: Store, model: str, digest: str) -> str:
+    return str(load_version_info(store, model, digest).get("trained_until") or "")
 
 
 def _key(model: str, digest: str) -> str:
