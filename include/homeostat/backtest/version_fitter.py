@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,16 +54,23 @@ class FitFailure:
 def snapshot_of(config: ModelConfig, history: SplitHistory, known_until: datetime) -> Snapshot:
     """Return the rows of the version whose labels are known at ``known_until``.
 
-    Its holdout begins at most :data:`HOLDOUT_WINDOWS` windows before, where there are rows enough: what was
-    fitted without it is then the version that was fitted so many windows before, and is fitted once.
+    Of later versions than the first, the holdout is the last :data:`HOLDOUT_WINDOWS` windows: what is fitted
+    without it is then the version of so many windows before, and is fitted once.
     """
     from homeostat.core import training_data
 
     length = config.training.window.length
     rows = rows_between(history, None if length is None else known_until - length, known_until)
-    unseen = known_until - HOLDOUT_WINDOWS * history.length
-    since = unseen if unseen >= history.reference_end else None
-    return training_data.assemble(rows, config, known_until, unseen_since=since)
+    snapshot = training_data.assemble(rows, config, known_until)
+    begin = known_until - HOLDOUT_WINDOWS * history.length
+    if begin < history.reference_end:
+        return snapshot
+    whole = pd.concat([snapshot.train, snapshot.holdout], ignore_index=True)
+    unseen = (whole[config.columns.timestamp] >= pd.Timestamp(begin)).to_numpy()
+    if unseen.all() or not unseen.any():
+        return snapshot
+    train, holdout = (whole[part].reset_index(drop=True) for part in (~unseen, unseen))
+    return replace(snapshot, train=train, holdout=holdout)
 
 
 class VersionFitter:

@@ -1,6 +1,6 @@
 """What a version was chosen from, in the Store under the digest of its bundle.
 
-members/<model>/<digest>.json
+bundles/<model>/<digest>/members.json
 
 ``version`` is the digest of the bundle with all members, ``chosen`` the names of those that serve, ``record``
 how all subsets of them have done, see :mod:`homeostat.retraining.member_record`.
@@ -52,4 +52,4 @@ def _trained_until(store: Store, model: str, digest: str) -> str:
 
 
 def _key(model: str, digest: str) -> str:
-    return f"members/{model}/{digest}.json"
+    return f"bundles/{model}/{digest}/members.json"
