@@ -10,10 +10,13 @@ from homeostat.bundle.committee import Committee
 from homeostat.config import load_model
 from homeostat.config.model import Window
 from homeostat.core.rollout import Phase
+from homeostat.retraining.assemble import assemble
 from homeostat.retraining.former_members import load_former
+from homeostat.retraining.train import train
 from homeostat.rollouts.manual import manual_rollback
 from homeostat.storage.bundles import load_version
 from homeostat.storage.members import find_former, load_members, save_members
+from homeostat.storage.snapshots import read_snapshot
 from homeostat.storage.step_results import load_result
 from sample_model import retrain
 
@@ -107,3 +110,16 @@ def test_without_members_of_the_former_version_the_record_begins_anew(config, po
     assert len(former(config, ports).record.windows) == 12
     manifest = load_version(ports, config, champion_digest(ports)).manifest
     assert manifest["fits"] >= 9 + 1 + 3
+
+
+def test_a_length_as_of_older_model_yaml_files_bounds_all_rows(folder, ports, ask):
+    path = folder / "model.yaml"
+    path.write_text(path.read_text().replace("{kind: sliding, length: 10d}", "{kind: auto, length: 1d}", 1))
+    config, request = load_model(folder), ask()
+    data = assemble(config, request, ports)
+    trained = train(config, request.run_key, ports)
+    rows, holdout, _ = read_snapshot(ports.store, data["snapshot"])
+    until = ports.clock.now() - config.columns.label.delay
+    assert rows["at"].min() >= until - timedelta(days=1)
+    assert load_version(ports, config, trained["digest"]).manifest["recipe"].startswith("all rows")
+    assert len(rows) + len(holdout) == data["rows"] + data["holdout"] <= 24 * 60
