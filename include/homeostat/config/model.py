@@ -270,12 +270,16 @@ class Monitor(Section):
 
 
 class Trigger(Section):
-    """How much drift or decay, for how long, starts a retrain."""
+    """How much drift or decay, for how long, starts a retrain, and what a retrain may cost.
+
+    ``retrain_cost`` is in points of the metric over one window (relative, for errors).
+    """
 
     consecutive: Count = 3
     cooldown: Duration = timedelta(hours=24)
     decay: PositiveShare = 0.10
     critical_decay: PositiveShare = 0.15
+    retrain_cost: Annotated[float, Field(ge=0)] = 0.005
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

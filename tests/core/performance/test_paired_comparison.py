@@ -1,4 +1,4 @@
-"""Paired comparisons add up, and the gain of retraining weighs recent retrains more."""
+"""Paired comparisons of two versions add up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from homeostat.core.performance import PairedComparison, retraining_gain, row_variance
+from homeostat.core.performance import PairedComparison, row_variance
 
 LOSSES = npst.arrays(
     np.float64, st.shared(st.integers(0, 40), key="rows"), elements=st.sampled_from([0.0, 1.0, 0.25, np.nan])
@@ -91,60 +91,7 @@ def test_correlated_errors_count_as_fewer_rows():
 def test_a_constant_difference_is_plain_json():
     certain = PairedComparison.of(np.ones(60), np.zeros(60))
     assert certain.variance == 0
-    json.dumps([*astuple(certain), certain.z, retraining_gain([certain])], allow_nan=False)
+    json.dumps([*astuple(certain), certain.z], allow_nan=False)
     assert certain.z > 10
     assert PairedComparison.of(np.zeros(60), np.ones(60)).z < -10
     assert PairedComparison.of(np.ones(60), np.ones(60)).z == 0
-
-
-def test_gain_is_unknown_before_there_are_rows():
-    assert retraining_gain([]) is None
-    assert retraining_gain([PairedComparison(), PairedComparison()]) is None
-    assert retraining_gain([PairedComparison(), compare(0.3, 0.3)]) is not None
-
-
-def test_gain_is_that_of_the_only_retrain():
-    only = compare(0.4, 0.3)
-    assert retraining_gain([only]) == pytest.approx(only.z)
-    assert retraining_gain([PairedComparison(), only, PairedComparison()]) == pytest.approx(only.z), (
-        "retrains without rows say nothing"
-    )
-
-
-@pytest.mark.parametrize("older", [0, 1, 5])
-def test_each_retrain_weighs_a_fifth_less_than_the_next(older):
-    good, bad = compare(0.5, 0.2), compare(0.25, 0.35, seed=1)
-    weight = 0.8 ** (older + 1)
-    expected = (good.gap * weight + bad.gap * sum(0.8**n for n in range(older + 1))) / np.sqrt(
-        good.variance * weight**2 + bad.variance * sum(0.64**n for n in range(older + 1))
-    )
-    assert retraining_gain([good, *[bad] * (older + 1)]) == pytest.approx(expected)
-
-
-def test_one_lucky_week_does_not_make_retraining_pay_for_ever():
-    lucky, harm = compare(0.5, 0.3), compare(0.3, 0.4, seed=2)
-    assert retraining_gain([lucky]) > 3
-    assert retraining_gain([lucky] + [harm] * 4) < 0
-
-
-def test_the_gain_must_exceed_the_minimum():
-    small = compare(0.30, 0.29, rows=4000, seed=3)
-    assert retraining_gain([small], least=0.5) < -10
-    shift = small.rows * 0.005 / np.sqrt(small.variance)
-    assert retraining_gain([small], least=0.005) == pytest.approx(small.z - shift)
-
-
-def test_for_unscaled_errors_the_minimum_is_a_share():
-    rng = np.random.default_rng(0)
-    a = rng.gamma(2, 1, 500)
-    b = 0.97 * a + rng.normal(scale=0.05, size=500)
-    for scale in (1.0, 1000.0):
-        found = PairedComparison.of(scale * a, scale * b)
-        assert (
-            retraining_gain([found], least=0.05, relative=True)
-            < 0
-            < retraining_gain([found], least=0.01, relative=True)
-        )
-        assert retraining_gain([found], least=0.01, relative=True) == pytest.approx(
-            retraining_gain([PairedComparison.of(a, b)], least=0.01, relative=True)
-        )

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from homeostat.config.model import Trigger
 from homeostat.core.trigger import (
     MAX_BACKOFF_FACTOR,
-    SIGNIFICANT_GAIN,
     RetrainEnd,
     RetrainResult,
     TriggerReason,
@@ -99,11 +98,12 @@ def test_a_promotion_ends_the_wait_for_decay_though_no_window_shows_the_version_
     assert wait([GATE, PROMOTED, GATE]) == 1
 
 
-def test_retrains_for_drift_count_until_one_has_a_significant_gain():
-    history = [fire(0), fire(1), fire(2, gain=None), fire(3, "2", gain=SIGNIFICANT_GAIN), fire(4, "2")]
+@pytest.mark.parametrize("cause", CAUSES)
+def test_refusals_count_from_the_last_new_champion_on(cause):
+    history = [fire(0), fire(1), fire(2), fire(3, "2"), fire(4, "2")]
     results = [GATE, GATE, PROMOTED, GATE, GATE]
     retrains = {found.window_end: ended(each) for found, each in zip(history, results, strict=True)}
-    now = record(5, "2", **CAUSES["drift"])
+    now = record(5, "2", **CAUSES[cause])
     found = decide_trigger(history, now, EAGER, min_retrain_interval=INTERVAL, retrains=retrains)
     assert found.cooldown_until == START + 4 * HOUR + 2 * INTERVAL
     assert "The last 2 retrains brought no new champion: 2 refused by the gate." in found.sentence
@@ -112,7 +112,7 @@ def test_retrains_for_drift_count_until_one_has_a_significant_gain():
 def test_a_persons_promotion_ends_the_wait_for_decay():
     assert decide([GATE, GATE, SHADOW], version="2").fire
     held = decide([GATE, GATE, SHADOW], "drift", version="2")
-    assert (held.reason, held.cooldown_until) == ("backing_off", START + 2 * HOUR + 4 * INTERVAL)
+    assert (held.reason, held.cooldown_until) == ("too_early", START + 2 * HOUR + INTERVAL)
 
 
 def test_a_rollback_after_the_promotion_counts_from_when_it_happened():
@@ -199,18 +199,18 @@ def test_the_sentence_says_how_many_ended_in_which_way(results, cause, says):
     assert says in decide(results, cause).sentence
 
 
-def test_retrains_that_served_are_said_to_have_served():
-    history = [fire(0), fire(1, "2", gain=-1.0), fire(2, "2", gain=0.5), record(3, "3", gain=0.5)]
+def test_a_version_that_a_former_champion_replaced_is_said_to_be_replaced():
+    history = [fire(0), fire(1, "2"), fire(2, "2", reason="former_version_fits", reinstate="1"), record(3)]
     retrains = {
         START: ended(PROMOTED, 0),
         START + HOUR: ended(GATE, 1),
         START + 2 * HOUR: ended(PROMOTED, 2),
     }
-    now = record(4, "3", **CAUSES["drift"])
+    now = record(4, **CAUSES["drift"])
     found = decide_trigger(history, now, EAGER, min_retrain_interval=INTERVAL, retrains=retrains)
     assert (
-        "The last 3 retrains brought no significant gain: 1 refused by the gate, 1 served without gain, "
-        "1 served with a gain that is not significant yet."
+        "The last 2 retrains brought no champion that stayed: 1 refused by the gate, "
+        "1 replaced by a former champion."
     ) in found.sentence
 
 
@@ -261,7 +261,7 @@ WINDOWS = st.lists(
             "decay": st.sampled_from([0.0, 0.12, 0.5]),
             "significant": st.booleans(),
             "impact": st.sampled_from(["unknown", "shown"]),
-            "gain": st.sampled_from([None, -2.0, 0.5, SIGNIFICANT_GAIN]),
+            "unlearned": st.sampled_from([None, None, 1.0, 4.0]),
             "below_best": st.booleans(),
             "reinstate": st.sampled_from(["", "", "7"]),
             "version": st.sampled_from(["1", "1", "1", "2", "7"]),
@@ -356,7 +356,7 @@ def test_a_window_checked_later_is_decided_by_what_was_known_at_its_end(
 @settings(max_examples=200, deadline=None)
 @given(results=st.lists(ENDS, min_size=1, max_size=7), more=ENDS, cause=st.sampled_from(list(CAUSES)))
 def test_one_more_retrain_without_success_never_shortens_the_wait(results, more, cause):
-    success = {PROMOTED, RetrainResult.NO_GAIN, RetrainResult.REPLACED}
+    success = {PROMOTED, RetrainResult.REPLACED, RetrainResult.NOT_WORTHWHILE}
     results = [None if each in success else each for each in results]
     more = None if more in success else more
     before, after = wait(results, cause), wait([*results, more], cause)
@@ -371,13 +371,13 @@ def test_one_more_retrain_without_success_never_shortens_the_wait(results, more,
 
 @settings(max_examples=150, deadline=None)
 @given(results=st.lists(ENDS, max_size=6), cause=st.sampled_from(list(CAUSES)))
-def test_a_promotion_with_a_significant_gain_starts_afresh(results, cause):
+def test_a_promotion_starts_afresh(results, cause):
     history = [fire(hour) for hour in range(len(results))]
     retrains = {found.window_end: ended(each) for found, each in zip(history, results, strict=True) if each}
     at = len(results)
     history.append(fire(at))
     retrains[START + at * HOUR] = ended(PROMOTED, at + 1)
-    now = record(at + 1, "2", **CAUSES[cause], gain=SIGNIFICANT_GAIN)
+    now = record(at + 1, "2", **CAUSES[cause])
     found = decide_trigger(history, now, EAGER, min_retrain_interval=INTERVAL, retrains=retrains)
     assert found.reason == ("performance_decay" if cause == "decay" else "too_early")
     later = replace(now, window_end=START + at * HOUR + INTERVAL)
@@ -392,30 +392,25 @@ CAUSED = [
 ]
 
 
-def hold_before(history, now, reason, interval):
-    """Return the reason and the end of the hold as decided before outcomes were stored: the rule of then."""
+def hold_without_outcomes(history, now, reason, interval):
+    """Return the reason and the end of the hold where no outcome is stored, computed another way."""
     past = sorted((each for each in history if each.window_end < now.window_end), key=lambda r: r.window_end)
     fires = [each for each in past if each.fired]
     if not fires or not interval:
         return None
-    refused = without_gain = 0
+    refused = replaced = 0
     for one, following in zip(fires, [*fires[1:], None], strict=True):
         end = following.window_end if following else now.window_end
         after = [each for each in (*past, now) if one.window_end < each.window_end <= end]
         same = all(each.version == one.version for each in after)
-        gain = next((each.gain for each in reversed(after) if each.gain is not None), None)
         if one.reason == TriggerReason.FORMER_VERSION_FITS:
-            without_gain += not same
+            replaced += not same
         elif same:
-            refused, without_gain = refused + 1, without_gain + 1
+            refused, replaced = refused + 1, replaced + 1
         else:
-            refused = 0
-            if gain is not None and gain >= SIGNIFICANT_GAIN:
-                without_gain = 0
-            elif following is not None and gain is not None and gain <= 0:
-                without_gain += 1
+            refused = replaced = 0
     decay = reason == TriggerReason.PERFORMANCE_DECAY
-    failures = refused if decay else without_gain
+    failures = refused if decay else replaced
     found = ("backing_off", interval * min(2 ** (failures - 1), MAX_BACKOFF_FACTOR)) if failures else None
     if not failures and not decay:
         found = ("too_early", interval)
@@ -427,10 +422,10 @@ def hold_before(history, now, reason, interval):
 
 @settings(max_examples=300, deadline=None)
 @given(drawn=WINDOWS, setting=SETTINGS, interval=INTERVALS)
-def test_a_history_without_outcomes_is_decided_as_before(drawn, setting, interval):
-    *order, now = windows(drawn)
+def test_a_history_without_outcomes_is_decided_by_its_versions(drawn, setting, interval):
+    *order, now = [replace(each, unlearned=None) for each in windows(drawn)]
     history, _ = arrive(order, setting, interval, {})
     evidence = Evidence.of(history, now, setting, None, interval, {})
     for reason in CAUSED:
         hold = backoff(evidence, Cause(reason, ""))
-        assert (hold and (hold.reason, hold.until)) == hold_before(history, now, reason, interval)
+        assert (hold and (hold.reason, hold.until)) == hold_without_outcomes(history, now, reason, interval)

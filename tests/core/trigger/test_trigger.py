@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from homeostat.config.model import Trigger
 from homeostat.core.trigger import (
     MAX_BACKOFF_FACTOR,
-    SIGNIFICANT_GAIN,
     TriggerReason,
     WindowRecord,
     decide_trigger,
@@ -201,22 +200,6 @@ def test_significant_decay_fires_at_once():
     assert fires("PPPP", **soft, significant=[False] * 4) == [2]
 
 
-def test_where_retraining_pays_any_drift_fires_after_the_min_retrain_interval():
-    pays = {"gain": [SIGNIFICANT_GAIN] * 14, "impact": ["not_shown"] * 14, "version": "11222222223333"}
-    found = run("PA" + "A" * 12, min_retrain_interval=7, **pays)
-    assert [hour for hour, decision in found.items() if decision.fire] == [1, 8]
-    assert found[1].reason == "retraining_pays"
-    assert [found[hour].reason for hour in (5, 6, 7)] == ["cooldown_active", "too_early", "too_early"]
-    assert found[6].cooldown_until == START + 8 * HOUR
-    assert (
-        fires(
-            "A" * 14, min_retrain_interval=7, gain=[SIGNIFICANT_GAIN - 0.01] * 14, impact=["not_shown"] * 14
-        )
-        == []
-    )
-    assert fires("P" * 14, gain=[9.0] * 14) == []
-
-
 def test_a_champion_below_the_best_baseline_is_replaced_although_it_meets_its_own():
     found = run("PPPP", below_best=[False, True, True, True], performance="PPPP", decay=[0.0] * 4)
     assert [hour for hour, decision in found.items() if decision.fire] == [1]
@@ -255,16 +238,16 @@ def test_a_window_that_fired_names_the_same_version_when_it_is_checked_again():
 EAGER = Trigger(consecutive=1, cooldown=HOUR)
 
 
-def retrained(hours, min_retrain_interval, *, promoted, gain=None, reason="harmful_drift", reinstate=""):
+def retrained(hours, min_retrain_interval, *, promoted, reason="harmful_drift", reinstate=""):
     """Hours of the fires while every window asks for a retrain, each of which ends in the same way."""
     history, version, fired = [], 1, []
     for hour in range(hours):
         more = {"impact": "shown"} if reason == "harmful_drift" else {"performance": "A", "decay": 0.12}
-        more |= {"significant": True, "gain": gain if version > 1 else None, "reinstate": reinstate}
+        more |= {"significant": True, "reinstate": reinstate}
         now = record(hour, "A" if reason == "harmful_drift" else "P", version=str(version), **more)
         decision = decide_trigger(history, now, EAGER, min_retrain_interval=min_retrain_interval * HOUR)
         if decision.fire:
-            assert decision.reason in (reason, "retraining_pays", TriggerReason.FORMER_VERSION_FITS)
+            assert decision.reason in (reason, TriggerReason.FORMER_VERSION_FITS)
             fired.append(hour)
             version += promoted
         history.append(replace(now, fired=decision.fire, reason=decision.reason))
@@ -285,19 +268,12 @@ def test_each_refused_retrain_doubles_the_wait_up_to_eight_times(reason):
     assert retrained(94, 3, promoted=False, reason=reason) == expected
 
 
-def test_retrains_without_gain_double_the_wait_too():
-    assert retrained(80, 3, promoted=True, gain=-0.5) == doubling(0, [3, 3, 6, 12, 24, 24])
-
-
-def test_a_gain_keeps_the_min_retrain_interval():
-    assert retrained(20, 3, promoted=True, gain=SIGNIFICANT_GAIN) == list(range(0, 20, 3))
-    assert retrained(20, 3, promoted=True, gain=0.5) == list(range(0, 20, 3)), (
-        "a gain that is not significant"
-    )
+def test_a_promotion_keeps_the_min_retrain_interval():
+    assert retrained(20, 3, promoted=True) == list(range(0, 20, 3))
 
 
 def test_decay_does_not_wait_after_a_retrain_that_was_promoted():
-    assert retrained(5, 3, promoted=True, gain=-0.5, reason="performance_decay") == [0, 1, 2, 3, 4]
+    assert retrained(5, 3, promoted=True, reason="performance_decay") == [0, 1, 2, 3, 4]
 
 
 def test_a_reinstatement_does_not_back_off_and_counts_against_retraining():
@@ -331,13 +307,12 @@ def test_after_a_refused_reinstatement_training_comes_first_and_the_next_try_wai
     assert (unread.fire, unread.reinstate) == (True, "9"), "another version is champion: it was not refused"
 
 
-def test_one_promotion_with_a_significant_gain_ends_the_back_off():
+def test_a_promotion_ends_the_back_off():
     history = [record(hour, "A", fired=True, reason="harmful_drift") for hour in (0, 3, 9, 21)]
-    asks = {"version": "2", "impact": "shown"}
+    asks = {"impact": "shown"}
     assert not decide_trigger(history, record(24, "A", **asks), EAGER, min_retrain_interval=3 * HOUR).fire
-    assert decide_trigger(
-        history, record(24, "A", **asks, gain=SIGNIFICANT_GAIN), EAGER, min_retrain_interval=3 * HOUR
-    ).fire
+    promoted = record(24, "A", version="2", **asks)
+    assert decide_trigger(history, promoted, EAGER, min_retrain_interval=3 * HOUR).fire
 
 
 @pytest.mark.parametrize(
@@ -389,8 +364,12 @@ def test_records_survive_json_and_records_of_older_releases_are_read():
         labelled_rows=60,
         impact="shown",
         below_best=True,
-        gain=-1.5,
         reinstate="2",
+        unlearned=3.5,
+        probe_after=START,
+        ageing_rate=0.01,
+        ageing_z=2.5,
+        ageing_cusum=0.5,
     )
     raw = json.loads(json.dumps(full.to_json(), allow_nan=False))
     assert WindowRecord.from_json(raw | {"unknown": 1}) == full
@@ -403,10 +382,11 @@ def test_records_survive_json_and_records_of_older_releases_are_read():
     }
     written_by_0_1 = {old.get(name, name): value for name, value in raw.items()}
     assert WindowRecord.from_json(written_by_0_1) == full
-    optional = (*old, "gain")
+    assert WindowRecord.from_json(raw | {"gain": -1.5}) == full, "written by release 0.2"
+    optional = (*old, "unlearned", "probe_after", "ageing_rate", "ageing_z", "ageing_cusum")
     before_0_1 = {name: raw[name] for name in raw if name not in optional}
     read = WindowRecord.from_json(before_0_1)
-    assert [getattr(read, name) for name in optional] == [False, 0, "unknown", False, "", None]
+    assert [getattr(read, name) for name in optional] == [False, 0, "unknown", False, "", *[None] * 5]
 
 
 # Properties that hold for every history
@@ -419,7 +399,8 @@ WINDOWS = st.lists(
             "decay": st.sampled_from([0.0, 0.12, 0.5]),
             "significant": st.booleans(),
             "impact": st.sampled_from(["unknown", "shown", "not_shown"]),
-            "gain": st.sampled_from([None, -2.0, 0.5, SIGNIFICANT_GAIN, 9.0]),
+            "unlearned": st.sampled_from([None, None, 1.0, 4.0]),
+            "ageing_z": st.sampled_from([None, 0.0, 9.0]),
             "below_best": st.sampled_from([False, False, True]),
             "reinstate": st.sampled_from(["", "", "", "7"]),
             "version": st.sampled_from(["1", "1", "1", "2"]),
@@ -480,7 +461,8 @@ def test_never_inside_the_cooldown_in_whatever_order_windows_arrive(
 @given(drawn=WINDOWS, setting=TRIGGERS, min_retrain_interval=INTERVALS)
 def test_drift_never_fires_within_the_min_retrain_interval(drawn, setting, min_retrain_interval):
     for earlier, later in pairwise(fired_in(arrive(windows(drawn), setting, min_retrain_interval))):
-        if later.reason in ("sustained_drift", "harmful_drift", "retraining_pays", "below_best"):
+        drift = later.reason in ("sustained_drift", "harmful_drift", "below_best")
+        if drift and later.unlearned is None:
             assert later.window_end - earlier.window_end >= min_retrain_interval
 
 
@@ -537,13 +519,13 @@ def test_late_windows_may_come_in_any_order(drawn, setting, min_retrain_interval
 @given(drawn=WINDOWS, setting=TRIGGERS, min_retrain_interval=INTERVALS)
 def test_gaps_and_windows_that_could_not_be_computed_are_no_evidence(drawn, setting, min_retrain_interval):
     order = [
-        found if seen(found) else replace(found, gain=None, below_best=False, reinstate="")
+        found if seen(found) else replace(found, unlearned=None, below_best=False, reinstate="")
         for found in windows(drawn, version="1")
     ]
     with_them = arrive(order, setting, min_retrain_interval)
     assert fired_in(with_them) == fired_in(arrive(filter(seen, order), setting, min_retrain_interval))
     for found in fired_in(with_them):
-        assert found.reason in (TriggerReason.FORMER_VERSION_FITS, "below_best") or "alert" in (
+        assert found.reason in (TriggerReason.FORMER_VERSION_FITS, "below_best", "probe_due") or "alert" in (
             found.drift,
             found.performance,
         )
@@ -562,16 +544,11 @@ def test_an_earlier_tenure_of_the_same_version_is_no_evidence(before, drawn, set
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    drawn=WINDOWS,
-    setting=TRIGGERS,
-    min_retrain_interval=INTERVALS,
-    gain=st.sampled_from([None, -2.0, 0.0, SIGNIFICANT_GAIN - 0.01]),
-)
-def test_drift_without_impact_never_fires(drawn, setting, min_retrain_interval, gain):
+@given(drawn=WINDOWS, setting=TRIGGERS, min_retrain_interval=INTERVALS)
+def test_drift_without_impact_never_fires(drawn, setting, min_retrain_interval):
     order = [
         replace(found, performance="pass" if found.performance == "alert" else found.performance)
-        for found in windows(drawn, impact="not_shown", gain=gain, below_best=False, reinstate="")
+        for found in windows(drawn, impact="not_shown", unlearned=None, below_best=False, reinstate="")
     ]
     assert fired_in(arrive(order, setting, min_retrain_interval)) == []
 
@@ -618,8 +595,8 @@ def test_a_fire_has_the_evidence_that_it_names(drawn, setting, min_retrain_inter
             assert found.impact == {"sustained_drift": "unknown", "harmful_drift": "shown"}.get(
                 found.reason, found.impact
             )
-        elif found.reason == "retraining_pays":
-            assert (found.drift, found.gain >= SIGNIFICANT_GAIN) == ("alert", True)
+        elif found.reason == "probe_due":
+            assert found.unlearned >= 2
         elif found.reason == "below_best":
             assert found.below_best
         elif found.reason == "performance_decay":

@@ -1,7 +1,7 @@
 """Performance: metrics by the names of model.yaml, decay against a version's own baseline, estimates."""
 
+from homeostat.core.performance.ageing import Ageing, AgeingObservation, ageing, reference_observations
 from homeostat.core.performance.assess import Baseline, BatchScore, PerformanceReport, assess
-from homeostat.core.performance.batch_means import row_variance
 from homeostat.core.performance.committee_record import (
     ONE_RECIPE_SE,
     SWITCH_SE,
@@ -12,10 +12,11 @@ from homeostat.core.performance.committee_record import (
     subsets,
     window_bounds,
 )
+from homeostat.core.performance.batch_means import block_sums, mean_of_blocks, row_variance
 from homeostat.core.performance.decay import BATCHES, decay
 from homeostat.core.performance.estimate import Estimate, abstain, estimate
 from homeostat.core.performance.metrics import METRICS, all_metrics, higher_is_better, score, why_undefined
-from homeostat.core.performance.paired_comparison import PairedComparison, retraining_gain
+from homeostat.core.performance.paired_comparison import PairedComparison
 from homeostat.core.performance.positive import guessed_sentence, with_positive_class
 from homeostat.core.performance.reasons import AbstainReason, NotComputable, PerformanceReason
 
@@ -25,6 +26,8 @@ __all__ = [
     "ONE_RECIPE_SE",
     "SWITCH_SE",
     "AbstainReason",
+    "Ageing",
+    "AgeingObservation",
     "Baseline",
     "BatchScore",
     "Choice",
@@ -35,15 +38,18 @@ __all__ = [
     "PerformanceReport",
     "SubsetLosses",
     "abstain",
+    "ageing",
     "all_metrics",
     "assess",
     "choose_members",
+    "block_sums",
     "decay",
     "estimate",
     "guessed_sentence",
     "higher_is_better",
     "mean_by_block",
-    "retraining_gain",
+    "mean_of_blocks",
+    "reference_observations",
     "row_variance",
     "score",
     "subsets",

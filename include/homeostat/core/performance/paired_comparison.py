@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,8 +10,6 @@ import numpy as np
 
 from homeostat.core.performance.batch_means import row_variance
 
-#: A retrain's comparison weighs so much of the next one's in :func:`retraining_gain`.
-RETRAIN_WEIGHT = 0.8
 # Where predictions differ on every row, or on none, z would be infinite: it is limited to this.
 _MAX_Z = 99.0
 
@@ -62,28 +59,6 @@ class PairedComparison:
         if not self.rows:
             return 0.0
         return self.gap / max(self.loss, 1e-12) if relative else self.gap / self.rows
-
-
-def retraining_gain(
-    comparisons: Sequence[PairedComparison], *, least: float = 0.0, relative: bool = False
-) -> float | None:
-    """Return by how many standard errors recent retrains gained more than ``least`` per row.
-
-    None when there are no rows yet. With ``relative``, ``least`` is a share of the losses.
-
-    Parameters
-    ----------
-    comparisons
-        One per retrain, oldest first: the version before (a) with the version that it trained (b), on
-        labelled rows since. The sums are added with each retrain weighing 0.8 times the next one: one lucky
-        week does not make retraining pay, and one unlucky week does not end it.
-    """
-    total = variance = 0.0
-    for comparison in comparisons:
-        beyond = comparison.gap - least * (comparison.loss if relative else comparison.rows)
-        total = total * RETRAIN_WEIGHT + beyond
-        variance = variance * RETRAIN_WEIGHT**2 + comparison.variance
-    return _z(total, variance) if any(comparison.rows for comparison in comparisons) else None
 
 
 def _z(total: float, variance: float) -> float:

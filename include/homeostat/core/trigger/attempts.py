@@ -16,17 +16,16 @@ class Attempt:
     """One fired window's retrain, as known at the window that is decided.
 
     ``reinstates`` marks the reinstatement of a former champion. ``new_champion``: another version became
-    champion since, and was not rolled back. ``gain`` is the last gain measured up to the next fire.
+    champion since, and was not rolled back.
     """
 
     result: RetrainResult
     reinstates: bool
     new_champion: bool
-    gain: float | None
 
 
 def attempts(windows: Sequence[WindowRecord], retrains: Mapping[datetime, RetrainEnd]) -> tuple[Attempt, ...]:
-    """Return the attempt of each window that fired, oldest first.
+    """Return the attempt of each window that fired, oldest first; without those that ended after their probe.
 
     Parameters
     ----------
@@ -41,7 +40,6 @@ def attempts(windows: Sequence[WindowRecord], retrains: Mapping[datetime, Retrai
     found = []
     for at, following in zip(fired, [*fired, None][1:], strict=True):
         after = windows[at + 1 :] if following is None else windows[at + 1 : following + 1]
-        gain = next((record.gain for record in reversed(after) if record.gain is not None), None)
         retrain = retrains.get(windows[at].window_end)
         known = None if retrain is None else retrain.known_by(now)
         if retrain is None or known is None:
@@ -53,10 +51,10 @@ def attempts(windows: Sequence[WindowRecord], retrains: Mapping[datetime, Retrai
                 old.add(retrain.version)
             new_champion = known is RetrainResult.PROMOTED or after[-1].version not in old
             result = known
+        if result is RetrainResult.NOT_WORTHWHILE:
+            continue
         reinstates = windows[at].reason == TriggerReason.FORMER_VERSION_FITS
         if result is RetrainResult.PROMOTED and reinstates:
             result = RetrainResult.REPLACED  # the version that was trained last
-        elif result is RetrainResult.PROMOTED and following is not None and gain is not None and gain <= 0:
-            result = RetrainResult.NO_GAIN
-        found.append(Attempt(result, reinstates, new_champion, gain))
+        found.append(Attempt(result, reinstates, new_champion))
     return tuple(found)

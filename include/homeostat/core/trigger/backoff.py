@@ -8,11 +8,12 @@ from datetime import datetime
 from itertools import takewhile
 
 from homeostat.core.trigger.attempts import Attempt
-from homeostat.core.trigger.causes import SIGNIFICANT_GAIN, Cause
+from homeostat.core.trigger.causes import Cause
 from homeostat.core.trigger.cooldown import Hold
 from homeostat.core.trigger.evidence import Evidence
 from homeostat.core.trigger.reasons import TriggerReason, sentence_for
-from homeostat.core.trigger.retrain_end import NO_NEW_CHAMPION, NOT_JUDGED, SERVED, RetrainResult
+from homeostat.core.trigger.retrain_end import NO_NEW_CHAMPION, NOT_JUDGED, RetrainResult
+from homeostat.core.trigger.worthwhile import MIN_UNLEARNED, can_probe, waited
 
 #: The wait grows to at most so many times ``min_retrain_interval``.
 MAX_BACKOFF_FACTOR = 8
@@ -21,16 +22,18 @@ _DECAY = (
     TriggerReason.PERFORMANCE_DECAY,
     TriggerReason.SUSTAINED_DECAY,
 )
-_NO_GAIN = NO_NEW_CHAMPION | {RetrainResult.NO_GAIN, RetrainResult.REPLACED}
+_UNHELPFUL = NO_NEW_CHAMPION | {RetrainResult.REPLACED}
 
 
 def backoff(evidence: Evidence, cause: Cause) -> Hold | None:
     """Return the hold that the outcome of the last retrains puts on this cause, or None.
 
     - Decay waits only after retrains that brought no new champion.
-    - Drift and ``below_best`` wait one ``min_retrain_interval`` after every retrain, as its gain cannot be
-      measured before. After retrains without gain they wait longer.
+    - Other causes wait also after a version that a former champion replaced. Without labels they wait one
+      ``min_retrain_interval`` after every retrain.
     - A reinstatement waits one ``min_retrain_interval`` where it was refused as the last thing tried.
+    - With labels, every cause but critical decay waits until a probe can be compared: see
+      :func:`~homeostat.core.trigger.worthwhile.can_probe`.
 
     With n such retrains since the last success, see :func:`retrains_since_success`, the wait is
     ``min_retrain_interval * min(2^(n - 1), 8)``. Retrains that were not judged (they failed, or their rollout
@@ -39,33 +42,51 @@ def backoff(evidence: Evidence, cause: Cause) -> Hold | None:
     tried again and again at the same rate. Superseded retrains do not count.
     """
     last, interval = evidence.last_fire, evidence.min_retrain_interval
-    if last is None or not interval:
-        return None
     if cause.reason == TriggerReason.FORMER_VERSION_FITS:
-        if not evidence.reinstatement_refused:
+        if last is None or not interval or not evidence.reinstatement_refused:
             return None
         outcome = _describe([evidence.attempts[-1].result], "reinstatement")
         return _hold(evidence, TriggerReason.TOO_EARLY, outcome, last + interval)
+    if last is None or not interval:
+        return _before_probe(evidence, cause)
     retrains = retrains_since_success(evidence, cause)
-    counted = NO_NEW_CHAMPION if cause.reason in _DECAY else _NO_GAIN
+    counted = NO_NEW_CHAMPION if cause.reason in _DECAY else _UNHELPFUL
     failures = max(sum(each in counted for each in retrains), not_judged_run(retrains))
     if failures:
         until = last + interval * min(2 ** (failures - 1), MAX_BACKOFF_FACTOR)
-        return _hold(evidence, TriggerReason.BACKING_OFF, _describe(retrains), until)
+        held = _hold(evidence, TriggerReason.BACKING_OFF, _describe(retrains), until)
+        return held or _before_probe(evidence, cause)
+    if evidence.current.unlearned is not None:
+        return _before_probe(evidence, cause)
     if cause.reason in _DECAY:
         return None
-    outcome = "The gain of the last retrain cannot be measured yet"
+    outcome = "Whether the last retrain helped cannot be measured yet"
     return _hold(evidence, TriggerReason.TOO_EARLY, outcome, last + interval)
+
+
+def _before_probe(evidence: Evidence, cause: Cause) -> Hold | None:
+    """Return the hold until a probe can be compared with the champion; None without labels."""
+    current = evidence.current
+    if current.unlearned is None or cause.reason == TriggerReason.PERFORMANCE_DECAY_CRITICAL:
+        return None
+    if not waited(current) and current.probe_after is not None:
+        outcome = "A version was promoted, or a probe showed that a retrain does not pay, a short time ago"
+        return _hold(evidence, TriggerReason.TOO_EARLY, outcome, current.probe_after)
+    if can_probe(current):
+        return None
+    reason = TriggerReason.TOO_FEW_LABELS
+    sentence = sentence_for(reason, unlearned=current.unlearned, needed=MIN_UNLEARNED)
+    return Hold(reason, sentence, None)
 
 
 def retrains_since_success(evidence: Evidence, cause: Cause) -> list[RetrainResult]:
     """Return how each retrain ended since the last one that succeeded, oldest first.
 
-    For decay any new champion is a success. For the other causes it is a significant gain; where a former
-    champion replaced the version that was trained last, this counts like a retrain without gain.
+    Any new champion is a success. Where a former champion replaced the version that was trained last, this
+    counts like a refusal, except for decay.
     """
     decay = cause.reason in _DECAY
-    since = list(takewhile(lambda each: not _succeeded(each, decay=decay), reversed(evidence.attempts)))
+    since = list(takewhile(lambda each: not _succeeded(each), reversed(evidence.attempts)))
     return [
         each.result
         for each in reversed(since)
@@ -73,10 +94,8 @@ def retrains_since_success(evidence: Evidence, cause: Cause) -> list[RetrainResu
     ]
 
 
-def _succeeded(attempt: Attempt, *, decay: bool) -> bool:
-    if attempt.reinstates or not attempt.new_champion:
-        return False
-    return decay or (attempt.gain is not None and attempt.gain >= SIGNIFICANT_GAIN)
+def _succeeded(attempt: Attempt) -> bool:
+    return attempt.new_champion and not attempt.reinstates
 
 
 def not_judged_run(retrains: Sequence[RetrainResult]) -> int:
@@ -95,8 +114,8 @@ def _describe(retrains: Sequence[RetrainResult], kind: str = "retrain") -> str:
     """Say how many retrains there were, and how many ended in each way."""
     counts = Counter(retrains)
     last = f"The last {kind}" if len(retrains) == 1 else f"The last {len(retrains)} {kind}s"
-    if SERVED & counts.keys():
-        brought = "brought no significant gain"
+    if RetrainResult.REPLACED in counts:
+        brought = "brought no champion that stayed"
     elif not NO_NEW_CHAMPION & counts.keys():
         brought = "could not be judged"
     elif RetrainResult.ROLLED_BACK in counts:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from homeostat.core.trigger.evidence import Evidence
 from homeostat.core.trigger.reasons import TriggerReason, sentence_for
-
-#: Retraining pays when its gain is at least so many standard errors (one-sided 95 %).
-SIGNIFICANT_GAIN = 1.64
+from homeostat.core.trigger.worthwhile import probe_due, worthwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ def find_cause(evidence: Evidence) -> Cause | None:
     """Return the first cause that holds, in this order; None when there is none.
 
     A former champion that fits better comes before any training. One that was refused as the last thing
-    tried comes last.
+    tried comes last, before a probe that is due without any other cause.
     """
     former = _former_version_fits(evidence)
     return (
@@ -37,6 +35,7 @@ def find_cause(evidence: Evidence) -> Cause | None:
         or _drift(evidence)
         or _below_best(evidence)
         or former
+        or _probe_due(evidence)
     )
 
 
@@ -62,12 +61,8 @@ def _decay(evidence: Evidence) -> Cause | None:
 
 
 def _drift(evidence: Evidence) -> Cause | None:
-    """Any drift fires where retraining pays; other drift must last, and must not be known to be harmless."""
+    """Drift must last, and must not be known to be harmless."""
     current, run, consecutive = evidence.current, evidence.drift_run, evidence.settings.consecutive
-    if not run:
-        return None
-    if current.gain is not None and current.gain >= SIGNIFICANT_GAIN:
-        return Cause.of(TriggerReason.RETRAINING_PAYS, run=run, gain=current.gain)
     if run < consecutive or current.impact == "not_shown":
         return None
     harmful = current.impact == "shown"
@@ -79,3 +74,20 @@ def _below_best(evidence: Evidence) -> Cause | None:
     if not evidence.current.below_best:
         return None
     return Cause.of(TriggerReason.BELOW_BEST, limit=evidence.settings.decay)
+
+
+def _probe_due(evidence: Evidence) -> Cause | None:
+    """Return the cause of a probe; the record of ageing may expect already that the retrain pays."""
+    current = evidence.current
+    if not probe_due(current) or current.unlearned is None:
+        return None
+    found = worthwhile(
+        rate=current.ageing_rate or 0.0,
+        z=current.ageing_z or 0.0,
+        cusum=current.ageing_cusum or 0.0,
+        gap=current.unlearned,
+        settings=evidence.settings,
+    )
+    if found.retrain:
+        return Cause(TriggerReason.RETRAINING_PAYS, found.sentence)
+    return Cause.of(TriggerReason.PROBE_DUE, unlearned=current.unlearned)

@@ -20,8 +20,12 @@ class Hold:
 
 
 def cooldown(evidence: Evidence) -> Hold | None:
-    """Return the hold of a window that fired: one before this window or, for a late window, after it."""
-    fires = [end for end, record in evidence.records.items() if record.fired]
+    """Return the hold of a window that fired: one before this window or, for a late window, after it.
+
+    A window whose retrain ended after its probe holds nothing back: see
+    :func:`~homeostat.core.trigger.worthwhile.waited`.
+    """
+    fires = [end for end, record in evidence.records.items() if record.fired and end not in evidence.probed]
     if not fires:
         return None
     last, now = max(fires), evidence.current.window_end

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from homeostat.config.model import Trigger
 from homeostat.core.trigger.attempts import Attempt, attempts
 from homeostat.core.trigger.records import WindowRecord
-from homeostat.core.trigger.retrain_end import RetrainEnd
+from homeostat.core.trigger.retrain_end import RetrainEnd, RetrainResult
 from homeostat.core.trigger.tenure import alert_run, latest_tenure, one_per_window
 
 
@@ -20,7 +20,8 @@ class Evidence:
     ``past`` are the windows before it, oldest first. ``tenure`` are those of them that are evidence about
     the champion, ``current`` last; empty when ``current`` ended before the promotion. ``drift_run`` and
     ``decay_run`` count the alerts in a row at the end of ``tenure``. ``attempts`` are the retrains of the
-    windows in ``past`` that fired, oldest first.
+    windows in ``past`` that fired, oldest first. ``probed`` are the ends of those windows whose retrain
+    ended after its probe: it was not worth its cost, which is no attempt.
     """
 
     current: WindowRecord
@@ -33,6 +34,7 @@ class Evidence:
     drift_run: int
     decay_run: int
     attempts: tuple[Attempt, ...]
+    probed: frozenset[datetime]
 
     @classmethod
     def of(
@@ -60,12 +62,19 @@ class Evidence:
             drift_run=alert_run([record.drift for record in tenure]),
             decay_run=alert_run([record.performance for record in tenure]),
             attempts=attempts((*past, current), retrains),
+            probed=frozenset(
+                end
+                for end, retrain in retrains.items()
+                if retrain.known_by(current.window_end) is RetrainResult.NOT_WORTHWHILE
+            ),
         )
 
     @property
     def last_fire(self) -> datetime | None:
-        """The end of the last window before this one that fired; None without one."""
-        return next((record.window_end for record in reversed(self.past) if record.fired), None)
+        """The end of the last window before this one that fired for more than a probe; None without one."""
+        return next(
+            (r.window_end for r in reversed(self.past) if r.fired and r.window_end not in self.probed), None
+        )
 
     @property
     def reinstatement_refused(self) -> bool:

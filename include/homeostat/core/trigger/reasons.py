@@ -21,12 +21,14 @@ class TriggerReason(StrEnum):
     HARMFUL_DRIFT = "harmful_drift"
     SUSTAINED_DRIFT = "sustained_drift"
     BELOW_BEST = "below_best"
+    PROBE_DUE = "probe_due"
     # It would fire, and something holds it back.
     BEFORE_PROMOTION = "before_promotion"
     COOLDOWN_ACTIVE = "cooldown_active"
     SAME_EPISODE = "same_episode"
     TOO_EARLY = "too_early"
     BACKING_OFF = "backing_off"
+    TOO_FEW_LABELS = "too_few_labels"
     RETRAIN_UNDER_WAY = "retrain_under_way"
     # There is nothing to fire for.
     HARMLESS_DRIFT = "harmless_drift"
@@ -50,10 +52,7 @@ SENTENCES: Mapping[TriggerReason, str] = {
     TriggerReason.SUSTAINED_DECAY: (
         "Decay above trigger.decay lasted {windows}; trigger.consecutive is {consecutive}."
     ),
-    TriggerReason.RETRAINING_PAYS: (
-        "The inputs drifted for {windows}, and recent retrains improved the model "
-        "(by {gain:.1f} standard errors)."
-    ),
+    TriggerReason.RETRAINING_PAYS: "By the record of ageing, a retrain pays.",
     TriggerReason.HARMFUL_DRIFT: (
         "Drift lasted {windows} (trigger.consecutive is {consecutive}), and predictions have become worse."
     ),
@@ -64,6 +63,10 @@ SENTENCES: Mapping[TriggerReason, str] = {
     TriggerReason.BELOW_BEST: (
         "The version meets its own baseline, but is worse by trigger.decay ({limit:g}) or more than the best "
         "of the last champions."
+    ),
+    TriggerReason.PROBE_DUE: (
+        "The champion has not learned the labels of {unlearned:.3g} windows: a probe tries whether a retrain "
+        "pays."
     ),
     TriggerReason.BEFORE_PROMOTION: "The window ended before the promotion at {promoted_at:%F %R} UTC.",
     TriggerReason.COOLDOWN_ACTIVE: (
@@ -76,6 +79,10 @@ SENTENCES: Mapping[TriggerReason, str] = {
     ),
     TriggerReason.TOO_EARLY: "{outcome}. The next retrain may start from {until:%F %R} UTC.",
     TriggerReason.BACKING_OFF: "{outcome}. The next retrain may start from {until:%F %R} UTC.",
+    TriggerReason.TOO_FEW_LABELS: (
+        "The champion has learned all labels but those of {unlearned:.3g} windows; {needed} are needed to "
+        "compare a new version with it."
+    ),
     TriggerReason.RETRAIN_UNDER_WAY: "Retrain {holder} is already running.",
     TriggerReason.HARMLESS_DRIFT: ("Drift lasted {windows}, but predictions have not become worse."),
     TriggerReason.BUILDING: "{run} of {consecutive} windows in a row (trigger.consecutive) alert so far.",

@@ -40,9 +40,13 @@ class WindowRecord:
         where labels have not arrived.
     below_best
         The version is significantly worse than the best baseline of this model's last champions.
-    gain
-        What retraining has gained lately, in standard errors: the newest trained version against the one
-        before it, on the same rows.
+    unlearned
+        How many windows of labels the champion has not learned; None where no labels are known.
+    probe_after
+        The next probe waits until this time; None: it does not wait.
+    ageing_rate, ageing_z, ageing_cusum
+        What the record of ageing says, see :class:`~homeostat.core.performance.ageing.Ageing`: the local
+        rate, its evidence in standard errors, and the CUSUM of this champion's probes. None without one.
     reinstate
         A former champion that predicts today's rows better than this version; "" without one.
     unlogged_labels
@@ -63,21 +67,37 @@ class WindowRecord:
     labelled_rows: int = 0
     impact: Impact = "unknown"
     below_best: bool = False
-    gain: float | None = None
     reinstate: str = ""
     unlogged_labels: int | None = None
+    unlearned: float | None = None
+    probe_after: datetime | None = None
+    ageing_rate: float | None = None
+    ageing_z: float | None = None
+    ageing_cusum: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON, small enough for an MLflow tag."""
         raw = {f.name: getattr(self, f.name) for f in fields(self)}
-        return raw | {"window_end": self.window_end.isoformat(), "reason": str(self.reason)}
+        after = self.probe_after.isoformat() if self.probe_after else None
+        return raw | {
+            "window_end": self.window_end.isoformat(),
+            "reason": str(self.reason),
+            "probe_after": after,
+        }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> WindowRecord:
         """Read what :meth:`to_json` wrote, now or in release 0.1; unknown keys are ignored."""
         raw = dict(raw) | {new: raw[old] for new, old in _OLD_NAMES.items() if old in raw and new not in raw}
         known = {f.name: raw[f.name] for f in fields(cls) if f.name in raw}
-        return cls(**known | {"window_end": datetime.fromisoformat(raw["window_end"])})
+        after = raw.get("probe_after")
+        return cls(
+            **known
+            | {
+                "window_end": datetime.fromisoformat(raw["window_end"]),
+                "probe_after": datetime.fromisoformat(after) if after else None,
+            }
+        )
 
     def sort_key(self) -> tuple[bool, str]:
         """Order records of the same window: the one that fired last, the rest by content."""

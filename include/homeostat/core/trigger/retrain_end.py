@@ -24,10 +24,11 @@ class RetrainResult(StrEnum):
     NOT_LOADED = "refused before its shadow"
     INCONCLUSIVE = "ended for lack of evidence"
     SUPERSEDED = "superseded"
+    # It ended after its probe.
+    NOT_WORTHWHILE = "not worth its cost"
     # Its candidate became champion.
-    NO_GAIN = "served without gain"
     REPLACED = "replaced by a former champion"
-    PROMOTED = "served with a gain that is not significant yet"
+    PROMOTED = "promoted"
 
 
 #: Retrains that were judged, and brought no new champion that stayed.
@@ -41,8 +42,6 @@ NO_NEW_CHAMPION = frozenset(
         RetrainResult.NOT_PROMOTED,
     }
 )
-#: Retrains that served, or whose version a former champion replaced.
-SERVED = frozenset({RetrainResult.NO_GAIN, RetrainResult.REPLACED, RetrainResult.PROMOTED})
 #: Retrains that nothing judged.
 NOT_JUDGED = frozenset({RetrainResult.FAILED, RetrainResult.NOT_LOADED, RetrainResult.INCONCLUSIVE})
 
@@ -57,6 +56,7 @@ _OTHERS: Mapping[str, RetrainResult] = {
     "promoted": RetrainResult.PROMOTED,
     "superseded": RetrainResult.SUPERSEDED,
     "failed": RetrainResult.FAILED,
+    "not_worthwhile": RetrainResult.NOT_WORTHWHILE,
 }
 
 
