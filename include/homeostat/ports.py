@@ -244,6 +244,7 @@ class NoticeKind(StrEnum):
     ENVIRONMENT_REFUSED = "environment_refused"
     FORCED = "forced"
     REFUSED = "refused"
+    NOT_WORTHWHILE = "not_worthwhile"
     SUPERSEDED = "superseded"
     WAITING = "waiting"
     PROMOTED = "promoted"

@@ -70,7 +70,7 @@ def note(outcome: dict[str, Any], before: str) -> str:
     """Return the note: the outcome, and below it what was noted before, without an earlier outcome."""
     kept = [part for part in before.split("\n\n") if part and not part.startswith("**Retrain ")]
     said = str(outcome["sentence"]).replace("\x00", "").replace("\n\n", "\n")
-    head = f"**Retrain {outcome['outcome']}.** {said}"[:MAX_NOTE]
+    head = f"**Retrain {str(outcome['outcome']).replace('_', ' ')}.** {said}"[:MAX_NOTE]
     return "\n\n".join([head, *kept])[:MAX_NOTE]
 
 

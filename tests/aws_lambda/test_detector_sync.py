@@ -87,7 +87,7 @@ def test_former_champions_are_scored_on_the_rows_that_the_lambda_function_checke
     assert deployment.resources.store.get("standing/sample.json") == scored
     assert len(champions(deployment.airflow.ledger, "sample")) == 2
     deployment.check(6)
-    assert deployment.resources.history.windows("sample")[-1].gain is not None
+    assert deployment.resources.history.windows("sample")[-1].unlearned is not None
 
 
 def test_the_next_sync_completes_one_that_mlflow_interrupted(deployment, lambda_history):

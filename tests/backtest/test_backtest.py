@@ -88,7 +88,7 @@ def test_homeostat_recovers_from_inverted_labels(flipped):
     frozen, own = flipped.outcomes["frozen"], flipped.outcomes["homeostat"]
     assert own.score > frozen.score + 0.2
     assert 1 <= own.run.retrains <= 8
-    fired = next(result for result in own.run.results if result.event)
+    fired = next(result for result in own.run.results if result.event == "retrain")
     assert fired.window.index >= 4  # the labels of window 3 are known at the end of window 4
     assert "decay" in fired.sentence.lower()
 

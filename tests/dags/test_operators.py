@@ -203,6 +203,33 @@ def test_a_retrain_is_skipped_with_the_reason_while_another_one_holds_the_lease(
     assert not lease_is_free(setup), "the other run still holds the lease"
 
 
+def test_a_retrain_that_is_not_worth_its_cost_ends_after_its_probe(deployed, receiver):
+    """Nothing failed and nobody has to do anything: everything after the train task is skipped."""
+    later = T0 + timedelta(hours=12)
+    rows = rows_between(T0 - timedelta(days=5), later)
+    rows.to_csv(deployed.folder / "models" / deployed.name / "rows.csv", index=False)
+    dag_run = deployed.retrain(until=later.isoformat())
+    assert dag_run["state"] == "success"
+    ran = dict.fromkeys(["assemble", "train"], "success")
+    assert dag_run["tasks"] == ran | dict.fromkeys(["validate", "gate", *AFTER], "skipped")
+    sentence = dag_run["skipped"]["promote"]
+    assert "A retrain does not pay yet: expected gain" in sentence
+    assert "3 x trigger.retrain_cost is 0.015" in sentence
+    assert sentence.endswith(". Version 1 stays champion.")
+    assert dag_run["skipped"]["validate"] == sentence
+    assert dag_run["note"] == f"**Retrain not worthwhile.** {sentence}"
+    assert is_plain(dag_run["xcoms"]["train"])
+    assert receiver.received[-1]["message"] == sentence
+    assert receiver.titles[-1] == "a retrain does not pay now"
+    outcome = find_outcome(deployed.ports.store, deployed.name, run_key(deployed.name, dag_run["run_id"]))
+    assert (outcome.outcome, outcome.stage, outcome.sentence) == ("not_worthwhile", "probe", sentence)
+    run = deployed.ports.registry._mlflow.client.get_run(dag_run["xcoms"]["train"]["run_id"])
+    assert (run.data.tags["mlflow.note.content"], run.info.status) == (sentence, "FINISHED")
+    assert run.data.tags["homeostat.outcome"] == "not_worthwhile"
+    assert deployed.versions() == ["1"]
+    assert lease_is_free(deployed)
+
+
 def test_without_a_champion_a_check_is_not_computable_and_triggers_nothing(setup):
     (setup.folder / "models" / "neighbour").mkdir()
     (setup.folder / "models" / "neighbour" / "model.yaml").write_text("name: [broken")

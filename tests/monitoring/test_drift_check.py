@@ -220,14 +220,14 @@ def test_a_version_that_is_replaced_while_it_is_checked_fires_nothing(
 ):
     serve(config, ports, rows_between(T0, T0 + 8 * HOUR, shift=1.5), labels=False)
     check(config, ports, 4)
-    compare = drift_check.compare_versions
+    compare = drift_check.version_to_reinstate
 
     def promoted_meanwhile(*args):
         done = promote(ports.ledger.read("sample"), VersionRef("9", "e" * 64), T0 + 5 * HOUR, "by hand")
         ports.ledger.write(done.traffic, kind=done.kind, reason=done.reason, by="test", at=T0 + 5 * HOUR)
         return compare(*args)
 
-    monkeypatch.setattr(drift_check, "compare_versions", promoted_meanwhile)
+    monkeypatch.setattr(drift_check, "version_to_reinstate", promoted_meanwhile)
     answer = check(config, ports, 5)
     assert (answer["fired"], answer["reason"]) == (False, "before_promotion")
 

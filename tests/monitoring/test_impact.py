@@ -10,12 +10,20 @@ import pytest
 from homeostat.config import load_model
 from homeostat.core.performance import BatchScore, Estimate, PerformanceReport
 from homeostat.core.trigger import WindowRecord
+from homeostat.monitoring import drift_check
 from homeostat.monitoring.drift_check import check_drift
 from homeostat.monitoring.drift_impact import drift_impact
+from homeostat.monitoring.version_ageing import VersionAgeing
 from sample_model import T0, notices, retrain, rows_between, serve
 
 pytestmark = pytest.mark.usefixtures("quick")
 HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def no_probe(monkeypatch):
+    """Nothing is known of the champion's age, so that drift and decay decide alone."""
+    monkeypatch.setattr(drift_check, "version_ageing", lambda *_: VersionAgeing())
 
 
 def shifted(hours, *, wrong=0.0, start=0):

@@ -11,7 +11,10 @@ from homeostat.config import load_model
 from homeostat.config.errors import NotFound, Refused, Superseded
 from homeostat.core.rollout import Phase
 from homeostat.core.trigger import TriggerReason
+from homeostat.monitoring.context import check_context
 from homeostat.monitoring.drift_check import check_drift
+from homeostat.monitoring.labelled_performance import newest_labelled_rows
+from homeostat.monitoring.version_comparison import version_to_reinstate
 from homeostat.retraining.assemble import assemble
 from homeostat.retraining.gate import gate
 from homeostat.retraining.train import train
@@ -64,6 +67,15 @@ def check(config, ports, hours):
     return check_drift(config, ports, T0 + hours * HOUR)
 
 
+def compare_until(config, ports, hours):
+    """Compare the champions at every hour before this one, as the checks of these hours do."""
+    promoted_at = ports.ledger.read("sample").promoted_at
+    context = check_context(config, ports, ports.ledger.read("sample").champion)
+    for hour in range(15, hours):
+        end = T0 + hour * HOUR
+        version_to_reinstate(context, newest_labelled_rows(context, end), end, promoted_at)
+
+
 def retrain_for(config, ports, event, name):
     """Run the retrain of this event, as the DAG does."""
     request = RetrainRequest.of(run_key=run_key("sample", name), dag_run=name, params={}, event=event)
@@ -79,6 +91,7 @@ def turned(config, ports, ask, data):
     assert retrain_for(config, ports, fired, "flipped")[1]["phase"] == Phase.CHAMPION
     assert ports.ledger.read("sample").champion.version == "2"
     ports.notifier.sent.clear()
+    compare_until(config, ports, 33)
 
 
 def test_a_former_champion_is_reinstated_when_its_concept_comes_back(config, ports, turned):
@@ -118,7 +131,7 @@ def test_a_former_champion_is_reinstated_when_its_concept_comes_back(config, por
 
 
 def test_a_reinstatement_may_run_twice_and_resumes(config, ports, turned):
-    event = check(config, ports, 26)
+    event = check(config, ports, 33)
     request, ended = retrain_for(config, ports, event, "back")
     assert retrain(config, ports, request) == ended
     with pytest.raises(Superseded):
@@ -127,10 +140,10 @@ def test_a_reinstatement_may_run_twice_and_resumes(config, ports, turned):
 
 
 def test_a_window_that_reinstated_gives_the_same_result_after_the_promotion(config, ports, turned):
-    event = check(config, ports, 26)
+    event = check(config, ports, 33)
     record = ports.history.windows("sample")[-1]
     retrain_for(config, ports, event, "back")
-    again = check(config, ports, 26)
+    again = check(config, ports, 33)
     assert {name: again[name] for name in ("fired", "reason", "reinstate", "trigger_id")} == {
         name: event[name] for name in ("fired", "reason", "reinstate", "trigger_id")
     }
@@ -143,8 +156,8 @@ def test_a_window_that_reinstated_gives_the_same_result_after_the_promotion(conf
 
 
 def test_a_reinstated_champion_is_not_replaced_by_another_reinstatement(config, ports, turned):
-    retrain_for(config, ports, check(config, ports, 26), "back")
-    answers = [check(config, ports, hours) for hours in (27, 33, 34)]
+    retrain_for(config, ports, check(config, ports, 33), "back")
+    answers = [check(config, ports, hours) for hours in (34, 38, 40)]
     assert [(a["fired"], a["reinstate"]) for a in answers] == [(False, "")] * 3
 
 
@@ -158,7 +171,7 @@ def test_a_former_champion_whose_bundle_is_missing_comes_from_the_registry_or_is
     if not registered:
         files = ports.registry.files["sample", "1"]
         ports.registry.files["sample", "1"] = {name: data + b"?" for name, data in files.items()}
-    answer = check(config, ports, 26)
+    answer = check(config, ports, 33)
     assert answer["reinstate"] == ("1" if registered else "")
     if not registered:
         assert (answer["fired"], answer["reason"][:17]) == (True, "performance_decay"), "then by a new one"
@@ -169,12 +182,12 @@ def test_a_former_champion_that_was_forced_is_not_reinstated_automatically(confi
     digest = ports.registry.version("sample", "1").digest
     facts = load_version_info(ports.store, "sample", digest) | {"gate": "forced"}
     ports.store.put(f"versions/sample/{digest}.json", json.dumps(facts).encode(), overwrite=True)
-    assert check(config, ports, 26)["reinstate"] == ""
+    assert check(config, ports, 33)["reinstate"] == ""
 
 
 def test_while_a_retrain_is_under_way_no_reinstatement_is_named(config, ports, turned, ask):
     assemble(config, ask("by hand"), ports, lease=timedelta(days=9))
-    answer = check(config, ports, 26)
+    answer = check(config, ports, 33)
     assert (answer["fired"], answer["reason"], answer["reinstate"]) == (False, "retrain_under_way", "")
 
 
@@ -288,10 +301,10 @@ def test_the_holdout_begins_where_the_champions_training_data_ends(folder, ports
     config = load_model(folder)
     retrain(config, ports, ask("run 1"))
     learnt = T0 - config.columns.label.delay
-    pd.concat([rows_between(T0 - timedelta(days=5), T0), rows_between(T0, T0 + 8 * HOUR)]).to_csv(
+    pd.concat([rows_between(T0 - timedelta(days=5), T0), rows_between(T0, T0 + 6 * HOUR)]).to_csv(
         folder / "rows.csv", index=False
     )
-    ports.clock.advance(8 * HOUR)
+    ports.clock.advance(6 * HOUR)  # less than two windows
     found, (rows, holdout, _) = assembled(config, ports, ask("run 2"))
     assert holdout["at"].min() == learnt
     assert (rows["at"] < learnt).all()
@@ -320,6 +333,7 @@ def test_former_champions_predict_the_labelled_rows_of_the_prediction_log(folder
     rows.to_csv(folder / "rows.csv", index=False)
     ports.clock.advance(12 * HOUR)
     promoted(config, ports, ask("run 2", training_window="11h"))
-    serve(config, ports, rows_between(T0 + 12 * HOUR, T0 + 18 * HOUR))
-    answer = check_drift(config, ports, T0 + 17 * HOUR)
+    serve(config, ports, rows_between(T0 + 12 * HOUR, T0 + 30 * HOUR))
+    compare_until(config, ports, 26)
+    answer = check_drift(config, ports, T0 + 26 * HOUR)
     assert (answer["fired"], answer["reinstate"]) == (True, "1")

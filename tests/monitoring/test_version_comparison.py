@@ -9,15 +9,13 @@ import pytest
 
 from homeostat.config import load_model
 from homeostat.config.errors import Unavailable
+from homeostat.core.performance import row_losses
 from homeostat.core.rollout import VersionRef
-from homeostat.core.trigger import SIGNIFICANT_GAIN
 from homeostat.monitoring.context import check_context
 from homeostat.monitoring.version_comparison import (
     Generation,
-    VersionComparison,
-    compare_versions,
-    row_losses,
     trained_generations,
+    version_to_reinstate,
     versions_to_compare,
 )
 from sample_model import MODEL, T0, retrain, rows_between
@@ -66,10 +64,16 @@ def context_of(config, ports):
 
 
 def compare(config, ports, hours, *, flip=True, rows=1, per_hour=60, seed=0):
-    """Compare on the ``rows`` hours whose labels are due at this hour."""
+    """Return the version to reinstate, by the ``rows`` hours whose labels are due at this hour."""
     end = T0 + hours * HOUR
     labelled = rows_between(end - (rows + 1) * HOUR, end - HOUR, flip=flip, per_hour=per_hour, seed=seed)
-    return compare_versions(context_of(config, ports), labelled, end)
+    promoted_at = ports.ledger.read("sample").promoted_at
+    return version_to_reinstate(context_of(config, ports), labelled, end, promoted_at)
+
+
+def through(config, ports, first, last, **how):
+    """Compare at every hour from the first to the last; return the last answer."""
+    return [compare(config, ports, hours, seed=hours, **how) for hours in range(first, last + 1)][-1]
 
 
 def steps(ports):
@@ -78,21 +82,30 @@ def steps(ports):
 
 def test_a_single_champion_is_compared_with_nothing(config, ports, learn):
     learn(0)
-    assert compare(config, ports, 2) == VersionComparison()
+    assert compare(config, ports, 2) == ""
     assert not ports.store.exists(KEY)
 
 
-def test_the_gain_of_a_retrain_is_its_versions_improvement_over_the_one_before(config, ports, two):
-    assert compare(config, ports, 16).gain > SIGNIFICANT_GAIN
-    assert compare(config, ports, 17).reinstate == ""
+def test_a_version_that_is_better_stays(config, ports, two):
+    assert through(config, ports, 15, 27) == ""
 
 
-def test_a_retrain_that_made_it_worse_has_a_negative_gain_and_its_predecessor_is_reinstated(
-    config, ports, two
-):
-    found = compare(config, ports, 16, flip=False)
-    assert found.gain < -SIGNIFICANT_GAIN
-    assert found.reinstate == "1"
+def test_a_former_champion_is_reinstated_after_three_windows_that_neither_learned(config, ports, two):
+    """Version 2 serves from hour 14 on; a window is four hours, labels come an hour late."""
+    assert through(config, ports, 15, 25, flip=False) == ""
+    assert compare(config, ports, 26, flip=False) == "1"
+
+
+def test_it_must_be_better_by_a_point(config, ports, two):
+    assert through(config, ports, 15, 25, flip=False) == ""
+    mixed = rows_between(T0 + 24 * HOUR, T0 + 25 * HOUR, flip=True, per_hour=800)
+    end, promoted_at = T0 + 26 * HOUR, ports.ledger.read("sample").promoted_at
+    assert version_to_reinstate(context_of(config, ports), mixed, end, promoted_at) == ""
+
+
+def test_an_empty_window_reinstates_nothing(config, ports, two):
+    through(config, ports, 15, 18, flip=False)
+    assert through(config, ports, 23, 26, flip=False) == ""
 
 
 def test_a_step_that_is_checked_twice_counts_once(config, ports, two):
@@ -130,28 +143,21 @@ def test_a_window_of_the_past_ignores_later_steps(config, ports, two):
     assert compare(config, ports, 16, seed=1) == early
 
 
-def test_a_former_champion_is_reinstated_for_the_last_three_windows_only(config, ports, two):
-    assert compare(config, ports, 16, flip=False).reinstate == "1"
-    assert compare(config, ports, 27, flip=True, per_hour=10).reinstate == "1", (
-        "within three windows of four hours"
-    )
-    assert compare(config, ports, 28, flip=True, per_hour=10).reinstate == ""
-
-
 def test_too_few_rows_reinstate_nothing(config, ports, two):
-    assert compare(config, ports, 16, flip=False, per_hour=50).reinstate == "", "fewer than monitor.min_rows"
-    assert compare(config, ports, 17, flip=False, per_hour=50).reinstate == "1", (
-        "two steps together are enough"
-    )
+    few = config.model_copy(update={"monitor": config.monitor.model_copy(update={"min_rows": 100})})
+    for hours in (16, 20, 26):
+        found = compare(few, ports, hours, flip=False, per_hour=33)
+    assert found == "", "99 rows, fewer than monitor.min_rows"
+    assert compare(config, ports, 26, flip=False, per_hour=33) == "1"
 
 
 def test_fewer_than_thirty_rows_are_not_stored(config, ports, two):
-    assert compare(config, ports, 16, per_hour=29) == VersionComparison()
+    assert compare(config, ports, 16, per_hour=29) == ""
     assert not ports.store.exists(KEY)
 
 
 def test_rows_that_either_version_was_trained_on_are_left_out(config, ports, two):
-    assert compare(config, ports, 14, flip=False) == VersionComparison()
+    assert compare(config, ports, 14, flip=False) == ""
     assert [pair[0] for pairs in steps(ports).values() for pair in pairs.values()] == [0]
     compare(
         config, ports, 15, rows=3
@@ -166,7 +172,7 @@ def test_a_version_without_a_bundle_is_skipped_and_the_others_are_compared(confi
     for key in ports.store.list(f"bundles/sample/{champions[0].digest}/"):
         ports.store.delete(key)
     ports.registry.delete("sample", "1")  # otherwise it would be fetched from there
-    assert compare(config, ports, 30, flip=False).reinstate == ""
+    assert compare(config, ports, 30, flip=False) == ""
     assert set(steps(ports)[(T0 + 30 * HOUR).isoformat()]) == {"3|2"}
 
 
@@ -174,19 +180,7 @@ def test_an_unavailable_store_is_not_a_missing_bundle(config, ports, two):
     context, rows = context_of(config, ports), rows_between(T0 + 14 * HOUR, T0 + 15 * HOUR)
     ports.store.down = True
     with pytest.raises(Unavailable):
-        compare_versions(context, rows, T0 + 16 * HOUR)
-
-
-def test_each_generation_is_compared_until_the_next_one(config, ports, learn):
-    """The gain of the first retrain still counts when the second one has none."""
-    learn(0)
-    learn(14)
-    helped = compare(config, ports, 20).gain
-    learn(28)
-    after = compare(config, ports, 30).gain
-    assert 0 < after < helped
-    pairs = steps(ports)[(T0 + 30 * HOUR).isoformat()]
-    assert set(pairs) == {"3|2", "3|1", "2|1"}
+        version_to_reinstate(context, rows, T0 + 16 * HOUR, None)
 
 
 def test_a_reinstated_version_was_not_trained_again():

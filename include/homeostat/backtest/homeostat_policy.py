@@ -21,6 +21,7 @@ from homeostat.retraining.gate import gate
 from homeostat.retraining.register import register
 from homeostat.retraining.train import train
 from homeostat.retraining.validate_on_holdout import validate
+from homeostat.retraining.worthwhile import conclude_probe
 from homeostat.rollouts.lifecycle import begin_rollout, finalize
 from homeostat.storage.bundles import load_version
 from homeostat.storage.retrain_request import RetrainRequest, run_key
@@ -144,6 +145,8 @@ class HomeostatPolicy:
             return replace(result, event="retrain", sentence=sentence, refused=str(error))
         fitted = bool(retrained["trained"])
         sentence = f"{check['sentence']} {_capitalize(retrained['sentence'])}."
+        if retrained["probe"]:
+            return replace(result, event="probe", sentence=sentence)
         return replace(
             result,
             event="retrain" if fitted else "reinstate",
@@ -158,6 +161,10 @@ class HomeostatPolicy:
         config, ports, key = self.config, self._ports, request.run_key
         assemble(config, request, ports)
         trained = bool(train(config, key, ports).get("trained", True))
+        probed = conclude_probe(config, key, ports)
+        if not probed["proceeds"]:
+            sentence = probed["sentence"].removesuffix(".")
+            return {"sentence": sentence, "trained": trained, "candidate": "", "probe": True}
         validate(config, key, ports)
         decision = gate(config, key, ports)
         candidate = ""
@@ -168,7 +175,9 @@ class HomeostatPolicy:
                 finalize(self.served, key, ports)
             elif (ended := self._rollouts.advance(self._clock.now())) is not None:
                 self._end_rollout(ended)
-        return {"sentence": decision["sentence"], "trained": trained, "candidate": candidate}
+        sentence = " ".join(part for part in (probed["sentence"], decision["sentence"]) if part)
+        sentence = sentence.removesuffix(".")
+        return {"sentence": sentence, "trained": trained, "candidate": candidate, "probe": False}
 
     def _champion(self) -> VersionRef:
         champion = self._ports.ledger.read(self.config.name).champion

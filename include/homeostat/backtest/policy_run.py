@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from homeostat.backtest.windows import Window
 
-WindowEvent = Literal["retrain", "reinstate"]
+WindowEvent = Literal["retrain", "reinstate", "probe"]
 #: Called after every window.
 Progress = Callable[[], None]
 
@@ -38,7 +38,8 @@ class WindowResult:
     """One window: the score of the version that served it, and the decision at its end.
 
     ``event`` is ``retrain`` for a retrain (``fitted``: it produced a version), ``reinstate`` for an attempt
-    to promote a former champion. ``candidate`` is the version that went into its rollout, ``refused`` says
+    to promote a former champion, ``probe`` for a retrain that ended after its probe: it was not worth its
+    cost. ``candidate`` is the version that went into its rollout, ``refused`` says
     why there is none. ``promoted``: a candidate became champion in this window. ``rolled_back`` says why a
     candidate, or the champion, was rolled back in it, and in which stage.
     """
@@ -105,6 +106,11 @@ class PolicyRun:
     def retrains(self) -> int:
         """Number of versions fitted, without the first."""
         return sum(result.fitted for result in self.results)
+
+    @property
+    def probes(self) -> int:
+        """Number of probes that no retrain followed."""
+        return sum(result.event == "probe" for result in self.results)
 
     @property
     def promoted(self) -> int:

@@ -51,6 +51,7 @@ def _policy(result: BacktestResult, outcome: PolicyOutcome) -> dict[str, Any]:
         "score": outcome.score,
         "score_name": result.score_name,
         "retrains": run.retrains,
+        "probes": run.probes,
         "promoted": run.promoted,
         "refused": run.refused,
         "rolled_back": [each.to_json() for each in run.rolled_back],
@@ -98,10 +99,13 @@ def format_score(result: BacktestResult, value: float | None) -> str:
 
 
 def events(result: BacktestResult) -> Iterable[tuple[str, WindowResult]]:
-    """Yield (policy, window result) of every retrain and reinstatement, Homeostat's first."""
+    """Yield (policy, window result) of every retrain and reinstatement, Homeostat's first.
+
+    Probes that no retrain followed are counted only.
+    """
     for name in ("homeostat", "baseline"):
         for each in result.outcomes[name].run.results:
-            if each.event is not None:
+            if each.event not in (None, "probe"):
                 yield name, each
 
 
@@ -140,16 +144,18 @@ def event_outcome(outcome: PolicyOutcome, event: WindowResult) -> EventOutcome:
 
 def _decisions(result: BacktestResult) -> str:
     results = result.outcomes["homeostat"].run.results
-    fired = [each for each in results if each.event is not None]
+    fired = [each for each in results if each.event not in (None, "probe")]
+    probes = result.outcomes["homeostat"].run.probes
+    probed = f" {probes} probe{'s' * (probes != 1)} showed that a retrain does not pay." if probes else ""
     if not fired:
-        return f"Homeostat would not have retrained in {len(results)} windows."
+        return f"Homeostat would not have retrained in {len(results)} windows.{probed}"
     parts = [_counts([each for each in fired if each.event == "retrain"], "retrain")]
     reinstatements = [each for each in fired if each.event == "reinstate"]
     if reinstatements:
         parts.append(_counts(reinstatements, "reinstatement") + " of a former champion")
     reasons = Counter(each.reason.replace("_", " ") for each in fired)
     why = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
-    return f"Homeostat, in {len(results)} windows: {'; '.join(parts)}. Reasons: {why}."
+    return f"Homeostat, in {len(results)} windows: {'; '.join(parts)}. Reasons: {why}.{probed}"
 
 
 def _rolled_back(result: BacktestResult) -> str:

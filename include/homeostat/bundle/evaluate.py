@@ -93,12 +93,24 @@ def evaluate(
     )
 
 
-def make_reference(config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame) -> Reference:
+def make_reference(
+    config: ModelConfig,
+    predictor: Predictor,
+    holdout: pd.DataFrame,
+    *,
+    before: pd.DataFrame | None = None,
+) -> Reference:
     """Build a version's reference profile: the holdout's features and the version's predictions of them.
 
     From the holdout and never from training rows, on which a model is more confident than on new ones. With
     ``monitor.season``, each hour is counted separately; for a model with a confidence, so is how often its
     predictions were right at each confidence.
+
+    Parameters
+    ----------
+    before
+        Rows before the holdout to count too, where the holdout is short: their features and predictions.
+        Their confidence counts as missing, since the version has learned them.
     """
     clash = [name for name in OUTPUTS if name in config.columns.features]
     if clash:
@@ -108,16 +120,24 @@ def make_reference(config: ModelConfig, predictor: Predictor, holdout: pd.DataFr
         )
         raise ConfigError(msg)
     predictions = _predict_on_one_thread(predictor, holdout)
+    rows = holdout
+    predicted, confidence = predictions.prediction, predictions.confidence
+    if before is not None and len(before):
+        rows = pd.concat([before, holdout], ignore_index=True)
+        learned = _predict_on_one_thread(predictor, before)
+        predicted = np.concatenate([learned.prediction, predicted])
+        if confidence is not None:
+            confidence = np.concatenate([np.full(len(before), np.nan), confidence])
     kinds: dict[str, FeatureKind] = dict(predictor.kinds)
     kinds["prediction"] = "category" if config.task == "classification" else "number"
-    frame = holdout[list(predictor.kinds)].assign(prediction=predictions.prediction)
-    if predictions.confidence is not None:
+    frame = rows[list(predictor.kinds)].assign(prediction=predicted)
+    if confidence is not None:
         kinds["confidence"] = "number"
-        frame = frame.assign(confidence=predictions.confidence)
+        frame = frame.assign(confidence=confidence)
     reference = Reference.fit(frame, kinds)
     return replace(
         reference,
-        season=_season(config, reference, frame, holdout),
+        season=_season(config, reference, frame, rows),
         calibration=_calibration_counts(config, reference, predictions, holdout),
     )
 

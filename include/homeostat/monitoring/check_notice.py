@@ -35,6 +35,8 @@ def check_notice(
         kind = NoticeKind.TRIGGER_FIRED
         title = f"{name}: reinstating version {decision.reinstate}, which fits better today"
         action = f"It goes through gate, shadow and canary first: follow retrain__{name} in Airflow."
+    elif decision.fire and decision.reason == TriggerReason.PROBE_DUE:
+        return None  # work by the clock: its retrain is notified if it pays
     elif decision.fire:
         kind, title = NoticeKind.TRIGGER_FIRED, f"{name}: retraining has started"
         action = f"No action needed: follow retrain__{name} in Airflow."

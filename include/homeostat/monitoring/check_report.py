@@ -12,6 +12,7 @@ from homeostat.core.performance import PerformanceReport
 from homeostat.core.trigger import TriggerDecision, WindowRecord
 from homeostat.monitoring.context import CheckContext
 from homeostat.monitoring.labelled_performance import Labelled
+from homeostat.monitoring.version_ageing import VersionAgeing
 from homeostat.monitoring.window import WindowCounts
 from homeostat.ports import Store
 
@@ -22,7 +23,11 @@ _FIGURE_WINDOWS = 48
 
 
 def check_metrics(
-    report: DriftReport, performance: PerformanceReport, record: WindowRecord, decision: TriggerDecision
+    report: DriftReport,
+    performance: PerformanceReport,
+    aged: VersionAgeing,
+    record: WindowRecord,
+    decision: TriggerDecision,
 ) -> dict[str, float]:
     """Return what MLflow charts: one series per feature, so that windows can be compared."""
     metrics: dict[str, float | None] = {
@@ -31,6 +36,10 @@ def check_metrics(
         "decay": performance.decay,
         "score": record.score,
         "unlogged_labels": record.unlogged_labels,
+        "unlearned_windows": aged.unlearned,
+        "expected_gain": aged.expected_gain,
+        "ageing_z": aged.z,
+        "probes": float(aged.probed),
         "fired": float(decision.fire),
         "windows_in_a_row": float(decision.consecutive),
     }

@@ -15,9 +15,10 @@ from homeostat.core.trigger import WindowRecord
 from homeostat.monitoring.check_report import DRIFT_FIGURE, drift_figure
 from homeostat.monitoring.context import check_context
 from homeostat.monitoring.labelled_performance import newest_labelled_rows
-from homeostat.monitoring.version_comparison import compare_versions
+from homeostat.monitoring.version_ageing import version_ageing
+from homeostat.monitoring.version_comparison import version_to_reinstate
 from homeostat.ports import History, Notice, Ports
-from homeostat.storage.champion_history import champions
+from homeostat.storage.version_info import load_version_info
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def copy_entries(
     """Copy these entries into MLflow, oldest first."""
     run_id = ""
     for entry in entries:
-        _compare_former_champions(config, ports, entry.record.window_end)
+        _compare_versions(config, ports, entry.record.window_end)
         metrics, artifacts = detector.read(entry)
         metrics = {**metrics, "fired": float(entry.record.fired)}
         if ports.renders_figures:
@@ -77,10 +78,13 @@ def send_notices(config: ModelConfig, ports: Ports) -> int:
     return len(keys)
 
 
-def _compare_former_champions(config: ModelConfig, ports: Ports, end: datetime) -> None:
-    """Score former champions on this window's newest labelled rows; the function's next check uses it."""
-    champion = ports.ledger.read(config.name).champion
-    if champion is None or len(champions(ports.ledger, config.name)) < 2:
+def _compare_versions(config: ModelConfig, ports: Ports, end: datetime) -> None:
+    """Score probe and former champions on this window's newest labelled rows; the next check uses it."""
+    traffic = ports.ledger.read(config.name)
+    if traffic.champion is None:
         return
-    context = check_context(config, ports, champion)
-    compare_versions(context, newest_labelled_rows(context, end), end)
+    context = check_context(config, ports, traffic.champion)
+    labelled = newest_labelled_rows(context, end)
+    info = load_version_info(ports.store, config.name, traffic.champion.digest)
+    version_ageing(context, info, labelled, end)
+    version_to_reinstate(context, labelled, end, traffic.promoted_at)

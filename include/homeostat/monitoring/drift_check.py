@@ -24,7 +24,8 @@ from homeostat.monitoring.check_notice import check_notice, check_sentence
 from homeostat.monitoring.check_report import check_artifacts, check_metrics, save_report
 from homeostat.monitoring.context import CheckContext, check_context, history_lookback, min_retrain_interval
 from homeostat.monitoring.labelled_performance import Labelled, measure_performance
-from homeostat.monitoring.version_comparison import compare_versions
+from homeostat.monitoring.version_ageing import VersionAgeing, version_ageing
+from homeostat.monitoring.version_comparison import version_to_reinstate
 from homeostat.monitoring.window import WindowCounts, window_start
 from homeostat.monitoring.window_drift import drift_report
 from homeostat.ports import Ports
@@ -41,6 +42,7 @@ class WindowCheck:
     window: WindowCounts
     report: DriftReport
     labelled: Labelled
+    aged: VersionAgeing
     record: WindowRecord
     history: Sequence[WindowRecord]
 
@@ -66,8 +68,8 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     Returns
     -------
     Small, plain JSON: ``model``, ``window_end``, ``trigger_id``, ``verdict`` (of drift), ``rows``,
-    ``drifted_share``, ``performance``, ``unlogged_labels``, ``fired``, ``reason``, ``reinstate``,
-    ``sentence`` and ``url``.
+    ``drifted_share``, ``performance``, ``unlogged_labels``, ``unlearned_windows``, ``expected_gain``,
+    ``probes``, ``fired``, ``reason``, ``reinstate``, ``sentence`` and ``url``.
     """
     traffic = ports.ledger.read(config.name)
     champion = traffic.champion
@@ -90,6 +92,9 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
         drifted_share=checked.report.drifted_share,
         performance=checked.labelled.report.verdict,
         unlogged_labels=record.unlogged_labels,
+        unlearned_windows=record.unlearned,
+        expected_gain=checked.aged.expected_gain,
+        probes=checked.aged.probed,
         fired=decision.fire,
         reason=str(decision.reason),
         reinstate=decision.reinstate,
@@ -118,7 +123,8 @@ def _measure(context: CheckContext, end: datetime) -> WindowCheck:
     labelled = measure_performance(
         context, info, end, tenure(history, record), window, drifting_since(history, record)
     )
-    compared = compare_versions(context, labelled.rows, end)
+    aged = version_ageing(context, info, labelled.rows, end)
+    promoted_at = ports.ledger.read(config.name).promoted_at
     record = replace(
         record,
         performance=labelled.report.verdict,
@@ -128,11 +134,15 @@ def _measure(context: CheckContext, end: datetime) -> WindowCheck:
         significant=labelled.report.error is not None,
         impact=labelled.impact,
         below_best=labelled.report.below_best,
-        gain=compared.gain,
-        reinstate=compared.reinstate,
+        reinstate=version_to_reinstate(context, labelled.rows, end, promoted_at),
         unlogged_labels=labelled.ids.unlogged if labelled.ids else None,
+        unlearned=aged.unlearned,
+        probe_after=aged.probe_after,
+        ageing_rate=aged.rate,
+        ageing_z=aged.z,
+        ageing_cusum=aged.cusum,
     )
-    return WindowCheck(window, report, labelled, record, history)
+    return WindowCheck(window, report, labelled, aged, record, history)
 
 
 def _decide(context: CheckContext, checked: WindowCheck) -> TriggerDecision:
@@ -197,7 +207,7 @@ def _write(
     run_id = ports.history.record(
         config.name,
         record,
-        metrics=check_metrics(checked.report, labelled.report, record, decision),
+        metrics=check_metrics(checked.report, labelled.report, checked.aged, record, decision),
         artifacts=check_artifacts(
             context, checked.window, record.window_end, checked.report, labelled, decision
         ),
@@ -220,6 +230,9 @@ def _result(config: ModelConfig, window_end: datetime, **found: Any) -> dict[str
         "drifted_share": None,
         "performance": "pending",
         "unlogged_labels": None,
+        "unlearned_windows": None,
+        "expected_gain": None,
+        "probes": 0,
         "fired": False,
         "reason": "",
         "reinstate": "",

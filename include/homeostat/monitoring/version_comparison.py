@@ -8,32 +8,33 @@ holds a paired comparison of every two versions per step, as sums that add up.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from itertools import combinations, pairwise
+from statistics import variance
 
 import numpy as np
 import pandas as pd
 
-from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError, NotFound, Unavailable
-from homeostat.config.label_text import label_texts
-from homeostat.core.performance import PairedComparison, retraining_gain
+from homeostat.core.performance import PairedComparison, row_losses
 from homeostat.core.rollout import VersionRef
 from homeostat.monitoring.context import CheckContext
 from homeostat.ports import Store
+from homeostat.storage.ageing_record import load_ageing
 from homeostat.storage.bundles import load_version
 from homeostat.storage.champion_history import champions
 from homeostat.storage.version_info import load_version_info
 
 #: A former champion is reinstated when it is so many standard errors better. Several are compared at every
 #: check, so the limit is strict.
-REINSTATE_Z = 3.0
-#: The comparison for a reinstatement looks back over so many windows.
+REINSTATE_Z = 2.5
+#: It must be better by so much per row (relative for errors).
+REINSTATE_GAIN = 0.01
+#: The comparison for a reinstatement looks back over so many windows, which neither version learned.
 REINSTATE_WINDOWS = 3
-#: Retraining must gain at least this part of ``gate.max_regression`` per row to pay.
-MIN_GAIN_SHARE = 0.25
 #: So many steps are kept.
 _STEPS = 512
 _MIN_ROWS = 30
@@ -44,19 +45,6 @@ Steps = dict[str, Pairs]
 
 
 @dataclass(frozen=True, slots=True)
-class VersionComparison:
-    """The result of comparing versions.
-
-    ``gain`` is what retraining has gained lately, see
-    :func:`homeostat.core.performance.retraining_gain`. ``reinstate`` is the former champion that predicts the
-    latest labelled rows so much better that it should be reinstated; "" without one.
-    """
-
-    gain: float | None = None
-    reinstate: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Generation:
     """A version that was trained, and the champion before it."""
 
@@ -64,8 +52,10 @@ class Generation:
     trained: VersionRef
 
 
-def compare_versions(context: CheckContext, labelled: pd.DataFrame, end: datetime) -> VersionComparison:
-    """Score this model's champions on the newest labelled rows, and add the result to those before.
+def version_to_reinstate(
+    context: CheckContext, labelled: pd.DataFrame, end: datetime, promoted_at: datetime | None
+) -> str:
+    """Score this model's champions on the newest labelled rows; return the one to reinstate, "" without one.
 
     Every step counts once: a second check of it replaces the first. A process that loads no models uses what
     other processes have stored.
@@ -76,22 +66,31 @@ def compare_versions(context: CheckContext, labelled: pd.DataFrame, end: datetim
         Features and labels of the newest step, from all versions.
     end
         The end of the window that is checked.
+    promoted_at
+        When the champion was promoted: the next reinstatement waits for three windows.
     """
     config, ports = context.config, context.ports
     served = champions(ports.ledger, config.name)
     if len(served) < 2:
-        return VersionComparison()
-    generations = trained_generations(served)
-    compared = versions_to_compare(served, context.champion, generations[-1])
+        return ""
+    compared = versions_to_compare(served, context.champion, trained_generations(served)[-1])
     steps = _load(ports.store, config.name)
     if ports.loads_models and len(labelled) >= _MIN_ROWS:
         steps[end.isoformat()] = _compare_pairs(context, compared, labelled)
         steps = dict(sorted(steps.items())[-_STEPS:])
         ports.store.put(_key(config.name), json.dumps({"steps": steps}).encode(), overwrite=True)
-    known = {at: pairs for at, pairs in steps.items() if datetime.fromisoformat(at) <= end}
-    return VersionComparison(
-        gain=_gain(config, generations, known), reinstate=_version_to_reinstate(context, compared, known, end)
-    )
+    window = load_ageing(ports.store, config.name).window_or(config.monitor.window)
+    if promoted_at is not None and end - promoted_at < REINSTATE_WINDOWS * window:
+        return ""
+    begin = end - REINSTATE_WINDOWS * window
+    recent = {datetime.fromisoformat(at): pairs for at, pairs in steps.items()}
+    windows: list[Steps] = [{} for _ in range(REINSTATE_WINDOWS)]
+    for at, pairs in recent.items():
+        if begin < at <= end:
+            windows[math.ceil((at - begin) / window) - 1][at.isoformat()] = pairs
+    newest = steps.get(max((at.isoformat() for at in recent if at <= end), default=""), {})
+    loaded = [ref for ref in compared if any(ref.version in pair.split("|") for pair in newest)]
+    return _better_version(context, loaded, windows)
 
 
 def trained_generations(served: Sequence[VersionRef]) -> list[Generation]:
@@ -118,17 +117,6 @@ def versions_to_compare(
     former = [ref for ref in dict.fromkeys(reversed(served)) if ref != champion]
     spaced = [former[at] for at in (2**n - 1 for n in range(20)) if at < len(former)]
     return list(dict.fromkeys([champion, newest.trained, newest.before, *spaced, *former[-1:]]))
-
-
-def row_losses(config: ModelConfig, predicted: np.ndarray, labelled: pd.DataFrame) -> np.ndarray:
-    """Return the loss of each row: 0 or 1 (classification), absolute error (regression)."""
-    truth = labelled[config.columns.label.name]
-    if config.task == "regression":
-        errors: np.ndarray = np.abs(np.asarray(truth, np.float64) - np.asarray(predicted, np.float64))
-        return errors
-    given, true = (np.array(label_texts(values), object) for values in (predicted, truth))
-    wrong: np.ndarray = (given != true).astype(np.float64)
-    return wrong
 
 
 def _compare_pairs(context: CheckContext, compared: Sequence[VersionRef], labelled: pd.DataFrame) -> Pairs:
@@ -165,37 +153,24 @@ def _total(steps: Mapping[str, Pairs], a: VersionRef, b: VersionRef) -> PairedCo
     return total
 
 
-def _gain(config: ModelConfig, generations: Sequence[Generation], steps: Mapping[str, Pairs]) -> float | None:
-    """Compare each trained version with the one before it, over the steps until the next version came."""
-    comparisons = []
-    for n, generation in enumerate(generations):
-        following = generations[n + 1].trained.version if n + 1 < len(generations) else None
-        own = {
-            at: pairs
-            for at, pairs in steps.items()
-            if following is None or not any(following in pair.split("|") for pair in pairs)
-        }
-        comparisons.append(_total(own, generation.before, generation.trained))
-    least = config.gate.max_regression * MIN_GAIN_SHARE
-    return retraining_gain(comparisons, least=least, relative=config.task == "regression")
-
-
-def _version_to_reinstate(
-    context: CheckContext, compared: Sequence[VersionRef], steps: Mapping[str, Pairs], end: datetime
-) -> str:
+def _better_version(context: CheckContext, compared: Sequence[VersionRef], windows: Sequence[Steps]) -> str:
     """Return the former champion with the largest significant improvement; "" without one."""
     config = context.config
-    begin = end - REINSTATE_WINDOWS * config.monitor.window
-    recent = {at: pairs for at, pairs in steps.items() if datetime.fromisoformat(at) > begin}
-    best, most = "", config.gate.max_regression
+    relative = config.task == "regression"
+    best, most = "", -math.inf
     for ref in compared:
         if ref == context.champion:
             continue
-        comparison = _total(recent, context.champion, ref)
-        improvement = comparison.improvement(relative=config.task == "regression")
-        significant = comparison.rows >= config.monitor.min_rows and comparison.z > REINSTATE_Z
-        if significant and improvement > most and _passed_gate(context, ref):
-            best, most = ref.version, improvement
+        parts = [_total(steps, context.champion, ref) for steps in windows]
+        whole = sum(parts, PairedComparison())
+        if not all(part.rows for part in parts) or whole.rows < config.monitor.min_rows:
+            continue
+        gain = whole.improvement(relative=relative)
+        gains = [part.gap / part.rows for part in parts]
+        error = math.sqrt(max(whole.variance / whole.rows**2, variance(gains) / len(gains)))
+        significant = whole.gap / whole.rows >= REINSTATE_Z * error
+        if gain >= REINSTATE_GAIN and significant and gain > most and _passed_gate(context, ref):
+            best, most = ref.version, gain
     return best
 
 

@@ -21,6 +21,7 @@ from homeostat.config.errors import (
 from homeostat.config.label_text import label_texts
 from homeostat.ports import Ports
 from homeostat.retraining.idempotency import fail_run, json_bytes
+from homeostat.retraining.worthwhile import save_evidence
 from homeostat.storage.members import find_former
 from homeostat.storage.prediction_log import newest_traffic
 from homeostat.storage.retrain_outcome import Outcome, RetrainOutcome, record_outcome
@@ -118,7 +119,9 @@ def _write_snapshot(
         logger.warning("%s: %s", config.name, warning)
         ports.registry.log(run_id, tags={"homeostat.source_warning": warning})
     try:
-        snapshot = training_data.assemble(found, config, until, unseen_since=trained_until)
+        snapshot = training_data.assemble(
+            found, config, until, unseen_since=trained_until, probe=not request.reinstate
+        )
     except QualityRefused:
         raise
     except DataError as error:
@@ -133,6 +136,7 @@ def _write_snapshot(
     ]
     known = _with_positive_class(config, snapshot)
     guessed = guessed_sentence(config, known)
+    save_evidence(config, request, snapshot.newest, ports)
     key, digest = put_snapshot(ports.store, config.name, snapshot)
     quarantine(ports.store, config.name, snapshot.quarantined)
     for context, rows in (("training", snapshot.train), ("holdout", snapshot.holdout)):

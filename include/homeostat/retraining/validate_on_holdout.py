@@ -5,15 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from homeostat.config import ModelConfig
+from homeostat.config.errors import Superseded
 from homeostat.config.label_text import label_texts
 from homeostat.core.rollout import VersionRef
 from homeostat.ports import Ports
+from homeostat.retraining.drop_error import drop_error
 from homeostat.retraining.expected_divergence import expected_divergence, label_facts
 from homeostat.retraining.idempotency import once
 from homeostat.retraining.time_versions import time_versions
+from homeostat.retraining.worthwhile import conclude_probe
+from homeostat.storage.ageing_record import load_ageing
 from homeostat.storage.bundles import load_version
 from homeostat.storage.snapshots import read_snapshot
 from homeostat.storage.step_results import load_result, scored_config
@@ -23,6 +28,9 @@ if TYPE_CHECKING:
     from homeostat.bundle.evaluate import Evaluation
     from homeostat.bundle.files import Bundle
 
+#: The baseline is the mean score of the probes of so many windows.
+BASELINE_WINDOWS = 4
+
 
 @once("validate")
 def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
@@ -30,11 +38,19 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
 
     A version that was fitted on a part of the holdout would score too well: its ``holdout_version`` is scored
     instead, the same pipeline fitted without the holdout. Timed are the versions that serve.
+
+    Raises
+    ------
+    Superseded
+        The retrain ended after its probe: it does not pay.
     """
     from homeostat import figures
     from homeostat.bundle.environment import environment_differences
     from homeostat.bundle.evaluate import evaluate
 
+    probed = conclude_probe(config, run_key, ports)
+    if not probed["proceeds"]:
+        raise Superseded(probed["sentence"])
     data = load_result(ports.store, config.name, run_key, "assemble")
     config = scored_config(config, data)
     trained = load_result(ports.store, config.name, run_key, "train")
@@ -73,14 +89,13 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     )
     return {
         "run_id": data["run_id"],
-        "candidate": _plain(mine) | latency | {"members_ratio": _members(versions[0]) / _members(serving)},
-        "baseline": {
-            "metrics": mine.metrics,
-            "holdout_rows": mine.rows,
-            "variance": mine.variance,
-            "positive": mine.positive,
-            **typical,
+        "candidate": _plain(mine)
+        | latency
+        | {
+            "members_ratio": _members(versions[0]) / _members(serving),
+            "drop_error": drop_error(config, mine, theirs) if theirs is not None else None,
         },
+        "baseline": {**_baseline(config, mine, ports), "positive": mine.positive, **typical},
         "champion": _plain(theirs) | champion_latency if theirs else None,
         "champion_version": champion.version if champion else None,
         "divergence": divergence,
@@ -88,6 +103,38 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "environment_differences": differences,
         "sentence": _compared(config, mine, theirs) + changed,
         "url": ports.registry.url(run_id=data["run_id"]),
+    }
+
+
+def _baseline(config: ModelConfig, mine: Evaluation, ports: Ports) -> dict[str, Any]:
+    """Return the score that the version is expected to have, its rows, and the variance that a row adds.
+
+    One window is little: where probes of the last four windows were scored by the same metric, their mean
+    counts.
+    """
+    known = {"metrics": mine.metrics, "holdout_rows": mine.rows, "variance": mine.variance}
+    record = load_ageing(ports.store, config.name)
+    if not record.probes or mine.metrics.get(config.served_metric) is None:
+        return known
+    newest = record.probes[-1]
+    probes = [
+        (each.score, each.rows, each.variance)
+        for each in record.probes
+        if each.until > newest.until - BASELINE_WINDOWS * record.window
+        and each.metric == newest.metric == config.served_metric_title
+        and each.score is not None
+        and each.rows
+    ]
+    if newest.score != mine.metrics[config.served_metric] or len(probes) < 2:
+        return known  # this holdout is not the newest probe's window
+    scores, rows = np.array([each[0] for each in probes]), np.array([each[1] for each in probes])
+    variances = [each[2] for each in probes if each[2] is not None]
+    between = float(np.var(scores, ddof=1) * rows.mean())
+    mean = float((scores * rows).sum() / rows.sum())
+    return {
+        "metrics": {**mine.metrics, config.served_metric: mean},
+        "holdout_rows": int(rows.sum()),
+        "variance": max(between, *variances) if variances else between,
     }
 
 

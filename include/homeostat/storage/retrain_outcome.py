@@ -33,6 +33,7 @@ class RetrainOutcome(StrEnum):
     REFUSED = "refused"
     SUPERSEDED = "superseded"
     FAILED = "failed"
+    NOT_WORTHWHILE = "not_worthwhile"
 
 
 #: The sentence of each outcome.
@@ -41,6 +42,7 @@ OUTCOME_SENTENCES: Mapping[RetrainOutcome, str] = {
     RetrainOutcome.REFUSED: "A check or a person refused the candidate; the champion stays.",
     RetrainOutcome.SUPERSEDED: "Another retrain or a person's promotion took its place.",
     RetrainOutcome.FAILED: "A step could not be carried out; a person must fix the cause.",
+    RetrainOutcome.NOT_WORTHWHILE: "A new version is not worth its cost yet; the champion stays.",
 }
 
 
@@ -71,7 +73,8 @@ class Outcome:
     Parameters
     ----------
     stage
-        A :class:`RefusalStage` for a refusal; the failed step's name for a failure; ``lease`` or the phase of
+        A :class:`RefusalStage` for a refusal; the failed step's name for a failure; ``probe`` where
+        the retrain was not worth its cost; ``lease`` or the phase of
         the rollout for a superseded one; ``champion`` for a promotion.
     trigger_id
         The check that requested the retrain, ``<model>/<window end>``; "" when it is not known.

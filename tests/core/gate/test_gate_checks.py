@@ -59,6 +59,27 @@ def test_exactly_the_allowed_regression_passes_whatever_the_last_bits_say(config
     assert verdict(config, evidence, "mae", 102.1, 100, 0.02) == "alert"
 
 
+@settings(max_examples=100)
+@given(scores, scores, allowed, st.floats(0, 0.2))
+def test_what_is_worse_must_be_significantly_worse_to_be_refused(
+    config, evidence, candidate, champion, most, error
+):
+    found = evidence(candidate={"accuracy": candidate}, champion={"accuracy": champion}, drop_error=error)
+    result = CHECKS["metric"](found, config("accuracy", "classification", max_regression=most, slices=[]))
+    plain = verdict(config, evidence, "accuracy", candidate, champion, most)
+    if plain == "alert" and champion - candidate < 1.64 * error:
+        assert result.verdict == "pass"
+        assert "may be chance" in result.reason
+    else:
+        assert result.verdict == plain
+
+
+def test_an_unknown_standard_error_decides_as_without_one(config, evidence):
+    for error in (None, math.nan, 0.0):
+        found = evidence(candidate={"accuracy": 0.8}, champion={"accuracy": 0.9}, drop_error=error)
+        assert CHECKS["metric"](found, config("accuracy", slices=[])).verdict == "alert"
+
+
 def test_against_an_error_of_zero_anything_else_is_worse(config, evidence):
     assert verdict(config, evidence, "mae", 0.0, 0.0) == "pass"
     assert verdict(config, evidence, "mae", 1e-9, 0.0, 100.0) == "alert"

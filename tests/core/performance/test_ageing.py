@@ -18,7 +18,6 @@ from homeostat.core.performance import (
     ageing,
     block_sums,
     mean_of_blocks,
-    reference_observations,
 )
 from homeostat.core.performance.ageing import paired_cusum
 
@@ -145,22 +144,6 @@ def test_blocks_of_few_rows():
     assert mean_of_blocks(block_sums(np.array([]))) == (0.0, math.inf)
     assert mean_of_blocks(block_sums(np.array([2.0]))) == (2.0, math.inf)
     assert mean_of_blocks(block_sums(np.array([1.0, np.nan, 3.0])))[0] == 2.0
-
-
-# The reference
-
-
-def test_fits_of_several_origins_begin_the_record():
-    ends = [NOW - ago * WEEK for ago in range(11, -1, -1)]
-    blocks = np.arange(7) / 100
-    losses = [(origin, np.full((12, 1), 0.3 - origin / 100) + blocks) for origin in (0, 4, 8)]
-    found = reference_observations(losses, ends, "all")
-    assert [each.end for each in found] == ends[4:]
-    assert [each.gap for each in found] == [4.0] * 4 + [6.0] * 4
-    assert [each.gain for each in found] == pytest.approx([0.04] * 4 + [0.06] * 4)
-    assert {each.champion for each in found} == {""}
-    assert estimate(found).z > 1.64
-    assert reference_observations(losses[:1], ends, "all") == []
 
 
 # Streams: how often ageing is found

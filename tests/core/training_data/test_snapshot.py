@@ -152,10 +152,43 @@ def test_rows_that_the_champion_was_trained_on_move_to_the_training_side():
     assert snapshot.report["train"]["rows"] == 70
 
 
-@pytest.mark.parametrize("known", [since(40), since(60), since(1000), None])
-def test_a_champion_trained_on_none_of_the_holdout_moves_nothing(known):
-    snapshot = assemble(hourly(), monitored(), END, unseen_since=known)
+@pytest.mark.parametrize(("known", "probe"), [(since(40), True), (since(60), False), (None, True)])
+def test_a_champion_trained_on_none_of_the_holdout_moves_nothing(known, probe):
+    """Hour 40 is less than two windows ago; without a probe the age of the champion does not matter."""
+    snapshot = assemble(hourly(), monitored(), END, unseen_since=known, probe=probe)
     assert (len(snapshot.train), len(snapshot.holdout)) == (60, 40)
+    assert snapshot.newest is None
+
+
+@pytest.mark.parametrize(
+    ("known", "window", "min_rows", "hours", "gap"),
+    [
+        (46, "24h", 10, 24, 22 / 24),
+        (45, "24h", 10, None, None),  # less than 0.9 windows for the probe to learn
+        (60, "24h", 10, 24, 36 / 24),
+        (90, "24h", 30, 30, 2.0),  # a day has too few rows: the window is longer
+        (1000, "24h", 10, 24, 976 / 24),
+        (1000, "24h", 91, None, None),  # fewer than training.min_rows would be left to learn
+        (1000, "24h", 100, None, None),
+        (1000, "24h", 101, None, None),
+    ],
+)
+def test_the_holdout_of_an_old_champion_is_the_newest_window(known, window, min_rows, hours, gap):
+    snapshot = assemble(hourly(), monitored(window, min_rows), END, unseen_since=since(known))
+    if hours is None:
+        assert snapshot.newest is None
+        return
+    assert snapshot.newest.gap == pytest.approx(gap)
+    assert (snapshot.newest.begin, snapshot.newest.end) == (since(hours), END)
+    assert snapshot.holdout.timestamp.min() == since(hours)
+    assert snapshot.train.timestamp.max() == since(hours + 1)
+    assert len(snapshot.train) + len(snapshot.holdout) == 100
+
+
+def test_labels_that_end_early_end_the_window_there():
+    late = assemble(hourly(), monitored(), END + timedelta(hours=40), unseen_since=since(60))
+    assert len(late.holdout) == 24
+    assert late.newest.end == since(1) + timedelta(microseconds=1)
 
 
 @pytest.mark.parametrize(

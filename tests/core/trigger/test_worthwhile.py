@@ -65,9 +65,9 @@ def test_other_members_are_worth_a_retrain():
 
 def test_no_observation_no_retrain():
     for cost in (0.0, 0.005):
-        assert not worthwhile(
-            rate=0, z=0, cusum=0, gap=50, settings=Trigger(retrain_cost=cost)
-        ).retrain, "not even for nothing"
+        assert not worthwhile(rate=0, z=0, cusum=0, gap=50, settings=Trigger(retrain_cost=cost)).retrain, (
+            "not even for nothing"
+        )
 
 
 @settings(max_examples=200, deadline=None)

@@ -86,7 +86,8 @@ def _policies(result: BacktestResult) -> list[_PolicyRow]:
                 gain=format_gain(result, difference),
                 gain_style={1: "good", -1: "bad"}.get(gain_sign(difference), ""),
                 counts=[
-                    *(run.retrains, run.promoted, run.refused, len(run.rolled_back)),
+                    *(run.retrains, run.probes if name == "homeostat" else "-"),
+                    *(run.promoted, run.refused, len(run.rolled_back)),
                     *(verdicts.count(verdict) for verdict in ("better", "worse")),
                 ],
             )
@@ -94,7 +95,7 @@ def _policies(result: BacktestResult) -> list[_PolicyRow]:
     for title, score, retrains in limit_rows(result):
         difference = score_gain(result, score)
         style = {1: "good", -1: "bad"}.get(gain_sign(difference), "")
-        counts: list[int | str] = [retrains, *("-" for _ in range(5))]
+        counts: list[int | str] = [retrains, *("-" for _ in range(6))]
         rows.append(
             _PolicyRow(
                 title,

@@ -27,9 +27,11 @@ from homeostat.retraining.gate import gate
 from homeostat.retraining.register import register
 from homeostat.retraining.train import train
 from homeostat.retraining.validate_on_holdout import validate
+from homeostat.retraining.worthwhile import conclude_probe
 from homeostat.rollouts.advance import advance
 from homeostat.rollouts.alias_sync import sync_aliases
 from homeostat.rollouts.lifecycle import begin_rollout, finalize, rollout_status
+from homeostat.storage.retrain_outcome import RetrainOutcome
 from homeostat.storage.retrain_request import RetrainRequest, run_key
 
 #: Retrain lease: how long a killed process blocks other retrains.
@@ -76,7 +78,8 @@ def retrain_now(settings: Settings, model: str, options: Mapping[str, Any], *, a
     else:
         say(result["sentence"])
         say(result["url"], "dim")
-    if result.get("phase") not in ("champion", "registered"):  # a first version may still be registered
+    ended_well = result.get("outcome") == RetrainOutcome.NOT_WORTHWHILE
+    if not ended_well and result.get("phase") not in ("champion", "registered"):  # a first version may wait
         raise SystemExit(1)
 
 
@@ -85,6 +88,7 @@ def _steps(config: ModelConfig, request: RetrainRequest, ports: Ports, settings:
     steps: dict[str, Callable[[], dict[str, Any]]] = {
         "assemble": lambda: assemble(config, request, ports, lease=LEASE),
         "train": lambda: train(config, key, ports),
+        "probe": lambda: conclude_probe(config, key, ports),
         "validate": lambda: validate(config, key, ports),
         "gate": lambda: gate(config, key, ports),
         "register": lambda: register(config, key, ports),
@@ -92,11 +96,11 @@ def _steps(config: ModelConfig, request: RetrainRequest, ports: Ports, settings:
     }
     try:
         with _retrain_lease(config.name, request, ports), progress() as bar:
-            task = bar.add_task("assemble", total=7)
+            task = bar.add_task("assemble", total=8)
             for name, step in steps.items():
                 bar.update(task, description=f"[bold]{name}[/]")
                 result = step()
-                done = f"[green]done[/] {name}: {escape(result['sentence'])}"
+                done = f"[green]done[/] {name}: {escape(result['sentence'] or 'nothing to compare')}"
                 bar.console.print(done, highlight=False, soft_wrap=True)
                 bar.advance(task)
                 if result.get("proceeds") is False:

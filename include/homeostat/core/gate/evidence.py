@@ -22,6 +22,8 @@ class GateEvidence:
     ``undefined`` and ``champion_undefined`` say why the gate's metric is not among them, where that is known.
     Anything else that is not known is None. ``slices`` map ``"season=1"`` to ``{"rows", "score"}``.
 
+    ``drop_error`` is the standard error of how much the two differ in the gate's metric.
+
     Latencies are of single rows in milliseconds, of the versions that serve. ``unloaded_p99_ms`` leaves out
     the time in which a call had no CPU. ``slowdown`` compares candidate and champion, timed side by side, as
     ``{"ratio", "low", "high", "added_ms"}``: the median ratio of their times with its 99 % interval, and the
@@ -48,6 +50,7 @@ class GateEvidence:
     slices: Slices = field(default_factory=dict)
     champion_slices: Slices = field(default_factory=dict)
     environment_differences: Sequence[str] = ()
+    drop_error: float | None = None
     undefined: str = ""
     champion_undefined: str = ""
 
@@ -63,7 +66,7 @@ class GateEvidence:
 
         Their keys are ``metrics``, ``nan_rate``, ``p99_latency_ms``, ``unloaded_p99_ms``, ``slices``,
         ``distinct_predictions`` and ``undefined``; the candidate's also ``slowdown``,
-        ``machine_slowdown`` and ``members_ratio``.
+        ``machine_slowdown``, ``members_ratio`` and ``drop_error``.
         """
         return cls(
             candidate=candidate.get("metrics") or {},
@@ -80,6 +83,7 @@ class GateEvidence:
             slices=candidate.get("slices") or {},
             champion_slices=(champion or {}).get("slices") or {},
             environment_differences=tuple(environment_differences),
+            drop_error=candidate.get("drop_error"),
             undefined=str(candidate.get("undefined") or ""),
             champion_undefined=str((champion or {}).get("undefined") or ""),
         )

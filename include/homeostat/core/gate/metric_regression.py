@@ -8,9 +8,16 @@ from homeostat.config import ModelConfig
 from homeostat.core.gate.evidence import GateCheckResult, GateEvidence, finite_or_none
 from homeostat.core.gate.score_drop import is_tolerated, score_drop
 
+#: A drop is significant from so many standard errors on (one-sided 95 %).
+SIGNIFICANT_DROP = 1.64
+
 
 def metric(evidence: GateEvidence, config: ModelConfig) -> GateCheckResult:
-    """No worse than the champion by more than ``gate.max_regression``.
+    """No worse than the champion by more than ``gate.max_regression``, as far as the holdout can tell.
+
+    A candidate is refused when it is worse by more than that *and* by at least 1.64 standard errors
+    (one-sided 95 %): a short holdout refuses good candidates by chance otherwise. Where the standard error is
+    not known the first condition decides.
 
     The first version has no champion to compare with: it passes as soon as its own score is known.
     """
@@ -30,6 +37,10 @@ def metric(evidence: GateEvidence, config: ModelConfig) -> GateCheckResult:
     compared = f"{title} {mine:.4g} against the champion's {theirs:.4g}"
     if is_tolerated(found, most):
         return GateCheckResult("metric", "pass", found, most, compared)
+    error = finite_or_none(evidence.drop_error)
+    if error is not None and found < SIGNIFICANT_DROP * error:
+        reason = f"{compared}: worse by {found:.4g}, which may be chance (standard error {error:.2g})"
+        return GateCheckResult("metric", "pass", found, most, reason)
     shown = f"worse by {found:.4g}" if math.isfinite(found) else "worse"
     reason = f"{compared}: {shown}, gate.max_regression allows {most:g}"
     return GateCheckResult("metric", "alert", found if math.isfinite(found) else None, most, reason)

@@ -1,7 +1,8 @@
 """Performance: metrics by the names of model.yaml, decay against a version's own baseline, estimates."""
 
-from homeostat.core.performance.ageing import Ageing, AgeingObservation, ageing, reference_observations
+from homeostat.core.performance.ageing import Ageing, AgeingObservation, ageing
 from homeostat.core.performance.assess import Baseline, BatchScore, PerformanceReport, assess
+from homeostat.core.performance.batch_means import block_sums, mean_of_blocks, row_variance
 from homeostat.core.performance.committee_record import (
     ONE_RECIPE_SE,
     SWITCH_SE,
@@ -12,9 +13,9 @@ from homeostat.core.performance.committee_record import (
     subsets,
     window_bounds,
 )
-from homeostat.core.performance.batch_means import block_sums, mean_of_blocks, row_variance
 from homeostat.core.performance.decay import BATCHES, decay
 from homeostat.core.performance.estimate import Estimate, abstain, estimate
+from homeostat.core.performance.losses import row_losses
 from homeostat.core.performance.metrics import METRICS, all_metrics, higher_is_better, score, why_undefined
 from homeostat.core.performance.paired_comparison import PairedComparison
 from homeostat.core.performance.positive import guessed_sentence, with_positive_class
@@ -41,15 +42,15 @@ __all__ = [
     "ageing",
     "all_metrics",
     "assess",
-    "choose_members",
     "block_sums",
+    "choose_members",
     "decay",
     "estimate",
     "guessed_sentence",
     "higher_is_better",
     "mean_by_block",
     "mean_of_blocks",
-    "reference_observations",
+    "row_losses",
     "row_variance",
     "score",
     "subsets",

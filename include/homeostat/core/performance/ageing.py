@@ -1,7 +1,8 @@
 """How fast a model's versions age: pooled over its record, shrunk, and lately.
 
 An observation compares the champion with a fresher version of the same pipeline on a labelled window that
-neither has learned. The expected gain of the fresher one grows with the square root of how much younger it is:
+neither has learned. The expected gain of the fresher one grows with the square root of how much younger it
+is:
 
     gain = rate * sqrt(gap)
 
@@ -143,40 +144,6 @@ def ageing(
     local = (float((recent * root * gain).sum()) + prior * pooled) / (float((recent * root**2).sum()) + prior)
     own = gain[[each.champion == champion for each in known]]
     return Ageing(pooled, z, local, variance, paired_cusum(own, variance), len(known))
-
-
-def reference_observations(
-    losses: Sequence[tuple[int, np.ndarray]],
-    ends: Sequence[datetime],
-    members: str,
-) -> list[AgeingObservation]:
-    """Return what fits of several origins say about ageing before there is a champion.
-
-    Every window is predicted by the newest fit that has not learned it, and by the older ones: the record then
-    begins with the mean over these pairs.
-
-    Parameters
-    ----------
-    losses
-        By fit, oldest first: the number of windows of ``ends`` that it has learned, and its mean loss in each
-        block of each window, shape (windows, blocks); windows that it has learned are not read.
-    ends
-        The ends of the windows, oldest first.
-    members
-        What the fits learned from.
-    """
-    found = []
-    for at, end in enumerate(ends):
-        known = [(origin, blocks[at]) for origin, blocks in losses if origin <= at]
-        *older, newest = known or [(0, np.empty(0))]
-        gaps = [newest[0] - origin for origin, _ in older if origin < newest[0]]
-        differences = [blocks - newest[1] for origin, blocks in older if origin < newest[0]]
-        if not gaps:
-            continue
-        gain = float(np.mean([each.mean() for each in differences]))
-        variance = float(np.mean([each.var(ddof=1) / len(each) for each in differences]))
-        found.append(AgeingObservation(end, "", members, float(np.mean(gaps)), gain, variance))
-    return found
 
 
 def paired_cusum(gains: Sequence[float] | np.ndarray, variance: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pandas as pd
 
@@ -35,6 +35,32 @@ def split_holdout(frame: pd.DataFrame, share: float, timestamp: str) -> tuple[pd
         )
         raise DataError(msg)
     return ordered.iloc[:at].reset_index(drop=True), ordered.iloc[at:].reset_index(drop=True)
+
+
+def newest_window(
+    moments: pd.Series, end: datetime, window: timedelta, min_rows: int
+) -> tuple[datetime, datetime] | None:
+    """Return begin and end of the newest window: this length, and longer where it has too few rows.
+
+    Parameters
+    ----------
+    moments
+        Times of the labelled rows before ``end``, in order.
+    end
+        Until when labels are known. Where the newest row is older than a window, the window ends with it.
+    window, min_rows
+        The least length, and the least number of rows.
+
+    Returns
+    -------
+    None where there are fewer rows in all.
+    """
+    if len(moments) < max(min_rows, 1):
+        return None
+    newest = moments.iloc[-1].to_pydatetime()
+    until = end if newest >= end - window else newest + timedelta(microseconds=1)
+    begin = min(until - window, moments.iloc[-max(min_rows, 1)].to_pydatetime())
+    return begin, until
 
 
 def move_split(

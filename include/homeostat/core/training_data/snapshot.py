@@ -13,13 +13,34 @@ from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, EmptyWindow, QualityRefused
 from homeostat.config.times import utc
 from homeostat.core.training_data.coercion import coerce_rows
-from homeostat.core.training_data.holdout import move_split, split_holdout
+from homeostat.core.training_data.holdout import move_split, newest_window, split_holdout
 from homeostat.core.training_data.quality import check_quality
 from homeostat.core.training_data.quarantine_causes import REASON, causes_in_words, coercion_causes
 from homeostat.core.training_data.window import recency_weights, select_window
 
 #: Unseen holdout rows must span so much of ``monitor.window`` to compare two versions on.
 MIN_UNSEEN_SPAN = 0.9
+#: The rows between the champion's training data and the newest window must span so much of a window for a
+#: version that was fitted with them to be fresher than the champion.
+MIN_FRESH_SPAN = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class NewestWindow:
+    """The holdout of a retrain: the newest window of labelled rows, all of which the champion lacks.
+
+    ``begin`` and ``end`` are its times, ``gap`` is how many windows of labels a version has learned by
+    ``begin`` that the champion has not.
+    """
+
+    begin: datetime
+    end: datetime
+    gap: float
+
+    @property
+    def length(self) -> timedelta:
+        """The length of a window."""
+        return self.end - self.begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +49,7 @@ class Snapshot:
 
     ``train`` and ``holdout`` are sorted by time and do not overlap; ``weights`` belong to ``train`` (None:
     equal); ``quarantined`` are the window's unusable rows with their reason; ``report`` is plain JSON.
+    ``newest`` is there when the holdout is the newest window.
     """
 
     train: pd.DataFrame
@@ -35,10 +57,16 @@ class Snapshot:
     weights: np.ndarray | None
     quarantined: pd.DataFrame
     report: dict[str, Any]
+    newest: NewestWindow | None = None
 
 
 def assemble(
-    frame: pd.DataFrame, config: ModelConfig, end: datetime, *, unseen_since: datetime | None = None
+    frame: pd.DataFrame,
+    config: ModelConfig,
+    end: datetime,
+    *,
+    unseen_since: datetime | None = None,
+    probe: bool = True,
 ) -> Snapshot:
     """Turn raw rows into training data and a holdout.
 
@@ -52,8 +80,13 @@ def assemble(
         The window's end, excluded. The caller subtracts ``schema.label.delay``: labels of later rows were not
         known yet, and a replay would train on its future.
     unseen_since
-        The end of the champion's training data: the holdout begins no earlier, as long as nearly a window of
-        rows (and ``monitor.min_rows`` of them) is left to compare on.
+        The end of the champion's training data. Where it lacks two windows of labels or more, the holdout is
+        the newest window (as long as ``monitor.window``, and with ``monitor.min_rows`` rows): what is fitted
+        on the rest (``training.min_rows`` rows at least) is fresher than the champion, and both can be
+        compared. Otherwise the holdout begins no
+        earlier, as long as nearly a window of rows (and ``monitor.min_rows`` of them) is left to compare on.
+    probe
+        False: nothing is fitted, so that the holdout need not be as short as that.
 
     Raises
     ------
@@ -84,7 +117,14 @@ def assemble(
         )
         raise DataError(msg)
     train, holdout = split_holdout(kept, config.training.holdout, config.columns.timestamp)
-    if unseen_since is not None and _enough_unseen(holdout, config, utc(unseen_since)):
+    newest = None
+    if unseen_since is not None and probe:
+        newest = _newest_window(train, holdout, config, end, utc(unseen_since))
+    if newest is not None:
+        rows = pd.concat([train, holdout], ignore_index=True)
+        inside = rows[config.columns.timestamp] >= newest.begin
+        train, holdout = rows[~inside].reset_index(drop=True), rows[inside].reset_index(drop=True)
+    elif unseen_since is not None and _enough_unseen(holdout, config, utc(unseen_since)):
         train, holdout = move_split(train, holdout, utc(unseen_since), config.columns.timestamp)
     quarantined = _all_quarantined(unreadable, quality.quarantined)
     report = {
@@ -99,7 +139,22 @@ def assemble(
         "findings": [finding.to_json() for finding in typed.findings],
         "quality": quality.to_json(),
     }
-    return Snapshot(train, holdout, _weights(train, config, end), quarantined, report)
+    return Snapshot(train, holdout, _weights(train, config, end), quarantined, report, newest)
+
+
+def _newest_window(
+    train: pd.DataFrame, holdout: pd.DataFrame, config: ModelConfig, end: datetime, since: datetime
+) -> NewestWindow | None:
+    """Return the newest window, where a version that is fitted on the rows before it is fresher."""
+    moments = pd.concat([train[config.columns.timestamp], holdout[config.columns.timestamp]])
+    found = newest_window(moments, end, config.monitor.window, config.monitor.min_rows)
+    if found is None:
+        return None
+    begin, until = found
+    gap = (begin - since) / (until - begin)
+    left = int((moments < begin).sum())
+    enough = left >= max(config.training.min_rows, 1) and gap >= MIN_FRESH_SPAN
+    return NewestWindow(begin, until, gap) if enough else None
 
 
 def _enough_unseen(holdout: pd.DataFrame, config: ModelConfig, since: datetime) -> bool:

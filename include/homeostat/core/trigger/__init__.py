@@ -7,10 +7,11 @@ from homeostat.core.trigger.records import Impact, WindowRecord, WindowVerdict
 from homeostat.core.trigger.result import TriggerDecision
 from homeostat.core.trigger.retrain_end import RetrainEnd, RetrainResult
 from homeostat.core.trigger.tenure import drifting_since, tenure
-from homeostat.core.trigger.worthwhile import Worthwhile, probe_wait, worthwhile
+from homeostat.core.trigger.worthwhile import PROBE_WAIT, Worthwhile, probe_wait, worthwhile
 
 __all__ = [
     "MAX_BACKOFF_FACTOR",
+    "PROBE_WAIT",
     "SENTENCES",
     "Impact",
     "RetrainEnd",

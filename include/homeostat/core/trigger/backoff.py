@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import takewhile
 
 from homeostat.core.trigger.attempts import Attempt
@@ -47,18 +47,21 @@ def backoff(evidence: Evidence, cause: Cause) -> Hold | None:
             return None
         outcome = _describe([evidence.attempts[-1].result], "reinstatement")
         return _hold(evidence, TriggerReason.TOO_EARLY, outcome, last + interval)
-    if last is None or not interval:
-        return _before_probe(evidence, cause)
+    held = None
+    if last is not None and interval:
+        held = _after_retrains(evidence, cause, last, interval)
+    return held or _before_probe(evidence, cause)
+
+
+def _after_retrains(evidence: Evidence, cause: Cause, last: datetime, interval: timedelta) -> Hold | None:
+    """Return the hold of the retrains so far, the last of which was fired for at ``last``."""
     retrains = retrains_since_success(evidence, cause)
     counted = NO_NEW_CHAMPION if cause.reason in _DECAY else _UNHELPFUL
     failures = max(sum(each in counted for each in retrains), not_judged_run(retrains))
     if failures:
         until = last + interval * min(2 ** (failures - 1), MAX_BACKOFF_FACTOR)
-        held = _hold(evidence, TriggerReason.BACKING_OFF, _describe(retrains), until)
-        return held or _before_probe(evidence, cause)
-    if evidence.current.unlearned is not None:
-        return _before_probe(evidence, cause)
-    if cause.reason in _DECAY:
+        return _hold(evidence, TriggerReason.BACKING_OFF, _describe(retrains), until)
+    if cause.reason in _DECAY or evidence.current.unlearned is not None:
         return None
     outcome = "Whether the last retrain helped cannot be measured yet"
     return _hold(evidence, TriggerReason.TOO_EARLY, outcome, last + interval)
