@@ -80,8 +80,8 @@ SENTENCES: Mapping[TriggerReason, str] = {
     TriggerReason.TOO_EARLY: "{outcome}. The next retrain may start from {until:%F %R} UTC.",
     TriggerReason.BACKING_OFF: "{outcome}. The next retrain may start from {until:%F %R} UTC.",
     TriggerReason.TOO_FEW_LABELS: (
-        "The champion has learned all labels but those of {unlearned:.3g} windows; {needed} are needed to "
-        "compare a new version with it."
+        "New labels are known for {unlearned:.3g} of the {needed} windows that it takes to compare a new "
+        "version with the champion."
     ),
     TriggerReason.RETRAIN_UNDER_WAY: "Retrain {holder} is already running.",
     TriggerReason.HARMLESS_DRIFT: ("Drift lasted {windows}, but predictions have not become worse."),
