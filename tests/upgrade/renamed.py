@@ -23,12 +23,15 @@ WINDOW_RECORD = {
 PERFORMANCE_REPORT = {"hurt": "degraded", "short": "below_best"}
 #: Keys that release 0.1 did not write.
 NEW_IN_REPORTS = frozenset({"reason_code", "metric_title"})
-NEW_IN_CHECK_RESULTS = frozenset({"unlogged_labels"})
+NEW_IN_CHECK_RESULTS = frozenset(
+    {"unlogged_labels", "unlearned_windows", "expected_gain", "probes"}
+    | {"unlearned", "probe_after", "ageing_rate", "ageing_z", "ageing_cusum"}
+)
 NEW_IN_STATUS = frozenset({"outcome", "stage", "inconclusive"})
 NEW_IN_STEP_RESULTS = frozenset(
     {
         *("unloaded_p99_ms", "slowdown", "machine_slowdown", "typical_latency_ms", "divergence", "labels"),
-        *("positive", "undefined", "members_ratio", "members", "former"),
+        *("positive", "undefined", "members_ratio", "members", "former", "drop_error", "probe", "pays"),
     }
 )
 #: Keys that release 0.1 did not write, in any format, and what is read in their place.
@@ -46,7 +49,14 @@ NEW_KEYS: dict[str, object] = {
     "slowdown": 1.0,
     # the record of a window
     "unlogged_labels": None,
+    "unlearned": None,
+    "probe_after": None,
+    "ageing_rate": None,
+    "ageing_z": None,
+    "ageing_cusum": None,
 }
+#: Keys that release 0.1 wrote and nothing reads any more.
+GONE_KEYS = frozenset({"gain"})
 TALLY = {"answers": "rows"}
 LOG = {"torn": "unreadable"}
 REQUEST = {"recall": "reinstate"}
@@ -92,6 +102,7 @@ def without(value: Any, keys: AbstractSet[str] = SENTENCES) -> Any:
 def assert_same(found: Any, expected: Any, where: str = "") -> None:
     """Raise AssertionError unless both are equal; floats may differ in their last digits."""
     if isinstance(expected, dict) and isinstance(found, dict):
+        expected = {key: item for key, item in expected.items() if key not in GONE_KEYS}
         new = {key: found[key] for key in found.keys() - expected.keys() if key in NEW_KEYS}
         assert sorted(found) == sorted({*expected, *new}), f"keys of {where or 'the whole'}"
         for key, item in {**expected, **{key: NEW_KEYS[key] for key in new}}.items():

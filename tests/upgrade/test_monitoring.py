@@ -13,7 +13,7 @@ from homeostat.core.profile.histogram import array_length
 from homeostat.monitoring.check_report import drift_figure
 from homeostat.monitoring.context import check_context
 from homeostat.monitoring.drift_check import check_drift
-from homeostat.monitoring.version_comparison import compare_versions
+from homeostat.monitoring.version_comparison import version_to_reinstate
 from homeostat.monitoring.window import WindowCounts, season_of, window_start
 from homeostat.rollouts.alias_sync import sync_aliases
 from homeostat.storage.champion_history import champions
@@ -96,9 +96,9 @@ def test_labelled_predictions_by_confidence_are_read(recorded, model):
 @pytest.mark.parametrize("model", MODELS)
 def test_versions_compare_as_they_did_at_the_last_window(recorded, model):
     end = max(map(pd.Timestamp, (raw["window_end"] for raw in expected_read(model, "history", "mlflow"))))
-    found = compare_versions(context_of(recorded, model), pd.DataFrame(), end.to_pydatetime())
+    found = version_to_reinstate(context_of(recorded, model), pd.DataFrame(), end.to_pydatetime(), None)
     expected = expected_read(model, "kept", "standing_at_the_last_window")
-    assert_same(asdict(found), renamed(expected, WINDOW_RECORD))
+    assert found == renamed(expected, WINDOW_RECORD)["reinstate"]
 
 
 @pytest.mark.parametrize("model", MODELS)
