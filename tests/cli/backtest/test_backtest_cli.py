@@ -49,7 +49,9 @@ def test_the_json_has_the_documented_shape(run):
         right = sum(window["rows"] * window["score"] for window in policy["per_window"])
         assert policy["score"] == pytest.approx(right / rows)
         assert policy["promoted"] == sum(window["promoted"] for window in policy["per_window"])
-        assert all(window["event"] in (None, "retrain", "reinstate") for window in policy["per_window"])
+        assert all(
+            window["event"] in (None, "retrain", "reinstate", "probe") for window in policy["per_window"]
+        )
     starts = [window["start"] for window in raw["policies"]["frozen"]["per_window"]]
     assert starts[0] == "2026-01-15T00:00:00+00:00"
     assert [raw["policies"][name]["retrains"] for name in ("frozen", "always", "every_4")] == [0, 5, 1]

@@ -59,7 +59,7 @@ def trial_marks(trial: GridTrial, grid: GridSearch) -> str:
 def _policies(result: BacktestResult) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("policy", no_wrap=True)
-    for name in (result.score_title, "vs never", "retrains", "probes", "promoted", "refused", "rolled back"):
+    for name in (result.score_title, "vs never", "retrains\n+ probes", "promoted", "refused", "rolled back"):
         table.add_column(name, justify="right")
     for name, outcome in result.outcomes.items():
         difference = None if name == "frozen" else gain(result, outcome)
@@ -68,8 +68,9 @@ def _policies(result: BacktestResult) -> Table:
             POLICY_NAMES[name],
             format_score(result, outcome.score),
             Text(format_gain(result, difference), colour),
-            str(outcome.run.retrains),
-            str(outcome.run.probes) if name == "homeostat" else "-",
+            f"{outcome.run.retrains} + {outcome.run.probes}"
+            if outcome.run.probes
+            else str(outcome.run.retrains),
             str(outcome.run.promoted),
             str(outcome.run.refused),
             str(len(outcome.run.rolled_back)),
@@ -79,7 +80,7 @@ def _policies(result: BacktestResult) -> Table:
         difference = score_gain(result, score)
         colour = {1: "green", -1: "red"}.get(gain_sign(difference), "")
         own, beside = format_score(result, score), Text(format_gain(result, difference), colour)
-        table.add_row(title, own, beside, str(retrains), "-", "-", "-", "-")
+        table.add_row(title, own, beside, str(retrains), "-", "-", "-")
     return table
 
 
