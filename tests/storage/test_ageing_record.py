@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.core.performance import AgeingObservation
-from homeostat.storage.ageing_record import AgeingRecord, ProbeRecord, load_ageing, save_ageing
+from homeostat.storage.ageing_record import (
+    AgeingRecord,
+    ProbeRecord,
+    load_ageing,
+    save_ageing,
+    with_reference,
+)
 from homeostat.storage.ageing_steps import (
     AgeingStep,
     load_steps,
@@ -17,6 +23,7 @@ from homeostat.storage.ageing_steps import (
     save_steps,
     whole_windows,
 )
+from homeostat.storage.members import save_members
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -64,6 +71,30 @@ def test_the_newest_comparison_of_a_window_counts():
     assert len(other.observations) == 3, "another champion's window"
     assert record.with_observations(record.observations) == record
     assert len(record.with_observations(observed(24 * n) for n in range(600)).observations) == 512
+
+
+def test_every_choice_of_members_keeps_its_observations_of_the_reference():
+    store = MemoryStore()
+    of_reference = [
+        {
+            "end": (START + day * DAY).isoformat(),
+            "members": members,
+            "gap": 4.0,
+            "gain": 0.1 * day,
+            "variance": 0.01,
+        }
+        for day in (1, 2)
+        for members in ("all+short", "all", "short")
+    ]
+    save_members(store, "sample", "digest", {"record": {"ageing": of_reference}})
+    record = with_reference(AgeingRecord(DAY), store, "sample", "digest")
+    assert len(record.observations) == 6
+    # A retrain adds all that it knew to the record that is stored by then, which is empty at first.
+    stored = AgeingRecord(DAY).with_observations([*record.observations, observed(96)])
+    assert sorted(each.members for each in stored.observations if not each.champion) == sorted(
+        each["members"] for each in of_reference
+    )
+    assert stored.with_observations(record.observations) == stored
 
 
 def test_probes_are_counted_once_and_the_last_ones_kept():

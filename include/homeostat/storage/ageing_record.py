@@ -79,11 +79,15 @@ class AgeingRecord:
         return max(self.window, default)
 
     def with_observations(self, more: Iterable[AgeingObservation]) -> AgeingRecord:
-        """Return the record with these observations; a later one of the same champion and window counts."""
+        """Return the record with these observations.
+
+        Of several of the same champion, members and window the last counts. In the reference every choice of
+        members is compared on the same windows.
+        """
         kept = list(self.observations)
         half = self.window / 2
         for each in more:
-            kept = [one for one in kept if one.champion != each.champion or not _overlaps(one, each, half)]
+            kept = [one for one in kept if not _repeats(one, each, half)]
             kept.append(each)
         kept.sort(key=lambda one: one.end)
         return replace(self, observations=tuple(kept[-_OBSERVATIONS:]))
@@ -155,8 +159,10 @@ def with_reference(record: AgeingRecord, store: Store, model: str, champion: str
     return replace(record, observations=tuple(kept[-_OBSERVATIONS:]))
 
 
-def _overlaps(one: AgeingObservation, other: AgeingObservation, half: timedelta) -> bool:
-    """Whether two observations share more than half of a window."""
+def _repeats(one: AgeingObservation, other: AgeingObservation, half: timedelta) -> bool:
+    """Whether two observations are of the same versions, and share more than half of a window."""
+    if (one.champion, one.members) != (other.champion, other.members):
+        return False
     return one.end == other.end or abs(one.end - other.end) < half
 
 
