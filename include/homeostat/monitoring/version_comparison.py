@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from datetime import datetime
-from itertools import combinations, pairwise
+from itertools import combinations
 from statistics import variance
 
 import numpy as np
@@ -35,6 +35,8 @@ REINSTATE_Z = 2.5
 REINSTATE_GAIN = 0.01
 #: The comparison for a reinstatement looks back over so many windows, which neither version learned.
 REINSTATE_WINDOWS = 3
+#: So many champions are compared, the one that serves among them.
+CHAMPIONS = 8
 #: So many steps are kept.
 _STEPS = 512
 _MIN_ROWS = 30
@@ -42,14 +44,6 @@ _MIN_ROWS = 30
 #: By pair ("3|2"), the fields of its paired comparison; by step (ISO time of the window's end), its pairs.
 Pairs = dict[str, list[float]]
 Steps = dict[str, Pairs]
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """A version that was trained, and the champion before it."""
-
-    before: VersionRef
-    trained: VersionRef
 
 
 def version_to_reinstate(
@@ -73,7 +67,7 @@ def version_to_reinstate(
     served = champions(ports.ledger, config.name)
     if len(served) < 2:
         return ""
-    compared = versions_to_compare(served, context.champion, trained_generations(served)[-1])
+    compared = versions_to_compare(served, context.champion)
     steps = _load(ports.store, config.name)
     if ports.loads_models and len(labelled) >= _MIN_ROWS:
         steps[end.isoformat()] = _compare_pairs(context, compared, labelled)
@@ -93,30 +87,12 @@ def version_to_reinstate(
     return _better_version(context, loaded, windows)
 
 
-def trained_generations(served: Sequence[VersionRef]) -> list[Generation]:
-    """Return each version that was trained, with the champion before it, oldest first.
+def versions_to_compare(served: Sequence[VersionRef], champion: VersionRef) -> list[VersionRef]:
+    """Return the champion and those before it, newest first: the last :data:`CHAMPIONS` that served.
 
-    A reinstated version was not trained again.
+    Of a hundred versions only a few can be scored every hour.
     """
-    generations, known = [], {served[0]}
-    for before, after in pairwise(served):
-        if after not in known:
-            generations.append(Generation(before, after))
-            known.add(after)
-    return generations or [Generation(served[0], served[-1])]
-
-
-def versions_to_compare(
-    served: Sequence[VersionRef], champion: VersionRef, newest: Generation
-) -> list[VersionRef]:
-    """Return the champion, the newest version, its predecessor and some former champions.
-
-    Of a hundred versions only a few can be scored every hour: the 1st, 2nd, 4th, 8th, ... from the end, and
-    the very first.
-    """
-    former = [ref for ref in dict.fromkeys(reversed(served)) if ref != champion]
-    spaced = [former[at] for at in (2**n - 1 for n in range(20)) if at < len(former)]
-    return list(dict.fromkeys([champion, newest.trained, newest.before, *spaced, *former[-1:]]))
+    return list(dict.fromkeys([champion, *reversed(served)]))[:CHAMPIONS]
 
 
 def _compare_pairs(context: CheckContext, compared: Sequence[VersionRef], labelled: pd.DataFrame) -> Pairs:
