@@ -214,6 +214,28 @@ def test_a_version_that_a_former_champion_replaced_is_said_to_be_replaced():
     ) in found.sentence
 
 
+@pytest.mark.parametrize("unlearned", [None, 3.0])
+@pytest.mark.parametrize("replacements", [1, 2, 3])
+def test_with_labels_a_probe_follows_a_version_that_a_former_champion_replaced(replacements, unlearned):
+    history, retrains = [], {}
+    for n in range(replacements):
+        at, version = 3 * n, str(n + 2)
+        history += [
+            fire(at, "1"),
+            record(at + 1, version),
+            fire(at + 2, version, reason="former_version_fits", reinstate="1"),
+        ]
+        retrains |= {START + hour * HOUR: ended(PROMOTED, hour) for hour in (at, at + 2)}
+    now = record(3 * replacements + 1, **CAUSES["drift"], unlearned=unlearned)
+    found = decide_trigger(history, now, EAGER, min_retrain_interval=INTERVAL, retrains=retrains)
+    assert found.reason == ("backing_off" if unlearned is None else "harmful_drift")
+    refused = fire(3 * replacements)
+    retrains[refused.window_end] = ended(GATE, 3 * replacements)
+    later = [*history, refused]
+    found = decide_trigger(later, now, EAGER, min_retrain_interval=INTERVAL, retrains=retrains)
+    assert found.reason == "backing_off", "a refusal holds back with labels too"
+
+
 def test_the_documentation_names_every_result():
     page = Path(__file__).resolve().parents[3] / "docs" / "how-homeostat-decides.md"
     text = " ".join(page.read_text(encoding="utf-8").split())

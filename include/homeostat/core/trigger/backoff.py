@@ -28,8 +28,8 @@ _UNHELPFUL = NO_NEW_CHAMPION | {RetrainResult.REPLACED}
 def backoff(evidence: Evidence, cause: Cause) -> Hold | None:
     """Return the hold that the outcome of the last retrains puts on this cause, or None.
 
-    - Decay waits only after retrains that brought no new champion.
-    - Other causes wait also after a version that a former champion replaced. Without labels they wait one
+    - Decay, and with labels every cause, waits only after retrains that brought no new champion.
+    - Without labels the other causes wait also after a version that a former champion replaced, and one
       ``min_retrain_interval`` after every retrain.
     - A reinstatement waits one ``min_retrain_interval`` where it was refused as the last thing tried.
     - With labels, every cause but critical decay waits until a probe can be compared: see
@@ -56,12 +56,12 @@ def backoff(evidence: Evidence, cause: Cause) -> Hold | None:
 def _after_retrains(evidence: Evidence, cause: Cause, last: datetime, interval: timedelta) -> Hold | None:
     """Return the hold of the retrains so far, the last of which was fired for at ``last``."""
     retrains = retrains_since_success(evidence, cause)
-    counted = NO_NEW_CHAMPION if cause.reason in _DECAY else _UNHELPFUL
+    counted = NO_NEW_CHAMPION if _is_measured(evidence, cause) else _UNHELPFUL
     failures = max(sum(each in counted for each in retrains), not_judged_run(retrains))
     if failures:
         until = last + interval * min(2 ** (failures - 1), MAX_BACKOFF_FACTOR)
         return _hold(evidence, TriggerReason.BACKING_OFF, _describe(retrains), until)
-    if cause.reason in _DECAY or evidence.current.unlearned is not None:
+    if _is_measured(evidence, cause):
         return None
     outcome = "Whether the last retrain helped cannot be measured yet"
     return _hold(evidence, TriggerReason.TOO_EARLY, outcome, last + interval)
@@ -86,15 +86,20 @@ def retrains_since_success(evidence: Evidence, cause: Cause) -> list[RetrainResu
     """Return how each retrain ended since the last one that succeeded, oldest first.
 
     Any new champion is a success. Where a former champion replaced the version that was trained last, this
-    counts like a refusal, except for decay.
+    counts like a refusal, except where labels show what the next retrain is worth.
     """
-    decay = cause.reason in _DECAY
+    measured = _is_measured(evidence, cause)
     since = list(takewhile(lambda each: not _succeeded(each), reversed(evidence.attempts)))
     return [
         each.result
         for each in reversed(since)
-        if not each.reinstates or (each.result is RetrainResult.REPLACED and not decay)
+        if not each.reinstates or (each.result is RetrainResult.REPLACED and not measured)
     ]
+
+
+def _is_measured(evidence: Evidence, cause: Cause) -> bool:
+    """Whether labels show what a retrain is worth: by decay, or since its probe is compared first."""
+    return cause.reason in _DECAY or evidence.current.unlearned is not None
 
 
 def _succeeded(attempt: Attempt) -> bool:
