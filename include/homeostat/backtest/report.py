@@ -124,22 +124,26 @@ def event_outcome(outcome: PolicyOutcome, event: WindowResult) -> EventOutcome:
         word = "no candidate" if event.event == "retrain" and not event.fitted else "refused"
         return EventOutcome(word, event.refused)
     later = outcome.run.results[event.window.index :]
+    # In the event's own window, the candidate of an earlier retrain may have been promoted. A policy without
+    # rollouts names no candidate: it promotes at once.
+    effect = next(
+        (
+            each
+            for each in outcome.promotions
+            if event.candidate in ("", each.version) and each.window.index >= event.window.index
+        ),
+        None,
+    )
     for each in later:
         for rolled_back in each.rolled_back:
-            if rolled_back.version == event.candidate and rolled_back.stage != REVERSE_SHADOW:
+            if rolled_back.version != event.candidate:
+                continue
+            if effect is None or rolled_back.stage != REVERSE_SHADOW:
                 return EventOutcome(f"rolled back in {rolled_back.stage}", rolled_back.reason)
-        if each.promoted:
+            return EventOutcome("promoted, then rolled back", rolled_back.reason, effect)
+        if effect is not None and each.promoted and each.window.index > effect.window.index:
             break
-    else:
-        return EventOutcome("under way")
-    effect = next((found for found in outcome.promotions if found.window.index == each.window.index), None)
-    for following in later:
-        for rolled_back in following.rolled_back:
-            if rolled_back.version == event.candidate:
-                return EventOutcome("promoted, then rolled back", rolled_back.reason, effect)
-        if following is not each and following.promoted:
-            break
-    return EventOutcome("promoted", effect=effect)
+    return EventOutcome("under way") if effect is None else EventOutcome("promoted", effect=effect)
 
 
 def _decisions(result: BacktestResult) -> str:
