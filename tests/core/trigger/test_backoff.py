@@ -75,6 +75,33 @@ def test_each_refusal_doubles_the_wait(result, cause):
 
 
 @pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("result", [GATE, SHADOW, CANARY, DECLINED, ROLLED_BACK])
+def test_with_labels_the_first_refusal_waits_as_probes_do(result, cause):
+    def waits(times, **more):
+        found = decide([result] * times, cause, unlearned=2.0, **more)
+        return 0 if found.fire else (found.cooldown_until - START - (times - 1) * HOUR) / HOUR
+
+    assert [waits(times) for times in range(1, 7)] == [0, 3, 6, 12, 24, 24]
+    two_windows = START + 2 * HOUR
+    assert waits(1, probe_after=two_windows) == 2
+
+
+@pytest.mark.parametrize("result", [GATE, FAILED])
+def test_critical_decay_waits_after_the_first_refusal_with_labels_too(result):
+    history = [fire(0)]
+    now = record(1, performance="alert", decay=0.5, unlearned=2.0)
+    retrains = {START: ended(result)}
+    found = decide_trigger(history, now, EAGER, min_retrain_interval=INTERVAL, retrains=retrains)
+    assert (found.reason, found.cooldown_until) == ("backing_off", START + INTERVAL)
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_what_failed_waits_with_labels_too(cause):
+    found = decide([FAILED], cause, unlearned=2.0)
+    assert (found.reason, found.cooldown_until) == ("backing_off", START + INTERVAL)
+
+
+@pytest.mark.parametrize("cause", CAUSES)
 @pytest.mark.parametrize("result", sorted(NOT_JUDGED))
 def test_what_was_not_judged_counts_only_while_it_is_what_happened_last(result, cause):
     assert [wait([result] * times, cause) for times in range(1, 6)] == [1, 2, 4, 8, 8]
@@ -229,11 +256,6 @@ def test_with_labels_a_probe_follows_a_version_that_a_former_champion_replaced(r
     now = record(3 * replacements + 1, **CAUSES["drift"], unlearned=unlearned)
     found = decide_trigger(history, now, EAGER, min_retrain_interval=INTERVAL, retrains=retrains)
     assert found.reason == ("backing_off" if unlearned is None else "harmful_drift")
-    refused = fire(3 * replacements)
-    retrains[refused.window_end] = ended(GATE, 3 * replacements)
-    later = [*history, refused]
-    found = decide_trigger(later, now, EAGER, min_retrain_interval=INTERVAL, retrains=retrains)
-    assert found.reason == "backing_off", "a refusal holds back with labels too"
 
 
 def test_the_documentation_names_every_result():

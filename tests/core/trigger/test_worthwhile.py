@@ -156,23 +156,22 @@ def test_it_holds_nothing_back():
 
 
 def test_it_does_not_back_off_and_does_not_end_a_back_off():
-    ends = [RetrainResult.GATE, *[RetrainResult.NOT_WORTHWHILE] * 3]
-    history = [record(day, fired=True, reason="probe_due", unlearned=9) for day in range(4)]
+    ends = [*[RetrainResult.GATE] * 2, *[RetrainResult.NOT_WORTHWHILE] * 3]
+    history = [record(day, fired=True, reason="probe_due", unlearned=9) for day in range(5)]
     retrains = {START + day * DAY: RetrainEnd(each, START + day * DAY) for day, each in enumerate(ends)}
     setting = Trigger(consecutive=1, cooldown=timedelta(0))
-    now = record(4, unlearned=9)
+    now = record(5, unlearned=9)
     found = decide_trigger(history, now, setting, min_retrain_interval=6 * DAY, retrains=retrains)
-    assert (found.reason, found.cooldown_until) == ("backing_off", START + 6 * DAY), "since the refusal"
+    assert (found.reason, found.cooldown_until) == ("backing_off", START + 7 * DAY), "since the last refusal"
     assert decide_trigger(
         history,
-        replace(now, window_end=START + 6 * DAY),
+        replace(now, window_end=START + 7 * DAY),
         setting,
         min_retrain_interval=6 * DAY,
         retrains=retrains,
     ).fire
-    del retrains[START]
-    probes = {end: each for end, each in retrains.items() if end > START}
-    assert decide_trigger(history[1:], now, setting, min_retrain_interval=6 * DAY, retrains=probes).fire
+    probes = {end: each for end, each in retrains.items() if end > START + DAY}
+    assert decide_trigger(history[2:], now, setting, min_retrain_interval=6 * DAY, retrains=probes).fire
 
 
 def test_its_outcome_is_read():

@@ -36,10 +36,12 @@ def backoff(evidence: Evidence, cause: Cause) -> Hold | None:
       :func:`~homeostat.core.trigger.worthwhile.can_probe`.
 
     With n such retrains since the last success, see :func:`retrains_since_success`, the wait is
-    ``min_retrain_interval * min(2^(n - 1), 8)``. Retrains that were not judged (they failed, or their rollout
-    lacked evidence) are not among the n: they do not say that retraining does not help. While they are the
-    last ones in a row, their own number makes the same wait, if that is longer, so that what is broken is not
-    tried again and again at the same rate. Superseded retrains do not count.
+    ``min_retrain_interval * min(2^(n - 1), 8)``; with labels the first of the n does not count, since the
+    next retrain begins with a probe, which waits by itself. Critical decay waits for all n. Retrains that
+    were not judged (they failed, or their rollout lacked evidence) are not among the n: they do not say that
+    retraining does not help. While they are the last ones in a row, their own number makes the same wait, if
+    that is longer, so that what is broken is not tried again and again at the same rate. Superseded retrains
+    do not count.
     """
     last, interval = evidence.last_fire, evidence.min_retrain_interval
     if cause.reason == TriggerReason.FORMER_VERSION_FITS:
@@ -57,7 +59,10 @@ def _after_retrains(evidence: Evidence, cause: Cause, last: datetime, interval: 
     """Return the hold of the retrains so far, the last of which was fired for at ``last``."""
     retrains = retrains_since_success(evidence, cause)
     counted = NO_NEW_CHAMPION if _is_measured(evidence, cause) else _UNHELPFUL
-    failures = max(sum(each in counted for each in retrains), not_judged_run(retrains))
+    judged = sum(each in counted for each in retrains)
+    if judged and _is_probed(evidence) and cause.reason != TriggerReason.PERFORMANCE_DECAY_CRITICAL:
+        judged -= 1  # one refusal may be chance, and the next retrain waits as probes do
+    failures = max(judged, not_judged_run(retrains))
     if failures:
         until = last + interval * min(2 ** (failures - 1), MAX_BACKOFF_FACTOR)
         return _hold(evidence, TriggerReason.BACKING_OFF, _describe(retrains), until)
@@ -99,7 +104,12 @@ def retrains_since_success(evidence: Evidence, cause: Cause) -> list[RetrainResu
 
 def _is_measured(evidence: Evidence, cause: Cause) -> bool:
     """Whether labels show what a retrain is worth: by decay, or since its probe is compared first."""
-    return cause.reason in _DECAY or evidence.current.unlearned is not None
+    return cause.reason in _DECAY or _is_probed(evidence)
+
+
+def _is_probed(evidence: Evidence) -> bool:
+    """Whether there are labels, so that the next retrain begins with a probe that is compared."""
+    return evidence.current.unlearned is not None
 
 
 def _succeeded(attempt: Attempt) -> bool:
