@@ -82,8 +82,8 @@ class Plan:
     ``max_shadow`` and ``max_step`` are how long a phase that lacks rows may last; None: twice its duration,
     as in release 0.1. After ``shadow_wait`` few rows of shadow are enough; None: never. A canary step that
     would take longer than ``skip_step`` is skipped; None: longer than ``max_step``, and never the last, as in
-    release 0.1. ``steps`` is empty once a version was promoted without a canary. ``slowdown`` is how many times
-    as long as the champion the candidate takes by design, since it has more members.
+    release 0.1. ``steps`` is empty once a version was promoted without a canary. ``slowdown`` is how many
+    times as long as the champion the candidate takes by design, since it has more members.
     """
 
     shadow: timedelta
