@@ -204,7 +204,7 @@ def test_a_retrain_is_skipped_with_the_reason_while_another_one_holds_the_lease(
 
 
 def test_a_retrain_that_is_not_worth_its_cost_ends_after_its_probe(deployed, receiver):
-    """Nothing failed and nobody has to do anything: everything after the train task is skipped."""
+    """That is no failure: everything after the train task is skipped."""
     later = T0 + timedelta(hours=12)
     rows = rows_between(T0 - timedelta(days=5), later)
     rows.to_csv(deployed.folder / "models" / deployed.name / "rows.csv", index=False)

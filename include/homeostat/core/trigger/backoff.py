@@ -13,7 +13,7 @@ from homeostat.core.trigger.cooldown import Hold
 from homeostat.core.trigger.evidence import Evidence
 from homeostat.core.trigger.reasons import TriggerReason, sentence_for
 from homeostat.core.trigger.retrain_end import NO_NEW_CHAMPION, NOT_JUDGED, RetrainResult
-from homeostat.core.trigger.worthwhile import MIN_UNLEARNED, can_probe, waited
+from homeostat.core.trigger.worthwhile import can_probe
 
 #: The wait grows to at most so many times ``min_retrain_interval``.
 MAX_BACKOFF_FACTOR = 8
@@ -28,20 +28,20 @@ _UNHELPFUL = NO_NEW_CHAMPION | {RetrainResult.REPLACED}
 def backoff(evidence: Evidence, cause: Cause) -> Hold | None:
     """Return the hold that the outcome of the last retrains puts on this cause, or None.
 
-    - Decay, and with labels every cause, waits only after retrains that brought no new champion.
-    - Without labels the other causes wait also after a version that a former champion replaced, and one
-      ``min_retrain_interval`` after every retrain.
+    - Decay waits only after retrains that brought no new champion. The other causes wait also after a version
+      that a former champion replaced, and one ``min_retrain_interval`` after every retrain.
+    - Where a probe can be compared with the champion, see
+      :func:`~homeostat.core.trigger.worthwhile.can_probe`, all causes wait as decay does, and all but
+      critical decay until the next probe.
     - A reinstatement waits one ``min_retrain_interval`` where it was refused as the last thing tried.
-    - With labels, every cause but critical decay waits until a probe can be compared: see
-      :func:`~homeostat.core.trigger.worthwhile.can_probe`.
 
     With n such retrains since the last success, see :func:`retrains_since_success`, the wait is
-    ``min_retrain_interval * min(2^(n - 1), 8)``; with labels the first of the n does not count, since the
-    next retrain begins with a probe, which waits by itself. Critical decay waits for all n. Retrains that
-    were not judged (they failed, or their rollout lacked evidence) are not among the n: they do not say that
-    retraining does not help. While they are the last ones in a row, their own number makes the same wait, if
-    that is longer, so that what is broken is not tried again and again at the same rate. Superseded retrains
-    do not count.
+    ``min_retrain_interval * min(2^(n - 1), 8)``; where a probe can be compared the first of the n does not
+    count, since the next retrain begins with one, which waits by itself. Critical decay waits for all n.
+    Retrains that were not judged (they failed, or their rollout lacked evidence) are not among the n: they do
+    not say that retraining does not help. While they are the last ones in a row, their own number makes the
+    same wait, if that is longer, so that what is broken is not tried again and again at the same rate.
+    Superseded retrains do not count.
     """
     last, interval = evidence.last_fire, evidence.min_retrain_interval
     if cause.reason == TriggerReason.FORMER_VERSION_FITS:
@@ -73,18 +73,12 @@ def _after_retrains(evidence: Evidence, cause: Cause, last: datetime, interval: 
 
 
 def _before_probe(evidence: Evidence, cause: Cause) -> Hold | None:
-    """Return the hold until a probe can be compared with the champion; None without labels."""
-    current = evidence.current
-    if current.unlearned is None or cause.reason == TriggerReason.PERFORMANCE_DECAY_CRITICAL:
+    """Return the hold until the next probe; None where none can be compared with the champion."""
+    after = evidence.current.probe_after
+    if after is None or not _is_probed(evidence) or cause.reason == TriggerReason.PERFORMANCE_DECAY_CRITICAL:
         return None
-    if not waited(current) and current.probe_after is not None:
-        outcome = "A version was promoted, or a probe showed that a retrain does not pay, a short time ago"
-        return _hold(evidence, TriggerReason.TOO_EARLY, outcome, current.probe_after)
-    if can_probe(current):
-        return None
-    reason = TriggerReason.TOO_FEW_LABELS
-    sentence = sentence_for(reason, unlearned=current.unlearned, needed=MIN_UNLEARNED)
-    return Hold(reason, sentence, None)
+    outcome = "A version was promoted, or a probe showed that a retrain does not pay, a short time ago"
+    return _hold(evidence, TriggerReason.TOO_EARLY, outcome, after)
 
 
 def retrains_since_success(evidence: Evidence, cause: Cause) -> list[RetrainResult]:
@@ -108,8 +102,8 @@ def _is_measured(evidence: Evidence, cause: Cause) -> bool:
 
 
 def _is_probed(evidence: Evidence) -> bool:
-    """Whether there are labels, so that the next retrain begins with a probe that is compared."""
-    return evidence.current.unlearned is not None
+    """Whether there are labels enough for the next retrain to begin with a probe that is compared."""
+    return can_probe(evidence.current)
 
 
 def _succeeded(attempt: Attempt) -> bool:

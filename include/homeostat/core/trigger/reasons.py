@@ -28,7 +28,6 @@ class TriggerReason(StrEnum):
     SAME_EPISODE = "same_episode"
     TOO_EARLY = "too_early"
     BACKING_OFF = "backing_off"
-    TOO_FEW_LABELS = "too_few_labels"
     RETRAIN_UNDER_WAY = "retrain_under_way"
     # There is nothing to fire for.
     HARMLESS_DRIFT = "harmless_drift"
@@ -79,10 +78,6 @@ SENTENCES: Mapping[TriggerReason, str] = {
     ),
     TriggerReason.TOO_EARLY: "{outcome}. The next retrain may start from {until:%F %R} UTC.",
     TriggerReason.BACKING_OFF: "{outcome}. The next retrain may start from {until:%F %R} UTC.",
-    TriggerReason.TOO_FEW_LABELS: (
-        "New labels are known for {unlearned:.3g} of the {needed} windows that it takes to compare a new "
-        "version with the champion."
-    ),
     TriggerReason.RETRAIN_UNDER_WAY: "Retrain {holder} is already running.",
     TriggerReason.HARMLESS_DRIFT: ("Drift lasted {windows}, but predictions have not become worse."),
     TriggerReason.BUILDING: "{run} of {consecutive} windows in a row (trigger.consecutive) alert so far.",
