@@ -392,7 +392,7 @@ print(found.rows[1], max(highest), tracemalloc.get_traced_memory()[1])
 
 def test_memory_stays_flat_as_the_current_file_grows(tmp_path):
     rng, peaks = np.random.default_rng(1), {}
-    for name, n in (("reference", 10_000), ("short", 50_000), ("long", 800_000)):
+    for name, n in (("reference", 10_000), ("short", 100_000), ("long", 800_000)):
         rows = pd.DataFrame({f"x{i}": rng.normal(size=n) for i in range(4)})
         rows["label"] = rng.choice(["a", "b", "c"], n)
         rows.to_parquet(tmp_path / f"{name}.parquet", row_group_size=50_000)
@@ -408,7 +408,7 @@ def test_memory_stays_flat_as_the_current_file_grows(tmp_path):
         assert done.returncode == 0, done.stderr
         rows_read, arrow, python = map(int, done.stdout.split())
         peaks[name] = (arrow, python)
-        assert rows_read == {"short": 50_000, "long": 800_000}[name]
+        assert rows_read == {"short": 100_000, "long": 800_000}[name]
     size = (tmp_path / "long.parquet").stat().st_size
     for short, long in zip(peaks["short"], peaks["long"], strict=True):
         assert long < 1.5 * short

@@ -33,7 +33,8 @@ CHANGES = {
     "name: sample": f"name: {NAME}",
     "delay: 1h": "delay: 1m",
     "window: 4h, min_rows: 60}": "window: 1h, min_rows: 60, runs_on: lambda}",
-    "consecutive: 2": "consecutive: 3",
+    "consecutive: 2": "probes: false, consecutive: 3",
+    "length: 10d": "length: 8h",  # so that three drifted hours are enough for a better version
     "min_rows: 200}\ngate": "min_rows: 200, runs_on: ecs}\ngate",
     **SHORT_STAGES,
 }
@@ -330,7 +331,7 @@ def test_the_container_trains_the_version_that_becomes_champion(loop):
     assert loop.run["state"] == "success", loop.setup.airflow_state()
     ports = loop.setup.ports
     champion = ports.ledger.read(NAME).champion
-    assert champion.version == "2"
+    assert champion.version == "2", loop.step.stdout
     assert ports.registry.aliases(NAME)["champion"] == "2"
     tags = ports.registry.version(NAME, "2").tags
     assert tags["homeostat.reason"] == loop.results[-1]["reason"] == "sustained_drift"

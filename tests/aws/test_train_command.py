@@ -247,7 +247,7 @@ def test_a_second_run_returns_the_first_result(assembled, command, monkeypatch):
     assert f"sample, retrain {key}: {data['rows']} rows to train on, {data['holdout']} held out" in first
     assert result["sentence"] in first
     assert result["url"] in first
-    monkeypatch.setattr("homeostat.retraining.recipes.fit_version", None)
+    monkeypatch.setattr("homeostat.retraining.recipes.probe_version", None)
     status, again, _ = command(env, "sample", "--run-key", key, "--json")
     assert (status, json.loads(again)) == (0, result)
 
@@ -288,7 +288,7 @@ def test_a_pipeline_error_is_printed_saved_and_tagged_in_mlflow(assembled, comma
 
 def test_an_unexpected_error_prints_its_traceback_and_may_be_retried(assembled, command, monkeypatch):
     env, ports, key = assembled("here")
-    monkeypatch.setattr("homeostat.retraining.recipes.fit_version", lambda *_: 1 / 0)
+    monkeypatch.setattr("homeostat.retraining.recipes.probe_version", lambda *_: 1 / 0)
     status, _, err = command(env, "sample", "--run-key", key)
     assert status == 70
     assert "Traceback" in err

@@ -108,7 +108,8 @@ class HomeostatPolicy:
             promoted=any(change.promoted for change in served.changes),
             rolled_back=tuple(rolled_back),
         )
-        if check["fired"]:
+        followed = window.index < len(self.cache.history.windows) - 1
+        if check["fired"] and followed:  # a retrain after the last window would serve nothing
             result = self._handle_trigger(result, check)
         after = self._champion()
         if after != before:  # a model that no gateway serves: no shadow and no canary

@@ -272,7 +272,8 @@ class Monitor(Section):
 class Trigger(Section):
     """How much drift or decay, for how long, starts a retrain, and what a retrain may cost.
 
-    ``retrain_cost`` is in points of the metric over one window (relative, for errors).
+    ``retrain_cost`` is in points of the metric over one window (relative, for errors). Without ``probes``
+    only drift, decay and people start a retrain.
     """
 
     consecutive: Count = 3
@@ -280,6 +281,7 @@ class Trigger(Section):
     decay: PositiveShare = 0.10
     critical_decay: PositiveShare = 0.15
     retrain_cost: Annotated[float, Field(ge=0)] = 0.005
+    probes: bool = True
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -98,6 +98,13 @@ def test_a_probe_is_due_with_two_windows_of_new_labels():
     assert "9.5 windows" in found[-1].sentence
 
 
+def test_without_probes_only_other_causes_fire():
+    without = SETTINGS.model_copy(update={"probes": False})
+    assert not decide_trigger([], record(0, unlearned=9), without).fire
+    decays = {"performance": "alert", "decay": 0.12, "significant": True}
+    assert decide_trigger([], record(0, unlearned=9, **decays), without).reason == "performance_decay"
+
+
 def test_it_waits_after_the_last_probe():
     waits = record(3, unlearned=5, probe_after=START + 4 * DAY)
     assert not decide_trigger([], waits, SETTINGS).fire

@@ -79,7 +79,7 @@ def _below_best(evidence: Evidence) -> Cause | None:
 def _probe_due(evidence: Evidence) -> Cause | None:
     """Return the cause of a probe; the record of ageing may expect already that the retrain pays."""
     current = evidence.current
-    if not probe_due(current) or current.unlearned is None:
+    if not evidence.settings.probes or not probe_due(current) or current.unlearned is None:
         return None
     found = worthwhile(
         rate=current.ageing_rate or 0.0,
