@@ -213,7 +213,7 @@ def test_a_retrain_that_is_not_worth_its_cost_ends_after_its_probe(deployed, rec
     ran = dict.fromkeys(["assemble", "train"], "success")
     assert dag_run["tasks"] == ran | dict.fromkeys(["validate", "gate", *AFTER], "skipped")
     sentence = dag_run["skipped"]["promote"]
-    assert "A retrain does not pay yet: expected gain" in sentence
+    assert "With the probe, a retrain does not pay yet: expected gain" in sentence
     assert "3 x trigger.retrain_cost is 0.015" in sentence
     assert sentence.endswith(". Version 1 stays champion.")
     assert dag_run["skipped"]["validate"] == sentence

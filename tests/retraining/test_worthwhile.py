@@ -72,7 +72,7 @@ def test_a_retrain_that_does_not_pay_ends_after_its_probe(config, ports, ask, st
     request = ask("run 2", reason="probe_due", trigger_id=f"sample/{window_end.isoformat()}")
     found = run(config, ports, request)
     assert found["proceeds"] is False
-    assert "A retrain does not pay yet: expected gain" in found["sentence"]
+    assert "With the probe, a retrain does not pay yet: expected gain" in found["sentence"]
     assert found["sentence"].endswith("Version 1 stays champion.")
     with pytest.raises(Superseded, match="does not pay"):
         validate(config, request.run_key, ports)
@@ -127,7 +127,7 @@ def test_a_retrain_that_pays_goes_on_to_the_champion(turned, ports, ask):
     assert ended["phase"] == Phase.CHAMPION
     trained = load_result(ports.store, "sample", request.run_key, "train")
     assert trained["probe"]["retrain"]
-    assert "A retrain pays: expected gain" in trained["sentence"]
+    assert "With the probe, a retrain pays: expected gain" in trained["sentence"]
     assert trained["holdout_version"] != trained["digest"]
     record = load_ageing(ports.store, "sample")
     assert (record.probed, record.probes[0].paid, record.window) == (1, True, 4 * HOUR)

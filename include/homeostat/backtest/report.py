@@ -55,9 +55,11 @@ def _policy(result: BacktestResult, outcome: PolicyOutcome) -> dict[str, Any]:
         "promoted": run.promoted,
         "refused": run.refused,
         "rolled_back": [each.to_json() for each in run.rolled_back],
-        "reinstated": sum(each.event == "reinstate" and each.promoted for each in run.results),
+        "reinstated": sum(
+            each.event == "reinstate" and event_outcome(outcome, each).promoted for each in run.results
+        ),
         "promotions": [effect.to_json() for effect in outcome.promotions],
-        "per_window": [each.to_json() for each in run.results],
+        "per_window": [each.to_json() | {"outcome": _outcome_word(outcome, each)} for each in run.results],
     }
 
 
@@ -117,6 +119,11 @@ class EventOutcome:
     reason: str = ""
     effect: PromotionEffect | None = None
 
+    @property
+    def promoted(self) -> bool:
+        """Whether its version became champion, for however long."""
+        return self.word.startswith("promoted")
+
 
 def event_outcome(outcome: PolicyOutcome, event: WindowResult) -> EventOutcome:
     """Return what became of a retrain or reinstatement, in this window or a later one."""
@@ -144,6 +151,11 @@ def event_outcome(outcome: PolicyOutcome, event: WindowResult) -> EventOutcome:
         if effect is not None and each.promoted and each.window.index > effect.window.index:
             break
     return EventOutcome("under way") if effect is None else EventOutcome("promoted", effect=effect)
+
+
+def _outcome_word(outcome: PolicyOutcome, event: WindowResult) -> str:
+    """Return what became of a window's retrain or reinstatement; "" without one."""
+    return "" if event.event in (None, "probe") else event_outcome(outcome, event).word
 
 
 def _decisions(result: BacktestResult) -> str:

@@ -41,7 +41,11 @@ _LINE_STYLES: dict[str, dict[str, Any]] = {
     "baseline": {"color": "#bf8700", "linewidth": 1.2},
     "homeostat": {"color": CURRENT, "linewidth": 2.2, "zorder": 5},
 }
-_OTHER: dict[str, Any] = {"color": INK, "linewidth": 1.0}
+# Policies of the literature, in this order; others have the last style.
+_OTHERS: tuple[dict[str, Any], ...] = tuple(
+    {"color": color, "linewidth": 0.9, "linestyle": (0, (5, 1.2, 1, 1.2))}
+    for color in ("#0e7490", "#be185d", "#4d7c0f", "#57606a")
+)
 
 
 def policies_over_time(policies: Mapping[str, Mapping[str, Any]], score_title: str) -> bytes:
@@ -54,7 +58,7 @@ def policies_over_time(policies: Mapping[str, Mapping[str, Any]], score_title: s
     ----------
     policies
         By name, with ``score``, ``retrains`` and ``per_window``: entries with ``end``, ``rows``, ``score``,
-        ``event``, ``promoted`` and ``reason``, oldest first, of the same windows in every policy.
+        ``event``, ``outcome`` and ``reason``, oldest first, of the same windows in every policy.
     """
     windows = {name: policy["per_window"] for name, policy in policies.items()}
     if not any(window["score"] is not None for found in windows.values() for window in found):
@@ -65,9 +69,7 @@ def policies_over_time(policies: Mapping[str, Mapping[str, Any]], score_title: s
     fig = new_figure(9.2, 3.6 + 0.27 * len(windows))
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=[3.4, 0.27 * len(windows) + 0.25])
     for name, found in windows.items():
-        above.plot(
-            ends, smooth(found, span), label=_label(name, policies[name]), **_LINE_STYLES.get(name, _OTHER)
-        )
+        above.plot(ends, smooth(found, span), label=_label(name, policies[name]), **_line_style(name))
     plain_axes(above, grid="y")
     over = f"mean over the last {span} windows" if span > 1 else "window by window"
     title(above, f"{score_title[:1].upper()}{score_title[1:]} over time", small=over)
@@ -91,6 +93,13 @@ def smooth(windows: Sequence[Mapping[str, Any]], span: int) -> np.ndarray:
     return mean
 
 
+def _line_style(name: str) -> dict[str, Any]:
+    if name in _LINE_STYLES:
+        return _LINE_STYLES[name]
+    others = [each for each in POLICY_NAMES if each not in _LINE_STYLES]
+    return _OTHERS[others.index(name) if name in others else -1]
+
+
 def _label(name: str, policy: Mapping[str, Any]) -> str:
     score = policy["score"]
     value = "-" if score is None else f"{score:.3f}" if abs(score) < 10 else f"{score:.4g}"
@@ -98,21 +107,25 @@ def _label(name: str, policy: Mapping[str, Any]) -> str:
 
 
 def _events(axes: Any, ends: Sequence[datetime], windows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Draw one lane per policy: a filled mark for a promoted version, a red cross for a refused one."""
+    """Draw one lane per policy: a filled mark for a promoted version, a red cross for a refused one.
+
+    A probe that no retrain followed is a small ring.
+    """
     used = set()
     lanes = list(windows)
     for lane, name in enumerate(lanes):
-        color = _LINE_STYLES.get(name, _OTHER)["color"]
+        color = _line_style(name)["color"]
         styles: dict[str, dict[str, Any]] = {
             "promoted": {"marker": "o", "s": 17, "color": color, "linewidths": 0},
             "reinstated": {"marker": "D", "s": 19, "facecolors": "white", "edgecolors": color},
             "refused": {"marker": "x", "s": 17, "color": ALERT, "linewidths": 1.1},
+            "under way": {"marker": ">", "s": 14, "color": FAINT, "linewidths": 0},
+            "probe only": {"marker": "o", "s": 7, "facecolors": "none", "edgecolors": FAINT},
         }
         at: dict[str, list[datetime]] = {kind: [] for kind in styles}
         for end, window in zip(ends, windows[name], strict=True):
             if window["event"] is not None:
-                back = "reinstated" if window["event"] == "reinstate" else "promoted"
-                at[back if window["promoted"] else "refused"].append(end)
+                at[_mark(window)].append(end)
         for kind, places in at.items():
             if places:
                 axes.scatter(places, [lane] * len(places), **styles[kind])
@@ -125,6 +138,15 @@ def _events(axes: Any, ends: Sequence[datetime], windows: Mapping[str, Sequence[
     _key(axes, sorted(used))
 
 
+def _mark(window: Mapping[str, Any]) -> str:
+    """Return what a window's event is marked as."""
+    if window["event"] == "probe":
+        return "probe only"
+    if window["outcome"].startswith("promoted"):
+        return "reinstated" if window["event"] == "reinstate" else "promoted"
+    return "under way" if window["outcome"] == "under way" else "refused"
+
+
 def _key(axes: Any, used: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
@@ -132,6 +154,8 @@ def _key(axes: Any, used: Sequence[str]) -> None:
         "promoted": {"marker": "o", "color": FAINT, "markersize": 4.2},
         "reinstated": {"marker": "D", "markerfacecolor": "white", "color": FAINT, "markersize": 4},
         "refused": {"marker": "x", "color": ALERT, "markersize": 4.2},
+        "under way": {"marker": ">", "color": FAINT, "markersize": 3.7},
+        "probe only": {"marker": "o", "markerfacecolor": "none", "color": FAINT, "markersize": 2.7},
     }
     handles = [Line2D([], [], linestyle="none", label=kind, **styles[kind]) for kind in used]
     if handles:

@@ -161,9 +161,10 @@ def compare_probe(
         settings=config.trigger.model_copy(update={"retrain_cost": evidence["retrain_cost"]}),
         other_members=switched,
     )
+    said = f"With the probe, {decision.sentence[0].lower()}{decision.sentence[1:]}"
     return {
         "retrain": decision.retrain or bool(unconditional),
-        "sentence": decision.sentence if decision.retrain else f"{decision.sentence} {unconditional}".strip(),
+        "sentence": said if decision.retrain else f"{said} {unconditional}".strip(),
         "expected_gain": decision.expected_gain,
         "observation": observation.to_json(),
         "switched": switched,

@@ -12,7 +12,7 @@ SHARE = ("--reference-share", "0.4445")
 POLICIES = ["frozen", "always", "every_4", "baseline", "homeostat"]
 ENTRY = {
     *("start", "end", "rows", "score", "version", "event", "reason", "promoted", "sentence"),
-    *("refused", "rolled_back"),
+    *("refused", "rolled_back", "outcome"),
 }
 
 

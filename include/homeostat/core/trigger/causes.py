@@ -89,5 +89,6 @@ def _probe_due(evidence: Evidence) -> Cause | None:
         settings=evidence.settings,
     )
     if found.retrain:
-        return Cause(TriggerReason.RETRAINING_PAYS, found.sentence)
+        sentence = f"By the record, {found.sentence[0].lower()}{found.sentence[1:]}"
+        return Cause(TriggerReason.RETRAINING_PAYS, sentence)
     return Cause.of(TriggerReason.PROBE_DUE, unlearned=current.unlearned)
