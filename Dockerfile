@@ -6,6 +6,8 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends git libgomp1 \
  && rm -rf /var/lib/apt/lists/*
 
+LABEL org.opencontainers.image.title="homeostat" org.opencontainers.image.version="0.2.0"
+
 ENV PYTHONUNBUFFERED=1 \
     PYTHONPATH=/opt/homeostat/include \
     AIRFLOW_HOME=/opt/airflow \
@@ -22,7 +24,7 @@ RUN useradd --uid 50000 --create-home homeostat \
  && mkdir -p /opt/airflow/logs /var/lib/homeostat \
  && chown -R homeostat /opt/airflow /var/lib/homeostat
 
-COPY pyproject.toml README.md airflow_settings.yaml ./
+COPY pyproject.toml README.md LICENSE airflow_settings.yaml ./
 COPY include include
 COPY plugins plugins
 COPY dags dags

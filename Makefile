@@ -5,6 +5,7 @@ PYTHON  := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime-is-set-up
 TOOLS   := $(VENV)/.tools-are-set-up
 CHECKOV := .venv-checkov/.made
+BUILDER := .venv-dist/.made
 ARGS    ?=
 # Libraries that the benchmarks compare with. Their dependencies conflict with ours, so each has its own environment.
 PEERS   := evidently nannyml alibi_detect
@@ -72,10 +73,20 @@ lock: ## compile every .in into its lock (ARGS=--upgrade for newer versions)
 		--no-emit-index-url --quiet $(ARGS) -c requirements.txt infra/aws_lambda/requirements.in -o infra/aws_lambda/requirements.txt
 	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--quiet $(ARGS) infra/terraform/checkov.in -o infra/terraform/checkov.txt
+	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
+		--quiet $(ARGS) infra/package/requirements.in -o infra/package/requirements.txt
 	for peer in $(PEERS); do \
 		.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
 			--quiet $(ARGS) benchmarks/peers/$$peer.in -o benchmarks/peers/$$peer.txt || exit 1; \
 	done
+
+.PHONY: dist
+dist: $(BUILDER) ## build the wheel and the sdist into dist/, and check them
+	rm -rf build dist  # setuptools would put what lies in build/ into the wheel
+	.venv-dist/bin/python -m build --no-isolation --outdir dist .
+	.venv-dist/bin/twine check --strict dist/*
+	.venv-dist/bin/check-wheel-contents dist/*.whl
+	rm -rf build
 
 .PHONY: env
 env: ## write the secrets for docker-compose.yml into .env; keeps existing ones
@@ -89,7 +100,7 @@ bench: $(TOOLS) $(PEERS:%=.venv-bench/%/.made) ## run the benchmarks, also of co
 
 .PHONY: clean
 clean: ## remove the virtualenvs, caches and local state (.homeostat); not .env
-	rm -rf $(VENV) .venv-lock .venv-bench .venv-checkov .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-lock .venv-bench .venv-checkov .venv-dist build dist .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # An interrupted setup leaves .unfinished; the next one starts over.
@@ -124,15 +135,22 @@ $(RUNTIME): $(VENV)/.made requirements.txt pyproject.toml
 	echo "Creating .venv-bench/$* with $$python: one to two minutes"; \
 	rm -rf .venv-bench/$* && "$$python" -m venv .venv-bench/$*
 	.venv-bench/$*/bin/python -m pip install --no-deps --quiet -r $<
-	.venv-bench/$*/bin/python -m pip check
+	.venv-bench/$*/bin/python -I -m pip check
 	@touch $@
 
+# `-I -m pip check`: PYTHONPATH would show pip the metadata that setup leaves in include/.
 # checkov pins other versions than Airflow, so it has its own environment.
 $(CHECKOV): infra/terraform/checkov.txt | $(VENV)/.made
 	@echo "Creating .venv-checkov: half a minute"
 	@rm -rf .venv-checkov && $(PYTHON) -m venv .venv-checkov
 	.venv-checkov/bin/python -m pip install --no-deps --quiet -r $<
-	.venv-checkov/bin/python -m pip check
+	.venv-checkov/bin/python -I -m pip check
+	@touch $@
+
+$(BUILDER): infra/package/requirements.txt | $(VENV)/.made
+	@rm -rf .venv-dist && $(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --no-deps --quiet -r $<
+	.venv-dist/bin/python -I -m pip check
 	@touch $@
 
 $(TOOLS): $(RUNTIME) requirements-dev.txt

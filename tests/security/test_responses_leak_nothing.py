@@ -79,7 +79,7 @@ def leaks(text, *more):
     """What of this machine, of its software or of others a text shows."""
     signs = ("Traceback", "uvicorn", "starlette", "fastapi", "site-packages", ".py", "sklearn", "pw-4711")
     paths = ("/home/", "/root/", "/usr/", "/var/", "/opt/", "/etc/", sys.prefix, "/tmp/")  # noqa: S108  # looked for, not used
-    versions = (f"{sys.version_info.major}.{sys.version_info.minor}", "0.1.0")
+    versions = (f"{sys.version_info.major}.{sys.version_info.minor}", "0.2.0")
     return [sign for sign in (*signs, *paths, *versions, SECRET_ROW, "4711", *more) if sign in text]
 
 

@@ -17,6 +17,7 @@ from homeostat.adapters.leases import Lease, grant_lease
 from homeostat.adapters.ledger_memory import stale_message
 from homeostat.adapters.ledger_tables import CLAIMS, EVENTS, LEASES, TRAFFIC, create_tables, make_engine
 from homeostat.config.errors import ConfigError, StaleRevision, Unavailable
+from homeostat.config.extras import install_hint
 from homeostat.core.rollout.evidence import Evidence, Tally
 from homeostat.core.rollout.phases import Traffic
 from homeostat.ports import Event, LeaseResult
@@ -42,7 +43,8 @@ class SqlLedger:
         try:
             self._engine = make_engine(url)
         except (exc.ArgumentError, ImportError) as error:
-            msg = f"HOMEOSTAT_LEDGER is not a usable database URL ({error}); write sqlite:////path/ledger.db"
+            fix = install_hint(error) or "write sqlite:////path/ledger.db"
+            msg = f"HOMEOSTAT_LEDGER is not a usable database URL ({error}): {fix}"
             raise ConfigError(msg) from error
         except OSError as error:
             msg = f"HOMEOSTAT_LEDGER: cannot create the folder of the ledger: {error}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import PipelineError
+from homeostat.config.extras import install_hint
 
 #: Modules of model folders are imported under this name, so that files of two models are never confused.
 ROOT = "homeostat_models"
@@ -104,7 +105,9 @@ def _import(name: str, where: str) -> types.ModuleType:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
-        msg = f"{where}{_line(error, where)}: cannot be imported: {type(error).__name__}: {error}"
+        hint = install_hint(error)
+        fix = f". Install it: {hint}" if hint else ""
+        msg = f"{where}{_line(error, where)}: cannot be imported: {type(error).__name__}: {error}{fix}"
         raise PipelineError(msg) from error
     finally:
         sys.dont_write_bytecode = before

@@ -12,13 +12,14 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from homeostat import __version__
 from homeostat.config import Settings
 from homeostat.config.errors import HomeostatError
+from homeostat.config.extras import optional_libraries
 from homeostat.config.redaction import secret_redactor
 
 app = typer.Typer(
     name="homeostat",
-    help="Keeps machine-learning models healthy: monitor, retrain, gate, canary, promote or roll back.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -44,13 +45,30 @@ def user_errors_only(command: Callable[P, R]) -> Callable[P, R]:
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with optional_libraries():
+                return command(*args, **kwargs)
         except HomeostatError as error:
             text = secret_redactor()(str(error))
             err.print(Text.assemble((type(error).__name__, "bold red"), f": {text}"), soft_wrap=True)
             raise typer.Exit(1) from None
 
     return run
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it with the option's value
+    if wanted:
+        Console().print(f"homeostat {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Keeps machine-learning models healthy: monitor, retrain, gate, canary, promote or roll back."""
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 HomeostatError                  an error that a person can fix; the message says how
 ├── ConfigError                 model.yaml or a setting is wrong: the message names file, line and key
+│   └── MissingExtra            an optional library is not installed: the message has the command
 ├── PipelineError               pipeline.py cannot be imported, or does not build an estimator
 ├── DataError                   the rows cannot be used
 │   ├── EmptyWindow             no rows: not computable, never healthy
@@ -30,6 +31,10 @@ class HomeostatError(Exception):
 
 class ConfigError(HomeostatError):
     """model.yaml or a setting is wrong: the message names file, line and key, and how to fix it."""
+
+
+class MissingExtra(ConfigError):
+    """An optional library is not installed: the message has the command that installs it."""
 
 
 class PipelineError(HomeostatError):

@@ -15,6 +15,9 @@ from homeostat.config.load import load_model, load_models, load_overrides
 from homeostat.config.model import ModelConfig
 
 RUNNING = "running.json"
+#: The folder of the checkout that this package is run from; None for an installed package.
+_INCLUDE = Path(__file__).resolve().parents[2]
+CHECKOUT = _INCLUDE.parent if _INCLUDE.name == "include" else None
 
 
 def _running(state: Path) -> dict[str, str]:
@@ -37,8 +40,10 @@ class Settings:
     command line in another terminal finds it.
 
     ============================ ===========================================================
-    HOMEOSTAT_HOME               project folder (default: the one that holds ``include/``)
-    HOMEOSTAT_MODELS             folder of model folders (``$HOMEOSTAT_HOME/include/models``)
+    HOMEOSTAT_HOME               project folder (default: the checkout; of an installed package the
+                                 working directory)
+    HOMEOSTAT_MODELS             folder of model folders (``$HOMEOSTAT_HOME/include/models``; of an
+                                 installed package ``$HOMEOSTAT_HOME/models``)
     HOMEOSTAT_STATE              local state (``$HOMEOSTAT_HOME/.homeostat``)
     HOMEOSTAT_STORE              ``file:///path`` or ``s3://bucket/prefix`` (``file://$STATE/store``)
     HOMEOSTAT_LEDGER             SQLAlchemy URL (``sqlite:///$STATE/ledger.db``)
@@ -83,12 +88,15 @@ class Settings:
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
         """Read the settings from the environment; variables that are not set get their defaults."""
         env = os.environ if env is None else env
-        home = Path(env.get("HOMEOSTAT_HOME") or Path(__file__).resolve().parents[3])
+        home = Path(env.get("HOMEOSTAT_HOME") or CHECKOUT or Path.cwd())
+        models = home / "include" / "models"
+        if CHECKOUT is None and not models.is_dir():
+            models = home / "models"
         state = Path(env.get("HOMEOSTAT_STATE") or home / ".homeostat")
         env = {**_running(state), **env}
         return cls(
             home=home,
-            models=Path(env.get("HOMEOSTAT_MODELS") or home / "include" / "models"),
+            models=Path(env.get("HOMEOSTAT_MODELS") or models),
             state=state,
             store=env.get("HOMEOSTAT_STORE") or f"file://{state / 'store'}",
             ledger=env.get("HOMEOSTAT_LEDGER") or f"sqlite:///{state / 'ledger.db'}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import logging
 import threading
 import time
@@ -12,6 +11,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from homeostat import __version__
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import NotFound, Unavailable
 from homeostat.core.rollout import EventKind, Transition, approve, promote, roll_back
@@ -46,13 +46,6 @@ LOAD_BUNDLE = "homeostat.bundle.files:load_bundle"
 STOP_SECONDS = 6.0
 
 
-def _version() -> str:
-    try:
-        return importlib.metadata.version("homeostat")
-    except importlib.metadata.PackageNotFoundError:  # run from a folder on PYTHONPATH
-        return "development"
-
-
 class Runtime:
     """The parts of a gateway, put together.
 
@@ -74,7 +67,7 @@ class Runtime:
         self.ports = ports
         self.settings = settings
         self.options = options
-        self.version = _version()
+        self.version = __version__
         self.metrics = Metrics()
         self.redact = make_redactor(settings)
         self.audit = AuditLog(settings.state / "audit.jsonl")

@@ -11,6 +11,7 @@ from homeostat.aws.fargate_step import train_in_container
 from homeostat.cli.console import print_json, say
 from homeostat.config import Settings
 from homeostat.config.errors import HomeostatError, StaleRevision, Unavailable
+from homeostat.config.extras import optional_libraries
 from homeostat.config.redaction import secret_redactor
 from homeostat.retraining.remote_training import TEMPORARY_FAILURE, UNEXPECTED_ERROR
 
@@ -26,7 +27,8 @@ def train_here(settings: Settings, model: str, run_key: str, *, as_json: bool) -
         Status 75 when a retry may help, 70 after an unexpected error.
     """
     try:
-        result = train_in_container(settings, model, run_key, on_start=None if as_json else say)
+        with optional_libraries():
+            result = train_in_container(settings, model, run_key, on_start=None if as_json else say)
     except (Unavailable, StaleRevision) as error:
         _complain(f"{type(error).__name__}: {error} (a retry may help)")
         raise typer.Exit(TEMPORARY_FAILURE) from None
