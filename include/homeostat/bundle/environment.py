@@ -14,6 +14,8 @@ from typing import Any
 from homeostat.config import ModelConfig, Settings
 
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
+#: Named only where they are installed; XGBoost's distribution without GPU support has another name.
+_BOOSTERS = {"xgboost": ("xgboost", "xgboost-cpu"), "lightgbm": ("lightgbm",), "catboost": ("catboost",)}
 UNKNOWN = "unknown"
 #: The image digest where ``HOMEOSTAT_IMAGE_DIGEST`` is not set.
 NO_IMAGE = "none"
@@ -41,7 +43,11 @@ def environment(config: ModelConfig | None = None, home: Path | None = None) -> 
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that a fitted model depends on."""
-    return {name: _version(name) for name in _LIBRARIES}
+    found = {name: _version(name) for name in _LIBRARIES}
+    for library, distributions in _BOOSTERS.items():
+        versions = [each for each in map(_version, distributions) if each != UNKNOWN]
+        found |= dict.fromkeys([library], versions[0]) if versions else {}
+    return found
 
 
 def environment_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from homeostat.bundle.committee import Committee
+from homeostat.bundle.boosters.labels import unwrapped
 from homeostat.config.errors import PipelineError
 
 _ABOUT_MISSING = re.compile(r"\bnan\b|missing|\bnull\b|\bnone\b", re.IGNORECASE)
@@ -57,5 +57,5 @@ def _missing_columns(inputs: Any, names: Sequence[str]) -> dict[str, int]:
 
 
 def _last_step(estimator: Any) -> Any:
-    estimator = estimator.members[0] if isinstance(estimator, Committee) else estimator
+    estimator = unwrapped(estimator)
     return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from homeostat.bundle.boosters.stored import store_boosters
 from homeostat.bundle.deterministic import make_deterministic
 from homeostat.bundle.pipeline import pipeline_name
 from homeostat.bundle.predictor import Predictor
@@ -187,7 +188,7 @@ def _dump(config: ModelConfig, estimator: Any) -> bytes:
     fix = "use named functions of pipeline.py instead of lambdas, and scikit-learn's own estimators"
     where = config.folder / config.pipeline
     try:
-        data = make_deterministic(dumps(estimator))
+        data = make_deterministic(dumps(store_boosters(estimator)))
         nameless = [name for name in get_untrusted_types(data=data) if "<" in name]
     except (TypeError, AttributeError, ValueError) as error:
         msg = f"{where}: the fitted pipeline cannot be stored: {error}; {fix}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from homeostat.bundle.committee import Committee
+from homeostat.bundle.boosters.known import library_of
+from homeostat.bundle.boosters.labels import unwrapped
+from homeostat.bundle.boosters.prepare import parts_of
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
 from homeostat.config.label_text import FIRST_SPELLING, SPELLING, label_text, received_name
@@ -57,32 +58,34 @@ def _categories(frame: pd.DataFrame, name: str, spelling: int) -> pd.Series:
 def takes_matrix(estimator: Any, config: ModelConfig) -> bool:
     """Return whether this estimator can be fitted on, and predict from, a plain float64 matrix.
 
-    All features must be numbers, and every part of the estimator must be scikit-learn's own and select no
-    column by name: a user's transformer or function may use the column names.
+    All features must be numbers, and every part of the estimator must be scikit-learn's own or a booster,
+    and select no column by name: a user's transformer or function may use the column names.
     """
     if any(feature.type != "number" for feature in config.columns.features.values()):
         return False
-    if isinstance(estimator, Committee):  # all of them are of one pipeline
-        estimator = estimator.members[0]
-    return not any(_may_want_names(part) for part in _parts(estimator))
+    return not any(_may_want_names(part) for part in parts_of(unwrapped(estimator)))
 
 
-def _parts(estimator: Any) -> Iterator[Any]:
-    """Yield the estimator and all estimators nested in it."""
-    yield estimator
-    values = estimator.get_params(deep=False).values() if hasattr(estimator, "get_params") else ()
-    for value in values:
-        items = value if isinstance(value, (list, tuple)) else [value]
-        for item in items:
-            for inner in item if isinstance(item, tuple) else (item,):
-                if hasattr(inner, "fit") and not isinstance(inner, type):
-                    yield from _parts(inner)
+#: Parameters of boosters that may hold names of columns.
+_NAMED_BY_BOOSTERS = (
+    "cat_features",
+    "categorical_feature",
+    "embedding_features",
+    "feature_weights",
+    "ignored_features",
+    "interaction_constraints",
+    "monotone_constraints",
+    "text_features",
+)
 
 
 def _may_want_names(part: Any) -> bool:
     from sklearn.compose import ColumnTransformer
     from sklearn.preprocessing import FunctionTransformer
 
+    if library_of(part):
+        params = part.get_params()
+        return any(_names(params.get(key)) for key in _NAMED_BY_BOOSTERS)
     if not type(part).__module__.startswith("sklearn."):
         return True
     if isinstance(part, FunctionTransformer):

@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 
+from homeostat.bundle.boosters.known import library_of
+from homeostat.bundle.boosters.labels import unwrapped
 from homeostat.bundle.committee import Committee
 from homeostat.bundle.failures import estimator_failure
 from homeostat.bundle.inputs import takes_matrix, typed_inputs
@@ -25,9 +27,12 @@ _ARGMAX = frozenset(
         "GaussianNB",
         "GradientBoostingClassifier",
         "HistGradientBoostingClassifier",
+        "LGBMClassifier",
         "LogisticRegression",
         "MLPClassifier",
         "RandomForestClassifier",
+        "XGBClassifier",
+        "XGBRFClassifier",
     }
 )
 
@@ -71,9 +76,7 @@ class Predictor:
 
     def __post_init__(self) -> None:
         classes = getattr(self.estimator, "classes_", None) if self.task == "classification" else None
-        last = self.estimator.steps[-1][1] if hasattr(self.estimator, "steps") else self.estimator
-        own = type(last).__module__.startswith("sklearn.") and type(last).__name__ in _ARGMAX
-        own = own or isinstance(last, Committee)
+        own = isinstance(self.estimator, Committee) or _predicts_largest(unwrapped(self.estimator))
         object.__setattr__(self, "classes", None if classes is None else np.asarray(classes))
         object.__setattr__(self, "_one_call", bool(own and self.classes is not None))
 
@@ -159,6 +162,13 @@ class Predictor:
         if not hasattr(self.estimator, "predict_proba"):
             return Predictions(self.classes[:0])
         return Predictions(self.classes[:0], empty[:, 0], empty)
+
+
+def _predicts_largest(estimator: Any) -> bool:
+    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    # CatBoost is not among them: a model of its may have a threshold of its own.
+    known = type(last).__module__.startswith("sklearn.") or library_of(last) in ("lightgbm", "xgboost")
+    return known and type(last).__name__ in _ARGMAX
 
 
 def _checked(predicted: np.ndarray, rows: int, task: str) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from homeostat.config.errors import Untrusted
 #: Left out on purpose: numpy functions that read files, and the trees of nearest neighbours, whose indices
 #: scikit-learn follows unchecked.
 TRUSTED_TYPES: tuple[str, ...] = (
+    "homeostat.bundle.boosters.categories.NativeCategories",
+    "homeostat.bundle.boosters.labels.EncodedLabels",
+    "homeostat.bundle.boosters.stored.StoredBooster",
     "homeostat.bundle.committee.Committee",
     "numpy.dtype",
     "scipy.interpolate._bsplines.BSpline",
@@ -68,7 +71,7 @@ def check_trees(estimator: Any) -> None:
     Untrusted
         A node points outside its tree or backwards, or a tree reads more features than it is given.
     """
-    for part in _walk(estimator):
+    for part in walk(estimator):
         held = getattr(part, "__dict__", {})
         if "_predictors" in held:
             for tree in np.ravel(np.array(held["_predictors"], dtype=object)):
@@ -106,8 +109,8 @@ def _check_boosted(tree: Any, features: int) -> None:
         raise Untrusted(_CRAFTED)
 
 
-def _walk(root: Any) -> Iterator[Any]:
-    """Yield every object inside an estimator, each once."""
+def walk(root: Any, leaf: Callable[[Any], Any] = lambda _: False) -> Iterator[Any]:
+    """Yield every object inside an estimator, each once; of those for which ``leaf`` is true, no parts."""
     seen: set[int] = set()
     waiting = [root]
     while waiting:
@@ -116,6 +119,8 @@ def _walk(root: Any) -> Iterator[Any]:
             continue
         seen.add(id(part))
         yield part
+        if leaf(part):
+            continue
         if isinstance(part, dict):
             waiting.extend(part.values())
         elif isinstance(part, (list, tuple, set)):

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from homeostat.bundle.boosters.labels import EncodedLabels, encode_labels
+from homeostat.bundle.boosters.prepare import needs_encoded_labels, prepare
 from homeostat.bundle.failures import estimator_failure
 from homeostat.bundle.inputs import model_inputs, takes_matrix
 from homeostat.bundle.pipeline import load_pipeline, pipeline_name
@@ -64,8 +66,11 @@ def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, sp
     key = fit_key(spec, inputs, target, weights)
     if (kept := find_fit(key)) is not None:
         return kept
+    encoded = None
+    if config.task == "classification" and needs_encoded_labels(estimator):
+        encoded = encode_labels(target)
     try:
-        estimator.fit(inputs, target, **parameters)
+        estimator.fit(inputs, target if encoded is None else encoded[1], **parameters)
     except Exception as error:
         where = pipeline_name(config, spec)
         raise estimator_failure(
@@ -74,6 +79,8 @@ def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, sp
     if not callable(getattr(estimator, "predict", None)):
         msg = f"{pipeline_name(config, spec)}: built a {type(estimator).__name__}, which cannot predict"
         raise PipelineError(msg)
+    if encoded is not None:
+        estimator = EncodedLabels(estimator, encoded[0])
     keep_fit(key, estimator)
     return estimator
 
@@ -119,7 +126,7 @@ def _build(config: ModelConfig, spec: str) -> Any:
             "for example: return HistGradientBoostingClassifier()"
         )
         raise PipelineError(msg)
-    return estimator
+    return prepare(estimator, config)
 
 
 def _weighting(
