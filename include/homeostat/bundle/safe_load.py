@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 from homeostat.bundle.pipeline import ROOT, register_folder
 from homeostat.bundle.trusted_types import TRUSTED_TYPES, check_trees, defined_in_model
 from homeostat.config import ModelConfig
-from homeostat.config.errors import OutOfMemory, PipelineError, Untrusted, UntrustedType
+from homeostat.config.errors import HomeostatError, OutOfMemory, Untrusted, UntrustedType
 
 #: Limits of the unpacked size, of all entries and of the tree of types alone.
 MAX_UNPACKED = 4 * 1024**3
@@ -49,7 +49,7 @@ def load_estimator(
             raise UntrustedType(_unknown(path, unknown, model))
         estimator = loads(data, trusted=sorted(strangers))
         check_trees(estimator)
-    except (Untrusted, PipelineError):
+    except HomeostatError:
         raise
     except MemoryError:
         msg = f"{path}: needs more memory than this machine has: not loaded"

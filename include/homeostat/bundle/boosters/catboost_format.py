@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from homeostat.bundle.boosters.known import predict_threads
 from homeostat.bundle.boosters.trees import refuse
@@ -31,7 +31,7 @@ def dump(booster: Any) -> tuple[bytes, dict[str, Any]]:
 
 def restore(booster: Any, data: bytes, _facts: Mapping[str, Any]) -> Any:
     """Return an estimator with these trees that predicts on the threads of the server."""
-    loaded = _serving(type(booster))(**booster.get_params())
+    loaded = _serving(cast("Any", type(booster)))(**booster.get_params())
     loaded.load_model(blob=data)
     return loaded
 

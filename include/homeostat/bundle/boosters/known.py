@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from homeostat.config.errors import PipelineError
+from homeostat.config.errors import Untrusted
+from homeostat.config.extras import optional_libraries
 
 #: The classes by library, all importable from its top level. Subclasses are not among them: their own
 #: methods would be lost.
@@ -34,19 +35,17 @@ def class_of(kind: str) -> type[Any]:
 
     Raises
     ------
-    PipelineError
-        The library is not installed, or there is no such class among :data:`BOOSTERS`.
+    MissingExtra
+        The library is not installed.
+    Untrusted
+        There is no such class among :data:`BOOSTERS`.
     """
     library, _, name = kind.partition(".")
     if name not in BOOSTERS.get(library, ()):
         msg = f"the bundle names the estimator {kind[:80]!r}, which is not among those that can be loaded"
-        raise PipelineError(msg)
-    try:
+        raise Untrusted(msg)
+    with optional_libraries():
         found: type[Any] = getattr(importlib.import_module(library), name)
-    except ImportError as error:
-        fix = f"pip install 'homeostat[{library}]'"
-        msg = f"the model needs {library}, which cannot be imported ({error}): {fix}"
-        raise PipelineError(msg) from error
     return found
 
 

@@ -11,9 +11,8 @@ from homeostat.config.errors import Untrusted
 
 def refuse(what: str, detail: str = "") -> Untrusted:
     """Return the error for a booster's file that its library would read wrongly."""
-    return Untrusted(
-        f"a booster in the bundle has {what}{detail}: the file was manipulated and is not loaded"
-    )
+    msg = f"a booster in the bundle has {what}{detail}: the file was manipulated and is not loaded"
+    return Untrusted(msg)
 
 
 def integers(values: Any) -> np.ndarray:
