@@ -97,7 +97,9 @@ def format_score(result: BacktestResult, value: float | None) -> str:
     """Format a score for people; "-" for None."""
     if value is None:
         return "-"
-    return f"{value:.3f}" if higher_is_better(result.score_name) else f"{value:.4g}"
+    if higher_is_better(result.score_name):
+        return f"{value:.3f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def events(result: BacktestResult) -> Iterable[tuple[str, WindowResult]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import orjson
 import pandas as pd
 
@@ -67,11 +68,18 @@ def build_requests(
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    """Return numbers that a file spells in text; what is none is sent as it is, for the gateway to refuse."""
+    """Return numbers that a file spells in text, and nothing for its words for "missing".
+
+    What is neither is sent as it is, for the gateway to refuse.
+    """
     if column.dtype.kind in "biuf":
         return column.astype(object)
-    numbers = as_number(column).column
-    return numbers.astype(object).where(numbers.notna(), column.astype(object))
+    typed = as_number(column)
+    numbers = typed.column
+    faulty = np.zeros(len(column), dtype=bool)
+    for rows in typed.faults.values():
+        faulty |= rows
+    return numbers.astype(object).where(~faulty, column.astype(object))
 
 
 def _plain(labels: pd.Series, config: ModelConfig) -> list[Any]:

@@ -57,7 +57,7 @@ def trial_marks(trial: GridTrial, grid: GridSearch) -> str:
 
 
 def _policies(result: BacktestResult) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))  # all columns fit into 80
     table.add_column("policy", no_wrap=True)
     for name in (result.score_title, "vs never", "retrains\n+ probes", "promoted", "refused", "rolled back"):
         table.add_column(name, justify="right")
