@@ -32,6 +32,13 @@ RowsPerHour = Annotated[
     float | None,
     typer.Option(help="Rows an hour, to say how long a rollout takes. Default: what the model gets."),
 ]
+DateFormats = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=FORMAT",
+        help="How a column's dates are written: day=%d/%m/%Y; or the unit of numbers since 1970: at=ms.",
+    ),
+]
 Reason = Annotated[str, typer.Option(help="Why; recorded permanently in the model's history.")]
 
 
@@ -131,6 +138,9 @@ def replay(
     until: Annotated[str, typer.Option(help="Stop before rows of this time.")] = "",
     rate: Annotated[float | None, typer.Option(help="Rows a second. Default: unlimited.")] = None,
     concurrency: Annotated[int, typer.Option(help="Parallel connections.", min=1)] = 8,
+    live: Annotated[
+        bool, typer.Option(help="Send the rows with the time of now instead of their own.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send rows as live traffic; labels follow after `schema.label.delay` of model.yaml.
@@ -146,6 +156,7 @@ def replay(
         between=(since, until),
         rate=rate,
         concurrency=concurrency,
+        live=live,
         as_json=as_json,
     )
 
@@ -156,7 +167,10 @@ def check(
     model: Model,
     *,
     window_end: Annotated[
-        str, typer.Option(help="End of the window, such as 2026-01-05T07:00Z. Default: the last whole hour.")
+        str,
+        typer.Option(
+            help="End of the window: now, or such as 2026-01-05T07:00Z. Default: the last full interval."
+        ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -184,13 +198,7 @@ def drift(
     fail_on_drift: Annotated[
         bool, typer.Option("--fail-on-drift", help="Exit with status 1 unless the verdict is pass.")
     ] = False,
-    date_format: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=FORMAT",
-            help="How a column's dates are written: day=%d/%m/%Y; or the unit of numbers since 1970: at=ms.",
-        ),
-    ] = None,
+    date_format: DateFormats = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two tables column by column: CSV or Parquet, a file or a folder. No server or model needed.
@@ -509,6 +517,53 @@ def new(
     from homeostat.cli.commands import write_new
 
     write_new(Settings.from_env(), model, as_json=as_json)
+
+
+@app.command()
+@user_errors_only
+def quickstart(
+    data: Annotated[
+        str, typer.Argument(help="Rows with labels: CSV or Parquet, a file, a folder, or s3://.")
+    ],
+    *,
+    label: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")],
+    time: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN", help="The time of a row. Default: a column of dates, if there is one."
+        ),
+    ] = "",
+    name: Annotated[
+        str, typer.Option(metavar="MODEL", help="Name of the model. Default: that of the file.")
+    ] = "",
+    task: Annotated[
+        str, typer.Option(help="classification or regression. Default: what the label looks like.")
+    ] = "",
+    date_format: DateFormats = None,
+    backtest: Annotated[bool, typer.Option(help="Replay the rows after writing the model.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model from a file: guess its schema, write its folder, replay it, and say what to run next.
+
+    Example: `homeostat quickstart customers.csv --label churned --time signup_date`
+
+    Types, ranges, categories, windows and delays are guessed from the rows and written into model.yaml, where
+    they can be changed. Identifiers and constant columns are left out. The backtest takes about a minute: it
+    replays some rows of a long file.
+    """
+    from homeostat.cli.commands import write_quickstart
+
+    write_quickstart(
+        Settings.from_env(),
+        data,
+        label=label,
+        time=time,
+        name=name,
+        task=task,
+        date_formats=date_format or (),
+        backtest=backtest,
+        as_json=as_json,
+    )
 
 
 def main() -> Any:

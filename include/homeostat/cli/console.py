@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
@@ -29,6 +30,14 @@ BY = "command line"
 def say(sentence: str, style: str = "") -> None:
     """Print one line on standard output without markup, wrapping or highlighting."""
     out.print(sentence, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as it is shortest to write here: relative to the working directory, if it is below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def print_json(value: Any) -> None:

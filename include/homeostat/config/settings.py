@@ -114,6 +114,11 @@ class Settings:
             ecs=Fargate.from_json(env["HOMEOSTAT_ECS"]) if env.get("HOMEOSTAT_ECS") else None,
         )
 
+    @property
+    def platform_runs(self) -> bool:
+        """Whether ``homeostat up`` or the demo runs with this state folder."""
+        return (self.state / RUNNING).exists()
+
     def announce(self) -> None:
         """Write the addresses for other processes of this user, while the platform runs."""
         path = self.state / RUNNING

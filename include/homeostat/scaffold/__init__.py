@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -23,9 +24,45 @@ def new_model(name: str, models_folder: Path) -> Path:
     AlreadyExists
         The folder exists; it is not changed.
     """
+
+    def write(folder: Path) -> None:
+        for item in resources.files("homeostat.scaffold").joinpath("template").iterdir():
+            if item.name.endswith(".tmpl"):
+                text = item.read_text(encoding="utf-8").replace(PLACEHOLDER, name)
+                (folder / item.name.removesuffix(".tmpl")).write_text(text, encoding="utf-8")
+
+    return create_folder(name, models_folder, write)
+
+
+def create_folder(name: str, models_folder: Path, write: Callable[[Path], None]) -> Path:
+    """Create a model folder with the files that ``write`` puts into it, atomically; return it.
+
+    Raises
+    ------
+    ConfigError
+        The name is invalid; the message suggests a valid one.
+    AlreadyExists
+        The folder exists; it is not changed.
+    """
+    folder = require_free_name(name, models_folder)
+    models_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=models_folder, prefix=".new-") as beside:
+        unfinished = Path(beside) / name  # deeper than model folders, so that it is not loaded as one
+        unfinished.mkdir()
+        write(unfinished)
+        try:
+            unfinished.rename(folder)
+        except OSError as error:
+            msg = f"{folder} cannot be created ({error.strerror}); nothing was written"
+            raise AlreadyExists(msg) from error
+    return folder
+
+
+def require_free_name(name: str, models_folder: Path) -> Path:
+    """Return the folder of a new model; ConfigError for a bad name, AlreadyExists where it is taken."""
     if not re.fullmatch(_pattern(), name):
-        near = re.sub(r"[^a-z0-9_-]+", "_", name.lower()).strip("_-")[:63]
-        suggestion = f"; for example '{near}'" if re.fullmatch(_pattern(), near) else ""
+        near = valid_name(name)
+        suggestion = f"; for example '{near}'" if near else ""
         msg = (
             f"'{name}' is not a valid model name: use lower-case letters, digits, '_' and '-', at most 63 "
             f"characters, a letter or digit first; the name is part of paths and URLs{suggestion}"
@@ -35,20 +72,13 @@ def new_model(name: str, models_folder: Path) -> Path:
     if folder.exists():
         msg = f"{folder} already exists and was not changed: choose another name, or move the folder away"
         raise AlreadyExists(msg)
-    models_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=models_folder, prefix=".new-") as beside:
-        unfinished = Path(beside) / name  # deeper than model folders, so that it is not loaded as one
-        unfinished.mkdir()
-        for item in resources.files("homeostat.scaffold").joinpath("template").iterdir():
-            if item.name.endswith(".tmpl"):
-                text = item.read_text(encoding="utf-8").replace(PLACEHOLDER, name)
-                (unfinished / item.name.removesuffix(".tmpl")).write_text(text, encoding="utf-8")
-        try:
-            unfinished.rename(folder)
-        except OSError as error:
-            msg = f"{folder} cannot be created ({error.strerror}); nothing was written"
-            raise AlreadyExists(msg) from error
     return folder
+
+
+def valid_name(text: str) -> str:
+    """Return a valid name that is like this text; empty for none."""
+    near = re.sub(r"[^a-z0-9_-]+", "_", text.lower()).strip("_-")[:63]
+    return near if re.fullmatch(_pattern(), near) else ""
 
 
 def _pattern() -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from homeostat.cli.commands.check_retrain import check_now, retrain_now
     from homeostat.cli.commands.drift import compare_files
     from homeostat.cli.commands.gateway_new import serve_gateway, write_new
+    from homeostat.cli.commands.quickstart import write_quickstart
     from homeostat.cli.commands.replay import replay_rows
     from homeostat.cli.commands.status_control import promote_now, rollback_now, show_status
 
@@ -26,6 +27,7 @@ __all__ = [
     "serve_gateway",
     "show_status",
     "write_new",
+    "write_quickstart",
 ]
 
 _WHERE = {
@@ -40,6 +42,7 @@ _WHERE = {
     "serve_gateway": "gateway_new",
     "show_status": "status_control",
     "write_new": "gateway_new",
+    "write_quickstart": "quickstart",
 }
 
 

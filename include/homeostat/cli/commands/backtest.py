@@ -69,7 +69,7 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
             return run_backtest(
                 config,
                 some,
-                _in_memory_ports,
+                in_memory_ports,
                 windows=window,
                 reference_share=reference_share,
                 grid=search,
@@ -77,7 +77,7 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
                 cost=RETRAIN_COST if cost is None else cost,
                 jobs=jobs,
                 notes=notes,
-                start_progress=lambda policy, steps: _start_progress(bar, policy, steps),
+                start_progress=lambda policy, steps: start_progress_bar(bar, policy, steps),
             )
 
         result = run(rows, search=grid)
@@ -128,12 +128,14 @@ def _comparators(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _start_progress(bar: Progress | ProgressLines, policy: str, steps: int) -> Callable[[], None]:
+def start_progress_bar(bar: Progress | ProgressLines, policy: str, steps: int) -> Callable[[], None]:
+    """Begin a policy's task; return what to call after each of its steps."""
     task = bar.add_task(_PROGRESS_LABELS.get(policy, policy), total=steps)
     return lambda: bar.advance(task)
 
 
-def _in_memory_ports(clock: Clock, source: Source) -> Ports:
+def in_memory_ports(clock: Clock, source: Source) -> Ports:
+    """Return the ports of one replay: nothing leaves this process."""
     from homeostat.adapters import fake_ports
     from homeostat.config import Settings
 

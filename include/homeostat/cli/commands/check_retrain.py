@@ -47,7 +47,8 @@ def check_now(settings: Settings, model: str, window_end: str, *, as_json: bool)
     """Run one drift check, as the DAG does."""
     config = settings.load_model(model)
     ports = build_ports(settings)
-    end = window_end_of(config, window_end or ports.clock.now())
+    now = ports.clock.now()
+    end = now if window_end == "now" else window_end_of(config, window_end or now)
     with err.status(f"checking {model} up to {end:%Y-%m-%d %H:%M} UTC"):
         sync_aliases(config, ports)
         result = check_drift(config, ports, end)

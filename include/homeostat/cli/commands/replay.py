@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
@@ -24,9 +26,13 @@ def replay_rows(
     between: tuple[str, str],
     rate: float | None,
     concurrency: int,
+    live: bool,
     as_json: bool,
 ) -> None:
-    """Send the rows of a file, or of the model's source (its history, if it has one), as live traffic."""
+    """Send the rows of a file, or of the model's source (its history, if it has one), as live traffic.
+
+    With ``live`` they have the time of now instead of their own, and the gateway uploads its log at the end.
+    """
     from homeostat.adapters.configured_source import ConfiguredSource
     from homeostat.core.training_data import FILE_NOTES
     from homeostat.replay import replay
@@ -46,6 +52,8 @@ def replay_rows(
         wanted &= at < until if until else wanted
         rows = rows[wanted]
     _require_gateway(settings.gateway)
+    if live:
+        rows = rows.assign(**{config.columns.timestamp: datetime.now(UTC)})
     with progress("rows") as bar:
         task = bar.add_task(
             f"replaying {data.rstrip('/').rpartition('/')[2] if data else model}", total=len(rows)
@@ -59,6 +67,8 @@ def replay_rows(
             token=settings.control_token,
             on_progress=lambda done: bar.update(task, completed=done),
         )
+    if live:
+        _upload(settings)
     if not as_json:
         for note in notes:
             say(note, "dim")
@@ -68,6 +78,14 @@ def replay_rows(
         say(report.sentence())
     if report.failed:
         raise SystemExit(1)
+
+
+def _upload(settings: Settings) -> None:
+    """Ask the gateway to upload its log, so that a check sees the rows; without a token it does so later."""
+    if settings.control_token:
+        headers = {"Authorization": f"Bearer {settings.control_token}"}
+        with suppress(httpx.HTTPError):
+            httpx.post(f"{settings.gateway}/control/flush", headers=headers, timeout=30, trust_env=False)
 
 
 def _require_gateway(gateway: str) -> None:
