@@ -6,6 +6,7 @@ RUNTIME := $(VENV)/.runtime-is-set-up
 TOOLS   := $(VENV)/.tools-are-set-up
 CHECKOV := .venv-checkov/.made
 BUILDER := .venv-dist/.made
+PACKAGE := .venv-package
 ARGS    ?=
 # Libraries that the benchmarks compare with. Their dependencies conflict with ours, so each has its own environment.
 PEERS   := evidently nannyml alibi_detect
@@ -88,6 +89,15 @@ dist: $(BUILDER) ## build the wheel and the sdist into dist/, and check them
 	.venv-dist/bin/check-wheel-contents dist/*.whl
 	rm -rf build
 
+# What the package's users do: the wheel in a virtualenv of its own, with this lock's Airflow.
+.PHONY: test-package
+test-package: $(TOOLS) dist ## install the wheel beside Airflow and run a retrain there (5 to 10 minutes)
+	rm -rf $(PACKAGE) && $(PYTHON) -m venv $(PACKAGE)
+	sed -E 's/^([[:alnum:]_.-]+)\[[^]]*\]==/\1==/' requirements.txt > $(PACKAGE)/constraints.txt
+	$(PACKAGE)/bin/python -I -m pip install --quiet --constraint $(PACKAGE)/constraints.txt \
+		"homeostat[airflow,mlflow,train,gateway] @ file://$$(echo $(CURDIR)/dist/*.whl)"
+	HOMEOSTAT_PACKAGE_VENV=$(CURDIR)/$(PACKAGE) $(PYTHON) -m pytest tests/package $(ARGS)
+
 .PHONY: env
 env: ## write the secrets for docker-compose.yml into .env; keeps existing ones
 	@python3 infra/compose/make_env.py .env
@@ -100,7 +110,7 @@ bench: $(TOOLS) $(PEERS:%=.venv-bench/%/.made) ## run the benchmarks, also of co
 
 .PHONY: clean
 clean: ## remove the virtualenvs, caches and local state (.homeostat); not .env
-	rm -rf $(VENV) .venv-lock .venv-bench .venv-checkov .venv-dist build dist .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-lock .venv-bench .venv-checkov .venv-dist $(PACKAGE) build dist .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # An interrupted setup leaves .unfinished; the next one starts over.

@@ -1,31 +1,13 @@
-"""Adds to Airflow the Model health page, the links from tasks to MLflow, and the notes of retrains.
+"""Adds Homeostat's plugin to an Airflow that has this folder on its path, but not the package installed.
 
 Airflow executes this file under its bare name. The code is in ``homeostat_airflow``, which
 ``.airflowignore`` keeps from being executed twice.
 """
 
-from typing import Any
+from importlib.metadata import entry_points
 
-from airflow.plugins_manager import AirflowPlugin
+# Airflow reports a plugin that it finds twice as an error.
+if not entry_points(group="airflow.plugins", name="homeostat"):
+    from homeostat_airflow.plugin import HomeostatPlugin
 
-from homeostat_airflow import run_note
-from homeostat_airflow.health_page import app
-from homeostat_airflow.links import MLflowLink
-
-
-class HomeostatPlugin(AirflowPlugin):
-    """Registers the page, the link and the listener."""
-
-    name = "homeostat"
-    operator_extra_links: list[Any] = [MLflowLink()]
-    listeners: list[Any] = [run_note]
-    fastapi_apps: list[dict[str, Any]] = [{"app": app, "url_prefix": "/homeostat", "name": "Homeostat"}]
-    external_views: list[dict[str, Any]] = [
-        {
-            "name": "Model health",
-            "href": "/homeostat/health",
-            "destination": "nav",
-            "url_route": "model_health",
-            "category": "browse",
-        }
-    ]
+    __all__ = ["HomeostatPlugin"]

@@ -94,6 +94,9 @@ class Ledger(Protocol):
         transaction.
         """
 
+    def models(self) -> list[str]:
+        """Return the name of every model that was ever written, sorted."""
+
     def events(self, model: str, since: int = 0) -> list[Event]:
         """Return the events with a revision above ``since``, oldest first."""
 
@@ -249,6 +252,7 @@ class NoticeKind(StrEnum):
     WAITING = "waiting"
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
+    STATUS = "status"
 
     @classmethod
     def _missing_(cls, value: object) -> NoticeKind | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,7 @@ RETRIES: dict[str, Any] = {
 }
 
 
-def error_dag(prefix: str, folder: str, problem: str) -> DAG:
+def error_dag(prefix: str, folder: str, problem: str, *, tags: Sequence[str] = ()) -> DAG:
     """Return a DAG without tasks whose page shows the error in a model.yaml."""
     logger.error("%s", problem)
     name = re.sub(r"[^\w.-]", "_", folder)
@@ -31,7 +32,7 @@ def error_dag(prefix: str, folder: str, problem: str) -> DAG:
         doc_md=f"## This model is not running\n\n```\n{problem}\n```",
         schedule=None,
         start_date=START,
-        tags=["homeostat", "broken"],
+        tags=[*tags, "broken"],
     )
 
 

@@ -112,7 +112,6 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
 
     def _prepare(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """Return the step's result if nothing has to be fitted; otherwise fill in the ECS call."""
-        from homeostat.config import Settings
         from homeostat.retraining.environment_check import save_champion
         from homeostat.retraining.remote_training import clear_failure
         from homeostat.retraining.train import train
@@ -125,7 +124,7 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
             return done
         if load_request(ports.store, config.name, key).reinstate:
             return train(config, key, ports)
-        settings = Settings.from_env()
+        settings = self.read_settings()
         task_settings = ecs_settings(settings, config)
         self._apply_settings(task_settings)
         container = {
@@ -144,7 +143,6 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
 
     def _finish(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """Return the result from the Store; without one, raise an error that is retried or not."""
-        from homeostat.config import Settings
         from homeostat.retraining.remote_training import find_failure
         from homeostat.storage.retrain_outcome import Outcome, RetrainOutcome, record_outcome
         from homeostat.storage.step_results import find_result, load_result
@@ -153,7 +151,7 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
         done = find_result(ports.store, config.name, key, "train")
         if done is not None:
             return done
-        self._apply_settings(ecs_settings(Settings.from_env(), config))
+        self._apply_settings(ecs_settings(self.read_settings(), config))
         client: Any = self.client
         described = client.describe_tasks(cluster=self.cluster, tasks=[self.arn])["tasks"]
         ended = task_end(described[0] if described else {}, self.container_name or "")

@@ -26,12 +26,12 @@ def health(user: GetUserDep) -> str:  # noqa: ARG001  # requires a logged-in use
     """Show every model: champion, rollout, and the drift of the last windows."""
     from homeostat.adapters import open_ledger, open_store
     from homeostat.adapters.gateway_client import read_gateway
-    from homeostat.config import Settings
     from homeostat.core.rollout import PHASE_SENTENCES
     from homeostat.core.rollout.served import describe_served
     from homeostat.figures.html import render
+    from homeostat_airflow.connection import read_settings
 
-    settings = Settings.from_env()
+    settings = read_settings()
     ledger, store = open_ledger(settings.ledger), open_store(settings.store)
     gateway = read_gateway(settings)
     models = [
@@ -41,7 +41,8 @@ def health(user: GetUserDep) -> str:  # noqa: ARG001  # requires a logged-in use
             "served": describe_served(traffic, _view(settings, name, gateway)),
             "reports": _reports(store, name),
         }
-        for name in settings.model_names()  # includes models whose model.yaml is invalid
+        # Includes models whose model.yaml is invalid. The web server may lack the folder of homeostat_dags.
+        for name in settings.model_names() or ledger.models()
     ]
     return render("homeostat_airflow", "health_page.html", models=models, sentences=PHASE_SENTENCES)
 

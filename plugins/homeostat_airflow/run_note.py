@@ -1,7 +1,7 @@
 """Writes how a retrain ended as the note of its DAG run, which Airflow shows in lists and on the run's page.
 
 A task cannot write its run's note: the Task SDK has no call for it, and the REST API needs a user's login.
-So the last task leaves the outcome as an XCom, and this listener (see ``homeostat_plugin.py``), which the
+So the last task leaves the outcome as an XCom, and this listener (see ``plugin.py``), which the
 scheduler calls when a run ends, writes the note in the transaction that ends the run.
 """
 
@@ -41,7 +41,7 @@ def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:  # noqa: ARG001  # Air
 
 def _write_note(dag_run: DagRun) -> None:
     """Write the note; a failure is logged and leaves the run as it is."""
-    if not dag_run.dag_id.startswith("retrain__"):
+    if "retrain__" not in dag_run.dag_id:  # before it is the prefix of homeostat_dags
         return
     try:
         with _attached(dag_run) as (session, run):

@@ -21,6 +21,7 @@ from airflow.sdk import Asset, AssetWatcher, BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.triggers.base import TriggerEvent
 
+from homeostat_airflow.connection import DEFAULT_CONN_ID, read_settings
 from homeostat_airflow.operators import TRIGGER_FIELDS, skip
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _delivered(message: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def retrain_triggers_asset(url: str) -> Asset:
+def retrain_triggers_asset(url: str, prefix: str = "") -> Asset:
     """Return the asset whose events are the messages of the queue at ``url``."""
     region = re.search(r"\bsqs\.([a-z]{2}(?:-[a-z]+)+-\d+)\.", url)
     trigger = QueueTrigger(
@@ -98,7 +99,8 @@ def retrain_triggers_asset(url: str) -> Asset:
         delete_message_on_reception=False,
     )
     watcher = AssetWatcher(name="retrain_triggers", trigger=trigger)
-    return Asset("retrain_triggers", uri="homeostat://triggers", group="homeostat", watchers=[watcher])
+    uri = f"homeostat://{prefix}triggers"
+    return Asset(f"{prefix}retrain_triggers", uri=uri, group="homeostat", watchers=[watcher])
 
 
 class ReceiveOperator(BaseOperator):
@@ -136,7 +138,15 @@ class StartRetrainOperator(TriggerDagRunOperator):
     operator_extra_links: list[BaseOperatorLink] = [RetrainLink()]
     ui_color = "#fdf1dc"
 
-    def __init__(self, *, message: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        message: Any,
+        prefix: str = "",
+        models: str = "",
+        homeostat_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             trigger_dag_id="retrain",
             logical_date=None,
@@ -145,13 +155,15 @@ class StartRetrainOperator(TriggerDagRunOperator):
             **kwargs,
         )
         self.message = message
+        self.prefix = prefix
+        self.models = models
+        self.homeostat_conn_id = homeostat_conn_id
 
     def execute(self, context: Context) -> None:
         """Read the message and start the run under an id derived from the trigger's."""
-        from homeostat.config import Settings
         from homeostat.config.errors import DataError, HomeostatError
 
-        settings = Settings.from_env()
+        settings = read_settings(self.homeostat_conn_id, self.models)
         try:
             retrain_trigger = _read_message(self.message, settings, context)
             settings.load_model(retrain_trigger.model)  # the DAG of an invalid model.yaml has no tasks
@@ -165,10 +177,10 @@ class StartRetrainOperator(TriggerDagRunOperator):
         except HomeostatError as error:
             msg = f"{error}. The message stays on the queue and is redelivered after its visibility timeout."
             raise AirflowFailException(msg) from None
-        self.trigger_dag_id, self.trigger_run_id = run_of(retrain_trigger)
+        self.trigger_dag_id, self.trigger_run_id = run_of(retrain_trigger, self.prefix)
         self.conf = {name: getattr(retrain_trigger, name) for name in TRIGGER_FIELDS}
         self.note = _note(retrain_trigger, context)
-        if _run_exists(context, retrain_trigger):
+        if _run_exists(context, retrain_trigger, self.prefix):
             run = f"{self.trigger_dag_id} {self.trigger_run_id}"
             context["ti"].xcom_push(key=XCOM_RUN_ID, value=self.trigger_run_id)
             raise skip(context, f"the run already exists: {run}")
@@ -186,30 +198,41 @@ class AckOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("message",)
 
-    def __init__(self, *, message: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        message: Any,
+        prefix: str = "",
+        models: str = "",
+        homeostat_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
         # An existing run skips the start; its message is deleted all the same.
         super().__init__(trigger_rule=TriggerRule.NONE_FAILED, map_index_template=_NAMED, **kwargs)
         self.message = message
+        self.prefix = prefix
+        self.models = models
+        self.homeostat_conn_id = homeostat_conn_id
 
     def execute(self, context: Context) -> str:
         """Delete the message; RuntimeError when its run does not exist."""
         from homeostat.adapters import open_trigger_queue
-        from homeostat.config import Settings
 
-        settings = Settings.from_env()
+        settings = read_settings(self.homeostat_conn_id, self.models)
         retrain_trigger = _read_message(self.message, settings, context)
-        if not _run_exists(context, retrain_trigger):
-            msg = "run {} {} does not exist: the message stays on the queue".format(*run_of(retrain_trigger))
+        if not _run_exists(context, retrain_trigger, self.prefix):
+            run = " ".join(run_of(retrain_trigger, self.prefix))
+            msg = f"run {run} does not exist: the message stays on the queue"
             raise RuntimeError(msg)
         open_trigger_queue(settings.triggers).delete(self.message["receipt"])
         return retrain_trigger.trigger_id
 
 
-def run_of(retrain_trigger: TriggerMessage) -> tuple[str, str]:
+def run_of(retrain_trigger: TriggerMessage, prefix: str = "") -> tuple[str, str]:
     """Return the DAG id and the run id of a trigger: stable, readable, URL-safe."""
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", retrain_trigger.trigger_id)[:150]
     digest = hashlib.sha256(retrain_trigger.trigger_id.encode()).hexdigest()[:8]
-    return f"retrain__{retrain_trigger.model}", f"trigger__{readable}__{digest}"
+    return f"{prefix}retrain__{retrain_trigger.model}", f"trigger__{readable}__{digest}"
 
 
 def _read_message(message: dict[str, Any], settings: Any, context: Context) -> TriggerMessage:
@@ -232,8 +255,8 @@ def _note(retrain_trigger: TriggerMessage, context: Context) -> str:
     return f"{retrain_trigger.reason}: {retrain_trigger.trigger_id}"[: MAX_NOTE - len(link)] + link
 
 
-def _run_exists(context: Context, retrain_trigger: TriggerMessage) -> bool:
-    dag_id, run_id = run_of(retrain_trigger)
+def _run_exists(context: Context, retrain_trigger: TriggerMessage, prefix: str) -> bool:
+    dag_id, run_id = run_of(retrain_trigger, prefix)
     return context["ti"].get_dr_count(dag_id=dag_id, run_ids=[run_id]) > 0
 
 

@@ -84,6 +84,13 @@ def in_threads(*calls):
     return results
 
 
+def test_every_model_that_was_written_is_known(ledger: Ledger, model: str):
+    assert model not in ledger.models()
+    for name in (f"{model}-b", f"{model}-a"):
+        write(ledger, Traffic(name))
+    assert [name for name in ledger.models() if name.startswith(model)] == [f"{model}-a", f"{model}-b"]
+
+
 def test_a_new_model_is_at_revision_zero(ledger, model):
     assert ledger.read(model) == Traffic(model)
     assert ledger.events(model) == []

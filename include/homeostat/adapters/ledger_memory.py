@@ -58,6 +58,12 @@ class MemoryLedger:
             self._traffic[written.model] = written
             return written
 
+    def models(self) -> list[str]:
+        """See :meth:`homeostat.ports.Ledger.models`."""
+        self._raise_if_down()
+        with self._lock:
+            return sorted(self._traffic)
+
     def events(self, model: str, since: int = 0) -> list[Event]:
         """See :meth:`homeostat.ports.Ledger.events`."""
         self._raise_if_down()

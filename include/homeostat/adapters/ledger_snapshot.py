@@ -33,6 +33,11 @@ class LedgerSnapshot:
         """See :meth:`homeostat.ports.Ledger.read`."""
         return self.published(model).traffic
 
+    def models(self) -> list[str]:
+        """See :meth:`homeostat.ports.Ledger.models`; those of the published copies."""
+        keys = self._store.list("published")
+        return sorted(key.removeprefix("published/").removesuffix(".json") for key in keys)
+
     def events(self, model: str, since: int = 0) -> list[Event]:
         """See :meth:`homeostat.ports.Ledger.events`; only the events that changed the champion."""
         return [event for event in self.published(model).events if event.revision > since]

@@ -98,6 +98,11 @@ class SqlLedger:
             raise StaleRevision(stale_message(traffic, self.read(written.model).revision)) from None
         return written
 
+    def models(self) -> list[str]:
+        """See :meth:`homeostat.ports.Ledger.models`."""
+        with self._connect(self._read_engine) as db:
+            return sorted(db.scalars(sa.select(TRAFFIC.c.model)))
+
     def events(self, model: str, since: int = 0) -> list[Event]:
         """See :meth:`homeostat.ports.Ledger.events`."""
         query = (

@@ -7,10 +7,10 @@ from homeostat_airflow.operators.retrain import (
     GateOperator,
     PromoteOperator,
     RegisterOperator,
+    ReleaseLease,
     RetrainOperator,
     TrainOperator,
     ValidateOperator,
-    release_lease,
 )
 from homeostat_airflow.operators.rollout import CanaryOperator, RolloutOperator, ShadowOperator
 from homeostat_airflow.operators.trigger_event import TRIGGER_FIELDS, drift_asset, trigger_event
@@ -24,6 +24,7 @@ __all__ = [
     "HomeostatOperator",
     "PromoteOperator",
     "RegisterOperator",
+    "ReleaseLease",
     "RetrainOperator",
     "RolloutOperator",
     "ShadowOperator",
@@ -32,7 +33,6 @@ __all__ = [
     "TriggerRetrainOperator",
     "ValidateOperator",
     "drift_asset",
-    "release_lease",
     "skip",
     "trigger_event",
 ]

@@ -13,6 +13,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from homeostat.config.errors import HomeostatError, StaleRevision, Superseded, Unavailable
+from homeostat_airflow.connection import DEFAULT_CONN_ID, read_settings
 from homeostat_airflow.links import MLflowLink
 
 if TYPE_CHECKING:
@@ -20,21 +21,42 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseOperatorLink, Context
 
-    from homeostat.config import ModelConfig
+    from homeostat.config import ModelConfig, Settings
     from homeostat.ports import Ports
 
 logger = logging.getLogger(__name__)
 
 
 class HomeostatOperator(BaseOperator):
-    """Runs one step for one model."""
+    """Runs one step for one model.
+
+    Parameters
+    ----------
+    model
+        The model's name, which is the name of its folder.
+    models
+        The folder of model folders, or an S3 prefix. Default: HOMEOSTAT_MODELS.
+    homeostat_conn_id
+        The Airflow connection with ledger, store, MLflow and gateway. Where it does not exist or leaves a
+        field empty, the environment variable counts.
+    **kwargs
+        Those of Airflow's operators.
+    """
 
     operator_extra_links: tuple[BaseOperatorLink, ...] = (MLflowLink(),)
     ui_color = "#e8f0f7"
 
-    def __init__(self, *, model: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *, model: str, models: str = "", homeostat_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.model = model
+        self.models = models
+        self.homeostat_conn_id = homeostat_conn_id
+
+    def read_settings(self) -> Settings:
+        """Return the environment's settings, with the connection's over them."""
+        return read_settings(self.homeostat_conn_id, self.models)
 
     def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """Run the step of this operator."""
@@ -46,13 +68,15 @@ class HomeostatOperator(BaseOperator):
 
     def _run(self, step: Callable[[ModelConfig, Ports, Context], dict[str, Any]], context: Context) -> Any:
         from homeostat.adapters import build_ports
-        from homeostat.config import Settings
+        from homeostat.config.extras import optional_libraries
         from homeostat_airflow.notifier import AirflowNotifier
 
         try:
-            settings = Settings.from_env()
-            config, ports = settings.load_model(self.model), build_ports(settings, notifier=AirflowNotifier())
-            result = step(config, ports, context)
+            settings = self.read_settings()
+            config = settings.load_model(self.model)
+            with optional_libraries():
+                ports = build_ports(settings, notifier=AirflowNotifier())
+                result = step(config, ports, context)
         except Superseded as error:
             raise skip(context, str(error)) from error
         except (Unavailable, StaleRevision):

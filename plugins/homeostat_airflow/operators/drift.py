@@ -39,8 +39,10 @@ class TriggerRetrainOperator(HomeostatOperator):
 
     ui_color = "#fdf1dc"
 
-    def __init__(self, *, model: str, **kwargs: Any) -> None:
-        super().__init__(model=model, outlets=[drift_asset(model)], **kwargs)
+    def __init__(self, *, model: str, prefix: str = "", **kwargs: Any) -> None:
+        asset = drift_asset(model, prefix)
+        super().__init__(model=model, outlets=[asset], **kwargs)
+        self.asset = asset
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Pass the check's reason to the retrain."""
@@ -48,7 +50,7 @@ class TriggerRetrainOperator(HomeostatOperator):
         if not check["fired"]:
             raise skip(context, check["sentence"])
         event = trigger_fields(check)
-        context["outlet_events"][drift_asset(self.model)].extra = event
+        context["outlet_events"][self.asset].extra = event
         return event
 
 
@@ -58,11 +60,10 @@ class SyncDetectorOperator(HomeostatOperator):
     def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:  # noqa: ARG002  # no window
         """Synchronise both ways; ConfigError when HOMEOSTAT_TRIGGERS is missing: triggers would be lost."""
         from homeostat.adapters import open_store_history
-        from homeostat.config import Settings
         from homeostat.monitoring.detector_sync import sync_detector
 
         result = sync_detector(config, ports, open_store_history(ports.store))
-        if not Settings.from_env().triggers:
+        if not self.read_settings().triggers:
             msg = (
                 f"{config.name}: model.yaml has monitor.runs_on: lambda, but HOMEOSTAT_TRIGGERS is not set: "
                 "Airflow does not receive its retrain triggers. Set it to the queue's URL for every Airflow "

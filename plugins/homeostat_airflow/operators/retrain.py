@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from homeostat.config.errors import HomeostatError
+from homeostat_airflow.connection import DEFAULT_CONN_ID, read_settings
 from homeostat_airflow.operators.base import HomeostatOperator, skip
 from homeostat_airflow.operators.trigger_event import trigger_event
 from homeostat_airflow.run_note import OUTCOME
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from homeostat.config import ModelConfig
+    from homeostat.config import ModelConfig, Settings
     from homeostat.ports import Ports
 
 logger = logging.getLogger(__name__)
@@ -150,17 +151,31 @@ def leave_for_note(context: Context, outcome: str, sentence: str) -> None:
         logger.exception("the DAG run gets no note")
 
 
-def release_lease(context: Context) -> None:
-    """Release the lease when a retrain fails, and record that it failed; for ``on_failure_callback``."""
+class ReleaseLease:
+    """Releases the lease when a retrain fails, and records that it failed; for ``on_failure_callback``.
+
+    Parameters
+    ----------
+    model, models, homeostat_conn_id
+        See :class:`~homeostat_airflow.operators.HomeostatOperator`.
+    """
+
+    def __init__(self, model: str, models: str = "", homeostat_conn_id: str = DEFAULT_CONN_ID) -> None:
+        self.model = model
+        self.models = models
+        self.homeostat_conn_id = homeostat_conn_id
+
+    def __call__(self, context: Context) -> None:
+        """Release and record."""
+        _release_lease(self.model, context, read_settings(self.homeostat_conn_id, self.models))
+
+
+def _release_lease(model: str, context: Context, settings: Settings) -> None:
     from homeostat.adapters import build_ports, open_ledger
-    from homeostat.config import Settings
     from homeostat.storage.retrain_outcome import Outcome, RetrainOutcome, find_outcome, record_outcome
     from homeostat.storage.retrain_request import run_key
 
-    # A DAG's callback always has these two in its context; "dag_run" is sometimes missing.
-    model = context["dag"].dag_id.removeprefix("retrain__")
-    settings = Settings.from_env()
-    key = run_key(model, context["run_id"])
+    key = run_key(model, context["run_id"])  # "dag_run" is sometimes missing in a callback's context
     open_ledger(settings.ledger).release_lease(model, key)
     config, ports = settings.load_model(model), build_ports(settings)
     publish_model_state(config, ports)

@@ -87,6 +87,7 @@ class RolloutOperator(RetrainOperator):
                 trigger=RolloutTrigger(
                     model=self.model,
                     run_key=self.run_key(context),
+                    homeostat_conn_id=self.homeostat_conn_id,
                     phases=["waiting"]
                     if waiting
                     else [phase for phase in self.pending_phases if phase != "waiting"],

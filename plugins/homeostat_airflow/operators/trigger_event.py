@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 TRIGGER_FIELDS = ("trigger_id", "window_end", "reason", "reinstate")
 
 
-def drift_asset(model: str) -> Asset:
-    """Return the asset whose events start the model's retrain."""
-    return Asset(name=f"drift__{model}", uri=f"homeostat://{model}/drift", group="homeostat")
+def drift_asset(model: str, prefix: str = "") -> Asset:
+    """Return the asset whose events start the model's retrain; ``prefix`` is that of the DAGs' names."""
+    return Asset(name=f"{prefix}drift__{model}", uri=f"homeostat://{prefix}{model}/drift", group="homeostat")
 
 
 def trigger_event(context: Context) -> dict[str, Any]:

@@ -5,23 +5,29 @@ candidate is refused, the stage that refused it succeeds and all tasks after it 
 fixed. A failed task has to be.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from airflow.sdk import DAG, Param
 from airflow.sdk.bases.operator import chain
 
-from homeostat.config import ModelConfig, Settings
-from homeostat_airflow.dag_factory import RETRIES, START, error_dag
 from homeostat_airflow.operators import (
     AssembleOperator,
     CanaryOperator,
     GateOperator,
     PromoteOperator,
     RegisterOperator,
+    ReleaseLease,
     ShadowOperator,
     TrainOperator,
     ValidateOperator,
     drift_asset,
-    release_lease,
 )
+
+if TYPE_CHECKING:
+    from homeostat.config import ModelConfig
+    from homeostat_airflow.dag_options import DagOptions
 
 FORM = {
     "reason": Param(
@@ -65,44 +71,37 @@ FORM = {
 }
 
 
-def _train(model: ModelConfig) -> TrainOperator:
+def retrain_dag(model: ModelConfig, options: DagOptions) -> DAG:
+    """Return the DAG."""
+    step = options.step(model.name)
+    with options.dag(
+        f"retrain__{model.name}",
+        model.name,
+        description=f"Trains, checks and rolls out a new version of {model.name}.",
+        doc_md=__doc__,
+        schedule=[drift_asset(model.name, options.prefix)],
+        max_active_runs=4,  # a second run starts, and ends as superseded
+        on_failure_callback=ReleaseLease(**step),
+        tags=["aws"] if model.training.runs_on == "ecs" else [],
+        params=FORM,
+    ) as dag:
+        steps = [
+            AssembleOperator(task_id="assemble", **step),
+            _train(model, options),
+            ValidateOperator(task_id="validate", **step),
+            GateOperator(task_id="gate", **step),
+            RegisterOperator(task_id="register", **step),
+        ]
+        if model.serve == "gateway":
+            steps += [ShadowOperator(task_id="shadow", **step), CanaryOperator(task_id="canary", **step)]
+        chain(*steps, PromoteOperator(task_id="promote", **step))
+    return dag
+
+
+def _train(model: ModelConfig, options: DagOptions) -> TrainOperator:
+    step = options.step(model.name)
     if model.training.runs_on == "airflow":
-        return TrainOperator(task_id="train", model=model.name)
+        return TrainOperator(task_id="train", **step)
     from homeostat_airflow.fargate import FargateTrainOperator  # imports Amazon's provider
 
-    return FargateTrainOperator(task_id="train", model=model.name)
-
-
-for model in Settings.from_env().each_model():
-    if isinstance(model, tuple):
-        dag = error_dag("retrain", *model)
-    else:
-        with DAG(
-            f"retrain__{model.name}",
-            description=f"Trains, checks and rolls out a new version of {model.name}.",
-            doc_md=__doc__,
-            schedule=[drift_asset(model.name)],
-            start_date=START,
-            catchup=False,
-            max_active_runs=4,  # a second run starts, and ends as superseded
-            default_args=RETRIES,
-            on_failure_callback=release_lease,
-            tags=["homeostat", model.name, *(["aws"] if model.training.runs_on == "ecs" else [])],
-            is_paused_upon_creation=False,  # a paused DAG loses asset events
-            params=FORM,
-        ) as dag:
-            name = {"model": model.name}
-            steps = [
-                AssembleOperator(task_id="assemble", **name),
-                _train(model),
-                ValidateOperator(task_id="validate", **name),
-                GateOperator(task_id="gate", **name),
-                RegisterOperator(task_id="register", **name),
-            ]
-            if model.serve == "gateway":
-                steps += [
-                    ShadowOperator(task_id="shadow", **name),
-                    CanaryOperator(task_id="canary", **name),
-                ]
-            chain(*steps, PromoteOperator(task_id="promote", **name))
-    globals()[dag.dag_id] = dag
+    return FargateTrainOperator(task_id="train", **step)

@@ -1,0 +1,30 @@
+"""The Airflow plugin: the Model health page, the links from tasks to MLflow, and the notes of retrains.
+
+The package registers it under the entry point ``airflow.plugins``.
+"""
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+from homeostat_airflow import run_note
+from homeostat_airflow.health_page import app
+from homeostat_airflow.links import MLflowLink
+
+
+class HomeostatPlugin(AirflowPlugin):
+    """Registers the page, the link and the listener."""
+
+    name = "homeostat"
+    operator_extra_links: list[Any] = [MLflowLink()]
+    listeners: list[Any] = [run_note]
+    fastapi_apps: list[dict[str, Any]] = [{"app": app, "url_prefix": "/homeostat", "name": "Homeostat"}]
+    external_views: list[dict[str, Any]] = [
+        {
+            "name": "Model health",
+            "href": "/homeostat/health",
+            "destination": "nav",
+            "url_route": "model_health",
+            "category": "browse",
+        }
+    ]
