@@ -186,14 +186,14 @@ def test_the_file_is_the_librarys_own_format(model, rows, tmp_path, library):
 
 @pytest.mark.parametrize("library", BOOSTERS)
 def test_numbers_alone_are_a_plain_matrix(model, library):
-    from homeostat.retraining.fit import _build
+    from homeostat.retraining.fit import build_pipeline
 
     config = model(code(library))
-    assert takes_matrix(_build(config, config.pipeline), config)
+    assert takes_matrix(build_pipeline(config, config.pipeline), config)
     named = {"xgboost": "{'a': 1}", "lightgbm": "['a']", "catboost": "{'a': 1}"}[library]
     key = "categorical_feature" if library == "lightgbm" else "monotone_constraints"
     config = model(code(library, more=f"{key}={named}"))
-    assert not takes_matrix(_build(config, config.pipeline), config)
+    assert not takes_matrix(build_pipeline(config, config.pipeline), config)
 
 
 @pytest.mark.parametrize("library", BOOSTERS)
@@ -242,18 +242,18 @@ def test_a_loaded_booster_predicts_on_as_many_threads_as_openmp_may_use(
 DIGEST = """
 import sys, numpy as np, pandas as pd
 from pathlib import Path
-from homeostat.bundle.files import _dump
+from homeostat.bundle.files import dump_estimator
 from homeostat.config.load import load_model
 from homeostat.retraining.fit import fit
 import hashlib
 config, frame = load_model(Path(sys.argv[1])), pd.read_parquet(sys.argv[2])
-print(hashlib.sha256(_dump(config, fit(config, frame, None))).hexdigest())
+print(hashlib.sha256(dump_estimator(config, fit(config, frame, None))).hexdigest())
 """
 
 
 @pytest.mark.parametrize("library", BOOSTERS)
 def test_two_fits_in_two_processes_have_the_same_bytes(model, rows, tmp_path, library):
-    from homeostat.bundle.files import _dump
+    from homeostat.bundle.files import dump_estimator
 
     config = model(code(library), category=True)
     frame = rows(labels=("fine", "worn"))
@@ -264,7 +264,7 @@ def test_two_fits_in_two_processes_have_the_same_bytes(model, rows, tmp_path, li
         text=True,
         check=True,
     )
-    here = hashlib.sha256(_dump(config, fit(config, frame, None))).hexdigest()
+    here = hashlib.sha256(dump_estimator(config, fit(config, frame, None))).hexdigest()
     assert done.stdout.split() == [here]
 
 

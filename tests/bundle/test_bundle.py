@@ -435,11 +435,11 @@ def test_too_little_memory_is_a_refusal_and_not_a_crash(bundle, monkeypatch):
 def test_the_same_fit_is_the_same_bytes_whenever_and_wherever_it_is_written(model, rows, expression):
     config, data = model(IMPORTS + f"def build():\n    return {expression}"), rows(missing=False)
     keep = [fit(config, data, None)]
-    first = room._dump(config, keep[0])
+    first = room.dump_estimator(config, keep[0])
     clutter = [object() for _ in range(1000)]  # so that nothing comes to lie where it lay
     keep.append(fit(config, data, None))
-    assert room._dump(config, keep[1]) == first
-    assert room._dump(config, keep[0]) == first
+    assert room.dump_estimator(config, keep[1]) == first
+    assert room.dump_estimator(config, keep[0]) == first
     assert len(clutter) == 1000
     with zipfile.ZipFile(io.BytesIO(first)) as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}

@@ -110,3 +110,24 @@ def test_a_model_is_loaded_with_the_overrides_merged_over_it(models, tmp_path):
 def test_the_shipped_models_are_valid():
     models = Settings.from_env({}).load_models()
     assert {"bike_demand", "pump_fault"} <= set(models)
+
+
+@pytest.mark.parametrize(
+    "text", ["a.B, c.D,,", "a.B\nc.D", '["a.B", "c.D"]', "[a.B, c.D]", " a.B,c.D , a.B "], ids=repr
+)
+def test_trusted_types_are_comma_separated_or_a_list(text):
+    assert Settings.from_env({"HOMEOSTAT_TRUSTED_TYPES": text}).trusted_types == ("a.B", "c.D")
+
+
+@pytest.mark.parametrize("value", ["a.B, c.D", ["a.B", "c.D"]], ids=repr)
+def test_trusted_types_of_one_model_come_from_the_overrides(models, value):
+    folder = models / "sample"
+    assert load_model(folder).trusted_types == ()
+    assert load_model(folder, {"sample": {"trusted_types": value}}).trusted_types == ("a.B", "c.D")
+    assert load_model(folder, {"other": {"trusted_types": value}}).trusted_types == ()
+
+
+@pytest.mark.parametrize("text", ["a.B; c.D", "B", "[a.B", "[{a: b}]", "a.B, ../x"], ids=repr)
+def test_what_is_no_list_of_types_is_an_error_of_its_setting(text):
+    with pytest.raises(ConfigError, match="HOMEOSTAT_TRUSTED_TYPES"):
+        Settings.from_env({"HOMEOSTAT_TRUSTED_TYPES": text})

@@ -202,6 +202,17 @@ def test_a_gateway_that_serves_another_version_is_broken(deployment, tmp_path):
     assert "its digest is wrong" in none.sentence
 
 
+def test_types_that_only_one_side_trusts_are_named(deployment):
+    found = deployment.one("trusted types")
+    assert (found.state, found.sentence) == ("ok", "none added")
+    found = deployment.one("trusted types", trusted_types=("a.B",))
+    assert (found.state, found.sentence) == ("warning", "a.B is trusted here only")
+    own = deployment.config.model_copy(update={"trusted_types": ("c.D",)})
+    found = deployment.one("trusted types", models=[own], trusted_types=("a.B",))
+    assert found.sentence == "a.B, c.D is trusted here only"
+    assert "HOMEOSTAT_OVERRIDES" in found.remedy
+
+
 def test_airflow_is_checked_by_its_health_or_else_by_its_last_drift_check(deployment):
     without_address = deployment.one("airflow")
     assert without_address.state == "skipped"

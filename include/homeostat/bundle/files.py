@@ -73,7 +73,7 @@ def write_bundle(
     predictor = Predictor.of(config, estimator)
     complete = {**_model_facts(config, predictor, reference), **manifest}
     files = {
-        MODEL: _dump(config, estimator),
+        MODEL: dump_estimator(config, estimator),
         REFERENCE: reference.to_bytes(),
         MANIFEST: json.dumps(complete, indent=1, sort_keys=True, allow_nan=False).encode(),
     }
@@ -110,7 +110,8 @@ def load_bundle(
     folder
         What :func:`write_bundle` wrote; other files in it are ignored.
     trusted_types
-        Full names of types that the operator trusts beyond our list (``HOMEOSTAT_TRUSTED_TYPES``).
+        Full names of types that the operator trusts beyond our list (``HOMEOSTAT_TRUSTED_TYPES``); those of
+        ``config`` are added.
     digest
         The expected :func:`tree_digest`; leave it out only for a bundle that this process has just written.
     config
@@ -182,7 +183,14 @@ def _range(config: ModelConfig, reference: Reference) -> list[float] | None:
     return [low - room, high + room]
 
 
-def _dump(config: ModelConfig, estimator: Any) -> bytes:
+def dump_estimator(config: ModelConfig, estimator: Any) -> bytes:
+    """Return the bytes of an estimator, fitted or not, as a bundle holds it.
+
+    Raises
+    ------
+    PipelineError
+        It contains something that cannot be stored, such as a lambda.
+    """
     from skops.io import dumps, get_untrusted_types
 
     fix = "use named functions of pipeline.py instead of lambdas, and scikit-learn's own estimators"

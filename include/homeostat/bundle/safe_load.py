@@ -12,7 +12,7 @@ from typing import Any
 from numpy.lib import format as npy
 
 from homeostat.bundle.pipeline import ROOT, register_folder
-from homeostat.bundle.trusted_types import TRUSTED_TYPES, check_trees, defined_in_model
+from homeostat.bundle.trusted_types import TRUSTED_TYPES, check_trees, defined_in_model, how_to_trust
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError, OutOfMemory, Untrusted, UntrustedType
 
@@ -42,12 +42,10 @@ def load_estimator(
 
     _check_zip(data, path)
     try:
-        strangers = set(get_untrusted_types(data=data))
-        own = _own(strangers, model, config)
-        unknown = sorted(strangers - set(TRUSTED_TYPES) - set(trusted_types) - own)
+        unknown = untrusted_types(data, model, trusted_types, config)
         if unknown:
             raise UntrustedType(_unknown(path, unknown, model))
-        estimator = loads(data, trusted=sorted(strangers))
+        estimator = loads(data, trusted=get_untrusted_types(data=data))
         check_trees(estimator)
     except HomeostatError:
         raise
@@ -59,6 +57,20 @@ def load_estimator(
         msg = f"{path}: skops cannot read this model ({type(error).__name__}: {error}): not loaded"
         raise Untrusted(msg) from error
     return estimator
+
+
+def untrusted_types(
+    data: bytes, model: str, trusted_types: tuple[str, ...], config: ModelConfig | None = None
+) -> list[str]:
+    """Return the types in a skops file that neither the library, nor the operator, nor the model trusts.
+
+    The operator's are ``trusted_types`` and those of the model's configuration.
+    """
+    from skops.io import get_untrusted_types
+
+    strangers = set(get_untrusted_types(data=data))
+    trusted = {*TRUSTED_TYPES, *trusted_types, *(config.trusted_types if config is not None else ())}
+    return sorted(strangers - trusted - _own(strangers, model, config))
 
 
 def _own(strangers: set[str], model: str, config: ModelConfig | None) -> set[str]:
@@ -78,7 +90,7 @@ def _own(strangers: set[str], model: str, config: ModelConfig | None) -> set[str
 
 
 def _unknown(path: Path, unknown: list[str], model: str) -> str:
-    fix = "if they are harmless, add them to HOMEOSTAT_TRUSTED_TYPES"
+    fix = how_to_trust(unknown, model)
     if any(name.startswith(f"{ROOT}.{model}.") for name in unknown):
         fix = f"check that the folder of {model} is the one that it was trained with; otherwise, {fix}"
     return f"{path}: contains types that are not trusted: {', '.join(unknown)}. Nothing was loaded; {fix}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,16 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
 )
+
+
+def how_to_trust(unknown: Sequence[str], model: str) -> str:
+    """Return what to do about these types: the line to add, and where."""
+    names = ", ".join(unknown)
+    return (
+        "if they are harmless, add them wherever the model is trained and served: for this model the line "
+        f"{model}: {{trusted_types: [{names}]}} to the file that HOMEOSTAT_OVERRIDES names, or for all "
+        f"models {names} to HOMEOSTAT_TRUSTED_TYPES"
+    )
 
 
 def defined_in_model(name: str, model: str) -> bool:

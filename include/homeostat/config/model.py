@@ -13,6 +13,7 @@ from homeostat.config.duration import Duration
 from homeostat.config.label_text import class_name, label_text
 from homeostat.config.positive_class import metric_title
 from homeostat.config.redaction import redact_secrets
+from homeostat.config.type_names import type_names
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveShare = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -454,6 +455,7 @@ class ModelConfig(Section):
     approval: Literal["none", "required"] = "none"
     log: Literal["async", "sync"] = "async"
     notify: tuple[str, ...] = ()
+    trusted_types: tuple[str, ...] = ()
     _folder: Path = PrivateAttr(default=Path())
 
     @property
@@ -503,6 +505,11 @@ class ModelConfig(Section):
     def feature_names(self) -> tuple[str, ...]:
         """Return the input columns in the order of model.yaml, which is the order of every matrix."""
         return tuple(self.columns.features)
+
+    @field_validator("trusted_types", mode="before")
+    @classmethod
+    def _type_names(cls, value: Any) -> tuple[str, ...]:
+        return type_names(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

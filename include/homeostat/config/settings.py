@@ -13,6 +13,7 @@ from homeostat.config.errors import ConfigError, HomeostatError
 from homeostat.config.fargate import Fargate
 from homeostat.config.load import load_model, load_models, load_overrides
 from homeostat.config.model import ModelConfig
+from homeostat.config.type_names import type_names
 
 RUNNING = "running.json"
 #: The folder of the checkout that this package is run from; None for an installed package.
@@ -30,6 +31,14 @@ def _running(state: Path) -> dict[str, str]:
 
 def _listed(env: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
+
+
+def _trusted_types(text: str) -> tuple[str, ...]:
+    try:
+        return type_names(text)
+    except ValueError as error:
+        msg = f"HOMEOSTAT_TRUSTED_TYPES: {error}"
+        raise ConfigError(msg) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,8 @@ class Settings:
     HOMEOSTAT_REQUIRE_TOKEN      calls that need a token too, comma-separated: ``predict``, ``label``,
                                  ``read`` (none; ``label`` as soon as there are named tokens)
     HOMEOSTAT_OVERRIDES          YAML file merged over every model.yaml: ``{"*": {...}, name: {...}}``
-    HOMEOSTAT_TRUSTED_TYPES      additional skops types to trust, comma-separated
+    HOMEOSTAT_TRUSTED_TYPES      additional skops types to trust in all models, comma-separated or a list;
+                                 for one model: ``trusted_types`` in the overrides
     HOMEOSTAT_PROJECT            prefix of the names in AWS, as in Terraform (``homeostat``)
     HOMEOSTAT_TRIGGERS           URL of the SQS queue of retrain triggers (none: Airflow runs the checks)
     HOMEOSTAT_ECS                ECS task for training, as JSON, see :mod:`homeostat.config.fargate` (none)
@@ -104,7 +114,7 @@ class Settings:
             gateway=(env.get("HOMEOSTAT_GATEWAY") or "http://127.0.0.1:8080").rstrip("/"),
             control_token=env.get("HOMEOSTAT_CONTROL_TOKEN", ""),
             overrides=env.get("HOMEOSTAT_OVERRIDES", ""),
-            trusted_types=_listed(env, "HOMEOSTAT_TRUSTED_TYPES"),
+            trusted_types=_trusted_types(env.get("HOMEOSTAT_TRUSTED_TYPES", "")),
             tracking_uri=(env.get("MLFLOW_TRACKING_URI") or "http://127.0.0.1:5000").rstrip("/"),
             tokens_file=env.get("HOMEOSTAT_TOKENS_FILE", ""),
             tokens=env.get("HOMEOSTAT_TOKENS", ""),

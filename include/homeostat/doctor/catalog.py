@@ -125,6 +125,7 @@ def _model(deployment: Deployment, model: ModelConfig) -> Iterator[Probe]:
         ("champion", mlflow.check_champion, TIME_LIMIT),
         ("bundle", mlflow.check_bundle, _BUNDLE_LIMIT),
         ("serving", gateway.check_served_version, TIME_LIMIT),
+        ("trusted types", gateway.check_trusted_types, TIME_LIMIT),
         ("source", source.check_source, TIME_LIMIT),
         ("last check", check_freshness.check_last_window, TIME_LIMIT),
         ("rollout pace", rollout_pace.check_rollout_pace, TIME_LIMIT),

@@ -55,6 +55,37 @@ def check_served_version(deployment: Deployment, model: ModelConfig) -> Finding:
     return broken("the gateway does not know this model", remedy)
 
 
+def check_trusted_types(deployment: Deployment, model: ModelConfig) -> Finding:
+    """Check that the gateway trusts the same types in the model's bundles as this machine."""
+    if model.serve != "gateway":
+        return skipped("not served by a gateway: model.yaml has serve: none")
+    listed = deployment.gateway.get_or_skip().models
+    there = (listed or {}).get(model.name, {}).get("trusted_types")
+    if there is None:
+        msg = "the gateway does not list its trusted types: it needs a valid HOMEOSTAT_CONTROL_TOKEN"
+        raise Skipped(msg)
+    here = {*deployment.settings.trusted_types, *model.trusted_types}
+    differences = [
+        f"{names} is trusted {where} only"
+        for where, names in (
+            ("here", ", ".join(sorted(here - set(there)))),
+            ("by the gateway", ", ".join(sorted(set(there) - here))),
+        )
+        if names
+    ]
+    if not differences:
+        return ok(
+            f"the gateway trusts the same {len(here)} types beyond the built-in list"
+            if here
+            else "none added"
+        )
+    return warning(
+        "; ".join(differences),
+        f"set trusted_types of {model.name} (file of HOMEOSTAT_OVERRIDES) and HOMEOSTAT_TRUSTED_TYPES to the "
+        "same here, in Airflow and on every gateway, and restart the gateways",
+    )
+
+
 _RETRIES = "the gateway keeps retrying; check that it can reach the store and MLflow"
 _REMEDIES = {
     ServedState.REFUSED: "fix the cause named here, then: homeostat retrain {model}",

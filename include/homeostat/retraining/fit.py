@@ -59,7 +59,7 @@ def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, sp
         msg = f"{config.name}: the label '{name}' {reason}"
         raise ConfigError(msg)
     spec = spec or config.pipeline
-    estimator = _build(config, spec)
+    estimator = build_pipeline(config, spec)
     parameters = _weighting(estimator, weights, config, spec)
     inputs = model_inputs(train, config, as_matrix=takes_matrix(estimator, config))
     target = label.to_numpy(dtype=np.float64) if config.task == "regression" else label_array(label)
@@ -109,10 +109,17 @@ def weight_parameter(estimator: Any) -> str | None:
 
 def takes_weights(config: ModelConfig, spec: str | None = None) -> bool:
     """Return whether the pipeline's ``fit`` takes sample weights."""
-    return weight_parameter(_build(config, spec or config.pipeline)) is not None
+    return weight_parameter(build_pipeline(config, spec or config.pipeline)) is not None
 
 
-def _build(config: ModelConfig, spec: str) -> Any:
+def build_pipeline(config: ModelConfig, spec: str) -> Any:
+    """Return the unfitted estimator that the pipeline builds, prepared for its model.
+
+    Raises
+    ------
+    PipelineError
+        The pipeline cannot be imported, or does not build an estimator.
+    """
     build = load_pipeline(config, spec)
     try:
         estimator = build()

@@ -55,10 +55,13 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         nothing.
     SingleClass, PipelineError
         The rows, or the pipeline, cannot be fitted.
+    UntrustedType
+        The bundle could not be loaded; nothing was fitted.
     """
     from homeostat.bundle.environment import environment as environment_of
     from homeostat.retraining.former_members import load_former
     from homeostat.retraining.recipes import Refit, probe_version, refit_version
+    from homeostat.retraining.type_check import check_types
 
     request = load_request(ports.store, config.name, run_key)
     config = request.apply_to(config)
@@ -72,6 +75,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         return _no_probe(data, environment, ports)
     rows, holdout, _ = read_snapshot(ports.store, data["snapshot"])
     spec, until = request.pipeline or config.pipeline, datetime.fromisoformat(data["until"])
+    check_types(config, rows, ports.trusted_types, spec)
     former = load_former(config, ports, data.get("former") or {})
     fitted = probe_version(config, rows, holdout, until, spec, former)
     try:

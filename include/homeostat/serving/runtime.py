@@ -135,6 +135,10 @@ class Runtime:
         """Return the clock's time."""
         return self.ports.clock.now()
 
+    def trusted_types(self, config: ModelConfig) -> list[str]:
+        """Return the types that this gateway trusts in a model's bundles, beyond the library's own list."""
+        return sorted({*self.settings.trusted_types, *config.trusted_types})
+
     @property
     def log_error(self) -> str:
         """Why the logs are not written; "" while they are."""

@@ -74,6 +74,7 @@ def model_status(runtime: Runtime, state: ServedModel) -> dict[str, Any]:
     status = raw | {
         "name": name,
         "task": state.config.task,
+        "trusted_types": runtime.trusted_types(state.config),
         "phase": phase,
         "sentence": sentence,
         "reason": rollout.reason if rollout is not None else "",
