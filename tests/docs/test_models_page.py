@@ -23,4 +23,4 @@ def test_a_pipeline_of_the_page_learns_categories_and_missing_values(model, rows
 
 
 def test_the_page_has_pipelines():
-    assert len(PIPELINES) == 2
+    assert len(PIPELINES) == 3

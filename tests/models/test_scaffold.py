@@ -11,11 +11,14 @@ import pandas as pd
 import pytest
 
 from homeostat.bundle.pipeline import load_pipeline
+from homeostat.bundle.predictor import Predictor
 from homeostat.config import load_model, load_models
 from homeostat.config.errors import AlreadyExists, ConfigError
 from homeostat.config.model import Source
 from homeostat.demo.scenario import Scenario, overrides, set_environment
-from homeostat.scaffold import new_model
+from homeostat.retraining.fit import fit
+from homeostat.retraining.type_check import check_types
+from homeostat.scaffold import ESTIMATORS, new_model
 
 FILE = Source(kind="predictions", history=Source(kind="csv", uri="rows.csv"))
 
@@ -120,3 +123,46 @@ def test_the_command_says_where_it_writes(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert f"Created {tmp_path}/here/models/churn." in said
     assert "HOMEOSTAT_MODELS names another folder" in said
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_each_estimator_gives_a_model_that_learns_and_is_trusted(tmp_path, estimator):
+    folder = new_model("mine", tmp_path, estimator)
+    config = load_model(folder)
+    rows = load_pipeline(config, config.source.history.loader)(None, None).head(6000)
+    check_types(config, rows, ())
+    found = Predictor.of(config, fit(config, rows.head(5000), None)).predict(rows.tail(1000))
+    assert (found.prediction == rows[config.columns.label.name].tail(1000)).mean() > 0.8
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            "check",
+            "--isolated",
+            "--select",
+            "E,F,I,B",
+            "--line-length=110",
+            folder,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_an_unknown_estimator_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(ConfigError, match="choose one of sklearn, lightgbm, xgboost, catboost"):
+        new_model("mine", tmp_path, "torch")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_names_a_library_that_is_missing(tmp_path, monkeypatch, capsys):
+    from homeostat.cli.commands import write_new
+    from homeostat.config import Settings
+
+    monkeypatch.setenv("HOMEOSTAT_MODELS", str(tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    write_new(Settings.from_env(), "churn", as_json=False, estimator="lightgbm")
+    assert "pip install 'homeostat[lightgbm]'" in capsys.readouterr().out

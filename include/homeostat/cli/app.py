@@ -507,6 +507,9 @@ def token(
 def new(
     model: Annotated[str, typer.Argument(help="Name of the new model: lower-case letters, digits, _ and -.")],
     *,
+    estimator: Annotated[
+        str, typer.Option(help="What it is made with: sklearn, lightgbm, xgboost or catboost.")
+    ] = "sklearn",
     as_json: AsJson = False,
 ) -> None:
     """Create a model folder that works unchanged; edit it for your data.
@@ -516,7 +519,7 @@ def new(
     """
     from homeostat.cli.commands import write_new
 
-    write_new(Settings.from_env(), model, as_json=as_json)
+    write_new(Settings.from_env(), model, as_json=as_json, estimator=estimator)
 
 
 @app.command()

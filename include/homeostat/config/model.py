@@ -339,6 +339,7 @@ class Training(Section):
 
     ``parity`` decides what happens when the environment (lock file, image) differs from the champion's:
     ``warn`` reports it in the gate's report, ``enforce`` stops the retrain before the fit. With
+    ``early_stopping`` is the newest share of a fit's rows on which a booster stops early, if it does. With
     ``window.kind: auto``, ``recipes`` are what may be learnt from, a fit each, and ``committee`` whether
     those fits serve together.
     """
@@ -354,6 +355,7 @@ class Training(Section):
     min_rows: Count = 1000
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.125
     refit: bool = True
+    early_stopping: Annotated[float, Field(gt=0, lt=1)] = 0.1
     max_quarantined: Share = 0.1
     expectations: tuple[dict[str, Any], ...] = ()
     runs_on: Literal["airflow", "ecs"] = "airflow"

@@ -16,6 +16,7 @@ from homeostat.bundle.pipeline import load_pipeline, pipeline_name
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, PipelineError, SingleClass
 from homeostat.core.training_data import why_not_classes
+from homeostat.retraining.early_stopping import with_fixed_rounds
 from homeostat.retraining.fit_cache import find_fit, fit_key, keep_fit
 
 
@@ -70,6 +71,9 @@ def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, sp
     if config.task == "classification" and needs_encoded_labels(estimator):
         encoded = encode_labels(target)
     try:
+        estimator = with_fixed_rounds(
+            lambda: build_pipeline(config, spec), inputs, target, weights, config.training.early_stopping
+        )
         estimator.fit(inputs, target if encoded is None else encoded[1], **parameters)
     except Exception as error:
         where = pipeline_name(config, spec)

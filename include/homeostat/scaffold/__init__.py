@@ -11,24 +11,36 @@ from pathlib import Path
 from homeostat.config.errors import AlreadyExists, ConfigError
 from homeostat.config.model import ModelConfig
 
-PLACEHOLDER = "__MODEL__"
+PLACEHOLDER, BUILD = "__MODEL__", "__BUILD__\n"
+#: What ``build()`` of the template may return an estimator of; each has a file in ``estimators``.
+ESTIMATORS = ("sklearn", "lightgbm", "xgboost", "catboost")
 
 
-def new_model(name: str, models_folder: Path) -> Path:
+def new_model(name: str, models_folder: Path, estimator: str = "sklearn") -> Path:
     """Write ``<models_folder>/<name>`` from the template, atomically; return the folder.
+
+    Parameters
+    ----------
+    estimator
+        One of :data:`ESTIMATORS`.
 
     Raises
     ------
     ConfigError
-        The name is invalid; the message suggests a valid one.
+        The name is invalid; the message suggests a valid one. Or there is no such estimator.
     AlreadyExists
         The folder exists; it is not changed.
     """
+    if estimator not in ESTIMATORS:
+        msg = f"'{estimator}' is no estimator of the template: choose one of {', '.join(ESTIMATORS)}"
+        raise ConfigError(msg)
 
     def write(folder: Path) -> None:
-        for item in resources.files("homeostat.scaffold").joinpath("template").iterdir():
+        parts = resources.files("homeostat.scaffold")
+        build = parts.joinpath("estimators", f"{estimator}.tmpl").read_text(encoding="utf-8")
+        for item in parts.joinpath("template").iterdir():
             if item.name.endswith(".tmpl"):
-                text = item.read_text(encoding="utf-8").replace(PLACEHOLDER, name)
+                text = item.read_text(encoding="utf-8").replace(PLACEHOLDER, name).replace(BUILD, build)
                 (folder / item.name.removesuffix(".tmpl")).write_text(text, encoding="utf-8")
 
     return create_folder(name, models_folder, write)
