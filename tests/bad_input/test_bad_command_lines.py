@@ -29,6 +29,7 @@ COMMANDS = (
     "gateway",
     "token",
     "new",
+    "quickstart",
 )
 
 

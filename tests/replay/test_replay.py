@@ -233,7 +233,7 @@ def test_an_error_in_a_callback_reaches_the_caller_and_ends_the_threads(gateway)
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://host", "http://host:port", ""])
 def test_a_wrong_url_raises_before_anything_is_sent(url):
-    with pytest.raises(ConfigError, match=r"expected for example http://127\.0\.0\.1:8080"):
+    with pytest.raises(ConfigError, match=r"expected for example http://127\.0\.0\.1:8000"):
         replay(make_rows(1), CONFIG, url)
 
 

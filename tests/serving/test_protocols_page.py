@@ -112,8 +112,8 @@ def test_the_docs_show_every_protocol():
 )
 @pytest.mark.parametrize(("command", "printed"), COMMANDS)
 def test_a_command_of_the_docs_prints_what_they_show(served, tmp_path, command, printed):
-    assert "127.0.0.1:8080" in command
-    line = command.replace("http://127.0.0.1:8080", served.url).replace("curl ", "curl --noproxy '*' ")
+    assert "127.0.0.1:8000" in command
+    line = command.replace("http://127.0.0.1:8000", served.url).replace("curl ", "curl --noproxy '*' ")
     done = subprocess.run(
         ["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True
     )
@@ -128,5 +128,5 @@ def test_a_command_of_the_docs_prints_what_they_show(served, tmp_path, command, 
 def test_the_python_of_the_docs_runs(served, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     (code,) = re.findall(r"^```python\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
-    assert "127.0.0.1:8080" in code
-    exec(compile(code.replace("http://127.0.0.1:8080", served.url), "docs/gateway.md", "exec"), {})  # noqa: S102  # our own page
+    assert "127.0.0.1:8000" in code
+    exec(compile(code.replace("http://127.0.0.1:8000", served.url), "docs/gateway.md", "exec"), {})  # noqa: S102  # our own page

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from homeostat import __version__
+from homeostat.cli.command import Command
 from homeostat.config import Settings
 from homeostat.config.errors import HomeostatError
 from homeostat.config.extras import optional_libraries
@@ -23,10 +24,19 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 err = Console(stderr=True)
 
-Model = Annotated[str, typer.Argument(help="The model's name: its folder in include/models.")]
+BEGIN, OFFLINE = "Begin", "Without a server"
+SERVED, DEPLOYMENT = "A served model", "Deployment"
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model: its name, or its folder.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="CSV or Parquet with the model's columns. Default: the model's own source."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 RowsPerHour = Annotated[
     float | None,
@@ -78,12 +88,13 @@ def options(
     """Keeps machine-learning models healthy: monitor, retrain, gate, canary, promote or roll back."""
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=BEGIN)
 @user_errors_only
 def up(
     *,
     keep_ports: Annotated[
-        bool, typer.Option(help="Try the well-known ports (8080, 5000, 8000) before free ones.")
+        bool,
+        typer.Option(help="Try Airflow's port 8080, MLflow's 5000 and the gateway's 8000 before free ones."),
     ] = True,
 ) -> None:
     """Start the platform on this machine: MLflow, Airflow and the gateway. Ctrl-C stops it.
@@ -95,11 +106,12 @@ def up(
     run_up(Settings.from_env(), Console(), keep_ports=keep_ports)
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=BEGIN)
 @user_errors_only
 def demo(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The example model to run.")] = "pump_fault",
     *,
-    model: Annotated[str, typer.Option(help="The example model to run.")] = "pump_fault",
+    model_option: Annotated[str, typer.Option("--model", hidden=True)] = "",
     data: Annotated[
         Path | None,
         typer.Option(
@@ -117,42 +129,43 @@ def demo(
 ) -> None:
     """Run the whole loop with comments: drift, a concept change, retrains, rollouts, a rolled-back version.
 
-    Example: `homeostat demo --model bike_demand --data hour.csv --exit --report report.html`
+    Example: `homeostat demo bike_demand --data hour.csv --exit --report report.html`
     """
+    from homeostat.cli.commands.gateway_new import require_example
     from homeostat.demo import run_demo
 
-    ok = run_demo(Settings.from_env(), model=model, data=data, leave=leave, report=report, console=Console())
+    model, settings = model_option or model, Settings.from_env()
+    require_example(settings, model)
+    ok = run_demo(settings, model=model, data=data, leave=leave, report=report, console=Console())
     raise typer.Exit(0 if ok else 1)
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=SERVED)
 @user_errors_only
-def replay(
+def replay(  # noqa: PLR0913  # one parameter for each option
     model: Model,
-    data: Annotated[
-        str | None,
-        typer.Argument(help="CSV or Parquet with the model's columns. Default: the model's own source."),
-    ] = None,
+    file: Annotated[str | None, typer.Argument(hidden=True)] = None,
     *,
+    data: Data = None,
     since: Annotated[str, typer.Option(help="Start with rows of this time, such as 2026-01-05T07:00Z.")] = "",
     until: Annotated[str, typer.Option(help="Stop before rows of this time.")] = "",
     rate: Annotated[float | None, typer.Option(help="Rows a second. Default: unlimited.")] = None,
     concurrency: Annotated[int, typer.Option(help="Parallel connections.", min=1)] = 8,
     live: Annotated[
-        bool, typer.Option(help="Send the rows with the time of now instead of their own.")
+        bool, typer.Option("--live", help="Send the rows with the time of now instead of their own.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send rows as live traffic; labels follow after `schema.label.delay` of model.yaml.
 
-    Example: `homeostat replay bike_demand rows.csv --rate 50`
+    Example: `homeostat replay bike_demand --data rows.csv --rate 50`
     """
     from homeostat.cli.commands import replay_rows
 
     replay_rows(
         Settings.from_env(),
         model,
-        data,
+        data or file,
         between=(since, until),
         rate=rate,
         concurrency=concurrency,
@@ -161,7 +174,7 @@ def replay(
     )
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=SERVED)
 @user_errors_only
 def check(
     model: Model,
@@ -183,20 +196,25 @@ def check(
     check_now(Settings.from_env(), model, window_end, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=OFFLINE)
 @user_errors_only
 def drift(
     *,
     reference: Annotated[str, typer.Option(help="The data to compare with: a file, a folder, or s3://.")],
     current: Annotated[str, typer.Option(help="The data to check.")],
-    config: Annotated[
-        Path | None, typer.Option(help="A model's model.yaml, or its folder: types, features, thresholds.")
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="Take types, features and thresholds of this model: name or folder."
+        ),
     ] = None,
+    config: Annotated[Path | None, typer.Option(hidden=True)] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write an HTML report with pictures to this file.")
     ] = None,
     fail_on_drift: Annotated[
-        bool, typer.Option("--fail-on-drift", help="Exit with status 1 unless the verdict is pass.")
+        bool,
+        typer.Option("--fail-on-drift", help="Exit with status 1 unless the verdict is pass."),
     ] = False,
     date_format: DateFormats = None,
     as_json: AsJson = False,
@@ -214,7 +232,7 @@ def drift(
     compare_files(
         reference,
         current,
-        config=config,
+        config=Settings.from_env().model_folder(model) if model else config,
         as_json=as_json,
         html=html,
         fail_on_drift=fail_on_drift,
@@ -222,15 +240,19 @@ def drift(
     )
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=OFFLINE)
 @user_errors_only
 def backtest(  # noqa: PLR0913  # one parameter for each option
-    model: Annotated[Path, typer.Argument(help="The model's folder, with its model.yaml.")],
+    model: Model,
     *,
     data: Annotated[
-        str,
-        typer.Option(help="The model's history with labels: CSV, Parquet, or the file its loader reads."),
-    ],
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The model's history with labels: CSV, Parquet, or the file its loader reads. Default: the "
+            "model's own source.",
+        ),
+    ] = None,
     reference_share: Annotated[
         float, typer.Option(help="Share of the rows that the first version is trained on.")
     ] = 0.3,
@@ -283,7 +305,7 @@ def backtest(  # noqa: PLR0913  # one parameter for each option
 ) -> None:
     """Replay a model's history: when it would have been retrained, and how good its predictions were.
 
-    Example: `homeostat backtest include/models/pump_fault --data rows.csv --windows 7d --html report.html`
+    Example: `homeostat backtest pump_fault --data rows.csv --windows 7d --html report.html`
 
     Compares Homeostat with the model's settings to never retraining, retraining every window, every fourth
     window, and a baseline policy. Labels arrive one window late. Runs in memory without a server.
@@ -291,7 +313,7 @@ def backtest(  # noqa: PLR0913  # one parameter for each option
     from homeostat.cli.commands import backtest_model
 
     backtest_model(
-        model,
+        Settings.from_env().model_folder(model),
         data,
         reference_share=reference_share,
         windows=windows,
@@ -307,7 +329,7 @@ def backtest(  # noqa: PLR0913  # one parameter for each option
     )
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=SERVED)
 @user_errors_only
 def retrain(
     model: Model,
@@ -320,9 +342,14 @@ def retrain(
     pipeline: Annotated[
         str, typer.Option(help="Try another pipeline: FILE:FUNCTION in the model's folder.")
     ] = "",
-    skip_shadow: Annotated[bool, typer.Option(help="Go straight to the first canary step.")] = False,
+    skip_shadow: Annotated[
+        bool, typer.Option("--skip-shadow", help="Go straight to the first canary step.")
+    ] = False,
     force: Annotated[
-        bool, typer.Option(help="Continue although the gate refuses; a person must approve the promotion.")
+        bool,
+        typer.Option(
+            "--force", help="Continue although the gate refuses; a person must approve the promotion."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -343,7 +370,7 @@ def retrain(
     retrain_now(Settings.from_env(), model, options, as_json=as_json)
 
 
-@app.command("train-step")
+@app.command("train-step", cls=Command, rich_help_panel=DEPLOYMENT)
 @user_errors_only
 def train_step(
     model: Model,
@@ -367,10 +394,10 @@ def train_step(
     train_here(Settings.from_env(), model, run_key, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=SERVED)
 @user_errors_only
 def status(
-    model: Annotated[str | None, typer.Argument(help="One model. Default: all.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="One model. Default: all.")] = None,
     *,
     recompute: Annotated[
         bool,
@@ -394,7 +421,7 @@ def status(
     show_status(Settings.from_env(), model, as_json=as_json, rows_per_hour=rows_per_hour)
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=DEPLOYMENT)
 @user_errors_only
 def doctor(
     models: Annotated[
@@ -416,13 +443,15 @@ def doctor(
     check_deployment(models or [], as_json=as_json, rows_per_hour=rows_per_hour)
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=SERVED)
 @user_errors_only
 def promote(
     model: Model,
     version: Annotated[
         str | None,
-        typer.Argument(help="The version. Default: approve the candidate that waits for approval."),
+        typer.Argument(
+            metavar="VERSION", help="The version. Default: approve the candidate that waits for approval."
+        ),
     ] = None,
     *,
     reason: Reason = "manual",
@@ -434,37 +463,42 @@ def promote(
     promote_now(Settings.from_env(), model, version, reason, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=SERVED)
 @user_errors_only
 def rollback(
     model: Model,
-    *,
     version: Annotated[
-        str, typer.Option(help="Roll back only this version: its health checks may have done it already.")
-    ] = "",
+        str | None,
+        typer.Argument(
+            metavar="VERSION",
+            help="Roll back only this version: its health checks may have done it.",
+        ),
+    ] = None,
+    *,
+    version_option: Annotated[str, typer.Option("--version", hidden=True)] = "",
     reason: Reason = "manual",
     as_json: AsJson = False,
 ) -> None:
     """Roll back the candidate, or else the champion to the previous version; all gateways follow in a second.
 
-    Example: `homeostat rollback pump_fault --version 7 --reason "alarms without cause since 03:10"`
+    Example: `homeostat rollback pump_fault 7 --reason "alarms without cause since 03:10"`
 
     Needs no MLflow, no Airflow and no gateway: without a gateway the command writes the ledger, and gateways
     follow it. A second call does not restore a version that was itself rolled back.
     """
     from homeostat.cli.commands import rollback_now
 
-    rollback_now(Settings.from_env(), model, reason, version, as_json=as_json)
+    rollback_now(Settings.from_env(), model, reason, version or version_option, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=DEPLOYMENT)
 @user_errors_only
 def gateway(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)
-    ] = 8080,
+    ] = 8000,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -485,10 +519,10 @@ def gateway(
     serve_gateway(Settings.from_env(), host, port, workers)
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=DEPLOYMENT)
 @user_errors_only
 def token(
-    name: Annotated[str, typer.Argument(help="Who will use it; recorded in the audit log.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will use it; recorded in the audit log.")],
     *,
     scope: Annotated[list[str], typer.Option(help="predict, label, read or control; repeatable.")],
     as_json: AsJson = False,
@@ -502,31 +536,40 @@ def token(
     make_token(name, scope, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=BEGIN)
 @user_errors_only
 def new(
-    model: Annotated[str, typer.Argument(help="Name of the new model: lower-case letters, digits, _ and -.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="Name of the new model: lower-case letters, digits, _ and -."),
+    ] = None,
     *,
     estimator: Annotated[
         str, typer.Option(help="What it is made with: sklearn, lightgbm, xgboost or catboost.")
     ] = "sklearn",
+    example: Annotated[
+        str, typer.Option(help="Copy a demo model instead: pump_fault or bike_demand. Default name: its own.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Create a model folder that works unchanged; edit it for your data.
+
+    Example: `homeostat new churn`, or `homeostat new --example pump_fault`
 
     It is written into the folder that HOMEOSTAT_MODELS names, by default include/models of the checkout or of
     HOMEOSTAT_HOME, whatever the working directory.
     """
     from homeostat.cli.commands import write_new
 
-    write_new(Settings.from_env(), model, as_json=as_json, estimator=estimator)
+    write_new(Settings.from_env(), model or "", example, as_json=as_json, estimator=estimator)
 
 
-@app.command()
+@app.command(cls=Command, rich_help_panel=BEGIN)
 @user_errors_only
 def quickstart(
     data: Annotated[
-        str, typer.Argument(help="Rows with labels: CSV or Parquet, a file, a folder, or s3://.")
+        str,
+        typer.Argument(metavar="FILE", help="Rows with labels: CSV or Parquet, a file, a folder, or s3://."),
     ],
     *,
     label: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")],
@@ -572,7 +615,7 @@ def quickstart(
 def main() -> Any:
     """Entry point of the ``homeostat`` program."""
     try:
-        return app()
+        return app(prog_name="homeostat")
     except KeyboardInterrupt:
         err.print("stopped")
         sys.exit(130)

@@ -57,7 +57,7 @@ class Settings:
     HOMEOSTAT_STORE              ``file:///path`` or ``s3://bucket/prefix`` (``file://$STATE/store``)
     HOMEOSTAT_LEDGER             SQLAlchemy URL (``sqlite:///$STATE/ledger.db``)
     HOMEOSTAT_CACHE              the gateway's digest-addressed cache (``$STATE/cache``)
-    HOMEOSTAT_GATEWAY            the gateway's URL, for clients (``http://127.0.0.1:8080``)
+    HOMEOSTAT_GATEWAY            the gateway's URL, for clients (``http://127.0.0.1:8000``)
     HOMEOSTAT_CONTROL_TOKEN      bearer token of the gateway's control side (none: control is off)
     HOMEOSTAT_TOKENS_FILE        named tokens with scopes, see docs/gateway.md (none)
     HOMEOSTAT_TOKENS             the same list in the variable itself, as JSON (none)
@@ -70,6 +70,7 @@ class Settings:
     HOMEOSTAT_TRIGGERS           URL of the SQS queue of retrain triggers (none: Airflow runs the checks)
     HOMEOSTAT_ECS                ECS task for training, as JSON, see :mod:`homeostat.config.fargate` (none)
     MLFLOW_TRACKING_URI          the MLflow server (``http://127.0.0.1:5000``)
+    AIRFLOW__API__BASE_URL       Airflow's address, for ``homeostat doctor`` (none)
     ============================ ===========================================================
 
     The variables HOMEOSTAT_IMAGE_DIGEST and HOMEOSTAT_GIT_REVISION describe the environment and are not
@@ -93,6 +94,7 @@ class Settings:
     project: str = "homeostat"
     triggers: str = ""
     ecs: Fargate | None = None
+    airflow: str = ""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -111,7 +113,7 @@ class Settings:
             store=env.get("HOMEOSTAT_STORE") or f"file://{state / 'store'}",
             ledger=env.get("HOMEOSTAT_LEDGER") or f"sqlite:///{state / 'ledger.db'}",
             cache=Path(env.get("HOMEOSTAT_CACHE") or state / "cache"),
-            gateway=(env.get("HOMEOSTAT_GATEWAY") or "http://127.0.0.1:8080").rstrip("/"),
+            gateway=(env.get("HOMEOSTAT_GATEWAY") or "http://127.0.0.1:8000").rstrip("/"),
             control_token=env.get("HOMEOSTAT_CONTROL_TOKEN", ""),
             overrides=env.get("HOMEOSTAT_OVERRIDES", ""),
             trusted_types=_trusted_types(env.get("HOMEOSTAT_TRUSTED_TYPES", "")),
@@ -121,6 +123,7 @@ class Settings:
             require_token=_listed(env, "HOMEOSTAT_REQUIRE_TOKEN"),
             project=env.get("HOMEOSTAT_PROJECT") or "homeostat",
             triggers=env.get("HOMEOSTAT_TRIGGERS", ""),
+            airflow=env.get("AIRFLOW__API__BASE_URL", "").rstrip("/"),
             ecs=Fargate.from_json(env["HOMEOSTAT_ECS"]) if env.get("HOMEOSTAT_ECS") else None,
         )
 
@@ -139,6 +142,7 @@ class Settings:
                     "HOMEOSTAT_GATEWAY": self.gateway,
                     "HOMEOSTAT_CONTROL_TOKEN": self.control_token,
                     "MLFLOW_TRACKING_URI": self.tracking_uri,
+                    "AIRFLOW__API__BASE_URL": self.airflow,
                 }
             ),
             encoding="utf-8",
@@ -171,13 +175,20 @@ class Settings:
             except HomeostatError as error:
                 yield path.parent.name, str(error)
 
+    def model_folder(self, name: str) -> Path:
+        """Return the folder of a model by its name, or a folder or model.yaml anywhere by its path."""
+        path = Path(name)
+        return path if "/" in name or path.exists() else self.models / self.require_model(name)
+
     def model_names(self) -> list[str]:
         """Return the name of every model folder, even if its model.yaml cannot be read."""
         return sorted(path.parent.name for path in self.models.glob("*/model.yaml"))
 
     def require_model(self, name: str) -> str:
-        """Return the name if the model exists; raises ConfigError listing the models that do."""
+        """Return a model's name, given it or its folder; raises ConfigError listing the models that exist."""
         names = self.model_names()
+        if "/" in name and Path(name).resolve().parent == self.models.resolve():
+            name = Path(name).name
         if name not in names:
             existing = ", ".join(names) or "none yet: 'homeostat new MODEL' writes one"
             msg = f"no model '{name}' in {self.models}; models: {existing}"

@@ -45,6 +45,7 @@ def local_settings(settings: Settings, ports: Ports, secrets: Secrets) -> Settin
         settings,
         tracking_uri=f"http://{HOST}:{ports.mlflow}",
         gateway=f"http://{HOST}:{ports.gateway}",
+        airflow=f"http://{HOST}:{ports.airflow}",
         control_token=settings.control_token or secrets.control_token,
     )
 
@@ -66,6 +67,7 @@ def settings_env(settings: Settings) -> dict[str, str]:
         "HOMEOSTAT_TRIGGERS": settings.triggers,
         "HOMEOSTAT_ECS": settings.ecs.model_dump_json() if settings.ecs else "",
         "MLFLOW_TRACKING_URI": settings.tracking_uri,
+        "AIRFLOW__API__BASE_URL": settings.airflow,
         "HOMEOSTAT_TOKENS_FILE": settings.tokens_file,
         "HOMEOSTAT_TOKENS": settings.tokens,
         "HOMEOSTAT_REQUIRE_TOKEN": ",".join(settings.require_token),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from rich.console import Console
@@ -35,7 +36,7 @@ def run_up(settings: Settings, console: Console, *, keep_ports: bool) -> None:
         platform.__enter__()
     try:
         console.print(addresses_table(platform))
-        console.print("\nTo use `homeostat` commands in another terminal:", highlight=False)
+        console.print(f"\n{hint(platform)}", highlight=False)
         console.print(environment_exports(platform), highlight=False, soft_wrap=True)
         console.print("Press [bold]Ctrl-C[/] to stop. Data is kept for the next start.")
         while True:
@@ -60,6 +61,14 @@ def addresses_table(platform: Platform) -> Table:
     return table
 
 
+def hint(platform: Platform) -> str:
+    """Return who needs the exports: with the usual state folder, only programs other than `homeostat`."""
+    usual = Settings.from_env({**os.environ, "HOMEOSTAT_STATE": ""}).state
+    if usual.resolve() == platform.settings.state.resolve():
+        return "`homeostat` commands in another terminal find these addresses; for curl and other programs:"
+    return "In another terminal, for `homeostat` commands, curl and other programs:"
+
+
 def environment_exports(platform: Platform) -> str:
     """Return the shell commands that let another terminal use this platform."""
     wanted = {
@@ -67,5 +76,6 @@ def environment_exports(platform: Platform) -> str:
         "HOMEOSTAT_GATEWAY": platform.gateway_url,
         "HOMEOSTAT_CONTROL_TOKEN": platform.control_token,
         "MLFLOW_TRACKING_URI": platform.mlflow_url,
+        "AIRFLOW__API__BASE_URL": platform.airflow.url,
     }
     return "\n".join(f"export {name}={value}" for name, value in wanted.items())

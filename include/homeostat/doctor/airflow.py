@@ -18,7 +18,7 @@ _COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 def check_airflow(deployment: Deployment) -> Finding:
     """Check the health of Airflow's components; without its address, report its last drift check."""
-    url = deployment.env.get(VARIABLE, "").rstrip("/")
+    url = deployment.env.get(VARIABLE, "").rstrip("/") or deployment.settings.airflow
     if not url:
         return skipped(f"{VARIABLE} is not set; {_last_check(deployment)}")
     response = get(f"{url}/api/v2/monitor/health", "Airflow", VARIABLE)

@@ -30,7 +30,7 @@ class Connection:
         except ValueError:
             parts, port = urlsplit(""), None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            msg = f"{url!r} is not the URL of a gateway; expected for example http://127.0.0.1:8080"
+            msg = f"{url!r} is not the URL of a gateway; expected for example http://127.0.0.1:8000"
             raise ConfigError(msg)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._http = kind(parts.hostname, port, timeout=timeout)

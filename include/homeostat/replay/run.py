@@ -54,7 +54,7 @@ def replay(  # noqa: PLR0913  # independent options, all keyword-only
         not sent with the features: a value in it becomes a label, known ``label_delay`` (default: the model's
         own) after the row. A label is posted once the replay has reached that time; the last ones at the end.
     gateway
-        The gateway's URL, such as ``http://127.0.0.1:8080``.
+        The gateway's URL, such as ``http://127.0.0.1:8000``.
     rate
         Rows per second; None: unlimited.
     batch

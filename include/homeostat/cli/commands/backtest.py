@@ -32,7 +32,7 @@ _PROGRESS_LABELS = {
 
 def backtest_model(  # noqa: PLR0913  # one parameter for each option of the command
     model: Path,
-    data: str,
+    data: str | None,
     *,
     reference_share: float,
     windows: str,
@@ -54,14 +54,14 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
         The model or its history cannot be used; the message says how to fix it.
     """
     from homeostat.backtest import RETRAIN_COST, parse_windows, run_backtest, run_shifts, to_json, with_pace
-    from homeostat.cli.commands.backtest_history import read_history
+    from homeostat.cli.commands.backtest_history import read_history, read_own_history
     from homeostat.cli.commands.rollout_pace import given_rate
 
     _check_options(reference_share, cost, jobs, shifts)
     given = given_rate(rows_per_hour)
     config = load_model(model)
     length = parse_windows(windows) if windows else None
-    rows, notes = read_history(config, data, spacing)
+    rows, notes = read_history(config, data, spacing) if data else read_own_history(config, spacing)
     names, window = _comparators(compare), length or config.monitor.window
     with progress("windows") if err.is_terminal else ProgressLines("windows") as bar:
 

@@ -28,6 +28,31 @@ START = datetime(2001, 1, 1, tzinfo=UTC)
 SPACING = timedelta(hours=1)
 
 
+def read_own_history(config: ModelConfig, spacing: str = "") -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows of the model's own source, as :func:`read_history` does.
+
+    Raises
+    ------
+    HomeostatError
+        The source cannot be read, or is the gateway's log alone.
+    """
+    from homeostat.adapters import open_store
+    from homeostat.adapters.configured_source import ConfiguredSource
+
+    own = config.history_only()
+    if own.source.kind == "predictions":
+        msg = f"{config.name} has no rows but the gateway's log: give --data FILE, or write source.history"
+        raise ConfigError(msg)
+    if own.source.kind in ("csv", "parquet"):
+        uri = own.source.uri or ""
+        return read_history(config, uri if "://" in uri else str(config.folder / uri), spacing)
+    rows = ConfiguredSource(open_store("memory://")).read(own, None, None)
+    if rows.empty:
+        msg = f"{config.name}: {own.source.description} gives no rows; --data takes a history with labels"
+        raise DataError(msg)
+    return rows, []
+
+
 def read_history(config: ModelConfig, data: Path | str, spacing: str = "") -> tuple[pd.DataFrame, list[str]]:
     """Return rows sorted by time (UTC), and notes on how they were read.
 

@@ -46,7 +46,7 @@ _UNDER_WAY = tuple(str(phase) for phase in Phase if phase.active)
 def check_now(settings: Settings, model: str, window_end: str, *, as_json: bool) -> None:
     """Run one drift check, as the DAG does."""
     config = settings.load_model(model)
-    ports = build_ports(settings)
+    model, ports = config.name, build_ports(settings)
     now = ports.clock.now()
     end = now if window_end == "now" else window_end_of(config, window_end or now)
     with err.status(f"checking {model} up to {end:%Y-%m-%d %H:%M} UTC"):
@@ -69,7 +69,7 @@ def check_now(settings: Settings, model: str, window_end: str, *, as_json: bool)
 def retrain_now(settings: Settings, model: str, options: Mapping[str, Any], *, as_json: bool) -> None:
     """Run every step of the retrain DAG in this process."""
     config = settings.load_model(model)
-    ports = build_ports(settings)
+    model, ports = config.name, build_ports(settings)
     run_id = f"cli__{uuid4().hex[:12]}"
     key = run_key(model, run_id)
     request = RetrainRequest.of(run_key=key, dag_run=run_id, params=options, event={})

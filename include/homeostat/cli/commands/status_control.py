@@ -178,7 +178,7 @@ def _control(settings: Settings, model: str, verb: str, body: Mapping[str, Any])
 
 def rollback_now(settings: Settings, model: str, reason: str, version: str = "", *, as_json: bool) -> None:
     """Roll back through the gateway, or else by writing the ledger, which every gateway follows."""
-    settings.require_model(model)  # not more: an invalid model.yaml must not block a rollback
+    model = settings.require_model(model)  # not more: an invalid model.yaml must not block a rollback
     begun = datetime.now(UTC)
     unsure = False
     try:

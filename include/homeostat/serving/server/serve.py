@@ -43,7 +43,7 @@ _BACKLOG = 2048
 def run(
     settings: Settings,
     host: str = "0.0.0.0",  # noqa: S104  # a server in a container
-    port: int = 8080,
+    port: int = 8000,
     options: Options | None = None,
     *,
     load: str = "",
