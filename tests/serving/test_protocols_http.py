@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
+from homeostat.serving.http.protocols.openinference import OUTPUTS
 from homeostat.storage.prediction_log import read_predictions
 from serving.gateway_harness import make_gateway_fixture, serving, until
 
@@ -102,7 +103,7 @@ def test_open_inference_metadata_lists_inputs_and_outputs(served):
         {"name": n, "datatype": "BYTES" if n == "colour" else "FP64", "shape": [-1]}
         for n in ("a", "b", "colour", "old")
     ]
-    assert [output["name"] for output in found["outputs"]] == ["predict", "confidence"]
+    assert [output["name"] for output in found["outputs"]] == [*OUTPUTS]
     for path in ("/v2/models/pump/ready", "/v2/models/pump/versions/1/ready"):
         assert get(path).json() == {"name": "pump", "ready": True}
     for path in (

@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from homeostat.bundle.boosters.stored import store_boosters
 from homeostat.bundle.deterministic import make_deterministic
 from homeostat.bundle.pipeline import pipeline_name
 from homeostat.bundle.predictor import Predictor
 from homeostat.bundle.safe_load import load_estimator
+from homeostat.bundle.threshold import positive_position
 from homeostat.config import ModelConfig
 from homeostat.config.errors import AlreadyExists, DataError, PipelineError, Untrusted
-from homeostat.config.label_text import known_spelling
+from homeostat.config.label_text import known_spelling, label_texts
 from homeostat.core.profile import Reference
 
 MODEL, REFERENCE, MANIFEST = "model.skops", "reference.bin", "manifest.json"
@@ -149,6 +152,8 @@ def load_bundle(
         bool(manifest["as_matrix"]),
         known_spelling(manifest),
         pipeline_name(config) if config is not None else model,
+        manifest.get("threshold"),
+        manifest.get("positive"),
     )
     return Bundle(predictor, reference, manifest, found)
 
@@ -169,7 +174,17 @@ def _model_facts(config: ModelConfig, predictor: Predictor, reference: Reference
         "classes": None if predictor.classes is None else predictor.classes.tolist(),
         "prediction_range": _range(config, reference),
         "libraries": library_versions(),
+        **_threshold(predictor),
     }
+
+
+def _threshold(predictor: Predictor) -> dict[str, Any]:
+    """Return the threshold by which this version decides as long as it serves; nothing without one."""
+    if predictor.threshold is None:
+        return {}
+    at = positive_position(predictor.classes, predictor.positive, predictor.pipeline)
+    positive = label_texts(np.asarray(predictor.classes).tolist())[at]
+    return {"threshold": predictor.threshold, "positive": positive}
 
 
 def _range(config: ModelConfig, reference: Reference) -> list[float] | None:
@@ -232,6 +247,8 @@ def _manifest(folder: Path, data: bytes) -> dict[str, Any]:
             raw["format"] == FORMAT and raw["task"] in ("classification", "regression") and "as_matrix" in raw
         )
         known_spelling(raw)
+        threshold = raw.get("threshold", 0.5)
+        good = good and isinstance(threshold, float) and 0 < threshold < 1
         good = good and bool(kinds) and set(kinds.values()) <= {"number", "category"} and "model" in raw
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good = False

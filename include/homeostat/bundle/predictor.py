@@ -15,6 +15,7 @@ from homeostat.bundle.committee import Committee
 from homeostat.bundle.failures import estimator_failure
 from homeostat.bundle.inputs import takes_matrix, typed_inputs
 from homeostat.bundle.pipeline import pipeline_name
+from homeostat.bundle.threshold import positive_position
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError, PipelineError
 from homeostat.config.label_text import SPELLING
@@ -42,8 +43,9 @@ class Predictions:
     """A model's predictions of n rows.
 
     ``prediction`` has class labels or numbers, shape (n,); a missing one is NaN, or None among text labels;
-    infinities count as missing. ``confidence`` is the largest class probability of each row (None where the
-    model has no probabilities), ``proba`` all of them, shape (n, classes).
+    infinities count as missing. ``confidence`` is the probability of each row's predicted class, without a
+    threshold the largest one (None where the model has no probabilities), ``proba`` all of them, shape
+    (n, classes).
     """
 
     prediction: np.ndarray
@@ -62,7 +64,9 @@ class Predictor:
 
     ``as_matrix``: it was fitted without column names. ``spelling``: the rules of
     :mod:`homeostat.config.label_text` by which its categories were spelled. ``pipeline`` names file and
-    function in errors. ``classes`` is None for a regression, and for an estimator without ``classes_``.
+    function in errors. ``threshold`` is the probability from which on the class ``positive`` is predicted, of
+    two classes; None for the largest probability. ``classes`` is None for a regression, and for an estimator
+    without ``classes_``.
     """
 
     estimator: Any
@@ -71,13 +75,27 @@ class Predictor:
     as_matrix: bool
     spelling: int = SPELLING
     pipeline: str = ""
+    threshold: float | None = None
+    positive: str | None = None
     classes: np.ndarray | None = field(init=False, default=None)
+    _positive_at: int | None = field(init=False, default=None)
     _one_call: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         classes = getattr(self.estimator, "classes_", None) if self.task == "classification" else None
         own = isinstance(self.estimator, Committee) or _predicts_largest(unwrapped(self.estimator))
         object.__setattr__(self, "classes", None if classes is None else np.asarray(classes))
+        if self.threshold is not None and self.classes is not None:
+            own = True
+            at = positive_position(
+                self.classes, self.positive, self.pipeline or type(self.estimator).__name__
+            )
+            object.__setattr__(self, "_positive_at", at)
+            if not hasattr(self.estimator, "predict_proba"):
+                msg = (
+                    f"{self.pipeline}: threshold needs probabilities, and the estimator has no predict_proba"
+                )
+                raise PipelineError(msg)
         object.__setattr__(self, "_one_call", bool(own and self.classes is not None))
 
     @classmethod
@@ -85,7 +103,9 @@ class Predictor:
         """Wrap an estimator that :func:`~homeostat.retraining.fit.fit` has fitted."""
         kinds = {name: feature.type for name, feature in config.columns.features.items()}
         as_matrix, pipeline = takes_matrix(estimator, config), pipeline_name(config, spec)
-        return cls(estimator, kinds, config.task, as_matrix, pipeline=pipeline)
+        positive = config.columns.label.positive
+        how = {"threshold": config.threshold, "positive": positive} if config.threshold is not None else {}
+        return cls(estimator, kinds, config.task, as_matrix, pipeline=pipeline, **how)  # type: ignore[arg-type]
 
     def predict(self, frame: pd.DataFrame) -> Predictions:
         """Predict rows that have (at least) the feature columns, with the types of ``coerce_rows``.
@@ -134,8 +154,10 @@ class Predictor:
             return self._no_rows()
         proba = self._probabilities(inputs)
         if self._one_call and proba is not None and self.classes is not None:
-            predicted = self.classes[proba.argmax(axis=1)]
+            chosen = self._choose(proba)
+            predicted = self.classes[chosen]
         else:
+            chosen = None
             predicted = np.asarray(self.estimator.predict(inputs))
         predicted = _checked(predicted, rows, self.task)
         if proba is None:
@@ -147,7 +169,17 @@ class Predictor:
         if bad.any():
             predicted = _blank(predicted, bad) if self._one_call else predicted
             proba = np.where(bad[:, None], np.nan, proba)
+        if self._positive_at is not None and chosen is not None:
+            return Predictions(predicted, proba[np.arange(rows), chosen], proba)
         return Predictions(predicted, proba.max(axis=1), proba)
+
+    def _choose(self, proba: np.ndarray) -> np.ndarray:
+        """Return the position of the class of each row: of the largest probability, or by the threshold."""
+        found: np.ndarray = proba.argmax(axis=1)
+        if self._positive_at is not None:
+            at = self._positive_at
+            found = np.where(proba[:, at] >= self.threshold, at, 1 - at)
+        return found
 
     def _probabilities(self, inputs: Any) -> np.ndarray | None:
         # Some wrappers have predict_proba only when the wrapped estimator has it.

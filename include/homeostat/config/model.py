@@ -458,6 +458,7 @@ class ModelConfig(Section):
     log: Literal["async", "sync"] = "async"
     notify: tuple[str, ...] = ()
     trusted_types: tuple[str, ...] = ()
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     _folder: Path = PrivateAttr(default=Path())
 
     @property
@@ -526,6 +527,12 @@ class ModelConfig(Section):
             key = next(name for name, value in of_classes.items() if value)
             msg = f"schema.label.{key} is for classification: remove it, a regression's label is a number"
             raise ValueError(msg)
+        if self.threshold is not None and self.task == "regression":
+            raise ValueError(
+                "threshold is for classification: remove it, a regression's prediction is a number"
+            )
+        if self.threshold is not None and len(label.classes or (1, 2)) != 2:
+            raise ValueError("threshold is for two classes: remove it, or list two in schema.label.classes")
         if self.monitor.runs_on == "lambda" and self.serve == "none":
             msg = "monitor.runs_on: lambda reads the gateway's prediction log: set serve: gateway"
             raise ValueError(msg)

@@ -13,6 +13,7 @@ from homeostat.bundle.boosters.prepare import needs_encoded_labels, prepare
 from homeostat.bundle.failures import estimator_failure
 from homeostat.bundle.inputs import model_inputs, takes_matrix
 from homeostat.bundle.pipeline import load_pipeline, pipeline_name
+from homeostat.bundle.threshold import positive_position
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, PipelineError, SingleClass
 from homeostat.core.training_data import why_not_classes
@@ -42,7 +43,8 @@ def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, sp
     SingleClass
         A classification with fewer than two classes; nothing is fitted.
     ConfigError
-        A classification whose label is a measure: it has about as many values as rows.
+        A classification whose label is a measure: it has about as many values as rows. Or a ``threshold``
+        without a positive class.
     PipelineError
         The pipeline cannot be imported, built or fitted, or takes no weights; the message names its file.
     """
@@ -59,6 +61,8 @@ def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, sp
         name = config.columns.label.name
         msg = f"{config.name}: the label '{name}' {reason}"
         raise ConfigError(msg)
+    if config.threshold is not None:
+        positive_position(label.unique(), config.columns.label.positive, config.name)
     spec = spec or config.pipeline
     estimator = build_pipeline(config, spec)
     parameters = _weighting(estimator, weights, config, spec)

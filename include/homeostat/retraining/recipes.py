@@ -289,6 +289,8 @@ def _with_estimator(predictor: Predictor, estimator: Any) -> Predictor:
         predictor.as_matrix,
         predictor.spelling,
         predictor.pipeline,
+        predictor.threshold,
+        predictor.positive,
     )
 
 

@@ -12,6 +12,11 @@ def predictions(values: list[Any]) -> bytes:
     return orjson.dumps({"predictions": values})
 
 
+def with_classes(values: list[Any], classes: list[Any] | None) -> bytes:
+    """Return MLflow's response of predictions or lists of probabilities, and the classes where given."""
+    return orjson.dumps({"predictions": values} | ({"classes": classes} if classes is not None else {}))
+
+
 def error(message: str, code: str = "BAD_REQUEST") -> bytes:
     """Return an error under the keys that clients of MLflow, FastAPI and Open Inference read."""
     return orjson.dumps({"error_code": code, "message": message, "detail": message, "error": message})

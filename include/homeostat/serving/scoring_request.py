@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -78,6 +78,35 @@ class InputSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Wants:
+    """What a request in MLflow's protocol asks for: probabilities as predictions, and the classes beside."""
+
+    probabilities: bool = False
+    classes: bool = False
+
+    @classmethod
+    def of(cls, params: Any) -> Wants:
+        """Read ``params``; parameters of other names are ignored, as by ``mlflow models serve``.
+
+        Raises
+        ------
+        BadRequest
+            ``predict_proba`` or ``classes`` is neither true nor false.
+        """
+        if not isinstance(params, dict) or not params:
+            return NOTHING_MORE
+        found = [params.get(name, False) for name in ("predict_proba", "classes")]
+        for name, value in zip(("predict_proba", "classes"), found, strict=True):
+            if not isinstance(value, bool):
+                msg = f"params, '{name}': expected true or false, found {_kind(value)}."
+                raise BadRequest(msg)
+        return cls(*found)
+
+
+NOTHING_MORE = Wants()
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """A request's rows as columns.
 
@@ -85,7 +114,8 @@ class Rows:
     by position, the categories that the client spelled otherwise, such as ``"1.0"`` for ``"1"``: they are
     logged, and versions of release 0.1 predict from them. ``keys`` and ``times`` are None when the request
     has no such column; a single key or time may be None. ``extra`` names columns that the model does not
-    have; ``unknown`` counts values outside a feature's ``categories``.
+    have; ``unknown`` counts values outside a feature's ``categories``. ``wants`` is what the
+    response shall have.
     """
 
     count: int
@@ -95,6 +125,7 @@ class Rows:
     extra: tuple[str, ...] = ()
     unknown: Mapping[str, int] = field(default_factory=dict)
     received: Mapping[int, list[str | None]] = field(default_factory=dict)
+    wants: Wants = NOTHING_MORE
 
     def as_received(self, column: int) -> list[Any]:
         """Return a column as the client spelled it."""
@@ -136,7 +167,9 @@ def parse(body: bytes, spec: InputSpec, *, max_rows: int = 10_000) -> Rows:
     if count > max_rows:
         msg = f"{given[0]} has {count} rows; the limit of one request is {max_rows}."
         raise BadRequest(msg, 413)
-    return typed_rows(columns, count, spec)
+    rows = typed_rows(columns, count, spec)
+    wants = Wants.of(raw["params"]) if "params" in raw else NOTHING_MORE
+    return rows if wants is NOTHING_MORE else replace(rows, wants=wants)
 
 
 def read_json(body: bytes) -> Any:

@@ -15,8 +15,7 @@ _MISSING = ""
 class NativeCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Turn text columns into pandas categories, or fill their missing values; numbers stay as they are.
 
-    For ``LGBMClassifier``, ``XGBClassifier(enable_categorical=True)`` and
-    ``HistGradientBoostingClassifier(categorical_features="from_dtype")`` in a pipeline: the categories are
+    For ``LGBMClassifier`` and ``XGBClassifier(enable_categorical=True)`` in a pipeline: the categories are
     those of the rows of the fit, in alphabetical order, so a value always has the same code. A value that
     the fit has not seen becomes missing.
 

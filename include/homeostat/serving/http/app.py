@@ -20,7 +20,7 @@ from homeostat.serving.inference.routing import ServedModel
 from homeostat.serving.options import Options
 from homeostat.serving.recorder.labels import ID_CHARACTERS, parse_labels
 from homeostat.serving.runtime import LOAD_BUNDLE, Runtime
-from homeostat.serving.scoring_request import BadRequest, parse
+from homeostat.serving.scoring_request import NOTHING_MORE, BadRequest, Wants, parse
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +132,8 @@ class Gateway:
             self.runtime.ports.clock.now(),
         )
         state.recent.add(request_id, rows.count)
+        if rows.wants is not NOTHING_MORE:
+            return _wanted(result, rows.wants), _result_headers(result)
         return responses.predictions(result.predictions), _result_headers(result)
 
     async def _infer(
@@ -153,7 +155,12 @@ class Gateway:
             result = await engine.score_pinned(state, request.rows, request_id, version, now)
         return (
             protocols.encode_infer(
-                request, state.config.name, result.version, result.predictions, result.confidence
+                request,
+                state.config.name,
+                result.version,
+                result.predictions,
+                result.confidence,
+                result.probabilities,
             ),
             _result_headers(result),
         )
@@ -238,6 +245,19 @@ _INTERNAL_ERROR = "Internal error; the gateway's log has the details."
 def _path(scope: Scope) -> bytes:
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     return path
+
+
+def _wanted(result: ScoringResult, wants: Wants) -> bytes:
+    """Return MLflow's response with probabilities or classes; BadRequest for a version without them."""
+    found = result.probabilities
+    if found is None and (wants.probabilities or wants.classes):
+        raise BadRequest(
+            "This model has no class probabilities: send params without predict_proba and classes."
+        )
+    classes = list(found.classes) if found is not None and wants.classes else None
+    if found is None or not wants.probabilities:
+        return responses.with_classes(result.predictions, classes)
+    return responses.with_classes(found.proba.tolist(), classes)
 
 
 def _result_headers(result: ScoringResult) -> list[tuple[bytes, bytes]]:

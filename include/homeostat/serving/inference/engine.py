@@ -20,7 +20,12 @@ from homeostat.serving.inference.failures import (
     why_not_loaded,
 )
 from homeostat.serving.inference.routing import LoadedVersion, Outcome, RoutingTable, ServedModel
-from homeostat.serving.inference.scoring import PredictFailed, ScoredRequest
+from homeostat.serving.inference.scoring import (
+    ClassProbabilities,
+    PredictFailed,
+    ScoredRequest,
+    merged_probabilities,
+)
 from homeostat.serving.metrics import Metrics
 from homeostat.serving.options import Options
 from homeostat.serving.recorder.prediction_log import ServedRequest, prediction_ids
@@ -37,6 +42,7 @@ class ScoringResult:
     variant: str
     fell_back_from: str = ""
     confidence: Sequence[float | None] | None = None
+    probabilities: ClassProbabilities | None = None
 
 
 #: Variant of a request for one given version: served and logged, but never rollout evidence.
@@ -116,6 +122,7 @@ class Engine:
             served.variant,
             served.fell_back_from,
             scored.confidence,
+            scored.probabilities,
         )
 
     async def _score_cohorts(
@@ -148,6 +155,10 @@ class Engine:
             _joined(served.variant for served in parts),
             _joined(served.fell_back_from for served in parts if served.fell_back_from),
             confidence if any(served.scored.confidence is not None for served in parts) else None,
+            merged_probabilities(
+                rows.count,
+                [(at, part.scored.probabilities) for (_, at, _), part in zip(pieces, parts, strict=True)],
+            ),
         )
 
     async def score_pinned(
@@ -182,7 +193,13 @@ class Engine:
         logged = self._record(state, replace(table, rollout="", shadow=None), served, rows, request)
         if logged is not None:
             await self._wait_until_logged([logged])
-        return ScoringResult(result.predictions, version, PINNED, confidence=result.confidence)
+        return ScoringResult(
+            result.predictions,
+            version,
+            PINNED,
+            confidence=result.confidence,
+            probabilities=result.probabilities,
+        )
 
     # Versions and fallbacks
 

@@ -29,7 +29,7 @@ class PredictionsLike(Protocol):
 
     @property
     def confidence(self) -> Any:
-        """The largest class probability per row, or None."""
+        """The probability of the predicted class per row, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,24 @@ class Scorer:
     """A loaded version, ready to predict.
 
     ``predict`` takes the typed rows of a batch. Predictions outside ``classes`` (classification) or
-    ``bounds`` (regression) are out of range; None means that no prediction is.
+    ``bounds`` (regression) are out of range; None means that no prediction is. ``labels`` are the classes in
+    the order of the probabilities.
     """
 
     version: str
     digest: str
     predict: Callable[[Sequence[Rows]], PredictionsLike]
     classes: frozenset[str] | None = None
+    labels: tuple[Any, ...] = ()
     bounds: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassProbabilities:
+    """The probability of each class for each row: ``proba`` of shape (rows, classes), NaN for unknown."""
+
+    classes: tuple[Any, ...]
+    proba: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,7 @@ class ScoredRequest:
     nan: int = 0
     out_of_range: int = 0
     timed: bool = True
+    probabilities: ClassProbabilities | None = None
 
     @property
     def valid(self) -> bool:
@@ -143,7 +154,8 @@ def _score(scorer: Scorer, batch: Sequence[Rows]) -> list[ScoredRequest]:
     count = sum(rows.count for rows in batch)
     begun = time.perf_counter()
     try:
-        values, confidence = _as_arrays(scorer.predict(batch), count)
+        result = scorer.predict(batch)
+        values, confidence = _as_arrays(result, count)
     except Exception as error:
         spent = (time.perf_counter() - begun) * 1e3
         logger.debug("version %s failed: %s", scorer.version, type(error).__name__)
@@ -152,6 +164,7 @@ def _score(scorer: Scorer, batch: Sequence[Rows]) -> list[ScoredRequest]:
         raise PredictFailed(msg, spent) from error
     spent = (time.perf_counter() - begun) * 1e3
     nan, outside = find_invalid(values, scorer.classes, scorer.bounds)
+    proba = _probabilities(scorer, result, count)
     any_invalid = bool(nan.any() or outside.any())
     predictions = values.tolist()
     confidences = None if confidence is None else confidence.tolist()
@@ -167,6 +180,7 @@ def _score(scorer: Scorer, batch: Sequence[Rows]) -> list[ScoredRequest]:
                 int(nan[start:end].sum()) if any_invalid else 0,
                 int(outside[start:end].sum()) if any_invalid else 0,
                 timed=not scored,
+                probabilities=None if proba is None else ClassProbabilities(scorer.labels, proba[start:end]),
             )
         )
         start = end
@@ -181,6 +195,37 @@ def _as_arrays(result: PredictionsLike, count: int) -> tuple[np.ndarray, np.ndar
         raise ValueError(msg)
     confidence = None if result.confidence is None else np.asarray(result.confidence, dtype=np.float64)
     return values, confidence
+
+
+def merged_probabilities(
+    count: int, parts: Sequence[tuple[Sequence[int], ClassProbabilities | None]]
+) -> ClassProbabilities | None:
+    """Return the probabilities of a request whose rows several versions predicted.
+
+    Parameters
+    ----------
+    count
+        The rows of the request.
+    parts
+        For each version, the positions of its rows and their probabilities. A class that one version does not
+        know has probability 0 for its rows; None where a version has no probabilities.
+    """
+    known = [part for _, part in parts if part is not None]
+    if len(known) < len(parts) or not known:
+        return None
+    classes = tuple(dict.fromkeys(label for part in known for label in part.classes))
+    merged = np.zeros((count, len(classes)))
+    for at, part in parts:
+        if part is not None:
+            columns = [classes.index(label) for label in part.classes]
+            merged[np.ix_(at, columns)] = part.proba
+    return ClassProbabilities(classes, merged)
+
+
+def _probabilities(scorer: Scorer, result: PredictionsLike, count: int) -> np.ndarray | None:
+    """Return the probabilities, shape (rows, classes); None for a version without them."""
+    proba = getattr(result, "proba", None)
+    return proba if proba is not None and np.shape(proba) == (count, len(scorer.labels)) else None
 
 
 def find_invalid(
@@ -229,6 +274,7 @@ def make_scorer(
         digest,
         choose_predict_call(predictor, spec),
         frozenset(t for t in label_texts(classes) if t is not None) if classes else None,
+        tuple(classes or ()),
         bounds,
     )
 

@@ -145,7 +145,9 @@ def _metadata(runtime: "Runtime", state: ServedModel) -> ModelMetadata:
     ]
     outputs = [_tensor("predict", _prediction_datatype(runtime, state))]
     if state.config.task == "classification":
-        outputs.append(_tensor("confidence", "FP64"))
+        probabilities = TensorMetadata(name="probabilities", datatype="FP64", shape=[-1, -1])
+        classes = _tensor("classes", outputs[0].datatype)
+        outputs += [_tensor("confidence", "FP64"), probabilities, classes]
     return ModelMetadata(
         name=spec.model,
         versions=list(dict.fromkeys(each.ref.version for each in loaded if each is not None)),

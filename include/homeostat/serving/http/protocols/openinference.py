@@ -18,10 +18,11 @@ import orjson
 
 from homeostat.config.label_text import label_texts
 from homeostat.serving.http.protocols.tensors import Tensor, check_parameters, read_tensor
+from homeostat.serving.inference.scoring import ClassProbabilities
 from homeostat.serving.scoring_request import BadRequest, InputSpec, Rows, read_json, typed_rows
 
-#: The outputs of a response; ``confidence`` only where the model has one.
-OUTPUTS = ("predict", "confidence")
+#: The outputs of a response; all but ``predict`` only where the model has probabilities.
+OUTPUTS = ("predict", "confidence", "probabilities", "classes")
 MAX_ID = 1024
 _SHORT_FLOATS = {"FP32": np.float32, "FP16": np.float16}
 _EXAMPLE = '{"inputs": [{"name": "column", "shape": [1], "datatype": "FP64", "data": [1.0]}]}'
@@ -134,8 +135,12 @@ def encode_infer(
     version: str,
     predictions: list[Any],
     confidence: Sequence[float | None] | None,
+    probabilities: ClassProbabilities | None = None,
 ) -> bytes:
-    """Return the protocol's response. NaN, which JSON lacks, is written as null."""
+    """Return the protocol's response. NaN, which JSON lacks, is written as null.
+
+    ``probabilities`` is a tensor of shape [rows, classes], row by row, ``classes`` one of shape [classes].
+    """
     response: dict[str, Any] = {"model_name": model, "model_version": version}
     if request.id is not None:
         response["id"] = request.id
@@ -148,6 +153,16 @@ def encode_infer(
             "shape": [len(confidence)],
             "data": list(confidence),
         }
+    if probabilities is not None:
+        rows, columns = probabilities.proba.shape
+        tensors["probabilities"] = {
+            "name": "probabilities",
+            "datatype": "FP64",
+            "shape": [rows, columns],
+            "data": probabilities.proba.ravel().tolist(),
+        }
+        datatype, data = output_tensor(list(probabilities.classes))
+        tensors["classes"] = {"name": "classes", "datatype": datatype, "shape": [columns], "data": data}
     names = request.outputs if request.outputs is not None else OUTPUTS
     response["outputs"] = [tensors[name] for name in names if name in tensors]
     return orjson.dumps(response)

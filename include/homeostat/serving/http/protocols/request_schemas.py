@@ -24,7 +24,10 @@ _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _NUMBER: Schema = {"type": ["number", "null"]}
 _CATEGORY: Schema = {"type": ["string", "number", "boolean", "null"]}
 _TIME: Schema = {"anyOf": [{"type": "string", "format": "date-time"}, {"enum": ["", None]}]}
-_PARAMS: Schema = {"description": "Accepted, as by MLflow's server, and not used."}
+_PARAMS: Schema = {
+    "description": "predict_proba: true returns each row's class probabilities as its prediction, classes: "
+    "true the classes in their order. Other parameters are ignored, as by MLflow's server."
+}
 _TENSORS = {
     "FP64": {"type": ["number", "null"]},
     "INT64": {"type": ["integer", "null"], "minimum": -(2**63), "maximum": 2**63 - 1},

@@ -48,15 +48,16 @@ class ErrorResponse(BaseModel):
 
 
 class Predictions(BaseModel):
-    """MLflow's response."""
+    """MLflow's response; ``classes`` where ``params`` ask for them."""
 
     predictions: list[Any]
+    classes: list[Any] | SkipJsonSchema[None] = None
 
 
 class OutputTensor(BaseModel):
     """An output of the Open Inference Protocol."""
 
-    name: Literal["predict", "confidence"]
+    name: Literal["predict", "confidence", "probabilities", "classes"]
     datatype: Literal["BOOL", "INT64", "FP64", "BYTES"]
     shape: list[int]
     data: list[Any]
