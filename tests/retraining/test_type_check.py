@@ -93,3 +93,19 @@ def test_the_check_fits_twenty_rows_and_not_all(model, rows):
     assert sizes == [20]
     fit(config, rows(300), None)
     assert sizes == [20, 300]
+
+
+def test_a_backtest_checks_a_pipeline_once(model, rows, tmp_path, monkeypatch):
+    from homeostat.retraining import type_check
+    from homeostat.retraining.fit_cache import cached_fits
+
+    config, fits = model(), []
+    monkeypatch.setattr(type_check, "fit", lambda *_: fits.append(1))
+    with cached_fits(tmp_path):
+        check_types(config, rows(), ())
+        check_types(config, rows(), ())
+        assert len(fits) == 1
+        check_types(config, rows(), ("another.Type",))
+        assert len(fits) == 2
+    check_types(config, rows(), ())
+    assert len(fits) == 3, "elsewhere, the pipeline may have changed"

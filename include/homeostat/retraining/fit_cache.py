@@ -32,6 +32,11 @@ def use_folder(folder: Path) -> None:
     _folder.set(folder)
 
 
+def keeps_fits() -> bool:
+    """Return whether fits are kept, so that pipelines do not change meanwhile."""
+    return _folder.get() is not None
+
+
 def fit_key(spec: str, inputs: Any, target: np.ndarray, weights: np.ndarray | None) -> str | None:
     """Return a text that is the same for equal fits; None where fits are not kept.
 

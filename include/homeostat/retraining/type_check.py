@@ -15,7 +15,10 @@ from homeostat.bundle.trusted_types import how_to_trust
 from homeostat.config import ModelConfig
 from homeostat.config.errors import UntrustedType
 from homeostat.retraining.fit import build_pipeline, fit
+from homeostat.retraining.fit_cache import keeps_fits
 
+#: Pipelines that have passed while fits were kept: a backtest checks each once.
+_passed: set[tuple[str, ...]] = set()
 #: The rows of the fit that shows the types of a fitted pipeline.
 SAMPLE = 20
 
@@ -44,6 +47,9 @@ def check_types(
     PipelineError
         The pipeline cannot be built, or has something that cannot be stored, such as a lambda.
     """
+    checked = (str(config.folder), spec or config.pipeline, *trusted_types, *config.trusted_types)
+    if keeps_fits() and checked in _passed:
+        return
     estimators = [build_pipeline(config, spec or config.pipeline), _small_fit(config, rows, spec)]
     unknown: set[str] = set()
     for each in estimators:
@@ -54,6 +60,8 @@ def check_types(
         what = f"{pipeline_name(config, spec)}: no gateway would load this model, as it contains types that "
         msg = f"{what}are not trusted: {', '.join(sorted(unknown))}. Nothing was fitted; "
         raise UntrustedType(msg + how_to_trust(sorted(unknown), config.name))
+    if keeps_fits():
+        _passed.add(checked)
 
 
 def _small_fit(config: ModelConfig, rows: pd.DataFrame, spec: str | None) -> Any:
