@@ -134,6 +134,7 @@ $(RUNTIME): $(VENV)/.made requirements.txt pyproject.toml
 	$(PYTHON) -m pip check
 	@rm -f $(VENV)/.unfinished
 	@touch $@
+	@echo "To find the homeostat command in this terminal: . $(VENV)/bin/activate"
 
 # alibi-detect wants NumPy 1, which has no wheels for Python 3.13.
 .venv-bench/%/.made: benchmarks/peers/%.txt | $(VENV)/.made

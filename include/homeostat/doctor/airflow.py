@@ -16,9 +16,14 @@ VARIABLE = "AIRFLOW__API__BASE_URL"
 _COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 
+def address(deployment: Deployment) -> str:
+    """Return Airflow's address; empty where neither the variable nor a running platform gives it."""
+    return deployment.env.get(VARIABLE, "").rstrip("/") or deployment.settings.airflow
+
+
 def check_airflow(deployment: Deployment) -> Finding:
     """Check the health of Airflow's components; without its address, report its last drift check."""
-    url = deployment.env.get(VARIABLE, "").rstrip("/") or deployment.settings.airflow
+    url = address(deployment)
     if not url:
         return skipped(f"{VARIABLE} is not set; {_last_check(deployment)}")
     response = get(f"{url}/api/v2/monitor/health", "Airflow", VARIABLE)

@@ -98,7 +98,7 @@ def _services(deployment: Deployment) -> Iterator[Probe]:
         partial(gateway.check_gateway, deployment),
         "check that HOMEOSTAT_GATEWAY is right and that the gateway runs",
     )
-    address = redact_userinfo(deployment.env.get(airflow.VARIABLE, "") or "address not set")
+    address = redact_userinfo(airflow.address(deployment) or "address not set")
     yield Probe(
         "airflow",
         address,

@@ -129,11 +129,12 @@ def _print_status(
             say(f"  -> {pace.remedy}", "yellow")
     elif pace is not None:
         say(f"  {pace.sentence}")
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    for column in ("when (UTC)", "what", "why", "by"):
-        table.add_column(column)
+    table = Table(box=None, padding=(0, 0, 0, 2), header_style="dim")
+    for column in ("when (UTC)", "what", "why, and who"):
+        table.add_column(column, no_wrap=column != "why, and who", overflow="fold")
     for event in events:
-        table.add_row(f"{event.at:%Y-%m-%d %H:%M:%S}", event.kind, escape(event.reason), escape(event.by))
+        why = f"{escape(event.reason)} [dim]({escape(event.by)})[/]"
+        table.add_row(f"{event.at:%Y-%m-%d %H:%M:%S}", event.kind, why)
     if events:
         out.print(table)
     out.print()
