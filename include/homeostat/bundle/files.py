@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from homeostat.bundle.boosters.stored import store_boosters
 from homeostat.bundle.deterministic import make_deterministic
 from homeostat.bundle.pipeline import pipeline_name
 from homeostat.bundle.predictor import Predictor
 from homeostat.bundle.safe_load import load_estimator
-from homeostat.bundle.threshold import positive_position
+from homeostat.bundle.threshold import threshold_facts
 from homeostat.config import ModelConfig
 from homeostat.config.errors import AlreadyExists, DataError, PipelineError, Untrusted
-from homeostat.config.label_text import known_spelling, label_texts
+from homeostat.config.label_text import known_spelling
 from homeostat.core.profile import Reference
 
 MODEL, REFERENCE, MANIFEST = "model.skops", "reference.bin", "manifest.json"
@@ -174,17 +172,8 @@ def _model_facts(config: ModelConfig, predictor: Predictor, reference: Reference
         "classes": None if predictor.classes is None else predictor.classes.tolist(),
         "prediction_range": _range(config, reference),
         "libraries": library_versions(),
-        **_threshold(predictor),
+        **threshold_facts(predictor.threshold, predictor.classes, predictor.positive),
     }
-
-
-def _threshold(predictor: Predictor) -> dict[str, Any]:
-    """Return the threshold by which this version decides as long as it serves; nothing without one."""
-    if predictor.threshold is None:
-        return {}
-    at = positive_position(predictor.classes, predictor.positive, predictor.pipeline)
-    positive = label_texts(np.asarray(predictor.classes).tolist())[at]
-    return {"threshold": predictor.threshold, "positive": positive}
 
 
 def _range(config: ModelConfig, reference: Reference) -> list[float] | None:

@@ -41,3 +41,14 @@ def positive_position(classes: Any, positive: str | None, model: str) -> int:
         )
         raise ConfigError(msg)
     return texts.index(str(found))
+
+
+def threshold_facts(threshold: float | None, classes: Any, positive: str | None) -> dict[str, Any]:
+    """Return what a bundle's manifest says of the threshold; nothing without one.
+
+    A version decides by it as long as it serves, whatever model.yaml says later.
+    """
+    if threshold is None:
+        return {}
+    at = positive_position(classes, positive, "the model")
+    return {"threshold": threshold, "positive": label_texts(np.asarray(classes).tolist())[at]}
