@@ -1,4 +1,4 @@
-"""One operator per step of the loop. Each runs one step for one model and returns small, plain JSON."""
+"""One operator per step of the loop, and one for a table of any kind. Each returns small, plain JSON."""
 
 from homeostat_airflow.operators.base import HomeostatOperator, skip
 from homeostat_airflow.operators.drift import CheckDriftOperator, SyncDetectorOperator, TriggerRetrainOperator
@@ -13,6 +13,7 @@ from homeostat_airflow.operators.retrain import (
     ValidateOperator,
 )
 from homeostat_airflow.operators.rollout import CanaryOperator, RolloutOperator, ShadowOperator
+from homeostat_airflow.operators.table import TableDriftOperator
 from homeostat_airflow.operators.trigger_event import TRIGGER_FIELDS, drift_asset, trigger_event
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "RolloutOperator",
     "ShadowOperator",
     "SyncDetectorOperator",
+    "TableDriftOperator",
     "TrainOperator",
     "TriggerRetrainOperator",
     "ValidateOperator",
