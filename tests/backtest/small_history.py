@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from homeostat import backtest
+from homeostat import backtesting
 from homeostat.adapters import fake_ports
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
@@ -72,4 +72,6 @@ def in_memory_ports(clock, source):
 
 def run(config, rows, **more):
     share = more.pop("reference_share", 240.5 / len(rows))
-    return backtest.run_backtest(config, rows, in_memory_ports, windows=WINDOW, reference_share=share, **more)
+    return backtesting.run_backtest(
+        config, rows, in_memory_ports, windows=WINDOW, reference_share=share, **more
+    )

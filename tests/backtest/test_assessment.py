@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from backtest.small_history import MODEL, PIPELINE, rows_of, run
-from homeostat import backtest
-from homeostat.backtest.schedule import objective
+from homeostat import backtesting
+from homeostat.backtesting.schedule import objective
 from homeostat.config import load_model
 
 
@@ -64,7 +64,7 @@ def test_a_dear_retrain_never_pays(config):
 
 
 def test_the_json_has_the_documented_keys(flipped):
-    raw = json.loads(json.dumps(backtest.to_json(flipped), allow_nan=False))
+    raw = json.loads(json.dumps(backtesting.to_json(flipped), allow_nan=False))
     assert set(raw["recommendation"]) == {"verdict", "sure", "sentence"}
     assert set(raw["limit"]) == {
         *("measure", "cost", "retrains", "homeostat", "even", "hindsight", "skill", "best_at_cost"),
@@ -90,7 +90,7 @@ def test_policies_of_the_literature_run_on_the_same_versions(config, flipped):
     found = run(config, rows_of(12, flip=3), compare=["tuned_period", "cusum"])
     assert list(found.outcomes)[-2:] == ["tuned_period", "cusum"]
     assert found.outcomes["always"].score == flipped.outcomes["always"].score
-    raw = backtest.to_json(found)["limit"]
+    raw = backtesting.to_json(found)["limit"]
     assert [entry["cost"] for entry in raw["comparison"]] == [0.002, 0.005, 0.02]
     own = raw["comparison"][1]["policies"]["cusum"]
     assert own["net_score"] == pytest.approx(1 - raw["objectives"]["cusum"])
@@ -100,5 +100,5 @@ def test_policies_of_the_literature_run_on_the_same_versions(config, flipped):
 
 def test_the_result_does_not_depend_on_the_number_of_processes(config, flipped):
     two = run(config, rows_of(12, flip=3), jobs=2)
-    assert backtest.to_json(two) == backtest.to_json(flipped)
+    assert backtesting.to_json(two) == backtesting.to_json(flipped)
     assert np.array_equal(two.assessment.matrix.losses, flipped.assessment.matrix.losses)

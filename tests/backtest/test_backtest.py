@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from backtest.small_history import MODEL, PIPELINE, T0, WINDOW, rows_of, run
-from homeostat import backtest
-from homeostat.backtest import baseline_policy, grid
-from homeostat.backtest.policy_run import PolicyRun, Promotion, WindowResult
-from homeostat.backtest.prediction_cache import LabelledPredictions, PredictionCache
-from homeostat.backtest.promotion_effects import PromotionEffect, promotion_effects
-from homeostat.backtest.replay_ports import ReplayClock, ReplaySource, replay_config
-from homeostat.backtest.version_fitter import BuiltVersion
-from homeostat.backtest.windows import split_history
+from homeostat import backtesting
+from homeostat.backtesting import baseline_policy, grid
+from homeostat.backtesting.policy_run import PolicyRun, Promotion, WindowResult
+from homeostat.backtesting.prediction_cache import LabelledPredictions, PredictionCache
+from homeostat.backtesting.promotion_effects import PromotionEffect, promotion_effects
+from homeostat.backtesting.replay_ports import ReplayClock, ReplaySource, replay_config
+from homeostat.backtesting.version_fitter import BuiltVersion
+from homeostat.backtesting.windows import split_history
 from homeostat.bundle.predictor import Predictor
 from homeostat.config import load_model
 from homeostat.config.errors import ConfigError, DataError
@@ -60,7 +60,7 @@ def test_fixed_schedules_retrain_as_often_as_their_names_say(flipped):
     counts = {name: outcome.run.retrains for name, outcome in flipped.outcomes.items()}
     assert (counts["frozen"], counts["always"], counts["every_4"]) == (0, 12, 3)
     assert {name: len(outcome.run.results) for name, outcome in flipped.outcomes.items()} == dict.fromkeys(
-        backtest.POLICIES, 12
+        backtesting.POLICIES, 12
     )
     assert [t.window.index for t in flipped.outcomes["every_4"].run.results if t.promoted] == [3, 7, 11]
 
@@ -110,7 +110,7 @@ def test_a_stationary_stream_is_left_alone(config):
     found = run(config, rows_of(12, seed=5))
     own = found.outcomes["homeostat"].run
     assert own.retrains <= 1
-    assert "0 windows" not in backtest.summarize(found)[0]
+    assert "0 windows" not in backtesting.summarize(found)[0]
 
 
 def test_harmless_input_shift_does_not_retrain_every_window(config):
@@ -127,10 +127,10 @@ def test_regression_is_scored_by_its_mean_absolute_error(model):
     assert found.score_name == "mae"
     frozen, always = found.outcomes["frozen"], found.outcomes["always"]
     assert always.score < frozen.score
-    assert backtest.gain(found, always) == pytest.approx(frozen.score - always.score)
+    assert backtesting.gain(found, always) == pytest.approx(frozen.score - always.score)
     window = frozen.run.results[0]
     assert 0.1 < window.score < 0.6
-    assert backtest.to_json(found)["higher_is_better"] is False
+    assert backtesting.to_json(found)["higher_is_better"] is False
 
 
 def test_a_failed_retrain_is_recorded_and_the_champion_stays(config):
@@ -152,8 +152,8 @@ def test_unknown_labels_change_no_earlier_score_and_no_decision(config, flipped,
     rows = rows_of(12, flip=3)
     later = rows.index >= 240 + WINDOW * known
     rows.loc[later, "y"] = 1 - rows.loc[later, "y"]
-    changed = backtest.to_json(run(config, rows))
-    for name, policy in backtest.to_json(flipped)["policies"].items():
+    changed = backtesting.to_json(run(config, rows))
+    for name, policy in backtesting.to_json(flipped)["policies"].items():
         before, after = policy["per_window"], changed["policies"][name]["per_window"]
         assert after[:known] == before[:known]
         assert {**after[known], "score": 0} == {**before[known], "score": 0}  # decided without its own labels
@@ -190,7 +190,7 @@ def test_the_source_returns_no_future_row_and_no_label_before_its_delay(hour, ba
 
 def test_the_same_data_gives_the_same_json(config, flipped):
     again = run(config, rows_of(12, flip=3))
-    assert json.dumps(backtest.to_json(again)) == json.dumps(backtest.to_json(flipped))
+    assert json.dumps(backtesting.to_json(again)) == json.dumps(backtesting.to_json(flipped))
 
 
 # Windows
@@ -255,14 +255,14 @@ def test_times_at_the_end_of_the_calendar_are_an_error():
 @pytest.mark.parametrize("text", ["", "7", "rows", "0rows", "-3rows", "7 weeks", "0d"])
 def test_an_invalid_window_length_is_refused_with_an_example(text):
     with pytest.raises(ConfigError, match="168rows"):
-        backtest.parse_windows(text)
+        backtesting.parse_windows(text)
 
 
 def test_window_lengths_are_parsed():
     assert (
-        backtest.parse_windows("168rows"),
-        backtest.parse_windows("168 rows"),
-        backtest.parse_windows("7d"),
+        backtesting.parse_windows("168rows"),
+        backtesting.parse_windows("168 rows"),
+        backtesting.parse_windows("7d"),
     ) == (
         168,
         168,
@@ -400,9 +400,9 @@ def test_worse_promotions_are_reported(flipped):
     own = flipped.outcomes["homeostat"]
     changed = replace(flipped, outcomes={**flipped.outcomes, "homeostat": replace(own, promotions=[worse])})
     assert "0 of 1 promotions improved predictions significantly, 1 made them worse" in " ".join(
-        backtest.summarize(changed)
+        backtesting.summarize(changed)
     )
-    assert backtest.to_json(changed)["worse_promotions"]["homeostat"][0]["previous_score"] == 0.9
+    assert backtesting.to_json(changed)["worse_promotions"]["homeostat"][0]["previous_score"] == 0.9
     frozen, always = flipped.outcomes["frozen"], flipped.outcomes["always"]
     swapped = {
         **flipped.outcomes,
@@ -410,7 +410,7 @@ def test_worse_promotions_are_reported(flipped):
         "always": replace(always, score=0.1),
     }
     assert "Retraining after every window does not help" in " ".join(
-        backtest.summarize(replace(flipped, outcomes=swapped))
+        backtesting.summarize(replace(flipped, outcomes=swapped))
     )
 
 
@@ -430,7 +430,7 @@ def test_the_grid_selects_on_the_first_windows_and_tests_on_the_rest(config, mon
     others = [own.model_copy(update={"decay": 0.05}), own.model_copy(update={"cooldown": timedelta(days=60)})]
     monkeypatch.setattr(grid, "trigger_combinations", lambda trigger, length: [own, *others])
     found = run(config, rows_of(10, flip=2), grid=True)
-    raw = backtest.to_json(found)["grid"]
+    raw = backtesting.to_json(found)["grid"]
     trials = raw["trials"]
     assert [trial["current"] for trial in trials] == [True, False, False]
     best = max((trial["score"], -trial["retrains"]) for trial in trials)
@@ -456,7 +456,7 @@ def test_a_window_without_labels_has_no_score_and_the_total_still_has(config):
     results = found.outcomes["frozen"].run.results
     assert (results[1].score, results[1].rows) == (None, 0)
     assert found.outcomes["frozen"].score is not None
-    json.dumps(backtest.to_json(found), allow_nan=False)
+    json.dumps(backtesting.to_json(found), allow_nan=False)
 
 
 def test_the_score_is_the_gates_metric_where_predictions_suffice(config):

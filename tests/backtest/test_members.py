@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from backtest.small_history import MODEL, PIPELINE, in_memory_ports
-from homeostat import backtest
+from homeostat import backtesting
 from homeostat.config import load_model
 from homeostat.retraining import fit as fit_module
 from homeostat.retraining.fit_cache import cached_fits, find_fit, fit_key, keep_fit
@@ -38,7 +38,9 @@ def rows_of(windows, *, flip):
 
 def run(config, rows, **more):
     share = (REFERENCE + 0.5) / len(rows)
-    return backtest.run_backtest(config, rows, in_memory_ports, windows=WINDOW, reference_share=share, **more)
+    return backtesting.run_backtest(
+        config, rows, in_memory_ports, windows=WINDOW, reference_share=share, **more
+    )
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from backtest.small_history import MODEL, PIPELINE, rows_of, run
-from homeostat import backtest
+from homeostat import backtesting
 from homeostat.cli.commands import backtest_page, backtest_table
 from homeostat.config import load_model
 from homeostat.config.errors import ConfigError
@@ -33,7 +33,7 @@ def spelled(rows):
 
 def test_the_table_page_and_json_name_the_class(model, capsys):
     found = run(model(", positive: fraud"), spelled(rows_of(3)))
-    raw = backtest.to_json(found)
+    raw = backtesting.to_json(found)
     json.dumps(raw, allow_nan=False)
     assert (raw["score_name"], raw["score_title"]) == ("f1", "f1 of 'fraud'")
     assert any("f1 of 'fraud' would have been" in line for line in raw["summary"])

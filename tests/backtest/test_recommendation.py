@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from homeostat.backtest.recommendation import PolicyWorth, recommend
-from homeostat.backtest.schedule import Difference
+from homeostat.backtesting.recommendation import PolicyWorth, recommend
+from homeostat.backtesting.schedule import Difference
 
 
 def worth(gain, error, retrains, *, ahead=0.0, ahead_error=0.5, title="every window"):

@@ -9,9 +9,9 @@ from typing import cast
 import pandas as pd
 import pytest
 
-from homeostat.backtest import BacktestResult, split_history, with_pace
-from homeostat.backtest.assessment import Assessment
-from homeostat.backtest.rollout_pace import history_rate
+from homeostat.backtesting import BacktestResult, split_history, with_pace
+from homeostat.backtesting.assessment import Assessment
+from homeostat.backtesting.rollout_pace import history_rate
 from homeostat.config import ModelConfig
 from homeostat.core.rollout import TrafficRate
 

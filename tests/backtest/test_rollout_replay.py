@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from backtest.small_history import MODEL, PIPELINE, T0, WINDOW, rows_of, run
-from homeostat import backtest
+from homeostat import backtesting
 from homeostat.config import load_model
 
 
@@ -37,7 +37,7 @@ def test_a_right_candidate_goes_through_shadow_and_canary(config):
     assert found.run.rolled_back == []
     assert found.run.results[-1].version != "1"
     assert found.promotions[0].verdict == "better"
-    outcome = backtest.event_outcome(found, fired)
+    outcome = backtesting.event_outcome(found, fired)
     assert (outcome.word, outcome.effect) == ("promoted", found.promotions[0])
 
 
@@ -61,11 +61,11 @@ def test_a_candidate_that_labels_show_to_be_worse_is_rolled_back(config):
     assert "significantly worse than gate.max_regression (0.02) allows" in first.reason
     row = next(each for each in found.run.results if each.rolled_back)
     assert row.version != first.version, "the champion serves on"
-    assert "would have been rolled back (" in " ".join(backtest.summarize(result))
-    raw = backtest.to_json(result)["policies"]["homeostat"]
+    assert "would have been rolled back (" in " ".join(backtesting.summarize(result))
+    raw = backtesting.to_json(result)["policies"]["homeostat"]
     assert raw["rolled_back"][0]["stage"] == "shadow"
     fired = next(each for each in found.run.results if each.candidate == first.version)
-    assert backtest.event_outcome(found, fired).word == "rolled back in shadow"
+    assert backtesting.event_outcome(found, fired).word == "rolled back in shadow"
 
 
 def test_a_model_that_no_gateway_serves_has_no_rollout(config):
@@ -98,4 +98,4 @@ def test_labels_after_the_promotion_bring_the_former_champion_back(config):
 
 def test_a_replay_is_deterministic(config):
     rows = rows_of(10, flip=3)
-    assert backtest.to_json(run(config, rows)) == backtest.to_json(run(config, rows))
+    assert backtesting.to_json(run(config, rows)) == backtesting.to_json(run(config, rows))

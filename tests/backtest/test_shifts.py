@@ -5,7 +5,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
-from homeostat.backtest.shifts import Band, shifted_rows
+from homeostat.backtesting.shifts import Band, shifted_rows
 
 ROWS = pd.DataFrame({"at": pd.date_range("2026-01-05", periods=48, freq="1h", tz="UTC"), "n": range(48)})
 

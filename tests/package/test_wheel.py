@@ -95,6 +95,22 @@ def test_drift_compares_two_files(core, tmp_path):
     assert "<html" in (tmp_path / "drift.html").read_text()
 
 
+def test_the_python_interface_works_and_names_what_it_lacks(core):
+    code = """
+import pandas as pd
+import homeostat
+frame = pd.DataFrame({"x": range(100)})
+print(homeostat.drift(frame, frame).verdict, homeostat.Profile.make(frame).rows)
+try:
+    homeostat.Client()
+except homeostat.HomeostatError as error:
+    print(error)
+"""
+    said = core("python", "-c", code)
+    assert said.startswith("pass 100")
+    assert "homeostat[client]" in said
+
+
 @pytest.mark.parametrize(
     ("command", "extra"),
     [

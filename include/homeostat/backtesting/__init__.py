@@ -1,8 +1,8 @@
 """Backtest: replay a model's history under several retraining policies, and score each of them."""
 
-from homeostat.backtest.assessment import RETRAIN_COST, Assessment
-from homeostat.backtest.policy_run import PolicyRun, WindowResult
-from homeostat.backtest.report import (
+from homeostat.backtesting.assessment import RETRAIN_COST, Assessment
+from homeostat.backtesting.policy_run import PolicyRun, WindowResult
+from homeostat.backtesting.report import (
     EventOutcome,
     event_outcome,
     events,
@@ -12,10 +12,10 @@ from homeostat.backtest.report import (
     summarize,
     to_json,
 )
-from homeostat.backtest.rollout_pace import with_pace
-from homeostat.backtest.run import POLICIES, BacktestResult, PolicyOutcome, run_backtest
-from homeostat.backtest.shifts import run_shifts
-from homeostat.backtest.windows import median_spacing, parse_windows, split_history
+from homeostat.backtesting.rollout_pace import with_pace
+from homeostat.backtesting.run import POLICIES, BacktestResult, PolicyOutcome, run_backtest
+from homeostat.backtesting.shifts import run_shifts
+from homeostat.backtesting.windows import median_spacing, parse_windows, split_history
 
 __all__ = [
     "POLICIES",

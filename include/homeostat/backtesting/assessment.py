@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from homeostat.backtest.fixed_policies import run_schedule
-from homeostat.backtest.policy_comparison import Comparison, compare_costs, later_objective
-from homeostat.backtest.policy_run import PolicyRun
-from homeostat.backtest.prediction_cache import PredictionCache
-from homeostat.backtest.recommendation import PolicyWorth, Recommendation, recommend
-from homeostat.backtest.schedule import (
+from homeostat.backtesting.fixed_policies import run_schedule
+from homeostat.backtesting.policy_comparison import Comparison, compare_costs, later_objective
+from homeostat.backtesting.policy_run import PolicyRun
+from homeostat.backtesting.prediction_cache import PredictionCache
+from homeostat.backtesting.recommendation import PolicyWorth, Recommendation, recommend
+from homeostat.backtesting.schedule import (
     COMPARATORS,
     Difference,
     Limit,
@@ -22,7 +22,7 @@ from homeostat.backtest.schedule import (
     objective,
     tuning_windows,
 )
-from homeostat.backtest.version_builder import VersionBuilder, known_before
+from homeostat.backtesting.version_builder import VersionBuilder, known_before
 from homeostat.core.performance import higher_is_better
 
 #: What a retrain may cost by default, in points of the metric over one window.

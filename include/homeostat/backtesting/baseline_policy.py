@@ -21,12 +21,12 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 
-from homeostat.backtest.fixed_policies import SimulatedServing
-from homeostat.backtest.policy_run import PolicyRun, Progress, WindowResult
-from homeostat.backtest.prediction_cache import PredictionCache
-from homeostat.backtest.version_builder import VersionBuilder
-from homeostat.backtest.version_fitter import BuiltVersion
-from homeostat.backtest.windows import Window
+from homeostat.backtesting.fixed_policies import SimulatedServing
+from homeostat.backtesting.policy_run import PolicyRun, Progress, WindowResult
+from homeostat.backtesting.prediction_cache import PredictionCache
+from homeostat.backtesting.version_builder import VersionBuilder
+from homeostat.backtesting.version_fitter import BuiltVersion
+from homeostat.backtesting.windows import Window
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError
 from homeostat.core.performance.decay import decay

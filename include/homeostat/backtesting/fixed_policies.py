@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from homeostat.backtest.policy_run import PolicyRun, Progress, Promotion, WindowResult
-from homeostat.backtest.prediction_cache import PredictionCache
-from homeostat.backtest.version_builder import VersionBuilder
-from homeostat.backtest.version_fitter import BuiltVersion
-from homeostat.backtest.windows import Window
+from homeostat.backtesting.policy_run import PolicyRun, Progress, Promotion, WindowResult
+from homeostat.backtesting.prediction_cache import PredictionCache
+from homeostat.backtesting.version_builder import VersionBuilder
+from homeostat.backtesting.version_fitter import BuiltVersion
+from homeostat.backtesting.windows import Window
 from homeostat.config.errors import HomeostatError
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from homeostat.backtest.homeostat_policy import HomeostatPolicy
-from homeostat.backtest.policy_run import PolicyRun, Progress
-from homeostat.backtest.prediction_cache import PredictionCache
+from homeostat.backtesting.homeostat_policy import HomeostatPolicy
+from homeostat.backtesting.policy_run import PolicyRun, Progress
+from homeostat.backtesting.prediction_cache import PredictionCache
 from homeostat.config import ModelConfig, format_duration
 from homeostat.config.model import Trigger
 from homeostat.core.performance import higher_is_better

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from homeostat.backtest.policy_run import PolicyRun, Progress, Promotion, RolledBack, WindowResult
-from homeostat.backtest.prediction_cache import PredictionCache
-from homeostat.backtest.replay_ports import ReplayClock, ReplaySource
-from homeostat.backtest.rollout_replay import REVERSE_SHADOW, RolloutChange, RolloutReplay
-from homeostat.backtest.windows import Window
+from homeostat.backtesting.policy_run import PolicyRun, Progress, Promotion, RolledBack, WindowResult
+from homeostat.backtesting.prediction_cache import PredictionCache
+from homeostat.backtesting.replay_ports import ReplayClock, ReplaySource
+from homeostat.backtesting.rollout_replay import REVERSE_SHADOW, RolloutChange, RolloutReplay
+from homeostat.backtesting.windows import Window
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, HomeostatError, SingleClass
 from homeostat.core.rollout import VersionRef
@@ -36,7 +36,7 @@ class HomeostatPolicy:
     Parameters
     ----------
     config
-        As monitoring sees the replay, see :func:`~homeostat.backtest.replay_ports.replay_config`.
+        As monitoring sees the replay, see :func:`~homeostat.backtesting.replay_ports.replay_config`.
     served
         As the model is served, for its rollouts.
     """

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from homeostat.backtest.policy_run import PolicyRun
-from homeostat.backtest.schedule import COMPARATORS, ScoreMatrix, objective, tuning_windows
+from homeostat.backtesting.policy_run import PolicyRun
+from homeostat.backtesting.schedule import COMPARATORS, ScoreMatrix, objective, tuning_windows
 
 #: The costs that policies are compared at.
 COSTS = (0.002, 0.005, 0.02)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from homeostat.backtest.windows import Window
+from homeostat.backtesting.windows import Window
 
 WindowEvent = Literal["retrain", "reinstate", "probe"]
 #: Called after every window.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from homeostat.backtest.windows import SplitHistory
+from homeostat.backtesting.windows import SplitHistory
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
 from homeostat.config.label_text import label_texts

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from homeostat.backtest.policy_run import PolicyRun
-from homeostat.backtest.prediction_cache import PredictionCache
-from homeostat.backtest.windows import Window
+from homeostat.backtesting.policy_run import PolicyRun
+from homeostat.backtesting.prediction_cache import PredictionCache
+from homeostat.backtesting.windows import Window
 
 EffectVerdict = Literal["better", "worse", "no_difference", "not_computable"]
 #: A mean difference of more standard errors than this is significant.

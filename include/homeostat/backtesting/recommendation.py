@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from homeostat.backtest.schedule import Difference
+from homeostat.backtesting.schedule import Difference
 
 Verdict = Literal["deploy", "calendar", "do_not", "unsure"]
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pandas as pd
 
-from homeostat.backtest.windows import SplitHistory
+from homeostat.backtesting.windows import SplitHistory
 from homeostat.config import ModelConfig
 from homeostat.config.times import utc
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from homeostat.backtest.grid import GridSearch
-from homeostat.backtest.policy_run import RolledBack, WindowResult
-from homeostat.backtest.promotion_effects import PromotionEffect
-from homeostat.backtest.rollout_replay import REVERSE_SHADOW
-from homeostat.backtest.run import BacktestResult, PolicyOutcome
+from homeostat.backtesting.grid import GridSearch
+from homeostat.backtesting.policy_run import RolledBack, WindowResult
+from homeostat.backtesting.promotion_effects import PromotionEffect
+from homeostat.backtesting.rollout_replay import REVERSE_SHADOW
+from homeostat.backtesting.run import BacktestResult, PolicyOutcome
 from homeostat.core.performance import higher_is_better
 
 

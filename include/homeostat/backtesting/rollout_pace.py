@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from homeostat.backtest.run import BacktestResult
-from homeostat.backtest.windows import SplitHistory
+from homeostat.backtesting.run import BacktestResult
+from homeostat.backtesting.windows import SplitHistory
 from homeostat.core.rollout import Plan, RolloutPace, TrafficRate
 
 

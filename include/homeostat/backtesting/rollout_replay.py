@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from homeostat.backtest.prediction_cache import PredictionCache
-from homeostat.backtest.replay_ports import ReplayClock
-from homeostat.backtest.windows import Window
+from homeostat.backtesting.prediction_cache import PredictionCache
+from homeostat.backtesting.replay_ports import ReplayClock
+from homeostat.backtesting.windows import Window
 from homeostat.config import ModelConfig
 from homeostat.config.label_text import label_texts
 from homeostat.core.rollout import (

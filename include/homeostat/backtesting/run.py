@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from homeostat.backtest.assessment import RETRAIN_COST, Assessment, assess, run_comparators
-from homeostat.backtest.baseline_policy import run_baseline
-from homeostat.backtest.fixed_policies import run_fixed_schedule
-from homeostat.backtest.grid import GridSearch, grid_steps, run_grid_search
-from homeostat.backtest.homeostat_policy import HomeostatPolicy, PortsFactory
-from homeostat.backtest.policy_run import PolicyRun, Progress
-from homeostat.backtest.prediction_cache import PredictionCache
-from homeostat.backtest.promotion_effects import PromotionEffect, promotion_effects
-from homeostat.backtest.replay_ports import (
+from homeostat.backtesting.assessment import RETRAIN_COST, Assessment, assess, run_comparators
+from homeostat.backtesting.baseline_policy import run_baseline
+from homeostat.backtesting.fixed_policies import run_fixed_schedule
+from homeostat.backtesting.grid import GridSearch, grid_steps, run_grid_search
+from homeostat.backtesting.homeostat_policy import HomeostatPolicy, PortsFactory
+from homeostat.backtesting.policy_run import PolicyRun, Progress
+from homeostat.backtesting.prediction_cache import PredictionCache
+from homeostat.backtesting.promotion_effects import PromotionEffect, promotion_effects
+from homeostat.backtesting.replay_ports import (
     empty_windows,
     median_window_rows,
     replay_config,
     served_config,
 )
-from homeostat.backtest.version_builder import VersionBuilder, fit_tasks
-from homeostat.backtest.windows import SplitHistory, split_history
+from homeostat.backtesting.version_builder import VersionBuilder, fit_tasks
+from homeostat.backtesting.windows import SplitHistory, split_history
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
 from homeostat.config.positive_class import metric_title
@@ -35,7 +35,7 @@ from homeostat.core.rollout import RolloutPace
 from homeostat.retraining.fit_cache import cached_fits
 
 if TYPE_CHECKING:
-    from homeostat.backtest.shifts import Shifts
+    from homeostat.backtesting.shifts import Shifts
 
 #: Windows after which the policies on a fixed schedule retrain.
 _SCHEDULES = {"frozen": None, "always": 1, "every_4": 4}
@@ -60,7 +60,7 @@ class BacktestResult:
     """All policies on the same windows. ``notes`` are caveats to know before trusting the figures.
 
     ``shifts`` are its figures over other starts of the windows. ``pace`` is how long a rollout takes, see
-    :func:`~homeostat.backtest.rollout_pace.with_pace`.
+    :func:`~homeostat.backtesting.rollout_pace.with_pace`.
     """
 
     config: ModelConfig
@@ -113,7 +113,7 @@ def run_backtest(  # noqa: PLR0913  # one parameter for each option of the comma
     grid
         Also search other settings of the trigger.
     compare
-        Names of policies of the literature, see :data:`~homeostat.backtest.schedule.COMPARATORS`.
+        Names of policies of the literature, see :data:`~homeostat.backtesting.schedule.COMPARATORS`.
     cost
         What a retrain may cost, in points of the score over one window; for a regression as a share of the
         first version's error.

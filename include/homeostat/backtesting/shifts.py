@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from homeostat.backtest.run import BacktestResult
+from homeostat.backtesting.run import BacktestResult
 
 
 @dataclass(frozen=True, slots=True)

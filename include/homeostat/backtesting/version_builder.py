@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from homeostat.backtest.policy_run import Progress
-from homeostat.backtest.prediction_cache import PredictionCache
-from homeostat.backtest.schedule import ScoreMatrix
-from homeostat.backtest.version_fitter import BuiltVersion, FitFailure, VersionFitter, snapshot_of
-from homeostat.backtest.windows import SplitHistory
+from homeostat.backtesting.policy_run import Progress
+from homeostat.backtesting.prediction_cache import PredictionCache
+from homeostat.backtesting.schedule import ScoreMatrix
+from homeostat.backtesting.version_fitter import BuiltVersion, FitFailure, VersionFitter, snapshot_of
+from homeostat.backtesting.windows import SplitHistory
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, PipelineError
 from homeostat.core.profile.parallel import available_cores

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from homeostat.backtest.prediction_cache import LabelledPredictions, PredictionCache, StoredPredictions
-from homeostat.backtest.replay_ports import rows_between
-from homeostat.backtest.windows import SplitHistory
+from homeostat.backtesting.prediction_cache import LabelledPredictions, PredictionCache, StoredPredictions
+from homeostat.backtesting.replay_ports import rows_between
+from homeostat.backtesting.windows import SplitHistory
 from homeostat.bundle.predictor import Predictor
 from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from homeostat import __version__
+from homeostat._version import __version__
 from homeostat.cli.command import Command
 from homeostat.config import Settings
 from homeostat.config.errors import HomeostatError

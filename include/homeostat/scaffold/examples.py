@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import homeostat
 from homeostat.config.errors import ConfigError
 from homeostat.config.near_name import near_name
 from homeostat.config.settings import CHECKOUT
@@ -14,7 +13,7 @@ from homeostat.scaffold import create_folder
 
 def examples_folder() -> Path | None:
     """Return the folder of demo models, inside the package or of the checkout; None where there is none."""
-    packed = Path(homeostat.__file__).parent / "examples"
+    packed = Path(__file__).resolve().parents[1] / "examples"
     if packed.is_dir():
         return packed
     return CHECKOUT / "include" / "models" if CHECKOUT else None

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from homeostat import __version__
+from homeostat._version import __version__
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import NotFound, Unavailable
 from homeostat.core.rollout import EventKind, Transition, approve, promote, roll_back

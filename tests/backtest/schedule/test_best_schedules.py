@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from homeostat.backtest.schedule import (
+from homeostat.backtesting.schedule import (
     Difference,
     Limit,
     ScoreMatrix,

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeostat.backtest.schedule import ScoreMatrix, cheapest_schedule, objective, periodic_schedule
-from homeostat.backtest.schedule.comparators import COMPARATORS, cara, cusum, tuned_period
-from homeostat.backtest.schedule.forecast import Forecaster, upf
-from homeostat.backtest.schedule.simulate import simulate, tuning_windows
+from homeostat.backtesting.schedule import ScoreMatrix, cheapest_schedule, objective, periodic_schedule
+from homeostat.backtesting.schedule.comparators import COMPARATORS, cara, cusum, tuned_period
+from homeostat.backtesting.schedule.forecast import Forecaster, upf
+from homeostat.backtesting.schedule.simulate import simulate, tuning_windows
 
 WINDOWS = 60
 

@@ -188,7 +188,7 @@ def test_a_row_far_away_is_told_and_left_out(run, tmp_path, history):
 
 
 def test_the_grid_search_is_reported(run, monkeypatch):
-    from homeostat.backtest import grid
+    from homeostat.backtesting import grid
 
     monkeypatch.setattr(
         grid, "trigger_combinations", lambda own, _: [own, own.model_copy(update={"consecutive": 2})]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from homeostat.backtest.schedule.score_matrix import Schedule, ScoreMatrix
+from homeostat.backtesting.schedule.score_matrix import Schedule, ScoreMatrix
 
 
 def even_schedule(windows: int, retrains: int) -> Schedule:

@@ -2,8 +2,8 @@
 
 All of them know labels one window late: after window j, the losses up to window j - 1. What a paper tunes
 offline is tuned on the first 40 % of the windows, where every version's losses are known, for the least
-:func:`~homeostat.backtest.schedule.best.objective`. The schedule covers all windows, so on the first 40 % it
-profits from hindsight.
+:func:`~homeostat.backtesting.schedule.best.objective`. The schedule covers all windows, so on the first 40 %
+it profits from hindsight.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from homeostat.backtest.schedule.best import objective, periodic_schedule
-from homeostat.backtest.schedule.forecast import upf
-from homeostat.backtest.schedule.score_matrix import Schedule, ScoreMatrix
-from homeostat.backtest.schedule.simulate import Known, simulate, tuning_windows
+from homeostat.backtesting.schedule.best import objective, periodic_schedule
+from homeostat.backtesting.schedule.forecast import upf
+from homeostat.backtesting.schedule.score_matrix import Schedule, ScoreMatrix
+from homeostat.backtesting.schedule.simulate import Known, simulate, tuning_windows
 
 #: At most so many thresholds are tried.
 _THRESHOLDS = 60

@@ -6,9 +6,9 @@ from typing import Self
 
 import numpy as np
 
-from homeostat.backtest.schedule.best import objective
-from homeostat.backtest.schedule.score_matrix import Schedule, ScoreMatrix
-from homeostat.backtest.schedule.simulate import Known, simulate, tuning_windows
+from homeostat.backtesting.schedule.best import objective
+from homeostat.backtesting.schedule.score_matrix import Schedule, ScoreMatrix
+from homeostat.backtesting.schedule.simulate import Known, simulate, tuning_windows
 
 #: The quantile of the costs that decides, and the horizons that are tried, in windows.
 QUANTILE, HORIZONS = 0.95, (8, 4, 2, 1)

@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 
-from homeostat.backtest.schedule.best import best_schedule, cheapest_schedule, even_schedule, objective
-from homeostat.backtest.schedule.score_matrix import Schedule, ScoreMatrix
+from homeostat.backtesting.schedule.best import best_schedule, cheapest_schedule, even_schedule, objective
+from homeostat.backtesting.schedule.score_matrix import Schedule, ScoreMatrix
 from homeostat.core.performance.batch_means import row_variance
 
 #: A smaller difference between the best and the even schedule is rounding.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from homeostat.backtest.schedule.score_matrix import Schedule, ScoreMatrix
+from homeostat.backtesting.schedule.score_matrix import Schedule, ScoreMatrix
 
 #: Share of the windows that policies are tuned on.
 TUNING_SHARE = 0.4

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homeostat.cli.console import ProgressLines, err, print_json, progress, say
-from homeostat.config import load_model
+from homeostat.config import ModelConfig, load_model
 from homeostat.config.errors import ConfigError, DataError
 from homeostat.ports import Clock, Ports, Source
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.progress import Progress
 
-    from homeostat.backtest import BacktestResult
+    from homeostat.backtesting import BacktestResult
+    from homeostat.backtesting.run import StartProgress
+    from homeostat.core.rollout import TrafficRate
 
 _PROGRESS_LABELS = {
     "fits": "fitting versions",
@@ -53,37 +55,26 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
     HomeostatError
         The model or its history cannot be used; the message says how to fix it.
     """
-    from homeostat.backtest import RETRAIN_COST, parse_windows, run_backtest, run_shifts, to_json, with_pace
-    from homeostat.cli.commands.backtest_history import read_history, read_own_history
+    from homeostat.backtesting import to_json
     from homeostat.cli.commands.rollout_pace import given_rate
 
-    _check_options(reference_share, cost, jobs, shifts)
     given = given_rate(rows_per_hour)
     config = load_model(model)
-    length = parse_windows(windows) if windows else None
-    rows, notes = read_history(config, data, spacing) if data else read_own_history(config, spacing)
-    names, window = _comparators(compare), length or config.monitor.window
     with progress("windows") if err.is_terminal else ProgressLines("windows") as bar:
-
-        def run(some: pd.DataFrame, *, search: bool = False) -> BacktestResult:
-            return run_backtest(
-                config,
-                some,
-                in_memory_ports,
-                windows=window,
-                reference_share=reference_share,
-                grid=search,
-                compare=names,
-                cost=RETRAIN_COST if cost is None else cost,
-                jobs=jobs,
-                notes=notes,
-                start_progress=lambda policy, steps: start_progress_bar(bar, policy, steps),
-            )
-
-        result = run(rows, search=grid)
-        if shifts:
-            result = replace(result, shifts=run_shifts(result, rows, window, shifts, run))
-    result = with_pace(result, given)
+        result, notes = replay_history(
+            config,
+            data,
+            reference_share=reference_share,
+            windows=windows,
+            spacing=spacing,
+            grid=grid,
+            rate=given,
+            compare=compare,
+            cost=cost,
+            jobs=jobs,
+            shifts=shifts,
+            start_progress=lambda policy, steps: start_progress_bar(bar, policy, steps),
+        )
     # What was read differently from what is in the file comes last, where it is seen.
     for note in sorted(result.notes, key=lambda note: note in notes):
         err.print(f"note: {note}", style="dim", markup=False, highlight=False, soft_wrap=True)
@@ -97,6 +88,57 @@ def backtest_model(  # noqa: PLR0913  # one parameter for each option of the com
     show(result)
     if html:
         say(f"report: {html}", "dim")
+
+
+def replay_history(  # noqa: PLR0913  # one parameter for each option of the command
+    config: ModelConfig,
+    data: str | None,
+    *,
+    reference_share: float = 0.3,
+    windows: str = "",
+    spacing: str = "",
+    grid: bool = False,
+    rate: TrafficRate | None = None,
+    compare: str = "",
+    cost: float | None = None,
+    jobs: int | None = 1,
+    shifts: int = 0,
+    start_progress: StartProgress | None = None,
+) -> tuple[BacktestResult, list[str]]:
+    """Return the replay of a history, and notes on how it was read; see ``homeostat backtest --help``.
+
+    Raises
+    ------
+    HomeostatError
+        An option is out of its range, or the model or its history cannot be used.
+    """
+    from homeostat.backtesting import RETRAIN_COST, parse_windows, run_backtest, run_shifts, with_pace
+    from homeostat.cli.commands.backtest_history import read_history, read_own_history
+
+    _check_options(reference_share, cost, jobs, shifts)
+    length = parse_windows(windows) if windows else None
+    rows, notes = read_history(config, data, spacing) if data else read_own_history(config, spacing)
+    names, window = _comparators(compare), length or config.monitor.window
+
+    def run(some: pd.DataFrame, *, search: bool = False) -> BacktestResult:
+        return run_backtest(
+            config,
+            some,
+            in_memory_ports,
+            windows=window,
+            reference_share=reference_share,
+            grid=search,
+            compare=names,
+            cost=RETRAIN_COST if cost is None else cost,
+            jobs=jobs,
+            notes=notes,
+            start_progress=start_progress,
+        )
+
+    result = run(rows, search=grid)
+    if shifts:
+        result = replace(result, shifts=run_shifts(result, rows, window, shifts, run))
+    return with_pace(result, rate), notes
 
 
 def _check_options(reference_share: float, cost: float | None, jobs: int | None, shifts: int) -> None:
@@ -116,7 +158,7 @@ def _check_options(reference_share: float, cost: float | None, jobs: int | None,
 
 def _comparators(text: str) -> list[str]:
     """Return the names in ``--compare``, which are separated by commas; ``all`` is every one."""
-    from homeostat.backtest.schedule import COMPARATORS
+    from homeostat.backtesting.schedule import COMPARATORS
 
     names = [name.strip() for name in text.split(",") if name.strip()]
     if names == ["all"]:

@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from homeostat.backtest import (
+from homeostat.backtesting import (
     BacktestResult,
     EventOutcome,
     WindowResult,
@@ -18,7 +18,7 @@ from homeostat.backtest import (
     summarize,
     to_json,
 )
-from homeostat.backtest.grid import GridSearch
+from homeostat.backtesting.grid import GridSearch
 from homeostat.cli.commands.backtest_table import (
     format_gain,
     gain_sign,

@@ -6,8 +6,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from homeostat.backtest import BacktestResult, format_score, gain, score_gain, summarize
-from homeostat.backtest.grid import GridSearch, GridTrial
+from homeostat.backtesting import BacktestResult, format_score, gain, score_gain, summarize
+from homeostat.backtesting.grid import GridSearch, GridTrial
 from homeostat.cli.console import out
 from homeostat.config import format_duration
 from homeostat.figures import POLICY_NAMES

@@ -44,7 +44,7 @@ def compare_files(
     from homeostat.cli.commands.drift_table import print_table
 
     formats = parse_date_formats(date_formats)
-    model = _load_any_folder(config) if config else None
+    model = load_any_folder(config) if config else None
     monitor = model.monitor if model else Monitor(min_rows=MIN_ROWS)
     before, now = open_table(reference), open_table(current)
     bar = progress("columns")
@@ -74,7 +74,7 @@ def _write(path: Path, page: str) -> None:
         raise DataError(msg) from error
 
 
-def _load_any_folder(path: Path) -> ModelConfig:
+def load_any_folder(path: Path) -> ModelConfig:
     """Read model.yaml from a folder of any name; ``load_model`` requires the model's name."""
     from pydantic import ValidationError
 

@@ -18,7 +18,7 @@ from homeostat.config import Settings, format_duration, load_model
 from homeostat.config.errors import ConfigError, HomeostatError
 
 if TYPE_CHECKING:
-    from homeostat.backtest import BacktestResult
+    from homeostat.backtesting import BacktestResult
     from homeostat.scaffold.from_table import NewModel
     from homeostat.scaffold.table_guess import TableGuess, Task
 
@@ -79,7 +79,7 @@ def write_quickstart(  # noqa: PLR0913  # one parameter for each option of the c
 
 def _replay(model: NewModel) -> tuple[BacktestResult, list[str]]:
     """Replay the table in about a minute; return the result, and what was left out for that."""
-    from homeostat.backtest import run_backtest
+    from homeostat.backtesting import run_backtest
     from homeostat.cli.commands.backtest_history import read_history
 
     config = load_model(model.folder)
@@ -174,7 +174,7 @@ def _show_next(settings: Settings, model: NewModel) -> None:
 
 
 def _to_json(model: NewModel, result: BacktestResult | None) -> dict[str, Any]:
-    from homeostat.backtest import to_json
+    from homeostat.backtesting import to_json
 
     guess, pace = model.guess, model.pace
     return {
