@@ -9,9 +9,10 @@ import random
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from homeostat.bundle.boosters import catboost_format, lightgbm_format, xgboost_format
+from homeostat.bundle.boosters import catboost_core, catboost_format, lightgbm_format, xgboost_format
 from homeostat.bundle.boosters.stored import StoredBooster
 from homeostat.bundle.deterministic import make_deterministic
 from homeostat.bundle.safe_load import load_estimator
@@ -60,6 +61,20 @@ def edited(change):
         whole = json.loads(data)
         change(whole["learner"]["gradient_booster"]["model"]["trees"][0])
         return json.dumps(whole).encode()
+
+    return edit
+
+
+def number(field, value, kind="<i4"):
+    """Return what edits the first number of a vector of CatBoost's trees."""
+
+    def edit(data):
+        core = bytearray(data[8:])
+        place = catboost_core._Table.root(bytes(core)).table(1)
+        at = place.offset(field)
+        at += int.from_bytes(core[at : at + 4], "little") + 4
+        core[at : at + 4] = np.array([value]).astype(kind).tobytes()
+        return data[:8] + bytes(core)
 
     return edit
 
@@ -114,7 +129,12 @@ ATTACKS = {
     "a text cut short": ("lightgbm", lambda data: data[: len(data) // 2], "no end"),
     "a blob cut short": ("catboost", lambda data: data[: len(data) // 2], "no complete cbm file"),
     "a blob without its first bytes": ("catboost", lambda data: data[4:], "no complete cbm file"),
-    "a blob of zeros": ("catboost", lambda data: data[:8] + bytes(len(data) - 8), "cannot read"),
+    "a blob without its last byte": ("catboost", lambda data: data[:-1], "no complete cbm file"),
+    "a blob of zeros": ("catboost", lambda data: data[:8] + bytes(len(data) - 8), "a booster in the bundle"),
+    "a split of no feature": ("catboost", number(catboost_core._SPLITS, 1 << 30), "a split outside"),
+    "a tree outside the blob": ("catboost", number(catboost_core._STARTS, 1 << 20), "a tree outside"),
+    "a tree of 2^60 leaves": ("catboost", number(catboost_core._SIZES, 60), "outside"),
+    "a column of no row": ("catboost", number(catboost_core._REPACKED, 0xFFFF, "<u4"), "a split outside"),
 }
 
 
@@ -157,3 +177,36 @@ def test_random_damage_is_a_refusal_and_no_other_error(stored, library, check):
         except Untrusted:
             refused += 1
     assert refused > 100
+
+
+SHAPES = {
+    "oblivious": {},
+    "lossguide": {"grow_policy": "Lossguide"},
+    "depthwise": {"grow_policy": "Depthwise"},
+    "one-hot": {"one_hot_max_size": 10},
+    "many borders": {"border_count": 1000},
+    "combinations": {"max_ctr_complexity": 3},
+    "single splits": {"depth": 1},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_catboost_itself_writes_is_accepted(shape):
+    from catboost import CatBoostClassifier
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({name: rng.normal(size=800) for name in ("a", "b", "c")})
+    frame["kind"] = rng.choice(np.array(["u", "v", "w", "x"], dtype=object), 800)
+    frame["other"] = rng.choice(np.array(["u", "v"], dtype=object), 800)
+    label = ((frame["kind"] == "u") | (frame["a"] > 1)).astype(int) + (frame["b"] > 1)
+    more = SHAPES[shape]
+    for rounds in (1, 40):
+        booster = CatBoostClassifier(
+            iterations=rounds,
+            verbose=False,
+            allow_writing_files=False,
+            cat_features=["kind", "other"],
+            **more,
+        )
+        stored = StoredBooster(booster.fit(frame, label))
+        assert np.array_equal(load(stored).predict_proba(frame), booster.predict_proba(frame))

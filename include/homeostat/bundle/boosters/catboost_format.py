@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+from homeostat.bundle.boosters.catboost_core import check_core
 from homeostat.bundle.boosters.known import predict_threads
 from homeostat.bundle.boosters.trees import refuse
 
-_MAGIC = b"CBM1"
 #: Facts of the fit that differ each time, and are none of the model's.
 _CHANGING = ("model_guid", "train_finish_time")
 
@@ -26,20 +26,21 @@ def dump(booster: Any) -> tuple[bytes, dict[str, Any]]:
         booster.save_model(str(path))  # CatBoost has no public way to write into memory
         data = path.read_bytes()
     check(data)
-    return data, {}
+    return data, {"size": len(data)}
 
 
-def restore(booster: Any, data: bytes, _facts: Mapping[str, Any]) -> Any:
+def restore(booster: Any, data: bytes, facts: Mapping[str, Any]) -> Any:
     """Return an estimator with these trees that predicts on the threads of the server."""
+    if len(data) != facts["size"]:  # the statistics of categories follow the core, and do not say how many
+        raise refuse("no complete cbm file of CatBoost")
     loaded = _serving(cast("Any", type(booster)))(**booster.get_params())
     loaded.load_model(blob=data)
     return loaded
 
 
 def check(data: bytes) -> None:
-    """Raise Untrusted unless the file has as many bytes as it says; CatBoost itself verifies the rest."""
-    if data[:4] != _MAGIC or len(data) < 8 + int.from_bytes(data[4:8], "little"):
-        raise refuse("no complete cbm file of CatBoost")
+    """Raise Untrusted unless every split, node and leaf of the trees is there; CatBoost verifies the rest."""
+    check_core(data)
 
 
 @cache
