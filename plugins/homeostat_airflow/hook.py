@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 
 from homeostat_airflow.connection import CONN_TYPE, DEFAULT_CONN_ID, read_settings, variables_of
-from homeostat_airflow.form import BEHAVIOUR, FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,23 +51,6 @@ class HomeostatHook(BaseHook):
         problems = {name: problem for name, check in checks.items() if (problem := _problem(check, settings))}
         works = [f"{name}: works" for name in checks if name not in problems]
         return not problems, ". ".join([*(f"{name}: {text}" for name, text in problems.items()), *works])
-
-    # Airflow 3.1 reads the form from these; later releases read FIELDS and BEHAVIOUR from the provider.
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's own fields."""
-        from wtforms import PasswordField, StringField
-
-        secret = {name for name, field in FIELDS.items() if field["schema"].get("format") == "password"}
-        return {
-            name: (PasswordField if name in secret else StringField)(field["label"])
-            for name, field in FIELDS.items()
-        }
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return which of Airflow's fields the form shows, and under which names."""
-        return {name.replace("-", "_"): value for name, value in BEHAVIOUR.items()}
 
 
 def _problem(check: Callable[[Settings], None], settings: Settings) -> str:
