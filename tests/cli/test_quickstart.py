@@ -13,9 +13,10 @@ from homeostat.adapters.configured_source import ConfiguredSource
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.bundle.pipeline import load_pipeline
 from homeostat.cli.app import app
-from homeostat.cli.commands.quickstart_replay import MAX_ROWS, MIN_WINDOWS, plan_replay
+from homeostat.cli.commands.quickstart_replay import MAX_ROWS, MIN_WINDOWS, plan_replay, with_fewer_rows
 from homeostat.config import load_model
 from homeostat.core.training_data.coercion import coerce_rows
+from homeostat.scaffold.write_model import min_rows_of
 
 ROWS = 600
 
@@ -189,6 +190,10 @@ def test_a_long_file_or_a_slow_fit_replays_fewer_rows_or_windows(run, tmp_path, 
     assert MIN_WINDOWS - 1 <= after / plan.length <= 16
     assert plan.length % config.monitor.window == timedelta(0)
     assert "of the 30,000 rows" in plan.sentence
+    least = min_rows_of(len(plan.rows))
+    replayed = with_fewer_rows(config, least)
+    assert replayed.training.min_rows <= least <= 0.875 * plan.reference_share * len(plan.rows)
+    assert replayed.gate.min_training_rows <= least
     if seconds == 30.0:
         assert len(plan.rows) < MAX_ROWS / 4
         assert after / plan.length <= MIN_WINDOWS

@@ -117,7 +117,7 @@ def running(homeostat):
         yield dict(re.findall(r"^export (\w+)=(.*)$", "".join(printed), re.MULTILINE))
     finally:
         timer.cancel()
-        process.send_signal(2)
+        process.terminate()  # a pytest in the background ignores interrupts, and so would this
         process.communicate(timeout=60)
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from homeostat.cli.commands.backtest import in_memory_ports, start_progress_bar
 from homeostat.cli.commands.drift_readings import parse_date_formats
-from homeostat.cli.commands.quickstart_replay import REFERENCE_SHARE, fit_seconds, plan_replay
+from homeostat.cli.commands.quickstart_replay import fit_seconds, plan_replay, with_fewer_rows
 from homeostat.cli.console import ProgressLines, err, out, print_json, progress, say, shown_path
 from homeostat.config import Settings, format_duration, load_model
 from homeostat.config.errors import ConfigError, HomeostatError
@@ -81,6 +81,7 @@ def _replay(model: NewModel) -> tuple[BacktestResult, list[str]]:
     """Replay the table in about a minute; return the result, and what was left out for that."""
     from homeostat.backtesting import run_backtest
     from homeostat.cli.commands.backtest_history import read_history
+    from homeostat.scaffold.write_model import min_rows_of
 
     config = load_model(model.folder)
     try:
@@ -89,11 +90,11 @@ def _replay(model: NewModel) -> tuple[BacktestResult, list[str]]:
             plan = plan_replay(config, rows, by_time=model.has_times, fit_seconds=fit_seconds)
         with progress("windows") if err.is_terminal else ProgressLines("windows") as bar:
             result = run_backtest(
-                config,
+                with_fewer_rows(config, min_rows_of(len(plan.rows))),
                 plan.rows,
                 in_memory_ports,
                 windows=plan.length,
-                reference_share=REFERENCE_SHARE,
+                reference_share=plan.reference_share,
                 jobs=None,
                 notes=notes,
                 start_progress=lambda policy, steps: start_progress_bar(bar, policy, steps),

@@ -14,10 +14,10 @@ from homeostat.config import ModelConfig, format_duration
 
 #: Rows and windows of a replay, at most; a wide table or a slow pipeline gets fewer.
 MAX_ROWS, MAX_WINDOWS, MIN_WINDOWS = 12_000, 16, 4
-#: Seconds for one fit per window. A replay takes three to four times as long, with those of other policies.
-FIT_SECONDS = 20.0
-#: Share of the rows that the first version is trained on.
-REFERENCE_SHARE = 0.3
+#: Seconds for one fit per window. Those of all policies, probes and members take about eight times as long.
+FIT_SECONDS = 8.0
+#: Share of the rows that the first version is trained on; of a short table as much as gives enough rows.
+REFERENCE_SHARE, MAX_REFERENCE_SHARE, REFERENCE_ROWS = 0.3, 0.7, 150
 #: Fewer rows than this are not thinned out further.
 _LEAST_ROWS = 1_000
 
@@ -28,6 +28,7 @@ class ReplayPlan:
 
     rows: pd.DataFrame
     length: int | timedelta
+    reference_share: float
     sentence: str
 
 
@@ -48,14 +49,26 @@ def plan_replay(
         How long one fit on some of the rows takes: :func:`fit_seconds`.
     """
     thin = _some(rows, MAX_ROWS)
-    seconds = fit_seconds(config, thin.iloc[: int(len(thin) * REFERENCE_SHARE)])
+    seconds = fit_seconds(config, thin.iloc[: len(thin) - _after(thin)])
     windows = int(min(MAX_WINDOWS, max(MIN_WINDOWS, FIT_SECONDS / max(seconds, 1e-9))))
     excess = seconds * windows / FIT_SECONDS
     if excess > 1:
         thin = _some(thin, max(_LEAST_ROWS, int(len(thin) / excess)))
     windows = max(MIN_WINDOWS, min(windows, _after(thin) // config.monitor.min_rows))
     length = _window_length(config, thin, windows, by_time=by_time)
-    return ReplayPlan(thin, length, _sentence(config, len(rows), len(thin), length))
+    return ReplayPlan(thin, length, _share(len(thin)), _sentence(config, len(rows), len(thin), length))
+
+
+def with_fewer_rows(config: ModelConfig, least: int) -> ModelConfig:
+    """Return the configuration that trains on as few rows as ``least``: some rows of a table have fewer."""
+    training = {"min_rows": min(config.training.min_rows, least)}
+    gate = {"min_training_rows": min(config.gate.min_training_rows, least)}
+    return config.model_copy(
+        update={
+            "training": config.training.model_copy(update=training),
+            "gate": config.gate.model_copy(update=gate),
+        }
+    )
 
 
 def fit_seconds(config: ModelConfig, rows: pd.DataFrame) -> float:
@@ -101,7 +114,12 @@ def _window_length(
 
 def _after(rows: pd.DataFrame) -> int:
     """Return how many rows follow the reference."""
-    return len(rows) - int(len(rows) * REFERENCE_SHARE)
+    return len(rows) - int(len(rows) * _share(len(rows)))
+
+
+def _share(rows: int) -> float:
+    """Return the share of so many rows that the first version is trained on."""
+    return min(MAX_REFERENCE_SHARE, max(REFERENCE_SHARE, REFERENCE_ROWS / rows))
 
 
 def _sentence(config: ModelConfig, rows: int, replayed: int, length: int | timedelta) -> str:
