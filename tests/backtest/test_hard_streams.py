@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from backtest.small_history import MODEL, PIPELINE, in_memory_ports
-from homeostat import backtest
+from homeostat import backtesting
 from homeostat.config import load_model
 
 WINDOW, REFERENCE, WINDOWS, CHANGE = 24, 480, 18, 3
@@ -67,7 +67,7 @@ def found(request, tmp_path_factory):
     window = WINDOW * len(rows) // len(rows_of())
     share = (REFERENCE * window // WINDOW + 0.5) / len(rows)
     config = load_model(folder)
-    return backtest.run_backtest(config, rows, in_memory_ports, windows=window, reference_share=share)
+    return backtesting.run_backtest(config, rows, in_memory_ports, windows=window, reference_share=share)
 
 
 def gain(found, name):

@@ -12,7 +12,7 @@ from homeostat import __version__
 from homeostat.cli.app import app
 from homeostat.cli.command import without_taken_back
 
-GROUP = typer.main.get_command(app)
+GROUP = typer.main.get_group(app)
 COMMANDS = dict(GROUP.commands)
 #: Commands whose first argument is no model, and what it is.
 OTHERS = {"up": "", "gateway": "", "drift": "", "token": "NAME", "quickstart": "FILE", "doctor": "[MODEL]..."}
