@@ -1,4 +1,4 @@
-"""homeostat quickstart: a model folder from a stranger's file."""
+"""homeostat quickstart: a model folder from a file of rows."""
 
 import json
 import warnings

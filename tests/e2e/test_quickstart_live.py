@@ -1,4 +1,4 @@
-"""From three strangers' files to served, watched models, with the commands that quickstart prints."""
+"""From three files of rows to served, watched models, with the commands that quickstart prints."""
 
 import json
 import os

@@ -21,7 +21,7 @@ _FALLS, _LARGE_FALL = 0.001, 0.5
 def without_copies(guess: TableGuess, rows: pd.DataFrame) -> TableGuess:
     """Return the guess without features that hold the label in other words.
 
-    A stranger's table often has one: ``survived`` and ``alive``, an amount in two currencies.
+    A table often has one: ``survived`` and ``alive``, an amount in two currencies.
 
     Parameters
     ----------
