@@ -105,7 +105,8 @@ def test_a_run_that_was_queued_before_the_upgrade_keeps_its_request(in_airflow):
 
 def test_a_deferred_rollout_is_resumed_by_todays_trigger(in_airflow):
     assert in_airflow["trigger_is_todays"]
-    assert in_airflow["arguments"] == messages("airflow", "rollout_trigger", "arguments")
+    written = messages("airflow", "rollout_trigger", "arguments")
+    assert in_airflow["arguments"] == {**written, "homeostat_conn_id": "homeostat_default"}
     assert in_airflow["resumes"]
 
 
