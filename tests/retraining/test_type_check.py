@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from homeostat.bundle.boosters.known import BOOSTERS
-from homeostat.config.errors import PipelineError, UntrustedType
+from homeostat.config.errors import PipelineError, SingleClass, UntrustedType
 from homeostat.config.load import load_model
 from homeostat.retraining.fit import fit
 from homeostat.retraining.type_check import check_types
@@ -70,9 +70,15 @@ def test_boosters_need_no_setting(model, rows, library, labels):
     check_types(model(code, task=task, category=True), rows(labels=labels), ())
 
 
-def test_rows_of_one_class_or_few_rows_are_left_to_the_fit(model, rows):
-    check_types(model(), rows().assign(y=1), ())
-    check_types(model(), rows(10).head(1), ())
+def test_rows_of_one_class_are_refused_before_the_pipeline_is_imported(model, rows):
+    with pytest.raises(SingleClass):
+        check_types(model("raise SystemExit('never asked')\n"), rows().assign(y=1), ())
+
+
+def test_few_rows_are_left_to_the_fit(model, rows):
+    few = rows(20).groupby("y").head(1)
+    assert len(few) == 2
+    check_types(model(), few, ())
 
 
 def test_the_check_fits_twenty_rows_and_not_all(model, rows):

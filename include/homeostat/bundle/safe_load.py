@@ -38,14 +38,14 @@ def load_estimator(
     OutOfMemory
         This machine has too little memory.
     """
-    from skops.io import get_untrusted_types, loads
+    from skops.io import loads
 
     _check_zip(data, path)
     try:
         unknown = untrusted_types(data, model, trusted_types, config)
         if unknown:
             raise UntrustedType(_unknown(path, unknown, model))
-        estimator = loads(data, trusted=get_untrusted_types(data=data))
+        estimator = loads(data, trusted=sorted(_types_in(data)))
         check_trees(estimator)
     except HomeostatError:
         raise
@@ -66,11 +66,16 @@ def untrusted_types(
 
     The operator's are ``trusted_types`` and those of the model's configuration.
     """
-    from skops.io import get_untrusted_types
-
-    strangers = set(get_untrusted_types(data=data))
+    strangers = _types_in(data)
     trusted = {*TRUSTED_TYPES, *trusted_types, *(config.trusted_types if config is not None else ())}
     return sorted(strangers - trusted - _own(strangers, model, config))
+
+
+def _types_in(data: bytes) -> set[str]:
+    """Return the types in a skops file that skops itself does not trust."""
+    from skops.io import get_untrusted_types
+
+    return set(get_untrusted_types(data=data))
 
 
 def _own(strangers: set[str], model: str, config: ModelConfig | None) -> set[str]:

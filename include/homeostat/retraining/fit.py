@@ -21,6 +21,34 @@ from homeostat.retraining.early_stopping import with_fixed_rounds
 from homeostat.retraining.fit_cache import find_fit, fit_key, keep_fit
 
 
+def check_label(config: ModelConfig, train: pd.DataFrame) -> None:
+    """Check that a model can be fitted on this label.
+
+    Raises
+    ------
+    SingleClass
+        A classification with fewer than two classes.
+    ConfigError
+        A classification whose label is a measure: it has about as many values as rows. Or a ``threshold``
+        without a positive class.
+    """
+    label = train[config.columns.label.name]
+    if config.task == "classification" and label.nunique() < 2:
+        only = repr(label.tolist()[0]) if len(label) else "none"
+        msg = (
+            f"{config.name}: the {len(train)} training rows have one class ({only}) of "
+            f"'{config.columns.label.name}', at least two are needed: lengthen training.window, or check how "
+            "the label is made"
+        )
+        raise SingleClass(msg)
+    if config.task == "classification" and (reason := why_not_classes(label)):
+        name = config.columns.label.name
+        msg = f"{config.name}: the label '{name}' {reason}"
+        raise ConfigError(msg)
+    if config.threshold is not None:
+        positive_position(label.unique(), config.columns.label.positive, config.name)
+
+
 def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, spec: str | None = None) -> Any:
     """Build the pipeline and fit it on the features and the label.
 
@@ -48,21 +76,8 @@ def fit(config: ModelConfig, train: pd.DataFrame, weights: np.ndarray | None, sp
     PipelineError
         The pipeline cannot be imported, built or fitted, or takes no weights; the message names its file.
     """
+    check_label(config, train)
     label = train[config.columns.label.name]
-    if config.task == "classification" and label.nunique() < 2:
-        only = repr(label.tolist()[0]) if len(label) else "none"
-        msg = (
-            f"{config.name}: the {len(train)} training rows have one class ({only}) of "
-            f"'{config.columns.label.name}', at least two are needed: lengthen training.window, or check how "
-            "the label is made"
-        )
-        raise SingleClass(msg)
-    if config.task == "classification" and (reason := why_not_classes(label)):
-        name = config.columns.label.name
-        msg = f"{config.name}: the label '{name}' {reason}"
-        raise ConfigError(msg)
-    if config.threshold is not None:
-        positive_position(label.unique(), config.columns.label.positive, config.name)
     spec = spec or config.pipeline
     estimator = build_pipeline(config, spec)
     parameters = _weighting(estimator, weights, config, spec)

@@ -14,7 +14,7 @@ from homeostat.bundle.safe_load import untrusted_types
 from homeostat.bundle.trusted_types import how_to_trust
 from homeostat.config import ModelConfig
 from homeostat.config.errors import UntrustedType
-from homeostat.retraining.fit import build_pipeline, fit
+from homeostat.retraining.fit import build_pipeline, check_label, fit
 from homeostat.retraining.fit_cache import keeps_fits
 
 #: Pipelines that have passed while fits were kept: a backtest checks each once.
@@ -42,11 +42,14 @@ def check_types(
 
     Raises
     ------
+    SingleClass, ConfigError
+        No model can be fitted on the label; the pipeline is not even imported.
     UntrustedType
         A type is not trusted: the message lists all that were found, with the lines to add.
     PipelineError
         The pipeline cannot be built, or has something that cannot be stored, such as a lambda.
     """
+    check_label(config, rows)
     checked = (str(config.folder), spec or config.pipeline, *trusted_types, *config.trusted_types)
     if keeps_fits() and checked in _passed:
         return
