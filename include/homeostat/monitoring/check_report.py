@@ -15,6 +15,7 @@ from homeostat.monitoring.labelled_performance import Labelled
 from homeostat.monitoring.version_ageing import VersionAgeing
 from homeostat.monitoring.window import WindowCounts
 from homeostat.ports import Store
+from homeostat.storage.check_records import CheckRecord, check_key, deciding_settings, save_check
 
 #: The name of the figure of drift over time among a run's artifacts.
 DRIFT_FIGURE = "drift_over_time.png"
@@ -75,20 +76,30 @@ def check_artifacts(
     }
 
 
-def save_report(config: ModelConfig, store: Store, end: datetime, report: DriftReport) -> None:
-    """Store the drift report of this window, for figures over time."""
-    text = json.dumps({"window_end": end.isoformat(), **report.to_json()}, allow_nan=False)
-    store.put(_key(config, end), text.encode(), overwrite=True)
+def save_report(
+    context: CheckContext,
+    report: DriftReport,
+    labelled: Labelled,
+    record: WindowRecord,
+    decision: TriggerDecision,
+) -> None:
+    """Store the record of this window: what explains it later, and figures over time."""
+    check = CheckRecord(
+        record.window_end,
+        report,
+        record,
+        labelled.report,
+        decision,
+        deciding_settings(context.config),
+        labelled.ids.to_json() if labelled.ids else {},
+    )
+    save_check(context.ports.store, context.config.name, check)
 
 
 def drift_figure(config: ModelConfig, store: Store, end: datetime) -> bytes:
     """Return the figure of the last reports up to the window that ends at ``end``, as PNG."""
     from homeostat import figures
 
-    last = _key(config, end)
+    last = check_key(config.name, end)
     keys = [key for key in store.list(f"reports/{config.name}/") if key <= last]
     return figures.drift_over_time([json.loads(store.get(key)) for key in keys[-_FIGURE_WINDOWS:]])
-
-
-def _key(config: ModelConfig, end: datetime) -> str:
-    return f"reports/{config.name}/{end:%Y-%m-%dT%H%M%S}.json"

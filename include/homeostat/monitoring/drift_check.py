@@ -203,7 +203,7 @@ def _write(
     """Write the report and the window's run; return the run's page in MLflow."""
     config, ports = context.config, context.ports
     labelled = checked.labelled
-    save_report(config, ports.store, record.window_end, checked.report)
+    save_report(context, checked.report, labelled, record, decision)
     run_id = ports.history.record(
         config.name,
         record,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 TriggerState = Literal["quiet", "building", "fired", "cooldown", "pending", "notice"]
 
@@ -33,3 +34,10 @@ class TriggerDecision:
         until = self.cooldown_until
         raw = {f.name: getattr(self, f.name) for f in fields(self)}
         return raw | {"reason": str(self.reason), "cooldown_until": until.isoformat() if until else None}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote; unknown keys are ignored."""
+        until = raw.get("cooldown_until")
+        known = {f.name: raw[f.name] for f in fields(cls) if f.name in raw}
+        return cls(**known | {"cooldown_until": datetime.fromisoformat(until) if until else None})

@@ -1,0 +1,138 @@
+"""The record of each checked window: what it showed, what was decided, and the settings that decided.
+
+    reports/<model>/<window_end>.json
+
+Everything that explains or shows a check reads it from here, without MLflow. Records of release 0.2 and
+before have only the drift report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from homeostat.config import ModelConfig, format_duration
+from homeostat.config.errors import NotFound
+from homeostat.core.drift import DriftReport
+from homeostat.core.performance import PerformanceReport
+from homeostat.core.trigger import TriggerDecision, WindowRecord
+from homeostat.ports import Store
+from homeostat.storage.parallel_map import parallel_map
+
+#: The settings of model.yaml that decide a check, by their block.
+_DECIDING = {
+    "monitor": (
+        "every",
+        "window",
+        "min_rows",
+        "alpha",
+        "min_effect",
+        "drifted_share",
+        "max_missing",
+        "max_unseen",
+        "season",
+    ),
+    "trigger": ("consecutive", "cooldown", "decay", "critical_decay", "retrain_cost", "probes"),
+    "gate": ("max_regression",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRecord:
+    """One checked window.
+
+    Parameters
+    ----------
+    record, performance, trigger
+        None in records of release 0.2 and before.
+    settings
+        The settings that decided, by their name in model.yaml, such as ``trigger.decay``; durations as
+        people write them (``24h``). Also ``gate.metric``, with the class that it is of.
+    labels
+        What is known of the ids of the newest labels; {} where nothing is.
+    """
+
+    window_end: datetime
+    drift: DriftReport
+    record: WindowRecord | None = None
+    performance: PerformanceReport | None = None
+    trigger: TriggerDecision | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON; the drift report's own keys are at the top, as in earlier releases."""
+        more = {"record": self.record, "performance": self.performance, "trigger": self.trigger}
+        return {
+            "window_end": self.window_end.isoformat(),
+            **self.drift.to_json(),
+            **{name: part.to_json() for name, part in more.items() if part is not None},
+            "settings": dict(self.settings),
+            "labels": dict(self.labels),
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote, now or in an earlier release."""
+        record, performance, trigger = (raw.get(name) for name in ("record", "performance", "trigger"))
+        return cls(
+            datetime.fromisoformat(raw["window_end"]),
+            DriftReport.from_json(raw),
+            None if record is None else WindowRecord.from_json(record),
+            None if performance is None else PerformanceReport.from_json(performance),
+            None if trigger is None else TriggerDecision.from_json(trigger),
+            raw.get("settings") or {},
+            raw.get("labels") or {},
+        )
+
+
+def deciding_settings(config: ModelConfig) -> dict[str, Any]:
+    """Return the settings that decide a check, by their name in model.yaml."""
+    found: dict[str, Any] = {}
+    for block, names in _DECIDING.items():
+        section = getattr(config, block)
+        found |= {f"{block}.{name}": _plain(getattr(section, name)) for name in names}
+    found["schema.label.delay"] = _plain(config.columns.label.delay)
+    return found | {"gate.metric": config.served_metric_title}
+
+
+def save_check(store: Store, model: str, check: CheckRecord) -> None:
+    """Store the record of a window; that of an earlier check of the same window is replaced."""
+    text = json.dumps(check.to_json(), allow_nan=False)
+    store.put(check_key(model, check.window_end), text.encode(), overwrite=True)
+
+
+def find_check(store: Store, model: str, end: datetime) -> CheckRecord | None:
+    """Return the record of the window that ends at this time; None for a window that was not checked."""
+    try:
+        return _read(store, check_key(model, end))
+    except NotFound:
+        return None
+
+
+def last_checks(
+    store: Store, model: str, count: int, *, until: datetime | None = None, since: datetime | None = None
+) -> Sequence[CheckRecord]:
+    """Return the records of the last ``count`` windows that end from ``since`` to ``until``, oldest first."""
+    keys = store.list(f"reports/{model}")
+    if until is not None:
+        keys = [key for key in keys if key <= check_key(model, until)]
+    if since is not None:
+        keys = [key for key in keys if key >= check_key(model, since)]
+    return parallel_map(lambda key: _read(store, key), keys[-count:])
+
+
+def check_key(model: str, end: datetime) -> str:
+    """Return the Store key of a window's record."""
+    return f"reports/{model}/{end.astimezone(UTC):%Y-%m-%dT%H%M%S}.json"
+
+
+def _read(store: Store, key: str) -> CheckRecord:
+    return CheckRecord.from_json(json.loads(store.get(key)))
+
+
+def _plain(value: Any) -> Any:
+    return format_duration(value) if isinstance(value, timedelta) else value
