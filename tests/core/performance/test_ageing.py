@@ -116,6 +116,18 @@ def test_the_same_gain_again_is_more_evidence(gain, times, gap):
     assert more.cusum >= fewer.cusum - 1e-9 or more.variance > fewer.variance
 
 
+@pytest.mark.parametrize("weeks", [0, 500, 5_000, 100_000])
+def test_a_record_of_a_long_past_has_the_same_rate(weeks):
+    """A window of a minute, and rows that end a month ago."""
+    known = [observed(5, 0.03, 4), observed(2, 0.02, 1), observed(1, 0.05, 2)]
+    past = [replace(each, end=each.end - weeks * WEEK / 60) for each in known]
+    found = ageing(past, champion="1", members="all", now=NOW, window=WEEK / 60)
+    near = ageing(known, champion="1", members="all", now=NOW - WEEK, window=WEEK / 60)
+    assert found.pooled == pytest.approx(near.pooled)
+    assert found.z == pytest.approx(near.z)
+    assert found.variance == pytest.approx(near.variance)
+
+
 def test_the_cusum_counts_this_champions_windows_alone():
     known = [observed(3, 0.05, champion="0"), observed(2, 0.05, champion="0"), observed(0, 0.05)]
     assert estimate(known).cusum < estimate(known, champion="0").cusum

@@ -128,7 +128,8 @@ def ageing(
     root = np.sqrt([each.gap for each in known])
     gain = np.array([each.gain for each in known])
     within = np.array([each.variance for each in known])
-    weight = 0.5 ** (age / RECORD_HALF_LIFE)
+    # Relative to the newest one, which changes no ratio below: weights of a long past would all be 0.
+    weight = 0.5 ** ((age - age.min()) / RECORD_HALF_LIFE)
     total, squares = float(weight.sum()), float((weight * root**2).sum())
     slope = float((weight * root * gain).sum())
     rate = max(0.0, slope / squares)
