@@ -421,6 +421,32 @@ def status(
     show_status(Settings.from_env(), model, as_json=as_json, rows_per_hour=rows_per_hour)
 
 
+@app.command(cls=Command, rich_help_panel=SERVED)
+@user_errors_only
+def explain(
+    model: Model,
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="WINDOW|VERSION",
+            help="The end of a checked window (2026-01-05T07:00Z), a version's number, or a retrain's run "
+            "key. Default: the newest window.",
+        ),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Explain a decision with its figures: why a window did or did not start a retrain, or a version's story.
+
+    Example: `homeostat explain pump_fault 2026-01-05T07:00Z`, or `homeostat explain pump_fault 7`
+
+    Reads the store and the ledger; MLflow and Airflow may be down.
+    """
+    from homeostat.cli.commands import explain_decision
+
+    explain_decision(Settings.from_env(), model, what or "", as_json=as_json)
+
+
 @app.command(cls=Command, rich_help_panel=DEPLOYMENT)
 @user_errors_only
 def doctor(

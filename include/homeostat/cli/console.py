@@ -21,6 +21,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
 
 out = Console()
 err = Console(stderr=True)
@@ -30,6 +31,23 @@ BY = "command line"
 def say(sentence: str, style: str = "") -> None:
     """Print one line on standard output without markup, wrapping or highlighting."""
     out.print(sentence, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+#: Text is not wrapped later than this, however wide the terminal is.
+_WIDEST = 100
+
+
+def say_wrapped(text: Text | str, first: Text | str = "", indent: int = 0) -> None:
+    """Print text after ``first``, its later lines indented, within the terminal's width.
+
+    Where the output is no terminal the text stays on one line, for programs that search in it.
+    """
+    text = Text(text) if isinstance(text, str) else text
+    lines = text.wrap(out, max(20, min(out.width, _WIDEST) - indent)) if out.is_terminal else [text]
+    for number, line in enumerate(lines):
+        line.rstrip()
+        before = first if number == 0 else " " * indent
+        out.print(Text.assemble(before, line), highlight=False, soft_wrap=True)
 
 
 def shown_path(path: Path) -> str:

@@ -2,8 +2,8 @@
 
     reports/<model>/<window_end>.json
 
-Everything that explains or shows a check reads it from here, without MLflow. Records of release 0.2 and
-before have only the drift report.
+Everything that explains or shows a check reads it from here, without MLflow. Records of release 0.1 have only
+the drift report.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class CheckRecord:
     Parameters
     ----------
     record, performance, trigger
-        None in records of release 0.2 and before.
+        None in records of release 0.1.
     settings
         The settings that decided, by their name in model.yaml, such as ``trigger.decay``; durations as
         people write them (``24h``). Also ``gate.metric``, with the class that it is of.

@@ -33,7 +33,7 @@ def save_trigger_outcome(store: Store, model: str, outcome: Mapping[str, Any]) -
         Plain JSON with ``outcome``, ``stage`` and ``trigger_id``, and where known ``run_key``, ``at``,
         ``version`` and ``inconclusive``.
     """
-    end = _window_end(model, str(outcome.get("trigger_id", "")))
+    end = window_of_trigger(model, str(outcome.get("trigger_id", "")))
     if end is None:
         return
     key = _outcome_key(model, end)
@@ -62,21 +62,26 @@ def past_retrains(ports: Ports, model: str, history: Sequence[WindowRecord]) -> 
     return {end: retrain for end, retrain in found.items() if retrain is not None}
 
 
-def _load(store: Store, key: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(store.get(key))
-    except NotFound:
-        return {}
-    return found
+def retrain_of_window(store: Store, model: str, end: datetime) -> str:
+    """Return the run key of the retrain of this window that has ended; "" where there is none."""
+    return str(_load(store, _outcome_key(model, end)).get("run_key", ""))
 
 
-def _window_end(model: str, trigger: str) -> datetime | None:
+def window_of_trigger(model: str, trigger: str) -> datetime | None:
     """Return the end of the window that a trigger's id names; None for that of a manual retrain."""
     owner, _, end = trigger.partition("/")
     try:
         return datetime.fromisoformat(end) if owner == model else None
     except ValueError:
         return None
+
+
+def _load(store: Store, key: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(store.get(key))
+    except NotFound:
+        return {}
+    return found
 
 
 def _outcome_key(model: str, end: datetime) -> str:

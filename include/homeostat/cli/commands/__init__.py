@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from homeostat.cli.commands.backtest import backtest_model
     from homeostat.cli.commands.check_retrain import check_now, retrain_now
     from homeostat.cli.commands.drift import compare_files
+    from homeostat.cli.commands.explain import explain_decision
     from homeostat.cli.commands.gateway_new import serve_gateway, write_new
     from homeostat.cli.commands.quickstart import write_quickstart
     from homeostat.cli.commands.replay import replay_rows
@@ -19,6 +20,7 @@ __all__ = [
     "backtest_model",
     "check_now",
     "compare_files",
+    "explain_decision",
     "promote_now",
     "recompute_history",
     "replay_rows",
@@ -34,6 +36,7 @@ _WHERE = {
     "backtest_model": "backtest",
     "check_now": "check_retrain",
     "compare_files": "drift",
+    "explain_decision": "explain",
     "promote_now": "status_control",
     "recompute_history": "audit",
     "replay_rows": "replay",

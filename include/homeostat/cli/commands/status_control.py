@@ -8,15 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from rich.markup import escape
-from rich.table import Table
 
-from homeostat.cli.console import BY, err, out, print_json, say
+from homeostat.cli.console import BY, err, print_json, say
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import ConfigError, Refused, Unavailable
 
 if TYPE_CHECKING:
-    from homeostat.core.rollout import RolloutPace, RolloutProgress, Traffic
+    from homeostat.core.rollout import Traffic
     from homeostat.core.rollout.served import Served
     from homeostat.ports import Ledger
 
@@ -31,12 +29,13 @@ _FOLLOW_TRIES, _FOLLOW_PAUSE = 6, 0.3
 def show_status(
     settings: Settings, model: str | None, *, as_json: bool, rows_per_hour: float | None = None
 ) -> None:
-    """Show what is served, how long the rollout takes, and the last events. Needs the ledger only.
+    """Show what is served, the score, the last verdict, the rollout, and the last events of a single model.
 
-    Without a gateway that responds at HOMEOSTAT_GATEWAY the first line says so.
+    Needs the ledger only: what the store or the gateway at HOMEOSTAT_GATEWAY does not say is named as such.
     """
     from homeostat.adapters import open_ledger
     from homeostat.cli.commands.rollout_pace import find_pace, given_rate
+    from homeostat.cli.commands.status_view import ModelStatus, newest_checks, print_status
 
     given = given_rate(rows_per_hour)
     ledger = open_ledger(settings.ledger)
@@ -48,12 +47,14 @@ def show_status(
         name: find_pace(configs[name], ledger, traffic, now, given) for name, (traffic, _) in found.items()
     }
     served = _what_is_served(settings, configs, {name: traffic for name, (traffic, _) in found.items()})
+    checks = newest_checks(settings, names)
     if as_json:
         print_json(
             {
                 name: {
                     **traffic.to_json(),
                     "served": served[name].to_json(),
+                    "last_check": checks[name].to_json(),
                     "pace": None if (pace := paces[name]) is None else pace.to_json(),
                     "events": [
                         {"at": e.at.isoformat(), "kind": e.kind, "reason": e.reason, "by": e.by}
@@ -67,7 +68,10 @@ def show_status(
     if not found:
         say(f"No models in {settings.models} yet. Create one: homeostat new MODEL")
     for name, (traffic, events) in found.items():
-        _print_status(name, traffic, served[name], paces[name], events)
+        shown = events if len(found) == 1 else []
+        print_status(ModelStatus(traffic, served[name], paces[name], checks[name], shown), now)
+    if len(found) > 1:
+        say("The last events of one model: homeostat status MODEL", "dim")
 
 
 def _readable_model(settings: Settings, name: str) -> ModelConfig | None:
@@ -103,41 +107,6 @@ def _what_is_served(
         name: describe_served(traffic, not_served if name in batch or views is None else views.of(name))
         for name, traffic in traffics.items()
     }
-
-
-def _print_status(
-    name: str,
-    traffic: Traffic,
-    served: Served,
-    pace: RolloutPace | RolloutProgress | None,
-    events: list[Any],
-) -> None:
-    from homeostat.core.rollout import PHASE_SENTENCES, Phase, RolloutPace
-
-    out.print(f"[bold]{name}[/]")
-    before = f"; previous version {traffic.previous.version}" if traffic.previous else ""
-    say(f"  {served.sentence}{before}")
-    rollout = traffic.rollout
-    if rollout is not None and rollout.phase is not Phase.CHAMPION:
-        share = f" ({rollout.share:.0%} of the traffic)" if rollout.share else ""
-        out.print(
-            f"  version {rollout.candidate.version}: {rollout.phase}{share}. {PHASE_SENTENCES[rollout.phase]}"
-        )
-    if isinstance(pace, RolloutPace):
-        say(f"  a rollout {pace.sentence}")
-        if pace.remedy:
-            say(f"  -> {pace.remedy}", "yellow")
-    elif pace is not None:
-        say(f"  {pace.sentence}")
-    table = Table(box=None, padding=(0, 0, 0, 2), header_style="dim")
-    for column in ("when (UTC)", "what", "why, and who"):
-        table.add_column(column, no_wrap=column != "why, and who", overflow="fold")
-    for event in events:
-        why = f"{escape(event.reason)} [dim]({escape(event.by)})[/]"
-        table.add_row(f"{event.at:%Y-%m-%d %H:%M:%S}", event.kind, why)
-    if events:
-        out.print(table)
-    out.print()
 
 
 def _control(settings: Settings, model: str, verb: str, body: Mapping[str, Any]) -> dict[str, Any] | None:

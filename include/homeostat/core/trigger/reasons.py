@@ -92,3 +92,33 @@ def sentence_for(reason: TriggerReason, **values: object) -> str:
     run = values.get("run")
     windows = "1 window" if run == 1 else f"{run} windows in a row"
     return SENTENCES[reason].format(windows=windows, **values)
+
+
+#: What a person does about a reason; a reason that is not here needs nothing.
+_ACTIONS: Mapping[TriggerReason, str] = {
+    TriggerReason.PERFORMANCE_DECAY_CRITICAL: (
+        "Follow retrain__{model}. If the gate refuses the candidate too, look for broken data: the contract"
+        " findings of this check name the columns."
+    ),
+    TriggerReason.HARMFUL_DRIFT: (
+        "Follow retrain__{model}. If a drifted feature comes from a broken data source, mend the source: a"
+        " retrain cannot."
+    ),
+    TriggerReason.SUSTAINED_DRIFT: (
+        "Follow retrain__{model}. Send labels, so that the next check knows whether predictions became worse."
+    ),
+    TriggerReason.BACKING_OFF: (
+        "Read in the last runs of retrain__{model} in Airflow why they brought nothing, and mend that. To"
+        " retrain anyway, start one there or run: homeostat retrain {model}"
+    ),
+    TriggerReason.HARMLESS_DRIFT: ("Nothing, unless a data source is broken: look at the drifted features."),
+    TriggerReason.NO_EVIDENCE: (
+        "Check that requests reach the gateway and that its prediction log is written; monitor.min_rows sets"
+        " how many rows a window needs."
+    ),
+}
+
+
+def action_for(reason: TriggerReason, model: str) -> str:
+    """Return what a person does about a decision of this reason."""
+    return _ACTIONS.get(reason, "Nothing.").format(model=model)
