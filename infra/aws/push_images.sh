@@ -64,17 +64,19 @@ if [[ -n $(git status --porcelain --untracked-files=no) ]]; then
 	say "uncommitted changes: the tag is $tag"
 fi
 
+revision=$(git describe --always --dirty --abbrev=40 --exclude='*')
 lambda=$(repository_url detector)
 platform=$(repository_url platform)
 sign_in "${lambda%%/*}"
 
-# push REPOSITORY DOCKERFILE: builds and pushes the image unless ECR has it; prints the image with its digest.
+# push REPOSITORY DOCKERFILE [OPTION...]: builds, with these options of docker build, and pushes the image unless ECR has
+# it; prints the image with its digest.
 push() {
 	local image=$1 found
 	found=$(digest "$image" "$tag")
 	if [[ -z $found ]]; then
 		say "building $image:$tag from $2"
-		docker build --platform linux/amd64 --file "$2" --tag "$image:$tag" . >&2
+		docker build --platform linux/amd64 "${@:3}" --file "$2" --tag "$image:$tag" . >&2
 		docker push "$image:$tag" >&2
 		found=$(digest "$image" "$tag")
 		[[ -n $found ]] || fail "docker pushed $image:$tag, but it is not in ECR"
@@ -83,7 +85,7 @@ push() {
 }
 
 lambda_image=$(push "$lambda" infra/aws_lambda/Dockerfile)
-training_image=$(push "$platform" Dockerfile)
+training_image=$(push "$platform" Dockerfile --build-arg "GIT_REVISION=$revision")
 cat >$root/images.auto.tfvars <<TEXT
 # Written by infra/aws/push_images.sh for $tag.
 detector_image = "$lambda_image"

@@ -8,12 +8,16 @@ import sys
 from collections.abc import Sequence
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
+
+#: About two minutes. A restart of all services does not wait for the store, which refuses connections at first.
+ATTEMPTS = 12
 
 
 def main(names: Sequence[str]) -> None:
-    """Create each bucket that does not exist."""
-    store = boto3.client("s3")
+    """Create each bucket that does not exist; wait for a store that is starting."""
+    store = boto3.client("s3", config=Config(retries={"total_max_attempts": ATTEMPTS, "mode": "standard"}))
     for name in names:
         try:
             store.head_bucket(Bucket=name)

@@ -1,6 +1,7 @@
 """``make env``: generate the secrets for docker-compose.yml into ``.env``, which git ignores.
 
-Existing values are kept; missing ones are added. Uses the standard library only.
+Existing values are kept; missing ones are added. The revision of the checkout, which training records with a
+version, is written anew each time. Uses the standard library only.
 """
 
 # ruff: noqa: INP001 - a script, not a package
@@ -9,7 +10,9 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,6 +42,20 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 
 
+REVISION = "HOMEOSTAT_GIT_REVISION"
+
+
+def _revision() -> str:
+    """Return the commit of this checkout, with ``-dirty`` when files differ from it; empty without git."""
+    root = Path(__file__).resolve().parents[2]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603  # fixed
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found.stdout.strip()
+
+
 def main(arguments: Sequence[str]) -> None:
     """Add missing values to the file, which only its owner can read."""
     path = Path(arguments[0] if arguments else ".env")
@@ -48,6 +65,9 @@ def main(arguments: Sequence[str]) -> None:
     if text and not text.endswith("\n"):
         text += "\n"
     text += "".join(f"{name}={GENERATED[name]()}\n" for name in missing)
+    if revision := _revision():
+        text += "" if REVISION in existing else f"{REVISION}=\n"
+        text = re.sub(rf"^{REVISION}=.*$", f"{REVISION}={revision}", text, flags=re.MULTILINE)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

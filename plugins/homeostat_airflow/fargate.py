@@ -244,6 +244,8 @@ def environment_of(settings: Settings, config: ModelConfig) -> dict[str, str]:
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     if tracking and redact_userinfo(tracking) == tracking:
         overrides["MLFLOW_TRACKING_URI"] = tracking
+    if settings.mlflow_public_url:
+        overrides["HOMEOSTAT_MLFLOW_PUBLIC_URL"] = settings.mlflow_public_url
     revision = os.environ.get("HOMEOSTAT_GIT_REVISION") or git_revision(config.folder)
     if revision != UNKNOWN:
         overrides["HOMEOSTAT_GIT_REVISION"] = revision

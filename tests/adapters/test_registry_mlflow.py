@@ -12,8 +12,11 @@ import pandas as pd
 import pytest
 import requests
 
+from homeostat.adapters.factory import build_ports
+from homeostat.adapters.mlflow_client import MlflowConnection
 from homeostat.adapters.registry_mlflow import MlflowRegistry
 from homeostat.bundle.files import tree_digest
+from homeostat.config import Settings
 from homeostat.config.errors import ConfigError, Refused, Unavailable, Untrusted
 
 MANIFEST = {
@@ -209,3 +212,19 @@ def test_urls_point_to_mlflow_pages(registry, mlflow_server, model):
     again = MlflowRegistry(mlflow_server)  # another process: knows no experiments yet
     again.versions(model)
     assert again.url(run_id=run_id) == page
+
+
+@pytest.mark.parametrize(
+    ("public_url", "links"),
+    [("https://mlflow.example.com/ui", "https://mlflow.example.com/ui"), ("", "http://mlflow:5000")],
+)
+def test_urls_have_the_address_for_browsers_and_never_a_password(public_url, links):
+    registry = MlflowRegistry(MlflowConnection("http://ann:hunter22@mlflow:5000", public_url))
+    page = "models/pump?workflowType=machine_learning"
+    assert registry.url(model="pump") == f"{links}/#/{page}"
+
+
+def test_the_ports_use_the_public_url_of_the_settings(tmp_path):
+    env = {"HOMEOSTAT_STATE": str(tmp_path), "HOMEOSTAT_MLFLOW_PUBLIC_URL": "https://mlflow.example.com/"}
+    url = build_ports(Settings.from_env(env)).registry.url(model="pump")
+    assert url.startswith("https://mlflow.example.com/#/models/pump")

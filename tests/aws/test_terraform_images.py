@@ -18,10 +18,10 @@ SCRIPT = "infra/aws/push_images.sh"
 PARTS = {"detector": "infra/aws_lambda/Dockerfile", "platform": "Dockerfile"}
 
 
-def head(clone_folder):
-    """The commit that is checked out, as an image's tag."""
+def head(clone_folder, form="--short=12"):
+    """The commit that is checked out, as an image's tag; whole with ``--verify``."""
     done = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],
+        ["git", "rev-parse", form, "HEAD"],
         cwd=clone_folder,
         capture_output=True,
         text=True,
@@ -41,11 +41,13 @@ def test_two_images_are_built_for_lambda_and_fargate_and_pushed(aws_stack, repos
     calls = aws_stack.docker_calls()[:5]
     address = {part: each["repositoryUri"] for part, each in repositories.items()}
     registry, tag = address["detector"].partition("/")[0], head(aws_stack.clone_folder)
+    full = head(aws_stack.clone_folder, "--verify")
     expected = [["login", "--username", "AWS", "--password-stdin", registry]]
     for part, file in PARTS.items():
         image = f"{address[part]}:{tag}"
+        revision = [] if part == "detector" else ["--build-arg", f"GIT_REVISION={full}"]
         expected += [
-            ["build", "--platform", "linux/amd64", "--file", file, "--tag", image, "."],
+            ["build", "--platform", "linux/amd64", *revision, "--file", file, "--tag", image, "."],
             ["push", image],
         ]
     assert [each["arguments"] for each in calls] == expected

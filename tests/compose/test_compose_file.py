@@ -32,7 +32,13 @@ def composed(tmp_path_factory) -> dict[str, Any]:
     """Return the resolved file from docker-compose."""
     if shutil.which("docker-compose") is None:
         pytest.skip("docker-compose is not installed (apt-get install docker-compose)")
-    env = make_env(tmp_path_factory.mktemp("compose"))
+    return resolved(tmp_path_factory.mktemp("compose"))
+
+
+def resolved(folder: Path, **values: str) -> dict[str, Any]:
+    """Return the resolved file with the values in .env besides the secrets."""
+    env = make_env(folder)
+    env.write_text(env.read_text() + "".join(f"{name}={value}\n" for name, value in values.items()))
     done = compose("--env-file", str(env), "config")
     assert done.returncode == 0, done.stderr
     return dict(yaml.safe_load(done.stdout))
@@ -98,7 +104,13 @@ def test_dependencies_have_no_cycle(composed):
 
 
 def test_services_use_known_settings_with_the_right_values(composed):
-    known = set(settings_env(Settings.from_env({}))) | {"HOMEOSTAT_GATEWAY_NAME"}
+    read_by_models = {
+        name
+        for file in (ROOT / "include/models").glob("*/pipeline.py")
+        for name in re.findall(r"HOMEOSTAT_\w+", file.read_text())
+    }
+    known = set(settings_env(Settings.from_env({}))) | read_by_models
+    known |= {"HOMEOSTAT_GATEWAY_NAME", "HOMEOSTAT_GIT_REVISION"}
     for name in (*AIRFLOW, *GATEWAYS):
         env = composed["services"][name]["environment"]
         assert {key for key in env if key.startswith("HOMEOSTAT_")} <= known
@@ -149,6 +161,64 @@ def test_ports_are_published_on_this_host_only(composed):
     assert [port for port in ports if not str(port).startswith("127.0.0.1:")] == []
 
 
+def test_ports_can_be_changed_and_mlflows_links_follow(composed, tmp_path):
+    defaults = {"airflow-api-server": 8080, "mlflow": 5000, "gateway-a": 8001, "gateway-b": 8002}
+    inside = {"airflow-api-server": 8080, "mlflow": 5000, "gateway-a": 8000, "gateway-b": 8000}
+    names = ("AIRFLOW_PORT", "MLFLOW_PORT", "GATEWAY_A_PORT", "GATEWAY_B_PORT")
+    changed = dict(zip(defaults, range(18000, 18004), strict=True))
+    other = resolved(
+        tmp_path, **{name: str(port) for name, port in zip(names, changed.values(), strict=True)}
+    )
+    for found, ports in ((composed, defaults), (other, changed)):
+        for name, port in ports.items():
+            (published,) = found["services"][name]["ports"]
+            assert published.removesuffix("/tcp") == f"127.0.0.1:{port}:{inside[name]}"
+        for name in (*AIRFLOW, *GATEWAYS):
+            settings = Settings.from_env(found["services"][name]["environment"])
+            assert settings.mlflow_public_url == f"http://localhost:{ports['mlflow']}"
+
+
+def test_one_service_builds_the_image_and_all_others_of_it_wait_for_that_one(composed):
+    services = composed["services"]
+    (builder,) = (name for name, service in services.items() if "build" in service)
+
+    def waits(name: str) -> bool:
+        needed = services[name].get("depends_on", {})
+        return name == builder or any(waits(other) for other in needed)
+
+    image = services[builder]["image"]
+    assert [name for name, s in services.items() if s["image"] == image and not waits(name)] == []
+
+
+def test_the_revision_is_built_into_the_image_and_given_to_what_trains(tmp_path):
+    # Where the checkout has no git, `make env` writes no revision: it is given here in both cases.
+    services = resolved(tmp_path, HOMEOSTAT_GIT_REVISION="abc123")["services"]
+    (build,) = (service["build"] for service in services.values() if "build" in service)
+    assert build["args"] == {"GIT_REVISION": "abc123"}
+    assert services["airflow-scheduler"]["environment"]["HOMEOSTAT_GIT_REVISION"] == "abc123"
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^ARG GIT_REVISION=$", dockerfile, re.MULTILINE)
+    assert re.search(r"^ENV HOMEOSTAT_GIT_REVISION=\$\{GIT_REVISION\}$", dockerfile, re.MULTILINE)
+
+
+def test_doctor_finds_airflow_from_a_gateway(composed):
+    for name in GATEWAYS:
+        settings = Settings.from_env(composed["services"][name]["environment"])
+        assert settings.airflow == "http://airflow-api-server:8080"
+
+
+def test_the_example_models_can_be_fed_everywhere(composed, tmp_path):
+    state = {"HOMEOSTAT_PUMP_SCENARIO": "story", "HOMEOSTAT_PUMP_SEED": "7"}
+    other = resolved(tmp_path, HOMEOSTAT_DATA=str(tmp_path), **state)
+    for name in ("airflow-scheduler", "airflow-dag-processor", *GATEWAYS):
+        assert "data:/data:ro" in composed["services"][name]["volumes"]
+        service = other["services"][name]
+        assert f"{tmp_path}:/data:ro" in service["volumes"]
+        assert service["environment"]["HOMEOSTAT_DATA"] == "/data"
+        assert Path(service["environment"]["HOMEOSTAT_PUMP_STATE"]).parent == Path("/data")
+        assert {key: service["environment"][key] for key in state} == state
+
+
 def test_mounted_files_exist(composed):
     for service in composed["services"].values():
         for volume in service.get("volumes", []):
@@ -166,6 +236,16 @@ def test_env_is_private_and_keeps_existing_values(tmp_path):
     written = dict(line.split("=", 1) for line in first.splitlines())
     required = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
     assert required <= set(written)
+
+
+def test_make_env_writes_the_revision_of_today(tmp_path):
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    (tmp_path / ".env").write_text("HOMEOSTAT_GIT_REVISION=of-last-week\nOTHER=1\n")
+    lines = make_env(tmp_path).read_text().splitlines()
+    found = [line for line in lines if line.startswith("HOMEOSTAT_GIT_REVISION=")]
+    assert found == [f"HOMEOSTAT_GIT_REVISION={revision or 'of-last-week'}"]
+    assert "OTHER=1" in lines
 
 
 def test_the_repository_contains_no_secret_values():

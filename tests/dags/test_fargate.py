@@ -306,9 +306,12 @@ def test_environment_overrides_hold_no_password(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://user:hunter22@mlflow.example.com")
     settings = Settings.from_env(
         {"HOMEOSTAT_STORE": "s3://b/p", "HOMEOSTAT_LEDGER": "postgresql://u:hunter22@h/d"}
+        | {"HOMEOSTAT_MLFLOW_PUBLIC_URL": "https://mlflow.example.com"}
     )
     overrides = environment_of(settings, load_model(tmp_path / "sample"))
-    assert set(overrides) == {"HOMEOSTAT_STORE", "HOMEOSTAT_MODEL_DIGEST", "HOMEOSTAT_GIT_REVISION"}
+    links = "HOMEOSTAT_MLFLOW_PUBLIC_URL"  # the step returns a link to its run
+    assert set(overrides) == {"HOMEOSTAT_STORE", "HOMEOSTAT_MODEL_DIGEST", "HOMEOSTAT_GIT_REVISION", links}
+    assert overrides[links] == "https://mlflow.example.com"
     assert "hunter22" not in json.dumps(overrides)
 
 

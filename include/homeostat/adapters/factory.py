@@ -40,7 +40,8 @@ def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Port
     from homeostat.adapters.notifier import LogNotifier
     from homeostat.adapters.registry_mlflow import MlflowRegistry
 
-    store, mlflow = open_store(settings.store), MlflowConnection(settings.tracking_uri)
+    store = open_store(settings.store)
+    mlflow = MlflowConnection(settings.tracking_uri, settings.mlflow_public_url)
     return Ports(
         store=store,
         ledger=open_ledger(settings.ledger),

@@ -37,6 +37,7 @@ _REFUSED = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE
 _MISSING = re.compile(r"alias \S+ not found|must be in the 'active' state", re.IGNORECASE)
 # The root cause inside the long messages of requests and urllib3.
 _CAUSE = re.compile(r"(?:\[Errno -?\d+\] |\b(?=Read timed out|too many \d+ error responses))([^\"'()\[]+)")
+_USER = re.compile(r"://[^/?#]*@")
 _NOT_IN_NAMES = re.compile(r"[^\w./ :-]")  # not allowed in names of metrics and parameters
 
 EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows runs, not traces
@@ -45,10 +46,15 @@ TRAINING_VIEW = "workflowType=machine_learning"  # the UI opens every page as "G
 
 
 class MlflowConnection:
-    """An MLflow client, created at the first call, with a cache of experiment ids."""
+    """An MLflow client, created at the first call, with a cache of experiment ids.
 
-    def __init__(self, uri: str) -> None:
+    Links have the address ``public_url``, which people's browsers reach; default: that of the client, without
+    its user and password.
+    """
+
+    def __init__(self, uri: str, public_url: str = "") -> None:
         self.uri = uri
+        self.public_url = public_url or _USER.sub("://", uri)
         self._client: MlflowClient | None = None
         self._experiments: dict[str, str] = {}
         self._lock = threading.Lock()

@@ -215,7 +215,7 @@ class MlflowRegistry:
             page = f"experiments/{experiment}/runs/{_part(run_id)}" if experiment else f"runs/{_part(run_id)}"
         elif model:
             page = f"models/{_part(model)}" + (f"/versions/{_part(version)}" if version else "")
-        return f"{self._mlflow.uri}/#/{page}?{TRAINING_VIEW}"
+        return f"{self._mlflow.public_url}/#/{page}?{TRAINING_VIEW}"
 
 
 def _part(name: str) -> str:

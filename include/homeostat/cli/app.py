@@ -148,7 +148,10 @@ def replay(  # noqa: PLR0913  # one parameter for each option
     *,
     data: Data = None,
     since: Annotated[str, typer.Option(help="Start with rows of this time, such as 2026-01-05T07:00Z.")] = "",
-    until: Annotated[str, typer.Option(help="Stop before rows of this time.")] = "",
+    until: Annotated[
+        str,
+        typer.Option(help="Stop before rows of this time. Default: now; with --live, the last row."),
+    ] = "",
     rate: Annotated[float | None, typer.Option(help="Rows a second. Default: unlimited.")] = None,
     concurrency: Annotated[int, typer.Option(help="Parallel connections.", min=1)] = 8,
     live: Annotated[

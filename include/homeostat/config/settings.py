@@ -70,6 +70,7 @@ class Settings:
     HOMEOSTAT_TRIGGERS           URL of the SQS queue of retrain triggers (none: Airflow runs the checks)
     HOMEOSTAT_ECS                ECS task for training, as JSON, see :mod:`homeostat.config.fargate` (none)
     MLFLOW_TRACKING_URI          the MLflow server (``http://127.0.0.1:5000``)
+    HOMEOSTAT_MLFLOW_PUBLIC_URL  MLflow's address in people's browsers, for links (``MLFLOW_TRACKING_URI``)
     AIRFLOW__API__BASE_URL       Airflow's address, for ``homeostat doctor`` (none)
     ============================ ===========================================================
 
@@ -95,6 +96,7 @@ class Settings:
     triggers: str = ""
     ecs: Fargate | None = None
     airflow: str = ""
+    mlflow_public_url: str = ""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -124,6 +126,7 @@ class Settings:
             project=env.get("HOMEOSTAT_PROJECT") or "homeostat",
             triggers=env.get("HOMEOSTAT_TRIGGERS", ""),
             airflow=env.get("AIRFLOW__API__BASE_URL", "").rstrip("/"),
+            mlflow_public_url=env.get("HOMEOSTAT_MLFLOW_PUBLIC_URL", "").rstrip("/"),
             ecs=Fargate.from_json(env["HOMEOSTAT_ECS"]) if env.get("HOMEOSTAT_ECS") else None,
         )
 

@@ -67,6 +67,7 @@ def settings_env(settings: Settings) -> dict[str, str]:
         "HOMEOSTAT_TRIGGERS": settings.triggers,
         "HOMEOSTAT_ECS": settings.ecs.model_dump_json() if settings.ecs else "",
         "MLFLOW_TRACKING_URI": settings.tracking_uri,
+        "HOMEOSTAT_MLFLOW_PUBLIC_URL": settings.mlflow_public_url,
         "AIRFLOW__API__BASE_URL": settings.airflow,
         "HOMEOSTAT_TOKENS_FILE": settings.tokens_file,
         "HOMEOSTAT_TOKENS": settings.tokens,

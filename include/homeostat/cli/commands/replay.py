@@ -32,6 +32,7 @@ def replay_rows(
     """Send the rows of a file, or of the model's source (its history, if it has one), as live traffic.
 
     With ``live`` they have the time of now instead of their own, and the gateway uploads its log at the end.
+    Otherwise, unless ``between`` has an end, only rows until now are sent: the gateway refuses later ones.
     """
     from homeostat.adapters.configured_source import ConfiguredSource
     from homeostat.core.training_data import FILE_NOTES
@@ -40,13 +41,15 @@ def replay_rows(
 
     config = settings.load_model(model)
     since, until = (parse_time(text, "--since or --until") if text else None for text in between)
+    if until is None and not live:
+        until = datetime.now(UTC)
     notes: list[str] = []
     if data is None:
         rows = ConfiguredSource(open_store(settings.store)).read(config.history_only(), since, until)
     else:
         rows = _read_rows(config, data)
-        notes = rows.attrs.get(FILE_NOTES, [])
         at = rows[config.columns.timestamp]
+        notes = [*rows.attrs.get(FILE_NOTES, []), *_left_out(at, between, until)]
         wanted = at.notna()
         wanted &= at >= since if since else wanted
         wanted &= at < until if until else wanted
@@ -78,6 +81,16 @@ def replay_rows(
         say(report.sentence())
     if report.failed:
         raise SystemExit(1)
+
+
+def _left_out(at: pd.Series, between: tuple[str, str], until: datetime | None) -> list[str]:
+    """Return a note on the rows after now that are not sent because no end was given; [] for none."""
+    later = int((at >= until).sum()) if until is not None and not between[1] else 0
+    if not later:
+        return []
+    return [
+        f"not sent: {later:,} rows after now, which the gateway refuses; --live gives rows the time of now"
+    ]
 
 
 def _upload(settings: Settings) -> None:
