@@ -11,7 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-#: About two minutes. A restart of all services does not wait for the store, which refuses connections at first.
+#: About two minutes. After a restart of all services, the store refuses connections at first.
 ATTEMPTS = 12
 
 
