@@ -71,9 +71,28 @@ def test_missing_secrets_are_reported_with_the_command_to_run(composed, tmp_path
 
 
 def test_every_service_is_defined(composed):
-    assert {"postgres", "store", "store-init", "mlflow", "airflow-init", *AIRFLOW, *GATEWAYS} == set(
-        composed["services"]
-    )
+    always = {"postgres", "store", "store-init", "mlflow", "airflow-init", *AIRFLOW, *GATEWAYS}
+    assert set(composed["services"]) == always | {"prometheus", "grafana"}
+    assert {
+        name: service["profiles"] for name, service in composed["services"].items() if "profiles" in service
+    } == {
+        "prometheus": ["monitoring"],
+        "grafana": ["monitoring"],
+    }
+
+
+def test_prometheus_scrapes_every_gateway_and_grafana_asks_that_prometheus(composed):
+    services, folder = composed["services"], ROOT / "infra" / "monitoring"
+    [scraped] = yaml.safe_load((folder / "prometheus.yml").read_text())["scrape_configs"]
+    assert scraped["static_configs"] == [{"targets": [f"{name}:8000" for name in GATEWAYS]}]
+    assert all("8000" in services[name]["command"] for name in GATEWAYS)
+    source = yaml.safe_load((folder / "grafana/provisioning/datasources/prometheus.yaml").read_text())
+    assert [each["url"] for each in source["datasources"]] == ["http://prometheus:9090"]
+    provider = yaml.safe_load((folder / "grafana/provisioning/dashboards/homeostat.yaml").read_text())
+    mounted = {volume.split(":")[1] for volume in services["grafana"]["volumes"]}
+    assert f"{provider['providers'][0]['options']['path']}/homeostat.json" in mounted
+    assert services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] in mounted
+    assert services["grafana"]["environment"]["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
 
 
 def test_every_image_is_pinned_by_version(composed):

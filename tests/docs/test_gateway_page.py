@@ -47,6 +47,7 @@ def test_every_series_of_metrics_stands_on_the_page_and_none_that_is_not_there(t
     app = create_app({"pump": setup.config}, setup.ports, setup.settings, load=LOAD)
     families = list(app.runtime.metrics.registry.collect())
     there = {family.name + ("_total" if family.type == "counter" else "") for family in families}
+    there |= {family.name for family in app.runtime.verdicts.registry.collect()}
     there |= {"homeostat_worker_up", "homeostat_worker_restarts_total"}
     section = part("Metrics and alerts")
     table = "\n".join(line for line in section.splitlines() if line.startswith("| "))

@@ -24,11 +24,13 @@ from homeostat.monitoring.check_notice import check_notice, check_sentence
 from homeostat.monitoring.check_report import check_artifacts, check_metrics, save_report
 from homeostat.monitoring.context import CheckContext, check_context, history_lookback, min_retrain_interval
 from homeostat.monitoring.labelled_performance import Labelled, measure_performance
+from homeostat.monitoring.latest_verdict import latest_verdict
 from homeostat.monitoring.version_ageing import VersionAgeing, version_ageing
 from homeostat.monitoring.version_comparison import version_to_reinstate
 from homeostat.monitoring.window import WindowCounts, window_start
 from homeostat.monitoring.window_drift import drift_report
 from homeostat.ports import Ports
+from homeostat.storage.latest_check import LatestCheck, save_latest_check
 from homeostat.storage.retrain_request import parse_time
 from homeostat.storage.trigger_outbox import trigger_id
 from homeostat.storage.trigger_outcomes import past_retrains
@@ -76,6 +78,7 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     if champion is None:
         served = describe_served(traffic, f"see homeostat status {config.name}")
         sentence = f"{config.name}: nothing to check; {served.sentence}"
+        save_latest_check(ports.store, config.name, LatestCheck(window_end, ports.clock.now()))
         return _result(config, window_end, verdict="not_computable", sentence=sentence)
     context = check_context(config, ports, champion)
     checked = _measure(context, window_end)
@@ -204,6 +207,8 @@ def _write(
     config, ports = context.config, context.ports
     labelled = checked.labelled
     save_report(context, checked.report, labelled, record, decision)
+    newest = latest_verdict(config, checked.report, labelled, record, decision, ports.clock.now())
+    save_latest_check(ports.store, config.name, newest)
     run_id = ports.history.record(
         config.name,
         record,

@@ -144,6 +144,12 @@ class Metrics:
         self._extra_names: dict[str, set[str]] = {}
         self._versions: dict[str, dict[str, None]] = {}
 
+    def begin(self, model: str) -> None:
+        """Begin a model's rare counts at 0: Prometheus sees an increase only from a value that it read."""
+        rare = (self.poison, self.shadow_dropped, self.shadow_restarts, self.load_errors, self.rollbacks)
+        for counter in rare:
+            counter.labels(model)
+
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Add a gauge whose value is read at each scrape."""
         Gauge(name, text, registry=self.registry).set_function(read)

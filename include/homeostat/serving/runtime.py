@@ -36,6 +36,7 @@ from homeostat.serving.sync.controller import Controller
 from homeostat.serving.sync.label_evidence import LabelEvidence
 from homeostat.serving.sync.rollback_notice import notify_rolled_back
 from homeostat.serving.sync.routing_sync import needed_versions
+from homeostat.serving.verdict_metrics import VerdictMetrics
 from homeostat.serving.worker_ipc import WorkerPeers
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Runtime:
         self.options = options
         self.version = __version__
         self.metrics = Metrics()
+        self.verdicts = VerdictMetrics(models, ports)
         self.redact = make_redactor(settings)
         self.audit = AuditLog(settings.state / "audit.jsonl")
         self.access_guard = AccessGuard(settings, options, self.audit, ports.clock.now)
@@ -79,6 +81,8 @@ class Runtime:
             )
             for name, config in served.items()
         }
+        for name in served:
+            self.metrics.begin(name)
         self.logs = LogManager(served, ports.store, settings.state, options, self.metrics)
         self.log, self.label_log = self.logs.predictions, self.logs.labels
         self.quarantine = self.logs.quarantine

@@ -25,12 +25,13 @@ class LabelIds:
     """How many labels became known in a step, and how many of their ids no prediction has.
 
     ``unlogged`` counts ids that are not in the prediction log since ``since``; None when not all of it could
-    be read.
+    be read. ``newest`` is when the newest of these labels became known; None without one.
     """
 
     labels: int
     unlogged: int | None
     since: datetime
+    newest: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -75,7 +76,9 @@ def count_label_ids(store: Store, config: ModelConfig, start: datetime, end: dat
     """
     delay = config.columns.label.delay
     since = start - delay - LATENESS
-    missing = set(read_labels(store, config, start, end)["prediction_id"])
+    known = read_labels(store, config, start, end)
+    newest = known["at"].max().to_pydatetime() if len(known) else None
+    missing = set(known["prediction_id"])
     labels, files_left = len(missing), _MAX_FILES
     expected = start + (end - start) / 2 - delay
     first = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
@@ -85,8 +88,8 @@ def count_label_ids(store: Store, config: ModelConfig, start: datetime, end: dat
             break
         found = read_prediction_ids(store, config.name, hour, max_files=files_left)
         if found is None:
-            return LabelIds(labels, None, since)
+            return LabelIds(labels, None, since, newest)
         ids, files = found
         missing -= ids
         files_left -= files
-    return LabelIds(labels, len(missing), since)
+    return LabelIds(labels, len(missing), since, newest)

@@ -17,6 +17,7 @@ from typing import Any, Self
 from homeostat.config.errors import ConfigError, NotFound
 from homeostat.config.redaction import secret_redactor
 from homeostat.ports import Ports, Store
+from homeostat.storage.latest_check import save_latest_outcome
 from homeostat.storage.retrain_request import load_request
 from homeostat.storage.step_results import find_result, save_result
 from homeostat.storage.trigger_outcomes import save_trigger_outcome
@@ -121,6 +122,8 @@ def record_outcome(
     save_result(ports.store, model, run_key, _STEP, outcome.to_json())
     with suppress(ConfigError):  # denied to the training container, for which Airflow repeats this
         save_trigger_outcome(ports.store, model, outcome.to_json())
+        if outcome.outcome is not RetrainOutcome.SUPERSEDED:  # which may be the duplicate of another one
+            save_latest_outcome(ports.store, model, outcome.to_json())
     run_id = run_id or (find_result(ports.store, model, run_key, "assemble") or {}).get("run_id")
     if run_id:
         ports.registry.log(run_id, tags={"homeostat.outcome": str(outcome.outcome)})

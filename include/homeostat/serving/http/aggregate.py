@@ -67,10 +67,13 @@ def models(runtime: Runtime, only: str = "") -> list[dict[str, Any]]:
 
 
 def metrics(runtime: Runtime) -> bytes:
-    """Return Prometheus' text format; with several workers every sample has the label ``worker``."""
+    """Return Prometheus' text format; with several workers, each worker's samples have the label ``worker``.
+
+    The verdicts are the same for all workers, so the one that received the request adds them, without it.
+    """
     peers = runtime.peers
     if peers is None:
-        return runtime.metrics.render()
+        return runtime.metrics.render() + runtime.verdicts.render()
     replies = peers.query_all("metrics")
     up = {reply.worker: float(reply.value is not None) for reply in replies}
     restarts = {worker["worker"]: float(worker["restarts"]) for worker in peers.roster()}
@@ -80,6 +83,7 @@ def metrics(runtime: Runtime) -> bytes:
             merge_expositions(texts).encode(),
             _family("homeostat_worker_up", "gauge", "1 for a worker that responds.", "", up),
             _family("homeostat_worker_restarts", "counter", "Restarts of a worker.", "_total", restarts),
+            runtime.verdicts.render(),
         ]
     )
 
