@@ -50,6 +50,8 @@ def test_every_worker_reports_for_all_workers(gateway):
     assert {worker for worker, _ in found} == {"0", "1"}
     assert sum(int(rows) for _, rows in found) == 140
     assert text.count("# TYPE homeostat_rows_total counter") == 1
+    verdicts = {line for line in text.splitlines() if line.startswith("homeostat_check_interval_seconds{")}
+    assert verdicts == {'homeostat_check_interval_seconds{model="pump"} 3600.0'}, "one of all workers"
     status, _, said = ask(gateway.port, "POST", "/control/flush")
     assert status == 200
     assert b'"written":140' in said.replace(b" ", b"")

@@ -15,6 +15,7 @@ from homeostat.monitoring.drift_check import check_drift, window_end_of
 from homeostat.retraining.assemble import assemble
 from homeostat.rollouts.manual import manual_promote
 from homeostat.storage import prediction_log as log
+from homeostat.storage.latest_check import load_latest_check
 from sample_model import T0, notices, retrain, rows_between, serve
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -65,6 +66,23 @@ def test_checking_a_window_again_changes_nothing(config, ports, champion, labels
     assert [replace(r, reason="") for r in records_again] == [replace(r, reason="") for r in records]
     assert [r.window_end for r in records] == [T0 + h * HOUR for h in (4, 5, 6)]
     assert sum(r.fired for r in records) == 1
+
+
+def test_the_newest_check_is_stored_with_the_time_of_the_newest_label(config, ports, champion):
+    serve(config, ports, rows_between(T0, T0 + 6 * HOUR, seed=1))
+    check(config, ports, 6)
+    [record] = ports.history.windows("sample")
+    found = load_latest_check(ports.store, "sample")
+    assert (found.window_end, found.version) == (T0 + 6 * HOUR, "1")
+    assert (found.drift, found.performance) == (record.drift, record.performance) == ("pass", "pass")
+    assert (found.decay, found.drifted_share) == (record.decay, 0.0)
+    assert {each.name: each.role for each in found.features} == {
+        **dict.fromkeys(config.feature_names, "input"),
+        **dict.fromkeys(("prediction", "confidence"), "output"),
+    }
+    # A row a minute, whose label takes an hour; labels of the window's last minute belong to the next check.
+    assert found.newest_label == T0 + 6 * HOUR - timedelta(minutes=2)
+    assert found.input_features == len(config.feature_names)
 
 
 def test_a_window_that_fired_keeps_the_champion_of_that_time(config, ports, champion, ask):
