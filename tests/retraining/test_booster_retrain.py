@@ -7,8 +7,10 @@ import pytest
 from homeostat.bundle.boosters.known import library_of
 from homeostat.bundle.boosters.labels import unwrapped
 from homeostat.bundle.committee import Committee
+from homeostat.bundle.onnx_format.model import OnnxModel
 from homeostat.config import load_model
 from homeostat.storage.bundles import load_version
+from homeostat.storage.step_results import load_result
 from sample_model import MODEL, T0, retrain, rows_between
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -44,3 +46,22 @@ def test_a_booster_with_texts_as_labels_is_retrained_and_promoted(folder, ports,
     found = bundle.predictor.predict(rows())
     assert (found.prediction == rows()["y"]).mean() > 0.9
     assert (found.prediction == "worn").tolist() == (found.proba[:, 1] >= 0.4).tolist()
+
+
+@pytest.mark.parametrize("window", ["{kind: sliding, length: 10d}", "{kind: auto}"], ids=["one", "committee"])
+def test_a_model_is_served_as_onnx_where_it_predicts_the_same(folder, ports, ask, window):
+    text = MODEL.replace("{kind: sliding, length: 10d}", window)
+    text = text.replace("training: {", "training: {serving_format: onnx, ")
+    (folder / "model.yaml").write_text(text)
+    rows().assign(y=rows()["y"].eq("worn").astype(int)).to_csv(folder / "rows.csv", index=False)
+    config = load_model(folder)
+    assert config.training.serving_format == "onnx"
+    asked = ask()
+    retrain(config, ports, asked)
+    bundle = load_version(ports, config, ports.ledger.read("sample").champion.digest)
+    estimator = bundle.predictor.estimator
+    members = estimator.members if isinstance(estimator, Committee) else [estimator]
+    assert {type(each) for each in members} == {OnnxModel}
+    assert bundle.manifest["serving_format"] == "onnx"
+    assert "stored as ONNX" in load_result(ports.store, "sample", asked.run_key, "train")["sentence"]
+    assert (bundle.predictor.predict(rows()).prediction == rows()["y"].eq("worn")).mean() > 0.9

@@ -15,7 +15,12 @@ from homeostat.config import ModelConfig, Settings
 
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
 #: Named only where they are installed; XGBoost's distribution without GPU support has another name.
-_BOOSTERS = {"xgboost": ("xgboost", "xgboost-cpu"), "lightgbm": ("lightgbm",), "catboost": ("catboost",)}
+_OPTIONAL = {
+    "xgboost": ("xgboost", "xgboost-cpu"),
+    "lightgbm": ("lightgbm",),
+    "catboost": ("catboost",),
+    "onnxruntime": ("onnxruntime",),
+}
 UNKNOWN = "unknown"
 #: The image digest where ``HOMEOSTAT_IMAGE_DIGEST`` is not set.
 NO_IMAGE = "none"
@@ -44,7 +49,7 @@ def environment(config: ModelConfig | None = None, home: Path | None = None) -> 
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that a fitted model depends on."""
     found = {name: _version(name) for name in _LIBRARIES}
-    for library, distributions in _BOOSTERS.items():
+    for library, distributions in _OPTIONAL.items():
         versions = [each for each in map(_version, distributions) if each != UNKNOWN]
         found |= dict.fromkeys([library], versions[0]) if versions else {}
     return found

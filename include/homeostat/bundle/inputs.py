@@ -10,6 +10,7 @@ import pandas as pd
 from homeostat.bundle.boosters.known import library_of
 from homeostat.bundle.boosters.labels import unwrapped
 from homeostat.bundle.boosters.prepare import parts_of
+from homeostat.bundle.onnx_format.model import OnnxModel
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError
 from homeostat.config.label_text import FIRST_SPELLING, SPELLING, label_text, received_name
@@ -87,7 +88,7 @@ def _may_want_names(part: Any) -> bool:
         params = part.get_params()
         return any(_names(params.get(key)) for key in _NAMED_BY_BOOSTERS)
     if not type(part).__module__.startswith("sklearn."):
-        return True
+        return not isinstance(part, OnnxModel)
     if isinstance(part, FunctionTransformer):
         return not isinstance(part.func, np.ufunc | None)
     if isinstance(part, ColumnTransformer):

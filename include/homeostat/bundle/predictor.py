@@ -14,6 +14,7 @@ from homeostat.bundle.boosters.labels import unwrapped
 from homeostat.bundle.committee import Committee
 from homeostat.bundle.failures import estimator_failure
 from homeostat.bundle.inputs import takes_matrix, typed_inputs
+from homeostat.bundle.onnx_format.model import OnnxModel
 from homeostat.bundle.pipeline import pipeline_name
 from homeostat.bundle.threshold import positive_position
 from homeostat.config import ModelConfig
@@ -197,6 +198,8 @@ class Predictor:
 
 
 def _predicts_largest(estimator: Any) -> bool:
+    if isinstance(estimator, OnnxModel):
+        return True
     last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
     # CatBoost is not among them: a model of its may have a threshold of its own.
     known = type(last).__module__.startswith("sklearn.") or library_of(last) in ("lightgbm", "xgboost")

@@ -20,6 +20,7 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "homeostat.bundle.boosters.labels.EncodedLabels",
     "homeostat.bundle.boosters.stored.StoredBooster",
     "homeostat.bundle.committee.Committee",
+    "homeostat.bundle.onnx_format.model.OnnxModel",
     "numpy.dtype",
     "scipy.interpolate._bsplines.BSpline",
     "sklearn._loss.loss.HalfTweedieLoss",

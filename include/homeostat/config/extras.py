@@ -35,6 +35,9 @@ EXTRAS: Mapping[str, str] = {
     "xgboost": "xgboost",
     "lightgbm": "lightgbm",
     "catboost": "catboost",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "skl2onnx": "onnx",
 }
 
 

@@ -339,7 +339,8 @@ class Training(Section):
 
     ``parity`` decides what happens when the environment (lock file, image) differs from the champion's:
     ``warn`` reports it in the gate's report, ``enforce`` stops the retrain before the fit. With
-    ``early_stopping`` is the newest share of a fit's rows on which a booster stops early, if it does. With
+    ``early_stopping`` is the newest share of a fit's rows on which a booster stops early, if it does.
+    ``serving_format: onnx`` stores a version as ONNX where that predicts the same. With
     ``window.kind: auto``, ``recipes`` are what may be learnt from, a fit each, and ``committee`` whether
     those fits serve together.
     """
@@ -359,6 +360,7 @@ class Training(Section):
     max_quarantined: Share = 0.1
     expectations: tuple[dict[str, Any], ...] = ()
     runs_on: Literal["airflow", "ecs"] = "airflow"
+    serving_format: Literal["skops", "onnx"] = "skops"
     parity: Literal["warn", "enforce"] = "warn"
 
     @field_validator("parity", mode="before")

@@ -57,10 +57,13 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         The rows, or the pipeline, cannot be fitted.
     UntrustedType
         The bundle could not be loaded; nothing was fitted.
+    MissingExtra
+        A library of ``training.serving_format`` is not installed; nothing was fitted.
     """
     from homeostat.bundle.environment import environment as environment_of
     from homeostat.retraining.former_members import load_former
     from homeostat.retraining.recipes import Refit, probe_version, refit_version
+    from homeostat.retraining.serving_format import ServingFormat
     from homeostat.retraining.type_check import check_types
 
     request = load_request(ports.store, config.name, run_key)
@@ -75,6 +78,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         return _no_probe(data, environment, ports)
     rows, holdout, _ = read_snapshot(ports.store, data["snapshot"])
     spec, until = request.pipeline or config.pipeline, datetime.fromisoformat(data["until"])
+    form = ServingFormat(config, holdout)
     check_types(config, rows, ports.trusted_types, spec)
     former = load_former(config, ports, data.get("former") or {})
     fitted = probe_version(config, rows, holdout, until, spec, former)
@@ -110,7 +114,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "refit": config.training.refit,
         "environment": environment,
     }
-    put = partial(_put, config, ports, reference, manifest)
+    put = form.wrap(partial(_put, config, ports, reference, manifest))
     result = {
         "run_id": data["run_id"],
         "trained": True,
@@ -136,8 +140,10 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     fits = fitted.fits + refit.fits
     ports.registry.log(data["run_id"], params={"fits": fits})
     said += f", {fits} fits" if fits > 2 else ""
-    sentence = f"{said}{check.sentence}" + (f". {compared['sentence']}" if compared else "")
-    return {**result, **_put_versions(config, ports, fitted, refit, put), "sentence": sentence}
+    stored = _put_versions(config, ports, fitted, refit, put)
+    ports.registry.log(data["run_id"], params=form.facts)
+    sentence = f"{said}{form.sentence}{check.sentence}" + (f". {compared['sentence']}" if compared else "")
+    return {**result, **stored, **form.facts, "sentence": sentence}
 
 
 def _put_versions(
