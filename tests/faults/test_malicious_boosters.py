@@ -12,7 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from homeostat.bundle.boosters import catboost_core, catboost_format, lightgbm_format, xgboost_format
+from homeostat.bundle.boosters import (
+    catboost_core,
+    catboost_format,
+    flatbuffer,
+    lightgbm_format,
+    xgboost_format,
+)
 from homeostat.bundle.boosters.stored import StoredBooster
 from homeostat.bundle.deterministic import make_deterministic
 from homeostat.bundle.safe_load import load_estimator
@@ -70,7 +76,7 @@ def number(field, value, kind="<i4"):
 
     def edit(data):
         core = bytearray(data[8:])
-        place = catboost_core._Table.root(bytes(core)).table(1)
+        place = flatbuffer.Table.root(bytes(core)).table(1)
         at = place.offset(field)
         at += int.from_bytes(core[at : at + 4], "little") + 4
         core[at : at + 4] = np.array([value]).astype(kind).tobytes()
