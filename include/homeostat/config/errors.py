@@ -11,6 +11,7 @@ HomeostatError                  an error that a person can fix; the message says
 ├── Refused                     the request is not allowed now; the message says why
 │   ├── NoPrevious              there is no previous version to roll back to
 │   ├── Superseded              another retrain holds the lease, or this trigger is already handled
+│   ├── SignatureMismatch       a model of another pipeline takes other inputs than model.yaml
 │   ├── OutOfMemory             a bundle needs more memory than this machine has
 │   └── Untrusted               the digest or a type of a bundle is not the expected one: not loaded
 │       └── UntrustedType       it holds a type that is not trusted
@@ -77,6 +78,10 @@ class NoPrevious(Refused):
 
 class Superseded(Refused):
     """Another retrain of the model holds the lease, or a retrain has handled this trigger."""
+
+
+class SignatureMismatch(Refused):
+    """A model of another pipeline takes other inputs, or predicts other labels, than model.yaml says."""
 
 
 class Untrusted(Refused):
