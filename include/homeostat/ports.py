@@ -156,6 +156,23 @@ class Version:
     description: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class OtherModel:
+    """A model that another pipeline logged in MLflow.
+
+    ``uri`` has no alias, so that it names the same model later. ``name`` and ``version`` are "" for a model
+    that is not registered, ``digest`` for one that is no bundle of Homeostat. ``trained_until`` (ISO, "" for
+    unknown) and ``training_rows`` are those that its tags, its run's datasets or Homeostat recorded.
+    """
+
+    uri: str
+    name: str = ""
+    version: str = ""
+    digest: str = ""
+    trained_until: str = ""
+    training_rows: int | None = None
+
+
 class Registry(Protocol):
     """Training runs, model versions and aliases (MLflow)."""
 
@@ -192,6 +209,18 @@ class Registry(Protocol):
 
     def fetch(self, version: Version, folder: Path) -> Path:
         """Download the bundle into ``folder``; raises Untrusted unless its digest is ``version.digest``."""
+
+    def find_model(self, uri: str) -> OtherModel:
+        """Return the model at ``models:/NAME/VERSION``, ``models:/NAME@ALIAS``, ``models:/ID`` or ``runs:/``.
+
+        Raises ConfigError for another form, NotFound when there is no such model.
+        """
+
+    def fetch_model(self, model: OtherModel, folder: Path) -> None:
+        """Download the files of a model into ``folder``, without those in folders of their own.
+
+        Raises Untrusted for files that are too large or too many, or of another digest than ``model``'s.
+        """
 
     def aliases(self, model: str) -> dict[str, str]:
         """Return the version number of each alias."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mlflow.tracking.client import MlflowClient
 
 RUN_KEY, DIGEST = "homeostat.run_key", "homeostat.digest"
+#: Where a version came from that another pipeline trained.
+MODEL_URI = "homeostat.model_uri"
 
 
 def ensure_registered_model(client: MlflowClient, model: str) -> None:
@@ -46,8 +48,9 @@ def describe_version(tags: Mapping[str, str], digest: str) -> str:
     """Return the description of a version for MLflow's UI: reason, gate and digest."""
     reason = tags.get("homeostat.reason", "")
     gate = tags.get("homeostat.gate", "")
+    origin = f"Imported from {tags[MODEL_URI]}." if MODEL_URI in tags else ""
     parts = [
-        f"Retrained: {reason}." if reason else "",
+        origin or (f"Retrained: {reason}." if reason else ""),
         f"Gate: {gate}." if gate else "",
         f"Digest `{digest[:12]}`.",
     ]

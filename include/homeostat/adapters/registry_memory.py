@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from homeostat.adapters.bundle_files import FILES, check_digest
+from homeostat.adapters.model_uri import check_model_uri
 from homeostat.config.errors import NotFound, Unavailable
-from homeostat.ports import Clock, Version
+from homeostat.ports import Clock, OtherModel, Version
 
 
 @dataclass(slots=True)
@@ -38,6 +39,7 @@ class MemoryRegistry:
         self.down = False
         self.runs: dict[str, MemoryRun] = {}
         self.files: dict[tuple[str, str], dict[str, bytes]] = {}
+        self.others: dict[str, tuple[OtherModel, dict[str, bytes]]] = {}
         self._clock = clock
         self._versions: dict[str, dict[str, Version]] = {}
         self._aliases: dict[str, dict[str, str]] = {}
@@ -130,6 +132,23 @@ class MemoryRegistry:
                 (folder / name).unlink(missing_ok=True)
             raise
         return folder
+
+    def find_model(self, uri: str) -> OtherModel:
+        """See :meth:`homeostat.ports.Registry.find_model`; knows the models in :attr:`others`."""
+        self._raise_if_down()
+        check_model_uri(uri)
+        try:
+            return self.others[uri][0]
+        except KeyError:
+            msg = f"there is no model {uri}"
+            raise NotFound(msg) from None
+
+    def fetch_model(self, model: OtherModel, folder: Path) -> None:
+        """See :meth:`homeostat.ports.Registry.fetch_model`."""
+        self._raise_if_down()
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in self.others[model.uri][1].items():
+            (folder / name).write_bytes(data)
 
     def aliases(self, model: str) -> dict[str, str]:
         """See :meth:`homeostat.ports.Registry.aliases`."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from homeostat.adapters import mlflow_bundle
+from homeostat.adapters import mlflow_bundle, mlflow_other
 from homeostat.adapters.bundle_files import check_digest
 from homeostat.adapters.mlflow_client import (
     NOTE,
@@ -30,7 +30,7 @@ from homeostat.adapters.mlflow_versions import (
     versions_of_run_key,
 )
 from homeostat.config.errors import NotFound, Unavailable
-from homeostat.ports import Version
+from homeostat.ports import OtherModel, Version
 
 if TYPE_CHECKING:
     from mlflow.tracking.client import MlflowClient
@@ -169,6 +169,16 @@ class MlflowRegistry:
         """See :meth:`homeostat.ports.Registry.fetch`."""
         with self._mlflow.operation(f"fetch version {version.version} of {version.model}") as client:
             return mlflow_bundle.download(client, self._mlflow.uri, version, folder)
+
+    def find_model(self, uri: str) -> OtherModel:
+        """See :meth:`homeostat.ports.Registry.find_model`."""
+        with self._mlflow.operation(f"find the model {uri}") as client:
+            return mlflow_other.find(client, uri)
+
+    def fetch_model(self, model: OtherModel, folder: Path) -> None:
+        """See :meth:`homeostat.ports.Registry.fetch_model`."""
+        with self._mlflow.operation(f"fetch the model {model.uri}") as client:
+            mlflow_other.download(client, self._mlflow.uri, model, folder)
 
     def aliases(self, model: str) -> dict[str, str]:
         """See :meth:`homeostat.ports.Registry.aliases`."""
