@@ -21,7 +21,9 @@ from homeostat.config.errors import (
 from homeostat.config.label_text import label_texts
 from homeostat.ports import Ports
 from homeostat.retraining.idempotency import fail_run, json_bytes
+from homeostat.retraining.import_model import resolve_import, write_holdout
 from homeostat.retraining.worthwhile import save_evidence
+from homeostat.rollouts.lifecycle import lease_duration
 from homeostat.storage.members import find_former
 from homeostat.storage.prediction_log import newest_traffic
 from homeostat.storage.retrain_outcome import Outcome, RetrainOutcome, record_outcome
@@ -36,9 +38,6 @@ if TYPE_CHECKING:
     from homeostat.core.training_data import Snapshot
 
 logger = logging.getLogger(__name__)
-
-#: A retrain holds its lease for this much longer than its rollout takes; then another may start.
-SLACK = timedelta(hours=12)
 
 
 def assemble(
@@ -62,6 +61,7 @@ def assemble(
     if done is not None:
         return done
     now = ports.clock.now()
+    request = resolve_import(request, ports)
     request.end(now)  # refuse a wrong form before anything is written
     request.apply_to(config)
     champion = ports.ledger.read(config.name).champion
@@ -69,7 +69,7 @@ def assemble(
         msg = f"version {request.reinstate} of {config.name} is champion already: nothing to reinstate"
         raise _superseded(config, request, ports, msg)
     acquired = ports.ledger.acquire_lease(
-        config.name, request.trigger_id, request.run_key, now, lease or _lease_duration(config)
+        config.name, request.trigger_id, request.run_key, now, lease or lease_duration(config)
     )
     if not acquired.granted:
         raise _superseded(config, request, ports, acquired.reason)
@@ -77,7 +77,8 @@ def assemble(
     name = f"{request.end(now):%Y-%m-%d %H:%M} {request.reason}"
     run_id = ports.registry.start_run(config.name, request.run_key, name=name, tags=request.tags())
     try:
-        return _write_snapshot(request.apply_to(config), request, ports, run_id)
+        write = _write_snapshot if request.imported is None else write_holdout
+        return write(request.apply_to(config), request, ports, run_id)
     except (Unavailable, StaleRevision):
         raise  # a retry may succeed
     except HomeostatError as error:
@@ -90,11 +91,6 @@ def _superseded(config: ModelConfig, request: RetrainRequest, ports: Ports, why:
     outcome = Outcome(RetrainOutcome.SUPERSEDED, "lease", why, trigger_id=request.trigger_id)
     record_outcome(ports, config.name, request.run_key, outcome)
     return Superseded(why)
-
-
-def _lease_duration(config: ModelConfig) -> timedelta:
-    rollout = config.shadow.duration + config.canary.step_duration * len(config.canary.steps)
-    return SLACK + 2 * rollout  # twice, since a phase may be extended once
 
 
 def _write_snapshot(

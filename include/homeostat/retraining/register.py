@@ -40,7 +40,7 @@ def register(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "gate": tags["homeostat.gate"],
         "training_rows": trained["rows"],
         "holdout_version": trained["holdout_version"],
-        "trained_until": data["until"],
+        "trained_until": trained.get("trained_until", data["until"]),
         "members": trained.get("members", ""),
     }
     if request.reinstate:  # keeps its origin; its baseline is what it scores on today's holdout
@@ -49,11 +49,12 @@ def register(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     ports.registry.end_run(trained["run_id"])
     ports.registry.set_alias(config.name, "candidate", version.version)
     done = "reinstated as candidate:" if request.reinstate else "registered"
+    origin = f", imported from {request.imported.uri}" if request.imported else ""
     return {
         "version": version.version,
         "digest": trained["digest"],
         "forced": gate["forced"],
-        "sentence": f"{done} {config.name} version {version.version}",
+        "sentence": f"{done} {config.name} version {version.version}{origin}",
         "url": ports.registry.url(model=config.name, version=version.version),
     }
 
@@ -71,6 +72,7 @@ def _tags(
         "homeostat.image_digest": str(environment.get("image_digest", "unknown")),
         "homeostat.digest": trained["digest"],
         "homeostat.phase": "registered",
+        **({"homeostat.model_uri": request.imported.uri} if request.imported else {}),
     }
 
 

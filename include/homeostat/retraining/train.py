@@ -15,6 +15,7 @@ from homeostat.core.trigger import TriggerReason
 from homeostat.ports import Ports
 from homeostat.retraining.environment_check import check_environment
 from homeostat.retraining.idempotency import once
+from homeostat.retraining.import_model import import_model
 from homeostat.retraining.worthwhile import (
     NO_COMPARISON,
     ageing_metrics,
@@ -55,6 +56,8 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         nothing.
     SingleClass, PipelineError
         The rows, or the pipeline, cannot be fitted.
+    SignatureMismatch
+        An imported model takes other inputs, or predicts other labels.
     UntrustedType
         The bundle could not be loaded; nothing was fitted.
     MissingExtra
@@ -72,6 +75,8 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     config = scored_config(config, data)
     if request.reinstate:
         return _reinstate(config, request.reinstate, data, ports)
+    if request.imported:
+        return import_model(config, request, data, ports)
     environment = environment_of(config)
     check = check_environment(config, request, environment, ports)
     if _for_probe_only(request) and not has_evidence(config, run_key, ports):

@@ -11,6 +11,12 @@ def passed_gate(version: Version) -> bool:
     return version.tags.get("homeostat.gate") == "passed"
 
 
+def require_gate_decision(version: Version) -> None:
+    """Raise Refused unless a gate let the version go on: it passed, or was forced and needs an approval."""
+    if version.tags.get("homeostat.gate") != "forced":
+        require_passed_gate(version)
+
+
 def require_passed_gate(version: Version) -> None:
     """Raise Refused unless the version passed its gate."""
     if not passed_gate(version):

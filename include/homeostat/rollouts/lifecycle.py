@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from homeostat.config import ModelConfig
@@ -37,8 +38,16 @@ from homeostat.storage.retrain_outcome import (
 from homeostat.storage.retrain_request import load_request
 from homeostat.storage.step_results import find_result, load_result, save_result
 
+#: A retrain holds its lease for this much longer than its rollout takes; then another may start.
+SLACK = timedelta(hours=12)
 #: The step under which the result of :func:`finalize` is stored, and what release 0.1 called it.
 _FINALIZE, _OLD_FINALIZE = "finalize", "settle"
+
+
+def lease_duration(config: ModelConfig) -> timedelta:
+    """Return how long a retrain may hold its lease: its rollout, and some hours more."""
+    rollout = config.shadow.duration + config.canary.step_duration * len(config.canary.steps)
+    return SLACK + 2 * rollout  # twice, since a phase may be extended once
 
 
 def begin_rollout(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:

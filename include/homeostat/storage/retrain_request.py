@@ -38,11 +38,36 @@ def parse_time(text: str, name: str) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedModel:
+    """A model that another pipeline logged in MLflow, which takes the place of a fit.
+
+    Parameters
+    ----------
+    uri
+        Its address in MLflow.
+    trained_until
+        It has learned no row of this time (ISO) or later; "" where that is not known.
+    training_rows
+        How many rows it has learned; None where that is not known.
+    holdout
+        A table of labelled rows that it has not learned; "" for the model's source since ``trained_until``.
+    classes
+        The label of each class 0, 1, ..., for a model that predicts these numbers.
+    """
+
+    uri: str
+    trained_until: str = ""
+    training_rows: int | None = None
+    holdout: str = ""
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RetrainRequest:
     """Why and how to retrain. ``trigger_id`` names the cause: the same cause retrains once.
 
     ``reinstate`` is the version number of a former champion to promote again instead of fitting a new
-    version: it takes every step of a retrain except for the fit.
+    version: it takes every step of a retrain except for the fit. So does an ``imported`` model.
     """
 
     run_key: str
@@ -55,6 +80,7 @@ class RetrainRequest:
     skip_shadow: bool = False
     force: bool = False
     reinstate: str = ""
+    imported: ImportedModel | None = None
 
     @classmethod
     def of(cls, *, run_key: str, dag_run: str, params: Mapping[str, Any], event: Mapping[str, Any]) -> Self:
@@ -106,7 +132,10 @@ def save_request(store: Store, model: str, request: RetrainRequest) -> None:
 
 def load_request(store: Store, model: str, run_key: str) -> RetrainRequest:
     """Return the request of a retrain that has started; raises NotFound before it has."""
-    return RetrainRequest(**with_new_names(json.loads(store.get(result_key(model, run_key, _REQUEST)))))
+    raw = with_new_names(json.loads(store.get(result_key(model, run_key, _REQUEST))))
+    if raw.get("imported"):
+        raw["imported"] = ImportedModel(**raw["imported"] | {"classes": tuple(raw["imported"]["classes"])})
+    return RetrainRequest(**raw)
 
 
 def with_new_names(raw: Mapping[str, Any]) -> dict[str, Any]:

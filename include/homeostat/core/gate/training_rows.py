@@ -10,8 +10,10 @@ def training_rows(evidence: GateEvidence, config: ModelConfig) -> GateCheckResul
     """The candidate was trained on at least ``gate.min_training_rows`` rows."""
     found, least = finite_or_none(evidence.training_rows), float(config.gate.min_training_rows)
     if found is None:
-        return GateCheckResult(
-            "training_rows", "not_computable", None, least, "the number of rows is not known"
+        reason = (
+            "the number of rows is not known: log the training data in MLflow with the context 'training', "
+            "or give training_rows"
         )
+        return GateCheckResult("training_rows", "not_computable", None, least, reason)
     reason = f"trained on {found:.0f} rows, gate.min_training_rows is {least:.0f}"
     return GateCheckResult("training_rows", "pass" if found >= least else "alert", found, least, reason)

@@ -3,6 +3,7 @@
 from homeostat.core.training_data.categories import as_category, as_label
 from homeostat.core.training_data.coercion import CoercedRows, DataFinding, coerce_rows
 from homeostat.core.training_data.columns import as_number, as_time
+from homeostat.core.training_data.evaluation import assemble_holdout
 from homeostat.core.training_data.far_times import FAR_TIMES, FarTimes, find_far_times
 from homeostat.core.training_data.file_cells import FILE_NOTES, OPEN_DATES
 from homeostat.core.training_data.history import join_history
@@ -35,6 +36,7 @@ __all__ = [
     "as_number",
     "as_time",
     "assemble",
+    "assemble_holdout",
     "behind_traffic",
     "causes_in_words",
     "check_quality",

@@ -106,7 +106,7 @@ def assemble(
     try:
         quality = check_quality(window, config, already_quarantined=unreadable)
     except QualityRefused as refused:
-        refused.quarantined = _all_quarantined(unreadable, refused.quarantined)
+        refused.quarantined = all_quarantined(unreadable, refused.quarantined)
         raise
     kept = quality.kept
     if len(kept) < config.training.min_rows:
@@ -126,14 +126,14 @@ def assemble(
         train, holdout = rows[~inside].reset_index(drop=True), rows[inside].reset_index(drop=True)
     elif unseen_since is not None and _enough_unseen(holdout, config, utc(unseen_since)):
         train, holdout = move_split(train, holdout, utc(unseen_since), config.columns.timestamp)
-    quarantined = _all_quarantined(unreadable, quality.quarantined)
+    quarantined = all_quarantined(unreadable, quality.quarantined)
     report = {
         "end": end.isoformat(),
         "window": config.training.window.kind,
         "rows_read": len(frame),
         "rows_in_window": len(window) + len(unreadable),
-        "train": _span(train, config),
-        "holdout": _span(holdout, config),
+        "train": span(train, config),
+        "holdout": span(holdout, config),
         "quarantined": len(quarantined),
         "quarantined_by": causes_in_words(quality.causes),
         "findings": [finding.to_json() for finding in typed.findings],
@@ -178,7 +178,7 @@ def _in_window(
     return pd.concat([inside, undated], ignore_index=True)
 
 
-def _all_quarantined(unreadable: pd.DataFrame, failing: pd.DataFrame) -> pd.DataFrame:
+def all_quarantined(unreadable: pd.DataFrame, failing: pd.DataFrame) -> pd.DataFrame:
     """Return both kinds of quarantined rows in one table, as text."""
     if unreadable.empty:
         return failing
@@ -201,7 +201,8 @@ def _weights(train: pd.DataFrame, config: ModelConfig, end: datetime) -> np.ndar
     return weights
 
 
-def _span(rows: pd.DataFrame, config: ModelConfig) -> dict[str, Any]:
+def span(rows: pd.DataFrame, config: ModelConfig) -> dict[str, Any]:
+    """Return how many rows there are, and their first and last time, as plain JSON."""
     moments = rows[config.columns.timestamp]
     return {"rows": len(rows), "from": moments.min().isoformat(), "to": moments.max().isoformat()}
 
