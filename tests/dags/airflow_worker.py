@@ -26,12 +26,13 @@ from sqlalchemy import select
 HANG_SECONDS = 50
 
 
-def run(dag, conf=None, at=None, logical=None, retries=0, mark_success=None, *, payloads=()):
+def run(dag, conf=None, at=None, logical=None, retries=0, mark_success=None, *, payloads=(), dags=None):
     """Run a DAG once; the run id is derived from ``at``: the same ``at`` is the same run.
 
-    ``payloads`` are payloads of a watched asset's trigger: the run consumes one event for each.
+    ``dags`` is a folder of DAG files, by default the project's. ``payloads`` are payloads of a watched
+    asset's trigger: the run consumes one event for each.
     """
-    parsed = DagBag().dags[dag]
+    parsed = DagBag(dags).dags[dag]
     callbacks, backoff = [], {task.retry_exponential_backoff for task in parsed.tasks}
     for task in parsed.tasks:
         task.retries, task.retry_delay, task.retry_exponential_backoff = retries, timedelta(0), 0
@@ -62,6 +63,7 @@ def run(dag, conf=None, at=None, logical=None, retries=0, mark_success=None, *, 
             "xcoms": {_name(row): row.value for row in xcoms if row.key == "return_value"},
             "map_labels": {_name(ti): ti.rendered_map_index for ti in tasks if ti.map_index >= 0},
             "links": {_name(row): row.value for row in xcoms if row.key == "_link_RetrainLink"},
+            "refused": {_name(row): row.value for row in xcoms if row.key in ("gate", "rollout")},
             "skipped": {_name(row): row.value for row in xcoms if row.key == "skipped"},
             "events": [event.extra for event in events],
             "questions": [{"subject": q.subject, "options": q.options, "body": q.body} for q in questions],
@@ -200,6 +202,24 @@ def notify(targets, title, body):
     AirflowNotifier().notify(targets, Notice(NoticeKind.PROMOTED, "sample", title, body))
 
 
+def end_callback(dag, run_id, dags):
+    """Run the callback of a DAG run's end as the DAG processor does, from the scheduler's stored request.
+
+    ``dag.test()`` cannot: it gives a notifier the serialized DAG, which has no templates.
+    """
+    import structlog
+    from airflow.callbacks.callback_requests import DagCallbackRequest
+    from airflow.dag_processing.processor import _execute_dag_callbacks
+
+    bag = DagBag(dags)
+    with create_session() as session:
+        found = session.scalars(select(dagrun.DagRun).filter_by(dag_id=dag, run_id=run_id)).one()
+        success, task = str(found.state) == "success", found.get_task_instances(session=session)[0]
+        request = found.produce_dag_callback(bag.dags[dag], success, task, "over", execute=False)
+        stored = request.to_json()
+    _execute_dag_callbacks(bag, DagCallbackRequest.from_json(stored), structlog.get_logger())
+
+
 def _short_sleep(seconds, sleep=time.sleep):
     """Sleep, but only briefly in ``dag.test()``, which sleeps one second for every skipped task."""
     caller = sys._getframe(1).f_globals["__name__"]
@@ -212,7 +232,8 @@ def main():
     lines = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # output of Airflow goes to the log
     base = dict(os.environ)
-    known = {function.__name__: function for function in (run, respond, trigger, notify, runs, receive)}
+    calls = (run, respond, trigger, notify, runs, receive, end_callback)
+    known = {function.__name__: function for function in calls}
     for line in sys.stdin:
         request = json.loads(line)
         os.environ.clear()

@@ -88,4 +88,4 @@ def test_an_example_of_the_page_is_a_dag_file(run_in_airflow, tmp_path, number):
 
 
 def test_the_page_has_the_examples():
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5

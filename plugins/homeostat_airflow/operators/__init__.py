@@ -2,9 +2,9 @@
 
 from homeostat_airflow.operators.base import HomeostatOperator, skip
 from homeostat_airflow.operators.drift import CheckDriftOperator, SyncDetectorOperator, TriggerRetrainOperator
+from homeostat_airflow.operators.gate import GateOperator
 from homeostat_airflow.operators.retrain import (
     AssembleOperator,
-    GateOperator,
     PromoteOperator,
     RegisterOperator,
     ReleaseLease,
@@ -12,7 +12,12 @@ from homeostat_airflow.operators.retrain import (
     TrainOperator,
     ValidateOperator,
 )
-from homeostat_airflow.operators.rollout import CanaryOperator, RolloutOperator, ShadowOperator
+from homeostat_airflow.operators.rollout import (
+    CanaryOperator,
+    RolloutOperator,
+    RolloutStageOperator,
+    ShadowOperator,
+)
 from homeostat_airflow.operators.table import TableDriftOperator
 from homeostat_airflow.operators.trigger_event import TRIGGER_FIELDS, drift_asset, trigger_event
 
@@ -28,6 +33,7 @@ __all__ = [
     "ReleaseLease",
     "RetrainOperator",
     "RolloutOperator",
+    "RolloutStageOperator",
     "ShadowOperator",
     "SyncDetectorOperator",
     "TableDriftOperator",

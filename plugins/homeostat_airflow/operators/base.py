@@ -7,7 +7,7 @@ Permanent ones (configuration, data, a refusal) fail the task at once: a retry w
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from homeostat.ports import Ports
 
 logger = logging.getLogger(__name__)
+
+#: What happens unless a version passes.
+OnRefusal = Literal["fail", "skip", "pass"]
 
 
 class HomeostatOperator(BaseOperator):
@@ -97,3 +100,23 @@ def skip(context: Context, sentence: str) -> AirflowSkipException:
     context["ti"].xcom_push(key="skipped", value=sentence)
     logger.info("skipped: %s", sentence)  # Airflow logs it too, in a collapsed section
     return AirflowSkipException(sentence)
+
+
+def checked_choice(choice: Any, name: str = "on_refusal") -> Any:
+    """Return what to do unless a check passes; ValueError unless it is ``fail``, ``skip`` or ``pass``."""
+    if choice not in ("fail", "skip", "pass"):
+        msg = f"{name} is {choice!r}: write 'fail', 'skip' or 'pass'"
+        raise ValueError(msg)
+    return choice
+
+
+def settle(
+    operator: Any, context: Context, result: dict[str, Any], key: str, *, refused: bool
+) -> dict[str, Any]:
+    """Return the result, or end the task as its ``on_refusal`` says; then the result is the XCom ``key``."""
+    if not refused or operator.on_refusal == "pass":
+        return result
+    context["ti"].xcom_push(key=key, value=result)
+    if operator.on_refusal == "skip":
+        raise skip(context, result["sentence"])
+    raise AirflowFailException(result["sentence"])

@@ -97,16 +97,6 @@ class ValidateOperator(RetrainOperator):
         return validate(config, run_key, ports)
 
 
-class GateOperator(RetrainOperator):
-    """Apply the gate checks to the candidate; a refusal is a result, not an error."""
-
-    def retrain_step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
-        """Decide and record."""
-        from homeostat.retraining.gate import gate
-
-        return gate(config, run_key, ports)
-
-
 class RegisterOperator(RetrainOperator):
     """Register the candidate as a version; skipped when the gate refused it."""
 

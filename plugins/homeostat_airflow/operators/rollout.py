@@ -1,18 +1,18 @@
-"""The stages of a rollout in ``retrain__<model>``: shadow and canary."""
+"""Rollouts: the stages shadow and canary of ``retrain__<model>``, and all stages of a registered version."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from homeostat_airflow.operators.base import skip
+from homeostat_airflow.operators.base import OnRefusal, checked_choice, settle, skip
 from homeostat_airflow.operators.retrain import RetrainOperator, leave_for_note
 from homeostat_airflow.rollout_trigger import RolloutTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
 
@@ -24,7 +24,7 @@ APPROVE, DECLINE = "Approve", "Decline"
 _REFUSED = ("refused", "superseded")
 
 
-class RolloutOperator(RetrainOperator):
+class RolloutStageOperator(RetrainOperator):
     """A stage of the rollout, carried out by the gateways; waits in the triggerer, not on a worker.
 
     A refusal in this stage is its result, as it is the gate's: the task succeeds, and the tasks after it are
@@ -56,10 +56,14 @@ class RolloutOperator(RetrainOperator):
         result = self._run(self._rollout_status, context)
         return self._wait_or_end(context, result)
 
+    def rollout_id(self, context: Context) -> str:
+        """Return the id of the rollout; known once a step has run."""
+        return self.run_key(context)
+
     def _rollout_status(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         from homeostat.rollouts.lifecycle import rollout_status
 
-        return rollout_status(config, self.run_key(context), ports)
+        return rollout_status(config, self.rollout_id(context), ports)
 
     def _apply_response(
         self, config: ModelConfig, ports: Ports, context: Context, *, event: Mapping[str, Any]
@@ -86,7 +90,7 @@ class RolloutOperator(RetrainOperator):
             self.defer(
                 trigger=RolloutTrigger(
                     model=self.model,
-                    run_key=self.run_key(context),
+                    run_key=self.rollout_id(context),
                     homeostat_conn_id=self.homeostat_conn_id,
                     phases=["waiting"]
                     if waiting
@@ -119,7 +123,7 @@ class RolloutOperator(RetrainOperator):
             )
 
 
-class ShadowOperator(RolloutOperator):
+class ShadowOperator(RolloutStageOperator):
     """The candidate predicts the same inputs as the champion; clients do not see its predictions."""
 
     pending_phases = ("registered", "shadow")
@@ -131,7 +135,7 @@ class ShadowOperator(RolloutOperator):
         return begin_rollout(config, run_key, ports)
 
 
-class CanaryOperator(RolloutOperator):
+class CanaryOperator(RolloutStageOperator):
     """The candidate gets a growing share of the traffic, or is rolled back."""
 
     pending_phases = ("canary", "waiting")
@@ -142,3 +146,68 @@ class CanaryOperator(RolloutOperator):
         from homeostat.rollouts.lifecycle import rollout_status
 
         return rollout_status(config, run_key, ports)
+
+
+class RolloutOperator(RolloutStageOperator):
+    """Take a registered version that passed its gate through shadow and canary to champion, in any DAG.
+
+    Waits in the triggerer, not on a worker. Returns ``phase``, ``version``, ``outcome``, ``stage``,
+    ``champion`` (whether it is champion now), ``sentence`` and ``url``. A version is rolled out once: a
+    repeated task returns how that ended.
+
+    Parameters
+    ----------
+    version
+        Its number in MLflow under the model's name, such as a
+        :class:`~homeostat_airflow.operators.GateOperator` returns. A Jinja template.
+    on_refusal
+        What happens unless the version becomes champion: ``fail`` fails the task without a retry, ``skip``
+        skips it and the tasks after it, ``pass`` only returns the result.
+    model, models, homeostat_conn_id
+        See :class:`~homeostat_airflow.operators.HomeostatOperator`.
+    """
+
+    template_fields: Sequence[str] = ("model", "version")
+    pending_phases = ("registered", "shadow", "canary", "waiting")
+
+    def __init__(self, *, version: str, on_refusal: OnRefusal = "fail", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.version = version
+        self.on_refusal = checked_choice(on_refusal)
+        self._rollout = ""
+
+    def execute(self, context: Context) -> Any:
+        """Begin the rollout, then defer until it ends."""
+        try:
+            result = self._run(self.perform, context)
+        except AirflowSkipException as error:  # a retrain of the model holds the lease
+            found = {"phase": "", "version": str(self.version), "champion": False, "sentence": str(error)}
+            return settle(self, context, found, "rollout", refused=True)
+        return self._wait_or_end(context, result)
+
+    def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:  # noqa: ARG002  # not the run's
+        """Begin the rollout once."""
+        from homeostat.rollouts.registered import begin_registered, rollout_of
+
+        self._rollout = rollout_of(config, str(self.version), ports)
+        return begin_registered(config, str(self.version), ports)
+
+    def rollout_id(self, context: Context) -> str:  # noqa: ARG002  # not the run's
+        """Return the id of the version's rollout."""
+        return self._rollout
+
+    def _rollout_status(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:  # noqa: ARG002  # not the run's
+        from homeostat.rollouts.registered import registered_status, rollout_of
+
+        self._rollout = rollout_of(config, str(self.version), ports)
+        return registered_status(config, self._rollout, ports)
+
+    def _wait_or_end(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        super()._wait_or_end(context, result)
+        ended = self._run(self._finalize, context)
+        return settle(self, context, ended, "rollout", refused=not ended["champion"])
+
+    def _finalize(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:  # noqa: ARG002  # not the run's
+        from homeostat.rollouts.registered import end_registered
+
+        return end_registered(config, self._rollout, ports)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from homeostat_airflow.operators.base import skip
+from homeostat_airflow.operators.base import checked_choice, skip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,12 +55,9 @@ class TableDriftOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if on_drift not in ("fail", "skip", "pass"):
-            msg = f"on_drift is {on_drift!r}: write 'fail', 'skip' or 'pass'"
-            raise ValueError(msg)
         self.reference = reference
         self.current = current
-        self.on_drift = on_drift
+        self.on_drift = checked_choice(on_drift, "on_drift")
         self.html = html
         self.config = config
         self.date_formats = dict(date_formats or {})
