@@ -47,6 +47,8 @@ NEW_KEYS: dict[str, object] = {
     "skip_step": None,
     "shadow_wait": None,
     "slowdown": 1.0,
+    # the request of a retrain
+    "imported": None,
     # the record of a window
     "unlogged_labels": None,
     "unlearned": None,
