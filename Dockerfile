@@ -25,7 +25,7 @@ RUN useradd --uid 50000 --create-home homeostat \
  && mkdir -p /opt/airflow/logs /var/lib/homeostat \
  && chown -R homeostat /opt/airflow /var/lib/homeostat
 
-COPY pyproject.toml README.md LICENSE airflow_settings.yaml ./
+COPY pyproject.toml setup.py README.md LICENSE airflow_settings.yaml ./
 COPY include include
 COPY plugins plugins
 COPY dags dags

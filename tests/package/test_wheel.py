@@ -15,6 +15,8 @@ import homeostat
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_CORE = ("airflow", "mlflow", "sklearn", "great_expectations", "httpx", "sqlalchemy", "boto3", "fastapi")
+#: As `make dist`: the wheel is built from the source distribution, so that both must be complete.
+SDIST = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
 LOADED = """
 import sys
 before = set(sys.modules)
@@ -33,14 +35,14 @@ def core(tmp_path_factory):
         shutil.copytree(
             ROOT / name, source / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__")
         )
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
-    def run(*command, status=0, **more):
+    def run(*command, status=0, cwd=folder, **more):
         done = subprocess.run(
             [str(part) for part in command],
-            cwd=folder,
+            cwd=cwd,
             env={**env, **more, "COLUMNS": "200"},
             capture_output=True,
             text=True,
@@ -50,8 +52,9 @@ def core(tmp_path_factory):
         return done.stdout + done.stderr
 
     pip = ("-m", "pip", "--quiet", "--disable-pip-version-check")
-    built = ("--no-deps", "--no-build-isolation", "--wheel-dir", folder, source)
-    run(sys.executable, *pip, "wheel", *built)
+    run(sys.executable, "-c", SDIST, folder, cwd=source)
+    [sdist] = folder.glob("homeostat-*.tar.gz")
+    run(sys.executable, *pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, sdist)
     run(sys.executable, "-m", "venv", folder / "venv")
     [wheel] = folder.glob("homeostat-*.whl")
     run(folder / "venv/bin/python", *pip, "install", wheel)
@@ -59,6 +62,15 @@ def core(tmp_path_factory):
 
 
 pytestmark = pytest.mark.slow
+
+
+def files_of(folder):
+    """The text of each file below a folder, without what Python makes there."""
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def test_only_the_core_is_installed(core):
@@ -109,6 +121,23 @@ except homeostat.HomeostatError as error:
     said = core("python", "-c", code)
     assert said.startswith("pass 100")
     assert "homeostat[client]" in said
+
+
+@pytest.mark.parametrize("example", ["bike_demand", "pump_fault"])
+def test_new_brings_a_demo_model_whole(core, tmp_path, example):
+    core("homeostat", "new", "--example", example, HOMEOSTAT_MODELS=str(tmp_path))
+    assert files_of(tmp_path / example) == files_of(ROOT / "include" / "models" / example)
+    code = "from homeostat.config import Settings; print(*Settings.from_env().model_names())"
+    assert core("python", "-c", code, HOMEOSTAT_MODELS=str(tmp_path)).split() == [example]
+
+
+def test_the_wheel_holds_the_packages_the_demo_models_and_nothing_else(core):
+    code = "from importlib.metadata import files; print(*files('homeostat'), sep='\\n')"
+    packed = {Path(line) for line in core("python", "-c", code).split() if "dist-info" not in line}
+    suffixes = {path.suffix for path in packed if "__pycache__" not in path.parts}
+    assert suffixes == {".py", ".html", ".yaml", ".tmpl", ".md", ".typed"} | {""}
+    models = {path.parts[2] for path in packed if path.parts[:2] == ("homeostat", "examples")}
+    assert models == {"bike_demand", "pump_fault"}
 
 
 @pytest.mark.parametrize(
