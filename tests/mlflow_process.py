@@ -14,14 +14,19 @@ import pytest
 
 
 @contextlib.contextmanager
-def running_mlflow(home: Path, artifacts: Path, port: int) -> Iterator[str]:
-    """Serve ``home/mlflow.db`` and the artifacts folder; yield the URL, and stop the server at the end."""
+def running_mlflow(home: Path, artifacts: Path, port: int, *options: str, **more: str) -> Iterator[str]:
+    """Serve ``home/mlflow.db`` and the artifacts folder; yield the URL, and stop the server at the end.
+
+    ``options`` are further ones of ``mlflow server``, ``more`` further variables of its environment.
+    """
     command = [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(artifacts)),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *options,
     ]
-    env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    env = {**os.environ, **quiet, **more}
     url, log_file = f"http://127.0.0.1:{port}", home / "server.log"
     with log_file.open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=env, cwd=home, start_new_session=True)
