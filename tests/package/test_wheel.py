@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +139,12 @@ def test_the_wheel_holds_the_packages_the_demo_models_and_nothing_else(core):
     assert suffixes == {".py", ".html", ".yaml", ".tmpl", ".md", ".typed"} | {""}
     models = {path.parts[2] for path in packed if path.parts[:2] == ("homeostat", "examples")}
     assert models == {"bike_demand", "pump_fault"}
+
+
+def test_a_missing_extra_is_named_also_where_the_port_is_taken(core):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        said = core("homeostat", "gateway", "--port", taken.getsockname()[1], status=1)
+    assert "python -m pip install 'homeostat[gateway]'" in said
 
 
 @pytest.mark.parametrize(

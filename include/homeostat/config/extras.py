@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -60,3 +61,11 @@ def optional_libraries() -> Iterator[None]:
             raise
         msg = f"this needs the library {error.name}, which is not installed. Install it: {hint}"
         raise MissingExtra(msg) from error
+
+
+def require_libraries(*modules: str) -> None:
+    """Raise MissingExtra for the first of these optional libraries that is not installed; import none."""
+    with optional_libraries():
+        for module in modules:
+            if importlib.util.find_spec(module) is None:
+                raise ModuleNotFoundError(name=module)

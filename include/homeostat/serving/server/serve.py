@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from homeostat.config.errors import Unavailable
+from homeostat.config.extras import require_libraries
 from homeostat.serving.options import Options, gateway_id
 from homeostat.serving.server.logging_setup import log_to_stderr
 
@@ -61,10 +62,14 @@ def run(
     ------
     ConfigError
         A setting is invalid.
+    MissingExtra
+        A library of the extra ``gateway`` is not installed.
     Unavailable
         The address is in use or not allowed.
     """
     options = options or Options.from_env()
+    # Before the address, which may be taken: without the libraries another port does not help.
+    require_libraries("fastapi", "uvicorn", "httptools", "orjson", "prometheus_client")
     listening = listen(host, port)
     _configure_process()
     url_host = f"[{host}]" if ":" in host else host
