@@ -1,13 +1,16 @@
-"""The wheel in a virtualenv with Apache Airflow: ``make test-package``, which is not part of ``make test``.
+"""docs/existing-airflow.md in a virtualenv with Apache Airflow alone: ``make test-package``.
 
-``airflow standalone`` on free ports with five lines of DAG file, a model folder and a connection: the DAGs
-appear, a retrain ends in a champion, the plugin's page opens, the connection's test works.
+The commands and the DAG files are the page's own, with addresses and folders of this machine: the wheel is
+installed, ``airflow standalone`` shows the provider and the DAGs, a retrain ends in a champion, the plugin's
+page opens, the connection's test works.
 """
 
 import json
 import os
+import re
 import socket
 import subprocess
+import textwrap
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -17,16 +20,20 @@ import pytest
 
 import homeostat
 
-VENV = os.environ.get("HOMEOSTAT_PACKAGE_VENV", "")
+VENV, WHEEL = (os.environ.get(f"HOMEOSTAT_PACKAGE_{name}", "") for name in ("VENV", "WHEEL"))
 pytestmark = [
     pytest.mark.skipif(not VENV, reason="runs in `make test-package`: it needs a virtualenv with Airflow"),
     pytest.mark.timeout(900),
 ]
-DAG_FILE = """
-from homeostat_airflow import homeostat_dags
-
-globals().update(homeostat_dags("{models}", prefix="team_", tags=["risk"], owner="ann", schedule=None))
-"""
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "existing-airflow.md").read_text()
+SECTION = PAGE.partition("\n## An Airflow in a virtualenv\n")[2].partition("\n## ")[0]
+FENCED = re.compile(r"^   ```python\n(.*?)^   ```\n", re.MULTILINE | re.DOTALL)
+#: The DAG file of five lines, and the one with all options.
+DAG_FILE, DAG_FILE_WITH_OPTIONS = (textwrap.dedent(block) for block in FENCED.findall(SECTION))
+#: The commands of steps 1, 2, 3 and 5.
+INSTALL, NEW, CONNECT, GATEWAY = (
+    textwrap.dedent(block) for block in re.findall(r"(?:^ {7}.*\n)+", FENCED.sub("", SECTION), re.MULTILINE)
+)
 TOKEN = "a-control-token-of-the-test"
 
 
@@ -53,7 +60,11 @@ class Installation:
     def __init__(self, folder):
         self.folder = folder
         self.airflow, self.mlflow, self.gateway = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
-        kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "USER")}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name in ("HOME", "LANG", "USER") or name.startswith("PIP_")
+        }
         self.env = {
             **kept,
             "PATH": f"{VENV}/bin:/usr/local/bin:/usr/bin:/bin",
@@ -87,6 +98,24 @@ class Installation:
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
+
+    def here(self, text):
+        """What the page says, with the folders and addresses of this test."""
+        places = {
+            "'homeostat[": f"'{WHEEL}[",
+            "/opt/models": str(self.folder / "models"),
+            "postgresql+psycopg2://user:password@host/ledger": self.own["HOMEOSTAT_LEDGER"],
+            "s3://bucket/homeostat": self.own["HOMEOSTAT_STORE"],
+            "https://mlflow.example.com": self.mlflow,
+            "http://gateway:8000": self.gateway,
+            "--host 0.0.0.0 --port 8000": f"--host 127.0.0.1 --port {self.gateway.rpartition(':')[2]}",
+        }
+        for theirs, ours in places.items():
+            text = text.replace(theirs, ours)
+        return text
+
+    def shell(self, commands, **more):
+        return self.run("bash", "-euc", self.here(commands), **more)
 
     def log(self, name):
         return self.folder / f"{name}.log"
@@ -123,10 +152,12 @@ class Installation:
 def installed(tmp_path_factory):
     """Airflow, MLflow and a gateway from the virtualenv; settings reach Airflow by the connection alone."""
     setup = Installation(tmp_path_factory.mktemp("package"))
-    models, dags = setup.folder / "models", setup.folder / "airflow" / "dags"
+    dags = setup.folder / "airflow" / "dags"
     dags.mkdir(parents=True)
-    setup.run("homeostat", "new", "churn", HOMEOSTAT_MODELS=str(models))
-    (dags / "models.py").write_text(DAG_FILE.format(models=models))
+    assert "homeostat" not in setup.run("airflow", "providers", "list")
+    setup.shell(INSTALL, PIP_CONSTRAINT=f"{VENV}/constraints.txt")
+    setup.shell(NEW)
+    (dags / "models.py").write_text(setup.here(DAG_FILE))
     with ExitStack() as stack:
         mlflow_db = f"sqlite:///{setup.folder}/mlflow.db"
         port = setup.mlflow.rpartition(":")[2]
@@ -138,20 +169,13 @@ def installed(tmp_path_factory):
             )
         )
         setup.run("airflow", "db", "migrate")
-        extra = {
-            "ledger": setup.own["HOMEOSTAT_LEDGER"],
-            "store": setup.own["HOMEOSTAT_STORE"],
-            "mlflow": setup.mlflow,
-        }
-        setup.run(
-            *("airflow", "connections", "add", "homeostat_default", "--conn-type", "homeostat"),
-            *("--conn-host", setup.gateway, "--conn-password", TOKEN, "--conn-extra", json.dumps(extra)),
-        )
+        setup.shell(CONNECT, HOMEOSTAT_CONTROL_TOKEN=TOKEN)
         wait_for(lambda: httpx.get(f"{setup.mlflow}/health").is_success, 90, setup.log("mlflow"))
         stack.enter_context(setup.running("airflow", "airflow", "standalone"))
-        gateway_port = setup.gateway.rpartition(":")[2]
+        install, serve = GATEWAY.strip().splitlines()
+        setup.shell(install, PIP_CONSTRAINT=f"{VENV}/constraints.txt")
         stack.enter_context(
-            setup.running("gateway", "homeostat", "gateway", "--port", gateway_port, **setup.own)
+            setup.running("gateway", "bash", "-euc", f"exec {setup.here(serve)}", **setup.own)
         )
         wait_for(lambda: setup.api("GET", "/api/v2/monitor/health").is_success, 180, setup.log("airflow"))
         ready = f"{setup.gateway}/v2/health/live"
@@ -169,15 +193,21 @@ def test_airflow_lists_the_provider(installed):
     assert "HomeostatNotifier" in installed.run("airflow", "providers", "notifications")
 
 
-def test_the_dags_have_the_prefix_the_tags_and_the_owner(installed):
-    path = "/api/v2/dags?dag_id_pattern=churn"
-    dags = wait_for(lambda: installed.api("GET", path).json()["dags"], 120, installed.log("airflow"))
-    found = {dag["dag_id"]: dag for dag in dags}
-    assert set(found) == {"team_drift_check__churn", "team_retrain__churn"}
-    for dag in found.values():
-        assert {tag["name"] for tag in dag["tags"]} == {"risk", "churn"}
-        assert dag["owners"] == ["ann"]
+def dags_of(installed, pattern):
+    """The DAGs whose ids contain the pattern, once both are there."""
+
+    def both():
+        dags = installed.api("GET", f"/api/v2/dags?dag_id_pattern={pattern}").json()["dags"]
+        return {dag["dag_id"]: dag for dag in dags} if len(dags) == 2 else None
+
+    found = wait_for(both, 120, installed.log("airflow"))
     assert installed.api("GET", "/api/v2/importErrors").json()["import_errors"] == []
+    return found
+
+
+def test_five_lines_make_the_dags(installed):
+    assert len(DAG_FILE.strip().splitlines()) <= 5
+    assert set(dags_of(installed, "churn")) == {"drift_check__churn", "retrain__churn"}
 
 
 def test_the_connections_test_says_what_works_and_what_does_not(installed):
@@ -198,7 +228,7 @@ def test_the_connections_test_says_what_works_and_what_does_not(installed):
 
 
 def test_a_retrain_ends_in_a_champion(installed):
-    path = "/api/v2/dags/team_retrain__churn/dagRuns"
+    path = "/api/v2/dags/retrain__churn/dagRuns"
     body = {"logical_date": None, "conf": {"skip_shadow": True}}
     run = wait_for(
         lambda: installed.api("POST", path, json=body).raise_for_status().json(), 60, installed.log("airflow")
@@ -221,6 +251,17 @@ def test_the_gateway_serves_the_champion(installed):
     row = {"amount": 100.0, "days_open": 3.0, "segment": "small"}
     said = httpx.post(f"{installed.gateway}/models/churn/invocations", json={"dataframe_records": [row]})
     assert (said.status_code, len(said.json()["predictions"])) == (200, 1)
+
+
+def test_the_dags_have_the_prefix_the_tags_and_the_owner_of_the_page(installed):
+    installed.run("airflow", "pools", "set", "training", "2", "for the test")
+    (installed.folder / "airflow/dags/with_options.py").write_text(installed.here(DAG_FILE_WITH_OPTIONS))
+    found = dags_of(installed, "ml_")
+    assert set(found) == {"ml_drift_check__churn", "ml_retrain__churn"}
+    for dag in found.values():
+        assert {tag["name"] for tag in dag["tags"]} == {"risk", "churn"}
+        assert dag["owners"] == ["data-science"]
+    assert found["ml_drift_check__churn"]["timetable_summary"] == "15 * * * *"
 
 
 def test_nothing_of_this_checkout_was_used(installed):

@@ -33,6 +33,16 @@ def test_the_version_is_the_same_in_package_image_and_compose_file():
     assert f"\n## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
+@pytest.mark.parametrize(
+    "path", ["docs/existing-airflow.md", "docs/python-api.md", "infra/kubernetes/Dockerfile"]
+)
+def test_the_wheel_and_the_airflow_that_a_page_names_are_those_of_this_release(path):
+    text = (ROOT / path).read_text()
+    assert set(re.findall(r"homeostat-([\w.]+)-py3-none-any\.whl", text)) == {homeostat.__version__}
+    assert set(re.findall(r"apache/airflow:(\S+)", text)) <= set(locked()["apache-airflow"])
+    assert set(re.findall(r"homeostat\[[\w,]+\]==([\w.]+)", text)) <= {homeostat.__version__}
+
+
 def locked() -> dict[str, list[str]]:
     pins: dict[str, list[str]] = {}
     for name, version in re.findall(
