@@ -91,6 +91,62 @@ def test_an_s3_prefix_is_copied_and_follows_the_bucket(s3_server, tmp_path):
     assert tmp_path.joinpath(folder.name) == folder
 
 
+def test_an_s3_prefix_makes_the_dags_and_each_task_has_its_own_copy(
+    dags_of, run_in_airflow, s3_server, tmp_path
+):
+    where = f"s3://{s3_server.bucket}/models-of-dags"
+    write_models(tmp_path, "fraud")
+    store = open_store(where)
+    store.put("fraud/model.yaml", (tmp_path / "fraud/model.yaml").read_bytes())
+    store.put("fraud/pipeline.py", b"def build(): ...\n")
+    found = dags_of(f"{where!r}", HOMEOSTAT_STATE=str(tmp_path / "parser"))
+    assert set(found) == {"drift_check__fraud", "retrain__fraud"}
+    assert {folder for dag in found.values() for folder in dag["models"]} == {where}
+    code = f"""
+from homeostat_airflow.connection import read_settings
+settings = read_settings(models={where!r})
+print(settings.models.parent, *settings.model_names(), (settings.models / "fraud/pipeline.py").read_text())
+"""
+    said = run_in_airflow(code, HOMEOSTAT_STATE=str(tmp_path / "worker"))
+    assert said == f"{tmp_path}/worker/models fraud def build(): ..."
+
+
+BUNDLE = """
+from pathlib import Path
+from homeostat_airflow import homeostat_dags
+globals().update(homeostat_dags(Path(__file__).parent / "models"))
+"""
+PARSE_BUNDLE = """
+import json
+from airflow.dag_processing.bundles.manager import DagBundlesManager
+from airflow.dag_processing.dagbag import BundleDagBag
+bundle = DagBundlesManager().get_bundle("mine")
+bundle.initialize()
+bag = BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+found = {name: sorted({task.models for task in dag.tasks if getattr(task, "models", "")})
+         for name, dag in bag.dags.items()}
+print(json.dumps([found, list(bag.import_errors.values())]))
+"""
+
+
+@pytest.mark.parametrize("version", ["one", "two"])
+def test_a_dag_bundle_has_its_models_beside_the_file_wherever_it_lies(run_in_airflow, tmp_path, version):
+    folder = tmp_path / "versions" / version
+    write_models(folder / "models", "fraud")
+    (folder / "fraud.py").write_text(BUNDLE)
+    bundles = [
+        {
+            "name": "mine",
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(folder)},
+        }
+    ]
+    config = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles)}
+    found, errors = json.loads(run_in_airflow(PARSE_BUNDLE, **config))
+    assert errors == []
+    assert found == {name: [str(folder / "models")] for name in ("drift_check__fraud", "retrain__fraud")}
+
+
 @pytest.mark.parametrize("location", ["gs://bucket/models", "/no/such/folder"])
 def test_a_folder_that_cannot_be_read_is_named(location, tmp_path):
     with pytest.raises(ConfigError, match=location):
