@@ -137,3 +137,10 @@ def test_a_text_that_is_its_own_label_is_found_without_spelling_it(texts):
     assert own[: len(CHANGED + OWN)] == [False] * len(CHANGED) + [True] * len(OWN)
     for text, kept in zip(texts, own[len(CHANGED + OWN) :], strict=True):
         assert not kept or label_of(text) == text
+
+
+def test_periods_are_pandas_ordinals_and_a_missing_one_is_missing():
+    months = pd.Series(pd.PeriodIndex(["1970-01", "1971-02", None], freq="M"))
+    numbers, not_numbers = as_numbers(months)
+    np.testing.assert_array_equal(numbers, [0.0, 13.0, np.nan])
+    assert not_numbers == 0

@@ -32,7 +32,7 @@ def as_numbers(column: pd.Series) -> tuple[Floats, int]:
     numbers
         float64, NaN where a value is missing; values that are not numbers are left out, because NaN would
         count them as missing. Booleans are 0 and 1, infinities stay. Instants are seconds since 1970 in
-        UTC (naive ones are taken as UTC); durations and times of day are seconds.
+        UTC (naive ones are taken as UTC); durations and times of day are seconds; periods are ordinals.
     not_numbers
         How many values were left out: text that does not parse, containers, complex numbers.
     """
@@ -41,6 +41,8 @@ def as_numbers(column: pd.Series) -> tuple[Floats, int]:
         return _seconds(column), 0
     if isinstance(column.dtype, pd.CategoricalDtype) or kind in "Mmc":
         column, kind = column.astype(object), "O"
+    if isinstance(column.dtype, pd.PeriodDtype):  # pandas before 3.1 calls them no numbers
+        return np.where(column.isna(), np.nan, column.array.asi8.astype(np.float64)), 0
     if kind in "biuf":
         return floats_of(column), 0
     present = column.notna().to_numpy(dtype=bool)
@@ -109,7 +111,11 @@ def as_labels(column: pd.Series, spelling: int = SPELLING) -> tuple[Ints, list[s
     try:
         codes, uniques = pd.factorize(column)
     except (TypeError, NotImplementedError):  # lists and dictionaries cannot be hashed
-        codes, uniques = pd.factorize(column.map(lambda value: label_of(value, spelling), na_action="ignore"))
+        # As Python's own values: an Arrow column maps its lists as arrays.
+        objects = pd.Series(list(column), dtype=object)
+        codes, uniques = pd.factorize(
+            objects.map(lambda value: label_of(value, spelling), na_action="ignore")
+        )
     per_code = np.bincount(codes[codes >= 0], minlength=len(uniques))
     missing = int((codes < 0).sum())
     by_label: dict[str, int] = {}
