@@ -100,19 +100,25 @@ test-package: $(TOOLS) dist ## follow docs/existing-airflow.md with the wheel, u
 	HOMEOSTAT_PACKAGE_VENV=$(CURDIR)/$(PACKAGE) HOMEOSTAT_PACKAGE_WHEEL=$$(echo $(CURDIR)/dist/*.whl) \
 		$(PYTHON) -m pytest tests/package $(ARGS)
 
+# Not with our lock: with the ends of the ranges that the package states. `make nightly` does not include it.
+.PHONY: test-matrix
+test-matrix: ## try the lowest and newest versions of the ranges on each Python here (ARGS=3.12 for one; 5 minutes each)
+	@test -x .venv-lock/bin/uv || { python3 -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv; }
+	infra/package/try_versions.sh .venv-lock/bin/uv $(ARGS)
+
 .PHONY: env
 env: ## write the secrets for docker-compose.yml into .env; keeps existing ones
 	@python3 infra/compose/make_env.py .env
 
 .PHONY: bench
 bench: $(TOOLS) $(PEERS:%=.venv-bench/%/.made) ## run the benchmarks, also of comparable libraries (ARGS=--write updates benchmarks/*.md)
-	@export PYTHONPATH=$(PYTHONPATH):tests; for script in drift calibration rollout gateway rollback lambda_cold_start; do \
+	@export PYTHONPATH=$(PYTHONPATH):tests; for script in drift calibration rollout gateway rollback lambda_cold_start core_import; do \
 		test ! -f benchmarks/$$script.py || $(PYTHON) benchmarks/$$script.py $(ARGS) || exit 1; \
 	done
 
 .PHONY: clean
 clean: ## remove the virtualenvs, caches and local state (.homeostat); not .env
-	rm -rf $(VENV) .venv-lock .venv-bench .venv-checkov .venv-dist $(PACKAGE) build dist .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-lock .venv-bench .venv-checkov .venv-dist .venv-versions $(PACKAGE) build dist .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # An interrupted setup leaves .unfinished; the next one starts over.

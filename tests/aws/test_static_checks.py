@@ -174,7 +174,7 @@ def test_checkovs_lock_is_exact_and_names_no_registry():
 
 @pytest.mark.parametrize(
     "script",
-    [*sorted((ROOT / "infra" / "aws").glob("*.sh")), ROOT / ".ci" / "run"],
+    [*sorted((ROOT / "infra").glob("*/*.sh")), ROOT / ".ci" / "run"],
     ids=lambda path: path.name,
 )
 def test_shellcheck_finds_nothing(script):

@@ -185,7 +185,7 @@ def odd(n: int, seed: int, start: str) -> pd.DataFrame:
             "nothing": np.full(n, np.nan),
             "infinite": np.where(rng.random(n) < 0.02, np.inf, rng.normal(size=n)),
             "absurd": np.r_[1e300, rng.normal(size=n - 1)],
-            "town": rng.zipf(1.3, n).clip(max=10**6).astype(str) + " street",
+            "town": [f"{x} street" for x in rng.zipf(1.3, n).clip(max=10**6)],
             "huge": rng.integers(2**60, 2**62, n),
             "mixed": np.where(rng.random(n) < 0.1, "?", rng.normal(size=n).astype(str)),
         }
