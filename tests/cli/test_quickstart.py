@@ -1,6 +1,7 @@
 """homeostat quickstart: a model folder from a file of rows."""
 
 import json
+import sys
 import warnings
 from datetime import timedelta
 
@@ -12,10 +13,13 @@ from typer.testing import CliRunner
 from homeostat.adapters.configured_source import ConfiguredSource
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.bundle.pipeline import load_pipeline
+from homeostat.bundle.predictor import Predictor
 from homeostat.cli.app import app
 from homeostat.cli.commands.quickstart_replay import MAX_ROWS, MIN_WINDOWS, plan_replay, with_fewer_rows
 from homeostat.config import load_model
 from homeostat.core.training_data.coercion import coerce_rows
+from homeostat.core.training_data.quality import run_checks
+from homeostat.retraining.fit import fit
 from homeostat.scaffold.write_model import min_rows_of
 
 ROWS = 600
@@ -118,6 +122,45 @@ def test_the_written_model_learns_and_predicts(run, tmp_path, name):
     assert list(row) == list(features)
 
 
+@pytest.mark.parametrize("times", [True, False], ids=["times", "no times"])
+def test_a_wide_file_is_made_a_model_without_a_warning(run, tmp_path, times):
+    rng = np.random.default_rng(4)
+    columns = {f"f{i}": rng.normal(size=200).round(3) for i in range(160)}
+    if times:
+        columns["at"] = pd.date_range("2025-01-01", periods=200, freq="h").astype(str)
+    pd.DataFrame(columns | {"y": rng.choice(["a", "b"], 200)}).to_csv(tmp_path / "wide.csv", index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.PerformanceWarning)
+        run("wide.csv", "--label", "y", "--no-backtest")
+        config = load_model(tmp_path / "models" / "wide")
+        rows = ConfiguredSource(MemoryStore()).read(config.history_only(), None, None)
+        assert len(run_checks(coerce_rows(rows, config, label=True).rows, config).kept) == 200
+
+
+@pytest.mark.parametrize("estimator", ["lightgbm", "xgboost", "catboost"])
+@pytest.mark.parametrize("name", ["churn", "prices"])
+def test_a_model_of_another_library_is_written_for_the_task(run, tmp_path, name, estimator):
+    write, label, _ = FILES[name]
+    write(tmp_path / f"{name}.csv")
+    run(f"{name}.csv", "--label", label, "--no-backtest", "--estimator", estimator)
+    config = load_model(tmp_path / "models" / name)
+    rows = ConfiguredSource(MemoryStore()).read(config.history_only(), None, None)
+    typed = coerce_rows(rows, config, label=True).rows
+    found = Predictor.of(config, fit(config, typed, None)).predict(typed).prediction
+    if config.task == "classification":
+        assert (found == typed[label]).mean() > 0.8
+    else:
+        assert np.corrcoef(found, typed[label])[0, 1] > 0.95
+
+
+def test_a_library_that_is_missing_is_named_before_anything_is_written(run, tmp_path, monkeypatch):
+    churn(tmp_path / "churn.csv")
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    said = run("churn.csv", "--label", "Churn", "--estimator", "lightgbm", status=1)
+    assert "python -m pip install 'homeostat[lightgbm]'" in " ".join(said.split())
+    assert not (tmp_path / "models").exists()
+
+
 def test_it_says_what_it_guessed_replays_it_and_prints_the_next_commands(run, tmp_path):
     churn(tmp_path / "churn.csv", 1500)
     said = run("churn.csv", "--label", "Churn", "--time", "signup", "--name", "leavers")
@@ -156,11 +199,15 @@ def test_a_file_without_times_says_what_follows(run, tmp_path):
         (["--label", "churn"], "has no column 'churn' (is it 'Churn' here?)"),
         (["--label", "Churn", "--time", "sign-up"], "has no column 'sign-up' (is it 'signup' here?)"),
         (["--label", "Churn", "--task", "ranking"], "--task ranking: write classification or regression"),
+        (
+            ["--label", "Churn", "--estimator", "prophet"],
+            "choose one of sklearn, lightgbm, xgboost, catboost",
+        ),
         (["--label", "Churn", "--name", "My Model"], "for example 'my_model'"),
         (["--label", "Churn", "--date-format", "signup"], "write COLUMN=FORMAT"),
         (["--label", "customerID"], "a label is a number, or one of at most 100 classes"),
     ],
-    ids=["label", "time", "task", "name", "date-format", "identifier"],
+    ids=["label", "time", "task", "estimator", "name", "date-format", "identifier"],
 )
 def test_an_error_says_what_to_write_and_nothing_is_written(run, tmp_path, arguments, says):
     churn(tmp_path / "churn.csv")

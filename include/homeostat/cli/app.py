@@ -595,7 +595,7 @@ def new(
 
 @app.command(cls=Command, rich_help_panel=BEGIN)
 @user_errors_only
-def quickstart(
+def quickstart(  # noqa: PLR0913  # one parameter for each option
     data: Annotated[
         str,
         typer.Argument(metavar="FILE", help="Rows with labels: CSV or Parquet, a file, a folder, or s3://."),
@@ -614,6 +614,9 @@ def quickstart(
     task: Annotated[
         str, typer.Option(help="classification or regression. Default: what the label looks like.")
     ] = "",
+    estimator: Annotated[
+        str, typer.Option(help="What it is made with: sklearn, lightgbm, xgboost or catboost.")
+    ] = "sklearn",
     date_format: DateFormats = None,
     backtest: Annotated[bool, typer.Option(help="Replay the rows after writing the model.")] = True,
     as_json: AsJson = False,
@@ -635,6 +638,7 @@ def quickstart(
         time=time,
         name=name,
         task=task,
+        estimator=estimator,
         date_formats=date_format or (),
         backtest=backtest,
         as_json=as_json,

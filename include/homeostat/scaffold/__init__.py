@@ -31,19 +31,30 @@ def new_model(name: str, models_folder: Path, estimator: str = "sklearn") -> Pat
     AlreadyExists
         The folder exists; it is not changed.
     """
-    if estimator not in ESTIMATORS:
-        msg = f"'{estimator}' is no estimator of the template: choose one of {', '.join(ESTIMATORS)}"
-        raise ConfigError(msg)
+    require_estimator(estimator)
 
     def write(folder: Path) -> None:
         parts = resources.files("homeostat.scaffold")
-        build = parts.joinpath("estimators", f"{estimator}.tmpl").read_text(encoding="utf-8")
+        build = build_of(estimator)
         for item in parts.joinpath("template").iterdir():
             if item.name.endswith(".tmpl"):
                 text = item.read_text(encoding="utf-8").replace(PLACEHOLDER, name).replace(BUILD, build)
                 (folder / item.name.removesuffix(".tmpl")).write_text(text, encoding="utf-8")
 
     return create_folder(name, models_folder, write)
+
+
+def require_estimator(estimator: str) -> None:
+    """Raise ConfigError unless the estimator is one of :data:`ESTIMATORS`."""
+    if estimator not in ESTIMATORS:
+        msg = f"'{estimator}' is no estimator of the template: choose one of {', '.join(ESTIMATORS)}"
+        raise ConfigError(msg)
+
+
+def build_of(estimator: str) -> str:
+    """Return the text of ``build()`` with one of :data:`ESTIMATORS`."""
+    path = resources.files("homeostat.scaffold").joinpath("estimators", f"{estimator}.tmpl")
+    return path.read_text(encoding="utf-8")
 
 
 def create_folder(name: str, models_folder: Path, write: Callable[[Path], None]) -> Path:

@@ -13,7 +13,7 @@ from homeostat.adapters.table_rows import FILE_ROWS, read_frame
 from homeostat.adapters.tables import Table, open_table
 from homeostat.core.training_data.categories import as_category
 from homeostat.core.training_data.columns import as_number, as_time
-from homeostat.scaffold import create_folder, require_free_name, valid_name
+from homeostat.scaffold import create_folder, require_estimator, require_free_name, valid_name
 from homeostat.scaffold.table_checks import MAX_ROWS, sum_note, without_copies, without_counters
 from homeostat.scaffold.table_guess import TableGuess, Task, guess_table
 from homeostat.scaffold.table_pace import DEFAULT_PACE, Pace, pace_of
@@ -43,7 +43,7 @@ class NewModel:
     has_times: bool
 
 
-def model_from_table(  # one parameter for each option of the command
+def model_from_table(  # noqa: PLR0913  # one parameter for each option of the command
     uri: str,
     models_folder: Path,
     *,
@@ -51,6 +51,7 @@ def model_from_table(  # one parameter for each option of the command
     time: str = "",
     name: str = "",
     task: Task | None = None,
+    estimator: str = "sklearn",
     date_formats: Mapping[str, str] | None = None,
     now: datetime,
 ) -> NewModel:
@@ -64,6 +65,7 @@ def model_from_table(  # one parameter for each option of the command
     HomeostatError
         The table cannot be read or has no such columns, nothing can be predicted, or the folder exists.
     """
+    require_estimator(estimator)
     formats = dict(date_formats or {})
     table = open_table(uri)
     for option, column in (("--label", label), *((("--time", time),) if time else ())):
@@ -84,12 +86,13 @@ def model_from_table(  # one parameter for each option of the command
         place = uri if "://" in uri else str(Path(uri).resolve())
         source = {"kind": kind, "uri": place}
         pace = pace_of(columns[when.name].seconds)
-        draft = Draft(name, uri, guess, pace, source, example_row(guess, sample))
+        draft = Draft(name, uri, guess, pace, source, example_row(guess, sample), estimator)
         folder = create_folder(name, models_folder, lambda into: write_files(draft, into))
         return NewModel(name, folder, uri, guess, pace, has_times=True)
     guess, rows = _with_times(table, guess, now)
     pace = replace(DEFAULT_PACE, last=rows[guess.timestamp].iloc[-1].timestamp())
-    draft = Draft(name, uri, guess, pace, {"kind": "parquet", "uri": ROWS_FILE}, example_row(guess, sample))
+    source = {"kind": "parquet", "uri": ROWS_FILE}
+    draft = Draft(name, uri, guess, pace, source, example_row(guess, sample), estimator)
 
     def write(folder: Path) -> None:
         rows.to_parquet(folder / ROWS_FILE, index=False)
@@ -153,8 +156,9 @@ def _with_times(table: Table, guess: TableGuess, now: datetime) -> tuple[TableGu
         rows = rows.sample(frac=1, random_state=0, ignore_index=True)
         note += f". The file is sorted by '{guess.label}', so its rows are mixed first"
     last = pd.Timestamp(now.astimezone(UTC) - AGO).floor("min").as_unit("us")
-    rows.insert(0, timestamp, last - SPACING * pd.RangeIndex(len(rows) - 1, -1, -1))
-    return replace(guess, timestamp=timestamp, notes=(*guess.notes, note)), rows
+    times = pd.Series(last - SPACING * pd.RangeIndex(len(rows) - 1, -1, -1), name=timestamp)
+    timed = pd.concat([times, rows.reset_index(drop=True)], axis=1)
+    return replace(guess, timestamp=timestamp, notes=(*guess.notes, note)), timed
 
 
 def is_grouped(label: pd.Series) -> bool:

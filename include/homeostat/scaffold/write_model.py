@@ -12,6 +12,7 @@ from pathlib import Path
 
 from homeostat.config import format_duration
 from homeostat.config.model import Feature
+from homeostat.scaffold import build_of
 from homeostat.scaffold.table_guess import TableGuess
 from homeostat.scaffold.table_pace import Pace
 
@@ -25,7 +26,8 @@ _LEAST_ROWS, _USUAL_ROWS = 20, 1000
 class Draft:
     """All that a new model folder is written from.
 
-    ``history`` is the ``source.history`` block, ``data`` the table in messages, ``example`` one row's inputs.
+    ``history`` is the ``source.history`` block, ``data`` the table in messages, ``example`` one row's inputs,
+    ``estimator`` one of :data:`~homeostat.scaffold.ESTIMATORS`.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Draft:
     pace: Pace
     history: Mapping[str, str]
     example: Mapping[str, float | str]
+    estimator: str = "sklearn"
 
 
 #: The file of a request to try, in the model's folder.
@@ -49,13 +52,22 @@ def write_files(draft: Draft, folder: Path) -> None:
     """Write model.yaml, pipeline.py, README.md and a request to try."""
     request = json.dumps({"dataframe_records": [dict(draft.example)]}, indent=1, ensure_ascii=False)
     (folder / REQUEST_FILE).write_text(request + "\n", encoding="utf-8")
-    values = _values(draft)
+    values = {"BUILD": _build(draft), **_values(draft)}
     for item in resources.files("homeostat.scaffold").joinpath("quickstart").iterdir():
         if item.name.endswith(".tmpl"):
             text = item.read_text(encoding="utf-8")
             for key, value in values.items():
                 text = text.replace(f"__{key}__", value)
             (folder / item.name.removesuffix(".tmpl")).write_text(text, encoding="utf-8")
+
+
+def _build(draft: Draft) -> str:
+    """Return the functions of pipeline.py, which may have keys of :func:`_values`."""
+    if draft.estimator == "sklearn":
+        path = resources.files("homeostat.scaffold").joinpath("quickstart", "estimators", "sklearn.tmpl")
+        return path.read_text(encoding="utf-8").rstrip("\n")
+    build = build_of(draft.estimator).rstrip("\n")
+    return build if draft.guess.task == "classification" else build.replace("Classifier", "Regressor")
 
 
 def yaml_text(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from homeostat.bundle.boosters.known import BOOSTERS
 from homeostat.cli.commands.backtest import in_memory_ports, start_progress_bar
 from homeostat.cli.commands.drift_readings import parse_date_formats
 from homeostat.cli.commands.quickstart_replay import fit_seconds, plan_replay, with_fewer_rows
 from homeostat.cli.console import ProgressLines, err, out, print_json, progress, say, shown_path
 from homeostat.config import Settings, format_duration, load_model
 from homeostat.config.errors import ConfigError, HomeostatError
+from homeostat.config.extras import optional_libraries
 
 if TYPE_CHECKING:
     from homeostat.backtesting import BacktestResult
@@ -33,6 +36,7 @@ def write_quickstart(  # noqa: PLR0913  # one parameter for each option of the c
     time: str,
     name: str,
     task: str,
+    estimator: str,
     date_formats: Iterable[str],
     backtest: bool,
     as_json: bool,
@@ -42,7 +46,8 @@ def write_quickstart(  # noqa: PLR0913  # one parameter for each option of the c
     Raises
     ------
     HomeostatError
-        The table cannot be used, the folder exists, or the backtest fails: then the folder is there.
+        The table cannot be used, the folder exists, the estimator's library is not installed, or the
+        backtest fails: then the folder is there.
     """
     from homeostat.scaffold.from_table import model_from_table
 
@@ -50,6 +55,9 @@ def write_quickstart(  # noqa: PLR0913  # one parameter for each option of the c
         msg = f"--task {task}: write {' or '.join(TASKS)}"
         raise ConfigError(msg)
     asked: Task | None = "regression" if task == "regression" else "classification" if task else None
+    if backtest and estimator in BOOSTERS:
+        with optional_libraries():
+            importlib.import_module(estimator)
     with err.status(f"looking at {data}"):
         model = model_from_table(
             data,
@@ -58,6 +66,7 @@ def write_quickstart(  # noqa: PLR0913  # one parameter for each option of the c
             time=time,
             name=name,
             task=asked,
+            estimator=estimator,
             date_formats=parse_date_formats(date_formats),
             now=datetime.now(UTC),
         )

@@ -174,12 +174,18 @@ def _missing_columns(config: ModelConfig, missing: list[str], others: list[str])
 def _as_found(frame: pd.DataFrame, wanted: list[str], bad: np.ndarray, reasons: np.ndarray) -> pd.DataFrame:
     """Return the bad rows as they were read; columns of mixed types as text, for any file format."""
     found = frame.loc[bad, [name for name in wanted if name in frame]].reset_index(drop=True)
-    for name in found.columns[[dtype.kind == "O" for dtype in found.dtypes]]:
-        found[name] = pd.Series(
-            [None if _missing(value) else shortened(value, 200) for value in found[name]], dtype="str"
-        )
-    found = found.rename(columns={REASON: f"{REASON} (column)"})
-    return found.assign(**{REASON: pd.Series(reasons[bad], dtype="str")})
+    columns = {
+        f"{REASON} (column)" if name == REASON else name: _as_text(column)
+        if column.dtype.kind == "O"
+        else column
+        for name, column in found.items()
+    }
+    # All columns in one step: pandas warns of a frame that was widened one by one.
+    return pd.DataFrame(columns | {REASON: pd.Series(reasons[bad], dtype="str")}, index=found.index)
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    return pd.Series([None if _missing(value) else shortened(value, 200) for value in column], dtype="str")
 
 
 def _missing(value: Any) -> bool:
