@@ -84,34 +84,34 @@ def team(setup, tmp_path):
     return setup
 
 
-def log_model(team, flavor="pipeline", label=None, **how):
-    """Register a model of another team; return it and its version number."""
+def log_model(team, flavor="pipeline", label=None, *, name="", **how):
+    """Register a model of another team, under a name of its own by default; return it and its number."""
     model, _ = fitted(flavor, TRAINED[FEATURES], TRAINED["y"] if label is None else label)
     how = {"training_rows": len(TRAINED), **how}
-    return model, register(team.env["MLFLOW_TRACKING_URI"], team.theirs, flavor, model, **how)
+    return model, register(team.env["MLFLOW_TRACKING_URI"], name or team.theirs, flavor, model, **how)
 
 
-def test_a_foreign_model_becomes_the_first_champion_by_its_alias(team, receiver):
-    log_model(team, alias="challenger")
+def test_a_model_of_the_same_name_becomes_the_first_champion_by_its_alias(team, receiver):
+    log_model(team, alias="challenger", name=team.name)
     with first_version_loader(team):
-        dag_run = team.release(uri=f"models:/{team.theirs}@challenger")
+        dag_run = team.release(uri=f"models:/{team.name}@challenger")
     assert dag_run["tasks"] == {"gate": "success", "rollout": "success", "after": "success"}
     gate, rollout = dag_run["xcoms"]["gate"], dag_run["xcoms"]["rollout"]
-    assert (gate["verdict"], gate["version"], gate["reasons"]) == ("passed", "1", [])
-    assert gate["model_uri"] == f"models:/{team.theirs}/1"
-    assert (rollout["champion"], rollout["outcome"], rollout["version"]) == (True, "promoted", "1")
-    version = team.ports.registry.version(team.name, "1")
+    assert (gate["verdict"], gate["version"], gate["reasons"]) == ("passed", "2", [])
+    assert gate["model_uri"] == f"models:/{team.name}/1"
+    assert (rollout["champion"], rollout["outcome"], rollout["version"]) == (True, "promoted", "2")
+    version = team.ports.registry.version(team.name, "2")
     assert version.tags["homeostat.gate"] == "passed"
     assert version.tags["homeostat.model_uri"] == gate["model_uri"]
     assert f"Imported from {gate['model_uri']}." in version.description
-    assert team.ports.registry.aliases(team.name) == {"champion": "1"}
-    assert team.traffic.champion.version == "1"
+    assert team.ports.registry.aliases(team.name) == {"challenger": "1", "champion": "2"}
+    assert team.traffic.champion.version == "2"
 
     before = len(receiver.received)
     team.end_callback(dag_run, "fail")
     (notice,) = receiver.received[before:]
     assert notice["title"] == f"release_fail_{team.name} has ended: {dag_run['run_id']}"
-    assert notice["message"].startswith("version 1 is champion")
+    assert notice["message"].startswith("version 2 is champion")
 
 
 def test_a_refusal_fails_skips_or_passes(team, receiver):

@@ -234,3 +234,18 @@ def test_a_batch_model_is_promoted_at_once(folder, ports, log_model):
     log_model()
     gate_model(config, of(), ports)
     assert begin_registered(config, "1", ports)["champion"] is True
+
+
+def test_it_is_stored_as_onnx_where_model_yaml_asks_for_it(folder, ports, log_model):
+    from homeostat.config import load_model
+
+    path = folder / "model.yaml"
+    path.write_text(path.read_text().replace("min_rows: 200}", "min_rows: 200, serving_format: onnx}"))
+    config = load_model(folder)
+    model = log_model("sklearn", names=["a", "b"])
+    found = gate_model(config, of(), ports)
+    assert found["verdict"] == "passed"
+    bundle = load_version(ports, config, ports.registry.version(config.name, "1").digest)
+    assert bundle.manifest["serving_format"] in ("onnx", "skops")
+    rows = rows_between(T0, T0 + timedelta(hours=2))
+    assert bundle.predictor.predict(rows).prediction.tolist() == model.predict(rows[["a", "b"]]).tolist()

@@ -126,6 +126,7 @@ def import_model(
     from homeostat.bundle.files import write_bundle
     from homeostat.bundle.mlflow_model import load_mlflow_model
     from homeostat.bundle.predictor import Predictor
+    from homeostat.retraining.serving_format import ServingFormat
 
     given = _import_of(request)
     model = ports.registry.find_model(given.uri)
@@ -136,8 +137,10 @@ def import_model(
         estimator = load_mlflow_model(
             files, config, ports.trusted_types, what=given.uri, classes=given.classes
         )
+        _check_labels(config, Predictor.of(config, estimator), holdout, given)
+        form = ServingFormat(config, holdout)
+        estimator = form.of(estimator)
         predictor = Predictor.of(config, estimator)
-        _check_labels(config, predictor, holdout, given)
         try:
             reference = make_reference(config, predictor, holdout)
         except HomeostatError:
@@ -153,11 +156,12 @@ def import_model(
             "recipe": IMPORTED,
             "model_uri": given.uri,
             "environment": environment,
+            **form.facts,
         }
         folder = Path(temporary) / "bundle"
         digest = write_bundle(folder, config, estimator, reference, manifest)
         put_bundle(ports.store, config.name, digest, folder)
-    params = {"model_uri": given.uri, "holdout_rows": len(holdout), "recipe": IMPORTED}
+    params = {"model_uri": given.uri, "holdout_rows": len(holdout), "recipe": IMPORTED, **form.facts}
     known = {"trained_until": given.trained_until, "training_rows": given.training_rows}
     ports.registry.log(
         data["run_id"],
@@ -172,7 +176,7 @@ def import_model(
         "rows": given.training_rows,
         "trained_until": given.trained_until or None,
         "environment": environment,
-        "sentence": f"nothing was fitted: {given.uri} is the candidate",
+        "sentence": f"nothing was fitted: {given.uri} is the candidate{form.sentence}",
         "url": ports.registry.url(run_id=data["run_id"]),
     }
 

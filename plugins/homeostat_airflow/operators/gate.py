@@ -36,8 +36,8 @@ class GateOperator(RetrainOperator):
         ``models:/NAME/7``, ``models:/NAME@ALIAS``, ``models:/m-ID`` or ``runs:/RUN_ID/NAME``. A Jinja
         template.
     trained_until
-        The model has learned no row of this time or later, such as ``{{ data_interval_start }}``: the rows of
-        the model's ``source`` since then are the holdout. Default: the version's tag
+        The model has learned no row of this time or later, such as ``{{ macros.ds_add(ds, -7) }}``: the rows
+        of the model's ``source`` since then are the holdout. Default: the version's tag
         ``homeostat.trained_until``. A Jinja template.
     holdout
         Instead of the source's rows: a path or ``s3://`` address of CSV or Parquet, of labelled rows that the
