@@ -1,6 +1,5 @@
 """Models that other pipelines logged in MLflow become estimators of model.yaml's features, or are refused."""
 
-import json
 import pickle
 import zipfile
 
@@ -11,7 +10,6 @@ import yaml
 from homeostat.bundle.evaluate import make_reference
 from homeostat.bundle.files import load_bundle, write_bundle
 from homeostat.bundle.mlflow_model import load_mlflow_model
-from homeostat.bundle.mlflow_model.ubjson import read_ubjson
 from homeostat.bundle.predictor import Predictor
 from homeostat.config.errors import SignatureMismatch, Untrusted
 from mlflow_models import ACCEPTED, fitted, save
@@ -274,20 +272,3 @@ def test_a_ranking_booster_is_refused(model, rows, tmp_path):
     folder = save("xgboost", xgboost.train({"objective": "rank:ndcg"}, data, 3), tmp_path / "model")
     with pytest.raises(Untrusted, match="has the objective 'rank:ndcg'"):
         load_mlflow_model(folder, config, what=WHAT)
-
-
-def test_ubjson_is_what_xgboost_writes_as_json(model, rows):
-    frame = rows()
-    booster = fitted("xgboost", frame[["a", "b", "kind"]], frame["y"])[0].get_booster()
-    binary = read_ubjson(bytes(booster.save_raw("ubj")))
-    text = json.loads(bytes(booster.save_raw("json")))
-    assert np.asarray(flat(binary)).tolist() == np.asarray(flat(text)).tolist()
-
-
-def flat(value):
-    """Return all leaves with their places; numbers in single precision, as XGBoost has them."""
-    if isinstance(value, dict):
-        return [(f"{name}.{at}", leaf) for name in sorted(value) for at, leaf in flat(value[name])]
-    if isinstance(value, list):
-        return [(f"{i}.{at}", leaf) for i, each in enumerate(value) for at, leaf in flat(each)]
-    return [("", str(np.float32(value)) if isinstance(value, (int, float)) else value)]

@@ -26,8 +26,6 @@ from homeostat.storage.step_results import save_result
 if TYPE_CHECKING:
     import pandas as pd
 
-    from homeostat.bundle.predictor import Predictor
-
 #: The recipe in a bundle's manifest.
 IMPORTED = "imported"
 
@@ -122,45 +120,30 @@ def import_model(
         It fails on the holdout's rows.
     """
     from homeostat.bundle.environment import library_versions
-    from homeostat.bundle.evaluate import make_reference
-    from homeostat.bundle.files import write_bundle
     from homeostat.bundle.mlflow_model import load_mlflow_model
-    from homeostat.bundle.predictor import Predictor
     from homeostat.retraining.serving_format import ServingFormat
 
     given = _import_of(request)
     model = ports.registry.find_model(given.uri)
     _, holdout, _ = read_snapshot(ports.store, data["snapshot"])
     with tempfile.TemporaryDirectory(prefix="homeostat-") as temporary:
-        files = Path(temporary) / "model"
-        ports.registry.fetch_model(model, files)
+        ports.registry.fetch_model(model, Path(temporary))
         estimator = load_mlflow_model(
-            files, config, ports.trusted_types, what=given.uri, classes=given.classes
+            Path(temporary), config, ports.trusted_types, what=given.uri, classes=given.classes
         )
-        _check_labels(config, Predictor.of(config, estimator), holdout, given)
-        form = ServingFormat(config, holdout)
-        estimator = form.of(estimator)
-        predictor = Predictor.of(config, estimator)
-        try:
-            reference = make_reference(config, predictor, holdout)
-        except HomeostatError:
-            raise
-        except Exception as error:  # the other pipeline's model, on its first rows here
-            msg = f"{given.uri}: predict failed on the holdout with {type(error).__name__}: {error}"
-            raise PipelineError(msg) from error
-        environment = {"python": platform.python_version(), **library_versions()}
-        manifest = {
-            "run_key": request.run_key,
-            "snapshot": data["digest"],
-            "trained_until": given.trained_until or None,
-            "recipe": IMPORTED,
-            "model_uri": given.uri,
-            "environment": environment,
-            **form.facts,
-        }
-        folder = Path(temporary) / "bundle"
-        digest = write_bundle(folder, config, estimator, reference, manifest)
-        put_bundle(ports.store, config.name, digest, folder)
+    _check_labels(config, estimator, holdout, given)
+    form = ServingFormat(config, holdout)
+    environment = {"python": platform.python_version(), **library_versions()}
+    manifest = {
+        "run_key": request.run_key,
+        "snapshot": data["digest"],
+        "trained_until": given.trained_until or None,
+        "recipe": IMPORTED,
+        "model_uri": given.uri,
+        "environment": environment,
+    }
+    served = form.of(estimator)
+    digest = _put(config, ports, served, holdout, {**manifest, **form.facts}, given)
     params = {"model_uri": given.uri, "holdout_rows": len(holdout), "recipe": IMPORTED, **form.facts}
     known = {"trained_until": given.trained_until, "training_rows": given.training_rows}
     ports.registry.log(
@@ -181,6 +164,33 @@ def import_model(
     }
 
 
+def _put(
+    config: ModelConfig,
+    ports: Ports,
+    estimator: Any,
+    holdout: pd.DataFrame,
+    manifest: dict[str, Any],
+    given: ImportedModel,
+) -> str:
+    """Write the bundle into the Store; return its digest."""
+    from homeostat.bundle.evaluate import make_reference
+    from homeostat.bundle.files import write_bundle
+    from homeostat.bundle.predictor import Predictor
+
+    try:
+        reference = make_reference(config, Predictor.of(config, estimator), holdout)
+    except HomeostatError:
+        raise
+    except Exception as error:  # the other pipeline's model, on its first rows here
+        msg = f"{given.uri}: predict failed on the holdout with {type(error).__name__}: {error}"
+        raise PipelineError(msg) from error
+    with tempfile.TemporaryDirectory(prefix="homeostat-") as temporary:
+        folder = Path(temporary) / "bundle"
+        digest = write_bundle(folder, config, estimator, reference, manifest)
+        put_bundle(ports.store, config.name, digest, folder)
+    return digest
+
+
 def _import_of(request: RetrainRequest) -> ImportedModel:
     if request.imported is None:
         msg = f"retrain {request.run_key} imports no model"
@@ -194,13 +204,11 @@ def _table(config: ModelConfig, where: str) -> ModelConfig:
     return config.model_copy(update={"source": Source(kind=kind, uri=where)})
 
 
-def _check_labels(
-    config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame, given: ImportedModel
-) -> None:
+def _check_labels(config: ModelConfig, estimator: Any, holdout: pd.DataFrame, given: ImportedModel) -> None:
     """Raise SignatureMismatch where none of the holdout's labels is a class of the model."""
-    if predictor.classes is None:
+    if config.task == "regression":
         return
-    predicted = {text for text in label_texts(predictor.classes) if text is not None}
+    predicted = {text for text in label_texts(estimator.classes_) if text is not None}
     found = {text for text in label_texts(holdout[config.columns.label.name].unique()) if text is not None}
     if not predicted & found:
         msg = (
