@@ -13,13 +13,20 @@ import onnx
 import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from skops.io import dumps
 
+from homeostat.adapters.bundle_files import tree_digest
 from homeostat.bundle.deterministic import make_deterministic
+from homeostat.bundle.evaluate import make_reference
+from homeostat.bundle.files import write_bundle
 from homeostat.bundle.onnx_format.checks import MAX_DEPTH, ML, check
 from homeostat.bundle.onnx_format.compare import converted
 from homeostat.bundle.onnx_format.model import OnnxModel
+from homeostat.bundle.predictor import Predictor
 from homeostat.bundle.safe_load import load_estimator
 from homeostat.config.errors import Untrusted
+from homeostat.core.rollout import VersionRef
+from serving.gateway_harness import make_gateway_fixture, model_config, serving, until
 
 KINDS = {"a": "number", "b": "number", "kind": "category"}
 
@@ -43,8 +50,6 @@ def stored():
 
 def load(model, data, **changes):
     """Load the model from the bytes of a bundle, with another file than it has."""
-    from skops.io import dumps
-
     crafted = object.__new__(OnnxModel)
     vars(crafted).update({**model.__getstate__(), "data": data, "size": len(data), **changes})
     return load_estimator(make_deterministic(dumps(crafted)), "model.skops", "sample", ())
@@ -279,3 +284,44 @@ def test_damaged_files_that_pass_the_check_do_not_end_the_process(stored):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) > 20
+
+
+def test_a_candidate_that_names_another_file_is_rolled_back_and_the_champion_serves(tmp_path):
+    """Through a gateway, whose champion is ONNX as well."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    numbers = {"a": "number", "b": "number"}
+    features = {name: {"type": kind} for name, kind in numbers.items()}
+    config = model_config(schema={"label": {"name": "y"}, "features": features})
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=200), "b": rng.normal(size=200)})
+    frame["y"] = (frame["a"] > 0).astype(int)
+    frame["timestamp"] = pd.date_range("2026-01-01", periods=200, freq="min", tz="UTC")
+    matrix = frame[["a", "b"]].to_numpy()
+    model = converted(HistGradientBoostingClassifier(max_iter=5).fit(matrix, frame["y"]), matrix, numbers)
+    setup = make_gateway_fixture(tmp_path, config)
+    registry = setup.ports.registry
+
+    def register(key, change=None):
+        folder = tmp_path / key
+        reference = make_reference(config, Predictor.of(config, model), frame)
+        write_bundle(folder, config, model, reference, {})
+        if change is not None:
+            crafted = object.__new__(OnnxModel)
+            data = change(model.data)
+            vars(crafted).update({**model.__getstate__(), "data": data, "size": len(data)})
+            (folder / "model.skops").write_bytes(make_deterministic(dumps(crafted)))
+        digest = tree_digest(folder)
+        run = registry.start_run("pump", key, name="train", tags={})
+        found = registry.register("pump", key, run, folder, digest, {"homeostat.gate": "passed"})
+        return VersionRef(found.version, digest)
+
+    setup.begin(register("champion"))
+    with serving(setup, load="homeostat.bundle.files:load_bundle") as client:
+        client.ready()
+        setup.begin(register("candidate", edited(outside)))
+        until(lambda: setup.traffic().active is None, "the candidate was rolled back")
+        assert setup.traffic().champion.version == "1"
+        answer = client.score({"a": 2.0, "b": 1.0})
+        assert (answer.status_code, answer.headers["x-homeostat-version"]) == (200, "1")
+        assert answer.json()["predictions"] == [1]
