@@ -1,12 +1,20 @@
+import ast
 import stat
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
 from homeostat.dev_stack.airflow_settings import read_airflow_settings
-from homeostat.dev_stack.environment import Ports, local_settings, platform_env, settings_env
+from homeostat.dev_stack.environment import (
+    Ports,
+    local_settings,
+    platform_env,
+    settings_env,
+    write_dag_file,
+)
 from homeostat.dev_stack.secrets_file import load_secrets, write_passwords
 
 PORTS = Ports(airflow=1, mlflow=2, gateway=3, task_logs=4)
@@ -41,6 +49,29 @@ def test_services_get_the_addresses_of_the_others(tmp_path):
     assert env["HOMEOSTAT_CONTROL_TOKEN"] == secrets.control_token
     assert env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:1/execution/"
     assert env["PYTHONPATH"].startswith(str(settings.home / "include"))
+
+
+def test_an_installed_package_gets_the_checkouts_dag_file(tmp_path):
+    secrets = load_secrets(tmp_path / "secrets.json")
+    given = Settings.from_env({"HOMEOSTAT_HOME": str(tmp_path), "HOMEOSTAT_STATE": str(tmp_path / "state")})
+    settings = local_settings(given, PORTS, secrets)
+    write_dag_file(settings)
+    folder = Path(platform_env(settings, PORTS, secrets, {})["AIRFLOW__CORE__DAGS_FOLDER"])
+    [file] = folder.iterdir()
+    theirs = ast.parse((Path(__file__).parents[2] / "dags" / file.name).read_text())
+    _docstring, *statements = theirs.body
+    assert ast.unparse(statements) == ast.unparse(ast.parse(file.read_text()).body)
+
+
+def test_a_project_keeps_its_own_dag_files(tmp_path):
+    secrets = load_secrets(tmp_path / "secrets.json")
+    (tmp_path / "dags").mkdir()
+    settings = replace(Settings.from_env({"HOMEOSTAT_STATE": str(tmp_path / "state")}), home=tmp_path)
+    write_dag_file(settings)
+    env = platform_env(settings, PORTS, secrets, {})
+    assert env["AIRFLOW__CORE__DAGS_FOLDER"] == str(tmp_path / "dags")
+    assert not (tmp_path / "state").exists()
+    assert list((tmp_path / "dags").iterdir()) == []
 
 
 def test_user_variables_override_preferences_but_not_addresses(tmp_path):

@@ -27,6 +27,11 @@ PRELOADED = (
     "matplotlib.pyplot",
     "great_expectations",
 )
+#: The DAG file where there is no checkout: as dags/homeostat_models.py.
+DAG_FILE = """from homeostat_airflow import homeostat_dags
+
+globals().update(homeostat_dags())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +107,25 @@ def platform_env(
     }
 
 
+def dags_folder(settings: Settings) -> Path:
+    """Return the project's folder of DAG files; without one (an installed package) a folder of the state."""
+    own = settings.home / "dags"
+    return own if own.is_dir() else settings.state / "dags"
+
+
+def write_dag_file(settings: Settings) -> None:
+    """Write the DAG file of all models, where the project has no DAG files of its own."""
+    folder = dags_folder(settings)
+    if folder.parent == settings.state:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "homeostat_models.py").write_text(DAG_FILE, encoding="utf-8")
+
+
 def _airflow(settings: Settings, ports: Ports, secrets: Secrets) -> dict[str, str]:
     home = settings.state / "airflow"
     return {
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(settings.home / "dags"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder(settings)),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(settings.home / "plugins"),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -19,7 +19,7 @@ import httpx
 from homeostat.config.errors import HomeostatError, Unavailable
 from homeostat.config.settings import Settings
 from homeostat.dev_stack.airflow_api import AirflowApi
-from homeostat.dev_stack.environment import HOST, Ports, local_settings, platform_env
+from homeostat.dev_stack.environment import HOST, Ports, local_settings, platform_env, write_dag_file
 from homeostat.dev_stack.processes import Service, free_port, kill_orphans, start, stop
 from homeostat.dev_stack.secrets_file import load_secrets, write_passwords
 from homeostat.dev_stack.state_lock import orphan_reaper, state_lock, terminate_as_exit
@@ -150,6 +150,7 @@ class Platform:
         ports = Ports(*(free_port(port) for port in wanted))
         self.settings = local_settings(self._given, ports, secrets)
         self.env = platform_env(self.settings, ports, secrets)
+        write_dag_file(self.settings)
         self.mlflow_url = self.settings.tracking_uri
         self.gateway_url = self.settings.gateway
         self.control_token = self.settings.control_token
