@@ -6,6 +6,7 @@ RUNTIME := $(VENV)/.runtime-is-set-up
 TOOLS   := $(VENV)/.tools-are-set-up
 CHECKOV := .venv-checkov/.made
 BUILDER := .venv-dist/.made
+SITE    := .venv-site/.made
 PACKAGE := .venv-package
 ARGS    ?=
 # Libraries that the benchmarks compare with. Their dependencies conflict with ours, so each has its own environment.
@@ -36,7 +37,7 @@ up: $(RUNTIME) ## run MLflow, Airflow and the gateway on this machine until Ctrl
 TEST_WORKERS := -n 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: test
-test: $(TOOLS) $(CHECKOV) ## run the tests in two processes (ARGS="-k gate" selects, ARGS="-n 0" uses one process)
+test: $(TOOLS) $(CHECKOV) $(SITE) ## run the tests in two processes (ARGS="-k gate" selects, ARGS="-n 0" uses one process)
 	@infra/setup/optional.sh
 	$(PYTHON) -m pytest $(TEST_WORKERS) $(ARGS)
 
@@ -44,13 +45,17 @@ test: $(TOOLS) $(CHECKOV) ## run the tests in two processes (ARGS="-k gate" sele
 quick: $(TOOLS) ## run the quick tests: pure decisions, and one test of each adapter (2 minutes)
 	$(PYTHON) -m pytest $(TEST_WORKERS) -m quick $(ARGS)
 
+.PHONY: docs
+docs: $(RUNTIME) $(SITE) ## build the documentation's site into site/, and check its links; open site/index.html
+	NO_MKDOCS_2_WARNING=1 HOMEOSTAT_PYTHON=$(PYTHON) .venv-site/bin/mkdocs build --quiet --clean
+
 .PHONY: test-aws
 test-aws: $(TOOLS) $(CHECKOV) ## run only the AWS tests: Terraform applied to moto, then a retrain end to end
 	@infra/setup/optional.sh
 	$(PYTHON) -m pytest tests/aws $(ARGS)
 
 .PHONY: nightly
-nightly: $(TOOLS) $(CHECKOV) ## run 100,000 random rollout steps, then all tests with coverage
+nightly: $(TOOLS) $(CHECKOV) $(SITE) ## run 100,000 random rollout steps, then all tests with coverage
 	HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest tests/core/rollout/test_rollout_machine.py
 	$(PYTHON) -m pytest $(TEST_WORKERS) --cov --cov-report=term:skip-covered $(ARGS)
 
@@ -76,6 +81,8 @@ lock: ## compile every .in into its lock (ARGS=--upgrade for newer versions)
 		--quiet $(ARGS) infra/terraform/checkov.in -o infra/terraform/checkov.txt
 	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--quiet $(ARGS) infra/package/requirements.in -o infra/package/requirements.txt
+	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
+		--quiet $(ARGS) infra/site/requirements.in -o infra/site/requirements.txt
 	for peer in $(PEERS); do \
 		.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
 			--quiet $(ARGS) benchmarks/peers/$$peer.in -o benchmarks/peers/$$peer.txt || exit 1; \
@@ -118,7 +125,7 @@ bench: $(TOOLS) $(PEERS:%=.venv-bench/%/.made) ## run the benchmarks, also of co
 
 .PHONY: clean
 clean: ## remove the virtualenvs, caches and local state (.homeostat); not .env
-	rm -rf $(VENV) .venv-lock .venv-bench .venv-checkov .venv-dist .venv-versions $(PACKAGE) build dist .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-lock .venv-bench .venv-checkov .venv-dist .venv-versions .venv-site $(PACKAGE) build dist site .homeostat .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # An interrupted setup leaves .unfinished; the next one starts over.
@@ -170,6 +177,12 @@ $(BUILDER): infra/package/requirements.txt | $(VENV)/.made
 	@rm -rf .venv-dist && $(PYTHON) -m venv .venv-dist
 	.venv-dist/bin/python -m pip install --no-deps --quiet -r $<
 	.venv-dist/bin/python -I -m pip check
+	@touch $@
+
+$(SITE): infra/site/requirements.txt | $(VENV)/.made
+	@rm -rf .venv-site && $(PYTHON) -m venv .venv-site
+	.venv-site/bin/python -m pip install --no-deps --quiet -r $<
+	.venv-site/bin/python -I -m pip check
 	@touch $@
 
 $(TOOLS): $(RUNTIME) requirements-dev.txt

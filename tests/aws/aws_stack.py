@@ -1,4 +1,4 @@
-"""``infra/terraform``, deployed by the README's steps to moto, an AWS simulator on loopback."""
+"""``infra/terraform``, deployed by the steps of docs/aws.md to moto, an AWS simulator on loopback."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class StackDeployment:
         self._run_docs("up")
 
     def stack(self) -> AwsStack:
-        """Wait for the README's steps and return the stack; skip the test without Terraform."""
+        """Wait for the steps of docs/aws.md and return the stack; skip the test without Terraform."""
         if self.missing:
             pytest.skip(self.missing)
         if self._stack is None:

@@ -1,4 +1,4 @@
-"""A fresh clone of this repository, with the manual edits that the README describes."""
+"""A fresh clone of this repository, with the manual edits that docs/aws.md describes."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def commit(folder: Path) -> None:
 
 
 def move_to_aws(folder: Path, models: Mapping[str, str]) -> None:
-    """Set monitor.runs_on, monitor.every and training.runs_on in each model.yaml, as in the README."""
+    """Set monitor.runs_on, monitor.every and training.runs_on in each model.yaml, as in docs/aws.md."""
     for name, every in models.items():
         path = folder / "include" / "models" / name / "model.yaml"
         text = path.read_text()

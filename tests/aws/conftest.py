@@ -1,6 +1,6 @@
 """One AWS with all of ``infra/terraform`` deployed to it, for the tests of this folder.
 
-The README's steps take minutes, in which Terraform mostly waits. They start with the first test of this
+The steps of docs/aws.md take minutes, in which Terraform mostly waits. They start with the first test of this
 folder and run beside the tests that do not need them. The teardown starts after the last test that does.
 """
 
@@ -19,7 +19,7 @@ LAST = "test_teardown_leaves_nothing"
 
 @pytest.fixture(scope="session")
 def aws_stack(pytestconfig: pytest.Config) -> AwsStack:
-    """Return what the README's steps deployed."""
+    """Return what the steps of docs/aws.md deployed."""
     return pytestconfig.stash[_DEPLOYMENT].stack()
 
 

@@ -1,4 +1,4 @@
-"""Run the commands of README.md's "On AWS", or of "Taking it down" in docs/aws.md, in a terminal.
+"""Run the commands of docs/aws.md, "Deploying" or "Taking it down", in a terminal.
 
 Runs as a program in parallel to tests, because Terraform mostly waits for queues, as on AWS. Stops at the
 first command that fails.
@@ -25,7 +25,7 @@ from aws.terminal import CommandResult, Terminal, blocks, commands
 PROJECT, REGION = "homeostat-test", "eu-central-1"
 #: The models of terraform.tfvars.example, with monitor.every.
 MODELS = {"bike_demand": "1h", "pump_fault": "15m"}
-README, PAGE = ROOT / "README.md", ROOT / "docs" / "aws.md"
+PAGE = ROOT / "docs" / "aws.md"
 
 
 class DocsRunner:
@@ -88,7 +88,8 @@ def up(folder: Path, endpoint: str, environment: dict[str, str]) -> None:
     wait_for(endpoint)
     runner = DocsRunner(Terminal(clone_folder, environment), folder / "up.json")
 
-    copy, deploy, doctor = blocks(README, "On AWS")
+    copy, deploy, export = blocks(PAGE, "Deploying")
+    (doctor,) = blocks(PAGE, "Checking the deployment")
     runner.run(copy)
     edit_variables(
         clone_folder,
@@ -101,7 +102,6 @@ def up(folder: Path, endpoint: str, environment: dict[str, str]) -> None:
         },
     )
     runner.run(deploy)
-    (export,) = (block for block in blocks(PAGE, "Deploying") if block.startswith("eval "))
     runner.run(export)
     runner.run(doctor, expect=(0, 1))  # 1: MLflow and the gateway are not running
 

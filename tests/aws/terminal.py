@@ -40,7 +40,8 @@ def commands(block: str) -> Iterator[str]:
     for line in block.splitlines():
         lines.append(line)
         text = "\n".join(lines)
-        if subprocess.run(["bash", "-n", "-c", text], capture_output=True, check=False).returncode == 0:
+        read = subprocess.run(["bash", "-n", "-c", text], capture_output=True, text=True, check=False)
+        if read.returncode == 0 and "here-document" not in read.stderr:  # it warns of one that has no end yet
             yield text
             lines = []
     if lines:

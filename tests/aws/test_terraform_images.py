@@ -1,4 +1,4 @@
-"""infra/aws/push_images.sh, run by the README's steps with a stand-in for docker."""
+"""infra/aws/push_images.sh, run by the steps of docs/aws.md with a stand-in for docker."""
 
 from __future__ import annotations
 

@@ -253,3 +253,14 @@ def test_a_missing_feature_is_sent_as_it_is(gateway):
 def test_options_out_of_range_raise(wrong):
     with pytest.raises(ConfigError, match="must be greater than 0"):
         replay(make_rows(1), CONFIG, "http://127.0.0.1:1", **wrong)
+
+
+def test_live_rows_have_the_time_at_which_they_are_due():
+    from homeostat.cli.commands.replay import live_times
+
+    began = datetime.now(UTC)
+    paced = live_times(60, 20.0)
+    assert timedelta(0) <= paced[0] - began < timedelta(minutes=1)
+    assert [at - paced[0] for at in paced] == [timedelta(seconds=row / 20) for row in range(60)]
+    assert len(set(live_times(60, None))) == 1
+    assert len(live_times(0, 20.0)) == 0

@@ -31,7 +31,8 @@ def replay_rows(
 ) -> None:
     """Send the rows of a file, or of the model's source (its history, if it has one), as live traffic.
 
-    With ``live`` they have the time of now instead of their own, and the gateway uploads its log at the end.
+    With ``live`` they have the time at which they are sent instead of their own, and the gateway uploads its
+    log at the end.
     Otherwise, unless ``between`` has an end, only rows until now are sent: the gateway refuses later ones.
     """
     from homeostat.adapters.configured_source import ConfiguredSource
@@ -56,7 +57,7 @@ def replay_rows(
         rows = rows[wanted]
     _require_gateway(settings.gateway)
     if live:
-        rows = rows.assign(**{config.columns.timestamp: datetime.now(UTC)})
+        rows = rows.assign(**{config.columns.timestamp: live_times(len(rows), rate)})
     with progress("rows") as bar:
         task = bar.add_task(
             f"replaying {data.rstrip('/').rpartition('/')[2] if data else model}", total=len(rows)
@@ -91,6 +92,14 @@ def _left_out(at: pd.Series, between: tuple[str, str], until: datetime | None) -
     return [
         f"not sent: {later:,} rows after now, which the gateway refuses; --live gives rows the time of now"
     ]
+
+
+def live_times(count: int, rate: float | None) -> pd.DatetimeIndex:
+    """Return the time at which each row is due: from now on, ``rate`` rows a second, or all of them now."""
+    import pandas as pd
+
+    seconds = [row / rate for row in range(count)] if rate else [0.0] * count
+    return pd.Timestamp(datetime.now(UTC)) + pd.to_timedelta(seconds, unit="s")
 
 
 def _upload(settings: Settings) -> None:

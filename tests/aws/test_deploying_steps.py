@@ -1,4 +1,4 @@
-"""The results of README.md's steps in "On AWS", which the fixture runs word for word."""
+"""The results of the steps in docs/aws.md, which the fixture runs word for word."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from aws.clone import ROOT
-from aws.docs_runner import MODELS, PAGE, PROJECT, README
+from aws.docs_runner import MODELS, PAGE, PROJECT
 from aws.terminal import Terminal, blocks, commands
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -30,17 +30,8 @@ def output(aws_stack, command):
     return step.output
 
 
-def test_exactly_the_commands_of_the_readme_were_run(aws_stack):
-    """The README describes the export in words; docs/aws.md has it as a command."""
-    run = [step.command for step in aws_stack.steps]
-    (export,) = (command for command in run if OUTPUT in command)
-    run.remove(export)
-    assert run == commands_of(README, "On AWS")
-    assert f"`{OUTPUT}`" in README.read_text()
+def test_exactly_the_commands_of_the_page_were_run(aws_stack):
     assert {step.command: step.status for step in aws_stack.steps[:-1] if step.status} == {}
-
-
-def test_docs_aws_has_the_same_steps_in_the_same_order(aws_stack):
     page = commands_of(PAGE, "Deploying") + commands_of(PAGE, "Checking the deployment")
     assert page == [step.command for step in aws_stack.steps]
 
@@ -52,9 +43,8 @@ def test_the_readme_of_infra_terraform_has_the_same_steps():
         lines = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0].splitlines()
         return [line.partition("#")[0].strip() for line in lines if line.startswith("    ")]
 
-    doctor = ".venv/bin/homeostat doctor"
     assert section("Deploying") == [
-        *(each for each in commands_of(README, "On AWS") if each != doctor),
+        *(each for each in commands_of(PAGE, "Deploying") if OUTPUT not in each),
         OUTPUT,
     ]
     assert section("Taking it down") == commands_of(PAGE, "Taking it down")
