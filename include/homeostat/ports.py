@@ -72,6 +72,49 @@ class LeaseResult:
     reason: str
 
 
+class RecordKind(StrEnum):
+    """What a health record is about. The values are stored in the ledger."""
+
+    WINDOW = "window"
+    RETRAIN = "retrain"
+    VERSION = "version"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthRecord:
+    """Something that pages show about a model: a checked window, the end of a retrain, a version.
+
+    A copy of what MLflow and the Store hold, in the ledger's database, where one query reads it for all
+    models; see :mod:`homeostat.core.model_health`.
+
+    Parameters
+    ----------
+    key
+        Names it among those of its kind; a second record of the same key replaces the first.
+    rank
+        How much it matters, 0 to 999: where a page cannot show all, the highest of its time is shown.
+    """
+
+    model: str
+    kind: RecordKind
+    key: str
+    at: datetime
+    body: Mapping[str, Any]
+    rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FleetEntry:
+    """What the ledger knows about one model.
+
+    ``newest`` holds its newest window and its last retrain, ``holder`` the retrain that holds the lease.
+    """
+
+    traffic: Traffic
+    newest: Mapping[RecordKind, HealthRecord]
+    holder: str | None
+
+
 class Ledger(Protocol):
     """The truth about traffic, in one small SQL database."""
 
@@ -99,6 +142,28 @@ class Ledger(Protocol):
 
     def events(self, model: str, since: int = 0) -> list[Event]:
         """Return the events with a revision above ``since``, oldest first."""
+
+    def events_between(self, model: str, since: datetime | None, limit: int) -> list[Event]:
+        """Return the newest ``limit`` events from ``since`` on, oldest first, without their evidence."""
+
+    def save_record(self, record: HealthRecord) -> None:
+        """Write a health record, replacing that of the same model, kind and key.
+
+        Windows that are more than a hundred days older than this one are thinned: of each day the one with
+        the highest rank is kept.
+        """
+
+    def records(
+        self, model: str, kind: RecordKind, since: datetime | None, limit: int
+    ) -> tuple[list[HealthRecord], int]:
+        """Return about ``limit`` records from ``since`` on, oldest first, and how many there are.
+
+        Of more, the time is cut into ``limit`` equal parts: the record with the highest rank of each part is
+        returned (of the same rank, the latest), and always the newest one.
+        """
+
+    def fleet(self, at: datetime) -> dict[str, FleetEntry]:
+        """Return what is known about every model, by name, in a fixed number of queries."""
 
     def add_evidence(
         self,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from homeostat.adapters.health_records import thin, too_fine
 from homeostat.adapters.leases import Lease, grant_lease
 from homeostat.config.errors import StaleRevision, Unavailable
 from homeostat.core.rollout.evidence import Evidence, Tally
 from homeostat.core.rollout.phases import Traffic
-from homeostat.ports import Event, LeaseResult
+from homeostat.ports import Event, FleetEntry, HealthRecord, LeaseResult, RecordKind
 
 
 class MemoryLedger:
@@ -27,6 +29,7 @@ class MemoryLedger:
         self._batches: dict[tuple[str, str, str], int] = {}
         self._granted_to: dict[tuple[str, str], str] = {}
         self._leases: dict[str, Lease] = {}
+        self._records: dict[tuple[str, RecordKind, str], HealthRecord] = {}
         self._lock = threading.RLock()
 
     def read(self, model: str) -> Traffic:
@@ -69,6 +72,47 @@ class MemoryLedger:
         self._raise_if_down()
         with self._lock:
             return [event for event in self._events.get(model, []) if event.revision > since]
+
+    def events_between(self, model: str, since: datetime | None, limit: int) -> list[Event]:
+        """See :meth:`homeostat.ports.Ledger.events_between`."""
+        found = [event for event in self.events(model) if since is None or event.at >= since]
+        return [replace(event, evidence={}) for event in found[-limit:]]
+
+    def save_record(self, record: HealthRecord) -> None:
+        """See :meth:`homeostat.ports.Ledger.save_record`."""
+        self._raise_if_down()
+        body = json.loads(json.dumps(dict(record.body), allow_nan=False))
+        with self._lock:
+            self._records[record.model, record.kind, record.key] = replace(record, body=body)
+            for key in too_fine(record, list(self._records.values())):
+                del self._records[record.model, record.kind, key]
+
+    def records(
+        self, model: str, kind: RecordKind, since: datetime | None, limit: int
+    ) -> tuple[list[HealthRecord], int]:
+        """See :meth:`homeostat.ports.Ledger.records`."""
+        self._raise_if_down()
+        with self._lock:
+            mine = [r for (name, of, _), r in self._records.items() if (name, of) == (model, kind)]
+        found = sorted((r for r in mine if since is None or r.at >= since), key=lambda r: (r.at, r.key))
+        return thin(found, limit), len(found)
+
+    def fleet(self, at: datetime) -> dict[str, FleetEntry]:
+        """See :meth:`homeostat.ports.Ledger.fleet`."""
+        self._raise_if_down()
+        with self._lock:
+            return {
+                model: FleetEntry(
+                    self.read(model),
+                    {
+                        kind: newest[-1]
+                        for kind in (RecordKind.WINDOW, RecordKind.RETRAIN)
+                        if (newest := self.records(model, kind, None, 1)[0])
+                    },
+                    self.lease_holder(model, at),
+                )
+                for model in sorted(self._traffic.keys() | self._leases.keys())
+            }
 
     def add_evidence(
         self,

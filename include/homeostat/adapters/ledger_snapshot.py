@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from homeostat.config.errors import Refused
 from homeostat.core.rollout import Evidence, Tally, Traffic
-from homeostat.ports import Event, LeaseResult, Store
+from homeostat.ports import Event, FleetEntry, HealthRecord, LeaseResult, RecordKind, Store
 from homeostat.storage.model_state import PublishedState, load_published_state
 
 
@@ -41,6 +41,23 @@ class LedgerSnapshot:
     def events(self, model: str, since: int = 0) -> list[Event]:
         """See :meth:`homeostat.ports.Ledger.events`; only the events that changed the champion."""
         return [event for event in self.published(model).events if event.revision > since]
+
+    def events_between(self, model: str, since: datetime | None, limit: int) -> list[Event]:
+        """See :meth:`homeostat.ports.Ledger.events_between`; only the events that changed the champion."""
+        return [event for event in self.events(model) if since is None or event.at >= since][-limit:]
+
+    def save_record(self, record: HealthRecord) -> None:
+        """Do nothing: Airflow writes the record when it copies the check."""
+
+    def records(
+        self, model: str, kind: RecordKind, since: datetime | None, limit: int
+    ) -> tuple[list[HealthRecord], int]:
+        """Refused: records are not published."""
+        _refuse(model)
+
+    def fleet(self, at: datetime) -> dict[str, FleetEntry]:
+        """Refused: records are not published."""
+        _refuse("fleet")
 
     def lease_holder(self, model: str, at: datetime) -> str | None:
         """See :meth:`homeostat.ports.Ledger.lease_holder`; as of the last publication."""

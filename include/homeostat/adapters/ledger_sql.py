@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from homeostat.adapters import evidence_sql
+from homeostat.adapters import evidence_sql, health_records_sql
 from homeostat.adapters.leases import Lease, grant_lease
 from homeostat.adapters.ledger_memory import stale_message
 from homeostat.adapters.ledger_tables import CLAIMS, EVENTS, LEASES, TRAFFIC, create_tables, make_engine
@@ -20,7 +20,7 @@ from homeostat.config.errors import ConfigError, StaleRevision, Unavailable
 from homeostat.config.extras import install_hint
 from homeostat.core.rollout.evidence import Evidence, Tally
 from homeostat.core.rollout.phases import Traffic
-from homeostat.ports import Event, LeaseResult
+from homeostat.ports import Event, FleetEntry, HealthRecord, LeaseResult, RecordKind
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -112,19 +112,34 @@ class SqlLedger:
         )
         with self._connect(self._read_engine) as db:
             rows = db.execute(query).mappings().all()
-        return [
-            Event(
-                model=row["model"],
-                revision=row["revision"],
-                at=datetime.fromisoformat(row["at"]),
-                kind=row["kind"],
-                reason=row["reason"],
-                by=row["by"],
-                traffic=json.loads(row["traffic"]),
-                evidence=json.loads(row["evidence"]),
-            )
-            for row in rows
-        ]
+        return [_event(row) for row in rows]
+
+    def events_between(self, model: str, since: datetime | None, limit: int) -> list[Event]:
+        """See :meth:`homeostat.ports.Ledger.events_between`."""
+        columns = [column for column in EVENTS.c if column.name != "evidence"]
+        query = sa.select(*columns).where(EVENTS.c.model == model).order_by(EVENTS.c.revision.desc())
+        if since is not None:
+            query = query.where(EVENTS.c.at >= since.astimezone(UTC).isoformat())
+        with self._connect(self._read_engine) as db:
+            rows = db.execute(query.limit(limit)).mappings().all()
+        return [_event(row) for row in reversed(rows)]
+
+    def save_record(self, record: HealthRecord) -> None:
+        """See :meth:`homeostat.ports.Ledger.save_record`."""
+        with self._connect(self._engine) as db:
+            health_records_sql.save(db, record)
+
+    def records(
+        self, model: str, kind: RecordKind, since: datetime | None, limit: int
+    ) -> tuple[list[HealthRecord], int]:
+        """See :meth:`homeostat.ports.Ledger.records`."""
+        with self._connect(self._read_engine) as db:
+            return health_records_sql.read(db, model, kind, since, limit)
+
+    def fleet(self, at: datetime) -> dict[str, FleetEntry]:
+        """See :meth:`homeostat.ports.Ledger.fleet`."""
+        with self._connect(self._read_engine) as db:
+            return health_records_sql.fleet(db, at)
 
     def add_evidence(
         self,
@@ -228,6 +243,19 @@ class SqlLedger:
 
 def _revision(db: sa.Connection, model: str) -> int:
     return int(db.scalar(sa.select(TRAFFIC.c.revision).where(TRAFFIC.c.model == model)) or 0)
+
+
+def _event(row: sa.RowMapping) -> Event:
+    return Event(
+        model=row["model"],
+        revision=row["revision"],
+        at=datetime.fromisoformat(row["at"]),
+        kind=row["kind"],
+        reason=row["reason"],
+        by=row["by"],
+        traffic=json.loads(row["traffic"]),
+        evidence=json.loads(row.get("evidence", "{}")),
+    )
 
 
 def _first_line(error: BaseException) -> str:

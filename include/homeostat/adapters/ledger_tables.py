@@ -76,6 +76,19 @@ LEASES = sa.Table(
     sa.Column("until", sa.String(40), nullable=False),
 )
 
+#: What pages show, see :class:`homeostat.ports.HealthRecord`; ``at`` in milliseconds since 1970.
+RECORDS = sa.Table(
+    "homeostat_health_records",
+    METADATA,
+    sa.Column("model", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("rank", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Index("homeostat_health_records_at", "model", "kind", "at"),
+)
+
 _BUSY_MS = 5_000
 _SETUP_LOCK = 0x486F6D656F  # an arbitrary number, the same in every Homeostat process
 
