@@ -7,6 +7,7 @@ import pytest
 
 from homeostat.config.model import ModelConfig
 from homeostat.core.gate import CHECKS
+from homeostat.core.model_health import HealthState
 from homeostat.core.performance import AbstainReason, PerformanceReason
 from homeostat.core.performance import reasons as performance_reasons
 from homeostat.core.rollout import Phase
@@ -32,6 +33,7 @@ FAMILIES = {
     "Phases of a rollout": set(Phase),
     "Events in the ledger": set(EventKind),
     "Notices": set(NoticeKind),
+    "The state of a model": set(HealthState),
 }
 SENTENCES_OF = {
     TriggerReason: SENTENCES,
