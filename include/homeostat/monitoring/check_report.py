@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from homeostat.monitoring.context import CheckContext
 from homeostat.monitoring.labelled_performance import Labelled
 from homeostat.monitoring.version_ageing import VersionAgeing
 from homeostat.monitoring.window import WindowCounts
+from homeostat.monitoring.window_summary import TRAFFIC
 from homeostat.ports import Store
 from homeostat.storage.check_records import CheckRecord, check_key, deciding_settings, save_check
 
@@ -63,6 +65,8 @@ def check_artifacts(
     full["trigger"] = decision.to_json()
     if labelled.ids is not None:
         full["labels"] = labelled.ids.to_json()
+    if window.traffic is not None:
+        full[TRAFFIC] = asdict(window.traffic)
     written = {"report.json": json.dumps(full, indent=1, allow_nan=False).encode()}
     if not context.ports.renders_figures:
         return written

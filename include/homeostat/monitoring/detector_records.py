@@ -13,10 +13,11 @@ from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound
 from homeostat.core.trigger import WindowRecord
 from homeostat.monitoring.check_report import DRIFT_FIGURE, drift_figure
-from homeostat.monitoring.context import check_context
+from homeostat.monitoring.context import check_context, history_lookback
 from homeostat.monitoring.labelled_performance import newest_labelled_rows
 from homeostat.monitoring.version_ageing import version_ageing
 from homeostat.monitoring.version_comparison import version_to_reinstate
+from homeostat.monitoring.window_summary import save_copied
 from homeostat.ports import History, Notice, Ports
 from homeostat.storage.version_info import load_version_info
 
@@ -51,6 +52,9 @@ def copy_entries(
 ) -> Copied:
     """Copy these entries into MLflow, oldest first."""
     run_id = ""
+    first = min((entry.record.window_end for entry in entries), default=None)
+    since = first - history_lookback(config) if first is not None else None
+    history = ports.history.windows(config.name, since=since) if entries else []
     for entry in entries:
         _compare_versions(config, ports, entry.record.window_end)
         metrics, artifacts = detector.read(entry)
@@ -59,6 +63,16 @@ def copy_entries(
             figure = drift_figure(config, ports.store, entry.record.window_end)
             artifacts = {**artifacts, DRIFT_FIGURE: figure}
         run_id = ports.history.record(config.name, entry.record, metrics=metrics, artifacts=artifacts)
+        save_copied(
+            config,
+            ports,
+            entry.record,
+            artifacts,
+            history=history,
+            checked_at=entry.recorded_at,
+            run_id=run_id,
+        )
+        history.append(entry.record)
     return Copied([entry.record for entry in entries], run_id)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,7 @@ from homeostat.monitoring.version_ageing import VersionAgeing, version_ageing
 from homeostat.monitoring.version_comparison import version_to_reinstate
 from homeostat.monitoring.window import WindowCounts, window_start
 from homeostat.monitoring.window_drift import drift_report
+from homeostat.monitoring.window_summary import save_summary, score_error, summarise
 from homeostat.ports import Ports
 from homeostat.storage.latest_check import LatestCheck, save_latest_check
 from homeostat.storage.retrain_request import parse_time
@@ -39,7 +40,11 @@ from homeostat.storage.version_info import load_version_info
 
 @dataclass(frozen=True, slots=True)
 class WindowCheck:
-    """What one window showed. ``record`` carries no decision yet; ``history`` are the windows before."""
+    """What one window showed.
+
+    ``record`` carries no decision yet; ``history`` are the windows before, ``info`` what is stored about the
+    champion.
+    """
 
     window: WindowCounts
     report: DriftReport
@@ -47,6 +52,7 @@ class WindowCheck:
     aged: VersionAgeing
     record: WindowRecord
     history: Sequence[WindowRecord]
+    info: Mapping[str, Any]
 
 
 def window_end_of(config: ModelConfig, requested: datetime | str) -> datetime:
@@ -145,7 +151,7 @@ def _measure(context: CheckContext, end: datetime) -> WindowCheck:
         ageing_z=aged.z,
         ageing_cusum=aged.cusum,
     )
-    return WindowCheck(window, report, labelled, aged, record, history)
+    return WindowCheck(window, report, labelled, aged, record, history, info)
 
 
 def _decide(context: CheckContext, checked: WindowCheck) -> TriggerDecision:
@@ -217,7 +223,21 @@ def _write(
             context, checked.window, record.window_end, checked.report, labelled, decision
         ),
     )
-    return ports.registry.url(run_id=run_id)
+    url = ports.registry.url(run_id=run_id)
+    summary = summarise(
+        config,
+        record,
+        checked.report,
+        labelled.report,
+        decision,
+        history=checked.history,
+        checked_at=ports.clock.now(),
+        score_error=score_error(checked.info, labelled.report),
+        traffic=checked.window.traffic,
+        url=url,
+    )
+    save_summary(ports, config.name, summary)
+    return url
 
 
 def _notify(context: CheckContext, checked: WindowCheck, decision: TriggerDecision, sentence: str) -> None:

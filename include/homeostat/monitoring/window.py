@@ -18,11 +18,13 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.core.drift import SchemaFinding, check_schema
+from homeostat.core.model_health import StepTraffic
 from homeostat.core.profile import Profile, Season, count_dataframe, slot_totals
 from homeostat.core.profile.coerce import Ints
 from homeostat.core.profile.histogram import array_length
 from homeostat.monitoring.batch_scoring import score_in_batch
 from homeostat.monitoring.context import CheckContext
+from homeostat.monitoring.step_latency import count_latency, quantile
 from homeostat.storage import prediction_log as log
 from homeostat.storage.rolling_counts import CountStore, RollingSum, StepCounts, StepNotes, rolling_sum
 
@@ -62,10 +64,14 @@ class WindowCounts:
             rows = score_in_batch(context.config, context.ports, context.champion, start, end, label=False)
             self._counted = _count(context, rows)
             notes = [StepNotes(tuple(_findings(context.config, rows)))]
+            self.traffic: StepTraffic | None = None
         else:
             total = _sum_of_steps(context, start, end)
             self._counted = _from_array(context, total.counts)
-            notes = [total.steps[key][1] for key in sorted(total.steps, reverse=True)]
+            keys = sorted(total.steps, reverse=True)
+            notes = [total.steps[key][1] for key in keys]
+            newest = f"{max(start, end - context.config.monitor.every):%Y-%m-%dT%H%M%S}-"
+            self.traffic = _traffic(notes[0] if keys and newest in keys[0] else StepNotes(rows=0))
         found = [SchemaFinding(**raw) for note in notes for raw in note.findings]
         self.findings = {(finding.column, finding.kind): finding for finding in found}
         self.unreadable = [key for note in notes for key in note.unreadable]
@@ -137,8 +143,18 @@ def _sum_of_steps(context: CheckContext, start: datetime, end: datetime) -> Roll
 def _count_step(context: CheckContext, start: datetime, end: datetime, files: Sequence[str]) -> StepCounts:
     """Read and count one step's rows."""
     read = log.read_predictions(context.ports.store, context.config, start, end, files=files)
-    notes = StepNotes(tuple(_findings(context.config, read.rows)), read.unreadable)
+    rows, latency = len(read.rows), count_latency(read.rows)
+    notes = StepNotes(tuple(_findings(context.config, read.rows)), read.unreadable, rows, latency)
     return StepCounts(_to_array(_count(context, read.rows)), notes)
+
+
+def _traffic(notes: StepNotes) -> StepTraffic | None:
+    """Return a step's traffic; None where an earlier release counted it."""
+    if notes.rows is None:
+        return None
+    requests = sum(notes.latency)
+    p50, p99 = (quantile(notes.latency, q) if requests else None for q in (0.5, 0.99))
+    return StepTraffic(notes.rows, requests, p50, p99)
 
 
 def _to_array(counted: Counted) -> Ints:

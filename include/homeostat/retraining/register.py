@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import Superseded
-from homeostat.ports import Ports, Version
+from homeostat.ports import HealthRecord, Ports, RecordKind, Version
 from homeostat.retraining.idempotency import once
 from homeostat.storage.bundles import bundle_folder
 from homeostat.storage.retrain_request import RetrainRequest, load_request
@@ -46,6 +47,14 @@ def register(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     if request.reinstate:  # keeps its origin; its baseline is what it scores on today's holdout
         info |= load_version_info(ports.store, config.name, trained["digest"])
     save_version_info(ports.store, config.name, trained["digest"], {**info, **scores["baseline"]})
+    shown = {
+        "trained_until": info.get("trained_until") or "",
+        "metrics": scores["baseline"]["metrics"],
+        "rows": scores["baseline"]["holdout_rows"],
+        "slices": scores["candidate"]["slices"],
+        "run_url": ports.registry.url(run_id=trained["run_id"]),
+    }
+    _save_record(config, ports, request, version, shown)
     ports.registry.end_run(trained["run_id"])
     ports.registry.set_alias(config.name, "candidate", version.version)
     done = "reinstated as candidate:" if request.reinstate else "registered"
@@ -57,6 +66,26 @@ def register(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         "sentence": f"{done} {config.name} version {version.version}{origin}",
         "url": ports.registry.url(model=config.name, version=version.version),
     }
+
+
+def _save_record(
+    config: ModelConfig,
+    ports: Ports,
+    request: RetrainRequest,
+    version: Version,
+    shown: Mapping[str, Any],
+) -> None:
+    """Write what the pages of a model's health show of a version."""
+    at = ports.clock.now()
+    body = {
+        "version": version.version,
+        "at": at.isoformat(),
+        "reason": request.reason,
+        "dag_run": request.dag_run,
+        "url": ports.registry.url(model=config.name, version=version.version),
+        **shown,
+    }
+    ports.ledger.save_record(HealthRecord(config.name, RecordKind.VERSION, version.version, at, body))
 
 
 def _tags(

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
 from homeostat.config.errors import ConfigError, NotFound
 from homeostat.config.redaction import secret_redactor
-from homeostat.ports import Ports, Store
+from homeostat.ports import HealthRecord, Ports, RecordKind, Store
 from homeostat.storage.latest_check import save_latest_outcome
 from homeostat.storage.retrain_request import load_request
 from homeostat.storage.step_results import find_result, save_result
@@ -125,10 +126,26 @@ def record_outcome(
         if outcome.outcome is not RetrainOutcome.SUPERSEDED:  # which may be the duplicate of another one
             save_latest_outcome(ports.store, model, outcome.to_json())
     run_id = run_id or (find_result(ports.store, model, run_key, "assemble") or {}).get("run_id")
+    if outcome.outcome is not RetrainOutcome.SUPERSEDED:
+        _save_record(ports, model, outcome, str(run_id or ""))
     if run_id:
         ports.registry.log(run_id, tags={"homeostat.outcome": str(outcome.outcome)})
         ports.registry.describe(sentence, run_id=run_id)
     return outcome
+
+
+def _save_record(ports: Ports, model: str, outcome: Outcome, run_id: str) -> None:
+    """Write the outcome for the pages of a model's health, with its run in Airflow and in MLflow."""
+    dag_run = ""
+    with suppress(NotFound):
+        dag_run = load_request(ports.store, model, outcome.run_key).dag_run
+    body = outcome.to_json() | {
+        "dag_run": dag_run,
+        "url": ports.registry.url(run_id=run_id) if run_id else "",
+    }
+    at = datetime.fromisoformat(outcome.at)
+    with suppress(ConfigError):  # the training container has no ledger; Airflow repeats this
+        ports.ledger.save_record(HealthRecord(model, RecordKind.RETRAIN, outcome.run_key, at, body))
 
 
 def find_outcome(store: Store, model: str, run_key: str) -> Outcome | None:

@@ -36,20 +36,28 @@ _OLD_NAMES = {"frames": _EDGES, "noted": _NOTES}
 
 @dataclass(frozen=True, slots=True)
 class StepNotes:
-    """What was found in a step besides counts: schema findings, and log files that cannot be read."""
+    """What was found in a step besides counts: schema findings, and log files that cannot be read.
+
+    ``rows`` were served, in requests whose ``latency`` is counted in the bins of
+    :data:`~homeostat.core.rollout.evidence.LATENCY_EDGES_MS`, without trailing zeros; None where an earlier
+    release counted the step.
+    """
 
     findings: tuple[Mapping[str, Any], ...] = ()
     unreadable: tuple[str, ...] = ()
+    rows: int | None = None
+    latency: tuple[int, ...] = ()
 
     def to_json(self) -> list[Any]:
         """Plain JSON."""
-        return [list(self.findings), list(self.unreadable)]
+        return [list(self.findings), list(self.unreadable), self.rows, list(self.latency)]
 
     @classmethod
     def from_json(cls, raw: Iterable[Any]) -> StepNotes:
-        """Read what :meth:`to_json` wrote."""
-        findings, unreadable = raw
-        return cls(tuple(findings), tuple(unreadable))
+        """Read what :meth:`to_json` wrote, now or in a release that counted no latency."""
+        findings, unreadable, *traffic = raw
+        rows, latency = traffic or (None, ())
+        return cls(tuple(findings), tuple(unreadable), rows, tuple(latency))
 
 
 @dataclass(frozen=True, slots=True)
