@@ -20,7 +20,7 @@ from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
 from airflow.sdk.exceptions import AirflowException
 
 from homeostat.config.errors import ConfigError, HomeostatError
-from homeostat_airflow.links import MLflowLink
+from homeostat_airflow.links import HealthLink, MLflowLink
 from homeostat_airflow.operators import TrainOperator
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class FargateTrainOperator(TrainOperator, EcsRunTaskOperator):
     already, and a reinstatement, which fits nothing, start none at all.
     """
 
-    operator_extra_links = (MLflowLink(), ContainerLogLink())
+    operator_extra_links = (MLflowLink(), HealthLink(), ContainerLogLink())
     template_fields = ()  # filled in at run time: a DAG file does not know the cluster
     template_fields_renderers: ClassVar[dict[str, str]] = {}
     ui_color = "#e8f0f7"

@@ -1,8 +1,9 @@
-"""The link from a task to its run or version in MLflow."""
+"""The links from a task to its run or version in MLflow, and to the health of its model."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 
@@ -22,3 +23,16 @@ class MLflowLink(BaseOperatorLink):
 
         result = XCom.get_value(ti_key=ti_key, key="return_value")
         return str(result.get("url", "")) if isinstance(result, dict) else ""
+
+
+class HealthLink(BaseOperatorLink):
+    """Opens the page of the model's health."""
+
+    name = "Model health"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002  # Airflow's
+        """Return the URL of the page of the operator's model."""
+        from airflow.configuration import conf
+
+        base = str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
+        return f"{base}/homeostat/health?model={quote(getattr(operator, 'model', ''), safe='')}"

@@ -1,4 +1,4 @@
-"""The Airflow plugin: the Model health page, the links from tasks to MLflow, and the notes of retrains.
+"""The Airflow plugin: the Model health page, the links from tasks, and the notes of retrains.
 
 The package registers it under the entry point ``airflow.plugins``.
 """
@@ -9,14 +9,14 @@ from airflow.plugins_manager import AirflowPlugin
 
 from homeostat_airflow import run_note
 from homeostat_airflow.health_page import app
-from homeostat_airflow.links import MLflowLink
+from homeostat_airflow.links import HealthLink, MLflowLink
 
 
 class HomeostatPlugin(AirflowPlugin):
-    """Registers the page, the link and the listener."""
+    """Registers the page, the links and the listener."""
 
     name = "homeostat"
-    operator_extra_links: list[Any] = [MLflowLink()]
+    operator_extra_links: list[Any] = [MLflowLink(), HealthLink()]
     listeners: list[Any] = [run_note]
     fastapi_apps: list[dict[str, Any]] = [{"app": app, "url_prefix": "/homeostat", "name": "Homeostat"}]
     external_views: list[dict[str, Any]] = [

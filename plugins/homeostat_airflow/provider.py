@@ -35,6 +35,6 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [{"integration-name": _NAME, "python-modules": ["homeostat_airflow.operators"]}],
         "triggers": [{"integration-name": _NAME, "python-modules": ["homeostat_airflow.rollout_trigger"]}],
         "notifications": ["homeostat_airflow.notifications.HomeostatNotifier"],
-        "extra-links": ["homeostat_airflow.links.MLflowLink"],
+        "extra-links": ["homeostat_airflow.links.MLflowLink", "homeostat_airflow.links.HealthLink"],
         "asset-uris": [{"schemes": ["homeostat"], "handler": "homeostat_airflow.asset_uri.sanitize"}],
     }

@@ -203,6 +203,7 @@ print(json.dumps([import_string(name).__name__ for name in names]))
     assert json.loads(run_in_airflow(code)) == [
         "HomeostatNotifier",
         "MLflowLink",
+        "HealthLink",
         "HomeostatHook",
         "sanitize",
     ]

@@ -17,14 +17,13 @@ from homeostat.storage.parallel_map import READERS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## On AWS\n")[2].partition("\n## ")[0]
 MODULE = ROOT / "infra" / "terraform"
 TERRAFORM = "\n".join(path.read_text(encoding="utf-8") for path in sorted(MODULE.glob("*.tf")))
 STEPS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_every_environment_variable_on_the_page_exists():
-    named = set(re.findall(r"\bHOMEOSTAT_[A-Z_]+[A-Z]\b", PAGE + README))
+    named = set(re.findall(r"\bHOMEOSTAT_[A-Z_]+[A-Z]\b", PAGE))
     settings = set(re.findall(r"\bHOMEOSTAT_\w+", Settings.__doc__))
     gateway = {f"HOMEOSTAT_GATEWAY_{field.name.upper()}" for field in fields(Options)}
     assert len(named) > 5
@@ -34,7 +33,7 @@ def test_every_environment_variable_on_the_page_exists():
 @pytest.mark.parametrize("word", ["output", "output -json"])
 def test_every_output_on_the_page_exists(word):
     existing = set(re.findall(r'^output "(\w+)"', TERRAFORM, re.MULTILINE))
-    named = set(re.findall(rf"terraform(?: -chdir=\S+)? {word} (\w+)", PAGE + README))
+    named = set(re.findall(rf"terraform(?: -chdir=\S+)? {word} (\w+)", PAGE))
     assert named
     assert named <= existing
     assert set(re.findall(r"`(\w+_policy_arn)`", PAGE)) <= existing
@@ -58,7 +57,7 @@ def test_the_page_names_exactly_the_existing_alarms():
 
 def test_every_homeostat_command_and_option_on_the_page_exists():
     known = {each.name: each for each in typer.main.get_command(app).commands.values()}
-    found = re.findall(r"homeostat ([a-z]+(?:-[a-z]+)?)((?: --[\w-]+| [A-Z]+)*)", PAGE + README)
+    found = re.findall(r"homeostat ([a-z]+(?:-[a-z]+)?)((?: --[\w-]+| [A-Z]+)*)", PAGE)
     commands = [(name, rest) for name, rest in found if name in known]
     assert {"doctor", "train-step"} <= {name for name, _ in commands}
     for name, rest in commands:
@@ -72,12 +71,6 @@ def test_the_settings_of_model_yaml_exist_with_these_choices():
         kinds = [kind for kind in (Monitor, Training) if key in kind.model_fields]
         allowed = [set(kind.model_fields[key].annotation.__args__) for kind in kinds]
         assert set(choices.split(" | ")) in allowed, key
-
-
-def test_the_readme_has_the_steps_of_the_page():
-    steps, page = STEPS.findall(README), STEPS.findall(PAGE)
-    assert len(steps) == 3
-    assert [step for step in page if step in steps] == steps
 
 
 def test_every_file_in_the_steps_exists():

@@ -22,11 +22,19 @@ CALLS: dict[str, list[tuple[str, str, Any]]] = {
     "label": [("POST", "/models/pump/labels", LABELS)],
     "read": [
         ("GET", path, None)
-        for path in ("/models", "/models/pump", "/metrics", "/version", "/openapi.json", "/overview")
+        for path in (
+            "/models",
+            "/models/pump",
+            "/metrics",
+            "/version",
+            "/openapi.json",
+            "/overview",
+            "/health/models",
+        )
     ],
     "control": [("POST", "/control/flush", None), ("POST", "/control/models/pump/rollback", {"reason": "x"})],
 }
-OPEN = ("/ping", "/health", "/")
+OPEN = ("/ping", "/health", "/", "/fleet", "/fleet/assets/health.js")
 
 
 def guarded(tmp_path, require="predict,read,label"):

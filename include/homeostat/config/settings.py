@@ -71,7 +71,7 @@ class Settings:
     HOMEOSTAT_ECS                ECS task for training, as JSON, see :mod:`homeostat.config.fargate` (none)
     MLFLOW_TRACKING_URI          the MLflow server (``http://127.0.0.1:5000``)
     HOMEOSTAT_MLFLOW_PUBLIC_URL  MLflow's address in people's browsers, for links (``MLFLOW_TRACKING_URI``)
-    AIRFLOW__API__BASE_URL       Airflow's address, for ``homeostat doctor`` (none)
+    AIRFLOW__API__BASE_URL       Airflow's address, for ``homeostat doctor`` and links (none)
     ============================ ===========================================================
 
     The variables HOMEOSTAT_IMAGE_DIGEST and HOMEOSTAT_GIT_REVISION describe the environment and are not

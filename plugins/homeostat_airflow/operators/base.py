@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from homeostat.config.errors import HomeostatError, StaleRevision, Superseded, Unavailable
 from homeostat_airflow.connection import DEFAULT_CONN_ID, read_settings
-from homeostat_airflow.links import MLflowLink
+from homeostat_airflow.links import HealthLink, MLflowLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ class HomeostatOperator(BaseOperator):
         Those of Airflow's operators.
     """
 
-    operator_extra_links: tuple[BaseOperatorLink, ...] = (MLflowLink(),)
+    operator_extra_links: tuple[BaseOperatorLink, ...] = (MLflowLink(), HealthLink())
     ui_color = "#e8f0f7"
 
     def __init__(

@@ -26,8 +26,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: The largest body of a control call, which holds a version and a reason.
 MAX_CONTROL_BYTES = 64 * 1024
-#: Paths without authorization: probes, and the page, which holds no data and asks for a token.
-_OPEN = frozenset({"/ping", "/health", "/v2/health/live", "/v2/health/ready", "/"})
+#: Paths without authorization: probes, and pages, which hold no data and ask for a token.
+_OPEN = frozenset({"/ping", "/health", "/v2/health/live", "/v2/health/ready", "/", "/fleet"})
+#: The folder of the page's scripts and styles.
+_ASSETS = "/fleet/assets/"
 #: The key of the ASGI scope that holds the caller, as ``NAME@ADDRESS``.
 CALLER = "homeostat.caller"
 
@@ -114,7 +116,7 @@ def required_scope(path: str) -> str:
     """Return the token scope that a path of the control API needs; "" for a path that is open to all."""
     if path.startswith("/control/"):
         return CONTROL
-    if path in _OPEN:
+    if path in _OPEN or path.startswith(_ASSETS):
         return ""
     # The metadata of the Open Inference Protocol belongs to inference.
     return PREDICT if path.startswith("/v2") else READ

@@ -204,6 +204,58 @@ class ModelList(BaseModel):
     models: list[ModelStatus]
 
 
+class HealthState(BaseModel):
+    """A state in one word and one sentence; docs/reasons.md explains the words."""
+
+    model_config = ConfigDict(extra="allow")
+
+    state: str
+    level: Literal["bad", "warning", "notice", "good"]
+    sentence: str
+    since: str | None
+
+
+class FleetRow(HealthState):
+    """One model of the fleet; ``left`` is what a person has to do, "" for nothing."""
+
+    model: str
+    left: str
+    champion: str | None
+    score: float | None
+    baseline: float | None
+    drifted_share: float | None
+    checked_at: str | None
+
+
+class FleetHealth(BaseModel):
+    """Every model, the worst first."""
+
+    now: str
+    models: list[FleetRow]
+
+
+class ModelHealth(BaseModel):
+    """One model: its state, why, what was done, what is left and what comes; and the past as columns."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    now: str
+    range: Literal["7d", "30d", "90d", "all"]
+    state: HealthState
+    also: list[HealthState]
+    done: list[dict[str, Any]]
+    left: list[str]
+    next: list[dict[str, Any]]
+    settings: dict[str, str]
+    series: dict[str, list[Any]]
+    bands: list[dict[str, Any]]
+    marks: list[dict[str, Any]]
+    heat_map: dict[str, Any]
+    versions: list[dict[str, Any]]
+    links: dict[str, str]
+
+
 class TrafficChange(BaseModel):
     """The ledger event that a control call caused, and the traffic after it."""
 
