@@ -113,6 +113,12 @@ test-matrix: ## try the lowest and newest versions of the ranges on each Python 
 	@test -x .venv-lock/bin/uv || { python3 -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv; }
 	infra/package/try_versions.sh .venv-lock/bin/uv $(ARGS)
 
+# Root, apt and a Docker daemon of its own. Images and downloads are kept in the folder; delete it to start from nothing.
+COMPOSE_FOLDER ?= $(HOME)/.cache/homeostat-compose
+.PHONY: test-compose
+test-compose: $(TOOLS) ## start docker-compose.yml for real and break it (10 to 35 minutes; root and apt)
+	HOMEOSTAT_COMPOSE_FOLDER=$(COMPOSE_FOLDER) $(PYTHON) -m pytest tests/compose/test_started_stack.py -x -v --durations=0 $(ARGS)
+
 .PHONY: env
 env: ## write the secrets for docker-compose.yml into .env; keeps existing ones
 	@python3 infra/compose/make_env.py .env

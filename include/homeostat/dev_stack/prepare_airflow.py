@@ -20,9 +20,10 @@ from homeostat.dev_stack.airflow_settings import read_airflow_settings
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Migrate the database, then import the file."""
+    """Wait for the database, which may be starting as well; migrate it, then import the file."""
     settings = read_airflow_settings(Path(arguments[0]) if arguments else Path("airflow_settings.yaml"))
     _write_ahead_log(os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", ""))
+    _airflow("db", "check", "--retry", "20", "--retry-delay", "3")
     _airflow("db", "migrate")
     with tempfile.TemporaryDirectory() as folder:
         for kind, options in (
