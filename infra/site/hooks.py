@@ -97,7 +97,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return f"[{_title(path)}]" if path.is_file() and path.name == found[1] else found[0]
 
     named = _outside_code(markdown, lambda text: _NAMED.sub(titled, text))
-    return _MARKER.sub(section, _outside_code(named, lambda text: _LINK.sub(link, text)))
+    linked = _outside_code(named, lambda text: _LINK.sub(link, text))
+    return _MARKER.sub(section, _with_wide_lists(linked))
 
 
 def on_post_build(config: Any, **_: Any) -> None:  # noqa: ARG001  # MkDocs passes it by name
@@ -158,6 +159,27 @@ def _rewritten(link: str, home: str, source: str) -> str:
     return posixpath.relpath(found, posixpath.dirname(source) or ".")
 
 
+def _with_wide_lists(markdown: str) -> str:
+    """Indent what belongs to a list item by four columns; code hosts need two or three."""
+    lines, added, fence = [], 0, ""
+    for line in markdown.split("\n"):
+        top = re.match(r"(```+|~~~+)", line)
+        if top and (not fence or top[1].startswith(fence)):
+            fence, added = "" if fence else top[1], 0
+        item = re.match(r"(-|\d\.) ", line)
+        if fence or not line.strip():
+            lines.append(line)
+        elif item:
+            added = 3 - len(item[1])
+            lines.append(line)
+        elif added and line.startswith(" " * (4 - added)):
+            lines.append(" " * added + line)
+        else:
+            added = 0
+            lines.append(line)
+    return "\n".join(lines)
+
+
 def _outside_code(markdown: str, change: Any) -> str:
     """Apply a change to each line outside of code blocks."""
     lines, fence = [], ""
@@ -165,7 +187,8 @@ def _outside_code(markdown: str, change: Any) -> str:
         opening = re.match(r"\s*(```+|~~~+)", line)
         if opening and (not fence or opening[1].startswith(fence)):
             fence = "" if fence else opening[1]
-            lines.append(line)
+            # A second word names a block for a test; MkDocs would take the line for text.
+            lines.append(re.sub(r"^(\s*[`~]{3,}\S*).*", r"\1", line))
         else:
             lines.append(line if fence or line.startswith("    ") else change(line))
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import typer
+from markdown_it import MarkdownIt
 from packaging.requirements import Requirement
 
 import homeostat
@@ -135,6 +136,23 @@ def test_every_link_and_anchor_has_a_target(site):
             if not target.exists() or (parts.fragment and known and unquote(parts.fragment) not in known.ids):
                 wrong.append(f"{path}: {link}")
     assert wrong == []
+
+
+@pytest.mark.parametrize("page", ["existing-airflow", "upgrade", "gateway", "models", "alerts"])
+def test_lists_and_code_are_those_of_a_code_host(site, page):
+    source = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    expected = MarkdownIt("commonmark").enable("table").render(source)
+    shown = site[0][f"{page}.html"].source
+    article = shown[shown.index("<article") : shown.index("</article>")]
+    for tag in ("li", "ol", "pre", "table"):
+        assert len(re.findall(f"<{tag}[ >]", article)) == len(re.findall(f"<{tag}[ >]", expected)), tag
+
+
+def test_no_mark_of_markdown_is_left_in_the_text(site):
+    """A fence with a second word, a list without an empty line: text for MkDocs, not for a code host."""
+    pages, _ = site
+    assert [path for path, page in pages.items() if "```" in page.text] == []
+    assert [path for path, page in pages.items() if re.search(r"\w \|-?---", page.text)] == []
 
 
 def test_the_search_works_without_a_server(site):
