@@ -42,6 +42,16 @@ _MARKER = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.MULTILINE)
 _state: dict[str, Any] = {}
 
 
+def on_config(config: Any, **_: Any) -> Any:
+    """Show pages of docs/ that ``nav`` does not list yet, as *More* under *How-to*."""
+    listed = set(re.findall(r"[\w./-]+\.md", json.dumps(config.nav)))
+    others = sorted(path.name for path in Path(config.docs_dir).glob("*.md") if path.name not in listed)
+    if others:
+        how_to = next(each for each in config.nav if "How-to" in each)
+        how_to["How-to"].append({"More": others})
+    return config
+
+
 def on_pre_build(config: Any, **_: Any) -> None:  # noqa: ARG001  # MkDocs passes it by name
     """Generate the sections with the Python that has the library: HOMEOSTAT_PYTHON, or .venv's."""
     python = os.environ.get("HOMEOSTAT_PYTHON") or str(ROOT / ".venv" / "bin" / "python")
