@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from homeostat.config.notices import NoticeKind as NoticeKind  # noqa: PLC0414  # also of this module
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -329,47 +331,38 @@ class Source(Protocol):
         """Return rows with ``start <= timestamp < end``, sorted by time, timestamps timezone-aware UTC."""
 
 
-class NoticeKind(StrEnum):
-    """The occasions of a notice. docs/reasons.md explains each."""
-
-    TRIGGER_FIRED = "trigger_fired"
-    HARMLESS_DRIFT = "harmless_drift"
-    BACKING_OFF = "backing_off"
-    NOT_COMPUTABLE = "not_computable"
-    CHECKS_STOPPED = "checks_stopped"
-    TRIGGER_REFUSED = "trigger_refused"
-    ENVIRONMENT_REFUSED = "environment_refused"
-    FORCED = "forced"
-    REFUSED = "refused"
-    NOT_WORTHWHILE = "not_worthwhile"
-    SUPERSEDED = "superseded"
-    WAITING = "waiting"
-    PROMOTED = "promoted"
-    ROLLED_BACK = "rolled_back"
-    STATUS = "status"
-
-    @classmethod
-    def _missing_(cls, value: object) -> NoticeKind | None:
-        return cls(_OLD_KINDS[value]) if value in _OLD_KINDS else None
-
-
-# Read what release 0.1 wrote.
-_OLD_KINDS: dict[object, str] = {
-    "drift_harmless": "harmless_drift",
-    "silent": "checks_stopped",
-    "parity_refused": "environment_refused",
-    "gate_refused": "refused",
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message to the people whom model.yaml names under ``notify``."""
+    """A message to the people whom model.yaml names under ``notify``.
+
+    Parameters
+    ----------
+    body
+        What happened, in a sentence.
+    action
+        What to do, in a sentence; "" where nothing is to be done.
+    figures
+        Names and values that show it: ``("accuracy", "0.46, baseline 0.76")``.
+    links
+        Names and addresses of pages.
+    story, part
+        What the notice belongs to, such as one retrain. A story is one message when it begins and one when it
+        ends (``part`` is "begin", "update" or "end"); what comes between is told at its end. Without a story
+        a notice stands alone.
+    once
+        A notice of this name is sent once per model, whoever sends it: two processes see the same roll-back.
+    """
 
     kind: NoticeKind
     model: str
     title: str
     body: str
+    action: str = ""
+    figures: tuple[tuple[str, str], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    story: str = ""
+    part: str = ""
+    once: str = ""
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Notice:
@@ -381,7 +374,12 @@ class Notice:
             It is not a notice.
         """
         model, title, body = (str(raw[name]) for name in ("model", "title", "body"))
-        return cls(NoticeKind(raw["kind"]), model, title, body)
+        figures, links = (
+            tuple((str(label), str(value)) for label, value in raw.get(name, ()))
+            for name in ("figures", "links")
+        )
+        action, story, part, once = (str(raw.get(name, "")) for name in ("action", "story", "part", "once"))
+        return cls(NoticeKind(raw["kind"]), model, title, body, action, figures, links, story, part, once)
 
 
 class Notifier(Protocol):
@@ -389,6 +387,13 @@ class Notifier(Protocol):
 
     def notify(self, targets: Sequence[str], notice: Notice) -> None:
         """Send to every target."""
+
+
+class ApprovalLinker(Protocol):
+    """Makes signed links to a gateway's page, on which a person approves or declines a waiting version."""
+
+    def personal_link(self, model: str, rollout: str, version: str, approver: str, now: datetime) -> str:
+        """Return the address to send to this approver; "" for several people."""
 
 
 class Clock(Protocol):
@@ -444,6 +449,7 @@ class Ports:
     ``trusted_types`` are the operator's additions to the types that a bundle may contain. ``renders_figures``
     is False where figures are not needed, ``times_versions`` where one measured latency counts for all
     versions, ``loads_models`` where scikit-learn is not installed.
+    ``approval_links`` makes the links with which people approve; None: there are none.
     ``bundle_cache`` keeps loaded bundles by digest, for a process that needs the same ones many times.
     """
 
@@ -459,3 +465,4 @@ class Ports:
     loads_models: bool = True
     bundle_cache: dict[str, Bundle] | None = None
     times_versions: bool = True
+    approval_links: ApprovalLinker | None = None

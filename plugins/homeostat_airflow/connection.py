@@ -69,7 +69,7 @@ def read_settings(conn_id: str = DEFAULT_CONN_ID, models: str = "") -> Settings:
     return _settings(variables_of(connection), models)
 
 
-async def read_settings_async(conn_id: str = DEFAULT_CONN_ID) -> Settings:
+async def read_settings_async(conn_id: str = DEFAULT_CONN_ID, models: str = "") -> Settings:
     """Return what :func:`read_settings` does, for the triggerer's event loop."""
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
@@ -77,8 +77,8 @@ async def read_settings_async(conn_id: str = DEFAULT_CONN_ID) -> Settings:
     try:
         connection = await BaseHook.aget_connection(conn_id)
     except AirflowNotFoundException as error:
-        return _settings(_missing(conn_id, error), "")
-    return _settings(variables_of(connection), "")
+        return _settings(_missing(conn_id, error), models)
+    return _settings(variables_of(connection), models)
 
 
 def _missing(conn_id: str, error: Exception) -> dict[str, str]:

@@ -9,48 +9,78 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
+    from apprise import Apprise
+
+    from homeostat.notices import Message
     from homeostat.ports import Notice
 
 logger = logging.getLogger(__name__)
 
-_SEVERITY = {
-    "promoted": "success",
-    "rolled_back": "failure",
-    "refused": "warning",
-    "forced": "warning",
-    "environment_refused": "warning",
-    "checks_stopped": "failure",
-    "trigger_refused": "warning",
-    "not_computable": "warning",
-}
 _FORM = 'its extra must read {"config": {"path": "slack://..."}}, with any Apprise URL as path'
 
 
-class AirflowNotifier:
-    """Sends notices to the Apprise connections that model.yaml names under ``notify``."""
+class AppriseTransport:
+    """Hands messages to Apprise connections; see :class:`homeostat.notices.Transport`."""
 
-    def notify(self, targets: Sequence[str], notice: Notice) -> None:
+    def send(self, targets: Sequence[str], message: Message) -> None:
         """Send to every connection; a failure is logged and does not stop the loop."""
-        logger.info("%s: %s. %s", notice.kind, notice.title, notice.body)
         for connection in targets:
             try:
-                problem = _send(connection, notice)
+                problem = _send(connection, message)
             except Exception as error:  # noqa: BLE001  # a notification error must not stop the loop
                 problem = f"{type(error).__name__}: {error}"
             if problem:
-                logger.error("the notice %r did not reach %s: %s", notice.title, connection, problem)
+                logger.error("the notice %r did not reach %s: %s", message.title, connection, problem)
+
+    def links(self, notice: Notice) -> Sequence[tuple[str, str]]:  # noqa: ARG002  # the same for all
+        """Return the page of the DAG run that sends the notice; none outside of a task."""
+        try:
+            return _run_link()
+        except Exception:  # a link is worth less than the notice
+            logger.exception("the notice has no link to Airflow")
+            return ()
 
 
-def _send(connection: str, notice: Notice) -> str:
+class AirflowNotifier:
+    """Sends each notice at once, without a model's settings: for notices that belong to no single model."""
+
+    def __init__(self) -> None:
+        self._transport = AppriseTransport()
+
+    def notify(self, targets: Sequence[str], notice: Notice) -> None:
+        """See :meth:`homeostat.ports.Notifier.notify`."""
+        from homeostat.config.notices import SEVERITIES, Severity
+        from homeostat.notices.message import as_message
+
+        logger.info("%s: %s. %s", notice.kind, notice.title, notice.body)
+        severity = SEVERITIES.get(notice.kind, Severity.INFO)
+        self._transport.send(targets, as_message(notice, severity, links=self._transport.links(notice)))
+
+
+def _run_link() -> Sequence[tuple[str, str]]:
+    from airflow.sdk import conf, get_current_context
+
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    try:
+        run = get_current_context()["dag_run"]
+    except RuntimeError:  # no task runs in this process
+        return ()
+    if not base:
+        return ()
+    return (("Airflow", f"{base}/dags/{quote(run.dag_id)}/runs/{quote(run.run_id)}"),)
+
+
+def _send(connection: str, message: Message) -> str:
     """Send to the services of one connection; return the problem, or "".
 
     Uses the provider's hook, not its notifier: the notifier renders title and body as Jinja templates, and
     they hold text from data. Neither reports whether the message arrived.
     """
     from airflow.providers.apprise.hooks.apprise import AppriseHook
-    from apprise import Apprise, NotifyType
+    from apprise import Apprise
 
     hook, services = AppriseHook(connection), Apprise()
     details = hook.get_connection(connection)
@@ -60,6 +90,19 @@ def _send(connection: str, notice: Notice) -> str:
         return _FORM
     if not len(services):
         return f"it names no service that Apprise knows; {_FORM}"
-    severity = NotifyType(_SEVERITY.get(notice.kind, "info"))
-    sent = services.notify(body=notice.body, title=notice.title, notify_type=severity)
+    sent = hand_over(services, message)
     return "" if sent else "one of its services did not respond or refused; see Apprise's log lines above"
+
+
+def hand_over(services: Apprise, message: Message) -> bool:
+    """Send a message to services; False where one of them did not take it."""
+    from apprise import NotifyFormat, NotifyType
+
+    return bool(
+        services.notify(
+            body=message.body,
+            title=message.title,
+            notify_type=NotifyType(message.tone),
+            body_format=NotifyFormat.MARKDOWN,
+        )
+    )

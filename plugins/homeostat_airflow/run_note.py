@@ -1,7 +1,7 @@
-"""Writes how a retrain ended as the note of its DAG run, which Airflow shows in lists and on the run's page.
+"""Writes how a run ended as its note, which Airflow shows in lists and on the run's page.
 
 A task cannot write its run's note: the Task SDK has no call for it, and the REST API needs a user's login.
-So the last task leaves the outcome as an XCom, and this listener (see ``plugin.py``), which the
+So a task leaves the outcome as an XCom, and this listener (see ``plugin.py``), which the
 scheduler calls when a run ends, writes the note in the transaction that ends the run.
 """
 
@@ -23,6 +23,10 @@ logger = logging.getLogger(__name__)
 
 #: The key of the XCom with the outcome.
 OUTCOME = "outcome"
+#: The DAGs whose runs get a note.
+_NOTED = ("retrain__", "drift_check__")
+#: How a note of an earlier end begins.
+_OWN = ("**Retrain ", "**No retrain", "**Drift check ")
 #: Characters that fit into Airflow's database.
 MAX_NOTE = 1000
 
@@ -41,7 +45,7 @@ def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:  # noqa: ARG001  # Air
 
 def _write_note(dag_run: DagRun) -> None:
     """Write the note; a failure is logged and leaves the run as it is."""
-    if "retrain__" not in dag_run.dag_id:  # before it is the prefix of homeostat_dags
+    if not any(kind in dag_run.dag_id for kind in _NOTED):  # before it is the prefix of homeostat_dags
         return
     try:
         with _attached(dag_run) as (session, run):
@@ -68,9 +72,10 @@ def _attached(dag_run: DagRun) -> Iterator[tuple[Session, DagRun]]:
 
 def note(outcome: dict[str, Any], before: str) -> str:
     """Return the note: the outcome, and below it what was noted before, without an earlier outcome."""
-    kept = [part for part in before.split("\n\n") if part and not part.startswith("**Retrain ")]
+    kept = [part for part in before.split("\n\n") if part and not part.startswith(_OWN)]
     said = str(outcome["sentence"]).replace("\x00", "").replace("\n\n", "\n")
-    head = f"**Retrain {str(outcome['outcome']).replace('_', ' ')}.** {said}"[:MAX_NOTE]
+    title = outcome.get("title") or f"Retrain {str(outcome['outcome']).replace('_', ' ')}"
+    head = f"**{title}.** {said}"[:MAX_NOTE]
     return "\n\n".join([head, *kept])[:MAX_NOTE]
 
 

@@ -21,3 +21,14 @@ def test_a_note_fits_into_airflows_database():
     long = note({"outcome": "failed", "sentence": "x\x00" * 2000}, "started by a check")
     assert len(long) == MAX_NOTE
     assert "\x00" not in long
+
+
+CHECKED = {"outcome": "checked", "sentence": "pump: no drift.", "title": "No retrain (within_tolerance)"}
+
+
+def test_the_note_of_a_check_is_its_sentence_and_is_replaced_by_the_next():
+    first = note(CHECKED, "by hand")
+    assert first == "**No retrain (within_tolerance).** pump: no drift.\n\nby hand"
+    failed = {"outcome": "failed", "sentence": "pump: MLflow is away.", "title": "Drift check failed"}
+    assert note(failed, first) == "**Drift check failed.** pump: MLflow is away.\n\nby hand"
+    assert note(CHECKED, note(failed, first)) == first

@@ -64,7 +64,7 @@ def test_harmless_drift_that_comes_back_is_notified_again(config, ports, champio
     serve(config, ports, shifted(18, start=12), gateway="g3")
     for hours in range(4, 19):
         check(config, ports, hours)
-    assert notices(ports) == ["harmless_drift"] * 2
+    assert notices(ports) == ["harmless_drift", "resolved", "harmless_drift"]
 
 
 def test_drift_whose_impact_labels_show_fires_before_it_is_decay(config, ports, champion):

@@ -110,7 +110,7 @@ def test_with_enforce_another_image_stops_the_run_before_the_fit(
     assert "start retrain__sample manually with Force" in str(refusal.value)
     assert notices(ports)[-1] == "environment_refused"
     targets, notice = ports.notifier.sent[-1]
-    assert (targets, notice.body) == (("people",), str(refusal.value))
+    assert (targets, f"{notice.body}. {notice.action}") == (("people",), str(refusal.value))
     assert ports.ledger.lease_holder("sample", ports.clock.now()) is None, "the lease is released"
     assert ports.ledger.read("sample").champion == champion
 

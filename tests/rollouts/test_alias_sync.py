@@ -109,7 +109,7 @@ def test_a_version_that_waits_for_approval_is_notified_once(config, ports, ask):
         sync_aliases(careful, ports)
     (notice,) = [notice for _, notice in ports.notifier.sent if notice.kind == "waiting"]
     assert notice.title == "sample: version 2 waits for approval"
-    assert "homeostat promote sample" in notice.body
+    assert "homeostat promote sample" in notice.action
 
 
 def test_the_retrain_that_follows_its_rollout_notifies_about_the_approval(config, ports, ask):

@@ -39,6 +39,7 @@ def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Port
     from homeostat.adapters.mlflow_client import MlflowConnection
     from homeostat.adapters.notifier import LogNotifier
     from homeostat.adapters.registry_mlflow import MlflowRegistry
+    from homeostat.rollouts.approval_link import approval_links
 
     store = open_store(settings.store)
     mlflow = MlflowConnection(settings.tracking_uri, settings.mlflow_public_url)
@@ -51,6 +52,7 @@ def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Port
         notifier=notifier or LogNotifier(),
         clock=SystemClock(),
         trusted_types=settings.trusted_types,
+        approval_links=approval_links(settings.approval_secret, settings.gateway_public_url),
     )
 
 

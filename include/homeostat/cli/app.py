@@ -484,12 +484,15 @@ def promote(
     ] = None,
     *,
     reason: Reason = "manual",
+    by: Annotated[
+        str, typer.Option(metavar="NAME", help="Who approves; recorded. Needed where approvers are named.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Promote a version that passed its gate, or approve the candidate that waits for approval."""
     from homeostat.cli.commands import promote_now
 
-    promote_now(Settings.from_env(), model, version, reason, as_json=as_json)
+    promote_now(Settings.from_env(), model, version, reason, by=by, as_json=as_json)
 
 
 @app.command(cls=Command, rich_help_panel=SERVED)

@@ -6,25 +6,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from homeostat.config.date_format import date_format_of
 from homeostat.config.duration import Duration
 from homeostat.config.label_text import class_name, label_text
+from homeostat.config.notices import Notices
 from homeostat.config.positive_class import metric_title
 from homeostat.config.redaction import redact_secrets
+from homeostat.config.section import Section
 from homeostat.config.type_names import type_names
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveShare = Annotated[float, Field(gt=0.0, le=1.0)]
 PositiveDuration = Annotated[Duration, Field(gt=timedelta(0))]
 Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """One block of model.yaml: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class Source(Section):
@@ -458,7 +454,9 @@ class ModelConfig(Section):
     serve: Literal["gateway", "none"] = "gateway"
     approval: Literal["none", "required"] = "none"
     log: Literal["async", "sync"] = "async"
+    approvers: dict[str, str] = Field(default_factory=dict)
     notify: tuple[str, ...] = ()
+    notices: Notices = Notices()
     trusted_types: tuple[str, ...] = ()
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     _folder: Path = PrivateAttr(default=Path())
@@ -516,6 +514,15 @@ class ModelConfig(Section):
     def _type_names(cls, value: Any) -> tuple[str, ...]:
         return type_names(value)
 
+    @field_validator("approvers", mode="before")
+    @classmethod
+    def _approvers_by_name(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return dict.fromkeys((str(name) for name in value), "")
+        if isinstance(value, dict):
+            return {str(name): connection or "" for name, connection in value.items()}
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         classification = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss")
@@ -535,6 +542,9 @@ class ModelConfig(Section):
             )
         if self.threshold is not None and len(label.classes or (1, 2)) != 2:
             raise ValueError("threshold is for two classes: remove it, or list two in schema.label.classes")
+        if self.approvers and self.approval == "none":
+            msg = "approvers need an approval: set approval: required, or remove them"
+            raise ValueError(msg)
         if self.monitor.runs_on == "lambda" and self.serve == "none":
             msg = "monitor.runs_on: lambda reads the gateway's prediction log: set serve: gateway"
             raise ValueError(msg)

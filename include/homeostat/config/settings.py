@@ -16,6 +16,8 @@ from homeostat.config.model import ModelConfig
 from homeostat.config.type_names import type_names
 
 RUNNING = "running.json"
+#: A shorter secret could be guessed.
+MIN_SECRET = 32
 #: The folder of the checkout that this package is run from; None for an installed package.
 _INCLUDE = Path(__file__).resolve().parents[2]
 CHECKOUT = _INCLUDE.parent if _INCLUDE.name == "include" else None
@@ -31,6 +33,16 @@ def _running(state: Path) -> dict[str, str]:
 
 def _listed(env: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
+
+
+def _secret(text: str) -> str:
+    if text and len(text) < MIN_SECRET:
+        msg = (
+            f"HOMEOSTAT_APPROVAL_SECRET has {len(text)} characters, at least {MIN_SECRET} are needed: make"
+            " one with `openssl rand -base64 32`"
+        )
+        raise ConfigError(msg)
+    return text
 
 
 def _trusted_types(text: str) -> tuple[str, ...]:
@@ -58,6 +70,9 @@ class Settings:
     HOMEOSTAT_LEDGER             SQLAlchemy URL (``sqlite:///$STATE/ledger.db``)
     HOMEOSTAT_CACHE              the gateway's digest-addressed cache (``$STATE/cache``)
     HOMEOSTAT_GATEWAY            the gateway's URL, for clients (``http://127.0.0.1:8000``)
+    HOMEOSTAT_GATEWAY_PUBLIC_URL  the gateway's address in links for people (that of HOMEOSTAT_GATEWAY)
+    HOMEOSTAT_APPROVAL_SECRET    signs links to approve a version, at least 32 characters, the same for
+                                 Airflow and all gateways (none: no links)
     HOMEOSTAT_CONTROL_TOKEN      bearer token of the gateway's control side (none: control is off)
     HOMEOSTAT_TOKENS_FILE        named tokens with scopes, see docs/gateway.md (none)
     HOMEOSTAT_TOKENS             the same list in the variable itself, as JSON (none)
@@ -97,6 +112,8 @@ class Settings:
     ecs: Fargate | None = None
     airflow: str = ""
     mlflow_public_url: str = ""
+    gateway_public_url: str = ""
+    approval_secret: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -108,6 +125,7 @@ class Settings:
             models = home / "models"
         state = Path(env.get("HOMEOSTAT_STATE") or home / ".homeostat")
         env = {**_running(state), **env}
+        gateway = (env.get("HOMEOSTAT_GATEWAY") or "http://127.0.0.1:8000").rstrip("/")
         return cls(
             home=home,
             models=Path(env.get("HOMEOSTAT_MODELS") or models),
@@ -115,8 +133,10 @@ class Settings:
             store=env.get("HOMEOSTAT_STORE") or f"file://{state / 'store'}",
             ledger=env.get("HOMEOSTAT_LEDGER") or f"sqlite:///{state / 'ledger.db'}",
             cache=Path(env.get("HOMEOSTAT_CACHE") or state / "cache"),
-            gateway=(env.get("HOMEOSTAT_GATEWAY") or "http://127.0.0.1:8000").rstrip("/"),
+            gateway=gateway,
             control_token=env.get("HOMEOSTAT_CONTROL_TOKEN", ""),
+            gateway_public_url=(env.get("HOMEOSTAT_GATEWAY_PUBLIC_URL") or gateway).rstrip("/"),
+            approval_secret=_secret(env.get("HOMEOSTAT_APPROVAL_SECRET", "")),
             overrides=env.get("HOMEOSTAT_OVERRIDES", ""),
             trusted_types=_trusted_types(env.get("HOMEOSTAT_TRUSTED_TYPES", "")),
             tracking_uri=(env.get("MLFLOW_TRACKING_URI") or "http://127.0.0.1:5000").rstrip("/"),

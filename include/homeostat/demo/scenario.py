@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from homeostat.config import ModelConfig, Settings, load_model
 from homeostat.config.errors import ConfigError
 from homeostat.config.load import merge
-from homeostat.config.model import Section
+from homeostat.config.section import Section
 
 #: Settings that shorten shadow and canary from hours to seconds.
 SHORT: dict[str, Any] = {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from homeostat.config import ModelConfig
 from homeostat.core.drift import DriftReport
-from homeostat.core.trigger import TriggerDecision, TriggerReason
+from homeostat.core.trigger import TriggerDecision, TriggerReason, WindowRecord, action_for
 from homeostat.monitoring.labelled_performance import Labelled
 from homeostat.ports import Notice, NoticeKind
+from homeostat.rollouts.refusal_notice import retrain_story
 
 #: So many contract findings are named in a sentence.
 _NAMED = 3
@@ -23,41 +24,116 @@ def check_sentence(
 
 
 def check_notice(
-    config: ModelConfig, report: DriftReport, decision: TriggerDecision, sentence: str, last_reason: str
+    config: ModelConfig,
+    report: DriftReport,
+    labelled: Labelled,
+    decision: TriggerDecision,
+    last: WindowRecord | None,
+    *,
+    trigger: str,
+    url: str = "",
 ) -> Notice | None:
     """Return the notice of a check, or None.
 
-    A fire and a check that could not be computed are notified every time. A lasting condition is notified
-    once: not when ``last_reason``, the reason of the window before, is the same.
+    A fire and a check that could not be computed are notified every time; whoever sends notices sends one
+    story once. A lasting condition is notified once: not when the window before had the same reason. The end
+    of a condition is notified, too.
+
+    Parameters
+    ----------
+    last
+        The record of the window before, of the same tenure; None without one.
+    trigger
+        The id of the trigger of this window.
+    url
+        The window's page in MLflow.
     """
-    name, new = config.name, decision.reason != last_reason
-    if decision.fire and decision.reinstate:
-        kind = NoticeKind.TRIGGER_FIRED
-        title = f"{name}: reinstating version {decision.reinstate}, which fits better today"
-        action = f"It goes through gate, shadow and canary first: follow retrain__{name} in Airflow."
-    elif decision.fire and decision.reason == TriggerReason.PROBE_DUE:
-        return None  # work by the clock: its retrain is notified if it pays
-    elif decision.fire:
-        kind, title = NoticeKind.TRIGGER_FIRED, f"{name}: retraining has started"
-        action = f"No action needed: follow retrain__{name} in Airflow."
-    elif report.verdict == "not_computable":
-        kind, title = NoticeKind.NOT_COMPUTABLE, f"{name}: the drift check could not be computed"
-        action = (
-            "Check that requests reach the gateway and that its prediction log is written; monitor.min_rows "
-            "sets how many rows a window needs."
-        )
-    elif new and decision.reason == TriggerReason.HARMLESS_DRIFT:
-        kind, title = NoticeKind.HARMLESS_DRIFT, f"{name}: the inputs drifted, predictions are still good"
-        action = "No action needed, unless a data source is broken: see the drifted features in MLflow."
-    elif new and decision.reason == TriggerReason.BACKING_OFF:
-        kind, title = NoticeKind.BACKING_OFF, f"{name}: retrains bring no improvement, the next one waits"
-        action = (
-            f"Read in the last runs of retrain__{name} in Airflow why. To retrain anyway, start one there or "
-            f"run: homeostat retrain {name}"
-        )
-    else:
+    found = _occasion(report, decision, last)
+    if found is None:
         return None
-    return Notice(kind, name, title, f"{sentence} {action}")
+    kind, title, story, part = found
+    reason = TriggerReason(decision.reason)
+    action = action_for(reason, config.name)
+    if kind is NoticeKind.NOT_COMPUTABLE:
+        action = action_for(TriggerReason.NO_EVIDENCE, config.name)
+    elif kind is NoticeKind.TRIGGER_FIRED and action == "Nothing.":
+        action = f"Nothing: follow retrain__{config.name} in Airflow."
+    return Notice(
+        kind,
+        config.name,
+        f"{config.name}: {title}",
+        decision.sentence if kind is not NoticeKind.NOT_COMPUTABLE else f"{_capital(_inputs(report))}.",
+        action,
+        figures=_figures(config, report, labelled),
+        links=(("MLflow", url),) if url else (),
+        story=retrain_story(trigger) if story == "retrain" else story,
+        part=part,
+    )
+
+
+def checks_run_again(config: ModelConfig, sentence: str) -> Notice:
+    """Return the notice that checks, which had stopped, run again; it is sent where people know that."""
+    title = f"{config.name}: drift checks run again"
+    return Notice(NoticeKind.RESOLVED, config.name, title, sentence, story="checks_stopped", part="end")
+
+
+#: Kind, title, story and part of a notice.
+_Occasion = tuple[NoticeKind, str, str, str]
+
+
+def _occasion(report: DriftReport, decision: TriggerDecision, last: WindowRecord | None) -> _Occasion | None:
+    """Return what a check is to be notified for; None for nothing."""
+    if decision.fire:
+        return _fired(decision)
+    if report.verdict == "not_computable":
+        return NoticeKind.NOT_COMPUTABLE, "the drift check could not be computed", "not_computable", "begin"
+    if last is None or decision.reason != last.reason:
+        if decision.reason == TriggerReason.HARMLESS_DRIFT:
+            title = "the inputs drifted, predictions are still good"
+            return NoticeKind.HARMLESS_DRIFT, title, "harmless_drift", "begin"
+        if decision.reason == TriggerReason.BACKING_OFF:
+            return NoticeKind.BACKING_OFF, "retrains bring no improvement, the next one waits", "", ""
+    return None if last is None else _ended(report, last)
+
+
+def _fired(decision: TriggerDecision) -> _Occasion | None:
+    if decision.reinstate:
+        title = f"reinstating version {decision.reinstate}, which fits better today"
+        return NoticeKind.TRIGGER_FIRED, title, "retrain", "begin"
+    if decision.reason == TriggerReason.PROBE_DUE:
+        return None  # work by the clock: its retrain is notified if it pays
+    return NoticeKind.TRIGGER_FIRED, "retraining has started", "retrain", "begin"
+
+
+def _ended(report: DriftReport, last: WindowRecord) -> _Occasion | None:
+    """Return what has ended since the window before."""
+    if last.drift == "not_computable":
+        return NoticeKind.RESOLVED, "the drift check can be computed again", "not_computable", "end"
+    if last.reason == TriggerReason.HARMLESS_DRIFT and report.verdict == "pass":
+        return NoticeKind.RESOLVED, "the inputs have drifted back", "harmless_drift", "end"
+    return None
+
+
+def _figures(config: ModelConfig, report: DriftReport, labelled: Labelled) -> tuple[tuple[str, str], ...]:
+    """Return what shows it: score beside baseline, drifted features, rows."""
+    performance = labelled.report
+    metric = performance.metric_title or config.served_metric_title
+    found = []
+    if performance.score is not None and performance.baseline is not None:
+        found.append((metric, f"{performance.score:.3f}, baseline {performance.baseline:.3f}"))
+    elif performance.estimate is not None and performance.estimate.value is not None:
+        found.append(("estimated accuracy", f"{performance.estimate.value:.3f}; labels are pending"))
+    else:
+        found.append((metric, performance.reason or performance.verdict))
+    if report.drifted_share is not None:
+        names = [each.name for each in report.features if each.drifted]
+        shown = f" ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})" if names else ""
+        found.append(("drifted features", f"{report.drifted_share:.0%}{shown}"))
+    return (*found, ("rows", str(report.rows)))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _inputs(report: DriftReport) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 from homeostat.config import ModelConfig, format_duration
 from homeostat.config.errors import HomeostatError, Unavailable
-from homeostat.core.trigger import WindowRecord
+from homeostat.core.trigger import SILENT_AFTER_PERIODS, WindowRecord
+from homeostat.monitoring.check_notice import checks_run_again
 from homeostat.monitoring.context import history_lookback
 from homeostat.monitoring.detector_records import DetectorHistory, copy_entries, missing_entries, send_notices
 from homeostat.ports import Notice, NoticeKind, Ports
@@ -21,8 +22,6 @@ from homeostat.storage.trigger_outbox import write_receipt
 
 logger = logging.getLogger(__name__)
 
-#: A notice is sent after so many periods of ``monitor.every`` without a check.
-SILENT_AFTER_PERIODS = 3
 #: How often all records of the function are compared with MLflow, not only the recent ones.
 _FULL_SYNC_EVERY = timedelta(days=1)
 
@@ -68,8 +67,12 @@ def sync_detector(config: ModelConfig, ports: Ports, detector: DetectorHistory) 
     sentence = _sentence(config, copied.records, newest, stopped=stopped)
     if stopped and not cursor.silence_notified:
         title = f"{config.name}: drift checks have stopped"
-        notice = Notice(NoticeKind.CHECKS_STOPPED, config.name, title, sentence)
+        notice = Notice(
+            NoticeKind.CHECKS_STOPPED, config.name, title, sentence, story="checks_stopped", part="begin"
+        )
         ports.notifier.notify(config.notify, notice)
+    elif cursor.silence_notified and not stopped:
+        ports.notifier.notify(config.notify, checks_run_again(config, sentence))
     full_sync_at = now if since is None else cursor.full_sync_at
     newest_window = min(now, newest) if newest else None
     save_cursor(ports.store, config.name, SyncCursor(cursor.since, full_sync_at, newest_window, stopped))

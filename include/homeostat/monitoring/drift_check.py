@@ -92,7 +92,7 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
     record = _with_decision(checked, decision)
     url = _write(context, checked, record, decision)
     sentence = check_sentence(config, checked.report, checked.labelled, decision)
-    _notify(context, checked, decision, sentence)
+    _notify(context, checked, decision, url)
     return _result(
         config,
         window_end,
@@ -240,11 +240,18 @@ def _write(
     return url
 
 
-def _notify(context: CheckContext, checked: WindowCheck, decision: TriggerDecision, sentence: str) -> None:
+def _notify(context: CheckContext, checked: WindowCheck, decision: TriggerDecision, url: str) -> None:
     config = context.config
     before = tenure(checked.history, checked.record)
-    last_reason = before[-1].reason if before else ""
-    notice = check_notice(config, checked.report, decision, sentence, last_reason)
+    notice = check_notice(
+        config,
+        checked.report,
+        checked.labelled,
+        decision,
+        before[-1] if before else None,
+        trigger=trigger_id(config.name, checked.record.window_end),
+        url=url,
+    )
     if notice is not None:
         context.ports.notifier.notify(config.notify, notice)
 

@@ -17,6 +17,7 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound, Refused, Untrusted
 from homeostat.ports import Notice, NoticeKind, Ports
+from homeostat.rollouts.refusal_notice import failed_once, retrain_story
 from homeostat.storage.bundles import MANIFEST, bundle_folder
 from homeostat.storage.retrain_request import RetrainRequest
 from homeostat.storage.step_results import find_result, save_result
@@ -73,13 +74,24 @@ def check_environment(
     if request.force:
         forced = f"{found}; the retrain continues because Force is set"
         return EnvironmentCheck(f". {forced[0].upper()}{forced[1:]}", forced)
-    msg = (
-        f"{config.name}: {found}. Nothing was fitted. Train in the champion's image with its "
-        f"requirements.txt. If the new environment is intended, start retrain__{config.name} manually with "
-        "Force, or set training.parity: warn in model.yaml"
+    action = (
+        "Train in the champion's image with its requirements.txt. If the new environment is intended, start "
+        f"retrain__{config.name} manually with Force, or set training.parity: warn in model.yaml"
     )
+    sentence = f"{config.name}: {found}. Nothing was fitted"
     title = f"{config.name}: the training environment differs from the champion's; nothing was fitted"
-    ports.notifier.notify(config.notify, Notice(NoticeKind.ENVIRONMENT_REFUSED, config.name, title, msg))
+    notice = Notice(
+        NoticeKind.ENVIRONMENT_REFUSED,
+        config.name,
+        title,
+        sentence,
+        action,
+        story=retrain_story(request.trigger_id),
+        part="end",
+        once=failed_once(request.run_key),
+    )
+    ports.notifier.notify(config.notify, notice)
+    msg = f"{sentence}. {action}"
     raise Refused(msg)
 
 

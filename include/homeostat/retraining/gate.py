@@ -7,7 +7,7 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.ports import Notice, NoticeKind, Ports
 from homeostat.retraining.idempotency import json_bytes, once
-from homeostat.rollouts.refusal_notice import notify_refused
+from homeostat.rollouts.refusal_notice import notify_refused, retrain_story
 from homeostat.rollouts.version_changes import stays
 from homeostat.storage.retrain_outcome import Outcome, RefusalStage, RetrainOutcome, record_outcome
 from homeostat.storage.retrain_request import load_request
@@ -40,7 +40,16 @@ def gate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     sentence = report.sentence()
     if not report.passed and request.force:
         title = f"{config.name}: the gate refused a candidate; the retrain continues because Force is set"
-        ports.notifier.notify(config.notify, Notice(NoticeKind.FORCED, config.name, title, sentence))
+        notice = Notice(
+            NoticeKind.FORCED,
+            config.name,
+            title,
+            sentence,
+            "Approve or decline the version when it waits after its canary.",
+            story=retrain_story(request.trigger_id),
+            part="update",
+        )
+        ports.notifier.notify(config.notify, notice)
     if not proceeds:
         sentence = (
             f"The candidate of {config.name} was refused by the gate: {report.failures()}."
@@ -50,7 +59,7 @@ def gate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         record_outcome(ports, config.name, run_key, refusal, run_id=trained["run_id"])
         ports.registry.end_run(trained["run_id"])
         ports.ledger.release_lease(config.name, run_key)
-        notify_refused(config, ports, "candidate", RefusalStage.GATE, sentence)
+        notify_refused(config, ports, run_key, "candidate", RefusalStage.GATE, sentence)
     return {
         "passed": report.passed,
         "forced": bool(request.force and not report.passed),

@@ -27,6 +27,7 @@ from homeostat.core.performance import (
 from homeostat.core.trigger import TriggerReason, worthwhile
 from homeostat.ports import Notice, NoticeKind, Ports
 from homeostat.retraining.idempotency import once
+from homeostat.rollouts.refusal_notice import notify_end
 from homeostat.rollouts.version_changes import stays
 from homeostat.storage.ageing_record import (
     AgeingRecord,
@@ -213,7 +214,9 @@ def conclude_probe(config: ModelConfig, run_key: str, ports: Ports) -> dict[str,
     ports.ledger.release_lease(config.name, run_key)
     if load_request(ports.store, config.name, run_key).reason != TriggerReason.PROBE_DUE:
         title = f"{config.name}: a retrain does not pay now"
-        ports.notifier.notify(config.notify, Notice(NoticeKind.NOT_WORTHWHILE, config.name, title, sentence))
+        links = (("MLflow", url),)
+        notice = Notice(NoticeKind.NOT_WORTHWHILE, config.name, title, sentence, links=links)
+        notify_end(config, ports, run_key, notice)
     return {"proceeds": False, "sentence": sentence, "url": url}
 
 

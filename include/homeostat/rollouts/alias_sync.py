@@ -13,9 +13,10 @@ from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound, StaleRevision
 from homeostat.core.rollout import Traffic, VersionRef, promote
 from homeostat.core.rollout.transitions import previous_was_rolled_back
-from homeostat.ports import Notice, NoticeKind, Ports
+from homeostat.ports import Notice, NoticeKind, Ports, Version
 from homeostat.rollouts.approval_notice import notify_waiting_approval
 from homeostat.rollouts.gate_check import passed_gate
+from homeostat.rollouts.refusal_notice import rollback_notice
 from homeostat.rollouts.version_changes import latest, version_changes
 from homeostat.storage.retrain_outcome import MAX_SENTENCE
 
@@ -49,7 +50,9 @@ def sync_aliases(config: ModelConfig, ports: Ports) -> dict[str, Any]:
             ports.registry.set_alias(config.name, alias, version)
         except NotFound:
             done[alias] = f"version {version} was deleted in MLflow; gateways serve their cached copy"
-            _notify(config, ports, f"{alias} version {version} was deleted in MLflow", done[alias])
+            title = f"{alias} version {version} was deleted in MLflow"
+            action = f"Retrain: homeostat retrain {config.name}. A gateway that starts anew cannot load it."
+            _notify(config, ports, title, done[alias], action, once=f"deleted/{alias}/{version}")
         else:
             done[alias] = version
     _record_versions(config, ports, traffic.revision, synced.get("revision", 0) if synced else 0)
@@ -95,7 +98,9 @@ def _notify_rolled_back(config: ModelConfig, ports: Ports, traffic: Traffic) -> 
     rollout, champion = traffic.rollout, _number(traffic.champion)
     if rollout is not None:
         bad = rollout.candidate.version
-        _notify(config, ports, f"version {bad} rolled back, version {champion} is champion", rollout.reason)
+        what = f"version {bad} rolled back, version {champion} is champion"
+        notice = rollback_notice(config, what, rollout.reason, rollout.id)
+        ports.notifier.notify(config.notify, notice)
 
 
 def _promote_requested(
@@ -103,12 +108,11 @@ def _promote_requested(
 ) -> tuple[Traffic, str]:
     """Promote the version that a person pointed ``champion`` at, if it passed its gate."""
     version = ports.registry.version(config.name, requested)
-    if not passed_gate(version):
-        outcome = (
-            f"Version {requested} never passed its gate: the alias was reset to version"
-            f" {_number(traffic.champion)}."
-        )
-        _notify(config, ports, "champion was moved in MLflow and put back", outcome)
+    refused = _why_refused(config, version)
+    if refused:
+        outcome = f"{refused}: the alias was reset to version {_number(traffic.champion)}."
+        action = f"To promote it: homeostat promote {config.name} {requested}, or retrain."
+        _notify(config, ports, "champion was moved in MLflow and put back", outcome, action)
         return traffic, outcome
     now = ports.clock.now()
     reason = f"champion was moved to version {requested} in MLflow"
@@ -122,10 +126,21 @@ def _promote_requested(
     return written, f"version {requested} promoted, as requested in MLflow"
 
 
-def _notify(config: ModelConfig, ports: Ports, title: str, body: str) -> None:
-    ports.notifier.notify(
-        config.notify, Notice(NoticeKind.ROLLED_BACK, config.name, f"{config.name}: {title}", body)
-    )
+def _why_refused(config: ModelConfig, version: Version) -> str:
+    """Return why a version that a person pointed ``champion`` at is not promoted; "" where it is."""
+    if not passed_gate(version):
+        return f"Version {version.version} never passed its gate"
+    if config.approvers:
+        return (
+            f"Who moved it to version {version.version} is not known, and only"
+            f" {', '.join(config.approvers)} may promote (approvers in model.yaml)"
+        )
+    return ""
+
+
+def _notify(config: ModelConfig, ports: Ports, title: str, body: str, action: str, *, once: str = "") -> None:
+    notice = Notice(NoticeKind.ROLLED_BACK, config.name, f"{config.name}: {title}", body, action, once=once)
+    ports.notifier.notify(config.notify, notice)
 
 
 def _number(ref: VersionRef | None) -> str | None:

@@ -26,7 +26,12 @@ from homeostat.ports import Ledger, Notice, NoticeKind, Ports
 from homeostat.rollouts.alias_sync import sync_aliases
 from homeostat.rollouts.approval_notice import notify_waiting_approval
 from homeostat.rollouts.manual import request_change
-from homeostat.rollouts.refusal_notice import notify_refused
+from homeostat.rollouts.refusal_notice import (
+    explain_command,
+    notify_end,
+    notify_refused,
+    rolled_back_once,
+)
 from homeostat.rollouts.version_changes import rollout_end
 from homeostat.storage.retrain_outcome import (
     Outcome,
@@ -142,7 +147,7 @@ def finalize(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     sync_aliases(config, ports)
     ports.ledger.release_lease(config.name, run_key)
     if status["outcome"] and (before is None or before["phase"] != status["phase"]):
-        _notify_end(config, ports, status)
+        _notify_end(config, ports, run_key, status)
     return save_result(ports.store, config.name, run_key, _FINALIZE, status)
 
 
@@ -162,16 +167,23 @@ def _ended_before_rollout(config: ModelConfig, run_key: str, ports: Ports) -> di
     return {**outcome.to_json(), "url": url}
 
 
-def _notify_end(config: ModelConfig, ports: Ports, status: Mapping[str, Any]) -> None:
+def _notify_end(config: ModelConfig, ports: Ports, run_key: str, status: Mapping[str, Any]) -> None:
     what = f"version {status['version']}"
     if status["phase"] == Phase.ROLLED_BACK and status["outcome"] == RetrainOutcome.REFUSED:
-        notify_refused(config, ports, what, status["stage"], status["sentence"])
+        notify_refused(config, ports, run_key, what, status["stage"], status["sentence"])
         return
     kinds = {Phase.CHAMPION: NoticeKind.PROMOTED, Phase.SUPERSEDED: NoticeKind.SUPERSEDED}
     kind = kinds.get(Phase(status["phase"]), NoticeKind.ROLLED_BACK)
     body = status["reason"] if kind is NoticeKind.ROLLED_BACK else status["sentence"]
-    title = f"{config.name}: {what} {status['phase'].replace('_', ' ')}"
-    ports.notifier.notify(config.notify, Notice(kind, config.name, title, body))
+    title = f"{config.name}: {what} {_TITLES.get(kind, status['phase'].replace('_', ' '))}"
+    once = rolled_back_once(run_key) if kind is NoticeKind.ROLLED_BACK else ""
+    action = f"Nothing. Why: {explain_command(config, run_key)}"
+    links = (("MLflow", status["url"]),)
+    notice = Notice(kind, config.name, title, body, action, links=links, once=once)
+    notify_end(config, ports, run_key, notice)
+
+
+_TITLES = {NoticeKind.PROMOTED: "is champion", NoticeKind.SUPERSEDED: "was superseded"}
 
 
 def _finalized(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any] | None:

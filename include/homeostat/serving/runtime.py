@@ -18,6 +18,8 @@ from homeostat.core.rollout import EventKind, Transition, approve, promote, roll
 from homeostat.core.rollout.phases import Traffic, VersionRef
 from homeostat.hung_calls import ReplacingThreadPool
 from homeostat.ports import Ports
+from homeostat.rollouts.approval import Decision, name_of, request_by_link, require_approver
+from homeostat.rollouts.approval_link import ApprovalClaims, approval_links
 from homeostat.rollouts.gate_check import require_passed_gate
 from homeostat.rollouts.rollback_guard import require_rolls_back_version
 from homeostat.serving.auth.audit import AuditLog
@@ -72,6 +74,7 @@ class Runtime:
         self.metrics = Metrics()
         self.verdicts = VerdictMetrics(models, ports)
         self.redact = make_redactor(settings)
+        self.approval_links = approval_links(settings.approval_secret, settings.gateway_public_url)
         self.audit = AuditLog(settings.state / "audit.jsonl")
         self.access_guard = AccessGuard(settings, options, self.audit, ports.clock.now)
         served = {name: config for name, config in models.items() if config.serve == "gateway"}
@@ -205,12 +208,21 @@ class Runtime:
 
         done = self._change(model, request, by)
         config = self.states[model].config
-        notify_rolled_back(self.ports.notifier, config, "rolled back manually", f"by {by}: {reason}")
+        rollout = self.states[model].table.traffic.rollout
+        what = f"version {rollout.candidate.version} was rolled back by {by}" if rollout else "rolled back"
+        notify_rolled_back(self.ports.notifier, config, what, reason, rollout.id if rollout else "")
         return done
 
     def approve(self, model: str, by: str) -> dict[str, Any]:
-        """Approve the candidate."""
+        """Approve the candidate; Refused where model.yaml names approvers and this token is none of them."""
+        require_approver(self.state(model).config, by.partition("@")[0])
         return self._change(model, lambda traffic: approve(traffic, self.now()), by)
+
+    def decide_by_link(self, claims: ApprovalClaims, decision: Decision) -> dict[str, Any]:
+        """Approve or decline as the holder of a signed link asks."""
+        config = self.state(claims.model).config
+        request = request_by_link(config, claims, decision, self.now())
+        return self._change(claims.model, request, name_of(claims))
 
     def promote(self, model: str, version: str, reason: str, by: str) -> dict[str, Any]:
         """Make a version champion that passed its gate.
@@ -218,6 +230,7 @@ class Runtime:
         The ledger vouches for the candidate under way; for any other version the registry is asked.
         """
         served = self.state(model)
+        require_approver(served.config, by.partition("@")[0])
         active = served.table.traffic.active
         if active is not None and active.candidate.version == version and not active.forced:
             ref = active.candidate

@@ -7,6 +7,7 @@ Permanent ones (configuration, data, a refusal) fail the task at once: a retry w
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator
@@ -15,6 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from homeostat.config.errors import HomeostatError, StaleRevision, Superseded, Unavailable
 from homeostat_airflow.connection import DEFAULT_CONN_ID, read_settings
 from homeostat_airflow.links import HealthLink, MLflowLink
+from homeostat_airflow.run_note import OUTCOME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,23 +71,42 @@ class HomeostatOperator(BaseOperator):
         """Run the step; see the module's docstring for what is retried."""
         return self._run(self.perform, context)
 
+    def failure_note(self, text: str) -> tuple[str, str]:  # noqa: ARG002  # for subclasses
+        """Return title and sentence of the run's note when this step fails; ("", "") for none."""
+        return "", ""
+
     def _run(self, step: Callable[[ModelConfig, Ports, Context], dict[str, Any]], context: Context) -> Any:
+        """Run the step; an error is left for the note of the DAG run."""
+        from homeostat.config.redaction import secret_redactor
+
+        try:
+            return self._step(step, context)
+        except AirflowSkipException:
+            raise
+        except Exception as error:
+            title, sentence = self.failure_note(secret_redactor()(str(error) or type(error).__name__))
+            if title:
+                leave_for_note(context, "failed", sentence, title)
+            raise
+
+    def _step(self, step: Callable[[ModelConfig, Ports, Context], dict[str, Any]], context: Context) -> Any:
         from homeostat.adapters import build_ports
         from homeostat.config.extras import optional_libraries
-        from homeostat_airflow.notifier import AirflowNotifier
 
         try:
             settings = self.read_settings()
             config = settings.load_model(self.model)
             with optional_libraries():
-                ports = build_ports(settings, notifier=AirflowNotifier())
+                ports = with_delivery(build_ports(settings), config)
                 result = step(config, ports, context)
         except Superseded as error:
             raise skip(context, str(error)) from error
         except (Unavailable, StaleRevision):
             raise
         except HomeostatError as error:
-            raise AirflowFailException(str(error)) from error
+            # The reason is the first line of the log. Its traceback says nothing to who has to act on it.
+            self.log.error("%s", error)  # noqa: TRY400
+            raise AirflowFailException(str(error)) from None
         level = logging.WARNING if result.get("checks_stopped") else logging.INFO
         self.log.log(level, "%s", result.get("sentence", result))
         self.after(config, ports)
@@ -93,6 +114,26 @@ class HomeostatOperator(BaseOperator):
 
     def after(self, config: ModelConfig, ports: Ports) -> None:
         """Run after a successful step; does nothing by default."""
+
+
+def with_delivery(ports: Ports, config: ModelConfig) -> Ports:
+    """Return the ports with a notifier that sends the model's notices as its model.yaml says."""
+    from homeostat.notices import Delivery
+    from homeostat_airflow.notifier import AppriseTransport
+
+    return replace(ports, notifier=Delivery(AppriseTransport(), config, ports.store, ports.clock))
+
+
+def leave_for_note(context: Context, outcome: str, sentence: str, title: str = "") -> None:
+    """Leave the outcome where the listener of :mod:`homeostat_airflow.run_note` reads it.
+
+    ``title`` begins the note; by default *Retrain* and the outcome.
+    """
+    try:
+        value = {"outcome": outcome, "sentence": sentence, "title": title}
+        context["ti"].xcom_push(key=OUTCOME, value=value)
+    except Exception:
+        logger.exception("the DAG run gets no note")
 
 
 def skip(context: Context, sentence: str) -> AirflowSkipException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import ConfigError
-from homeostat_airflow.operators.base import HomeostatOperator, skip
+from homeostat_airflow.operators.base import HomeostatOperator, leave_for_note, skip
 from homeostat_airflow.operators.trigger_event import drift_asset, trigger_fields
 
 if TYPE_CHECKING:
@@ -15,12 +15,29 @@ if TYPE_CHECKING:
     from homeostat.ports import Ports
 
 
-class CheckDriftOperator(HomeostatOperator):
+class NotedOperator(HomeostatOperator):
+    """A check whose sentence becomes the note of its DAG run."""
+
+    def execute(self, context: Context) -> Any:
+        """Run the step and leave its sentence for the note."""
+        result = super().execute(context)
+        reason = f" ({result['reason']})" if result.get("reason") else ""
+        title = f"{'Retrain started' if result.get('fired') else 'No retrain'}{reason}"
+        leave_for_note(context, "checked", result["sentence"], title)
+        return result
+
+    def failure_note(self, text: str) -> tuple[str, str]:
+        """See :meth:`HomeostatOperator.failure_note`."""
+        return "Drift check failed", f"{self.model}: {text}"
+
+
+class CheckDriftOperator(NotedOperator):
     """Check one window: schema, inputs, predictions, performance; decide whether to retrain."""
 
     def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """Check the window that ends at the ``window_end`` parameter, or at the run's logical date."""
         from homeostat.adapters import open_store_history
+        from homeostat.monitoring.check_notice import checks_run_again
         from homeostat.monitoring.detector_records import send_notices
         from homeostat.monitoring.drift_check import check_drift, window_end_of
         from homeostat.monitoring.reclaim_checks import reclaim_checks
@@ -29,9 +46,13 @@ class CheckDriftOperator(HomeostatOperator):
         requested = context["params"].get("window_end") or None
         logical = context["dag_run"].logical_date
         send_notices(config, ports)
+        send_held_notices(ports)
         sync_aliases(config, ports)
         reclaim_checks(config, ports, open_store_history(ports.store))
-        return check_drift(config, ports, window_end_of(config, requested or logical or ports.clock.now()))
+        end = window_end_of(config, requested or logical or ports.clock.now())
+        result = check_drift(config, ports, end)
+        ports.notifier.notify(config.notify, checks_run_again(config, result["sentence"]))
+        return result
 
 
 class TriggerRetrainOperator(HomeostatOperator):
@@ -54,7 +75,7 @@ class TriggerRetrainOperator(HomeostatOperator):
         return event
 
 
-class SyncDetectorOperator(HomeostatOperator):
+class SyncDetectorOperator(NotedOperator):
     """For a model checked by the Lambda function: publish its state and import the function's checks."""
 
     def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:  # noqa: ARG002  # no window
@@ -63,6 +84,7 @@ class SyncDetectorOperator(HomeostatOperator):
         from homeostat.monitoring.detector_sync import sync_detector
 
         result = sync_detector(config, ports, open_store_history(ports.store))
+        send_held_notices(ports)
         if not self.read_settings().triggers:
             msg = (
                 f"{config.name}: model.yaml has monitor.runs_on: lambda, but HOMEOSTAT_TRIGGERS is not set: "
@@ -71,3 +93,11 @@ class SyncDetectorOperator(HomeostatOperator):
             )
             raise ConfigError(msg)
         return result
+
+
+def send_held_notices(ports: Ports) -> None:
+    """Send what the quiet hours held back, if they are over."""
+    from homeostat.notices import Delivery
+
+    if isinstance(ports.notifier, Delivery):
+        ports.notifier.flush()

@@ -5,17 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowSkipException
-
 from homeostat.config.errors import HomeostatError
 from homeostat_airflow.connection import DEFAULT_CONN_ID, read_settings
-from homeostat_airflow.operators.base import HomeostatOperator, skip
+from homeostat_airflow.operators.base import HomeostatOperator, leave_for_note, skip, with_delivery
 from homeostat_airflow.operators.trigger_event import trigger_event
-from homeostat_airflow.run_note import OUTCOME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow.sdk import Context
 
     from homeostat.config import ModelConfig, Settings
@@ -45,18 +40,9 @@ class RetrainOperator(HomeostatOperator):
 
         return run_key(self.model, context["dag_run"].run_id)
 
-    def _run(self, step: Callable[[ModelConfig, Ports, Context], dict[str, Any]], context: Context) -> Any:
-        """Run the step; an error is left for the note of the DAG run."""
-        from homeostat.config.redaction import secret_redactor
-
-        try:
-            return super()._run(step, context)
-        except AirflowSkipException:
-            raise
-        except Exception as error:
-            text = secret_redactor()(str(error) or type(error).__name__)
-            leave_for_note(context, "failed", f"{self.model}: the retrain failed at {self.task_id}: {text}")
-            raise
+    def failure_note(self, text: str) -> tuple[str, str]:
+        """See :meth:`HomeostatOperator.failure_note`."""
+        return "Retrain failed", f"{self.model}: the retrain failed at {self.task_id}: {text}"
 
 
 class AssembleOperator(RetrainOperator):
@@ -133,14 +119,6 @@ class PromoteOperator(RetrainOperator):
         return finalize(config, run_key, ports)
 
 
-def leave_for_note(context: Context, outcome: str, sentence: str) -> None:
-    """Leave the outcome where the listener of :mod:`homeostat_airflow.run_note` reads it."""
-    try:
-        context["ti"].xcom_push(key=OUTCOME, value={"outcome": outcome, "sentence": sentence})
-    except Exception:
-        logger.exception("the DAG run gets no note")
-
-
 class ReleaseLease:
     """Releases the lease when a retrain fails, and records that it failed; for ``on_failure_callback``.
 
@@ -162,16 +140,19 @@ class ReleaseLease:
 
 def _release_lease(model: str, context: Context, settings: Settings) -> None:
     from homeostat.adapters import build_ports, open_ledger
+    from homeostat.rollouts.refusal_notice import notify_failed
     from homeostat.storage.retrain_outcome import Outcome, RetrainOutcome, find_outcome, record_outcome
     from homeostat.storage.retrain_request import run_key
 
     key = run_key(model, context["run_id"])  # "dag_run" is sometimes missing in a callback's context
     open_ledger(settings.ledger).release_lease(model, key)
-    config, ports = settings.load_model(model), build_ports(settings)
+    config = settings.load_model(model)
+    ports = with_delivery(build_ports(settings), config)
     publish_model_state(config, ports)
     if find_outcome(ports.store, model, key) is None:  # a service was away, or the error is a bug
         sentence = f"{model}: the retrain failed; see the task's log of {context['run_id']} in Airflow"
         record_outcome(ports, model, key, Outcome(RetrainOutcome.FAILED, "airflow", sentence))
+    notify_failed(config, ports, key)
 
 
 def publish_model_state(config: ModelConfig, ports: Ports) -> None:

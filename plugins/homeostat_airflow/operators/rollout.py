@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from homeostat_airflow.operators.base import OnRefusal, checked_choice, settle, skip
-from homeostat_airflow.operators.retrain import RetrainOperator, leave_for_note
+from homeostat_airflow.operators.base import OnRefusal, checked_choice, leave_for_note, settle, skip
+from homeostat_airflow.operators.retrain import RetrainOperator
 from homeostat_airflow.rollout_trigger import RolloutTrigger
 
 if TYPE_CHECKING:
@@ -72,8 +72,12 @@ class RolloutStageOperator(RetrainOperator):
         from homeostat.rollouts.manual import manual_approve, manual_rollback
 
         state = self._rollout_status(config, ports, context)
-        by = f"{(event.get('responded_by_user') or {}).get('name') or 'a user'} in Airflow"
-        if state["phase"] != "waiting":
+        user = event.get("responded_by_user") or {}
+        by = f"{user.get('name') or 'a user'} in Airflow"
+        if config.approvers and not {user.get("name"), user.get("id")} & set(config.approvers):
+            names = ", ".join(config.approvers)
+            self.log.error("the response of %s does not count: only %s may approve (approvers)", by, names)
+        elif state["phase"] != "waiting":
             self.log.warning("the response of %s is too late: %s", by, state["sentence"])
         elif APPROVE in event["chosen_options"]:
             manual_approve(config, ports, by=by)
@@ -116,11 +120,15 @@ class RolloutStageOperator(RetrainOperator):
                 subject=f"Promote {name} to champion?",
                 body=f"{result['sentence']}\n\n[{name} in MLflow]({result['url']})",
                 params={},
+                assigned_users=[{"id": name, "name": name} for name in self._approvers()],
             )
         except Exception:
             self.log.exception(
                 "No required action in Airflow: approve with `homeostat promote %s`", self.model
             )
+
+    def _approvers(self) -> tuple[str, ...]:
+        return tuple(self.read_settings().load_model(self.model).approvers)
 
 
 class ShadowOperator(RolloutStageOperator):

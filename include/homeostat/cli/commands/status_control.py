@@ -176,18 +176,30 @@ def _done_since(ledger: Ledger, model: str, begun: datetime, reason: str) -> boo
     )
 
 
-def promote_now(settings: Settings, model: str, version: str | None, reason: str, *, as_json: bool) -> None:
-    """Approve the waiting candidate, or promote a version that passed its gate."""
+def promote_now(
+    settings: Settings, model: str, version: str | None, reason: str, *, by: str = "", as_json: bool
+) -> None:
+    """Approve the waiting candidate, or promote a version that passed its gate.
+
+    Where model.yaml names approvers, ``by`` must be one of them. It is recorded, not proved: whoever can
+    write the ledger can promote.
+    """
     from homeostat.adapters import build_ports
     from homeostat.rollouts.alias_sync import sync_aliases
+    from homeostat.rollouts.approval import require_approver
     from homeostat.rollouts.manual import manual_approve, manual_promote
 
     config = settings.load_model(model)
-    ports = build_ports(settings)
+    if config.approvers and not by:
+        names = ", ".join(config.approvers)
+        msg = f"{model}: say who approves: --by NAME, one of {names} (approvers in model.yaml)"
+        raise Refused(msg)
+    require_approver(config, by)
+    ports, who = build_ports(settings), f"{by}, {BY}" if by else BY
     if version is None:
-        manual_approve(config, ports, by=BY)
+        manual_approve(config, ports, by=who)
     else:
-        manual_promote(config, ports, version, by=BY, reason=reason)
+        manual_promote(config, ports, version, by=who, reason=reason)
     try:
         sync_aliases(config, ports)
     except Unavailable as error:  # the ledger is written, so the promotion is done

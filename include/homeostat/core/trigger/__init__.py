@@ -6,7 +6,7 @@ from homeostat.core.trigger.reasons import SENTENCES, TriggerReason, action_for,
 from homeostat.core.trigger.records import Impact, WindowRecord, WindowVerdict
 from homeostat.core.trigger.result import TriggerDecision
 from homeostat.core.trigger.retrain_end import RetrainEnd, RetrainResult
-from homeostat.core.trigger.tenure import alert_run, drifting_since, tenure
+from homeostat.core.trigger.tenure import SILENT_AFTER_PERIODS, alert_run, drifting_since, tenure
 from homeostat.core.trigger.worthwhile import MIN_UNLEARNED, PROBE_WAIT, Worthwhile, probe_wait, worthwhile
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "MIN_UNLEARNED",
     "PROBE_WAIT",
     "SENTENCES",
+    "SILENT_AFTER_PERIODS",
     "Impact",
     "RetrainEnd",
     "RetrainResult",

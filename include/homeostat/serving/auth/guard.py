@@ -30,6 +30,8 @@ MAX_CONTROL_BYTES = 64 * 1024
 _OPEN = frozenset({"/ping", "/health", "/v2/health/live", "/v2/health/ready", "/", "/fleet"})
 #: The folder of the page's scripts and styles.
 _ASSETS = "/fleet/assets/"
+#: Pages that a signed link opens; the signature authorizes them.
+APPROVALS = "/approvals/"
 #: The key of the ASGI scope that holds the caller, as ``NAME@ADDRESS``.
 CALLER = "homeostat.caller"
 
@@ -116,7 +118,7 @@ def required_scope(path: str) -> str:
     """Return the token scope that a path of the control API needs; "" for a path that is open to all."""
     if path.startswith("/control/"):
         return CONTROL
-    if path in _OPEN or path.startswith(_ASSETS):
+    if path in _OPEN or path.startswith((_ASSETS, APPROVALS)):
         return ""
     # The metadata of the Open Inference Protocol belongs to inference.
     return PREDICT if path.startswith("/v2") else READ

@@ -10,6 +10,7 @@ from homeostat.ports import Ports
 from homeostat.rollouts.advance import AdvanceResult, advance
 from homeostat.serving.inference.routing import ServedModel
 from homeostat.serving.sync.bundle_cache import BundleCache
+from homeostat.serving.sync.load_notice import LoadWatch
 from homeostat.serving.sync.load_queue import LoadQueue
 from homeostat.serving.sync.rollback_notice import notify_rolled_back
 from homeostat.serving.sync.shadow_manager import ShadowManager
@@ -26,9 +27,11 @@ class Evaluator:
         self._loads = loads
         self._shadows = shadows
         self._by = by
+        self._watch_loads = LoadWatch(ports.notifier)
 
     def evaluate(self, model: ServedModel) -> AdvanceResult:
         """Decide once on the model's candidate, or on its champion when no rollout is under way."""
+        self._watch_loads.check(model, self._loads.failures(model.name))
         active = model.table.traffic.active
         if active is None:
             return self._advance(model)
@@ -56,7 +59,14 @@ class Evaluator:
             # No retrain is waiting that would notify.
             versions = [ref.version for ref in (result.traffic.previous, result.traffic.champion) if ref]
             what = "version {} rolled back, version {} is champion".format(*versions)
-            notify_rolled_back(self._ports.notifier, model.config, what, result.transition.reason)
+            rollout = result.traffic.rollout
+            notify_rolled_back(
+                self._ports.notifier,
+                model.config,
+                what,
+                result.transition.reason,
+                rollout.id if rollout else "",
+            )
         return result
 
     def _failure(self, model: str, candidate: VersionRef) -> str:

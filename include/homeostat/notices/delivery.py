@@ -1,0 +1,124 @@
+"""Decide of each notice whether it is sent now, later, or not, and send it.
+
+Apprise can neither continue a thread nor change a message that was sent. So a story is one message when it
+begins to matter and one when it ends; what came between is told at its end.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from homeostat.config import ModelConfig
+from homeostat.config.errors import HomeostatError
+from homeostat.config.notices import NoticeKind, Severity
+from homeostat.notices.message import Message, as_digest, as_message
+from homeostat.notices.record import Held, NoticeRecord, OpenStory, load_record, save_record
+from homeostat.ports import Clock, Notice, Store
+
+logger = logging.getLogger(__name__)
+
+
+class Transport(Protocol):
+    """Hands a message to the services of some connections. Never raises."""
+
+    def send(self, targets: Sequence[str], message: Message) -> None:
+        """Send to every target."""
+
+    def links(self, notice: Notice) -> Sequence[tuple[str, str]]:
+        """Return names and addresses of the pages that this process knows of."""
+
+
+class Delivery:
+    """A :class:`~homeostat.ports.Notifier` that follows the ``notices`` block of model.yaml.
+
+    Parameters
+    ----------
+    config
+        The model whose notices are sent.
+    """
+
+    def __init__(self, transport: Transport, config: ModelConfig, store: Store, clock: Clock) -> None:
+        self._transport, self._config = transport, config
+        self._store, self._clock = store, clock
+
+    def notify(self, targets: Sequence[str], notice: Notice) -> None:
+        """See :meth:`homeostat.ports.Notifier.notify`."""
+        severity = self._config.notices.severity_of(notice.kind)
+        self.flush()
+        now = self._clock.now()
+        record = self._load()
+        if notice.kind is NoticeKind.RESOLVED and notice.story not in record.open:
+            return  # its beginning was not sent
+        logger.info("%s: %s: %s %s", notice.kind, notice.title, notice.body, notice.action)
+        if not targets:
+            return
+        if severity is None and notice.part == "end" and notice.story in record.open:
+            severity = Severity.INFO  # people know of its beginning
+        if severity is None:
+            return
+        message = self._message(record, notice, severity, now)
+        if message is not None and self._is_quiet(now) and severity is not Severity.CRITICAL:
+            record.held.append(Held(now, tuple(targets), notice))
+            message = None
+        self._save(record, now)
+        if message is not None:
+            self._transport.send(targets, message)
+
+    def flush(self) -> int:
+        """Send what the quiet hours held back, one message to each address; return how many notices."""
+        now = self._clock.now()
+        record = self._load()
+        if self._is_quiet(now) or not record.held:
+            return 0
+        held, record.held = record.held, []
+        self._save(record, now)  # first: a message that is lost is better than one that comes every hour
+        for targets in dict.fromkeys(each.targets for each in held):
+            own = [(each.at, each.notice) for each in held if each.targets == targets]
+            self._transport.send(targets, as_digest(self._config.name, own))
+        return len(held)
+
+    def _message(
+        self, record: NoticeRecord, notice: Notice, severity: Severity, now: datetime
+    ) -> Message | None:
+        """Return the message, and change the record; None where it is not to be sent."""
+        if notice.once:
+            if notice.once in record.sent:
+                record.open.pop(notice.story, None)
+                return None
+            record.sent[notice.once] = now.isoformat()
+        story = record.open.get(notice.story) if notice.story else None
+        links = self._transport.links(notice)
+        if notice.part == "begin":
+            if story is not None:
+                return None
+            record.open[notice.story] = OpenStory(now.isoformat(), notice.body)
+        elif notice.part == "update" and story is not None:
+            story.between.append(notice.body)
+            return None
+        elif notice.part == "end" and story is not None:
+            del record.open[notice.story]
+            record.held = [held for held in record.held if held.notice.story != notice.story]
+            began = datetime.fromisoformat(story.began)
+            told = f"{began:%Y-%m-%d %H:%M} UTC: {story.body}"
+            return as_message(notice, severity, began=told, between=story.between, links=links)
+        return as_message(notice, severity, links=links)
+
+    def _is_quiet(self, now: datetime) -> bool:
+        quiet = self._config.notices.quiet_hours
+        return quiet is not None and quiet.contain(now)
+
+    def _load(self) -> NoticeRecord:
+        try:
+            return load_record(self._store, self._config.name)
+        except HomeostatError as error:  # a message that comes twice is better than none
+            logger.warning("the record of notices cannot be read: %s", error)
+            return NoticeRecord()
+
+    def _save(self, record: NoticeRecord, now: datetime) -> None:
+        try:
+            save_record(self._store, self._config.name, record, now)
+        except HomeostatError as error:
+            logger.warning("the record of notices cannot be written: %s", error)
