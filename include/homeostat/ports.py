@@ -299,9 +299,18 @@ class Registry(Protocol):
         """Set tags on a version."""
 
     def describe(
-        self, text: str, *, run_id: str | None = None, model: str | None = None, version: str | None = None
+        self,
+        text: str,
+        *,
+        run_id: str | None = None,
+        name: str = "",
+        model: str | None = None,
+        version: str | None = None,
     ) -> None:
-        """Set the description that MLflow shows on the page of a run, or of a version; it is replaced."""
+        """Set the description that MLflow shows on the page of a run, or of a version; it is replaced.
+
+        ``name`` is the run's new name; "" keeps the one it has.
+        """
 
     def url(self, *, run_id: str | None = None, model: str | None = None, version: str | None = None) -> str:
         """Return the address of the page in MLflow's UI."""

@@ -41,7 +41,7 @@ def test_records_are_copied_once_in_order_with_artifacts(deployment, lambda_hist
     assert mlflow.windows("sample") == lambda_history.windows("sample")
     kept = mlflow.written["sample", T0 + 4 * HOUR]
     assert "report.json" in kept.artifacts
-    assert {"rows", "psi.a", "fired"} <= kept.metrics.keys()
+    assert {"rows", "psi/a", "trigger/fired"} <= kept.metrics.keys()
 
     mlflow.written.clear()
     mlflow.written["sample", T0 + 4 * HOUR] = kept
@@ -193,7 +193,7 @@ def test_a_trigger_that_was_never_sent_is_decided_again_by_airflow(
         deployment.check(5)
     sync(deployment, lambda_history)
     assert reclaim_checks(airflow_config, deployment.airflow, lambda_history) == 1
-    assert deployment.airflow.history.written["sample", T0 + 5 * HOUR].metrics["fired"] == 0.0
+    assert deployment.airflow.history.written["sample", T0 + 5 * HOUR].metrics["trigger/fired"] == 0.0
     assert check_drift(airflow_config, deployment.airflow, T0 + 6 * HOUR)["fired"]
 
 

@@ -101,8 +101,8 @@ def test_the_scores_of_all_recipes_are_logged(folder, ports, ask):
     trained = train(config, request.run_key, ports)
     run = ports.registry.runs[trained["run_id"]]
     assert run.params["recipe"] in trained["sentence"]
-    scores = {name: value for name, value in run.metrics.items() if name.startswith("recipe_score.")}
-    assert set(scores) <= {"recipe_score.all", "recipe_score.middle", "recipe_score.short"}
+    scores = {name: value for name, value in run.metrics.items() if name.startswith("trials/")}
+    assert set(scores) <= {"trials/all", "trials/middle", "trials/short"}
     manifest = load_version(ports, config, trained["digest"]).manifest
     assert (manifest["recipe"], manifest["refit"]) == (run.params["recipe"], True)
     assert int(run.params["fits"]) == manifest["fits"] == 9 + len(scores) + 3
@@ -230,7 +230,7 @@ def assert_refused_everywhere(ports, result, title):
     notice, run = ports.notifier.sent[-1][1], ports.registry.runs[version.run_id]
     assert (notice.kind, notice.title, notice.body) == ("refused", title, sentence)
     assert (run.description, run.status, run.tags["homeostat.outcome"]) == (sentence, "FINISHED", "refused")
-    assert version.description == sentence
+    assert version.description.startswith(f"{sentence}\n\n- ")
     assert version.tags["homeostat.outcome"] == "refused"
     assert version.tags["homeostat.phase"] == "rolled_back"
     outcome = find_outcome(ports.store, "sample", version.tags["homeostat.run_key"])
@@ -298,8 +298,19 @@ def test_a_promotion_says_so_in_mlflow(config, ports, ask):
     result = retrain(config, ports, ask())
     version = ports.registry.version("sample", "1")
     assert result["outcome"] == version.tags["homeostat.outcome"] == "promoted"
-    assert version.description == ports.registry.runs[version.run_id].description == result["sentence"]
+    run = ports.registry.runs[version.run_id]
+    assert run.description == result["sentence"]
     assert result["sentence"].startswith("sample version 1 is champion since 20")
+    assert run.name == f"2026-03-02 00:00 promoted, accuracy {run.metrics['score']:.3g} (manual)"
+    assert run.metrics["score"] == run.metrics["scores/accuracy"]
+    assert min(run.metrics) == "score", "what MLflow offers first"
+    sentence, _, story = version.description.partition("\n\n")
+    assert sentence == result["sentence"]
+    trained, gated, registered, promoted = story.splitlines()
+    assert trained == "- 2026-03-02 00:00 UTC trained because: manual"
+    assert gated.startswith("- gate: ")
+    assert registered.startswith("- 2026-03-02 00:00 UTC registered: ")
+    assert promoted.startswith("- 2026-03-02 00:00 UTC promoted: ")
     assert ports.notifier.sent[-1][1].body == result["sentence"]
 
 

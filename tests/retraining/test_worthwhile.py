@@ -92,7 +92,9 @@ def test_a_retrain_that_does_not_pay_ends_after_its_probe(config, ports, ask, st
     run_of = ports.registry.runs[trained["run_id"]]
     assert run_of.tags["homeostat.outcome"] == "not_worthwhile"
     assert run_of.metrics["probe.gap"] == 2.0
-    assert {"probe.gain", "probe.expected_gain", "ageing.z", "ageing.cusum"} <= set(run_of.metrics)
+    assert {"worth/gain", "worth/expected_gain", "worth/ageing_z", "worth/ageing_cusum"} <= set(
+        run_of.metrics
+    )
 
 
 def fired(end):

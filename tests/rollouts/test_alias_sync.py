@@ -59,7 +59,7 @@ def test_a_champion_that_a_gateway_rolled_back_is_tagged_and_notified_once(confi
     assert bad.tags["homeostat.phase"] == "rolled_back"
     assert bad.tags["homeostat.outcome"] == "promoted", "what its retrain came to"
     assert "was rolled back: errors failed. Version 1 is champion again." in bad.description
-    assert ports.registry.runs[bad.run_id].description == bad.description
+    assert bad.description.startswith(f"{ports.registry.runs[bad.run_id].description}\n\n- ")
     assert restored.tags["homeostat.phase"] == "champion"
     assert restored.description.startswith("sample version 1 is champion again since ")
     (notice,) = [notice for _, notice in ports.notifier.sent[earlier:]]

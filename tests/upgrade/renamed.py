@@ -32,6 +32,7 @@ NEW_IN_STEP_RESULTS = frozenset(
     {
         *("unloaded_p99_ms", "slowdown", "machine_slowdown", "typical_latency_ms", "divergence", "labels"),
         *("positive", "undefined", "members_ratio", "members", "former", "drop_error", "probe", "pays"),
+        *("metric", "score"),
     }
 )
 #: Keys that release 0.1 did not write, in any format, and what is read in their place.

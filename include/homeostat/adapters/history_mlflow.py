@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from homeostat.adapters.mlflow_client import (
+    NOTE,
     MlflowConnection,
     log_artifacts,
     log_metrics,
@@ -15,11 +16,19 @@ from homeostat.adapters.mlflow_client import (
     quoted,
     search_pages,
 )
+from homeostat.adapters.mlflow_windows import (
+    read_report,
+    timeline_metrics,
+    window_name,
+    window_note,
+    with_groups,
+)
 from homeostat.config.errors import NotFound
 from homeostat.core.trigger import WindowRecord
 
-WINDOW_END, RECORD = "homeostat.window_end", "homeostat.record"
+WINDOW_END, RECORD, TIMELINE = "homeostat.window_end", "homeostat.record", "homeostat.timeline"
 _PAGE = 500
+_MINUTE = 60_000  # in milliseconds: the step of a window is the minute of its end
 
 
 class MlflowHistory:
@@ -28,10 +37,14 @@ class MlflowHistory:
     A run starts and ends at its window's end, so that the UI sorts by window even when an old window is
     checked again. The record is a tag written last: an interrupted run has none and is ignored, and the next
     check of the window completes it.
+
+    One more run, *all windows*, has the metrics of every window as series over time, which MLflow's own
+    charts draw. A window that is checked again adds its new values to it.
     """
 
     def __init__(self, mlflow: MlflowConnection | str) -> None:
         self._mlflow = MlflowConnection(mlflow) if isinstance(mlflow, str) else mlflow
+        self._timelines: dict[str, str] = {}
 
     def record(
         self,
@@ -49,6 +62,7 @@ class MlflowHistory:
         except NotFound:
             # The experiment was deleted after it was looked up.
             self._mlflow.forget_experiment(name)
+            self._timelines.clear()
             return self._record(self._experiment(model), record, raw, metrics, artifacts)
 
     def windows(self, model: str, since: datetime | None = None) -> list[WindowRecord]:
@@ -79,7 +93,8 @@ class MlflowHistory:
     def _experiment(self, model: str) -> str:
         note = (
             f"Monitoring of **{model}**, one run per window: drift per feature, output drift and, once "
-            "labels have arrived, performance. Sort by start time; compare runs to see what changed."
+            "labels have arrived, performance. Sort by start time; compare runs to see what changed. The run "
+            "*all windows* has every metric over time."
         )
         return self._mlflow.ensure_experiment(f"{model}/monitoring", note, {"homeostat.model": model})
 
@@ -94,13 +109,29 @@ class MlflowHistory:
         end = record.window_end.astimezone(UTC)
         shown = {"rows": record.rows, "drifted_share": record.drifted_share}
         shown |= {"score": record.score, "decay": record.decay}
-        numbers = {name: float(value) for name, value in shown.items() if value is not None} | dict(metrics)
+        numbers = {name: float(value) for name, value in shown.items() if value is not None}
+        numbers |= with_groups(metrics)
+        report = read_report(artifacts)
         with self._mlflow.operation(f"record the window of {end.isoformat()}") as client:
             run_id = self._run(client, experiment, end)
             log_artifacts(client, run_id, artifacts)
             log_metrics(client, run_id, numbers)
-            log_tags(client, run_id, _readable(record) | {RECORD: raw})
+            timeline = self._timeline(client, experiment)
+            at = _millis(end)
+            log_metrics(client, timeline, timeline_metrics(numbers), at=at, step=at // _MINUTE)
+            client.update_run(run_id, name=window_name(record, report))
+            note = window_note(report, artifacts, run_id, f"#/experiments/{experiment}/runs/{timeline}")
+            log_tags(client, run_id, _readable(record) | {NOTE: note, RECORD: raw})
         return run_id
+
+    def _timeline(self, client: Any, experiment: str) -> str:
+        """Return the run that has the metrics of all windows as series; create it if needed."""
+        if experiment not in self._timelines:
+            oldest = ["attributes.start_time ASC"]
+            query = f"tags.`{TIMELINE}` = 'yes'"
+            found = client.search_runs([experiment], query, max_results=1, order_by=oldest)
+            self._timelines[experiment] = found[0].info.run_id if found else _new_timeline(client, experiment)
+        return self._timelines[experiment]
 
     @staticmethod
     def _run(client: Any, experiment: str, end: datetime) -> str:
@@ -110,10 +141,17 @@ class MlflowHistory:
         if found:
             return str(found[0].info.run_id)
         at = _millis(end)
-        name = f"{end:%Y-%m-%d %H:%M}"
+        name = f"{end:%Y-%m-%d %H:%M}"  # until its verdict is known
         run = client.create_run(experiment, start_time=at, tags={WINDOW_END: end.isoformat()}, run_name=name)
         client.set_terminated(run.info.run_id, "FINISHED", end_time=at)
         return str(run.info.run_id)
+
+
+def _new_timeline(client: Any, experiment: str) -> str:
+    note = "Every window's metrics over time: see the tab *Model metrics*, and choose *Time* for the x-axis."
+    run = client.create_run(experiment, tags={TIMELINE: "yes", NOTE: note}, run_name="all windows")
+    client.set_terminated(run.info.run_id, "FINISHED")
+    return str(run.info.run_id)
 
 
 def _readable(record: WindowRecord) -> dict[str, str]:

@@ -186,16 +186,26 @@ def quoted(value: str) -> str:
     return f'"{value}"'
 
 
-def log_metrics(client: MlflowClient, run_id: str, values: Mapping[str, float]) -> None:
-    """Log finite values in batches of MLflow's maximum size; MLflow shows the newest value of a name."""
+def log_metrics(
+    client: MlflowClient,
+    run_id: str,
+    values: Mapping[str, float],
+    *,
+    at: int | None = None,
+    step: int = 0,
+) -> None:
+    """Log finite values in batches of MLflow's maximum size; MLflow shows the newest value of a name.
+
+    ``at`` is the time of the values in milliseconds since 1970, by default now.
+    """
     import math
     import time
 
     from mlflow.entities import Metric
 
-    now = time.time_ns() // 1_000_000  # when it was logged; no decision reads it
+    at = time.time_ns() // 1_000_000 if at is None else at  # no decision reads it
     metrics: list[Metric] = [
-        Metric(safe_name(name), float(value), now, 0)
+        Metric(safe_name(name), float(value), at, step)
         for name, value in values.items()
         if math.isfinite(value)
     ]

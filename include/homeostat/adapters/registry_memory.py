@@ -170,11 +170,18 @@ class MemoryRegistry:
             self._versions[model][version] = replace(old, tags={**old.tags, **tags})
 
     def describe(
-        self, text: str, *, run_id: str | None = None, model: str | None = None, version: str | None = None
+        self,
+        text: str,
+        *,
+        run_id: str | None = None,
+        name: str = "",
+        model: str | None = None,
+        version: str | None = None,
     ) -> None:
         """See :meth:`homeostat.ports.Registry.describe`."""
         if run_id is not None:
-            self._run(run_id).description = text
+            run = self._run(run_id)
+            run.description, run.name = text, name or run.name
         if model is not None and version is not None:
             with self._lock:
                 self._versions[model][version] = replace(self.version(model, version), description=text)

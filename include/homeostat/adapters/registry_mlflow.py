@@ -205,12 +205,20 @@ class MlflowRegistry:
                 client.set_model_version_tag(model, version, name, str(value))
 
     def describe(
-        self, text: str, *, run_id: str | None = None, model: str | None = None, version: str | None = None
+        self,
+        text: str,
+        *,
+        run_id: str | None = None,
+        name: str = "",
+        model: str | None = None,
+        version: str | None = None,
     ) -> None:
         """See :meth:`homeostat.ports.Registry.describe`; a version's origin stays below the text."""
         if run_id is not None:
             with self._mlflow.operation(f"describe run {run_id}") as client:
                 log_tags(client, run_id, {NOTE: text})
+                if name:
+                    client.update_run(run_id, name=name)
         if model is not None and version is not None:
             with self._mlflow.operation(f"describe version {version} of {model}") as client:
                 tags = client.get_model_version(model, version).tags

@@ -32,23 +32,27 @@ def check_metrics(
     record: WindowRecord,
     decision: TriggerDecision,
 ) -> dict[str, float]:
-    """Return what MLflow charts: one series per feature, so that windows can be compared."""
+    """Return what MLflow charts: one series per feature, so that windows can be compared.
+
+    MLflow sorts by name and shows names with a slash in groups of their own: what matters has none.
+    """
     metrics: dict[str, float | None] = {
         "rows": report.rows,
         "drifted_share": report.drifted_share,
         "decay": performance.decay,
         "score": record.score,
+        "score_baseline": performance.baseline,
         "unlogged_labels": record.unlogged_labels,
-        "unlearned_windows": aged.unlearned,
-        "expected_gain": aged.expected_gain,
-        "ageing_z": aged.z,
-        "probes": float(aged.probed),
-        "fired": float(decision.fire),
-        "windows_in_a_row": float(decision.consecutive),
+        "trigger/unlearned_windows": aged.unlearned,
+        "trigger/expected_gain": aged.expected_gain,
+        "trigger/ageing_z": aged.z,
+        "trigger/probes": float(aged.probed),
+        "trigger/fired": float(decision.fire),
+        "trigger/windows_in_a_row": float(decision.consecutive),
     }
     for verdict in (*report.features, *report.outputs):
-        metrics[f"effect.{verdict.name}"] = verdict.effect
-        metrics[f"psi.{verdict.name}"] = verdict.psi
+        metrics[f"effect/{verdict.name}"] = verdict.effect
+        metrics[f"psi/{verdict.name}"] = verdict.psi
     return {name: float(value) for name, value in metrics.items() if value is not None}
 
 
@@ -67,6 +71,8 @@ def check_artifacts(
         full["labels"] = labelled.ids.to_json()
     if window.traffic is not None:
         full[TRAFFIC] = asdict(window.traffic)
+    if context.airflow_url:
+        full["airflow"] = context.airflow_url
     written = {"report.json": json.dumps(full, indent=1, allow_nan=False).encode()}
     if not context.ports.renders_figures:
         return written

@@ -19,17 +19,24 @@ DRIFT_WINDOWS = 4
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """The champion that is checked, the reference that windows are compared with, and the ports."""
+    """The champion that is checked, the reference that windows are compared with, and the ports.
+
+    ``airflow_url`` is the page of the DAG run that checks; "" outside of Airflow.
+    """
 
     config: ModelConfig
     ports: Ports
     champion: VersionRef
     reference: Reference
+    airflow_url: str = ""
 
 
-def check_context(config: ModelConfig, ports: Ports, champion: VersionRef) -> CheckContext:
+def check_context(
+    config: ModelConfig, ports: Ports, champion: VersionRef, airflow_url: str = ""
+) -> CheckContext:
     """Load the champion's reference profile."""
-    return CheckContext(config, ports, champion, load_reference(ports, config.name, champion.digest))
+    reference = load_reference(ports, config.name, champion.digest)
+    return CheckContext(config, ports, champion, reference, airflow_url)
 
 
 def min_retrain_interval(config: ModelConfig) -> timedelta:

@@ -58,7 +58,8 @@ def copy_entries(
     for entry in entries:
         _compare_versions(config, ports, entry.record.window_end)
         metrics, artifacts = detector.read(entry)
-        metrics = {**metrics, "fired": float(entry.record.fired)}
+        metrics = {name: value for name, value in metrics.items() if name != "fired"}  # of earlier releases
+        metrics["trigger/fired"] = float(entry.record.fired)
         if ports.renders_figures:
             figure = drift_figure(config, ports.store, entry.record.window_end)
             artifacts = {**artifacts, DRIFT_FIGURE: figure}

@@ -67,11 +67,14 @@ def window_end_of(config: ModelConfig, requested: datetime | str) -> datetime:
     return requested - (requested - epoch) % config.monitor.every
 
 
-def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict[str, Any]:
+def check_drift(
+    config: ModelConfig, ports: Ports, window_end: datetime, *, airflow_url: str = ""
+) -> dict[str, Any]:
     """Check the window that ends at ``window_end``; a second check of it replaces the first.
 
     Only the history needs MLflow. A caller that can reach MLflow synchronises its aliases first, see
-    :mod:`homeostat.rollouts.alias_sync`.
+    :mod:`homeostat.rollouts.alias_sync`. ``airflow_url`` is the page of the DAG run, for MLflow's page of the
+    window.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def check_drift(config: ModelConfig, ports: Ports, window_end: datetime) -> dict
         sentence = f"{config.name}: nothing to check; {served.sentence}"
         save_latest_check(ports.store, config.name, LatestCheck(window_end, ports.clock.now()))
         return _result(config, window_end, verdict="not_computable", sentence=sentence)
-    context = check_context(config, ports, champion)
+    context = check_context(config, ports, champion, airflow_url)
     checked = _measure(context, window_end)
     decision = _decide(context, checked)
     record = _with_decision(checked, decision)

@@ -107,7 +107,7 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         },
         tags={"homeostat.metric": config.metric_title},
         metrics={
-            **{f"recipe_score.{name}": value for name, value in fitted.scores.items()},
+            **{f"trials/{name}": value for name, value in fitted.scores.items()},
             **ageing_metrics(compared),
         },
     )

@@ -16,6 +16,7 @@ from homeostat.ports import Ports
 from homeostat.retraining.drop_error import drop_error
 from homeostat.retraining.expected_divergence import expected_divergence, label_facts
 from homeostat.retraining.idempotency import once
+from homeostat.retraining.shown_metrics import shown_metrics
 from homeostat.retraining.time_versions import time_versions
 from homeostat.retraining.worthwhile import conclude_probe
 from homeostat.storage.ageing_record import load_ageing
@@ -74,21 +75,16 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     if trained.get("environment_forced"):
         differences.append(trained["environment_forced"])
     latency, champion_latency, typical = time_versions(config, ports, versions[0], serving, holdout)
-    metrics = {
-        **{f"candidate.{name}": value for name, value in mine.metrics.items()},
-        **{f"champion.{name}": value for name, value in (theirs.metrics if theirs else {}).items()},
-        "candidate.p99_latency_ms": latency["p99_latency_ms"],
-        **{f"champion.{name}": value for name, value in champion_latency.items()},
-        "candidate.nan_rate": mine.nan_rate,
-    }
     ports.registry.log(
         data["run_id"],
-        metrics=metrics,
+        metrics=shown_metrics(config.served_metric, mine, theirs, latency, champion_latency),
         artifacts=figures.evaluation(config, mine, theirs) if ports.renders_figures else {},
         tags={"homeostat.environment_differences": ", ".join(differences)[:4000] or "-"},
     )
     return {
         "run_id": data["run_id"],
+        "metric": config.served_metric_title,
+        "score": mine.metrics.get(config.served_metric),
         "candidate": _plain(mine)
         | latency
         | {

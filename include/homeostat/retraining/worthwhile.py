@@ -180,10 +180,10 @@ def ageing_metrics(compared: Mapping[str, Any] | None) -> dict[str, float]:
     if compared is None:
         return {}
     return {
-        "probe.gain": compared["observation"]["gain"],
-        "probe.gap": compared["observation"]["gap"],
-        "probe.expected_gain": compared["expected_gain"],
-        **{f"ageing.{name}": value for name, value in compared["ageing"].items()},
+        "worth/gain": compared["observation"]["gain"],
+        "worth/gap": compared["observation"]["gap"],
+        "worth/expected_gain": compared["expected_gain"],
+        **{f"worth/ageing_{name}": value for name, value in compared["ageing"].items()},
     }
 
 

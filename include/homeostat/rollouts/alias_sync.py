@@ -6,19 +6,26 @@ A ``champion`` moved in MLflow's UI is a request for promotion.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound, StaleRevision
-from homeostat.core.rollout import Traffic, VersionRef, promote
+from homeostat.core.rollout import PHASE_SENTENCES, Traffic, VersionRef, promote
 from homeostat.core.rollout.transitions import previous_was_rolled_back
-from homeostat.ports import Notice, NoticeKind, Ports, Version
+from homeostat.ports import Event, Notice, NoticeKind, Ports, Version
 from homeostat.rollouts.approval_notice import notify_waiting_approval
 from homeostat.rollouts.gate_check import passed_gate
 from homeostat.rollouts.refusal_notice import rollback_notice
 from homeostat.rollouts.version_changes import latest, version_changes
+from homeostat.rollouts.version_story import version_story
 from homeostat.storage.retrain_outcome import MAX_SENTENCE
+from homeostat.storage.retrain_request import with_airflow_link
+from homeostat.storage.step_results import find_result
+
+#: Characters of sentence and story. MLflow keeps 5,000; a link and the version's origin follow.
+_MAX_TEXT = 4400
 
 
 def sync_aliases(config: ModelConfig, ports: Ports) -> dict[str, Any]:
@@ -55,7 +62,7 @@ def sync_aliases(config: ModelConfig, ports: Ports) -> dict[str, Any]:
             _notify(config, ports, title, done[alias], action, once=f"deleted/{alias}/{version}")
         else:
             done[alias] = version
-    _record_versions(config, ports, traffic.revision, synced.get("revision", 0) if synced else 0)
+    _record_versions(config, ports, traffic, synced.get("revision", 0) if synced else 0)
     if _rolled_back_since(traffic, last):
         _notify_rolled_back(config, ports, traffic)
     notify_waiting_approval(config, ports, traffic)
@@ -64,22 +71,53 @@ def sync_aliases(config: ModelConfig, ports: Ports) -> dict[str, Any]:
     return done
 
 
-def _record_versions(config: ModelConfig, ports: Ports, revision: int, synced: int) -> None:
+def _record_versions(config: ModelConfig, ports: Ports, traffic: Traffic, synced: int) -> None:
     """Write what became of each version since the revision of the last sync: tags and description."""
-    if revision == synced:
+    if traffic.revision == synced:
         return
-    events = ports.ledger.events(config.name, max(0, synced - 1))  # one more: the state before the first
-    for version, change in latest(version_changes(events)).items():
+    events = ports.ledger.events(config.name)
+    since = [event for event in events if event.revision >= synced]  # with the state before the first
+    for version, change in latest(version_changes(since)).items():
         tags = {"homeostat.phase": change.phase, "homeostat.phase_reason": change.reason or "-"}
         if change.outcome is not None:
             tags["homeostat.outcome"] = str(change.outcome)
         sentence = change.sentence[:MAX_SENTENCE]
         with suppress(NotFound):  # deleted in MLflow
-            ports.registry.tag(config.name, version, tags)
-            ports.registry.describe(sentence, model=config.name, version=version)
-            run_id = ports.registry.version(config.name, version).run_id
-            if run_id:
-                ports.registry.describe(sentence, run_id=run_id)
+            found = _describe(config, ports, version, tags, sentence, events)
+            if found.run_id:
+                ports.registry.describe(with_airflow_link(sentence, found.tags), run_id=found.run_id)
+    active = traffic.active
+    if active is not None:
+        version = active.candidate.version
+        sentence = f"{config.name} version {version}: {PHASE_SENTENCES[active.phase]}"
+        tags = {"homeostat.phase": str(active.phase), "homeostat.phase_reason": active.reason or "-"}
+        with suppress(NotFound):
+            _describe(config, ports, version, tags, sentence, events)
+
+
+def _describe(
+    config: ModelConfig,
+    ports: Ports,
+    version: str,
+    tags: Mapping[str, str],
+    sentence: str,
+    events: Sequence[Event],
+) -> Version:
+    """Set a version's tags, and its sentence and story as its description; NotFound if it was deleted."""
+    ports.registry.tag(config.name, version, tags)
+    found = ports.registry.version(config.name, version)
+    gate = find_result(ports.store, config.name, found.tags.get("homeostat.run_key", ""), "gate") or {}
+    story = version_story(
+        events,
+        version,
+        created_at=found.created_at,
+        reason=found.tags.get("homeostat.reason", ""),
+        gate=gate.get("sentence", ""),
+        room=max(0, _MAX_TEXT - len(sentence)),
+    )
+    text = with_airflow_link(f"{sentence}\n\n{story}", found.tags)
+    ports.registry.describe(text, model=config.name, version=version)
+    return found
 
 
 def _rolled_back_since(traffic: Traffic, last: str | None) -> bool:

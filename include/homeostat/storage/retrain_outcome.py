@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
@@ -19,7 +19,12 @@ from homeostat.config.errors import ConfigError, NotFound
 from homeostat.config.redaction import secret_redactor
 from homeostat.ports import HealthRecord, Ports, RecordKind, Store
 from homeostat.storage.latest_check import save_latest_outcome
-from homeostat.storage.retrain_request import load_request
+from homeostat.storage.retrain_request import (
+    RetrainRequest,
+    load_request,
+    parse_time,
+    with_airflow_link,
+)
 from homeostat.storage.step_results import find_result, save_result
 from homeostat.storage.trigger_outcomes import save_trigger_outcome
 
@@ -129,8 +134,10 @@ def record_outcome(
     if outcome.outcome is not RetrainOutcome.SUPERSEDED:
         _save_record(ports, model, outcome, str(run_id or ""))
     if run_id:
+        request = _request(ports.store, model, run_key)
+        text = with_airflow_link(sentence, request.tags()) if request else sentence
         ports.registry.log(run_id, tags={"homeostat.outcome": str(outcome.outcome)})
-        ports.registry.describe(sentence, run_id=run_id)
+        ports.registry.describe(text, run_id=run_id, name=_run_name(ports.store, model, request, outcome))
     return outcome
 
 
@@ -154,8 +161,25 @@ def find_outcome(store: Store, model: str, run_key: str) -> Outcome | None:
     return None if found is None else Outcome.from_json(found)
 
 
-def _trigger_id(store: Store, model: str, run_key: str) -> str:
+def _request(store: Store, model: str, run_key: str) -> RetrainRequest | None:
     try:
-        return load_request(store, model, run_key).trigger_id
+        return load_request(store, model, run_key)
     except NotFound:
+        return None
+
+
+def _trigger_id(store: Store, model: str, run_key: str) -> str:
+    request = _request(store, model, run_key)
+    return request.trigger_id if request else ""
+
+
+def _run_name(store: Store, model: str, request: RetrainRequest | None, outcome: Outcome) -> str:
+    """Return ``2026-03-02 05:00 refused, accuracy 0.912 (sustained_drift)``; "" keeps the run's name."""
+    if request is None or not request.until:
         return ""
+    scores = find_result(store, model, request.run_key, "validate") or {}
+    score, metric = scores.get("score"), scores.get("metric")
+    shown = f", {metric} {score:.3g}" if isinstance(score, float) and metric else ""
+    end = parse_time(request.until, "until").astimezone(UTC)
+    verdict = str(outcome.outcome).replace("_", " ")
+    return f"{end:%Y-%m-%d %H:%M} {verdict}{shown} ({request.reason})"

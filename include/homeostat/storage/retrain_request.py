@@ -18,6 +18,8 @@ from homeostat.storage.step_results import result_key
 
 #: The reason of a retrain that a person started without giving one.
 MANUAL = "manual"
+#: The tag with the address of the DAG run in Airflow.
+AIRFLOW_URL = "homeostat.airflow"
 _REQUEST = "request"
 #: Keys that release 0.1 wrote (in the Store, and in Airflow's events, XComs and runs), and their names now.
 _OLD_NAMES = {"recall": "reinstate"}
@@ -68,6 +70,7 @@ class RetrainRequest:
 
     ``reinstate`` is the version number of a former champion to promote again instead of fitting a new
     version: it takes every step of a retrain except for the fit. So does an ``imported`` model.
+    ``airflow_url`` is the DAG run's page; "" where Airflow's address is not known.
     """
 
     run_key: str
@@ -81,9 +84,18 @@ class RetrainRequest:
     force: bool = False
     reinstate: str = ""
     imported: ImportedModel | None = None
+    airflow_url: str = ""
 
     @classmethod
-    def of(cls, *, run_key: str, dag_run: str, params: Mapping[str, Any], event: Mapping[str, Any]) -> Self:
+    def of(
+        cls,
+        *,
+        run_key: str,
+        dag_run: str,
+        params: Mapping[str, Any],
+        event: Mapping[str, Any],
+        airflow_url: str = "",
+    ) -> Self:
         """Build it from a drift event, or from the form of a manual run (``event`` is empty)."""
         event, params = with_new_names(event), with_new_names(params)
         return cls(
@@ -97,6 +109,7 @@ class RetrainRequest:
             skip_shadow=bool(params.get("skip_shadow")),
             force=bool(params.get("force")),
             reinstate=event.get("reinstate") or params.get("reinstate") or "",
+            airflow_url=airflow_url,
         )
 
     def end(self, now: datetime) -> datetime:
@@ -110,6 +123,7 @@ class RetrainRequest:
             "homeostat.dag_run": self.dag_run or "-",
             "homeostat.trigger": self.trigger_id,
             "homeostat.reason": self.reason,
+            **({AIRFLOW_URL: self.airflow_url} if self.airflow_url else {}),
         }
 
     def apply_to(self, config: ModelConfig) -> ModelConfig:
@@ -141,3 +155,9 @@ def load_request(store: Store, model: str, run_key: str) -> RetrainRequest:
 def with_new_names(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return a request, or the trigger that it is made from, with the keys of release 0.1 renamed."""
     return {_OLD_NAMES.get(name, name): value for name, value in raw.items()}
+
+
+def with_airflow_link(text: str, tags: Mapping[str, str]) -> str:
+    """Return a description with a link to the DAG run, where the tags have its address."""
+    url = tags.get(AIRFLOW_URL, "")
+    return f"{text}\n\n[Run in Airflow]({url})" if url else text

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import ConfigError
 from homeostat_airflow.operators.base import HomeostatOperator, leave_for_note, skip
+from homeostat_airflow.operators.run_link import run_url
 from homeostat_airflow.operators.trigger_event import drift_asset, trigger_fields
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class CheckDriftOperator(NotedOperator):
         sync_aliases(config, ports)
         reclaim_checks(config, ports, open_store_history(ports.store))
         end = window_end_of(config, requested or logical or ports.clock.now())
-        result = check_drift(config, ports, end)
+        result = check_drift(config, ports, end, airflow_url=run_url(context))
         ports.notifier.notify(config.notify, checks_run_again(config, result["sentence"]))
         return result
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from homeostat.config.errors import HomeostatError
 from homeostat_airflow.connection import DEFAULT_CONN_ID, read_settings
 from homeostat_airflow.operators.base import HomeostatOperator, leave_for_note, skip, with_delivery
+from homeostat_airflow.operators.run_link import run_url
 from homeostat_airflow.operators.trigger_event import trigger_event
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class AssembleOperator(RetrainOperator):
             dag_run=dag_run.run_id,
             params=context["params"],
             event=trigger_event(context),
+            airflow_url=run_url(context),
         )
         return assemble(config, request, ports)
 
