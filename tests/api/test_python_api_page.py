@@ -17,7 +17,7 @@ from serving.gateway_harness import TOKEN, make_gateway_fixture, serving
 
 PAGE = (Path(__file__).parents[2] / "docs" / "python-api.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-ADDRESS = "http://127.0.0.1:8080"
+ADDRESS = "http://127.0.0.1:8000"
 ROWS = [{"a": 1.0, "b": 0.0, "colour": "red"}, {"a": 0.0, "b": 1.0, "colour": "blue"}]
 
 

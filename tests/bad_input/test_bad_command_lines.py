@@ -23,6 +23,7 @@ COMMANDS = (
     "retrain",
     "train-step",
     "status",
+    "explain",
     "doctor",
     "promote",
     "rollback",

@@ -212,6 +212,7 @@ def requests(team, url, frame):
         thread.join(30)
 
 
+@pytest.mark.slow
 def test_a_booster_goes_through_shadow_and_canary_of_a_real_gateway_to_champion(team, free_port):
     path = team.folder / "models" / team.name / "model.yaml"
     text = path.read_text().replace("max_duration: 2s", "max_duration: 90s")

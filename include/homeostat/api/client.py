@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from homeostat.api.tables import Data
 
 T = TypeVar("T")
-_DEFAULT_URL = "http://127.0.0.1:8080"
+_DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Client:
     Parameters
     ----------
     url
-        The gateway's address. Default: HOMEOSTAT_GATEWAY, or ``http://127.0.0.1:8080``.
+        The gateway's address. Default: HOMEOSTAT_GATEWAY, or ``http://127.0.0.1:8000``.
     token
         A token with the scopes that are needed. Default: HOMEOSTAT_CONTROL_TOKEN.
     timeout
