@@ -64,7 +64,7 @@ def as_message(
         parts.append("\n".join(f"- {clean(name)}: {_address(url)}" for name, url in shown))
     urgent = "CRITICAL: " if severity is Severity.CRITICAL else ""
     return Message(
-        f"{urgent}{clean(notice.title, most=200)}",
+        f"{urgent}{one_line(notice.title, most=200)}",
         "\n\n".join(parts),
         _ENDED.get(notice.kind, _TONES[severity]),
     )
@@ -85,7 +85,12 @@ def as_digest(model: str, held: Sequence[tuple[datetime, Notice]]) -> Message:
 
 def clean(text: str, *, most: int = MAX_SENTENCE) -> str:
     """Return text on one line, without markup, at most so many characters long."""
-    text = _BLANKS.sub(" ", text).translate(_UNSAFE).strip()
+    return one_line(text.translate(_UNSAFE), most=most)
+
+
+def one_line(text: str, *, most: int) -> str:
+    """Return text on one line, at most so many characters long: for titles, which are no Markdown."""
+    text = _BLANKS.sub(" ", text).strip()
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
