@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -77,6 +78,9 @@ def running_daemon(folder: Path) -> Iterator[dict[str, str]]:
     log = folder / "dockerd.log"
     with ExitStack() as stack:
         stack.enter_context(_only_one(folder / "lock"))
+        # A stop of the tests, also one from outside, runs what is below.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            stack.callback(signal.signal, number, signal.signal(number, signal.default_int_handler))
         stack.enter_context(_network())
         out = stack.enter_context(log.open("wb"))
         daemon = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
