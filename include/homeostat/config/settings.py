@@ -78,6 +78,7 @@ class Settings:
     HOMEOSTAT_TOKENS             the same list in the variable itself, as JSON (none)
     HOMEOSTAT_REQUIRE_TOKEN      calls that need a token too, comma-separated: ``predict``, ``label``,
                                  ``read`` (none; ``label`` as soon as there are named tokens)
+    HOMEOSTAT_MLFLOW_WEBHOOK_SECRET  the secret of MLflow's webhook, see docs/gateway.md (none: not heard)
     HOMEOSTAT_OVERRIDES          YAML file merged over every model.yaml: ``{"*": {...}, name: {...}}``
     HOMEOSTAT_TRUSTED_TYPES      additional skops types to trust in all models, comma-separated or a list;
                                  for one model: ``trusted_types`` in the overrides
@@ -110,6 +111,7 @@ class Settings:
     project: str = "homeostat"
     triggers: str = ""
     ecs: Fargate | None = None
+    webhook_secret: str = field(default="", repr=False)
     airflow: str = ""
     mlflow_public_url: str = ""
     gateway_public_url: str = ""
@@ -145,6 +147,7 @@ class Settings:
             require_token=_listed(env, "HOMEOSTAT_REQUIRE_TOKEN"),
             project=env.get("HOMEOSTAT_PROJECT") or "homeostat",
             triggers=env.get("HOMEOSTAT_TRIGGERS", ""),
+            webhook_secret=env.get("HOMEOSTAT_MLFLOW_WEBHOOK_SECRET", ""),
             airflow=env.get("AIRFLOW__API__BASE_URL", "").rstrip("/"),
             mlflow_public_url=env.get("HOMEOSTAT_MLFLOW_PUBLIC_URL", "").rstrip("/"),
             ecs=Fargate.from_json(env["HOMEOSTAT_ECS"]) if env.get("HOMEOSTAT_ECS") else None,

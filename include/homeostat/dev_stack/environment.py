@@ -74,6 +74,7 @@ def settings_env(settings: Settings) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": settings.tracking_uri,
         "HOMEOSTAT_MLFLOW_PUBLIC_URL": settings.mlflow_public_url,
         "AIRFLOW__API__BASE_URL": settings.airflow,
+        "HOMEOSTAT_MLFLOW_WEBHOOK_SECRET": settings.webhook_secret,
         "HOMEOSTAT_TOKENS_FILE": settings.tokens_file,
         "HOMEOSTAT_TOKENS": settings.tokens,
         "HOMEOSTAT_REQUIRE_TOKEN": ",".join(settings.require_token),

@@ -28,6 +28,7 @@ from homeostat.serving.inference.engine import Engine
 from homeostat.serving.inference.routing import RoutingTable, ServedModel
 from homeostat.serving.inference.shadow_worker import import_object
 from homeostat.serving.metrics import Metrics
+from homeostat.serving.mlflow_webhooks import MlflowWebhooks
 from homeostat.serving.options import Options
 from homeostat.serving.recorder.labels import KnownLabels
 from homeostat.serving.recorder.log_manager import LogManager
@@ -73,6 +74,9 @@ class Runtime:
         self.version = __version__
         self.metrics = Metrics()
         self.verdicts = VerdictMetrics(models, ports)
+        self.webhooks = MlflowWebhooks(
+            models, ports, settings.webhook_secret, lambda: ports.clock.now().timestamp()
+        )
         self.redact = make_redactor(settings)
         self.approval_links = approval_links(settings.approval_secret, settings.gateway_public_url)
         self.audit = AuditLog(settings.state / "audit.jsonl")

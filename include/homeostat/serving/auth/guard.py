@@ -32,6 +32,8 @@ _OPEN = frozenset({"/ping", "/health", "/v2/health/live", "/v2/health/ready", "/
 _ASSETS = "/fleet/assets/"
 #: Pages that a signed link opens; the signature authorizes them.
 APPROVALS = "/approvals/"
+#: Where MLflow's webhooks are heard.
+WEBHOOK = "/webhooks/mlflow"
 #: The key of the ASGI scope that holds the caller, as ``NAME@ADDRESS``.
 CALLER = "homeostat.caller"
 
@@ -118,7 +120,8 @@ def required_scope(path: str) -> str:
     """Return the token scope that a path of the control API needs; "" for a path that is open to all."""
     if path.startswith("/control/"):
         return CONTROL
-    if path in _OPEN or path.startswith((_ASSETS, APPROVALS)):
+    # A delivery of MLflow has a signature instead of a token.
+    if path in _OPEN or path == WEBHOOK or path.startswith((_ASSETS, APPROVALS)):
         return ""
     # The metadata of the Open Inference Protocol belongs to inference.
     return PREDICT if path.startswith("/v2") else READ

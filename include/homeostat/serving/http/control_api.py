@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from homeostat.config.errors import HomeostatError
 from homeostat.serving.auth.guard import CALLER, control_middleware
-from homeostat.serving.http import aggregate, approval_page, health_pages, page
+from homeostat.serving.http import aggregate, approval_page, health_pages, page, webhook_routes
 from homeostat.serving.http.error_handlers import add_error_handlers, error_response, http_status
 from homeostat.serving.http.protocols import metadata_routes, openapi
 from homeostat.serving.http.protocols.response_schemas import (
@@ -67,6 +67,7 @@ def build(runtime: "Runtime") -> FastAPI:
     app.include_router(page.routes(runtime))
     app.include_router(health_pages.routes(runtime))
     app.include_router(approval_page.routes(runtime))
+    app.include_router(webhook_routes.routes(runtime))
     app.include_router(_control_routes(runtime))
     app.include_router(metadata_routes.routes(runtime))
     app.include_router(openapi.method_not_allowed_routes())
