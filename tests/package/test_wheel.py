@@ -136,7 +136,10 @@ def test_the_wheel_holds_the_packages_the_demo_models_and_nothing_else(core):
     code = "from importlib.metadata import files; print(*files('homeostat'), sep='\\n')"
     packed = {Path(line) for line in core("python", "-c", code).split() if "dist-info" not in line}
     suffixes = {path.suffix for path in packed if "__pycache__" not in path.parts}
-    assert suffixes == {".py", ".html", ".yaml", ".tmpl", ".md", ".typed"} | {""}
+    assert suffixes == {
+        *("", ".py", ".html", ".yaml", ".tmpl", ".md", ".typed"),
+        *(".css", ".js", ".LICENSE"),  # of the pages of model health
+    }
     models = {path.parts[2] for path in packed if path.parts[:2] == ("homeostat", "examples")}
     assert models == {"bike_demand", "pump_fault"}
 

@@ -39,7 +39,7 @@ def test_every_route_is_described_with_responses_errors_and_token(served):
     doc = served.http.get("/openapi.json", headers=AUTH).json()
     routes = {route.path for route in served.app.control.routes if getattr(route, "methods", None)}
     assert routes - set(doc["paths"]) == {
-        *("/", "/overview", "/openapi.json", "/fleet", "/fleet/assets/{name:path}")
+        *("/", "/overview", "/openapi.json", "/fleet", "/fleet/assets/{name:path}", "/approvals/{token}")
     }
     for path, item in doc["paths"].items():
         for method, operation in item.items():
@@ -55,7 +55,8 @@ def test_every_route_is_described_with_responses_errors_and_token(served):
             assert {} not in operation["security"] or not path.startswith("/control"), where
             if method == "post" and "control" not in path:
                 for content in operation["requestBody"]["content"].values():
-                    assert content["examples"], where
+                    # The body of a webhook is MLflow's, and signed: no example would be accepted.
+                    assert content.get("examples") or path == "/webhooks/mlflow", where
     assert set(doc["components"]["schemas"]) >= {"pump.scoring", "pump.csv", "pump.infer", "pump.labels"}
 
 

@@ -52,7 +52,9 @@ def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Port
         notifier=notifier or LogNotifier(),
         clock=SystemClock(),
         trusted_types=settings.trusted_types,
-        approval_links=approval_links(settings.approval_secret, settings.gateway_public_url),
+        approval_links=approval_links(
+            settings.approval_secret, settings.gateway_public_url or settings.gateway
+        ),
     )
 
 

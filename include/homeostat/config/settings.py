@@ -127,7 +127,6 @@ class Settings:
             models = home / "models"
         state = Path(env.get("HOMEOSTAT_STATE") or home / ".homeostat")
         env = {**_running(state), **env}
-        gateway = (env.get("HOMEOSTAT_GATEWAY") or "http://127.0.0.1:8000").rstrip("/")
         return cls(
             home=home,
             models=Path(env.get("HOMEOSTAT_MODELS") or models),
@@ -135,9 +134,9 @@ class Settings:
             store=env.get("HOMEOSTAT_STORE") or f"file://{state / 'store'}",
             ledger=env.get("HOMEOSTAT_LEDGER") or f"sqlite:///{state / 'ledger.db'}",
             cache=Path(env.get("HOMEOSTAT_CACHE") or state / "cache"),
-            gateway=gateway,
+            gateway=(env.get("HOMEOSTAT_GATEWAY") or "http://127.0.0.1:8000").rstrip("/"),
             control_token=env.get("HOMEOSTAT_CONTROL_TOKEN", ""),
-            gateway_public_url=(env.get("HOMEOSTAT_GATEWAY_PUBLIC_URL") or gateway).rstrip("/"),
+            gateway_public_url=env.get("HOMEOSTAT_GATEWAY_PUBLIC_URL", "").rstrip("/"),
             approval_secret=_secret(env.get("HOMEOSTAT_APPROVAL_SECRET", "")),
             overrides=env.get("HOMEOSTAT_OVERRIDES", ""),
             trusted_types=_trusted_types(env.get("HOMEOSTAT_TRUSTED_TYPES", "")),

@@ -65,6 +65,8 @@ def settings_env(settings: Settings) -> dict[str, str]:
         "HOMEOSTAT_LEDGER": settings.ledger,
         "HOMEOSTAT_CACHE": str(settings.cache),
         "HOMEOSTAT_GATEWAY": settings.gateway,
+        "HOMEOSTAT_GATEWAY_PUBLIC_URL": settings.gateway_public_url,
+        "HOMEOSTAT_APPROVAL_SECRET": settings.approval_secret,
         "HOMEOSTAT_CONTROL_TOKEN": settings.control_token,
         "HOMEOSTAT_OVERRIDES": settings.overrides,
         "HOMEOSTAT_TRUSTED_TYPES": ",".join(settings.trusted_types),

@@ -78,7 +78,9 @@ class Runtime:
             models, ports, settings.webhook_secret, lambda: ports.clock.now().timestamp()
         )
         self.redact = make_redactor(settings)
-        self.approval_links = approval_links(settings.approval_secret, settings.gateway_public_url)
+        self.approval_links = approval_links(
+            settings.approval_secret, settings.gateway_public_url or settings.gateway
+        )
         self.audit = AuditLog(settings.state / "audit.jsonl")
         self.access_guard = AccessGuard(settings, options, self.audit, ports.clock.now)
         served = {name: config for name, config in models.items() if config.serve == "gateway"}

@@ -37,6 +37,9 @@ def routes(runtime: "Runtime") -> APIRouter:
             status: {"model": ErrorResponse, "description": ERRORS[status]}
             for status in (400, 401, 404, 409, 503)
         },
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+        },
     )
     async def mlflow(request: Request) -> Response:
         body = await request.body()
