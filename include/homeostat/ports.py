@@ -356,8 +356,8 @@ class Notice:
         Names and addresses of pages.
     story, part
         What the notice belongs to, such as one retrain. A story is one message when it begins and one when it
-        ends (``part`` is "begin", "update" or "end"); what comes between is told at its end. Without a story
-        a notice stands alone.
+        ends (``part`` is "begin", "update" or "end"); what comes between is in the second message. A notice
+        without a story is one message.
     once
         A notice of this name is sent once per model, whoever sends it: two processes see the same roll-back.
     """

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from airflow.sdk import DAG, Param
 
 from homeostat.config import format_duration
-from homeostat_airflow.check_deadline import check_deadline
 from homeostat_airflow.dag_factory import schedule
 from homeostat_airflow.dag_options import MODEL_YAML, DagOptions
 from homeostat_airflow.operators import CheckDriftOperator, SyncDetectorOperator, TriggerRetrainOperator
@@ -57,7 +56,6 @@ def drift_check_dag(model: ModelConfig, options: DagOptions, project: str) -> DA
         doc_md=__doc__,
         schedule=schedule(model.monitor.every) if every == MODEL_YAML else every,
         max_active_runs=1,
-        deadline=check_deadline(model, options),
         tags=[] if here else ["aws"],
         params={"window_end": HERE if here else _in_aws(model.name, project)},
     ) as dag:

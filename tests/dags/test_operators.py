@@ -276,7 +276,9 @@ def test_checks_pass_fire_once_and_can_repeat_a_past_window(deployed, receiver):
     assert fired["events"] == [event]
     assert fired["xcoms"]["trigger_retrain"] == event
     assert receiver.titles[before:] == ["retraining has started"]
-    assert receiver.received[-1]["message"].startswith("Decay ")
+    assert receiver.received[-1]["message"].startswith(
+        "Drift lasted 2 windows in a row (trigger.consecutive is 2)"
+    )
 
     past = deployed.check(calm)
     for name in ("window_end", "verdict", "drifted_share"):

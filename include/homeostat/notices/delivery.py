@@ -1,7 +1,7 @@
 """Decide of each notice whether it is sent now, later, or not, and send it.
 
 Apprise can neither continue a thread nor change a message that was sent. So a story is one message when it
-begins to matter and one when it ends; what came between is told at its end.
+begins to matter and one when it ends; what came between is in the second one.
 """
 
 from __future__ import annotations
