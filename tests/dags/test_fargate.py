@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from homeostat.config import Settings, load_model
 from homeostat.config.errors import Refused, Unavailable
 from homeostat.ports import Notice, NoticeKind
 from homeostat.retraining.remote_training import save_failure
+from homeostat.rollouts.refusal_notice import failed_once
 from homeostat.storage.retrain_request import run_key
 from homeostat.storage.step_results import find_result, load_result
 from homeostat_airflow.fargate import environment_of, task_end
@@ -136,7 +137,9 @@ def failing_container(store, model, status, error=None, notices=()):
 
     def container(task):
         if error is not None:
-            save_failure(store, model, run_key_of(task), error, notices)
+            key = run_key_of(task)
+            own = [(targets, replace(notice, once=failed_once(key))) for targets, notice in notices]
+            save_failure(store, model, key, error, own)
         return {"exitCode": status, "stopped_reason": "Essential container in task exited"}
 
     return container
@@ -219,7 +222,7 @@ def test_a_temporary_failure_is_retried_and_a_refusal_sends_a_notice(ecs_setup, 
     assert ecs_setup.ports.ledger.lease_holder(ecs_setup.name, datetime.now(UTC)) is None, (
         "its lease was released"
     )
-    assert receiver.titles == ["was not fitted"]
+    assert receiver.titles == ["a retrain failed", "was not fitted"], "one notice of each retrain"
 
 
 @pytest.mark.slow

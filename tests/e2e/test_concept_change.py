@@ -272,8 +272,8 @@ class Story:
 
     def notices(self, kind):
         """The notices that people got about this model whose title says this."""
-        found = (notice for notice in self.stage.receiver.received)
-        return [n for n in found if n["title"].startswith(f"{self.name}:") and kind in n["title"]]
+        own = (f"{self.name}:", f"CRITICAL: {self.name}:")
+        return [n for n in self.stage.receiver.received if n["title"].startswith(own) and kind in n["title"]]
 
 
 def champion(event):

@@ -91,7 +91,7 @@ def test_a_retrain_that_does_not_pay_ends_after_its_probe(config, ports, ask, st
     trained = load_result(ports.store, "sample", request.run_key, "train")
     run_of = ports.registry.runs[trained["run_id"]]
     assert run_of.tags["homeostat.outcome"] == "not_worthwhile"
-    assert run_of.metrics["probe.gap"] == 2.0
+    assert run_of.metrics["worth/gap"] == 2.0
     assert {"worth/gain", "worth/expected_gain", "worth/ageing_z", "worth/ageing_cusum"} <= set(
         run_of.metrics
     )
