@@ -318,7 +318,7 @@ def heal(story, *, labels_after_promotion):
             and check
         ),
     )
-    story.wait("notice", lambda: story.notices("version 2 champion"))
+    story.wait("notice", lambda: story.notices("version 2 is champion"))
     story.wait("tag", lambda: tags_of(story, "2")["homeostat.phase"] == "champion")
     story.wait("answers", lambda: story.client.count(promoted.at) > 1000)
     story.client.stop.set()
@@ -328,7 +328,7 @@ def heal(story, *, labels_after_promotion):
     assert tags_of(story, "2")["homeostat.gate"] == "passed"
     assert [e.kind for e in story.events if e.kind == "rolled_back"] == []
     assert story.traffic.champion.version == "2", "labels confirm it: it stays"
-    [notice] = story.notices("version 2 champion")
+    [notice] = story.notices("version 2 is champion")
     assert "version 2" in notice["message"]
     assert promoted.reason.split(";")[0] in notice["message"]
     assert not story.client.problems
