@@ -21,7 +21,7 @@ import pytest
 
 from aws.docs_runner import REGION
 from aws.provider_mirror import find_mirror
-from aws.terminal import CommandResult
+from page_commands import CommandResult
 
 HERE = Path(__file__).resolve().parent
 

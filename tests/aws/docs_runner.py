@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from aws.clone import ROOT, clone, commit, edit_variables, move_to_aws, write_docker
-from aws.terminal import CommandResult, Terminal, blocks, commands
+from page_commands import CommandResult, Terminal, blocks, commands
 
 PROJECT, REGION = "homeostat-test", "eu-central-1"
 #: The models of terraform.tfvars.example, with monitor.every.

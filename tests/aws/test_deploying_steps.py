@@ -9,7 +9,7 @@ import pytest
 
 from aws.clone import ROOT
 from aws.docs_runner import MODELS, PAGE, PROJECT
-from aws.terminal import Terminal, blocks, commands
+from page_commands import Terminal, blocks, commands
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

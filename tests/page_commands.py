@@ -39,6 +39,8 @@ def commands(block: str) -> Iterator[str]:
     lines: list[str] = []
     for line in block.splitlines():
         lines.append(line)
+        if line.endswith("\\"):  # bash accepts a backslash at the end of its input
+            continue
         text = "\n".join(lines)
         read = subprocess.run(["bash", "-n", "-c", text], capture_output=True, text=True, check=False)
         if read.returncode == 0 and "here-document" not in read.stderr:  # it warns of one that has no end yet
