@@ -37,6 +37,7 @@ PORTS = {
     "mlflow": "MLFLOW_PORT",
     "gateway-a": "GATEWAY_A_PORT",
     "gateway-b": "GATEWAY_B_PORT",
+    "prometheus": "PROMETHEUS_PORT",
 }
 
 

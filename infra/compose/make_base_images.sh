@@ -116,9 +116,24 @@ postgres_entrypoint() {
 	SH
 }
 
+# Debian's Prometheus is older than the image's; the flags and the files of infra/monitoring are the same.
+prometheus_image() {
+	local at=$scratch/prometheus
+	debian "$at" trixie ca-certificates,wget
+	printf '#!/bin/sh\nexit 101\n' >"$at/usr/sbin/policy-rc.d"
+	chmod +x "$at/usr/sbin/policy-rc.d"
+	chroot "$at" apt-get update -qq
+	chroot "$at" apt-get install -y -qq --no-install-recommends prometheus >"$folder/prometheus.log" 2>&1 ||
+		{ tail -5 "$folder/prometheus.log" >&2 && exit 1; }
+	install -d -o nobody -g nogroup "$at/prometheus"
+	import "$at" "$1" "ENV PATH=$bin" 'VOLUME /prometheus' 'USER nobody' 'ENTRYPOINT ["/usr/bin/prometheus"]'
+}
+
 image=$(named python Dockerfile)
 if missing "$image"; then python_image "$image"; fi
 image=$(named chrislusf/seaweedfs docker-compose.yml)
 if missing "$image"; then store_image "$image"; fi
 image=$(named postgres docker-compose.yml)
 if missing "$image"; then postgres_image "$image"; fi
+image=$(named prom/prometheus docker-compose.yml)
+if missing "$image"; then prometheus_image "$image"; fi

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from compose_stack import PROJECT, ROOT, ComposeStack
 from docker_daemon import running_daemon, wait_for, why_not
@@ -99,6 +100,11 @@ def kept(stack):
     return {"champion": stack.status()["champion"], "events": events, "logged": stack.python(LOGGED)}
 
 
+def health(stack, path):
+    """Return what the API of the health pages of a gateway says."""
+    return httpx.get(f"{stack.url('gateway-b')}/health/models{path}", timeout=60).raise_for_status().json()
+
+
 def both_answer_with(stack, version):
     """A gateway follows the ledger within seconds, at its next look."""
     for gateway in GATEWAYS:
@@ -173,6 +179,40 @@ def test_checks_find_the_drift_and_a_retrain_ends_in_a_new_champion(stack):
     assert newest_retrain(stack) == "success", status
     assert (status["champion"]["version"], status["previous"]["version"]) == ("2", "1"), status
     both_answer_with(stack, "2")
+
+
+def test_the_health_page_knows_the_story_and_links_to_what_a_browser_on_this_host_opens(stack):
+    (row,) = (row for row in health(stack, "")["models"] if row["model"] == "pump_fault")
+    assert (row["champion"], row["candidate"]) == ("2", None)
+    assert row["rows"] > 0  # of the newest window that Airflow checked
+    model = health(stack, "/pump_fault")
+    assert "promoted" in {mark["kind"] for mark in model["marks"]}
+    links = model["links"]
+    assert links["airflow"].startswith(f"http://localhost:{stack.ports['airflow']}/"), links
+    assert links["versions"].startswith(f"http://localhost:{stack.ports['mlflow']}/"), links
+
+
+def test_prometheus_of_the_profile_reads_both_gateways_and_all_alert_rules(stack):
+    stack.compose("--profile", "monitoring", "up", "-d", "prometheus")
+
+    def ask(path, **params):
+        answer = httpx.get(f"{stack.url('prometheus')}/api/v1/{path}", params=params, timeout=30)
+        return answer.raise_for_status().json()["data"]
+
+    def both_read():
+        try:
+            up = ask("query", query="up")["result"]
+        except httpx.HTTPError:
+            return False
+        return sorted(each["value"][1] for each in up) == ["1", "1"]
+
+    wait_for("Prometheus to have read both gateways", 300, both_read)
+    rules = [rule for group in ask("rules")["groups"] for rule in group["rules"]]
+    wanted = yaml.safe_load((ROOT / "infra/monitoring/alerts.yaml").read_text())["groups"]
+    assert len(rules) == sum(len(group["rules"]) for group in wanted) > 0
+    assert {rule["health"] for rule in rules} <= {"ok", "unknown"}, rules
+    models = ask("query", query="homeostat_drift")["result"]
+    assert {each["metric"]["model"] for each in models} == {"pump_fault"}
 
 
 def test_a_killed_gateway_comes_back_while_the_other_answers(stack):

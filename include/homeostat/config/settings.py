@@ -88,6 +88,7 @@ class Settings:
     MLFLOW_TRACKING_URI          the MLflow server (``http://127.0.0.1:5000``)
     HOMEOSTAT_MLFLOW_PUBLIC_URL  MLflow's address in people's browsers, for links (``MLFLOW_TRACKING_URI``)
     AIRFLOW__API__BASE_URL       Airflow's address, for ``homeostat doctor`` and links (none)
+    HOMEOSTAT_AIRFLOW_PUBLIC_URL  Airflow's address in links of the gateway's pages (AIRFLOW__API__BASE_URL)
     ============================ ===========================================================
 
     The variables HOMEOSTAT_IMAGE_DIGEST and HOMEOSTAT_GIT_REVISION describe the environment and are not
@@ -114,6 +115,7 @@ class Settings:
     webhook_secret: str = field(default="", repr=False)
     airflow: str = ""
     mlflow_public_url: str = ""
+    airflow_public_url: str = ""
     gateway_public_url: str = ""
     approval_secret: str = field(default="", repr=False)
 
@@ -149,6 +151,7 @@ class Settings:
             webhook_secret=env.get("HOMEOSTAT_MLFLOW_WEBHOOK_SECRET", ""),
             airflow=env.get("AIRFLOW__API__BASE_URL", "").rstrip("/"),
             mlflow_public_url=env.get("HOMEOSTAT_MLFLOW_PUBLIC_URL", "").rstrip("/"),
+            airflow_public_url=env.get("HOMEOSTAT_AIRFLOW_PUBLIC_URL", "").rstrip("/"),
             ecs=Fargate.from_json(env["HOMEOSTAT_ECS"]) if env.get("HOMEOSTAT_ECS") else None,
         )
 

@@ -76,6 +76,7 @@ def settings_env(settings: Settings) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": settings.tracking_uri,
         "HOMEOSTAT_MLFLOW_PUBLIC_URL": settings.mlflow_public_url,
         "AIRFLOW__API__BASE_URL": settings.airflow,
+        "HOMEOSTAT_AIRFLOW_PUBLIC_URL": settings.airflow_public_url,
         "HOMEOSTAT_MLFLOW_WEBHOOK_SECRET": settings.webhook_secret,
         "HOMEOSTAT_TOKENS_FILE": settings.tokens_file,
         "HOMEOSTAT_TOKENS": settings.tokens,

@@ -63,7 +63,9 @@ def routes(runtime: Runtime) -> APIRouter:
             runtime.now(),
             range_name=range,
             describe=_described(views),
-            links=Links(airflow=settings.airflow, mlflow=mlflow_address(settings)),
+            links=Links(
+                airflow=settings.airflow_public_url or settings.airflow, mlflow=mlflow_address(settings)
+            ),
         )
         return dict(redact_json(found, runtime.redact))
 
