@@ -3,13 +3,12 @@
 import asyncio
 import threading
 import time
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from homeostat.serving.inference import batcher as batcher_module
+from homeostat.hung_calls import AwaitedCall, ReplacingThreadPool
 from homeostat.serving.inference.adaptive_wait import LOOP_WAIT_SECONDS, AdaptiveWait
 from homeostat.serving.inference.batcher import Batcher, QueueFull
 from homeostat.serving.inference.scoring import PredictFailed, Scorer
@@ -34,12 +33,12 @@ def scorer(log, *, wait=0.0, gate=None):
     return Scorer("1", "d", predict)
 
 
-class SynchronousPool(Executor):
-    """A pool that runs each call inside ``submit``."""
+class SynchronousPool(ReplacingThreadPool):
+    """A pool that runs each call inside ``start``."""
 
-    def submit(self, fn, /, *args, **more):
-        done = Future()
-        done.set_result(fn(*args, **more))
+    def start(self, fn, /, *args):
+        done = AwaitedCall()
+        done.set_result(fn(*args))
         return done
 
 
@@ -48,7 +47,7 @@ def run_scenario(scenario, *, wait=0.0, gate=None, pool=None, **options):
     log = []
 
     async def run():
-        with pool or ThreadPoolExecutor(1) as threads:
+        with (pool or ReplacingThreadPool)(1, "test", hang_seconds=60) as threads:
             await scenario(Batcher(scorer(log, wait=wait, gate=gate), threads, **options))
 
     asyncio.run(run())
@@ -99,7 +98,7 @@ def test_a_single_request_is_predicted_without_a_timer(monkeypatch):
             await asyncio.sleep(0)
         assert passes <= 3
 
-    assert run_scenario(scenario, pool=SynchronousPool()) == [[1]]
+    assert run_scenario(scenario, pool=SynchronousPool) == [[1]]
 
 
 def test_a_bad_request_in_a_batch_fails_alone():
@@ -151,7 +150,7 @@ def test_a_hung_call_and_the_requests_behind_it_time_out():
 def test_the_loop_waits_for_a_slow_version_three_times_and_then_leaves_it_to_its_thread(
     monkeypatch,
 ):
-    ended, waits = batcher_module._ended, []
+    ended, waits = AwaitedCall.wait, []
 
     def recorded_wait(work, seconds):
         begun = time.monotonic()
@@ -163,7 +162,7 @@ def test_the_loop_waits_for_a_slow_version_three_times_and_then_leaves_it_to_its
         for _ in range(6):
             await batcher.submit(rows(1))
 
-    monkeypatch.setattr(batcher_module, "_ended", recorded_wait)
+    monkeypatch.setattr(AwaitedCall, "wait", recorded_wait)
     run_scenario(scenario, wait=0.03)
     assert waits == [(LOOP_WAIT_SECONDS, False, True)] * 3
 

@@ -8,10 +8,12 @@ its thread while requests queue up, and the whole queue is the next batch.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import CancelledError
 
+from homeostat.hung_calls import AwaitedCall, ReplacingThreadPool
 from homeostat.serving.inference.adaptive_wait import LOOP_WAIT_SECONDS, AdaptiveWait
 from homeostat.serving.inference.scoring import PredictFailed, ScoredRequest, Scorer, score
 from homeostat.serving.scoring_request import Rows
@@ -34,7 +36,7 @@ class Batcher:
     def __init__(
         self,
         scorer: Scorer,
-        pool: Executor,
+        pool: ReplacingThreadPool,
         *,
         max_batch_rows: int = 4096,
         max_waiting_rows: int = 20_000,
@@ -111,20 +113,20 @@ class Batcher:
         if self._on_batch is not None:
             self._on_batch(size)
         try:
-            work = self._pool.submit(score, self.scorer, [rows for rows, _, _ in batch])
+            work = self._pool.start(score, self.scorer, [rows for rows, _, _ in batch])
         except RuntimeError:  # the pool was shut down
             self._deliver(batch, [PredictFailed("the gateway is stopping")] * len(batch))
             return
         loop = asyncio.get_running_loop()
         if self._wait.worth_waiting(size):
-            if _ended(work, LOOP_WAIT_SECONDS):
+            if work.wait(LOOP_WAIT_SECONDS):
                 self._wait.in_time(size)
                 self._done(batch, work)
                 return
             self._wait.late(size)
         for _, future, end in batch:
             _time_out_at(loop, end, future)
-        asyncio.wrap_future(work, loop=loop).add_done_callback(lambda done: self._done(batch, done))
+        work.when_ended(lambda: _call_soon(loop, self._done, batch, work))
 
     def _take(self) -> tuple[list[Waiting], int]:
         batch: list[Waiting] = []
@@ -138,9 +140,11 @@ class Batcher:
             size += waiting[0].count
         return batch, size
 
-    def _done(self, batch: Sequence[Waiting], done: Future[Results] | asyncio.Future[Results]) -> None:
-        error = PredictFailed("the gateway is stopping") if done.cancelled() else done.exception()
-        self._deliver(batch, [error] * len(batch) if error is not None else done.result())
+    def _done(self, batch: Sequence[Waiting], work: AwaitedCall) -> None:
+        error = work.error
+        if isinstance(error, CancelledError):
+            error = PredictFailed("the gateway is stopping")
+        self._deliver(batch, [error] * len(batch) if error is not None else work.result)
 
     def _deliver(self, batch: Sequence[Waiting], results: Sequence[ScoredRequest | BaseException]) -> None:
         for (_, future, _), result in zip(batch, results, strict=True):
@@ -156,15 +160,10 @@ class Batcher:
             asyncio.get_running_loop().call_soon(self._gather, 0, _PASSES)
 
 
-def _ended(work: Future[Results], seconds: float) -> bool:
-    """Wait for a call to end; return False when it takes longer."""
-    try:
-        work.exception(seconds)
-    except TimeoutError:
-        return False
-    except CancelledError:
-        return True
-    return True
+def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
+    """Call a function on the loop, from another thread; nothing where the loop is closed."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *args)
 
 
 def _time_out_at(loop: asyncio.AbstractEventLoop, end: float, future: asyncio.Future[ScoredRequest]) -> None:
