@@ -211,8 +211,8 @@ def test_prometheus_of_the_profile_reads_both_gateways_and_all_alert_rules(stack
     wanted = yaml.safe_load((ROOT / "infra/monitoring/alerts.yaml").read_text())["groups"]
     assert len(rules) == sum(len(group["rules"]) for group in wanted) > 0
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}, rules
-    models = ask("query", query="homeostat_drift")["result"]
-    assert {each["metric"]["model"] for each in models} == {"pump_fault"}
+    checked = ask("query", query="homeostat_drifted_share")["result"]
+    assert {each["metric"]["model"] for each in checked} == {"pump_fault"}
 
 
 def test_a_killed_gateway_comes_back_while_the_other_answers(stack):
