@@ -39,6 +39,10 @@ EXTRAS: Mapping[str, str] = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "skl2onnx": "onnx",
+    "ibis": "duckdb",
+    "duckdb": "duckdb",
+    "psycopg": "postgres-tables",
+    "pyspark": "spark",
 }
 
 

@@ -88,6 +88,13 @@ def _scalars(values: pa.Array) -> Iterable[Any]:
     return list(values.to_numpy(zero_copy_only=False)) if small else values.to_pylist()
 
 
+def label_scalars(array: pa.Array) -> list[Any]:
+    """Return the values from which labels are made, as :func:`arrow_labels` and its counterpart make them."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    return list(_scalars(array)) if _plain(array.type) else list(array.to_pandas())
+
+
 def _plain(kind: pa.DataType) -> bool:
     is_number = pa.types.is_integer(kind) or pa.types.is_float32(kind) or pa.types.is_float64(kind)
     return bool(is_text(kind) or is_number or pa.types.is_boolean(kind))

@@ -91,6 +91,17 @@ class NumberBins:
         self._slots += _slots(ordered, self._cuts if same else self._cuts.astype(object))
 
 
+def number_slots(edges: NumberEdges, numbers: Floats, rows: Ints) -> tuple[Ints, int]:
+    """Return the rows of each slot and the missing ones, where ``rows[i]`` rows hold ``numbers[i]``."""
+    known = ~np.isnan(numbers)
+    cuts = np.array(edges.cut_points, dtype=object if edges.exact else np.float64)
+    present = numbers[known].astype(cuts.dtype)
+    slots = np.searchsorted(cuts, present, side="left") + np.searchsorted(cuts, present, side="right")
+    found = np.zeros(edges.size, dtype=np.int64)
+    np.add.at(found, slots, rows[known])
+    return found, int(rows[~known].sum())
+
+
 def bin_sorted(edges: NumberEdges, ordered: Numbers, *, not_numbers: int = 0) -> FeatureCounts:
     """Count the numbers that the edges were fitted to, in ascending order and without NaN."""
     cuts = np.array(edges.cut_points, dtype=ordered.dtype)

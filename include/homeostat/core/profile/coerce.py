@@ -36,22 +36,32 @@ def as_numbers(column: pd.Series) -> tuple[Floats, int]:
     not_numbers
         How many values were left out: text that does not parse, containers, complex numbers.
     """
+    numbers, unread = read_numbers(column)
+    return (numbers[~unread], int(unread.sum())) if unread.any() else (numbers, 0)
+
+
+def read_numbers(column: pd.Series) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return the number of each row, NaN where there is none, and the rows whose value is not a number.
+
+    See :func:`as_numbers`. Shapes: (n,).
+    """
     kind = getattr(column.dtype, "kind", "O")
+    none = np.zeros(len(column), dtype=bool)
     if isinstance(column.dtype, np.dtype | pd.DatetimeTZDtype) and kind in "Mm":
-        return _seconds(column), 0
+        return _seconds(column), none
     if isinstance(column.dtype, pd.CategoricalDtype) or kind in "Mmc":
         column, kind = column.astype(object), "O"
     if isinstance(column.dtype, pd.PeriodDtype):  # pandas before 3.1 calls them no numbers
-        return np.where(column.isna(), np.nan, column.array.asi8.astype(np.float64)), 0
+        return np.where(column.isna(), np.nan, column.array.asi8.astype(np.float64)), none
     if kind in "biuf":
-        return floats_of(column), 0
+        return floats_of(column), none
     present = column.notna().to_numpy(dtype=bool)
     numbers = _parse(column)
     unparsed = np.isnan(numbers) & present
     if unparsed.any() and not isinstance(column.dtype, pd.StringDtype) and kind != "U":
         numbers[unparsed] = [_instant(value) for value in column[unparsed]]
         unparsed = np.isnan(numbers) & present
-    return numbers[~unparsed], int(unparsed.sum())
+    return numbers, unparsed
 
 
 def _seconds(column: pd.Series) -> Floats:

@@ -52,7 +52,7 @@ class Season:
         """Count the reference's rows by the slot of their event time (times without a zone are UTC)."""
         counts_per_slot = sum(each.size + 2 for each in edges.features.values())
         width = next((w for w in _WIDTHS if counts_per_slot * HOURS[kind] // w <= MAX_COUNTS), _WIDTHS[-1])
-        slots, slot_of_row = HOURS[kind] // width, _slots(times, kind, width)
+        slots, slot_of_row = HOURS[kind] // width, season_slots(times, kind, width)
         rows = slot_totals(slot_of_row, slots)
         counts = {name: np.zeros((slots, each.size + 2), np.int64) for name, each in edges.features.items()}
         for slot in np.flatnonzero(rows):
@@ -67,7 +67,7 @@ class Season:
 
     def slots_of(self, times: pd.Series) -> Ints:
         """Return the slot of each event time, shape (n,); -1 for a missing time."""
-        return _slots(times, self.kind, self.width)
+        return season_slots(times, self.kind, self.width)
 
     def covers(self, slots: Ints) -> np.ndarray:
         """Return which of these slots have reference rows, own or borrowed; bool, shape (n,)."""
@@ -171,7 +171,8 @@ def slot_totals(slots: Ints, size: int) -> Ints:
     return np.bincount(slots[slots >= 0], minlength=size).astype(np.int64, copy=False)
 
 
-def _slots(times: pd.Series, kind: SeasonKind, width: int) -> Ints:
+def season_slots(times: pd.Series, kind: SeasonKind, width: int) -> Ints:
+    """Return the slot of each event time, shape (n,), -1 for a missing time; without a zone it is UTC."""
     at = pd.to_datetime(times, utc=True).dt.tz_localize(None).to_numpy().astype("datetime64[h]")
     hours = (at - _MONDAY).astype(np.int64) % HOURS[kind] // width
     return np.where(np.isnat(at), -1, hours)
