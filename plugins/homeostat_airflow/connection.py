@@ -44,7 +44,7 @@ def _address(connection: Any) -> str:
     return f"{host}:{connection.port}" if connection.port else host
 
 
-def read_settings(conn_id: str = DEFAULT_CONN_ID, models: str = "") -> Settings:
+def read_settings(conn_id: str = DEFAULT_CONN_ID, models: str = "", model: str = "") -> Settings:
     """Return the settings of this process: the environment, and the connection over it.
 
     Parameters
@@ -53,6 +53,8 @@ def read_settings(conn_id: str = DEFAULT_CONN_ID, models: str = "") -> Settings:
         The connection's id. Only the default one may be missing.
     models
         The folder of model folders, or an S3 prefix, which is copied; "" for HOMEOSTAT_MODELS.
+    model
+        The only model that is needed of an S3 prefix; "" for all.
 
     Raises
     ------
@@ -65,8 +67,8 @@ def read_settings(conn_id: str = DEFAULT_CONN_ID, models: str = "") -> Settings:
     try:
         connection = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException as error:
-        return _settings(_missing(conn_id, error), models)
-    return _settings(variables_of(connection), models)
+        return _settings(_missing(conn_id, error), models, model)
+    return _settings(variables_of(connection), models, model)
 
 
 async def read_settings_async(conn_id: str = DEFAULT_CONN_ID, models: str = "") -> Settings:
@@ -93,13 +95,13 @@ def _missing(conn_id: str, error: Exception) -> dict[str, str]:
     raise ConfigError(msg) from error
 
 
-def _settings(variables: Mapping[str, str], models: str) -> Settings:
+def _settings(variables: Mapping[str, str], models: str, model: str = "") -> Settings:
     from homeostat.config import Settings
 
-    return Settings.from_env(environment(variables, models))
+    return Settings.from_env(environment(variables, models, model))
 
 
-def environment(variables: Mapping[str, str], models: str) -> dict[str, str]:
+def environment(variables: Mapping[str, str], models: str, model: str = "") -> dict[str, str]:
     """Return this process's environment with other variables over it, and with a local folder of models.
 
     Of an installed package, HOMEOSTAT_HOME is ``$AIRFLOW_HOME/homeostat`` unless it is set.
@@ -116,7 +118,11 @@ def environment(variables: Mapping[str, str], models: str) -> dict[str, str]:
         from airflow.configuration import AIRFLOW_HOME
 
         env["HOMEOSTAT_HOME"] = str(Path(AIRFLOW_HOME) / "homeostat")
+    if not models and "://" in env.get("HOMEOSTAT_MODELS", ""):
+        models = env["HOMEOSTAT_MODELS"]
     if models:
-        copies = Settings.from_env(env).state / "models"
-        env["HOMEOSTAT_MODELS"] = str(local_models(models, copies))
+        settings = Settings.from_env(env)
+        copies = settings.state / "models"
+        local = local_models(models, copies, model=model, refresh=settings.models_refresh)
+        env["HOMEOSTAT_MODELS"] = str(local)
     return env

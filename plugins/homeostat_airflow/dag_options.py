@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import DAG
 
 from homeostat_airflow.connection import DEFAULT_CONN_ID
 from homeostat_airflow.dag_factory import RETRIES, START
+from homeostat_airflow.executor_config import task_options
+
+if TYPE_CHECKING:
+    from homeostat.config.airflow_options import AirflowOptions
 
 T = TypeVar("T")
 #: The schedule of drift checks: ``monitor.every`` of each model.yaml.
@@ -45,11 +49,24 @@ class DagOptions:
         """Arguments of the operators of one model."""
         return {"model": model, **self.connected}
 
-    def dag(self, name: str, model: str = "", *, tags: Sequence[str] = (), **more: Any) -> DAG:
-        """Return an empty DAG with the options applied; ``name`` is its id without the prefix."""
+    def dag(
+        self,
+        name: str,
+        model: str = "",
+        *,
+        tags: Sequence[str] = (),
+        airflow: AirflowOptions | None = None,
+        **more: Any,
+    ) -> DAG:
+        """Return an empty DAG with the options applied; ``name`` is its id without the prefix.
+
+        What model.yaml says (``airflow``) goes before what the DAG file says.
+        """
         defaults = dict(RETRIES)
         if pool := _for_model(self.pool, model):
             defaults["pool"] = pool
+        if airflow is not None:
+            defaults |= task_options(airflow)
         if owner := _for_model(self.owner, model):
             defaults["owner"] = owner
         return DAG(  # noqa: AIR002  # the schedule is in ``more``
@@ -58,6 +75,7 @@ class DagOptions:
             catchup=False,
             default_args=defaults,
             tags=[*self.tags, *([model] if model else []), *tags],
+            auto_register=False,  # see homeostat_dags
             is_paused_upon_creation=False,  # a paused DAG loses asset events
             **more,
         )

@@ -1,7 +1,7 @@
 """drift_check__<model>: check one window of data for drift and performance decay, hourly by default.
 
-The schedule is `monitor.every` in model.yaml. With `monitor: {runs_on: lambda}` a Lambda function checks, and
-this DAG imports its results.
+The schedule is `monitor.every` in model.yaml, `monitor.delay` after each full period. With
+`monitor: {runs_on: lambda}` a Lambda function checks, and this DAG imports its results.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import DAG, Param
 
 from homeostat.config import format_duration
-from homeostat_airflow.dag_factory import schedule
+from homeostat_airflow.dag_factory import schedule, with_params
 from homeostat_airflow.dag_options import MODEL_YAML, DagOptions
 from homeostat_airflow.operators import CheckDriftOperator, SyncDetectorOperator, TriggerRetrainOperator
 
@@ -48,21 +48,22 @@ def drift_check_dag(model: ModelConfig, options: DagOptions, project: str) -> DA
     here = model.monitor.runs_on == "airflow"
     what = "Checks" if here else "Imports the Lambda function's checks of"
     every = options.schedule_of(model.name)
+    ours = every == MODEL_YAML
     with options.dag(
         f"drift_check__{model.name}",
         model.name,
         description=f"{what} the last {format_duration(model.monitor.window)} of {model.name}: drift, "
         "performance, retrain trigger.",
         doc_md=__doc__,
-        schedule=schedule(model.monitor.every) if every == MODEL_YAML else every,
+        airflow=model.airflow,
+        schedule=schedule(model.monitor.every, model.check_delay) if ours else every,
         max_active_runs=1,
         tags=[] if here else ["aws"],
-        params={"window_end": HERE if here else _in_aws(model.name, project)},
     ) as dag:
         step = options.step(model.name)
         if here:
-            check = CheckDriftOperator(task_id="check", **step)
+            check = CheckDriftOperator(task_id="check", scheduled=ours, **step)
             check >> TriggerRetrainOperator(task_id="trigger_retrain", prefix=options.prefix, **step)
         else:
             SyncDetectorOperator(task_id="sync_detector", **step)
-    return dag
+    return with_params(dag, {"window_end": HERE if here else _in_aws(model.name, project)})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import DAG, Param
 from airflow.sdk.bases.operator import chain
 
+from homeostat_airflow.dag_factory import with_params
 from homeostat_airflow.operators import (
     AssembleOperator,
     CanaryOperator,
@@ -79,11 +80,11 @@ def retrain_dag(model: ModelConfig, options: DagOptions) -> DAG:
         model.name,
         description=f"Trains, checks and rolls out a new version of {model.name}.",
         doc_md=__doc__,
+        airflow=model.airflow,
         schedule=[drift_asset(model.name, options.prefix)],
         max_active_runs=4,  # a second run starts, and ends as superseded
         on_failure_callback=ReleaseLease(**step),
         tags=["aws"] if model.training.runs_on == "ecs" else [],
-        params=FORM,
     ) as dag:
         steps = [
             AssembleOperator(task_id="assemble", **step),
@@ -95,7 +96,7 @@ def retrain_dag(model: ModelConfig, options: DagOptions) -> DAG:
         if model.serve == "gateway":
             steps += [ShadowOperator(task_id="shadow", **step), CanaryOperator(task_id="canary", **step)]
         chain(*steps, PromoteOperator(task_id="promote", **step))
-    return dag
+    return with_params(dag, FORM)
 
 
 def _train(model: ModelConfig, options: DagOptions) -> TrainOperator:

@@ -132,3 +132,115 @@ def test_a_model_checked_by_lambda_is_synced_and_the_form_shows_how_to_recheck(p
     field = check["fields"]["window_end"]["schema"]
     assert "aws lambda invoke --function-name acme-detector" in field["description_md"]
     assert field["type"] == ["null"], "the form requires a value unless the type is a list"
+
+
+TASK = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.definitions._internal.dag_parsing_context import _airflow_parsing_context_manager
+import homeostat.config.settings as settings
+read, load = [], settings.try_model
+settings.try_model = lambda name, *more: (read.append(name), load(name, *more))[1]
+found = {{}}
+for asked in {asked!r}:
+    read.clear()
+    with _airflow_parsing_context_manager(dag_id=asked, task_id="check"):
+        bag = DagBag()
+    found[asked] = [sorted(bag.dags), list(read), bag.import_errors]
+print(json.dumps(found))
+"""
+
+
+def test_a_tasks_own_parse_reads_and_builds_its_model_alone(run_in_airflow, tmp_path):
+    for name in ("alpha", "beta", "a__b"):
+        write_model(tmp_path, name)
+    write_model(tmp_path / "team", "gamma")
+    (tmp_path / "beta" / "model.yaml").write_text("[")
+    wanted = {
+        "drift_check__alpha": [["drift_check__alpha"], ["alpha"], {}],
+        "retrain__gamma": [["retrain__gamma"], ["gamma"], {}],
+        "retrain__a__b": [["retrain__a__b"], ["a__b"], {}],
+        "drift_check__beta": [["drift_check__beta"], ["beta"], {}],
+        "consume_retrain_triggers": [["consume_retrain_triggers"], [], {}],
+        "drift_check__absent": [[], [], {}],
+        "somebody_elses": [[], [], {}],
+    }
+    env = {"HOMEOSTAT_MODELS": str(tmp_path), "HOMEOSTAT_TRIGGERS": QUEUE}
+    assert json.loads(run_in_airflow(TASK.format(asked=list(wanted)), **env)) == wanted
+
+
+OPTIONS = """
+airflow:
+  queue: gpu
+  pool: large
+  executor_config: {overrides: {cpu: "1024"}}
+"""
+WHERE = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+print(json.dumps({dag.dag_id: sorted({(t.queue, t.pool, json.dumps(t.executor_config)) for t in dag.tasks})
+                  for dag in DagBag().dags.values()}))
+"""
+
+
+def test_every_task_of_a_model_runs_where_its_model_yaml_says(run_in_airflow, tmp_path):
+    for name in ("plain", "special"):
+        write_model(tmp_path, name)
+    path = tmp_path / "special" / "model.yaml"
+    path.write_text(path.read_text() + OPTIONS)
+    found = json.loads(run_in_airflow(WHERE, HOMEOSTAT_MODELS=str(tmp_path)))
+    for kind in ("drift_check", "retrain"):
+        assert found[f"{kind}__special"] == [["gpu", "large", '{"overrides": {"cpu": "1024"}}']]
+        assert found[f"{kind}__plain"] == [["default", "default_pool", "{}"]]
+
+
+BROKEN = {
+    "pod": "airflow: {executor_config: {pod_override: {spec: {}}}}\n",  # its provider is not installed here
+    "date": "airflow: {executor_config: {since: 2026-01-01}}\n",
+    "empty": "airflow: {pool: ''}\n",
+    "ecs": "airflow: {queues: gpu}\n",
+}
+
+
+def test_a_model_whose_dags_cannot_be_built_shows_why_and_the_others_are_there(parse, tmp_path):
+    for name, text in BROKEN.items():
+        write_model(tmp_path, name)
+        path = tmp_path / name / "model.yaml"
+        path.write_text(path.read_text() + text)
+    write_model(tmp_path, "good")
+    (tmp_path / "binary").mkdir()
+    (tmp_path / "binary" / "model.yaml").write_bytes(b"\xff\xfe")
+    write_model(tmp_path / "team", "good_too")
+    write_model(tmp_path / "team", "twice")
+    write_model(tmp_path / "other", "twice")
+    found = parse(HOMEOSTAT_MODELS=str(tmp_path))
+    assert found["errors"] == {}
+    healthy = {name for name, dag in found["dags"].items() if dag["tasks"]}
+    assert healthy == {
+        f"{kind}__{name}" for kind in ("drift_check", "retrain") for name in ("good", "good_too")
+    }
+    said = {
+        "pod": "apache-airflow-providers-cncf-kubernetes",
+        "date": "airflow.executor_config",
+        "empty": "airflow.pool",
+        "ecs": "did you mean 'queue'",
+        "binary": "not UTF-8",
+        "twice": "there 2 times",
+    }
+    for name, words in said.items():
+        for kind in ("drift_check", "retrain"):
+            dag = found["dags"][f"{kind}__{name}"]
+            assert dag["tags"] == ["broken", "homeostat"]
+            assert words in dag["doc"]
+            assert str(tmp_path) in dag["doc"], "the file is named"
+
+
+def test_the_forms_default_values_are_valid(run_in_airflow):
+    code = """
+import copy
+from airflow.sdk.definitions.param import ParamsDict
+from homeostat_airflow.drift_check_dag import HERE, _in_aws
+from homeostat_airflow.retrain_dag import FORM
+print(ParamsDict({**copy.deepcopy(FORM), "here": HERE, "aws": _in_aws("fraud", "acme")}).validate())
+"""
+    assert "'force': False" in run_in_airflow(code)

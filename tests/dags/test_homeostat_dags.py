@@ -72,7 +72,7 @@ def test_without_options_the_schedule_is_that_of_model_yaml(dags_of, tmp_path):
     write_models(tmp_path, "fraud")
     found = dags_of("", HOMEOSTAT_MODELS=str(tmp_path))
     assert set(found) == {"drift_check__fraud", "retrain__fraud"}
-    assert found["drift_check__fraud"]["cron"] == "*/15 * * * *"
+    assert found["drift_check__fraud"]["cron"] == "10-59/15 * * * *", "at the minute of this name"
     assert found["drift_check__fraud"]["tags"] == ["fraud", "homeostat"]
 
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
+from homeostat.cli.commands.status_view import next_checks
+from homeostat.config.check_times import spread_delay
 from homeostat.core.model_health import RANGES, WindowSummary
 from homeostat.monitoring.detector_records import copy_entries
 from homeostat.monitoring.drift_check import check_drift
@@ -45,6 +47,21 @@ def test_a_check_leaves_what_it_found_and_the_settings_that_decided(config, port
     assert third.runs.drift_since == T0 + 4 * HOUR
     assert third.url
     assert (third.every, third.checked_at) == (HOUR, ports.clock.now())
+
+
+def test_a_check_says_when_the_next_one_is(config, ports, champion):
+    serve(config, ports, rows_between(T0, T0 + 4 * HOUR))
+    delay = spread_delay("sample", HOUR)
+    assert delay > timedelta(0), "otherwise this test shows nothing"
+    check_drift(config, ports, T0 + 4 * HOUR)
+    assert summaries(ports)[-1].next_check == T0 + 5 * HOUR + delay
+    assert next_checks(ports.ledger, ["sample", "other"], T0) == {"sample": T0 + 5 * HOUR + delay}
+    at_once = config.model_copy(update={"monitor": config.monitor.model_copy(update={"delay": 0 * HOUR})})
+    check_drift(at_once, ports, T0 + 4 * HOUR)
+    assert summaries(ports)[-1].next_check == T0 + 5 * HOUR
+    check_drift(config, ports, T0 + 4 * HOUR, scheduled=False)
+    assert summaries(ports)[-1].next_check is None
+    assert next_checks(ports.ledger, ["sample"], T0) == {}
 
 
 def test_the_interval_of_the_score_comes_from_the_variance_of_one_row(config, ports, champion):

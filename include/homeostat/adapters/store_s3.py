@@ -79,11 +79,15 @@ class S3Store:
 
     def list(self, prefix: str) -> list[str]:
         """See :meth:`homeostat.ports.Store.list`."""
+        return sorted(self.tags(prefix))
+
+    def tags(self, prefix: str = "") -> dict[str, str]:
+        """Return the ETag of every object below ``prefix`` by key: another one for other bytes."""
         folder = self._prefix + folder_prefix(prefix)
         with self._translate_errors(prefix or "/"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder)
-            names = [item["Key"] for page in pages for item in page.get("Contents", [])]
-        return sorted(name.removeprefix(self._prefix) for name in names if not name.endswith("/"))
+            found = {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
+        return {name.removeprefix(self._prefix): tag for name, tag in found.items() if not name.endswith("/")}
 
     def delete(self, key: str) -> None:
         """See :meth:`homeostat.ports.Store.delete`."""

@@ -13,63 +13,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from homeostat.config.errors import ConfigError, HomeostatError, NotFound
-from homeostat.config.misread import find_misread
 from homeostat.config.model import ModelConfig
+from homeostat.config.model_folders import find_models, twice
+from homeostat.config.strict_yaml import Positions, parse_yaml
 
 MAX_BYTES = 256 * 1024  # a model.yaml of this size is a mistake or an attack
-
-Positions = dict[tuple[str | int, ...], int]
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses aliases (no alias bombs) and duplicate keys."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.events.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            msg = f"line {mark.line + 1}: YAML aliases (*name) are not accepted here: write the value out"
-            raise ConfigError(msg)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(  # PyYAML's own signature
-        self,
-        node: yaml.MappingNode,
-        deep: bool = False,  # noqa: FBT001, FBT002
-    ) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, (str, int, float, bool)) and key in seen:
-                msg = f"line {key_node.start_mark.line + 1}: duplicate key '{key}': keep one of them"
-                raise ConfigError(msg)
-            seen.add(key if isinstance(key, (str, int, float, bool)) else id(key_node))
-        return super().construct_mapping(node, deep=deep)
-
-
-def _parse(text: str) -> tuple[Any, Positions]:
-    """Parse YAML; return its value and the line of every path in it."""
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        positions = dict(_lines(node, ())) if node is not None else {}
-        if node is not None and (misread := list(find_misread(loader, node))):
-            raise ConfigError("\n".join(misread))
-        return (loader.construct_document(node) if node is not None else None), positions
-    finally:
-        loader.dispose()
-
-
-def _lines(node: yaml.Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], int]]:
-    yield path, node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield (*path, str(key.value)), key.start_mark.line + 1
-            yield from (
-                (p, n) for p, n in _lines(value, (*path, str(key.value))) if p != (*path, str(key.value))
-            )
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield from _lines(value, (*path, index))
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +86,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Positions]:
 def _parse_file(path: Path, absent: HomeostatError) -> tuple[Any, Positions]:
     """Parse a YAML file; errors name the file. Raises ``absent`` when it does not exist."""
     try:
-        return _parse(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise absent from None
     except ConfigError as error:
@@ -151,11 +99,30 @@ def _parse_file(path: Path, absent: HomeostatError) -> tuple[Any, Positions]:
 
 
 def load_models(folder: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, ModelConfig]:
-    """Load every ``<folder>/*/model.yaml`` by name; raises what :func:`load_model` raises."""
-    return {
-        config.name: config
-        for config in (load_model(path, overrides) for path in sorted(folder.glob("*/model.yaml")))
-    }
+    """Load every model.yaml below a folder, by name; raises what :func:`load_model` raises."""
+    for name, folders in (found := find_models(folder)).items():
+        if len(folders) > 1:
+            raise ConfigError(twice(name, folders))
+    return {name: load_model(path, overrides) for name, (path,) in found.items()}
+
+
+def try_model(
+    name: str, folders: list[Path], overrides: Mapping[str, Any] | ConfigError
+) -> ModelConfig | tuple[str, str]:
+    """Return the model of these folders; where it cannot be read, its name and the error.
+
+    Whatever is wrong with it, also what this module does not foresee, is an error of this model alone.
+    """
+    if len(folders) > 1:
+        return name, twice(name, folders)
+    try:
+        if isinstance(overrides, ConfigError):
+            raise overrides
+        return load_model(folders[0], overrides)
+    except HomeostatError as error:
+        return name, str(error)
+    except Exception as error:  # noqa: BLE001  # see above
+        return name, f"{folders[0] / 'model.yaml'}: {type(error).__name__}: {error}"
 
 
 def load_overrides(path: str | os.PathLike[str] | None) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def _misread_words(loader: yaml.SafeLoader, nodes: Sequence[yaml.Node]) -> dict[
 def _other_type(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
     """Return in words what YAML reads instead of this text; "" for text, quoted or not."""
     kind = node.tag.rpartition(":")[2]
-    if node.style is not None or kind not in ("bool", "null", "int", "float", "timestamp"):
+    if node.style or kind not in ("bool", "null", "int", "float", "timestamp"):
         return ""
     value = loader.construct_object(node)
     if value is None:
@@ -88,7 +88,7 @@ def _same_category(text: str, value: Any) -> bool:
 
 def _quoted(node: yaml.Node, wrong: bool) -> str:  # noqa: FBT001
     text = str(node.value) if isinstance(node, yaml.ScalarNode) else "..."
-    return f"'{text}'" if wrong or getattr(node, "style", None) is not None else text
+    return f"'{text}'" if wrong or getattr(node, "style", None) else text
 
 
 def _misread_sentence(path: tuple[str, ...], found: Mapping[yaml.Node, str], written: str) -> str:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from homeostat.config.airflow_options import AirflowOptions
+from homeostat.config.check_times import has_fixed_times, spread_delay
 from homeostat.config.date_format import date_format_of
 from homeostat.config.duration import Duration
 from homeostat.config.label_text import class_name, label_text
@@ -242,9 +244,13 @@ class Monitor(Section):
 
     With ``runs_on: lambda`` an AWS Lambda function runs the checks and sends triggers to Airflow, see
     docs/aws.md.
+
+    ``delay`` is how long after a window's end its check runs in Airflow: ``auto`` spreads the models over the
+    period, at most an hour, see :mod:`homeostat.config.check_times`.
     """
 
     every: PositiveDuration = timedelta(hours=1)
+    delay: Literal["auto"] | Duration = "auto"
     window: PositiveDuration = timedelta(hours=24)
     min_rows: Count = 100
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
@@ -262,6 +268,21 @@ class Monitor(Section):
             raise ValueError(msg)
         if self.window % self.every:
             msg = "window must be a whole number of 'every', for example every: 1h and window: 24h"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _delay_fits_every(self) -> Self:
+        if self.delay == "auto" or not self.delay:
+            return self
+        if not has_fixed_times(self.every):
+            msg = (
+                "delay needs an 'every' that is whole minutes and divides an hour, a day or a week, such as "
+                "15m, 1h or 1d: change 'every', or remove 'delay'"
+            )
+            raise ValueError(msg)
+        if self.delay % timedelta(minutes=1) or not timedelta(0) <= self.delay < self.every:
+            msg = "delay must be whole minutes and shorter than 'every', for example every: 1h and delay: 10m"
             raise ValueError(msg)
         return self
 
@@ -459,6 +480,7 @@ class ModelConfig(Section):
     notices: Notices = Notices()
     trusted_types: tuple[str, ...] = ()
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    airflow: AirflowOptions = AirflowOptions()
     _folder: Path = PrivateAttr(default=Path())
 
     @property
@@ -469,6 +491,14 @@ class ModelConfig(Section):
     def history_only(self) -> Self:
         """Return the configuration whose source is ``source.history`` alone; unchanged without one."""
         return self.model_copy(update={"source": self.source.history}) if self.source.history else self
+
+    @property
+    def check_delay(self) -> timedelta:
+        """Return how long after a window's end its check runs; 0 for checks in a Lambda function."""
+        if self.monitor.runs_on == "lambda":
+            return timedelta(0)
+        delay = self.monitor.delay
+        return spread_delay(self.name, self.monitor.every) if delay == "auto" else delay
 
     @property
     def metric(self) -> str:

@@ -6,13 +6,16 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from homeostat.config.errors import ConfigError, HomeostatError
+from homeostat.config.duration import parse_duration
+from homeostat.config.errors import ConfigError
 from homeostat.config.fargate import Fargate
-from homeostat.config.load import load_model, load_models, load_overrides
+from homeostat.config.load import load_model, load_models, load_overrides, try_model
 from homeostat.config.model import ModelConfig
+from homeostat.config.model_folders import find_model, find_models, twice
 from homeostat.config.type_names import type_names
 
 RUNNING = "running.json"
@@ -33,6 +36,14 @@ def _running(state: Path) -> dict[str, str]:
 
 def _listed(env: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
+
+
+def _duration(env: Mapping[str, str], name: str, default: str) -> timedelta:
+    try:
+        return parse_duration(env.get(name) or default)
+    except ValueError as error:
+        msg = f"{name}: {error}"
+        raise ConfigError(msg) from None
 
 
 def _secret(text: str) -> str:
@@ -65,6 +76,8 @@ class Settings:
                                  working directory)
     HOMEOSTAT_MODELS             folder of model folders (``$HOMEOSTAT_HOME/include/models``; of an
                                  installed package ``$HOMEOSTAT_HOME/models``)
+    HOMEOSTAT_MODELS_REFRESH     how long DAG files and tasks use their copy of models in S3 before they ask
+                                 the bucket again (``60s``)
     HOMEOSTAT_STATE              local state (``$HOMEOSTAT_HOME/.homeostat``)
     HOMEOSTAT_STORE              ``file:///path`` or ``s3://bucket/prefix`` (``file://$STATE/store``)
     HOMEOSTAT_LEDGER             SQLAlchemy URL (``sqlite:///$STATE/ledger.db``)
@@ -118,6 +131,7 @@ class Settings:
     airflow_public_url: str = ""
     gateway_public_url: str = ""
     approval_secret: str = field(default="", repr=False)
+    models_refresh: timedelta = timedelta(seconds=60)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -133,6 +147,7 @@ class Settings:
             home=home,
             models=Path(env.get("HOMEOSTAT_MODELS") or models),
             state=state,
+            models_refresh=_duration(env, "HOMEOSTAT_MODELS_REFRESH", "60s"),
             store=env.get("HOMEOSTAT_STORE") or f"file://{state / 'store'}",
             ledger=env.get("HOMEOSTAT_LEDGER") or f"sqlite:///{state / 'ledger.db'}",
             cache=Path(env.get("HOMEOSTAT_CACHE") or state / "cache"),
@@ -190,35 +205,53 @@ class Settings:
 
     def load_model(self, name: str) -> ModelConfig:
         """Load one model by name, even if other models' files are broken; raises ConfigError for no model."""
-        return load_model(self.models / self.require_model(name), self.model_overrides())
+        return load_model(self._folder_of(name), self.model_overrides())
 
     def each_model(self) -> Iterator[ModelConfig | tuple[str, str]]:
         """Yield each model; for one that cannot be read, its folder's name and the error.
 
         For callers that run all models: one bad model.yaml must not stop the others.
         """
-        for path in sorted(self.models.glob("*/model.yaml")):
-            try:
-                yield load_model(path, self.model_overrides())
-            except HomeostatError as error:
-                yield path.parent.name, str(error)
+        overrides = self._overrides_or_error()
+        for name, folders in find_models(self.models).items():
+            yield try_model(name, folders, overrides)
+
+    def find_model(self, name: str) -> ModelConfig | tuple[str, str] | None:
+        """Return one model as :meth:`each_model` does, without reading others; None when there is none."""
+        folders = find_model(self.models, name)
+        return try_model(name, folders, self._overrides_or_error()) if folders else None
+
+    def _overrides_or_error(self) -> dict[str, Any] | ConfigError:
+        try:
+            return self.model_overrides()
+        except ConfigError as error:  # of every model
+            return error
 
     def model_folder(self, name: str) -> Path:
         """Return the folder of a model by its name, or a folder or model.yaml anywhere by its path."""
         path = Path(name)
-        return path if "/" in name or path.exists() else self.models / self.require_model(name)
+        return path if "/" in name or path.exists() else self._folder_of(name)
 
     def model_names(self) -> list[str]:
         """Return the name of every model folder, even if its model.yaml cannot be read."""
-        return sorted(path.parent.name for path in self.models.glob("*/model.yaml"))
+        return list(find_models(self.models))
 
     def require_model(self, name: str) -> str:
         """Return a model's name, given it or its folder; raises ConfigError listing the models that exist."""
-        names = self.model_names()
-        if "/" in name and Path(name).resolve().parent == self.models.resolve():
-            name = Path(name).name
-        if name not in names:
-            existing = ", ".join(names) or "none yet: 'homeostat new MODEL' writes one"
+        return self._folder_of(name).name
+
+    def _folder_of(self, name: str) -> Path:
+        if "/" in name:
+            path = Path(name).resolve()
+            folders = (
+                [path] if path in (each.resolve() for each in find_model(self.models, path.name)) else []
+            )
+        else:
+            folders = find_model(self.models, name)
+        if len(folders) > 1:
+            raise ConfigError(twice(name, folders))
+        if not folders:
+            existing = ", ".join(self.model_names()) or "none yet: 'homeostat new MODEL' writes one"
             msg = f"no model '{name}' in {self.models}; models: {existing}"
             raise ConfigError(msg)
-        return name
+        return folders[0]

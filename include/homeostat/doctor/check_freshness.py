@@ -60,11 +60,12 @@ class _ReadOnlyStore:
 
 
 def check_last_window(deployment: Deployment, model: ModelConfig) -> Finding:
-    """Check that the newest window ended within three periods."""
+    """Check that the newest window ended within three periods, and the time that its check waits."""
     traffic = ledger_or_skip(deployment).traffic(model.name)
     if traffic.champion is None:
         return skipped("no champion yet, nothing to check for drift")
-    now, max_age = deployment.now(), MAX_MISSED_PERIODS * model.monitor.every
+    now = deployment.now()
+    max_age = MAX_MISSED_PERIODS * model.monitor.every + model.check_delay
     newest = newest_window(deployment, model)
     if newest is not None and now - newest.window_end <= max_age:
         age, end = format_span(now - newest.window_end), f"{newest.window_end:%Y-%m-%d %H:%M} UTC"

@@ -68,13 +68,18 @@ def window_end_of(config: ModelConfig, requested: datetime | str) -> datetime:
 
 
 def check_drift(
-    config: ModelConfig, ports: Ports, window_end: datetime, *, airflow_url: str = ""
+    config: ModelConfig,
+    ports: Ports,
+    window_end: datetime,
+    *,
+    airflow_url: str = "",
+    scheduled: bool = True,
 ) -> dict[str, Any]:
     """Check the window that ends at ``window_end``; a second check of it replaces the first.
 
     Only the history needs MLflow. A caller that can reach MLflow synchronises its aliases first, see
     :mod:`homeostat.rollouts.alias_sync`. ``airflow_url`` is the page of the DAG run, for MLflow's page of the
-    window.
+    window. ``scheduled`` says whether checks run when model.yaml says, not at a schedule of the DAG file.
 
     Returns
     -------
@@ -89,7 +94,7 @@ def check_drift(
         sentence = f"{config.name}: nothing to check; {served.sentence}"
         save_latest_check(ports.store, config.name, LatestCheck(window_end, ports.clock.now()))
         return _result(config, window_end, verdict="not_computable", sentence=sentence)
-    context = check_context(config, ports, champion, airflow_url)
+    context = check_context(config, ports, champion, airflow_url, scheduled=scheduled)
     checked = _measure(context, window_end)
     decision = _decide(context, checked)
     record = _with_decision(checked, decision)
@@ -238,6 +243,7 @@ def _write(
         score_error=score_error(checked.info, labelled.report),
         traffic=checked.window.traffic,
         url=url,
+        delay=config.check_delay if context.scheduled else None,
     )
     save_summary(ports, config.name, summary)
     return url

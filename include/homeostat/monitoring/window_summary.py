@@ -51,7 +51,7 @@ def summarise(
     history
         The windows before, in any order.
     **more
-        ``checked_at``, ``score_error``, ``traffic`` and ``url`` of the summary.
+        ``checked_at``, ``score_error``, ``traffic``, ``url`` and ``delay`` of the summary.
     """
     return WindowSummary.of(
         record,
@@ -61,7 +61,7 @@ def summarise(
         runs=AlertRuns.of(history, record),
         settings=shown_settings(config),
         every=config.monitor.every,
-        **more,
+        **{"delay": config.check_delay, **more},
     )
 
 

@@ -61,7 +61,7 @@ class HomeostatOperator(BaseOperator):
 
     def read_settings(self) -> Settings:
         """Return the environment's settings, with the connection's over them."""
-        return read_settings(self.homeostat_conn_id, self.models)
+        return read_settings(self.homeostat_conn_id, self.models, self.model)
 
     def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """Run the step of this operator."""

@@ -33,7 +33,14 @@ class NotedOperator(HomeostatOperator):
 
 
 class CheckDriftOperator(NotedOperator):
-    """Check one window: schema, inputs, predictions, performance; decide whether to retrain."""
+    """Check one window: schema, inputs, predictions, performance; decide whether to retrain.
+
+    ``scheduled`` says whether the DAG runs when model.yaml says, so that pages can show the next check.
+    """
+
+    def __init__(self, *, scheduled: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scheduled = scheduled
 
     def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """Check the window that ends at the ``window_end`` parameter, or at the run's logical date."""
@@ -51,7 +58,7 @@ class CheckDriftOperator(NotedOperator):
         sync_aliases(config, ports)
         reclaim_checks(config, ports, open_store_history(ports.store))
         end = window_end_of(config, requested or logical or ports.clock.now())
-        result = check_drift(config, ports, end, airflow_url=run_url(context))
+        result = check_drift(config, ports, end, airflow_url=run_url(context), scheduled=self.scheduled)
         ports.notifier.notify(config.notify, checks_run_again(config, result["sentence"]))
         return result
 

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,6 +29,7 @@ from homeostat.core.model_health.series import bands, heat_map, series
 from homeostat.core.rollout import Traffic, VersionRef, roll_back
 from homeostat.monitoring.model_health import read_fleet, read_model
 
+MINUTE = timedelta(minutes=1)
 LINKS = Links("http://airflow.test", "http://mlflow.test", "http://gateway.test")
 
 
@@ -52,6 +55,31 @@ def test_the_story_is_told_in_the_order_a_woken_person_needs_it(view):
     assert view["next"][0]["at"] == (END + HOUR).isoformat()
     assert view["settings"]["trigger.critical_decay"] == "0.15"
     json.dumps(view, allow_nan=False)
+
+
+def due(facts):
+    """When the next check is, and what is said of it."""
+    (found,) = [each for each in upcoming(facts) if "Drift check" in each.sentence]
+    return found
+
+
+def test_the_next_check_is_at_the_delay_after_its_window_and_late_only_after_it():
+    newest = summary(record(), delay=timedelta(minutes=25))
+    champion = replace(Traffic("pump"), champion=VersionRef("2", "0" * 64))
+    facts = ModelFacts("pump", END + 84 * MINUTE, champion, newest)
+    assert due(facts).at == END + 85 * MINUTE
+    assert "late" not in due(facts).sentence
+    assert "late: 1 missed" in due(replace(facts, now=END + 145 * MINUTE)).sentence
+    own = replace(newest, delay=None)
+    assert due(replace(facts, newest=own)).at is None
+    for each in (newest, own):
+        assert WindowSummary.from_json(json.loads(json.dumps(each.to_json()))) == each
+
+
+def test_a_summary_of_an_older_release_was_checked_at_the_end_of_its_window():
+    raw = summary().to_json()
+    del raw["delay_seconds"]
+    assert WindowSummary.from_json(raw).next_check == END + HOUR
 
 
 def test_versions_are_bands_without_a_gap(view):

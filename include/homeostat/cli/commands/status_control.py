@@ -35,7 +35,7 @@ def show_status(
     """
     from homeostat.adapters import open_ledger
     from homeostat.cli.commands.rollout_pace import find_pace, given_rate
-    from homeostat.cli.commands.status_view import ModelStatus, newest_checks, print_status
+    from homeostat.cli.commands.status_view import ModelStatus, newest_checks, next_checks, print_status
 
     given = given_rate(rows_per_hour)
     ledger = open_ledger(settings.ledger)
@@ -48,6 +48,7 @@ def show_status(
     }
     served = _what_is_served(settings, configs, {name: traffic for name, (traffic, _) in found.items()})
     checks = newest_checks(settings, names)
+    due = next_checks(ledger, names, now)
     if as_json:
         print_json(
             {
@@ -55,6 +56,7 @@ def show_status(
                     **traffic.to_json(),
                     "served": served[name].to_json(),
                     "last_check": checks[name].to_json(),
+                    "next_check": due[name].isoformat() if name in due else None,
                     "pace": None if (pace := paces[name]) is None else pace.to_json(),
                     "events": [
                         {"at": e.at.isoformat(), "kind": e.kind, "reason": e.reason, "by": e.by}
@@ -69,7 +71,8 @@ def show_status(
         say(f"No models in {settings.models} yet. Create one: homeostat new MODEL")
     for name, (traffic, events) in found.items():
         shown = events if len(found) == 1 else []
-        print_status(ModelStatus(traffic, served[name], paces[name], checks[name], shown), now)
+        status = ModelStatus(traffic, served[name], paces[name], checks[name], shown, due.get(name))
+        print_status(status, now)
     if len(found) > 1:
         say("The last events of one model: homeostat status MODEL", "dim")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from homeostat.config import Settings
     from homeostat.core.rollout import RolloutPace, RolloutProgress, Traffic
     from homeostat.core.rollout.served import Served
-    from homeostat.ports import Event, Store
+    from homeostat.ports import Event, Ledger, Store
     from homeostat.storage.check_records import CheckRecord
 
 
@@ -60,6 +60,7 @@ class ModelStatus:
     pace: RolloutPace | RolloutProgress | None
     last: LastCheck
     events: Sequence[Event]
+    next_check: datetime | None = None
 
 
 def newest_checks(settings: Settings, names: Sequence[str]) -> dict[str, LastCheck]:
@@ -72,6 +73,17 @@ def newest_checks(settings: Settings, names: Sequence[str]) -> dict[str, LastChe
     except HomeostatError as error:
         return dict.fromkeys(names, LastCheck(problem=str(error)))
     return dict(zip(names, parallel_map(lambda name: _newest(store, name), names), strict=True))
+
+
+def next_checks(ledger: Ledger, names: Sequence[str], now: datetime) -> dict[str, datetime]:
+    """Return when the next window of each model is checked, where that is known; one query for all."""
+    from homeostat.core.model_health import WindowSummary
+    from homeostat.ports import RecordKind
+
+    entries = ledger.fleet(now)
+    newest = {name: entries[name].newest.get(RecordKind.WINDOW) for name in names if name in entries}
+    due = {name: WindowSummary.from_json(record.body).next_check for name, record in newest.items() if record}
+    return {name: at for name, at in due.items() if at is not None}
 
 
 def _newest(store: Store, name: str) -> LastCheck:
@@ -105,6 +117,9 @@ def _lines(status: ModelStatus, now: datetime) -> Iterator[tuple[str, Text]]:
     before = f"; previous version {traffic.previous.version}" if traffic.previous else ""
     yield "serves", Text(f"{status.served.sentence}{before}")
     yield from _check_lines(status.last, now, traffic.model)
+    if status.next_check is not None:
+        late = "" if status.next_check >= now else f", {_ago(now, status.next_check)}: it is late"
+        yield "", Text(f"next check at {status.next_check:%Y-%m-%d %H:%M} UTC{late}", style="dim")
     rollout = traffic.rollout
     if rollout is not None and rollout.phase is not Phase.CHAMPION:
         share = f" ({rollout.share:.0%} of the traffic)" if rollout.share else ""

@@ -80,12 +80,13 @@ def _check(facts: ModelFacts) -> list[Upcoming]:
         return []
     if newest is None:
         return [Upcoming("The first drift check follows at the next run of the schedule (monitor.every).")]
-    every = newest.every
-    missed = max(0, (facts.now - newest.record.window_end) // every - 1)
+    every, at = newest.every, newest.next_check
+    if at is None:
+        return [Upcoming("Drift check of the next window, at the schedule that the DAG file gives.")]
+    missed = max(0, (facts.now - at) // every)
     late = f" It is late: {missed} missed." if missed else ""
     return [
         Upcoming(
-            f"Drift check of the next window, one every {describe_duration(every)} (monitor.every).{late}",
-            newest.record.window_end + every,
+            f"Drift check of the next window, one every {describe_duration(every)} (monitor.every).{late}", at
         )
     ]

@@ -88,6 +88,8 @@ class WindowSummary:
         The settings of model.yaml that decided, by their full name, as text.
     every
         ``monitor.every`` at the check.
+    delay
+        How long after a window's end its check runs; None where a DAG file has a schedule of its own.
     url
         The window's run in MLflow, and ``checked_at`` when it was checked.
     """
@@ -107,6 +109,12 @@ class WindowSummary:
     score_error: float | None = None
     traffic: StepTraffic | None = None
     url: str = ""
+    delay: timedelta | None = timedelta(0)
+
+    @property
+    def next_check(self) -> datetime | None:
+        """When the next window is checked; None where a DAG file has a schedule of its own."""
+        return None if self.delay is None else self.record.window_end + self.every + self.delay
 
     @classmethod
     def of(
@@ -164,6 +172,7 @@ class WindowSummary:
             "score_error": self.score_error,
             "traffic": traffic and [traffic.rows, traffic.requests, traffic.p50_ms, traffic.p99_ms],
             "url": self.url,
+            "delay_seconds": None if self.delay is None else self.delay.total_seconds(),
         }
 
     @classmethod
@@ -188,6 +197,7 @@ class WindowSummary:
             score_error=raw.get("score_error"),
             traffic=StepTraffic(*traffic) if traffic else None,
             url=raw.get("url", ""),
+            delay=_span(raw.get("delay_seconds", 0.0)),
         )
 
     def without_features(self) -> WindowSummary:
@@ -213,6 +223,10 @@ def _effects(raw: Mapping[str, Sequence[Any]]) -> dict[str, FeatureEffect]:
 
 def _iso(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _time(text: str | None) -> datetime | None:
