@@ -16,7 +16,12 @@ from homeostat.config.extras import EXTRAS, optional_libraries
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OPTIONAL = PROJECT["optional-dependencies"]
-NAMES = {"sklearn": "scikit-learn", "airflow": "apache-airflow", "psycopg2": "psycopg2-binary"}
+NAMES = {
+    "ibis": "ibis-framework",
+    "sklearn": "scikit-learn",
+    "airflow": "apache-airflow",
+    "psycopg2": "psycopg2-binary",
+}
 #: Modules that come with another library of the extra.
 WITH = {
     "apprise": "apache-airflow-providers-apprise",

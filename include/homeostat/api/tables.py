@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from homeostat.adapters.engines.any_table import open_any_table
+from homeostat.adapters.engines.table import EngineTable
 from homeostat.adapters.tables import TEXT, Table, open_table
 from homeostat.config.errors import DataError
 
@@ -16,13 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-#: A path or an S3 address of CSV or Parquet, a file or a folder; a pandas DataFrame; an Arrow table or batch;
-#: or any object with ``__arrow_c_stream__``, such as a Polars DataFrame.
+#: A path or an S3 address of CSV or Parquet, a file or a folder; the URL of an engine, such as
+#: ``duckdb://rows/*.parquet``; a pandas DataFrame; an Arrow table or batch; or any object with
+#: ``__arrow_c_stream__``, such as a Polars DataFrame.
 Data = Any
 
 
 @contextmanager
-def opened(data: Data, name: str) -> Iterator[Table]:
+def opened(data: Data, name: str) -> Iterator[Table | EngineTable]:
     """Open a table. What is in memory is written as Parquet first, so that every kind is read alike.
 
     Parameters
@@ -38,7 +41,8 @@ def opened(data: Data, name: str) -> Iterator[Table]:
         It is no table, or has a column that Arrow has no type for.
     """
     if isinstance(data, str | PathLike):
-        yield open_table(str(data))
+        with open_any_table(str(data)) as found:
+            yield found
         return
     import pyarrow.parquet as pq
 

@@ -203,7 +203,9 @@ def check(
 @user_errors_only
 def drift(
     *,
-    reference: Annotated[str, typer.Option(help="The data to compare with: a file, a folder, or s3://.")],
+    reference: Annotated[
+        str, typer.Option(help="The data to compare with: a file, a folder, s3://, an engine.")
+    ],
     current: Annotated[str, typer.Option(help="The data to check.")],
     model: Annotated[
         str | None,
@@ -225,6 +227,8 @@ def drift(
     """Compare two tables column by column: CSV or Parquet, a file or a folder. No server or model needed.
 
     Example: `homeostat drift --reference january.parquet --current february.parquet --html drift.html`
+
+    A table of an engine is counted there: `duckdb://rows/*.parquet`, `postgresql://HOST/DB?table=rows`.
 
     A column alerts when its distribution shifted (corrected p below 0.05 *and* an effect of 0.1 or more),
     when it has values that the reference lacks, or more missing ones. The table is drifted when 30 % of its

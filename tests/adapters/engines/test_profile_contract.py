@@ -21,7 +21,7 @@ from homeostat.adapters.engines.location import parse_location
 from homeostat.adapters.engines.table import EngineTable
 from homeostat.config.errors import DataError
 from homeostat.core.profile import ProfileEdges, count_arrow_table, fit_edges
-from homeostat.core.profile.grouped import ColumnGroup, SeasonGroup, count_groups
+from homeostat.core.profile.grouped import ColumnGroup, Grouping, SeasonGroup, count_groups
 
 psycopg = pytest.importorskip("psycopg")
 pytest.importorskip("ibis")
@@ -226,12 +226,13 @@ def test_groups_and_seasons_of_spark_are_those_of_the_local_path(spark, rows):
 def same_groups(engine: Opener, rows: list[dict]) -> None:
     table = with_copies(as_table(rows))
     edges = edges_of(table)
-    by = [ColumnGroup("digits"), ColumnGroup("flag"), SeasonGroup("at", "hour_of_week", 4)]
+    by: list[Grouping] = [ColumnGroup("digits"), ColumnGroup("flag"), SeasonGroup("at", "hour_of_week", 4)]
+    hours = [SeasonGroup("instant", "hour_of_day")]
     with engine(table) as opened:
         found = opened.profile_groups(edges, by)
-        instants = opened.profile_groups(edges, [SeasonGroup("instant", "hour_of_day")])
+        instants = opened.profile_groups(edges, hours)
     assert found == count_groups(edges, table, by)
-    assert instants == count_groups(edges, table, [SeasonGroup("instant", "hour_of_day")])
+    assert instants == count_groups(edges, table, hours)
     assert sum(each.rows for each in found.values()) == len(rows)
 
 

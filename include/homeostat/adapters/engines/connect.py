@@ -14,11 +14,15 @@ from homeostat.adapters.engines.errors import engine_errors
 from homeostat.adapters.engines.location import EngineLocation
 from homeostat.adapters.engines.table import EngineTable
 from homeostat.config.errors import ConfigError, DataError
-from homeostat.config.extras import optional_libraries
+from homeostat.config.extras import optional_libraries, require_libraries
 
 _CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt")
 #: Seconds to wait for a server.
 _CONNECT_SECONDS = 10
+
+
+#: What an engine needs besides Ibis, so that an error names the extra of that engine.
+_DRIVERS = {"duckdb": ["duckdb"], "postgres": ["psycopg"], "spark": ["pyspark"]}
 
 
 def open_engine(location: EngineLocation) -> EngineTable:
@@ -37,10 +41,15 @@ def open_engine(location: EngineLocation) -> EngineTable:
     """
     with optional_libraries(), engine_errors(location):
         backend = _connect(location)
-        return EngineTable(location, backend, _relation(backend, location))
+        try:
+            return EngineTable(location, backend, _relation(backend, location))
+        except BaseException:
+            EngineTable(location, backend, None).close()
+            raise
 
 
 def _connect(location: EngineLocation) -> Any:
+    require_libraries(*_DRIVERS.get(location.engine, ()))
     import ibis
 
     options = dict(location.options)

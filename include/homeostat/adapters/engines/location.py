@@ -10,8 +10,12 @@ from urllib.parse import parse_qsl, urlencode
 from homeostat.config.errors import ConfigError
 from homeostat.config.redaction import redact_secrets
 
-#: Schemes of addresses that the local reader takes.
-_LOCAL = frozenset({"s3", "s3a", "s3n", "file", "http", "https", "gs", "gcs", "abfs", "az", "hdfs", "memory"})
+#: The engines of Ibis. Other schemes, such as s3, are addresses of files.
+_ENGINES = frozenset(
+    {"athena", "bigquery", "clickhouse", "databricks", "datafusion", "druid", "duckdb", "exasol", "impala"}
+    | {"materialize", "mssql", "mysql", "oracle", "postgres", "risingwave", "singlestoredb", "snowflake"}
+    | {"spark", "sqlite", "trino"}
+)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:\+[A-Za-z0-9]+)?://(.*)", re.DOTALL)
 #: Other names of an engine, as SQLAlchemy, Airflow and people write them.
 _NAMES = {"postgresql": "postgres", "pyspark": "spark", "google-cloud-platform": "bigquery"}
@@ -62,7 +66,11 @@ class EngineLocation:
 def is_engine_url(text: str) -> bool:
     """Return whether an address names an engine, and not a file, a folder or an object store."""
     found = _SCHEME.fullmatch(text)
-    return found is not None and found[1].lower() not in _LOCAL
+    return found is not None and _engine(found[1]) in _ENGINES
+
+
+def _engine(scheme: str) -> str:
+    return _NAMES.get(scheme.lower(), scheme.lower())
 
 
 def parse_location(url: str, *, table: str = "", query: str = "", base: Path | None = None) -> EngineLocation:
@@ -84,7 +92,7 @@ def parse_location(url: str, *, table: str = "", query: str = "", base: Path | N
     if found is None or not is_engine_url(url):
         msg = f"{redact_secrets(url)} is not the address of an engine: write one such as {_EXAMPLES}"
         raise ConfigError(msg)
-    engine = _NAMES.get(found[1].lower(), found[1].lower())
+    engine = _engine(found[1])
     address, _, parameters = found[2].partition("?")
     options = dict(parse_qsl(parameters, keep_blank_values=True))
     table, query = options.pop("table", table), options.pop("query", query)

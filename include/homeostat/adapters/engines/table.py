@@ -54,9 +54,26 @@ class EngineTable:
         return tuple(self.relation.columns)
 
     @property
-    def types(self) -> Mapping[str, pa.DataType]:
+    def arrow_types(self) -> Mapping[str, pa.DataType]:
         """The Arrow type of each column's values; ``null`` for a type that is not read."""
         return {name: arrow_type(kind) for name, kind in self.relation.schema().items()}
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """Arrow's name of each column's type."""
+        return {name: str(kind) for name, kind in self.arrow_types.items()}
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what is not read: columns of types without numbers, times or text."""
+        left_out = [name for name, kind in self.arrow_types.items() if pa.types.is_null(kind)]
+        if not left_out:
+            return []
+        return [f"{self.uri}: not read, because of their types: {', '.join(left_out)}"]
+
+    def with_relation(self, relation: Any) -> EngineTable:
+        """Return another table of the same connection."""
+        return replace(self, relation=relation)
 
     def between(self, column: str, start: datetime | None, end: datetime | None) -> EngineTable:
         """Return the rows with ``start <= column < end``; a time without a zone is UTC.

@@ -37,7 +37,7 @@ def compare_files(
     SystemExit
         With status 1 when ``fail_on_drift`` and the verdict is not pass.
     """
-    from homeostat.adapters.tables import open_table
+    from homeostat.adapters.engines.any_table import open_any_table
     from homeostat.cli.commands.drift_compare import compare_tables
     from homeostat.cli.commands.drift_page import drift_page
     from homeostat.cli.commands.drift_readings import parse_date_formats
@@ -46,10 +46,9 @@ def compare_files(
     formats = parse_date_formats(date_formats)
     model = load_any_folder(config) if config else None
     monitor = model.monitor if model else Monitor(min_rows=MIN_ROWS)
-    before, now = open_table(reference), open_table(current)
     bar = progress("columns")
     bar.disable = not err.is_terminal
-    with bar:
+    with bar, open_any_table(reference) as before, open_any_table(current) as now:
         total = len(before.names) + len(now.names)
         task = bar.add_task(f"comparing {escape(_last_part(now.uri))}", total=total)
         found = compare_tables(before, now, monitor, model, lambda done: bar.advance(task, done), formats)

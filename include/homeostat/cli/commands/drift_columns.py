@@ -118,14 +118,14 @@ def scan_tables(
     """
     before = [column for column in columns if column.name in reference.types]
     now = [column for column in columns if column.name in current.types]
-    _scan_reference(before, reference, on_progress)
-    _scan_current(now, current, on_progress)
+    scan_reference(before, reference, on_progress)
+    scan_current(now, current, on_progress)
     for _ in range(_MAX_ROUNDS):
         again = [column for column in before if column.current_scan and _must_be_read_again(column)]
         if not again:
             break
-        _scan_reference(again, reference, lambda _: None)
-        _scan_current(again, current, lambda _: None)
+        scan_reference(again, reference, lambda _: None)
+        scan_current(again, current, lambda _: None)
     for column in columns:
         if column.current_scan:
             column.current_scan.settle(words_are_values=column.words_are_values)
@@ -149,7 +149,7 @@ def _must_be_read_again(column: ComparedColumn) -> bool:
     return not (same and known)
 
 
-def _scan_reference(columns: Sequence[ComparedColumn], table: Table, on_progress: OnProgress) -> None:
+def scan_reference(columns: Sequence[ComparedColumn], table: Table, on_progress: OnProgress) -> None:
     """Scan the reference's columns, as many at a time as fit into memory, and fit their edges."""
     most = max(1, MAX_KEPT_BYTES // (8 * max(1, table.about_rows)))  # columns in memory, of all threads
     size = min(most, table.columns_per_pass)
@@ -174,7 +174,7 @@ def _scan_reference(columns: Sequence[ComparedColumn], table: Table, on_progress
     _in_groups(scan_group, columns, size, table, None if at_once >= MAX_THREADS else at_once)
 
 
-def _scan_current(columns: Sequence[ComparedColumn], table: Table, on_progress: OnProgress) -> None:
+def scan_current(columns: Sequence[ComparedColumn], table: Table, on_progress: OnProgress) -> None:
     """Scan the current columns batch by batch, and count them where the reference has edges."""
 
     def scan_group(group: Sequence[ComparedColumn]) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from homeostat.adapters.column_names import row_hint
+from homeostat.adapters.engines.table import EngineTable
 from homeostat.adapters.tables import Table
 from homeostat.cli.commands.drift_columns import ComparedColumn, OnProgress, scan_tables
+from homeostat.cli.commands.drift_engine import scan_engines
 from homeostat.cli.commands.drift_readings import new_columns, note_of, rows_unread
 from homeostat.cli.commands.drift_reasons import (
     data_set_reason,
@@ -36,8 +38,8 @@ class _Group:
 
 
 def compare_tables(
-    reference: Table,
-    current: Table,
+    reference: Table | EngineTable,
+    current: Table | EngineTable,
     monitor: Monitor,
     config: ModelConfig | None,
     on_progress: OnProgress,
@@ -70,7 +72,10 @@ def compare_tables(
     _require_common_column(reference, current)
     wanted = _feature_kinds(config)
     columns = new_columns((*reference.names, *current.names), config, date_formats or {})
-    scan_tables(columns, reference, current, on_progress)
+    if isinstance(reference, EngineTable) or isinstance(current, EngineTable):
+        scan_engines(columns, reference, current, on_progress)
+    else:
+        scan_tables(columns, reference, current, on_progress)
     _exclude_index_like(columns, wanted, config.columns.timestamp if config else None)
     rows = _count_rows(columns)
     in_share = [column for column in columns if not config or column.name in wanted]
@@ -97,7 +102,7 @@ def compare_tables(
     )
 
 
-def _require_common_column(reference: Table, current: Table) -> None:
+def _require_common_column(reference: Table | EngineTable, current: Table | EngineTable) -> None:
     if not set(reference.names) & set(current.names):
         has = [f"{table.uri} has {_first_names(table.names)}" for table in (reference, current)]
         hint = row_hint(current.names) or row_hint(reference.names)

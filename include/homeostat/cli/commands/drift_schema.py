@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from homeostat.adapters.engines.table import EngineTable
 from homeostat.adapters.tables import Table
 from homeostat.cli.commands.drift_columns import ComparedColumn
 from homeostat.config import ModelConfig
@@ -13,9 +14,14 @@ from homeostat.core.drift import SchemaFinding
 from homeostat.core.drift.report import Severity
 from homeostat.core.profile.infer import value_families
 
+AnyTable = Table | EngineTable
+
 
 def compare_schemas(
-    columns: Sequence[ComparedColumn], reference: Table, current: Table, config: ModelConfig | None
+    columns: Sequence[ComparedColumn],
+    reference: Table | EngineTable,
+    current: Table | EngineTable,
+    config: ModelConfig | None,
 ) -> list[SchemaFinding]:
     """Return findings in the order of the reference, or of model.yaml when there is one, then new columns."""
     features = config.columns.features if config else None
@@ -34,7 +40,10 @@ def compare_schemas(
 
 
 def _missing_columns(
-    reference: Table, current: Table, new: Sequence[str], features: Mapping[str, Feature] | None
+    reference: Table | EngineTable,
+    current: Table | EngineTable,
+    new: Sequence[str],
+    features: Mapping[str, Feature] | None,
 ) -> list[SchemaFinding]:
     found = []
     for name in reference.names if features is None else features:
@@ -49,7 +58,7 @@ def _missing_columns(
 
 
 def _retyped_columns(
-    columns: Sequence[ComparedColumn], reference: Table, current: Table
+    columns: Sequence[ComparedColumn], reference: AnyTable, current: AnyTable
 ) -> list[SchemaFinding]:
     return [
         finding
