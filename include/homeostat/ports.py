@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from homeostat.config.notices import NoticeKind as NoticeKind  # noqa: PLC0414  # also of this module
+from homeostat.tracing import Tracer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -460,6 +461,7 @@ class Ports:
     versions, ``loads_models`` where scikit-learn is not installed.
     ``approval_links`` makes the links with which people approve; None: there are none.
     ``bundle_cache`` keeps loaded bundles by digest, for a process that needs the same ones many times.
+    ``tracer`` records traces; None: they are off.
     """
 
     store: Store
@@ -475,3 +477,4 @@ class Ports:
     bundle_cache: dict[str, Bundle] | None = None
     times_versions: bool = True
     approval_links: ApprovalLinker | None = None
+    tracer: Tracer | None = None

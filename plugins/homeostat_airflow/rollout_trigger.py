@@ -100,11 +100,13 @@ class RolloutTrigger(BaseTrigger):
     def _advance(self, settings: Settings) -> Traffic:
         # In a thread, opening the ledger included: the event loop runs all other triggers too.
         from homeostat.adapters import open_ledger
+        from homeostat.adapters.tracer import open_tracer
         from homeostat.rollouts.advance import advance
 
         if self._ledger is None:
             self._ledger = open_ledger(settings.ledger)
-        result = advance(self.model, self._ledger, by="airflow")
+        tracer = open_tracer("homeostat-airflow")
+        result = advance(self.model, self._ledger, by="airflow", tracer=tracer)
         if result.held != self._held:
             self.log.warning("%s: %s", self.model, result.held or "the rollout is no longer held")
             self._held = result.held

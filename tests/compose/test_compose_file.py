@@ -44,6 +44,22 @@ def resolved(folder: Path, **values: str) -> dict[str, Any]:
     return dict(yaml.safe_load(done.stdout))
 
 
+def test_traces_and_the_connection_of_notices_are_passed_on_where_they_are_given(composed, tmp_path):
+    given = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "AIRFLOW_CONN_HOMEOSTAT_ALERTS": "apprise://",
+    }
+    found = resolved(tmp_path, **given)["services"]
+    for name in (*AIRFLOW, *GATEWAYS):
+        without = composed["services"][name]["environment"]
+        assert {key: found[name]["environment"][key] for key in given} == given
+        assert {key: without.get(key) for key in given} == dict.fromkeys(given), "not even empty"
+        assert found[name]["environment"].get("AIRFLOW__TRACES__OTEL_ON") in (
+            ["False"] if name in AIRFLOW else [None]
+        )
+
+
 def compose(*arguments: str) -> subprocess.CompletedProcess[str]:
     # No value may come from the environment of this test run.
     env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}

@@ -21,6 +21,7 @@ NAMES = {
     "sklearn": "scikit-learn",
     "airflow": "apache-airflow",
     "psycopg2": "psycopg2-binary",
+    "opentelemetry": "opentelemetry-sdk",
 }
 #: Modules that come with another library of the extra.
 WITH = {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from homeostat.config import Settings
 
 
-def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Ports:
+def build_ports(settings: Settings, *, notifier: Notifier | None = None, service: str = "homeostat") -> Ports:
     """Build every real port of an installation.
 
     No connection is opened: a service that is down raises Unavailable at the first call.
@@ -27,6 +27,8 @@ def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Port
         The addresses of the store, the ledger and MLflow.
     notifier
         Sends notifications (default: write them to the log).
+    service
+        The name of this process in traces, where ``OTEL_SERVICE_NAME`` is not set.
 
     Raises
     ------
@@ -39,6 +41,7 @@ def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Port
     from homeostat.adapters.mlflow_client import MlflowConnection
     from homeostat.adapters.notifier import LogNotifier
     from homeostat.adapters.registry_mlflow import MlflowRegistry
+    from homeostat.adapters.tracer import open_tracer
     from homeostat.rollouts.approval_link import approval_links
 
     store = open_store(settings.store)
@@ -55,6 +58,7 @@ def build_ports(settings: Settings, *, notifier: Notifier | None = None) -> Port
         approval_links=approval_links(
             settings.approval_secret, settings.gateway_public_url or settings.gateway
         ),
+        tracer=open_tracer(service),
     )
 
 

@@ -43,6 +43,7 @@ EXTRAS: Mapping[str, str] = {
     "duckdb": "duckdb",
     "psycopg": "postgres-tables",
     "pyspark": "spark",
+    "opentelemetry": "otel",
 }
 
 

@@ -28,9 +28,11 @@ from homeostat.storage.members import find_former
 from homeostat.storage.prediction_log import newest_traffic
 from homeostat.storage.retrain_outcome import Outcome, RetrainOutcome, record_outcome
 from homeostat.storage.retrain_request import RetrainRequest, load_request, save_request
+from homeostat.storage.retrain_trace import retrain_traceparent, traced_step
 from homeostat.storage.snapshots import put_snapshot, quarantine
 from homeostat.storage.step_results import find_result, save_result
 from homeostat.storage.version_info import load_version_info
+from homeostat.tracing import trace_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +62,15 @@ def assemble(
     done = find_result(ports.store, config.name, request.run_key, "assemble")
     if done is not None:
         return done
+    with traced_step(ports, config.name, request.run_key, "assemble") as record:
+        result = _assemble(config, request, ports, lease)
+        record(result)
+    return result
+
+
+def _assemble(
+    config: ModelConfig, request: RetrainRequest, ports: Ports, lease: timedelta | None
+) -> dict[str, Any]:
     now = ports.clock.now()
     request = resolve_import(request, ports)
     request.end(now)  # refuse a wrong form before anything is written
@@ -75,7 +86,9 @@ def assemble(
         raise _superseded(config, request, ports, acquired.reason)
     request = _first_request(ports, config.name, request, now)
     name = f"{request.end(now):%Y-%m-%d %H:%M} {request.reason}"
-    run_id = ports.registry.start_run(config.name, request.run_key, name=name, tags=request.tags())
+    traceparent = retrain_traceparent(ports, config.name, request.run_key)
+    tags = request.tags() | ({"homeostat.trace_id": trace_id(traceparent)} if traceparent else {})
+    run_id = ports.registry.start_run(config.name, request.run_key, name=name, tags=tags)
     try:
         write = _write_snapshot if request.imported is None else write_holdout
         return write(request.apply_to(config), request, ports, run_id)

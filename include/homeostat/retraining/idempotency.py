@@ -15,6 +15,7 @@ from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError, QualityRefused, StaleRevision, Superseded, Unavailable
 from homeostat.ports import Ports
 from homeostat.storage.retrain_outcome import Outcome, RetrainOutcome, record_outcome
+from homeostat.storage.retrain_trace import traced_step
 from homeostat.storage.snapshots import quarantine
 from homeostat.storage.step_results import find_result, save_result
 
@@ -31,7 +32,9 @@ def once(name: str) -> Callable[[RetrainStep], RetrainStep]:
             if done is not None:
                 return done
             try:
-                result = step(config, run_key, ports)
+                with traced_step(ports, config.name, run_key, name) as record:
+                    result = step(config, run_key, ports)
+                    record(result)
             except (Unavailable, StaleRevision, Superseded):
                 raise  # a retry may succeed, or there was nothing to do
             except HomeostatError as error:

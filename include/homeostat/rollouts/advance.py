@@ -35,6 +35,7 @@ from homeostat.core.rollout.champion_watch import FORMER, is_watched
 from homeostat.ports import Ledger
 from homeostat.rollouts.ledger_cas import CasResult, LedgerChange, compare_and_swap
 from homeostat.rollouts.recording_guard import is_dropping_rows
+from homeostat.tracing import Tracer
 
 #: How long the gateways may take to load a candidate before its shadow or canary begins all the same.
 WARM_UP = timedelta(minutes=2)
@@ -127,6 +128,7 @@ def advance(
     now: datetime | None = None,
     candidate_ready: bool = False,
     failure: HardFailure | None = None,
+    tracer: Tracer | None = None,
 ) -> AdvanceResult:
     """Decide once on the active rollout, or else on the promoted champion, and write the outcome.
 
@@ -141,6 +143,8 @@ def advance(
         version is always left to them.
     failure
         A failure that the caller saw and that needs no statistics.
+    tracer
+        Records the phase that this call ends.
 
     Raises
     ------
@@ -149,7 +153,7 @@ def advance(
     """
     driver = _Driver(ledger, now or datetime.now(UTC), candidate_ready, failure)
     try:
-        done = compare_and_swap(model, ledger, driver.decide, by=by, now=lambda: driver.at)
+        done = compare_and_swap(model, ledger, driver.decide, by=by, now=lambda: driver.at, tracer=tracer)
     except StaleRevision:
         traffic = ledger.read(model)  # the other writers have decided as well
         done = CasResult(traffic, traffic)

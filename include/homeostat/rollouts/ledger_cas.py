@@ -10,6 +10,8 @@ from typing import Any
 from homeostat.config.errors import StaleRevision
 from homeostat.core.rollout import EventKind, Traffic, Transition
 from homeostat.ports import Ledger
+from homeostat.rollouts.rollout_trace import trace_phase
+from homeostat.tracing import Tracer
 
 #: Two processes that write at the same moment both succeed within a few attempts.
 MAX_ATTEMPTS = 20
@@ -39,10 +41,12 @@ def compare_and_swap(
     *,
     by: str,
     now: Callable[[], datetime],
+    tracer: Tracer | None = None,
 ) -> CasResult:
     """Decide on the current state and write the outcome; on a stale revision, read and decide again.
 
-    Nothing is written when ``decide`` returns None or a transition of the kind ``unchanged``.
+    Nothing is written when ``decide`` returns None or a transition of the kind ``unchanged``. ``tracer``
+    records the phase of a rollout that the change ends.
 
     Raises
     ------
@@ -57,17 +61,19 @@ def compare_and_swap(
         transition = change.transition
         if transition.kind is EventKind.UNCHANGED:
             return CasResult(traffic, traffic, transition)
+        at = now()
         try:
             written = ledger.write(
                 transition.traffic,
                 kind=str(transition.kind),
                 reason=transition.reason,
                 by=by,
-                at=now(),
+                at=at,
                 evidence=change.evidence,
             )
         except StaleRevision:
             continue
+        trace_phase(tracer, traffic, written, transition, by=by, at=at)
         return CasResult(traffic, written, transition)
     msg = f"{model}: the ledger changed {MAX_ATTEMPTS} times while one change was decided; try again"
     raise StaleRevision(msg)

@@ -12,6 +12,7 @@ from homeostat.config.errors import NotFound, Superseded
 from homeostat.core.rollout import (
     PHASE_SENTENCES,
     SHADOW,
+    EventKind,
     LabelFacts,
     Phase,
     Plan,
@@ -41,6 +42,7 @@ from homeostat.storage.retrain_outcome import (
     record_outcome,
 )
 from homeostat.storage.retrain_request import load_request
+from homeostat.storage.retrain_trace import retrain_traceparent, traced_step
 from homeostat.storage.step_results import find_result, load_result, save_result
 
 #: A retrain holds its lease for this much longer than its rollout takes; then another may start.
@@ -70,8 +72,10 @@ def begin_rollout(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, 
     }
     ports.ledger.replace_evidence(config.name, run_key, "validate", expected)
 
+    traceparent = retrain_traceparent(ports, config.name, run_key)
+
     def start(traffic: Traffic) -> Transition:
-        return begin(
+        step = begin(
             traffic,
             candidate,
             run_key,
@@ -81,8 +85,13 @@ def begin_rollout(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, 
             forced=version["forced"],
             serve=config.serve == "gateway",
         )
+        rollout = step.traffic.rollout
+        if not traceparent or rollout is None or step.kind is EventKind.UNCHANGED:
+            return step
+        traced = replace(step.traffic, rollout=replace(rollout, traceparent=traceparent))
+        return replace(step, traffic=traced)
 
-    request_change(config.name, ports.ledger, start, by=f"retrain {run_key}", at=now)
+    request_change(config.name, ports.ledger, start, by=f"retrain {run_key}", at=now, tracer=ports.tracer)
     return rollout_status(config, run_key, ports)
 
 
@@ -136,6 +145,13 @@ def finalize(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     Superseded
         The retrain registered no version and has no outcome: there is nothing to finalize.
     """
+    with traced_step(ports, config.name, run_key, "finalize") as record:
+        result = _finalize(config, run_key, ports)
+        record(result)
+    return result
+
+
+def _finalize(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     if find_result(ports.store, config.name, run_key, "register") is None:
         return _ended_before_rollout(config, run_key, ports)
     if config.serve == "none":

@@ -10,10 +10,17 @@ from homeostat.core.rollout import Traffic, Transition, VersionRef, approve, pro
 from homeostat.ports import Ledger, Ports
 from homeostat.rollouts.gate_check import require_passed_gate
 from homeostat.rollouts.ledger_cas import CasResult, LedgerChange, compare_and_swap
+from homeostat.tracing import Tracer
 
 
 def request_change(
-    model: str, ledger: Ledger, request: Callable[[Traffic], Transition], *, by: str, at: datetime
+    model: str,
+    ledger: Ledger,
+    request: Callable[[Traffic], Transition],
+    *,
+    by: str,
+    at: datetime,
+    tracer: Tracer | None = None,
 ) -> CasResult:
     """Write what the request makes of the current state.
 
@@ -25,22 +32,28 @@ def request_change(
         The request is refused.
     """
     return compare_and_swap(
-        model, ledger, lambda traffic: LedgerChange(request(traffic)), by=by, now=lambda: at
+        model, ledger, lambda traffic: LedgerChange(request(traffic)), by=by, now=lambda: at, tracer=tracer
     )
 
 
-def manual_rollback(model: str, ledger: Ledger, *, reason: str, by: str, at: datetime) -> Traffic:
+def manual_rollback(
+    model: str, ledger: Ledger, *, reason: str, by: str, at: datetime, tracer: Tracer | None = None
+) -> Traffic:
     """End the active rollout, or else restore the previous version; NoPrevious when there is none.
 
     Needs only the ledger, so that it works when every other service is down.
     """
-    return request_change(model, ledger, lambda t: roll_back(t, reason, at), by=by, at=at).traffic
+    return request_change(
+        model, ledger, lambda t: roll_back(t, reason, at), by=by, at=at, tracer=tracer
+    ).traffic
 
 
 def manual_approve(config: ModelConfig, ports: Ports, *, by: str) -> Traffic:
     """Approve the candidate; Refused when no rollout is under way."""
     now = ports.clock.now()
-    return request_change(config.name, ports.ledger, lambda t: approve(t, now), by=by, at=now).traffic
+    return request_change(
+        config.name, ports.ledger, lambda t: approve(t, now), by=by, at=now, tracer=ports.tracer
+    ).traffic
 
 
 def manual_promote(config: ModelConfig, ports: Ports, version: str, *, by: str, reason: str) -> Traffic:
@@ -50,5 +63,10 @@ def manual_promote(config: ModelConfig, ports: Ports, version: str, *, by: str, 
     now = ports.clock.now()
     ref = VersionRef(version, found.digest)
     return request_change(
-        config.name, ports.ledger, lambda t: promote(t, ref, now, reason), by=by, at=now
+        config.name,
+        ports.ledger,
+        lambda t: promote(t, ref, now, reason),
+        by=by,
+        at=now,
+        tracer=ports.tracer,
     ).traffic

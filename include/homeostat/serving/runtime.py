@@ -32,6 +32,7 @@ from homeostat.serving.mlflow_webhooks import MlflowWebhooks
 from homeostat.serving.options import Options
 from homeostat.serving.recorder.labels import KnownLabels
 from homeostat.serving.recorder.log_manager import LogManager
+from homeostat.serving.request_trace import RequestTracer
 from homeostat.serving.response_redaction import make_redactor
 from homeostat.serving.scoring_request import InputSpec
 from homeostat.serving.sync.bundle_cache import BundleCache
@@ -48,6 +49,8 @@ logger = logging.getLogger(__name__)
 LOAD_BUNDLE = "homeostat.bundle.files:load_bundle"
 #: Seconds that the store may take for the last rows: orchestrators kill 30 s after SIGTERM.
 STOP_SECONDS = 6.0
+#: Seconds that the receiver of traces may take for the last spans.
+TRACE_SECONDS = 2.0
 
 
 class Runtime:
@@ -112,7 +115,15 @@ class Runtime:
         )
         # New labels reach the store with every flush.
         self.label_evidence = LabelEvidence(self.states, ports, every=2 * options.flush_seconds)
-        self.engine = Engine(options, self.metrics, self.log, self.controller.evaluate_soon)
+        #: Begins the traces of requests; None: traces are off.
+        self.traces = RequestTracer(ports.tracer) if ports.tracer is not None else None
+        self.engine = Engine(
+            options,
+            self.metrics,
+            self.log,
+            self.controller.evaluate_soon,
+            traced=self.traces is not None,
+        )
         self.in_flight = 0
         #: The other workers of this gateway, when there are several.
         self.peers: WorkerPeers | None = None
@@ -143,6 +154,8 @@ class Runtime:
         if ending.is_alive():
             logger.error("the store does not answer: the rows stay in the journal until the next start")
         self.pool.shutdown(wait=False, cancel_futures=True)
+        if self.ports.tracer is not None:
+            self.ports.tracer.flush(TRACE_SECONDS)
 
     def now(self) -> datetime:
         """Return the clock's time."""

@@ -25,6 +25,7 @@ from homeostat.storage.retrain_request import (
     parse_time,
     with_airflow_link,
 )
+from homeostat.storage.retrain_trace import end_trace
 from homeostat.storage.step_results import find_result, save_result
 from homeostat.storage.trigger_outcomes import save_trigger_outcome
 
@@ -138,6 +139,7 @@ def record_outcome(
         text = with_airflow_link(sentence, request.tags()) if request else sentence
         ports.registry.log(run_id, tags={"homeostat.outcome": str(outcome.outcome)})
         ports.registry.describe(text, run_id=run_id, name=_run_name(ports.store, model, request, outcome))
+    end_trace(ports, model, run_key, outcome.to_json())
     return outcome
 
 

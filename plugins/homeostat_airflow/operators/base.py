@@ -7,6 +7,7 @@ Permanent ones (configuration, data, a refusal) fail the task at once: a retry w
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +20,7 @@ from homeostat_airflow.links import HealthLink, MLflowLink
 from homeostat_airflow.run_note import OUTCOME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow.sdk import BaseOperatorLink, Context
 
@@ -97,8 +98,9 @@ class HomeostatOperator(BaseOperator):
             settings = self.read_settings()
             config = settings.load_model(self.model)
             with optional_libraries():
-                ports = with_delivery(build_ports(settings), config)
-                result = step(config, ports, context)
+                ports = with_delivery(build_ports(settings, service="homeostat-airflow"), config)
+                with traced_task(ports, context) as traced:
+                    result = step(config, traced, context)
         except Superseded as error:
             raise skip(context, str(error)) from error
         except (Unavailable, StaleRevision):
@@ -114,6 +116,20 @@ class HomeostatOperator(BaseOperator):
 
     def after(self, config: ModelConfig, ports: Ports) -> None:
         """Run after a successful step; does nothing by default."""
+
+
+@contextmanager
+def traced_task(ports: Ports, context: Context) -> Iterator[Ports]:
+    """Yield the ports with the trace that Airflow gave the task; send what was recorded in the end."""
+    if ports.tracer is None:
+        yield ports
+        return
+    from homeostat_airflow.trace_context import task_trace
+
+    try:
+        yield replace(ports, tracer=ports.tracer.started_in(task_trace(context)))
+    finally:
+        ports.tracer.flush()  # a task's process ends without the exit handlers that would do it
 
 
 def with_delivery(ports: Ports, config: ModelConfig) -> Ports:

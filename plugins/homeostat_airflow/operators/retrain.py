@@ -149,11 +149,13 @@ def _release_lease(model: str, context: Context, settings: Settings) -> None:
     key = run_key(model, context["run_id"])  # "dag_run" is sometimes missing in a callback's context
     open_ledger(settings.ledger).release_lease(model, key)
     config = settings.load_model(model)
-    ports = with_delivery(build_ports(settings), config)
+    ports = with_delivery(build_ports(settings, service="homeostat-airflow"), config)
     publish_model_state(config, ports)
     if find_outcome(ports.store, model, key) is None:  # a service was away, or the error is a bug
         sentence = f"{model}: the retrain failed; see the task's log of {context['run_id']} in Airflow"
         record_outcome(ports, model, key, Outcome(RetrainOutcome.FAILED, "airflow", sentence))
+        if ports.tracer is not None:
+            ports.tracer.flush()
     notify_failed(config, ports, key)
 
 

@@ -83,7 +83,8 @@ class RolloutStageOperator(RetrainOperator):
             manual_approve(config, ports, by=by)
         else:
             now = ports.clock.now()
-            manual_rollback(config.name, ports.ledger, reason=f"declined by {by}", by=by, at=now)
+            why = f"declined by {by}"
+            manual_rollback(config.name, ports.ledger, reason=why, by=by, at=now, tracer=ports.tracer)
         return state
 
     def _wait_or_end(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def _steps(config: ModelConfig, request: RetrainRequest, ports: Ports, settings:
             waits = _FirstVersionWait(settings, _printer(bar.console))
             while (state := rollout_status(config, key, ports))["phase"] in _UNDER_WAY:
                 bar.update(task, description=f"[bold]{state['phase']}[/] {state['share']:.0%} of the traffic")
-                if waits.in_vain(advance(config.name, ports.ledger, by=BY).traffic):
+                if waits.in_vain(advance(config.name, ports.ledger, by=BY, tracer=ports.tracer).traffic):
                     later = f"{config.name} {waits.why}. It serves once a gateway has loaded it"
                     return {**finalize(config, key, ports), "sentence": later}
                 time.sleep(1)

@@ -142,7 +142,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """The rollout of one candidate. ``id`` is the retrain's run key and salts the routing hash."""
+    """The rollout of one candidate. ``id`` is the retrain's run key and salts the routing hash.
+
+    ``traceparent`` is the W3C trace context of the retrain, "" where it is not traced.
+    """
 
     id: str
     candidate: VersionRef
@@ -154,6 +157,7 @@ class Rollout:
     approved: bool = False
     forced: bool = False
     reason: str = ""
+    traceparent: str = ""
 
     @property
     def stage(self) -> str:
@@ -219,6 +223,7 @@ class Traffic:
                 "forced": rollout.forced,
                 "reason": rollout.reason,
                 "plan": _plan_json(rollout.plan),
+                **({"traceparent": rollout.traceparent} if rollout.traceparent else {}),
             },
         }
 
@@ -246,6 +251,7 @@ class Traffic:
                 forced=bool(inner.get("forced")),
                 reason=inner.get("reason", ""),
                 plan=_plan(inner["plan"]),
+                traceparent=inner.get("traceparent", ""),
             ),
         )
 

@@ -19,6 +19,7 @@ from homeostat.serving.inference.engine import ScoringResult
 from homeostat.serving.inference.routing import ServedModel
 from homeostat.serving.options import Options
 from homeostat.serving.recorder.labels import ID_CHARACTERS, parse_labels
+from homeostat.serving.request_trace import trace_stage
 from homeostat.serving.runtime import LOAD_BUNDLE, Runtime
 from homeostat.serving.scoring_request import NOTHING_MORE, BadRequest, Wants, parse
 
@@ -42,6 +43,8 @@ class Gateway:
         self.control = control_api.build(runtime)
         self.bodies = BodyReader(runtime.options.max_body_bytes, runtime.options.max_held_bytes)
         self._guards_scoring = runtime.access_guard.guards_scoring
+        self._traces = runtime.traces
+        self._respond = self._handle if self._traces is None else self._traced
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection (ASGI 3)."""
@@ -80,9 +83,16 @@ class Gateway:
             return
         self.runtime.in_flight += 1
         try:
-            await self._handle(scope, receive, send, route)
+            await self._respond(scope, receive, send, route)
         finally:
             self.runtime.in_flight -= 1
+
+    async def _traced(self, scope: Scope, receive: Receive, send: Send, route: protocols.Route) -> None:
+        """Respond within a span of the request."""
+        assert self._traces is not None  # noqa: S101  # this method is only used with one
+        path = protocols.route_template(route)
+        with self._traces.request(path, dict(scope["headers"]), send) as observed:
+            await self._handle(scope, receive, observed, route)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send, route: protocols.Route) -> None:
         """Respond to a scoring or label request: the hot path."""
@@ -122,7 +132,10 @@ class Gateway:
         kind = headers.get(b"content-type", b"")
         parser = parse if kind in _JSON else protocols.rows_parser(kind)
         body = await self.bodies.read(headers, receive)
+        began = time.perf_counter() if self._traces is not None else 0.0
         rows = parser(body, state.spec, max_rows=self.runtime.options.max_rows)
+        if self._traces is not None:
+            trace_stage("parse", began, rows.count)
         key = headers.get(b"x-homeostat-key")
         result = await self.runtime.engine.score(
             state,
@@ -143,7 +156,10 @@ class Gateway:
         version = protocols.version_in(_path(scope))
         protocols.json_only(headers.get(b"content-type", b""))
         body = await self.bodies.read(headers, receive)
+        began = time.perf_counter() if self._traces is not None else 0.0
         request = protocols.parse_infer(body, state.spec, max_rows=self.runtime.options.max_rows)
+        if self._traces is not None:
+            trace_stage("parse", began, request.rows.count)
         engine, now = self.runtime.engine, self.runtime.ports.clock.now()
         if version is None:
             key = headers.get(b"x-homeostat-key")
@@ -168,9 +184,10 @@ class Gateway:
     async def _labels(
         self, state: ServedModel, headers: Headers, receive: Receive
     ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-        runtime = self.runtime
+        runtime, traced = self.runtime, self._traces is not None
         protocols.json_only(headers.get(b"content-type", b""))
         body = await self.bodies.read(headers, receive)
+        began = time.perf_counter()
         parsed = parse_labels(
             body,
             state.config,
@@ -178,6 +195,9 @@ class Gateway:
             max_rows=runtime.options.max_rows,
             classes=runtime.label_classes(state),
         )
+        if traced:
+            trace_stage("parse", began, len(parsed))
+            began = time.perf_counter()
         taken = state.known_labels.accept(parsed)
         name = state.config.name
         if taken.new and not await runtime.label_log.add_durable(name, taken.new, len(taken.new)):
@@ -186,6 +206,8 @@ class Gateway:
                 "The labels cannot be stored: disk or store unavailable. Send them again later.",
                 503,
             )
+        if traced:
+            trace_stage("log", began, len(taken.new))
         if taken.conflicting:
             runtime.quarantine.add(name, taken.conflicting, len(taken.conflicting))
         counts = {

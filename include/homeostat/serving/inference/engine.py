@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,6 +30,7 @@ from homeostat.serving.metrics import Metrics
 from homeostat.serving.options import Options
 from homeostat.serving.recorder.prediction_log import ServedRequest, prediction_ids
 from homeostat.serving.recorder.spool import Spool
+from homeostat.serving.request_trace import current_trace, trace_stage
 from homeostat.serving.scoring_request import BadRequest, Rows
 
 
@@ -75,6 +76,8 @@ class Engine:
     on_failure
         Called when a version that takes traffic raised or gave an invalid prediction: the controller then
         evaluates the rollout at once.
+    traced
+        Whether requests have traces, see :mod:`homeostat.serving.request_trace`.
     """
 
     def __init__(
@@ -83,11 +86,15 @@ class Engine:
         metrics: Metrics,
         log: Spool[ServedRequest],
         on_failure: Callable[[ServedModel], None],
+        *,
+        traced: bool = False,
     ) -> None:
         self._options = options
         self._metrics = metrics
         self._log = log
         self._on_failure = on_failure
+        self._traced = traced
+        self._predict = self._traced_predict if traced else self._call
         #: For each version's batcher, the one for pinned requests.
         self._pinned_batchers: WeakKeyDictionary[Batcher, Batcher] = WeakKeyDictionary()
 
@@ -112,9 +119,12 @@ class Engine:
         if not isinstance(cohorts, str):
             return await self._score_cohorts(state, table, rows, cohorts, request)
         served = await self._serve(state, table, cohorts, rows)
+        began = perf_counter() if self._traced else 0.0
         logged = self._record(state, table, served, rows, request)
         if logged is not None:
             await self._wait_until_logged([logged])
+        if self._traced:
+            trace_stage("log", began)
         scored = served.scored
         return ScoringResult(
             scored.predictions,
@@ -141,6 +151,7 @@ class Engine:
         predictions: list[Any] = [None] * rows.count
         confidence: list[float | None] = [None] * rows.count
         logged = []
+        began = perf_counter() if self._traced else 0.0
         for (_, positions, piece), served in zip(pieces, parts, strict=True):
             for position, value in zip(positions, served.scored.predictions, strict=True):
                 predictions[position] = value
@@ -149,6 +160,8 @@ class Engine:
             part = replace(request, ids=[request.ids[i] for i in positions])
             logged.append(self._record(state, table, served, piece, part))
         await self._wait_until_logged([future for future in logged if future is not None])
+        if self._traced:
+            trace_stage("log", began)
         return ScoringResult(
             predictions,
             _joined(served.loaded.ref.version for served in parts),
@@ -190,9 +203,12 @@ class Engine:
             raise BadRequest(*client_error(result))
         served = _Served(loaded, PINNED, result, "" if result.valid else describe(result))
         request = _Request(request_id, prediction_ids(request_id, rows.count), received_at)
+        began = perf_counter() if self._traced else 0.0
         logged = self._record(state, replace(table, rollout="", shadow=None), served, rows, request)
         if logged is not None:
             await self._wait_until_logged([logged])
+        if self._traced:
+            trace_stage("log", began)
         return ScoringResult(
             result.predictions,
             version,
@@ -268,9 +284,19 @@ class Engine:
             self._count(state, table, champion, variant, rows, result)
         raise BadRequest(*client_error(result))
 
-    async def _predict(
+    async def _traced_predict(
         self, loaded: LoadedVersion, rows: Rows, seconds: float
     ) -> ScoredRequest | PredictFailed:
+        trace = current_trace()
+        if trace is None:
+            return await self._call(loaded, rows, seconds)
+        submitted = perf_counter()
+        result = await self._call(loaded, rows, seconds)
+        started = result.started if isinstance(result, ScoredRequest) else 0.0
+        trace.predicted(loaded.ref.version, submitted, started, result.latency_ms, rows.count)
+        return result
+
+    async def _call(self, loaded: LoadedVersion, rows: Rows, seconds: float) -> ScoredRequest | PredictFailed:
         try:
             return await loaded.batcher.submit(rows, seconds)
         except PredictFailed as error:
@@ -323,6 +349,7 @@ class Engine:
             served.scored.confidence,
             served.scored.latency_ms,
             served.error,
+            trace.traceparent if self._traced and (trace := current_trace()) is not None else "",
         )
         served.loaded.metrics.rows.inc(rows.count)
         logged = None

@@ -63,7 +63,8 @@ class ScoredRequest:
 
     ``nan`` and ``out_of_range`` count invalid predictions. ``latency_ms`` is the duration of the predict call
     without waiting times, so that it depends on the version and not on other load. ``timed`` is True for one
-    request per batch: one call is one measurement, whatever the number of requests.
+    request per batch: one call is one measurement, whatever the number of requests. ``started`` is when the
+    call began, by ``time.perf_counter``.
     """
 
     predictions: list[Any]
@@ -73,6 +74,7 @@ class ScoredRequest:
     out_of_range: int = 0
     timed: bool = True
     probabilities: ClassProbabilities | None = None
+    started: float = 0.0
 
     @property
     def valid(self) -> bool:
@@ -181,6 +183,7 @@ def _score(scorer: Scorer, batch: Sequence[Rows]) -> list[ScoredRequest]:
                 int(outside[start:end].sum()) if any_invalid else 0,
                 timed=not scored,
                 probabilities=None if proba is None else ClassProbabilities(scorer.labels, proba[start:end]),
+                started=begun,
             )
         )
         start = end

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -70,7 +71,10 @@ class Shadow:
         self._predicted = False
         self.ready = threading.Event()
         self._process: SpawnProcess | None = None
-        self._thread = threading.Thread(target=self._run, name=f"shadow-{job.config.name}", daemon=True)
+        # In a copy of the context: log lines name the trace of the rollout that the shadow belongs to.
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._run,), name=f"shadow-{job.config.name}", daemon=True
+        )
 
     def start(self) -> None:
         """Start the thread; it starts the process."""

@@ -30,6 +30,7 @@ class ServedRequest:
     confidence: Sequence[float | None] | None
     latency_ms: float
     error: str = ""
+    traceparent: str = ""  # of a sampled request; not logged
 
 
 def prediction_ids(request_id: str, count: int) -> list[str]:

@@ -11,6 +11,7 @@ from types import TracebackType
 
 from homeostat.config.redaction import secret_redactor
 from homeostat.serving.auth.rate_limit import TokenBucket
+from homeostat.tracing import logged_traceparent, trace_id
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _uncaught = logging.getLogger("homeostat.uncaught")
@@ -28,8 +29,10 @@ class OneLineFormatter(logging.Formatter):
         self._mask = mask
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's own name
-        """Return the record's line without its traceback."""
-        return super().formatMessage(record).translate(_CONTROL)
+        """Return the record's line without its traceback, and the trace that it belongs to."""
+        line = super().formatMessage(record).translate(_CONTROL)
+        trace = logged_traceparent()
+        return f"{line} trace_id={trace_id(trace)}" if trace else line
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line and its traceback."""

@@ -108,7 +108,7 @@ def _application(settings: Settings, options: Options, load: str) -> Gateway:
     from homeostat.serving.http.app import create_app
     from homeostat.serving.runtime import LOAD_BUNDLE
 
-    ports = build_ports(settings)
+    ports = build_ports(settings, service="homeostat-gateway")
     ports = replace(ports, notifier=GatewayNotifier(ports.store, options.gateway))
     return create_app(readable_models(settings), ports, settings, options, load=load or LOAD_BUNDLE)
 

@@ -34,6 +34,7 @@ from homeostat.serving.sync.evaluator import Evaluator
 from homeostat.serving.sync.evidence_sender import EvidenceSender
 from homeostat.serving.sync.routing_sync import HungVersion, RoutingSync
 from homeostat.serving.sync.shadow_manager import ShadowManager
+from homeostat.tracing import logged_trace
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class Controller:
             load_name=load_name,
             trusted_types=trusted_types,
             max_rows=options.shadow_rows,
+            tracer=ports.tracer,
         )
         self._routing = RoutingSync(
             models,
@@ -215,25 +217,31 @@ class Controller:
                 self._routing.refresh(model)  # versions loaded meanwhile serve all the same
                 raise
             sync.ledger_read_at = self._ports.clock.now()
-            self._follow(model, traffic)
-            begun = time.monotonic()
-            if begun < sync.next_evaluation and not sync.evaluate_now:
-                return
-            sync.evaluate_now = False
-            try:
-                self._evidence.send(model)
-                self._apply(model, self._evaluator.evaluate(model))
-            finally:
-                # Evaluating takes at most a tenth of the time, however large the evidence has grown.
-                spent = time.monotonic() - begun
-                active = traffic.active
-                shadowed = active is not None and active.phase is Phase.SHADOW
-                pause = self._options.tick_seconds * (_SHADOW_TICKS if shadowed else 1)
-                sync.next_evaluation = begun + max(pause, 10 * spent)
+            with logged_trace(_traceparent(traffic)):
+                self._follow(model, traffic)
+                self._evaluate(model, sync, traffic)
+
+    def _evaluate(self, model: ServedModel, sync: _ModelSync, traffic: Traffic) -> None:
+        """Evaluate the rollout when it is due."""
+        begun = time.monotonic()
+        if begun < sync.next_evaluation and not sync.evaluate_now:
+            return
+        sync.evaluate_now = False
+        try:
+            self._evidence.send(model)
+            self._apply(model, self._evaluator.evaluate(model))
+        finally:
+            # Evaluating takes at most a tenth of the time, however large the evidence has grown.
+            spent = time.monotonic() - begun
+            active = traffic.active
+            shadowed = active is not None and active.phase is Phase.SHADOW
+            pause = self._options.tick_seconds * (_SHADOW_TICKS if shadowed else 1)
+            sync.next_evaluation = begun + max(pause, 10 * spent)
 
     def _report_hung(self, hung: HungVersion) -> None:
         try:
-            with self._sync[hung.model.name].lock:
+            traceparent = _traceparent(hung.model.table.traffic)
+            with self._sync[hung.model.name].lock, logged_trace(traceparent):
                 result = self._evaluator.report_hung(hung.model, hung.ref, hung.calls)
                 self._apply(hung.model, result)
         except Exception as error:  # noqa: BLE001  # hung calls are found again, and error rates count them too
@@ -253,9 +261,11 @@ class Controller:
         Refused
             The request is refused.
         """
-        with self._sync[model.name].lock:
+        with self._sync[model.name].lock, logged_trace(_traceparent(model.table.traffic)):
             at = self._ports.clock.now()
-            done = request_change(model.name, self._ports.ledger, request, by=by, at=at)
+            done = request_change(
+                model.name, self._ports.ledger, request, by=by, at=at, tracer=self._ports.tracer
+            )
             self._apply(model, AdvanceResult(done.traffic, done.transition))
             return done.transition
 
@@ -272,7 +282,15 @@ class Controller:
 
     def _follow(self, model: ServedModel, traffic: Traffic) -> None:
         """Put this traffic in force. The checks of a rollout that just ended stay until the next change."""
-        before = model.table.traffic
+        before, rollout = model.table.traffic, traffic.rollout
         self._routing.apply(model, traffic)
+        if rollout is not None and before.rollout != rollout:
+            what = f"version {rollout.candidate.version}: {rollout.stage_name}"
+            logger.info("%s: follows revision %d of the ledger, %s", model.name, traffic.revision, what)
         if before != traffic and traffic.active is None and not (traffic.rollout and before.active):
             self._sync[model.name].checks = ()
+
+
+def _traceparent(traffic: Traffic) -> str:
+    """Return the trace context of the retrain that the last rollout belongs to; "" for none."""
+    return traffic.rollout.traceparent if traffic.rollout is not None else ""

@@ -54,6 +54,7 @@ class Evaluator:
             now=self._ports.clock.now(),
             candidate_ready=candidate_ready,
             failure=failure,
+            tracer=self._ports.tracer,
         )
         if result.champion_rolled_back and result.transition is not None:
             # No retrain is waiting that would notify.

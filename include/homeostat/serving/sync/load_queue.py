@@ -14,6 +14,7 @@ from homeostat.serving.inference.routing import ServedModel
 from homeostat.serving.metrics import Metrics
 from homeostat.serving.sync.bundle_cache import BundleCache, LoadedBundle, NotCached
 from homeostat.serving.sync.load_failure import LoadFailure
+from homeostat.tracing import logged_trace, logged_traceparent
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class LoadQueue:
         failed = self._failed.get(key)
         if failed is None or time.monotonic() >= failed.retry_at:
             self._loading.add(key)
-            self._loads.submit(self._load, model, ref)
+            self._loads.submit(self._load, model, ref, traceparent=logged_traceparent())
         return None
 
     def failures(self, model: str) -> dict[VersionRef, str]:
@@ -95,13 +96,19 @@ class LoadQueue:
             model, ref = call.args
             self._fail(model, ref, LoadFailure.hanging(model.name, ref), retry_in=0.0)
 
-    def _load(self, model: ServedModel, ref: VersionRef, *, fetch: bool = False) -> None:
+    def _load(
+        self, model: ServedModel, ref: VersionRef, *, traceparent: str = "", fetch: bool = False
+    ) -> None:
+        with logged_trace(traceparent):
+            self._try(model, ref, traceparent, fetch=fetch)
+
+    def _try(self, model: ServedModel, ref: VersionRef, traceparent: str, *, fetch: bool) -> None:
         try:
             self._cache.load(model.config, ref, fetch=fetch)
             self._failed.pop((model.name, ref), None)
             self._cache.prune({ref, *self._named()})
         except NotCached:
-            self._fetches.submit(self._load, model, ref, fetch=True)
+            self._fetches.submit(self._load, model, ref, fetch=True, traceparent=traceparent)
             return
         except Exception as error:  # noqa: BLE001  # no bundle may bring the gateway down
             self._metrics.load_errors.labels(model.name).inc()

@@ -7,6 +7,7 @@ shadow*, so that labels can still compare the two.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +24,7 @@ from homeostat.serving.metrics import Metrics
 from homeostat.serving.recorder.prediction_log import ServedRequest
 from homeostat.serving.recorder.spool import Spool
 from homeostat.serving.sync.bundle_cache import LoadedBundle
+from homeostat.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,8 @@ class ShadowManager:
         How the process loads its bundle, see :class:`~homeostat.serving.inference.shadow_worker.ShadowJob`.
     max_rows
         Rows that may wait for one shadow.
+    tracer
+        Records a trace of each prediction for a traced request.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class ShadowManager:
         load_name: str,
         trusted_types: tuple[str, ...],
         max_rows: int,
+        tracer: Tracer | None = None,
     ) -> None:
         self._metrics = metrics
         self._log = log
@@ -76,6 +81,7 @@ class ShadowManager:
         self._load_name = load_name
         self._trusted = trusted_types
         self._max_rows = max_rows
+        self._tracer = tracer
         self._failed: dict[tuple[str, VersionRef], str] = {}
         self._ended: set[tuple[str, str]] = set()  # model and rollout whose reverse shadow failed
 
@@ -167,5 +173,26 @@ class ShadowManager:
             "" if isinstance(result, ScoredRequest) else result[0],
         )
         self._log.add(model.name, record, count)
+        if self._tracer is not None and served.traceparent:
+            self._trace(self._tracer, model.name, task, served.traceparent, record)
         if not task.reverse and (scored is None or not scored.valid):
             self._evaluate_soon(model)
+
+    def _trace(
+        self, tracer: Tracer, model: str, task: ShadowTask, request: str, record: ServedRequest
+    ) -> None:
+        """Send the prediction as a trace of its own, with links to the request's and to the retrain's."""
+        end = time.time_ns()
+        tracer.emit(
+            "shadow",
+            end - int(record.latency_ms * 1e6),
+            end,
+            links=(request, task.rollout.traceparent),
+            attributes={
+                "homeostat.model": model,
+                "homeostat.version": record.version,
+                "homeostat.rollout": record.rollout,
+                "homeostat.request_id": record.request_id,
+            },
+            error=record.error,
+        )

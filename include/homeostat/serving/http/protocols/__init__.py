@@ -6,7 +6,13 @@ MLflow's JSON forms, which most requests use, are in :mod:`homeostat.serving.sco
 from homeostat.serving.http.protocols.content_types import json_only, rows_parser
 from homeostat.serving.http.protocols.csv_rows import parse_csv
 from homeostat.serving.http.protocols.openinference import InferRequest, encode_infer, parse_infer
-from homeostat.serving.http.protocols.routes import Route, model_name, scoring_route, version_in
+from homeostat.serving.http.protocols.routes import (
+    Route,
+    model_name,
+    route_template,
+    scoring_route,
+    version_in,
+)
 
 __all__ = [
     "InferRequest",
@@ -16,6 +22,7 @@ __all__ = [
     "model_name",
     "parse_csv",
     "parse_infer",
+    "route_template",
     "rows_parser",
     "scoring_route",
     "version_in",

@@ -56,6 +56,13 @@ def scoring_route(path: bytes) -> Route | None:
     return None
 
 
+def route_template(route: Route) -> str:
+    """Return the path without the model's name, for traces: ``/models/{model}/invocations``."""
+    if route.action == "infer":
+        return "/v2/models/{model}/infer"
+    return f"/models/{{model}}/{route.action}" if route.model is not None else f"/{route.action}"
+
+
 def version_in(path: bytes) -> str | None:
     """Return the version in an infer path, or None.
 
