@@ -430,6 +430,12 @@ data "aws_iam_policy_document" "gateway" {
     actions   = ["s3:PutObject"]
     resources = ["${local.store}/notices/*"]
   }
+
+  statement {
+    sid       = "SendNotices"
+    actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+    resources = [for folder in ["notices_outbox", "notices_sent"] : "${local.store}/${folder}/*"]
+  }
 }
 
 resource "aws_iam_policy" "mlflow" {

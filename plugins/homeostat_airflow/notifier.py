@@ -7,26 +7,23 @@ entries. In Airflow's form this is the field *config*, without the outer key.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from apprise import Apprise
-
     from homeostat.notices import Message
     from homeostat.ports import Notice
 
 logger = logging.getLogger(__name__)
 
-_FORM = 'its extra must read {"config": {"path": "slack://..."}}, with any Apprise URL as path'
-
 
 class AppriseTransport:
     """Hands messages to Apprise connections; see :class:`homeostat.notices.Transport`."""
 
-    def send(self, targets: Sequence[str], message: Message) -> None:
-        """Send to every connection; a failure is logged and does not stop the loop."""
+    def send(self, targets: Sequence[str], message: Message) -> Mapping[str, str]:
+        """Send to every connection; return what went wrong by connection, and log it."""
+        problems = {}
         for connection in targets:
             try:
                 problem = _send(connection, message)
@@ -34,6 +31,8 @@ class AppriseTransport:
                 problem = f"{type(error).__name__}: {error}"
             if problem:
                 logger.error("the notice %r did not reach %s: %s", message.title, connection, problem)
+                problems[connection] = problem
+        return problems
 
     def links(self, notice: Notice) -> Sequence[tuple[str, str]]:  # noqa: ARG002  # the same for all
         """Return the page of the DAG run that sends the notice; none outside of a task."""
@@ -82,27 +81,14 @@ def _send(connection: str, message: Message) -> str:
     from airflow.providers.apprise.hooks.apprise import AppriseHook
     from apprise import Apprise
 
+    from homeostat.adapters.notifier_apprise import FORM, REFUSED, hand_over
+
     hook, services = AppriseHook(connection), Apprise()
     details = hook.get_connection(connection)
     try:
         hook.set_config_from_conn(details, services)
     except (KeyError, TypeError, ValueError):
-        return _FORM
+        return FORM
     if not len(services):
-        return f"it names no service that Apprise knows; {_FORM}"
-    sent = hand_over(services, message)
-    return "" if sent else "one of its services did not respond or refused; see Apprise's log lines above"
-
-
-def hand_over(services: Apprise, message: Message) -> bool:
-    """Send a message to services; False where one of them did not take it."""
-    from apprise import NotifyFormat, NotifyType
-
-    return bool(
-        services.notify(
-            body=message.body,
-            title=message.title,
-            notify_type=NotifyType(message.tone),
-            body_format=NotifyFormat.MARKDOWN,
-        )
-    )
+        return f"it names no service that Apprise knows; {FORM}"
+    return "" if hand_over(services, message) else REFUSED

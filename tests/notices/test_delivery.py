@@ -46,9 +46,11 @@ class ListTransport:
 
     def __init__(self):
         self.sent = []
+        self.problems = {}
 
     def send(self, targets, message):
         self.sent.append((tuple(targets), message))
+        return {target: self.problems[target] for target in targets if target in self.problems}
 
     def links(self, notice):
         return (("Airflow", "http://airflow/run"),)

@@ -4,17 +4,19 @@ import email
 import email.policy
 import http.server
 import json
+import re
 import socket
 import threading
+from html import unescape
 
 import pytest
 from apprise import Apprise
 from apprise.plugins.slack import NotifySlack
 
+from homeostat.adapters.notifier_apprise import hand_over
 from homeostat.config.notices import NoticeKind, Severity
 from homeostat.notices.message import as_message
 from homeostat.ports import Notice
-from homeostat_airflow.notifier import hand_over
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # imported by Apprise
 controller = pytest.importorskip("aiosmtpd.controller", reason="aiosmtpd is in requirements-dev.txt")
@@ -116,8 +118,22 @@ def test_an_email_has_html_and_a_text_that_keeps_the_links(mails):
     assert f"Airflow: {RUN}" in text
     assert "- Began: 2026-01-05 07:00 UTC: Decay 0.3." in text
     assert "<li><strong>accuracy</strong>: 0.460, baseline 0.760</li>" in html
-    assert f'<a href="{RUN}">{RUN}</a>' in html
+    assert f' href="{RUN}">{RUN}</a>' in html
     assert "<script>" not in html
+
+
+def test_a_long_link_wraps_in_html_and_keeps_its_address(mails):
+    port, found = mails
+    url = f"https://gateway.example/approve?token={'a1B2' * 90}&sig={'f' * 64}"
+    notice = Notice(NoticeKind.WAITING, "m", "m: waits", "b", links=(("Approve or decline", url),))
+    long = as_message(notice, Severity.WARNING)
+    send(f"mailto://127.0.0.1:{port}?from=a@example.com&to=b@example.com&mode=insecure", long)
+    mail = email.message_from_bytes(found[-1], policy=email.policy.default)
+    html = mail.get_body(("html",)).get_content()
+    (style, href) = re.search(r'<a style="([^"]*)" href="([^"]*)">', html).groups()
+    assert "word-break:break-all" in style
+    assert unescape(href) == url
+    assert f"Approve or decline: {url}" in mail.get_body(("plain",)).get_content()
 
 
 def test_a_title_from_data_cannot_add_a_header(mails):

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.notifier import LogNotifier
+from homeostat.adapters.notifier_apprise import EnvironmentTransport
+from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError
+from homeostat.config.notices import Severity
+from homeostat.notices import Delivery
 from homeostat.ports import Notice, Store
 
 logger = logging.getLogger(__name__)
@@ -38,20 +43,39 @@ class StoreNotifier:
 
 
 class GatewayNotifier:
-    """Logs every notice, and queues those that somebody wants: the next drift check in Airflow sends them.
+    """Logs every notice; sends at once what is critical, and queues the rest for the next check in Airflow.
 
     Parameters
     ----------
     gateway
         The gateway's unique name.
+    models, transport
+        The models, and what reaches people from here. A notice whose targets it does not reach is queued.
     """
 
-    def __init__(self, store: Store, gateway: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        gateway: str,
+        models: Mapping[str, ModelConfig] | None = None,
+        transport: EnvironmentTransport | None = None,
+    ) -> None:
         self._store, self._gateway, self._log = store, gateway, LogNotifier()
+        self._models, self._transport = models or {}, transport
 
     def notify(self, targets: Sequence[str], notice: Notice) -> None:
         """See :meth:`homeostat.ports.Notifier.notify`."""
         self._log.notify(targets, notice)
-        if targets:
+        if targets and not self._sent(targets, notice):
             subject = f"{datetime.now(UTC):%Y-%m-%dT%H%M%S%f}-{self._gateway}"
             StoreNotifier(self._store, subject).notify(targets, notice)
+
+    def _sent(self, targets: Sequence[str], notice: Notice) -> bool:
+        """Send a critical notice; one that does not arrive is tried again by the next check."""
+        config = self._models.get(notice.model)
+        if config is None or config.notices.severity_of(notice.kind) is not Severity.CRITICAL:
+            return False
+        if self._transport is None or not self._transport.reaches(targets):
+            return False
+        Delivery(self._transport, config, self._store, SystemClock()).notify(targets, notice)
+        return True

@@ -18,6 +18,7 @@ from homeostat.doctor import (
     rollout_pace,
     source,
     store,
+    undelivered,
 )
 from homeostat.doctor.aws import account, bucket, fargate, lambda_function, queues
 from homeostat.doctor.check import TIME_LIMIT, Finding, Probe, broken, skipped
@@ -130,6 +131,7 @@ def _model(deployment: Deployment, model: ModelConfig) -> Iterator[Probe]:
         ("last check", check_freshness.check_last_window, TIME_LIMIT),
         ("rollout pace", rollout_pace.check_rollout_pace, TIME_LIMIT),
         ("retrain lease", ledger.check_retrain_lease, TIME_LIMIT),
+        ("notices", undelivered.check_notices, TIME_LIMIT),
     )
     for name, check, limit in checks:
         yield Probe(name, model.name, partial(check, deployment, model), limit=limit)

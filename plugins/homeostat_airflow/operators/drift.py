@@ -53,8 +53,8 @@ class CheckDriftOperator(NotedOperator):
 
         requested = context["params"].get("window_end") or None
         logical = context["dag_run"].logical_date
-        send_notices(config, ports)
         send_held_notices(ports)
+        send_notices(config, ports)
         sync_aliases(config, ports)
         reclaim_checks(config, ports, open_store_history(ports.store))
         end = window_end_of(config, requested or logical or ports.clock.now())
@@ -104,8 +104,9 @@ class SyncDetectorOperator(NotedOperator):
 
 
 def send_held_notices(ports: Ports) -> None:
-    """Send what the quiet hours held back, if they are over."""
+    """Send what did not arrive before, and what the quiet hours held back, if they are over."""
     from homeostat.notices import Delivery
 
     if isinstance(ports.notifier, Delivery):
+        ports.notifier.retry()
         ports.notifier.flush()

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from homeostat.adapters import open_ledger, open_store
+from homeostat.adapters.clock import FakeClock
 from homeostat.cli import app as program
 from homeostat.cli import console
 from homeostat.config import Settings, load_model
@@ -16,6 +17,8 @@ from homeostat.core.drift import DriftReport, FeatureVerdict
 from homeostat.core.performance import PerformanceReport
 from homeostat.core.rollout import Traffic, VersionRef
 from homeostat.core.trigger import TriggerDecision, WindowRecord
+from homeostat.notices import Message
+from homeostat.notices.outbox import Outbox
 from homeostat.storage.check_records import CheckRecord, deciding_settings, save_check
 
 END = datetime(2026, 1, 5, 7, tzinfo=UTC)
@@ -108,6 +111,21 @@ def test_status_gives_the_last_check_to_programs(run):
     last = json.loads(run("status", "--json").out)["pump"]["last_check"]
     assert (last["score"], last["baseline"], last["fired"], last["drift"]) == (0.46, 0.76, False, "alert")
     assert last["window_end"] == END.isoformat()
+
+
+@pytest.mark.usefixtures("checked")
+def test_status_names_a_notice_that_did_not_arrive(run, settings):
+    outbox = Outbox(open_store(settings.store), "pump", FakeClock(END))
+    key = outbox.add("", ("people",), Message("pump: version 3 rolled back", "Why."))
+    assert "notices" not in run("status", "pump").out, "it is being sent"
+    outbox.send(key, lambda *_: {"people": "401 from Slack"})
+    said = run("status", "pump", terminal=False).out
+    sentence = (
+        "'pump: version 3 rolled back' did not reach people (1 of 5 attempts) and is tried again at the next"
+        " check: 401 from Slack"
+    )
+    assert f"notices  {sentence}" in said
+    assert json.loads(run("status", "--json").out)["pump"]["undelivered_notices"] == [sentence]
 
 
 def test_several_models_are_shown_without_their_events(run, checked, tmp_path):

@@ -35,7 +35,13 @@ def show_status(
     """
     from homeostat.adapters import open_ledger
     from homeostat.cli.commands.rollout_pace import find_pace, given_rate
-    from homeostat.cli.commands.status_view import ModelStatus, newest_checks, next_checks, print_status
+    from homeostat.cli.commands.status_view import (
+        ModelStatus,
+        newest_checks,
+        next_checks,
+        print_status,
+        undelivered_notices,
+    )
 
     given = given_rate(rows_per_hour)
     ledger = open_ledger(settings.ledger)
@@ -47,7 +53,7 @@ def show_status(
         name: find_pace(configs[name], ledger, traffic, now, given) for name, (traffic, _) in found.items()
     }
     served = _what_is_served(settings, configs, {name: traffic for name, (traffic, _) in found.items()})
-    checks = newest_checks(settings, names)
+    checks, failed = newest_checks(settings, names), undelivered_notices(settings, names)
     due = next_checks(ledger, names, now)
     if as_json:
         print_json(
@@ -57,6 +63,7 @@ def show_status(
                     "served": served[name].to_json(),
                     "last_check": checks[name].to_json(),
                     "next_check": due[name].isoformat() if name in due else None,
+                    "undelivered_notices": [each.sentence for each in failed[name]],
                     "pace": None if (pace := paces[name]) is None else pace.to_json(),
                     "events": [
                         {"at": e.at.isoformat(), "kind": e.kind, "reason": e.reason, "by": e.by}
@@ -71,7 +78,8 @@ def show_status(
         say(f"No models in {settings.models} yet. Create one: homeostat new MODEL")
     for name, (traffic, events) in found.items():
         shown = events if len(found) == 1 else []
-        status = ModelStatus(traffic, served[name], paces[name], checks[name], shown, due.get(name))
+        last = (checks[name], shown, due.get(name), failed[name])
+        status = ModelStatus(traffic, served[name], paces[name], *last)
         print_status(status, now)
     if len(found) > 1:
         say("The last events of one model: homeostat status MODEL", "dim")

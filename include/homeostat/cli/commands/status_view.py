@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from homeostat.config import Settings
     from homeostat.core.rollout import RolloutPace, RolloutProgress, Traffic
     from homeostat.core.rollout.served import Served
+    from homeostat.notices.outbox import Undelivered
     from homeostat.ports import Event, Ledger, Store
     from homeostat.storage.check_records import CheckRecord
 
@@ -61,6 +64,7 @@ class ModelStatus:
     last: LastCheck
     events: Sequence[Event]
     next_check: datetime | None = None
+    undelivered: Sequence[Undelivered] = ()
 
 
 def newest_checks(settings: Settings, names: Sequence[str]) -> dict[str, LastCheck]:
@@ -96,6 +100,19 @@ def _newest(store: Store, name: str) -> LastCheck:
     return LastCheck(found[0] if found else None)
 
 
+def undelivered_notices(settings: Settings, names: Sequence[str]) -> dict[str, list[Undelivered]]:
+    """Return each model's notices that did not arrive; none where the store does not say it."""
+    from homeostat.adapters import open_store
+    from homeostat.notices.outbox import undelivered
+
+    found: dict[str, list[Undelivered]] = {name: [] for name in names}
+    with suppress(HomeostatError):  # the line of the check says that the store does not respond
+        store = open_store(settings.store)
+        for name in names:
+            found[name] = [each for each in undelivered(store, name) if each.attempts]
+    return found
+
+
 def print_status(status: ModelStatus, now: datetime) -> None:
     """Print one model, wrapped at the width of the terminal."""
     say(status.traffic.model, "bold")
@@ -120,6 +137,9 @@ def _lines(status: ModelStatus, now: datetime) -> Iterator[tuple[str, Text]]:
     if status.next_check is not None:
         late = "" if status.next_check >= now else f", {_ago(now, status.next_check)}: it is late"
         yield "", Text(f"next check at {status.next_check:%Y-%m-%d %H:%M} UTC{late}", style="dim")
+    for label, each in zip_longest(("notices",), status.undelivered, fillvalue=None):
+        if each is not None:
+            yield label or "", Text(each.sentence, style="red" if each.given_up else "yellow")
     rollout = traffic.rollout
     if rollout is not None and rollout.phase is not Phase.CHAMPION:
         share = f" ({rollout.share:.0%} of the traffic)" if rollout.share else ""

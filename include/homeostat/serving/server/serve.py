@@ -104,13 +104,16 @@ def _configure_process() -> None:
 
 def _application(settings: Settings, options: Options, load: str) -> Gateway:
     from homeostat.adapters import build_ports
+    from homeostat.adapters.notifier_apprise import EnvironmentTransport
     from homeostat.adapters.notifier_store import GatewayNotifier
     from homeostat.serving.http.app import create_app
     from homeostat.serving.runtime import LOAD_BUNDLE
 
     ports = build_ports(settings, service="homeostat-gateway")
-    ports = replace(ports, notifier=GatewayNotifier(ports.store, options.gateway))
-    return create_app(readable_models(settings), ports, settings, options, load=load or LOAD_BUNDLE)
+    models = readable_models(settings)
+    notifier = GatewayNotifier(ports.store, options.gateway, models, EnvironmentTransport())
+    ports = replace(ports, notifier=notifier)
+    return create_app(models, ports, settings, options, load=load or LOAD_BUNDLE)
 
 
 def _serve(app: App, options: Options, listening: socket.socket) -> None:
