@@ -90,13 +90,28 @@ def test_metrics_of_all_windows_are_series_over_time_in_one_run(checked):
     assert timeline.info.run_name == "all windows"
     points = history._mlflow.client.get_metric_history(timeline.info.run_id, "health/score")
     assert sorted((point.timestamp, point.value) for point in points) == [
-        ((END + hours * HOUR).timestamp() * 1000, score)
-        for hours, score in ((0, 0.7), (1, 0.6), (2, 0.46), (2, 0.5))
-    ], "a window that was checked twice has both values"
-    assert [point.step for point in points] == [
-        int(END.timestamp()) // 60 + 60 * hours for hours in (0, 1, 2, 2)
-    ]
+        ((END + hours * HOUR).timestamp() * 1000, score) for hours, score in ((0, 0.7), (1, 0.6), (2, 0.5))
+    ], "a window that was checked twice has the first check's value"
+    assert [point.step for point in points] == [int(END.timestamp()) // 60 + 60 * hours for hours in range(3)]
     assert [each.window_end for each in history.windows(model)] == [END + hours * HOUR for hours in range(3)]
+
+
+def test_what_only_the_second_check_of_a_window_knows_is_added(mlflow_server):
+    history, model = MlflowHistory(mlflow_server), f"pump-{uuid.uuid4().hex[:8]}"
+    pending = record(performance="pending", score=None, decay=None)
+    for known, effect in ((pending, 0.1), (record(), 0.2), (record(score=0.9), 0.3)):
+        history.record(model, known, metrics={"effect/a": effect}, artifacts={})
+    client = history._mlflow.client
+    experiment = client.get_experiment_by_name(f"{model}/monitoring").experiment_id
+    (timeline,) = client.search_runs([experiment], f"tags.`{TIMELINE}` = 'yes'")
+    (window,) = client.search_runs([experiment], f"tags.`{TIMELINE}` IS NULL")
+
+    def values(run, name):
+        return [point.value for point in client.get_metric_history(run.info.run_id, name)]
+
+    assert values(timeline, "input drift/a") == [0.1]
+    assert values(timeline, "health/score") == [0.46]
+    assert window.data.metrics["score"] == 0.9, "the window's own run has the latest check's"
 
 
 def test_another_process_finds_the_same_run_of_all_windows(checked, mlflow_server):

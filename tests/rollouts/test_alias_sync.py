@@ -1,8 +1,12 @@
 """MLflow's aliases follow the ledger; a champion moved in MLflow is a request for promotion."""
 
+import re
+from datetime import timedelta
+
+from homeostat.rollouts.advance import advance
 from homeostat.rollouts.alias_sync import sync_aliases
 from homeostat.rollouts.lifecycle import rollout_status
-from homeostat.rollouts.manual import manual_rollback
+from homeostat.rollouts.manual import manual_promote, manual_rollback
 from sample_model import retrain
 
 
@@ -68,6 +72,29 @@ def test_a_champion_that_a_gateway_rolled_back_is_tagged_and_notified_once(confi
         "sample: version 2 rolled back, version 1 is champion",
     )
     assert notice.body == "errors failed"
+
+
+def test_the_story_of_a_rollout_that_a_gateway_ended_is_written_by_the_next_sync(config, ports, ask, quick):
+    retrain(config, ports, ask("run 1"))
+    retrain(config, ports, ask("run 2"), to_the_end=False)
+    sync_aliases(config, ports)
+    assert "promoted" not in ports.registry.version("sample", "2").description, "its rollout is under way"
+    while ports.ledger.read("sample").active is not None:
+        advance("sample", ports.ledger, by="gateway:1", now=ports.clock.now())
+        ports.clock.advance(timedelta(hours=4))
+    sync_aliases(config, ports)
+    ended = ports.ledger.read("sample").rollout
+    story = ports.registry.version("sample", "2").description
+    verdict = {"champion": "promoted", "rolled_back": "taken back"}[ended.phase]
+    assert re.search(rf"- [-\d]+ [:\d]+ UTC {verdict}: {re.escape(' '.join(ended.reason.split()))}", story)
+    assert "shadow: " in story
+    manual_promote(config, ports, "2", by="anna", reason="labels were late")
+    manual_rollback("sample", ports.ledger, reason="errors failed", by="gateway:1", at=ports.clock.now())
+    sync_aliases(config, ports)
+    taken_back, again = (ports.registry.version("sample", number).description for number in "21")
+    assert "UTC promoted: labels were late" in taken_back
+    assert "UTC taken back: errors failed" in taken_back
+    assert "UTC champion again: errors failed" in again
 
 
 def test_a_former_champion_says_who_took_its_place(config, ports, ask):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from homeostat.adapters.mlflow_client import (
     log_metrics,
     log_tags,
     quoted,
+    safe_name,
     search_pages,
 )
 from homeostat.adapters.mlflow_windows import (
@@ -113,12 +114,16 @@ class MlflowHistory:
         numbers |= with_groups(metrics)
         report = read_report(artifacts)
         with self._mlflow.operation(f"record the window of {end.isoformat()}") as client:
-            run_id = self._run(client, experiment, end)
+            run_id, logged = self._run(client, experiment, end)
             log_artifacts(client, run_id, artifacts)
-            log_metrics(client, run_id, numbers)
             timeline = self._timeline(client, experiment)
             at = _millis(end)
-            log_metrics(client, timeline, timeline_metrics(numbers), at=at, step=at // _MINUTE)
+            # MLflow cannot replace a point of a series: a second check adds only what the first did not have.
+            # Before the window's own run: after a crash between the two, the same points are logged again.
+            known = [name for name in numbers if safe_name(name) in logged]
+            series = timeline_metrics(numbers, known=known)
+            log_metrics(client, timeline, series, at=at, step=at // _MINUTE)
+            log_metrics(client, run_id, numbers)
             client.update_run(run_id, name=window_name(record, report))
             note = window_note(report, artifacts, run_id, f"#/experiments/{experiment}/runs/{timeline}")
             log_tags(client, run_id, _readable(record) | {NOTE: note, RECORD: raw})
@@ -134,17 +139,17 @@ class MlflowHistory:
         return self._timelines[experiment]
 
     @staticmethod
-    def _run(client: Any, experiment: str, end: datetime) -> str:
-        """Return the run of the window, created if needed."""
+    def _run(client: Any, experiment: str, end: datetime) -> tuple[str, Collection[str]]:
+        """Return the run of the window, created if needed, and its metrics of an earlier check."""
         query = f"tags.`{WINDOW_END}` = {quoted(end.isoformat())}"
         found = client.search_runs([experiment], query, max_results=1, order_by=["attributes.start_time ASC"])
         if found:
-            return str(found[0].info.run_id)
+            return str(found[0].info.run_id), frozenset(found[0].data.metrics)
         at = _millis(end)
         name = f"{end:%Y-%m-%d %H:%M}"  # until its verdict is known
         run = client.create_run(experiment, start_time=at, tags={WINDOW_END: end.isoformat()}, run_name=name)
         client.set_terminated(run.info.run_id, "FINISHED", end_time=at)
-        return str(run.info.run_id)
+        return str(run.info.run_id), frozenset()
 
 
 def _new_timeline(client: Any, experiment: str) -> str:

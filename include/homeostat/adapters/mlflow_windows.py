@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC
 from typing import Any
 
@@ -80,17 +80,24 @@ def with_groups(metrics: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def timeline_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+def timeline_metrics(metrics: Mapping[str, float], *, known: Collection[str] = ()) -> dict[str, float]:
     """Return the series of the run *all windows*: without PSI, and with the effects of at most 50 features.
+
+    Those of ``known``, which an earlier check of the window has logged, are left out.
 
     MLflow shows the charts by group, sorted by name, and those without a group last: what matters is in
     ``health``, the effects are in ``input drift``.
     """
     effects = sorted(name for name in metrics if name.startswith("effect/"))[:MAX_SERIES]
+    metrics = {name: value for name, value in metrics.items() if name not in known}
     main = {name: value for name, value in metrics.items() if "/" not in name}
     return {
         **{f"health/{name}": value for name, value in main.items()},
-        **{f"input drift/{name.removeprefix('effect/')}": metrics[name] for name in effects},
+        **{
+            f"input drift/{name.removeprefix('effect/')}": metrics[name]
+            for name in effects
+            if name in metrics
+        },
         **{name: value for name, value in metrics.items() if name.startswith("trigger/")},
     }
 
