@@ -71,6 +71,7 @@ def retrain(setup, hour, otel=None):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_trace_of_a_retrain_ends_in_the_log_of_the_gateway(setup, free_port, tmp_path):
     port, log = free_port(), tmp_path / "gateway.log"
