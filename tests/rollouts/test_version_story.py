@@ -69,7 +69,7 @@ def test_a_story_has_every_event_of_its_version_and_none_of_another(story, confi
 
 def test_a_newer_candidate_supersedes_an_older_one(story, config):
     lines = story("2", promoted("1", "first"), begun("2", config), begun("3", config))
-    assert "superseded in registered" in lines[-1]
+    assert "superseded before a gateway had loaded it" in lines[-1]
 
 
 @pytest.mark.parametrize("room", [0, 50, 300, 4000])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from homeostat.core.rollout import PHASE_SENTENCES, Rollout, Traffic
+from homeostat.core.rollout import Rollout, Traffic, describe_phase
 from homeostat.explain.records import RetrainRecord
 from homeostat.explain.story import Story, full_stop, sections, utc
 from homeostat.ports import Event
@@ -50,7 +50,7 @@ def _end(retrain: RetrainRecord) -> tuple[str, str]:
     rollout = _last_rollout(retrain)
     if rollout is not None:
         why = full_stop(rollout.reason)
-        phase = full_stop(PHASE_SENTENCES[rollout.phase])
+        phase = describe_phase(rollout)
         return str(rollout.phase), f"Its rollout is under way. {phase} {why}"
     if retrain.outcome is not None:
         outcome = retrain.outcome

@@ -12,7 +12,7 @@ from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound, StaleRevision
-from homeostat.core.rollout import PHASE_SENTENCES, Traffic, VersionRef, promote
+from homeostat.core.rollout import Traffic, VersionRef, describe_phase, promote
 from homeostat.core.rollout.transitions import previous_was_rolled_back
 from homeostat.ports import Event, Notice, NoticeKind, Ports, Version
 from homeostat.rollouts.approval_notice import notify_waiting_approval
@@ -89,7 +89,7 @@ def _record_versions(config: ModelConfig, ports: Ports, traffic: Traffic, synced
     active = traffic.active
     if active is not None:
         version = active.candidate.version
-        sentence = f"{config.name} version {version}: {PHASE_SENTENCES[active.phase]}"
+        sentence = f"{config.name} version {version}: {describe_phase(active)}"
         tags = {"homeostat.phase": str(active.phase), "homeostat.phase_reason": active.reason or "-"}
         with suppress(NotFound):
             _describe(config, ports, version, tags, sentence, events)

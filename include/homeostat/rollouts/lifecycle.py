@@ -10,7 +10,6 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.config.errors import NotFound, Superseded
 from homeostat.core.rollout import (
-    PHASE_SENTENCES,
     SHADOW,
     EventKind,
     LabelFacts,
@@ -22,6 +21,7 @@ from homeostat.core.rollout import (
     Transition,
     VersionRef,
     begin,
+    describe_phase,
 )
 from homeostat.ports import Ledger, Notice, NoticeKind, Ports
 from homeostat.rollouts.alias_sync import sync_aliases
@@ -118,7 +118,7 @@ def rollout_status(config: ModelConfig, run_key: str, ports: Ports) -> dict[str,
         "outcome": str(end.outcome) if end else "",
         "stage": str(end.stage) if end else "",
         "inconclusive": bool(end and end.inconclusive),
-        "sentence": end.sentence if end else f"{name}: {PHASE_SENTENCES[rollout.phase]}{why}",
+        "sentence": end.sentence if end else f"{name}: {describe_phase(rollout, traffic.previous)}{why}",
         "url": ports.registry.url(model=config.name, version=rollout.candidate.version),
     }
 

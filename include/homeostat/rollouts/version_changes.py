@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
-from homeostat.core.rollout import Phase, Rollout, Traffic
+from homeostat.core.rollout import Phase, Rollout, Traffic, phase_time
 from homeostat.ports import Event
 from homeostat.storage.retrain_outcome import WHERE, RefusalStage, RetrainOutcome
 
@@ -114,7 +114,7 @@ def _superseded(ended: Rollout, event: Event, after: Traffic) -> VersionChange:
     why = event.reason.strip(" .")
     if rollout is not None and rollout.id != ended.id:
         why = f"version {rollout.candidate.version} took its place"
-    sentence = f"{_name(after, version)} was superseded in {ended.stage_name}: {why}. {_stays(after)}."
+    sentence = f"{_name(after, version)} was superseded {phase_time(ended)}: {why}. {_stays(after)}."
     return VersionChange(
         version,
         ended.id,
@@ -135,7 +135,7 @@ def _refused(ended: Rollout, event: Event, after: Traffic) -> VersionChange:
         stage = RefusalStage.APPROVAL
     elif not manual and "could not be loaded" in reason:
         stage = RefusalStage.LOAD
-    where = f"in {ended.stage_name}" if stage is RefusalStage.CANARY else WHERE[stage]
+    where = phase_time(ended) if stage is RefusalStage.CANARY else WHERE[stage]
     why = _by_person(stage, event, ended) if manual else f"{reason}{_setting(stage, reason)}"
     sentence = f"{_name(after, version)} was refused {where}: {why}. {_stays(after)}."
     return VersionChange(

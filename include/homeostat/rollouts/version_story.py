@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from homeostat.core.rollout import EventKind, Phase, Traffic
+from homeostat.core.rollout import EventKind, Phase, Traffic, phase_time, share_text
 from homeostat.ports import Event
 
 _WORDS: Mapping[EventKind, str] = {
@@ -81,11 +81,11 @@ def _what(before: Traffic, event: Event, after: Traffic, version: str) -> str:
         return f"champion again: {reason}"
     if own and rollout is not None and (rollout != before.rollout or was != now):
         if rollout.phase is Phase.CANARY and event.kind == EventKind.CANARY:
-            return f"{rollout.stage_name}, {rollout.share:.0%} of the traffic: {reason}"
+            return f"{rollout.stage_name}, {share_text(rollout.share)} of the traffic: {reason}"
         return f"{_word(event.kind)}: {reason}"
     ended = before.active
     if ended is not None and ended.candidate.version == version and not own:
-        return f"superseded in {ended.stage_name}: {reason}"
+        return f"superseded {phase_time(ended)}: {reason}"
     return ""
 
 

@@ -135,6 +135,19 @@ def test_a_candidate_that_waits_names_both_commands():
     assert "homeostat rollback pump" in found.left
 
 
+@pytest.mark.parametrize(
+    ("phase", "step", "sentence"),
+    [
+        (Phase.REGISTERED, 0, "Version 3 is registered and waits until a gateway has loaded it."),
+        (Phase.SHADOW, 0, "Version 3 is in shadow."),
+        (Phase.CANARY, 1, "Version 3 is in canary step 2 of 2 with 50% of the traffic."),
+    ],
+)
+def test_a_candidate_under_way_is_where_it_is(phase, step, sentence):
+    found = worst(summary(), replace(CHAMPION, rollout=rollout(phase, step)))
+    assert (found.state, found.sentence) == (HealthState.ROLLING_OUT, sentence)
+
+
 def test_what_no_version_serves_is_down():
     not_loaded = Served(ServedState.NOT_LOADED, "version 2 is champion but is not loaded")
     assert worst(summary(), served=not_loaded).state is HealthState.DOWN

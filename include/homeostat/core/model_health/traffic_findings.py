@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from homeostat.core.model_health.record import ModelFacts
 from homeostat.core.model_health.states import Finding, HealthState, as_sentence
-from homeostat.core.rollout import PHASE_SENTENCES, Phase
+from homeostat.core.rollout import Phase, describe_phase, phase_place, share_text
 from homeostat.core.rollout.served import ServedState
 
 
@@ -82,12 +82,15 @@ def rolling_out(facts: ModelFacts) -> Iterator[Finding]:
     rollout = facts.traffic.active
     if rollout is None or rollout.phase is Phase.WAITING:
         return
-    share = f" with {rollout.share:.0%} of the traffic" if rollout.share else ""
+    share = f" with {share_text(rollout.share)} of the traffic" if rollout.share else ""
+    where = "registered and waits until a gateway has loaded it"
+    if rollout.phase is not Phase.REGISTERED:
+        where = f"{phase_place(rollout)}{share}"
     yield Finding(
         HealthState.ROLLING_OUT,
-        f"Version {rollout.candidate.version} is in {rollout.stage_name}{share}.",
+        f"Version {rollout.candidate.version} is {where}.",
         since=rollout.entered_at,
-        why=(PHASE_SENTENCES[rollout.phase], as_sentence(rollout.reason)),
+        why=(describe_phase(rollout), as_sentence(rollout.reason)),
         settings=("shadow.duration", "canary.steps", "canary.step_duration"),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from homeostat.config.duration import describe_duration
 from homeostat.core.model_health.record import ModelFacts
-from homeostat.core.rollout import Phase, Rollout
+from homeostat.core.rollout import Phase, Rollout, share_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def _next_phase(rollout: Rollout) -> str:
     steps = plan.steps
     after = rollout.step + 1 if rollout.phase is Phase.CANARY else 0
     end = "waits for approval" if plan.approval and not rollout.approved else "becomes champion"
-    following = f"gets {steps[after]:.0%} of the traffic" if after < len(steps) else end
+    following = f"gets {share_text(steps[after])} of the traffic" if after < len(steps) else end
     return f"Version {version} {following}, if its checks pass and it has had rows enough by then."
 
 

@@ -30,6 +30,7 @@ from homeostat.core.rollout.health import (
 )
 from homeostat.core.rollout.label_pairs import PairLosses, differ
 from homeostat.core.rollout.pace import PhasePace, RolloutPace, TrafficRate, first_step, rollout_pace
+from homeostat.core.rollout.phase_text import describe_phase, phase_place, phase_time, share_text
 from homeostat.core.rollout.phases import (
     PHASE_SENTENCES,
     RULES,
@@ -90,11 +91,14 @@ __all__ = [
     "choose_variant",
     "decide_hard_failure",
     "decide_rollout",
+    "describe_phase",
     "differ",
     "epochs",
     "evidence_from_json",
     "evidence_json",
     "first_step",
+    "phase_place",
+    "phase_time",
     "promote",
     "recompute",
     "recompute_all",
@@ -102,5 +106,6 @@ __all__ = [
     "rollout_pace",
     "rollout_progress",
     "served_rows",
+    "share_text",
     "weights",
 ]

@@ -28,13 +28,13 @@ class Phase(StrEnum):
         return self in (Phase.REGISTERED, Phase.SHADOW, Phase.CANARY, Phase.WAITING)
 
 
-#: The sentence of each phase.
+#: The sentence of each phase; :func:`~homeostat.core.rollout.phase_text.describe_phase` adds its figures.
 PHASE_SENTENCES: Mapping[Phase, str] = {
     Phase.REGISTERED: "Registered; waits until a gateway has loaded it and gets no traffic.",
     Phase.SHADOW: "Predicts on copies of the champion's requests; clients never see its predictions.",
-    Phase.CANARY: "Serves a small, sticky share of the traffic.",
+    Phase.CANARY: "Serves a sticky share of the traffic.",
     Phase.WAITING: "Passed its canary; keeps its share until a person approves it.",
-    Phase.CHAMPION: "Serves all traffic; the previous version stays loaded.",
+    Phase.CHAMPION: "Serves all traffic; a previous version stays loaded.",
     Phase.ROLLED_BACK: "Rolled back; serves no traffic.",
     Phase.SUPERSEDED: "Superseded by a newer candidate before its rollout ended.",
 }

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from homeostat.config.errors import NoPrevious, Refused, Untrusted
 from homeostat.config.model import Canary, Rollback, Shadow
 from homeostat.core.rollout.event_kinds import EventKind
+from homeostat.core.rollout.phase_text import phase_place
 from homeostat.core.rollout.phases import Phase, Plan, Rollout, Traffic, VersionRef
 
 #: How the id of a manual promotion or rollback begins.
@@ -217,7 +218,7 @@ def supersedes_note(traffic: Traffic) -> str:
     active = traffic.active
     if active is None:
         return ""
-    return f"{_SUPERSEDES}{active.candidate.version} ({active.id}), which was in {active.stage_name}"
+    return f"{_SUPERSEDES}{active.candidate.version} ({active.id}), which was {phase_place(active)}"
 
 
 def without_supersedes_note(reason: str) -> str:

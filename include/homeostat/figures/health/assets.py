@@ -19,6 +19,7 @@ ASSETS: Mapping[str, str] = {
     "heatmap.js": _JS,
     "dom.js": _JS,
     "health.css": _CSS,
+    "levels.css": _CSS,
     "vendor/uplot.js": _JS,
     "vendor/uplot.css": _CSS,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
@@ -40,9 +41,7 @@ def routes(runtime: Runtime) -> APIRouter:
 
     @router.get("/health/models", summary="The health of every model", response_model=FleetHealth)
     def models() -> dict[str, Any]:
-        views = {status["name"]: GatewayView.from_status(status) for status in aggregate.models(runtime)}
-        found = read_fleet(runtime.ports.ledger, runtime.states, runtime.now(), _described(views))
-        return dict(redact_json(found, runtime.redact))
+        return dict(redact_json(fleet_health(runtime, aggregate.models(runtime)), runtime.redact))
 
     @router.get(
         "/health/models/{model}", summary="The health of one model over time", response_model=ModelHealth
@@ -70,6 +69,12 @@ def routes(runtime: Runtime) -> APIRouter:
         return dict(redact_json(found, runtime.redact))
 
     return router
+
+
+def fleet_health(runtime: Runtime, statuses: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return one row per model, the worst first; ``statuses`` say what this gateway serves of each."""
+    views = {status["name"]: GatewayView.from_status(status) for status in statuses}
+    return read_fleet(runtime.ports.ledger, runtime.states, runtime.now(), _described(views))
 
 
 def _described(views: dict[str, GatewayView]) -> Any:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
+from homeostat.config.errors import HomeostatError
 from homeostat.core.rollout.phases import Phase
 from homeostat.figures.html import render
 from homeostat.serving.http import aggregate
+from homeostat.serving.http.health_pages import fleet_health
 from homeostat.serving.http.status import recent_events
 from homeostat.serving.response_redaction import redact_json
 
@@ -21,7 +23,7 @@ REFRESH_SECONDS = 2
 EVENTS = 8
 #: Only the page's own script runs (by its nonce), and it talks to this gateway only.
 _CSP = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; connect-src 'self'; "
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'nonce-{nonce}'; connect-src 'self'; "
     "img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 
@@ -43,7 +45,10 @@ def routes(runtime: Runtime) -> APIRouter:
             model | {"events": recent_events(runtime, model["name"], EVENTS)}
             for model in aggregate.models(runtime)
         ]
-        shown = redact_json({"models": models, "health": aggregate.health(runtime)}, runtime.redact)
+        shown = redact_json(
+            {"models": models, "health": aggregate.health(runtime), "states": _states(runtime, models)},
+            runtime.redact,
+        )
         html = render(
             __package__,
             "overview.html",
@@ -55,3 +60,12 @@ def routes(runtime: Runtime) -> APIRouter:
         return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
     return router
+
+
+def _states(runtime: Runtime, statuses: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the health of each model; {} while the ledger is unavailable, which the page shows."""
+    try:
+        rows = {row["model"]: row for row in fleet_health(runtime, statuses)["models"]}
+    except HomeostatError:
+        return {}
+    return {name: rows[name] for name in rows if name in runtime.states}  # the ledger may have more models

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import HomeostatError
-from homeostat.core.rollout.phases import PHASE_SENTENCES, Traffic
+from homeostat.core.rollout.phase_text import describe_phase
+from homeostat.core.rollout.phases import Traffic
 from homeostat.core.rollout.served import GatewayView, ServedState, describe_served
 from homeostat.serving.inference.failures import why_not_loaded
 
@@ -70,7 +71,7 @@ def model_status(runtime: Runtime, state: ServedModel) -> dict[str, Any]:
         if version is not None
     }
     phase = str(rollout.phase) if rollout is not None else None
-    sentence = PHASE_SENTENCES[rollout.phase] if rollout is not None else why_not_loaded(table)
+    sentence = describe_phase(rollout, traffic.previous) if rollout is not None else why_not_loaded(table)
     status = raw | {
         "name": name,
         "task": state.config.task,
