@@ -1,5 +1,10 @@
-"""Progress without a terminal."""
+"""Progress without a terminal, and the end that Ctrl-C asks for."""
 
+import signal
+
+import pytest
+
+from homeostat.cli.commands.replay import stopped_by_ctrl_c
 from homeostat.cli.console import ProgressLines
 
 
@@ -21,3 +26,24 @@ def test_a_short_task_prints_nothing(capsys):
     bar = ProgressLines()
     bar.advance(bar.add_task("short", total=1))
     assert capsys.readouterr().err == ""
+
+
+def test_a_line_says_what_the_rows_so_far_came_to(capsys):
+    now = [0.0]
+    bar = ProgressLines("rows", every=10.0, clock=lambda: now[0])
+    task = bar.add_task("replaying traffic.csv", total=800)
+    now[0] = 10.0
+    bar.update(task, completed=400, description="replaying traffic.csv, accuracy 0.910, 0 failed")
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "replaying traffic.csv, accuracy 0.910, 0 failed: 400 of 800 rows, about 10s left"
+
+
+def test_ctrl_c_asks_for_the_end_once_and_then_ends_the_process():
+    before = signal.getsignal(signal.SIGINT)
+    with stopped_by_ctrl_c() as stop:
+        assert not stop.is_set()
+        signal.raise_signal(signal.SIGINT)
+        assert stop.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before

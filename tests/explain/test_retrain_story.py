@@ -7,7 +7,7 @@ import pytest
 from homeostat.config.errors import NotFound
 from homeostat.explain import explain_retrain, explain_window, read_retrain, read_window, retrain_of_version
 from homeostat.monitoring.drift_check import check_drift
-from homeostat.rollouts.manual import manual_rollback
+from homeostat.rollouts.manual import manual_promote, manual_rollback
 from sample_model import T0, retrain, rows_between, serve
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -66,6 +66,24 @@ def test_the_champion_says_its_baseline(config, ports, champion, ask):
     assert story.word == "champion"
     assert section(story, "Why it was trained") == ("A person started it.",)
     assert section(story, "As champion")[0].startswith("Its baseline, from its holdout: accuracy 0.9")
+
+
+def test_each_time_as_champion_is_told_once(config, ports, champion, ask):
+    def reigns_of(version):
+        return section(
+            explain_retrain(retrain_of_version(ports.store, ports.ledger, "sample", version)), "As champion"
+        )
+
+    retrain(config, ports, ask("run 2"), to_the_end=False)
+    manual_promote(config, ports, "2", by="me", reason="tests")
+    reigns = reigns_of("1")
+    assert len(reigns) == 2  # its baseline and its time
+    assert "was champion from 2026-03-02" in reigns[1]
+    assert "version 2 took its place" in reigns[1]
+    manual_rollback("sample", ports.ledger, reason="tests", by="me", at=ports.clock.now())
+    reigns = reigns_of("1")
+    assert [line for line in reigns if "is champion again since" in line] == [reigns[2]]
+    assert len(reigns) == 3
 
 
 def test_a_retrain_that_the_gate_refused_has_no_version_and_its_failed_checks(config, ports, champion, ask):

@@ -41,7 +41,7 @@ def read_gateway(settings: Settings) -> GatewayViews:
             return GatewayViews(address, problem=f"the gateway at {address} needs HOMEOSTAT_CONTROL_TOKEN")
         views = {status["name"]: GatewayView.from_status(status) for status in response.json()["models"]}
     except (httpx.HTTPError, httpx.InvalidURL):
-        start = "Start one: homeostat gateway"
+        start = "Start one: homeostat up, or homeostat gateway"
         return GatewayViews(address, problem=f"no gateway responds at {address} (HOMEOSTAT_GATEWAY). {start}")
     except (ValueError, KeyError, TypeError, AttributeError):
         return GatewayViews(address, problem=f"the server at {address} (HOMEOSTAT_GATEWAY) is not a gateway")
@@ -53,4 +53,7 @@ def why_first_version_waits(settings: Settings, traffic: Traffic) -> Served | No
     rollout = traffic.active
     if traffic.champion is not None or rollout is None or rollout.phase is not Phase.REGISTERED:
         return None
-    return describe_served(traffic, read_gateway(settings).of(traffic.model))
+    view = read_gateway(settings).of(traffic.model)
+    if isinstance(view, GatewayView) and view.revision > traffic.revision:
+        return None  # it has read, or written, a change since ``traffic`` was read
+    return describe_served(traffic, view)

@@ -11,11 +11,21 @@ _LOG = logging.getLogger("homeostat.notices")
 
 
 class LogNotifier:
-    """Writes every notice to the log (the default without Airflow)."""
+    """Writes every notice to the log (the default without Airflow).
+
+    Parameters
+    ----------
+    level
+        INFO for commands whose own output says the same to the person who ran them.
+    """
+
+    def __init__(self, level: int = logging.WARNING) -> None:
+        self._level = level
 
     def notify(self, targets: Sequence[str], notice: Notice) -> None:
         """See :meth:`homeostat.ports.Notifier.notify`."""
-        _LOG.warning(
+        _LOG.log(
+            self._level,
             "%s [%s] %s: %s",
             notice.title,
             notice.model,

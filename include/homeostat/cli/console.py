@@ -112,11 +112,16 @@ class ProgressLines:
 
     def advance(self, task_id: TaskID) -> None:
         """Count one step; print a line when the last one is long ago."""
+        self.update(task_id, completed=self._tasks[task_id].done + 1)
+
+    def update(self, task_id: TaskID, *, completed: int, description: str | None = None) -> None:
+        """Set the number of steps done, and what they are; print a line when the last one is long ago."""
         from homeostat.config import format_duration
 
         task, now = self._tasks[task_id], self._clock()
-        task.done += 1
-        if now - self._last < self._every:
+        task.done = completed
+        task.description = description or task.description
+        if not completed or now - self._last < self._every:
             return
         self._last = now
         seconds = round((now - task.begun) / task.done * (task.total - task.done))

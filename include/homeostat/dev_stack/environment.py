@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from homeostat.config.duration import format_duration
 from homeostat.config.settings import Settings
 from homeostat.dev_stack.secrets_file import Secrets
 
@@ -60,6 +61,7 @@ def settings_env(settings: Settings) -> dict[str, str]:
     return {
         "HOMEOSTAT_HOME": str(settings.home),
         "HOMEOSTAT_MODELS": str(settings.models),
+        "HOMEOSTAT_MODELS_REFRESH": format_duration(settings.models_refresh),
         "HOMEOSTAT_STATE": str(settings.state),
         "HOMEOSTAT_STORE": settings.store,
         "HOMEOSTAT_LEDGER": settings.ledger,

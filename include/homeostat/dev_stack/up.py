@@ -57,6 +57,7 @@ def addresses_table(platform: Platform) -> Table:
     table.add_row("[bold]Airflow[/]", f"{airflow.url}   user {airflow.user}, password {airflow.password}")
     table.add_row("[bold]MLflow[/]", platform.mlflow_url)
     table.add_row("[bold]Gateway[/]", platform.gateway_url)
+    table.add_row("[bold]Health[/]", f"{platform.gateway_url}/fleet")
     table.add_row("[bold]Logs[/]", str(platform.logs))
     return table
 

@@ -88,8 +88,8 @@ def _why(retrain: RetrainRecord) -> Iterator[str]:
 
 def _training(retrain: RetrainRecord) -> Iterator[str]:
     steps = retrain.steps
-    for step in ("assemble", "train", "probe"):
-        yield full_stop(str(steps.get(step, {}).get("sentence", "")))
+    said = (str(steps.get(step, {}).get("sentence", "")) for step in ("assemble", "train", "probe"))
+    yield from dict.fromkeys(map(full_stop, said))  # two steps may say the same
     if until := steps.get("assemble", {}).get("until"):
         yield f"Rows up to {str(until)[:16].replace('T', ' ')} UTC."
 
@@ -113,7 +113,7 @@ def _rollout(retrain: RetrainRecord) -> Iterator[str]:
 
 
 def _as_champion(retrain: RetrainRecord) -> Iterator[str]:
-    changes = [each for each in _changes(retrain) if each.outcome in (None, RetrainOutcome.PROMOTED)]
+    changes = _reigns(retrain)
     if not changes:
         return
     validated = retrain.steps.get("validate") or {}
@@ -123,6 +123,17 @@ def _as_champion(retrain: RetrainRecord) -> Iterator[str]:
         yield f"Its baseline, from its holdout: {shown}."
     for change in changes:
         yield full_stop(change.sentence)
+
+
+def _reigns(retrain: RetrainRecord) -> list[VersionChange]:
+    """Return each time as champion once: by its end, which says both times, or by its beginning."""
+    found: list[VersionChange] = []
+    for change in _changes(retrain):
+        if change.outcome is None and found:
+            found[-1] = change
+        elif change.outcome in (None, RetrainOutcome.PROMOTED):
+            found.append(change)
+    return found
 
 
 def _changes(retrain: RetrainRecord) -> list[VersionChange]:

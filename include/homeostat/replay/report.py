@@ -59,7 +59,8 @@ class ReplayReport:
 
     def sentence(self) -> str:
         """Return the report as one line."""
-        parts = [f"{self.sent} rows sent in {self.seconds:.1f} s, {self.failed} failed"]
+        stopped = "stopped: " if self.stopped else ""
+        parts = [f"{stopped}{self.sent} rows sent in {self.seconds:.1f} s, {self.failed} failed"]
         if self.p50_ms is not None and self.p99_ms is not None:
             parts.append(f"latency {self.p50_ms:.1f} ms (p99 {self.p99_ms:.1f} ms)")
         if self.accuracy is not None:

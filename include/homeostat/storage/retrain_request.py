@@ -30,12 +30,16 @@ def run_key(model: str, run_id: str) -> str:
     return hashlib.sha256(f"{model}/{run_id}".encode()).hexdigest()[:12]
 
 
-def parse_time(text: str, name: str) -> datetime:
-    """Parse an ISO time; without an offset it is in UTC. Raises ConfigError naming ``name``."""
+def parse_time(text: str, name: str, *, or_else: str = "") -> datetime:
+    """Parse an ISO time; without an offset it is in UTC. Raises ConfigError naming ``name``.
+
+    ``or_else`` is what may be written instead of a time.
+    """
     try:
         return parse_utc(text)
     except (ValueError, OverflowError):
-        msg = f"{name} {text!r} is not a time: write it like 2026-01-05T07:00Z"
+        more = f", or {or_else}" if or_else else ""
+        msg = f"{name} {text!r} is not a time: write it like 2026-01-05T07:00Z{more}"
         raise ConfigError(msg) from None
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,9 +20,10 @@ from homeostat.core.rollout import Traffic, VersionRef
 from homeostat.core.trigger import TriggerDecision, WindowRecord
 from homeostat.notices import Message
 from homeostat.notices.outbox import Outbox
-from homeostat.storage.check_records import CheckRecord, deciding_settings, save_check
+from homeostat.storage.check_records import CheckRecord, deciding_settings, last_checks, save_check
 
 END = datetime(2026, 1, 5, 7, tzinfo=UTC)
+LATER = END + timedelta(hours=1)
 MODEL = """
 name: NAME
 task: classification
@@ -104,6 +106,37 @@ def test_status_shows_score_baseline_and_the_last_verdict(run):
     assert re.search(r"check    2026-01-05 07:00 UTC, .* ago: inputs drifted \(100% of the features\)", said)
     assert f"no retrain (cooldown_active): {SENTENCE}" in said
     assert "promoted     every check passed" in said
+
+
+@pytest.mark.usefixtures("checked")
+def test_the_score_of_an_earlier_version_is_not_shown_as_the_champions(run, settings):
+    ledger = open_ledger(settings.ledger)
+    traffic = Traffic("pump", champion=VersionRef("4", "b" * 64), promoted_at=END, revision=1)
+    ledger.write(traffic, kind="promoted", reason="passed", by="gateway:g1", at=END + timedelta(hours=1))
+    ledger.close()
+    said = run("status", terminal=False).out
+    assert "score    version 4 has not been checked yet" in said
+    assert "version 3 before it: accuracy 0.460, baseline 0.760" in said
+    assert json.loads(run("status", "--json").out)["pump"]["last_check"]["version"] == "3"
+
+
+@pytest.mark.usefixtures("checked")
+def test_the_newest_window_is_shown_where_it_differs_from_the_mean(run, settings):
+    (check,) = last_checks(open_store(settings.store), "pump", 1)
+    worse = replace(check, record=replace(check.record, window_end=LATER, score=0.22), window_end=LATER)
+    save_check(open_store(settings.store), "pump", worse)
+    assert "accuracy 0.460 (newest window 0.220), baseline 0.760" in run("status", terminal=False).out
+
+
+@pytest.mark.usefixtures("checked")
+def test_a_retrain_that_runs_is_named(run, settings):
+    ledger = open_ledger(settings.ledger)
+    ledger.acquire_lease("pump", "pump/1", "0123456789ab", datetime.now(UTC), timedelta(hours=1))
+    ledger.close()
+    said = run("status", terminal=False).out
+    assert "retrain  running: homeostat explain pump 0123456789ab" in said
+    assert "no other retrain (cooldown_active)" in said
+    assert json.loads(run("status", "--json").out)["pump"]["retrain"] == "0123456789ab"
 
 
 @pytest.mark.usefixtures("checked")

@@ -192,3 +192,11 @@ def test_evidence_is_read_from_plain_evaluations(config):
     assert decide_gate(GateEvidence.of(mine, None, 5000), config()).passed
     assert not decide_gate(GateEvidence.of({}, None, 5000), config()).passed
     assert not decide_gate(GateEvidence.of(mine, {}, 5000), config()).passed
+
+
+def test_a_candidate_that_is_worse_within_the_limit_says_the_limit(config, evidence):
+    said = decide_gate(evidence(candidate={"accuracy": 0.89}), config()).sentence()
+    assert said == (
+        "The gate passed: accuracy 0.89 against the champion's 0.9: worse by 0.01, "
+        "gate.max_regression allows 0.02"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from rich.markup import escape
 
 from homeostat.adapters import build_ports
 from homeostat.adapters.gateway_client import why_first_version_waits
+from homeostat.adapters.notifier import LogNotifier
 from homeostat.cli.console import BY, err, print_json, progress, say
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import HomeostatError, Refused, Superseded, Unavailable
@@ -32,7 +34,7 @@ from homeostat.rollouts.advance import advance
 from homeostat.rollouts.alias_sync import sync_aliases
 from homeostat.rollouts.lifecycle import begin_rollout, finalize, rollout_status
 from homeostat.storage.retrain_outcome import RetrainOutcome
-from homeostat.storage.retrain_request import RetrainRequest, run_key
+from homeostat.storage.retrain_request import RetrainRequest, parse_time, run_key
 
 #: Retrain lease: how long a killed process blocks other retrains.
 LEASE = timedelta(minutes=2)
@@ -46,9 +48,12 @@ _UNDER_WAY = tuple(str(phase) for phase in Phase if phase.active)
 def check_now(settings: Settings, model: str, window_end: str, *, as_json: bool) -> None:
     """Run one drift check, as the DAG does."""
     config = settings.load_model(model)
-    model, ports = config.name, build_ports(settings)
+    model, ports = config.name, build_ports(settings, notifier=LogNotifier(logging.INFO))
     now = ports.clock.now()
-    end = now if window_end == "now" else window_end_of(config, window_end or now)
+    if window_end and window_end != "now":
+        end = parse_time(window_end, "--window-end", or_else="now")
+    else:
+        end = now if window_end else window_end_of(config, now)
     with err.status(f"checking {model} up to {end:%Y-%m-%d %H:%M} UTC"):
         sync_aliases(config, ports)
         result = check_drift(config, ports, end)
@@ -69,7 +74,7 @@ def check_now(settings: Settings, model: str, window_end: str, *, as_json: bool)
 def retrain_now(settings: Settings, model: str, options: Mapping[str, Any], *, as_json: bool) -> None:
     """Run every step of the retrain DAG in this process."""
     config = settings.load_model(model)
-    model, ports = config.name, build_ports(settings)
+    model, ports = config.name, build_ports(settings, notifier=LogNotifier(logging.INFO))
     run_id = f"cli__{uuid4().hex[:12]}"
     key = run_key(model, run_id)
     request = RetrainRequest.of(run_key=key, dag_run=run_id, params=options, event={})

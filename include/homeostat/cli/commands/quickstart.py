@@ -169,7 +169,7 @@ def next_commands(model: NewModel) -> list[tuple[str, str]]:
         ]
     request = shlex.quote(shown_path(model.folder / REQUEST_FILE))
     sent = f"-H 'Content-Type: application/json' -d @{request}"
-    curl = f"curl -i $HOMEOSTAT_GATEWAY/models/{name}/invocations {sent}"
+    curl = f"curl -i ${{HOMEOSTAT_GATEWAY:-http://127.0.0.1:8000}}/models/{name}/invocations {sent}"
     return [*commands, (curl, "predict one row, at the address that `homeostat up` prints")]
 
 

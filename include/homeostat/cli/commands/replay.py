@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
 
 from homeostat.adapters import open_store
-from homeostat.cli.console import print_json, progress, say
+from homeostat.cli.console import ProgressLines, err, print_json, progress, say
 from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     import pandas as pd
+
+    from homeostat.replay.report import RowResult
 
 
 def replay_rows(
@@ -58,10 +65,12 @@ def replay_rows(
     _require_gateway(settings.gateway)
     if live:
         rows = rows.assign(**{config.columns.timestamp: live_times(len(rows), rate)})
-    with progress("rows") as bar:
-        task = bar.add_task(
-            f"replaying {data.rstrip('/').rpartition('/')[2] if data else model}", total=len(rows)
-        )
+    title = f"replaying {data.rstrip('/').rpartition('/')[2] if data else model}"
+    with (
+        stopped_by_ctrl_c() as stop,
+        progress("rows") if err.is_terminal else ProgressLines("rows", every=10.0) as bar,
+    ):
+        task, tally = bar.add_task(title, total=len(rows)), _Tally()
         report = replay(
             rows,
             config,
@@ -69,7 +78,9 @@ def replay_rows(
             rate=rate,
             concurrency=concurrency,
             token=settings.control_token,
-            on_progress=lambda done: bar.update(task, completed=done),
+            on_progress=lambda done: bar.update(task, completed=done, description=f"{title}{tally}"),
+            on_result=tally.add,
+            stop=stop,
         )
     if live:
         _upload(settings)
@@ -82,6 +93,39 @@ def replay_rows(
         say(report.sentence())
     if report.failed:
         raise SystemExit(1)
+
+
+class _Tally:
+    """What the rows so far came to, for the line of progress."""
+
+    def __init__(self) -> None:
+        self._failed = self._right = self._known = 0
+
+    def add(self, result: RowResult) -> None:
+        self._failed += not result.ok
+        if result.right is not None:
+            self._known += 1
+            self._right += result.right
+
+    def __str__(self) -> str:
+        accuracy = f", accuracy {self._right / self._known:.3f}" if self._known else ""
+        return f"{accuracy}, {self._failed} failed"
+
+
+@contextmanager
+def stopped_by_ctrl_c() -> Iterator[threading.Event]:
+    """Give an event that Ctrl-C sets, so that a summary can follow; a second Ctrl-C ends the process."""
+    stop = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _left_out(at: pd.Series, between: tuple[str, str], until: datetime | None) -> list[str]:

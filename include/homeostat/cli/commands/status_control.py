@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -55,6 +56,7 @@ def show_status(
     served = _what_is_served(settings, configs, {name: traffic for name, (traffic, _) in found.items()})
     checks, failed = newest_checks(settings, names), undelivered_notices(settings, names)
     due = next_checks(ledger, names, now)
+    retrains = {name: ledger.lease_holder(name, now) for name in names}
     if as_json:
         print_json(
             {
@@ -62,6 +64,7 @@ def show_status(
                     **traffic.to_json(),
                     "served": served[name].to_json(),
                     "last_check": checks[name].to_json(),
+                    "retrain": retrains[name],
                     "next_check": due[name].isoformat() if name in due else None,
                     "undelivered_notices": [each.sentence for each in failed[name]],
                     "pace": None if (pace := paces[name]) is None else pace.to_json(),
@@ -78,7 +81,7 @@ def show_status(
         say(f"No models in {settings.models} yet. Create one: homeostat new MODEL")
     for name, (traffic, events) in found.items():
         shown = events if len(found) == 1 else []
-        last = (checks[name], shown, due.get(name), failed[name])
+        last = (checks[name], retrains[name], shown, due.get(name), failed[name])
         status = ModelStatus(traffic, served[name], paces[name], *last)
         print_status(status, now)
     if len(found) > 1:
@@ -196,6 +199,7 @@ def promote_now(
     write the ledger can promote.
     """
     from homeostat.adapters import build_ports
+    from homeostat.adapters.notifier import LogNotifier
     from homeostat.rollouts.alias_sync import sync_aliases
     from homeostat.rollouts.approval import require_approver
     from homeostat.rollouts.manual import manual_approve, manual_promote
@@ -206,7 +210,7 @@ def promote_now(
         msg = f"{model}: say who approves: --by NAME, one of {names} (approvers in model.yaml)"
         raise Refused(msg)
     require_approver(config, by)
-    ports, who = build_ports(settings), f"{by}, {BY}" if by else BY
+    ports, who = build_ports(settings, notifier=LogNotifier(logging.INFO)), f"{by}, {BY}" if by else BY
     if version is None:
         manual_approve(config, ports, by=who)
     else:

@@ -48,6 +48,8 @@ class LastCheck:
             "metric": performance.metric_title or performance.metric if performance else None,
             "score": performance.score if performance else None,
             "baseline": performance.baseline if performance else None,
+            "version": self.check.record.version if self.check.record else None,
+            "newest_score": self.check.record.score if self.check.record else None,
             "fired": trigger.fire if trigger else None,
             "reason": str(trigger.reason) if trigger else None,
             "sentence": trigger.sentence if trigger else None,
@@ -62,6 +64,7 @@ class ModelStatus:
     served: Served
     pace: RolloutPace | RolloutProgress | None
     last: LastCheck
+    retrain: str | None
     events: Sequence[Event]
     next_check: datetime | None = None
     undelivered: Sequence[Undelivered] = ()
@@ -133,13 +136,15 @@ def _lines(status: ModelStatus, now: datetime) -> Iterator[tuple[str, Text]]:
     traffic = status.traffic
     before = f"; previous version {traffic.previous.version}" if traffic.previous else ""
     yield "serves", Text(f"{status.served.sentence}{before}")
-    yield from _check_lines(status.last, now, traffic.model)
+    yield from _check_lines(status, now)
     if status.next_check is not None:
         late = "" if status.next_check >= now else f", {_ago(now, status.next_check)}: it is late"
         yield "", Text(f"next check at {status.next_check:%Y-%m-%d %H:%M} UTC{late}", style="dim")
     for label, each in zip_longest(("notices",), status.undelivered, fillvalue=None):
         if each is not None:
             yield label or "", Text(each.sentence, style="red" if each.given_up else "yellow")
+    if status.retrain is not None and traffic.active is None:
+        yield "retrain", Text(f"running: homeostat explain {traffic.model} {status.retrain}")
     rollout = traffic.rollout
     if rollout is not None and rollout.phase is not Phase.CHAMPION:
         share = f" ({rollout.share:.0%} of the traffic)" if rollout.share else ""
@@ -167,13 +172,17 @@ _PERFORMANCE = {
 }
 
 
-def _check_lines(last: LastCheck, now: datetime, model: str) -> Iterator[tuple[str, Text]]:
+def _check_lines(status: ModelStatus, now: datetime) -> Iterator[tuple[str, Text]]:
+    last, model, champion = status.last, status.traffic.model, status.traffic.champion
     check = last.check
     if check is None:
         yield "check", Text(last.problem or f"none yet: homeostat check {model}")
         return
-    report = check.performance
-    if report is not None:
+    judged = check.record.version if check.record is not None else ""
+    if champion is not None and judged and judged != champion.version:
+        yield "score", Text(f"version {champion.version} has not been checked yet")
+        yield "", Text.assemble(f"version {judged} before it: ", _score(check))
+    elif check.performance is not None:
         yield "score", _score(check)
     inputs = _INPUTS[check.drift.verdict]
     if check.drift.drifted_share is not None:
@@ -181,7 +190,8 @@ def _check_lines(last: LastCheck, now: datetime, model: str) -> Iterator[tuple[s
     when = f"{check.window_end:%Y-%m-%d %H:%M} UTC, {_ago(now, check.window_end)}: "
     yield "check", Text.assemble(when, (inputs, _STYLES.get(check.drift.verdict, "yellow")))
     if check.trigger is not None:
-        action = "retrain" if check.trigger.fire else "no retrain"
+        other = "no other retrain" if status.retrain else "no retrain"
+        action = "retrain requested" if check.trigger.fire else other
         yield "", Text(f"{action} ({check.trigger.reason}): {check.trigger.sentence}")
         yield "", Text(f"why: homeostat explain {model}", style="dim")
 
@@ -198,7 +208,9 @@ def _score(check: CheckRecord) -> Text:
         baseline = "" if report.baseline is None else f"; baseline {metric} {report.baseline:.3f}"
         return Text.assemble(verdict, f"{known}{baseline}")
     baseline = "not known" if report.baseline is None else f"{report.baseline:.3f}"
-    figures = f"{metric} {report.score:.3f}, baseline {baseline}, {report.rows} labelled rows: "
+    newest = check.record.score if check.record is not None else None
+    lately = f" (newest window {newest:.3f})" if newest is not None and newest != report.score else ""
+    figures = f"{metric} {report.score:.3f}{lately}, baseline {baseline}, {report.rows} labelled rows: "
     return Text.assemble(figures, verdict)
 
 

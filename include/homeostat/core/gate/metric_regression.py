@@ -36,7 +36,8 @@ def metric(evidence: GateEvidence, config: ModelConfig) -> GateCheckResult:
     found = score_drop(name, mine, theirs)
     compared = f"{title} {mine:.4g} against the champion's {theirs:.4g}"
     if is_tolerated(found, most):
-        return GateCheckResult("metric", "pass", found, most, compared)
+        allowed = f": worse by {found:.4g}, gate.max_regression allows {most:g}" if found > 0 else ""
+        return GateCheckResult("metric", "pass", found, most, f"{compared}{allowed}")
     error = finite_or_none(evidence.drop_error)
     if error is not None and found < SIGNIFICANT_DROP * error:
         reason = f"{compared}: worse by {found:.4g}, which may be chance (standard error {error:.2g})"

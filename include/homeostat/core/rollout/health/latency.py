@@ -90,7 +90,7 @@ def p99_latency(evidence: CandidateEvidence) -> HealthCheckResult:
     figures |= {"control_p99_ms": control, "level": level, "ratio": high / usual, "log_evidence": log_e}
     too_slow = high > TOLERANCE * usual and high - usual > _NEGLIGIBLE * limit
     significant = too_slow and n >= evidence.plan.window and log_e >= enough
-    compared = f"p{100 * level:.3g} {high:.3g} and {usual:.3g} ms"
+    compared = f"the fastest {level:.0%} within {high:.3g} and {usual:.3g} ms"
     if evidence.plan.slowdown > 1:
         compared += f", {evidence.plan.slowdown:g} times the control's"
     return conclude(
