@@ -1,7 +1,8 @@
-"""A thread pool that replaces each thread whose call never returns.
+"""A thread pool that replaces each thread whose call takes long or never returns.
 
-Python cannot kill a thread. In a standard pool a call that hangs occupies its thread for good; here another
-thread replaces it, up to a limit. All threads are daemons, so a hung call does not block process exit.
+Python cannot kill a thread. In a standard pool a call that hangs occupies its thread for good, and calls that
+take long keep all others waiting; here another thread replaces it, up to a limit. All threads are daemons, so
+a hung call does not block process exit.
 Own code because no library in the lock does this: concurrent.futures, anyio and asyncio keep the hung thread.
 """
 
@@ -18,6 +19,8 @@ from typing import Any, TypeVar
 
 #: Default for how many threads may hang before no more are replaced.
 MAX_HUNG = 32
+#: A call that takes longer than these seconds has its thread replaced while other calls wait.
+LONG_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -33,8 +36,10 @@ class Call:
 @dataclass(slots=True, eq=False)
 class _Worker:
     call: Call | None = None
+    began: float = 0.0
     deadline: float = 0.0
     hung: bool = False
+    replaced: bool = False
 
 
 class AwaitedCall:
@@ -102,17 +107,28 @@ _Task = tuple["Future[Any] | AwaitedCall", Callable[..., Any], tuple[Any, ...], 
 
 
 class ReplacingThreadPool(Executor):
-    """A fixed number of working threads, in addition to the hung ones.
+    """A fixed number of working threads, in addition to those whose calls take long or hang.
 
     Parameters
     ----------
     hang_seconds
         Seconds after which a call counts as hung.
     max_hung
-        Threads that may hang at the same time and still be replaced.
+        Threads that may hang or take long at the same time and still be replaced.
+    long_seconds
+        A thread whose call takes longer is replaced as long as other calls wait.
     """
 
-    def __init__(self, threads: int, name: str, *, hang_seconds: float, max_hung: int = MAX_HUNG) -> None:
+    def __init__(
+        self,
+        threads: int,
+        name: str,
+        *,
+        hang_seconds: float,
+        max_hung: int = MAX_HUNG,
+        long_seconds: float = LONG_SECONDS,
+    ) -> None:
+        self._long_seconds = long_seconds
         self._threads = threads
         self._name = name
         self._hang_seconds = hang_seconds
@@ -147,19 +163,30 @@ class ReplacingThreadPool(Executor):
             return [w.call for w in self._workers if w.hung and w.call is not None]
 
     def replace_hung(self) -> list[Call]:
-        """Replace the threads that have hung since the last time, and return their calls."""
+        """Replace the threads that have hung since the last time, and return their calls.
+
+        While calls wait, threads whose calls take long are replaced, too: callers of many functions share
+        the threads, and the slow ones must not take all of them.
+        """
         now = time.monotonic()
         found = []
         with self._lock:
             for worker in list(self._workers):
                 call = worker.call
-                if call is None or worker.hung or worker.deadline > now:
+                if call is None:
                     continue
-                worker.hung = True
-                found.append(call)
-                if sum(w.hung for w in self._workers) <= self._max_hung and not self._closed:
-                    self._start()
+                if not worker.hung and worker.deadline <= now:
+                    worker.hung = True
+                    found.append(call)
+                if worker.hung or (now - worker.began > self._long_seconds and not self._tasks.empty()):
+                    self._replace(worker)
         return found
+
+    def _replace(self, worker: _Worker) -> None:
+        if worker.replaced or self._closed or sum(w.replaced for w in self._workers) >= self._max_hung:
+            return
+        worker.replaced = True
+        self._start()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # Executor's signature
         """Accept no more calls. ``wait`` is ignored: a hung call would block it."""
@@ -199,13 +226,16 @@ class ReplacingThreadPool(Executor):
                 break
             future, function, args, kwargs, seconds = task
             if future.set_running_or_notify_cancel():
-                worker.deadline = time.monotonic() + seconds
+                worker.began = time.monotonic()
+                worker.deadline = worker.began + seconds
                 worker.call = Call(function, args)
                 _run(future, function, args, kwargs)
                 worker.call = None
             del task, future, function, args, kwargs  # an idle thread must not keep a request's rows alive
-            if worker.hung:
-                break
+            with self._lock:
+                worker.hung = False
+                if worker.replaced:
+                    break
         with self._lock:
             self._workers.discard(worker)
 

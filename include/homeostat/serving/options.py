@@ -43,7 +43,8 @@ class Options:
     max_batch_rows
         Rows of one predict call.
     threads
-        Threads that predict.
+        Threads that predict, for all models together. One whose call takes longer than a second is replaced
+        by another while calls wait, up to 32 of them, so that slow models keep no other waiting.
     candidate_timeout
         Seconds after which the champion predicts in place of a canary; at least twice the plan's
         ``p99_latency_ms``.
