@@ -87,7 +87,7 @@ def measure(number: int, repeats: int) -> dict[str, list[tuple[float, float]]]:
         write_models(folder, number)
         for _ in range(repeats):
             dags, clocks = parse(folder, home, "whole")
-            _require(dags, 2 * number)
+            _require(dags, 2 * number + 1)
             found["all"].append(_between(clocks[0], clocks[1]))
             found["serialise"].append(_between(clocks[1], clocks[2]))
             dags, clocks = parse(folder, home, dag_id=f"retrain__model_{number // 2:04d}")

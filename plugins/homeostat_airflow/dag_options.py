@@ -33,6 +33,7 @@ class DagOptions:
     schedule: Schedule | Mapping[str, Schedule] = MODEL_YAML
     owner: str | Mapping[str, str] | None = None
     homeostat_conn_id: str = DEFAULT_CONN_ID
+    maintenance: bool = True
 
     def schedule_of(self, model: str) -> Schedule:
         """Return a cron expression, a period, None for manual runs only, or :data:`MODEL_YAML`."""

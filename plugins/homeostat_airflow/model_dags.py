@@ -13,6 +13,7 @@ from homeostat_airflow.connection import DEFAULT_CONN_ID, environment
 from homeostat_airflow.dag_factory import error_dag
 from homeostat_airflow.dag_options import MODEL_YAML, DagOptions, Schedule
 from homeostat_airflow.drift_check_dag import drift_check_dag
+from homeostat_airflow.maintenance_dag import maintenance_dag
 from homeostat_airflow.retrain_dag import retrain_dag
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from homeostat.config import ModelConfig
 
-CHECK, RETRAIN, QUEUE = "drift_check", "retrain", "consume_retrain_triggers"
+CHECK, RETRAIN, QUEUE, LOGS = "drift_check", "retrain", "consume_retrain_triggers", "join_log_files"
 #: The DAGs of every model.
 KINDS = (CHECK, RETRAIN)
 
@@ -34,11 +35,13 @@ def homeostat_dags(
     schedule: Schedule | Mapping[str, Schedule] = MODEL_YAML,
     owner: str | Mapping[str, str] | None = None,
     homeostat_conn_id: str = DEFAULT_CONN_ID,
+    maintenance: bool = True,
 ) -> dict[str, DAG]:
     """Return ``drift_check__<model>`` and ``retrain__<model>`` of every model in a folder, by DAG id.
 
-    With HOMEOSTAT_TRIGGERS also ``consume_retrain_triggers``. A model whose model.yaml cannot be read gets
-    DAGs that show the error. Where Airflow runs a task, only the DAG of that task is made. A DAG file holds,
+    And ``join_log_files``, once for all models; with HOMEOSTAT_TRIGGERS also ``consume_retrain_triggers``. A
+    model whose model.yaml cannot be read gets DAGs that show the error. Where Airflow runs a task, only the
+    DAG of that task is made. A DAG file holds,
     for example::
 
         from homeostat_airflow import homeostat_dags
@@ -64,6 +67,9 @@ def homeostat_dags(
         Owner of every task, or owners by model. Default: Airflow's.
     homeostat_conn_id
         The connection with ledger, store, MLflow and gateway; see the connection type Homeostat.
+    maintenance
+        Whether ``join_log_files`` is made: of several DAG files with one ledger, by one of them. It is for
+        all models in the ledger.
 
     Raises
     ------
@@ -72,7 +78,9 @@ def homeostat_dags(
     Unavailable
         The object store does not respond.
     """
-    options = DagOptions(str(models or ""), prefix, tuple(tags), pool, schedule, owner, homeostat_conn_id)
+    options = DagOptions(
+        str(models or ""), prefix, tuple(tags), pool, schedule, owner, homeostat_conn_id, maintenance
+    )
     asked = get_parsing_context().dag_id
     found = _every_dag(options) if asked is None else _one_dag(options, asked)
     for dag in found:
@@ -87,6 +95,8 @@ def _every_dag(options: DagOptions) -> list[DAG]:
     found = []
     for model in settings.each_model():
         found += [_dag(kind, model, options, settings.project) for kind in KINDS]
+    if found and options.maintenance:
+        found.append(maintenance_dag(options))
     if settings.triggers:
         found.append(_trigger_queue_dag(settings, options))
     return found
@@ -97,6 +107,8 @@ def _one_dag(options: DagOptions, asked: str) -> list[DAG]:
     if not asked.startswith(options.prefix):
         return []
     kind, _, name = asked.removeprefix(options.prefix).partition("__")
+    if kind == LOGS and options.maintenance and not name:
+        return [maintenance_dag(options)]
     settings = _settings(options, name)
     if kind == QUEUE and settings.triggers and not name:
         return [_trigger_queue_dag(settings, options)]

@@ -56,7 +56,7 @@ def test_nothing_of_the_platforms_own_names_is_taken(dags_of, tmp_path):
         f"{str(tmp_path)!r}, prefix='team_', tags=['risk'], pool={{'fraud': 'big'}}, owner='ann', "
         "schedule={'fraud': '5 4 * * *', 'churn': None}"
     )
-    assert set(found) == {
+    assert set(found) == {"team_join_log_files"} | {
         f"team_{kind}__{name}" for kind in ("drift_check", "retrain") for name in ("fraud", "churn")
     }
     check = found["team_drift_check__fraud"]
@@ -71,7 +71,10 @@ def test_nothing_of_the_platforms_own_names_is_taken(dags_of, tmp_path):
 def test_without_options_the_schedule_is_that_of_model_yaml(dags_of, tmp_path):
     write_models(tmp_path, "fraud")
     found = dags_of("", HOMEOSTAT_MODELS=str(tmp_path))
-    assert set(found) == {"drift_check__fraud", "retrain__fraud"}
+    assert set(found) == {"drift_check__fraud", "retrain__fraud", "join_log_files"}
+    assert set(dags_of("maintenance=False", HOMEOSTAT_MODELS=str(tmp_path))) == set(found) - {
+        "join_log_files"
+    }
     assert found["drift_check__fraud"]["cron"] == "10-59/15 * * * *", "at the minute of this name"
     assert found["drift_check__fraud"]["tags"] == ["fraud", "homeostat"]
 
@@ -100,7 +103,7 @@ def test_an_s3_prefix_makes_the_dags_and_each_task_has_its_own_copy(
     store.put("fraud/model.yaml", (tmp_path / "fraud/model.yaml").read_bytes())
     store.put("fraud/pipeline.py", b"def build(): ...\n")
     found = dags_of(f"{where!r}", HOMEOSTAT_STATE=str(tmp_path / "parser"))
-    assert set(found) == {"drift_check__fraud", "retrain__fraud"}
+    assert set(found) == {"drift_check__fraud", "retrain__fraud", "join_log_files"}
     assert {folder for dag in found.values() for folder in dag["models"]} == {where}
     code = f"""
 from homeostat_airflow.connection import read_settings
@@ -144,7 +147,8 @@ def test_a_dag_bundle_has_its_models_beside_the_file_wherever_it_lies(run_in_air
     config = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles)}
     found, errors = json.loads(run_in_airflow(PARSE_BUNDLE, **config))
     assert errors == []
-    assert found == {name: [str(folder / "models")] for name in ("drift_check__fraud", "retrain__fraud")}
+    names = ("drift_check__fraud", "retrain__fraud", "join_log_files")
+    assert found == {name: [str(folder / "models")] for name in names}
 
 
 @pytest.mark.parametrize("location", ["gs://bucket/models", "/no/such/folder"])

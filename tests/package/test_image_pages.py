@@ -144,7 +144,7 @@ def test_the_official_image_gets_the_provider_and_makes_the_dags(image, context,
     models = tmp_path / "models"
     image.run("homeostat", "new", "churn", HOMEOSTAT_MODELS=str(models))
     found = image.run("python", "-c", DAGS.format(models=str(models))).strip().splitlines()[-1]
-    assert json.loads(found) == ["drift_check__churn", "retrain__churn"]
+    assert json.loads(found) == ["drift_check__churn", "join_log_files", "retrain__churn"]
 
 
 def test_the_image_for_kubernetes_resolves(image, context, tmp_path):

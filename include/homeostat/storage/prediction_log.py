@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from homeostat.config import ModelConfig
+from homeostat.config.errors import NotFound, Unavailable
 from homeostat.config.label_text import received_text
 from homeostat.ports import Store
 from homeostat.storage.parallel_map import parallel_map
@@ -65,6 +66,10 @@ _OWN_COLUMNS = {
     "latency_ms": pa.float64(),
     "error": pa.string(),
 }
+
+
+class FilesJoined(Unavailable):
+    """A file that was listed is gone: :mod:`homeostat.storage.log_joining` put its rows into another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +242,11 @@ def read_predictions(
     Features get their own names, without the prefix; the log's own columns get a leading underscore.
     ``files`` are the keys to read, for a caller that has listed them already.
     """
-    keys = files_between(store, config.name, "predictions", start, end) if files is None else files
-    read = _read(store, keys, prediction_schema(config), start, end)
+    schema = prediction_schema(config)
+    if files is None:
+        read = _list_and_read(store, config.name, "predictions", schema, start, end)
+    else:
+        read = _read(store, files, schema, start, end)
     rows = read.rows[read.rows["variant"].isin(list(variants))]
     rows = rows.drop_duplicates(["prediction_id", "variant"]).reset_index(drop=True)
     rows.columns = [
@@ -259,7 +267,7 @@ def read_prediction_ids(
         return None
     ids: set[str] = set()
     for batch in (keys[n : n + _BATCH] for n in range(0, len(keys), _BATCH)):
-        for data in parallel_map(store.get, batch):
+        for data in _get_all(store, batch):
             try:
                 column = pq.read_table(io.BytesIO(data), columns=["prediction_id"]).column(0)
             except (pa.ArrowInvalid, OSError):
@@ -274,17 +282,33 @@ def read_labels(store: Store, config: ModelConfig, start: datetime, end: datetim
     Later labels of the same id are dropped. The gateway has quarantined those that differ. Labels that were
     stored before ``schema.label.mapping`` had their spelling become classes here.
     """
-    keys = files_between(store, config.name, "labels", start, end)
-    rows = _read(store, keys, label_schema(config), start, end).rows
+    rows = _list_and_read(store, config.name, "labels", label_schema(config), start, end).rows
     if config.columns.label.mapping:
         rows["label"] = [config.columns.label.to_class(label) for label in rows["label"]]
     return rows.sort_values(["received_at", "at"], kind="stable").drop_duplicates("prediction_id")
 
 
+def _list_and_read(
+    store: Store, model: str, kind: str, schema: pa.Schema, start: datetime, end: datetime
+) -> LogRead:
+    try:
+        return _read(store, files_between(store, model, kind, start, end), schema, start, end)
+    except FilesJoined:
+        return _read(store, files_between(store, model, kind, start, end), schema, start, end)
+
+
+def _get_all(store: Store, keys: Sequence[str]) -> list[bytes]:
+    try:
+        return parallel_map(store.get, keys)
+    except NotFound as error:
+        msg = f"{error}: its rows were joined with those of other files while the log was read; try again"
+        raise FilesJoined(msg) from None
+
+
 def _read(store: Store, keys: Sequence[str], schema: pa.Schema, start: datetime, end: datetime) -> LogRead:
     tables, unreadable = [], []
     for batch in (keys[n : n + _BATCH] for n in range(0, len(keys), _BATCH)):
-        for key, data in zip(batch, parallel_map(store.get, batch), strict=True):
+        for key, data in zip(batch, _get_all(store, batch), strict=True):
             try:
                 table = pq.read_table(io.BytesIO(data))
             except (pa.ArrowInvalid, OSError) as error:
