@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from homeostat.bundle.files import Bundle
     from homeostat.config import ModelConfig
+    from homeostat.core.profile import Profile, ProfileEdges, Season
     from homeostat.core.rollout.evidence import Evidence, Tally
     from homeostat.core.rollout.phases import Traffic
     from homeostat.core.trigger import WindowRecord
@@ -339,6 +340,20 @@ class Source(Protocol):
 
     def read(self, config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
         """Return rows with ``start <= timestamp < end``, sorted by time, timestamps timezone-aware UTC."""
+
+    def count(
+        self,
+        config: ModelConfig,
+        edges: ProfileEdges,
+        start: datetime,
+        end: datetime,
+        season: Season | None,
+    ) -> Mapping[int, Profile] | None:
+        """Count the rows of ``[start, end)`` where they are; None for a source that only returns rows.
+
+        Returns the profile of each slot of the season that has rows, -1 without a time; of slot 0 without a
+        season. Rows that break the contract are counted as they are.
+        """
 
 
 @dataclass(frozen=True, slots=True)

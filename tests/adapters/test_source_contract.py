@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from homeostat.adapters import open_store
 from homeostat.adapters.configured_source import ConfiguredSource
@@ -65,9 +66,19 @@ def as_text(rows: pd.DataFrame) -> pd.DataFrame:
     params=[
         *("csv", "parquet", "parquet folder", "s3 csv", "s3 parquet", "sql", "sql bound", "loader"),
         *("predictions", "csv history", "loader history"),
+        *(
+            "duckdb files",
+            "duckdb query",
+            "duckdb s3",
+            "engine history",
+            "postgres table",
+            "postgres connection",
+        ),
     ]
 )
-def config(request: pytest.FixtureRequest, tmp_path: Path, rows: pd.DataFrame) -> ModelConfig:
+def config(  # noqa: PLR0911  # one for each kind
+    request: pytest.FixtureRequest, tmp_path: Path, rows: pd.DataFrame
+) -> ModelConfig:
     folder = tmp_path / "pump"
     folder.mkdir()
     kind = request.param
@@ -98,6 +109,8 @@ def config(request: pytest.FixtureRequest, tmp_path: Path, rows: pd.DataFrame) -
         open_store(f"s3://{server.bucket}").put(f"{tmp_path.name}/in/a.{form}", data)
         end = "in" if form == "csv" else "in/a.parquet"
         return configure(tmp_path, f"{{kind: {form}, uri: s3://{server.bucket}/{tmp_path.name}/{end}}}")
+    if kind.startswith(("duckdb", "postgres")) or kind == "engine history":
+        return configure(tmp_path, engine_source(kind, rows, folder, request))
     if kind.startswith("sql"):
         database = sqlite3.connect(folder / "rows.db")
         rows.assign(at=rows["at"].dt.strftime("%Y-%m-%d %H:%M:%S.%f")).to_sql("rows", database, index=False)
@@ -116,6 +129,31 @@ def config(request: pytest.FixtureRequest, tmp_path: Path, rows: pd.DataFrame) -
     )
     loader = "{kind: loader, loader: pipeline.py:load}"
     return configure(tmp_path, f"{{kind: predictions, history: {loader}}}" if kind != "loader" else loader)
+
+
+def engine_source(kind: str, rows: pd.DataFrame, folder: Path, request: pytest.FixtureRequest) -> str:
+    """Put the rows where an engine reads them; return the source."""
+    if kind == "duckdb s3":
+        server = request.getfixturevalue("s3_server")
+        key = f"{folder.parent.name}/engine/a.parquet"
+        open_store(f"s3://{server.bucket}").put(key, rows.to_parquet())
+        return f"{{kind: engine, uri: 'duckdb://s3://{server.bucket}/{key}'}}"
+    if not kind.startswith("postgres"):
+        rows.to_parquet(folder / "rows.parquet")
+        files = "{kind: engine, uri: 'duckdb://rows.parquet'}"
+        query = f"select * from '{folder / 'rows.parquet'}' where casual = 99"  # noqa: S608
+        return {
+            "duckdb files": files,
+            "duckdb query": f'{{kind: engine, uri: "duckdb://", query: "{query}"}}',
+            "engine history": f"{{kind: predictions, history: {files}}}",
+        }[kind]
+    url = request.getfixturevalue("postgres_url")
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    rows.to_sql("pump_rows", engine, index=False, if_exists="replace")
+    if kind == "postgres table":
+        return f"{{kind: engine, uri: '{url}', table: public.pump_rows}}"
+    request.getfixturevalue("monkeypatch").setenv("AIRFLOW_CONN_WAREHOUSE", url)
+    return "{kind: engine, connection: warehouse, query: 'select * from pump_rows'}"
 
 
 def store_of(config: ModelConfig) -> Store:

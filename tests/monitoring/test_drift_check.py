@@ -1,6 +1,7 @@
 """A drift check on fake ports: verdicts, the trigger, notices, and repeated checks."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -221,6 +222,29 @@ def test_a_batch_model_is_checked_on_its_source(folder, ports, ask):
     assert (answer["verdict"], answer["performance"]) == ("alert", "alert")
     assert answer["fired"]
     assert ports.history.windows("sample")[-1].rows == 240
+
+
+def test_a_batch_model_of_an_engine_is_counted_there_and_scored_on_a_sample(folder, ports, ask):
+    pytest.importorskip("ibis")
+    path, rows = folder / "model.yaml", pd.read_csv(folder / "rows.csv")
+    source = "source: {kind: engine, uri: 'duckdb://rows.parquet'}"
+    text = re.sub(r"^source:.*$", source, path.read_text(), flags=re.MULTILINE)
+    path.write_text(text.replace("training: {", "training: {max_rows: 1500, ") + "serve: none\n")
+    config = load_model(folder)
+    assert config.training.max_rows == 1500
+    as_parquet(rows, folder)
+    retrain(config, ports, ask())
+    later = rows_between(T0, T0 + 8 * HOUR, flip=True, shift=1.5)
+    as_parquet(pd.concat([rows, later]), folder)
+    small = config.model_copy(update={"training": config.training.model_copy(update={"max_rows": 100})})
+    answer = check(small, ports, 6)
+    assert (answer["verdict"], answer["performance"]) == ("alert", "alert")
+    assert ports.history.windows("sample")[-1].rows == 240
+
+
+def as_parquet(rows, folder):
+    times = pd.to_datetime(rows["at"], utc=True, format="ISO8601")
+    rows.assign(at=times).to_parquet(folder / "rows.parquet", index=False)
 
 
 def test_a_retrain_under_way_blocks_the_trigger(config, ports, champion, ask):

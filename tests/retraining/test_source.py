@@ -1,6 +1,7 @@
 """Where the rows of a retrain come from: said when the log is part of it, warned when nothing is new."""
 
 import json
+import re
 from datetime import timedelta
 
 import pandas as pd
@@ -136,3 +137,32 @@ def test_the_newest_traffic_is_found_within_a_month(config, ports, champion):
     assert newest_traffic(ports.store, "sample", T0 + timedelta(minutes=90)) == T0 + timedelta(hours=1)
     assert newest_traffic(ports.store, "sample", T0) is None
     assert newest_traffic(ports.store, "sample", T0 + 40 * DAY) is None
+
+
+def test_of_too_many_rows_of_an_engine_a_stratified_sample_is_read_and_recorded(folder, ports, ask, caplog):
+    pytest.importorskip("ibis")
+    path, rows = folder / "model.yaml", pd.read_csv(folder / "rows.csv")
+    text = re.sub(
+        r"^source:.*$",
+        "source: {kind: engine, uri: 'duckdb://rows.parquet'}",
+        path.read_text(),
+        flags=re.MULTILINE,
+    )
+    path.write_text(text.replace("training: {", "training: {max_rows: 1000, "))
+    rows["at"] = pd.to_datetime(rows["at"], utc=True, format="ISO8601")
+    rows.to_parquet(folder / "rows.parquet", index=False)
+    config = load_model(folder)
+    with caplog.at_level("INFO"):
+        done = assemble(config, ask(), ports)
+    assert done["rows"] + done["holdout"] + done["quarantined"] == 1000
+    assert done["sampled"] in done["sentence"]
+    assert done["sampled"].startswith("a sample of 1,000 of ")
+    assert "stratified by y (" in done["sampled"]
+    assert "a retrain needs about" in caplog.text
+    run = ports.registry.runs[done["run_id"]]
+    assert run.tags["homeostat.sample"] == done["sampled"]
+    assert json.loads(run.artifacts["data_quality.json"])["sampled"] == done["sampled"]
+    again = ports.source.read(config, None, None)
+    pd.testing.assert_frame_equal(again, ports.source.read(config, None, None))
+    share = again["y"].astype(str).eq("1").mean()
+    assert abs(share - rows["y"].astype(str).eq("1").mean()) < 0.002

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -10,9 +11,11 @@ import pandas as pd
 from homeostat.adapters.source_rows import config_location, schema_columns, select_window
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, HomeostatError, PipelineError
+from homeostat.core.profile import Profile, ProfileEdges, Season
 from homeostat.core.training_data.far_times import FAR_TIMES
 from homeostat.core.training_data.file_cells import FILE_NOTES, OPEN_DATES
 from homeostat.core.training_data.history import join_history
+from homeostat.core.training_data.sampling import SAMPLED
 from homeostat.ports import Store
 
 _DAY = timedelta(days=1)
@@ -20,7 +23,7 @@ _LAST = datetime(9999, 12, 31, 23, tzinfo=UTC)
 
 
 class ConfiguredSource:
-    """Reads by ``source.kind``: csv, parquet, sql, loader or predictions, the latter with its history.
+    """Reads by ``source.kind``: csv, parquet, sql, engine, loader or predictions with its history.
 
     Parameters
     ----------
@@ -56,11 +59,21 @@ class ConfiguredSource:
         notes = [note for part in (history, rows) for note in part.attrs.get(FILE_NOTES, [])]
         if notes:
             joined.attrs[FILE_NOTES] = notes
-        for key in (FAR_TIMES, OPEN_DATES):
+        for key in (FAR_TIMES, OPEN_DATES, SAMPLED):
             found = [part.attrs[key] for part in (history, rows) if key in part.attrs]
             if found:
                 joined.attrs[key] = "; ".join(found)
         return joined
+
+    def count(
+        self, config: ModelConfig, edges: ProfileEdges, start: datetime, end: datetime, season: Season | None
+    ) -> Mapping[int, Profile] | None:
+        """See :meth:`homeostat.ports.Source.count`; engines count their own rows."""
+        if config.source.kind != "engine":
+            return None
+        from homeostat.adapters.engines.training_rows import count_window
+
+        return count_window(config, edges, start, end, season)
 
     def _rows(self, config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
         kind = config.source.kind
@@ -68,6 +81,10 @@ class ConfiguredSource:
             from homeostat.adapters.source_sql import read_sql
 
             return read_sql(config, start, end)
+        if kind == "engine":
+            from homeostat.adapters.engines.training_rows import read_rows
+
+            return read_rows(config, start, end)
         if kind == "loader":
             return _call_loader(config, start, end)
         if kind == "predictions":

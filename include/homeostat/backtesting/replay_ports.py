@@ -48,6 +48,9 @@ class ReplaySource:
             rows[label.name] = rows[label.name].mask(unknown)
         return rows
 
+    def count(self, *_: object) -> None:
+        """Return None: the rows are in memory."""
+
 
 def rows_between(history: SplitHistory, start: datetime | None, end: datetime) -> pd.DataFrame:
     """Return a copy of the rows with ``start <= time < end``."""

@@ -26,14 +26,17 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Source(Section):
-    """The source of labelled rows: ``csv``, ``parquet``, ``sql``, ``predictions`` or ``loader``.
+    """The source of labelled rows: ``csv``, ``parquet``, ``sql``, ``engine``, ``predictions`` or ``loader``.
 
+    ``engine`` is a table, a query or files of an engine, at a URL or an Airflow connection.
     ``predictions`` is the gateway's prediction log with its labels. ``history`` is the source of the rows
     from before: the file, query or loader that the model began with.
     """
 
-    kind: Literal["csv", "parquet", "sql", "predictions", "loader"]
+    kind: Literal["csv", "parquet", "sql", "engine", "predictions", "loader"]
     uri: str | None = None
+    connection: str | None = None
+    table: str | None = None
     query: str | None = None
     loader: str | None = None
     history: Source | None = None
@@ -55,13 +58,13 @@ class Source(Section):
     @property
     def as_history(self) -> str:
         """Return the ``source`` block that adds the gateway's log to this one, without secrets."""
-        name = "loader" if self.kind == "loader" else "uri"
+        name = "loader" if self.kind == "loader" else "connection" if self.connection else "uri"
         place = "..." if self.kind == "sql" else f"{name}: {redact_secrets(self._place)}"
         return f"source: {{kind: predictions, history: {{kind: {self.kind}, {place}}}}}"
 
     @property
     def _place(self) -> str:
-        return (self.loader if self.kind == "loader" else self.uri) or ""
+        return (self.loader if self.kind == "loader" else self.uri or self.connection) or ""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -72,10 +75,25 @@ class Source(Section):
         if self.kind == "sql" and not self.uri:
             msg = f"kind: sql needs 'uri', a SQLAlchemy URL, for example {_SOURCE_EXAMPLES['sql']}"
             raise ValueError(msg)
+        self._check_engine()
         if self.history is not None:
             self._check_history(self.history)
             self.history._key = "source.history"  # noqa: SLF001  # set once, where it is read
         return self
+
+    def _check_engine(self) -> None:
+        example = f"for example {_SOURCE_EXAMPLES['engine']}"
+        if self.kind != "engine":
+            other = next((name for name in ("connection", "table") if getattr(self, name)), "")
+            if other:
+                msg = f"only kind: engine has a '{other}', {example}"
+                raise ValueError(msg)
+        elif bool(self.uri) == bool(self.connection):
+            msg = f"kind: engine needs 'uri' or 'connection', one of them, {example}"
+            raise ValueError(msg)
+        elif self.table and self.query:
+            msg = f"kind: engine has 'table' or 'query', not both, {example}"
+            raise ValueError(msg)
 
     def _check_history(self, history: Source) -> None:
         if self.kind != "predictions":
@@ -93,6 +111,7 @@ _SOURCE_EXAMPLES = {
     "csv": "{kind: csv, uri: data/rows.csv}",
     "parquet": "{kind: parquet, uri: s3://bucket/rows/}",
     "sql": "{kind: sql, uri: 'postgresql+psycopg2://host/db', query: 'select * from rows'}",
+    "engine": "{kind: engine, uri: 'postgresql://host/db', table: rows}",
     "loader": "{kind: loader, loader: pipeline.py:load}",
     "predictions": "{kind: predictions, history: {kind: csv, uri: data/rows.csv}}",
 }
@@ -357,6 +376,7 @@ class Training(Section):
     ``parity`` decides what happens when the environment (lock file, image) differs from the champion's:
     ``warn`` reports it in the gate's report, ``enforce`` stops the retrain before the fit. With
     ``early_stopping`` is the newest share of a fit's rows on which a booster stops early, if it does.
+    ``max_rows`` is the limit of a retrain's rows of ``kind: engine``: of more, a stratified sample is read.
     ``serving_format: onnx`` stores a version as ONNX where that predicts the same. With
     ``window.kind: auto``, ``recipes`` are what may be learnt from, a fit each, and ``committee`` whether
     those fits serve together.
@@ -371,6 +391,7 @@ class Training(Section):
     committee: bool = True
     bad_periods: tuple[BadPeriod, ...] = ()
     min_rows: Count = 1000
+    max_rows: Count = 5_000_000
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.125
     refit: bool = True
     early_stopping: Annotated[float, Field(gt=0, lt=1)] = 0.1

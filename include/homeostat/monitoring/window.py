@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from homeostat.core.profile.coerce import Ints
 from homeostat.core.profile.histogram import array_length
 from homeostat.monitoring.batch_scoring import score_in_batch
 from homeostat.monitoring.context import CheckContext
+from homeostat.monitoring.source_window import count_at_source
 from homeostat.monitoring.step_latency import count_latency, quantile
 from homeostat.storage import prediction_log as log
 from homeostat.storage.rolling_counts import CountStore, RollingSum, StepCounts, StepNotes, rolling_sum
@@ -63,6 +64,10 @@ class WindowCounts:
         if context.config.serve == "none":  # no gateway: the champion scores the source's rows now
             rows = score_in_batch(context.config, context.ports, context.champion, start, end, label=False)
             self._counted = _count(context, rows)
+            counted = count_at_source(context, season_of(context), start, end)
+            if counted is not None:  # these are all rows, of which the champion has scored a sample
+                served = replace(self._counted.served, profile=counted.profile, per_slot=counted.per_slot)
+                self._counted = replace(self._counted, served=served, left_out=counted.left_out)
             notes = [StepNotes(tuple(_findings(context.config, rows)))]
             self.traffic: StepTraffic | None = None
         else:

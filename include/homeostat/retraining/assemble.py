@@ -119,6 +119,10 @@ def _write_snapshot(
     origins = found.attrs.pop("origins", None)
     far = found.attrs.pop(training_data.FAR_TIMES, "")
     open_dates = found.attrs.pop(training_data.OPEN_DATES, "")
+    sampled = found.attrs.pop(training_data.SAMPLED, "")
+    if sampled:
+        logger.warning("%s: read %s", config.name, sampled)
+        ports.registry.log(run_id, tags={"homeostat.sample": sampled})
     trained_until = _champion_trained_until(config, ports)
     notes = found.attrs.pop(training_data.FILE_NOTES, [])
     for note in notes:
@@ -165,6 +169,7 @@ def _write_snapshot(
         **({"far_times": far} if far else {}),
         **({"file_notes": notes} if notes else {}),
         **({"open_dates": open_dates} if open_dates else {}),
+        **({"sampled": sampled} if sampled else {}),
     }
     ports.registry.log(run_id, artifacts={"data_quality.json": json_bytes(report)})
     return save_result(
@@ -180,11 +185,12 @@ def _write_snapshot(
             "holdout": len(snapshot.holdout),
             "quarantined": len(snapshot.quarantined),
             "until": until.isoformat(),
+            **({"sampled": sampled} if sampled else {}),
             "positive": known.columns.label.positive,
             "former": find_former(config, ports.ledger, ports.store),
             "sentence": f"{len(snapshot.train)} training rows, {len(snapshot.holdout)} holdout rows, "
             f"{_quarantined(snapshot)}{_from_where(config, origins)}"
-            + (f"; {guessed}" if guessed else "")
+            + "".join(f"; {each}" for each in (sampled, guessed) if each)
             + "".join(f"; warning: {each}" for each in (far, open_dates, warning, *similar) if each),
             "url": ports.registry.url(run_id=run_id),
         },

@@ -17,6 +17,7 @@ from homeostat.core.training_data.repeated_rows import (
     newest_labelled,
     repeated_rows_warning,
 )
+from homeostat.core.training_data.sampling import SAMPLED
 from homeostat.core.training_data.snapshot import Snapshot, assemble
 from homeostat.core.training_data.window import recency_weights, select_window
 
@@ -24,6 +25,7 @@ __all__ = [
     "FAR_TIMES",
     "FILE_NOTES",
     "OPEN_DATES",
+    "SAMPLED",
     "CoercedRows",
     "DataFinding",
     "FarTimes",
