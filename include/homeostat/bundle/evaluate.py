@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from homeostat.bundle.predictor import Predictions, Predictor
+from homeostat.bundle.slice_scores import score_slices, slice_reference, slices_of
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError
 from homeostat.config.label_text import label_texts
 from homeostat.core.performance import all_metrics, row_variance, score, why_undefined
-from homeostat.core.profile import CalibrationCounts, FeatureKind, Reference, Season
+from homeostat.core.profile import MIN_SLICE_ROWS, CalibrationCounts, FeatureKind, Reference, Season
+from homeostat.core.profile.coerce import Ints
 
 #: Columns of a reference profile besides the features; no feature may have these names.
 OUTPUTS = ("prediction", "confidence")
-#: A slice with fewer rows is left out.
-MIN_SLICE = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,12 @@ class Evaluation:
 
 
 def evaluate(
-    config: ModelConfig, predictor: Predictor, holdout: pd.DataFrame, *, known: Iterable[Any] = ()
+    config: ModelConfig,
+    predictor: Predictor,
+    holdout: pd.DataFrame,
+    *,
+    known: Iterable[Any] = (),
+    slices: Mapping[str, Ints] | None = None,
 ) -> Evaluation:
     """Score a predictor on labelled rows.
 
@@ -64,6 +69,8 @@ def evaluate(
     ----------
     known
         Classes of the data, besides the predictor's own and those of the holdout.
+    slices
+        Row positions of each slice to score; None: those of ``gate.slices`` in the holdout.
 
     Raises
     ------
@@ -81,7 +88,9 @@ def evaluate(
     return Evaluation(
         metrics={name: value for name, value in metrics.items() if name not in ("rows", "nan_rate")},
         nan_rate=float(predictions.missing.mean()),
-        slices=_slices(config, holdout, truth, predictions, how),
+        slices=score_slices(
+            config, slices_of(config, holdout) if slices is None else slices, truth, predictions, how
+        ),
         distinct_predictions=_distinct(predictions),
         rows=len(holdout),
         truth=truth,
@@ -139,6 +148,7 @@ def make_reference(
         reference,
         season=_season(config, reference, frame, rows),
         calibration=_calibration_counts(config, reference, predictions, holdout),
+        slices=slice_reference(config, reference, frame),
     )
 
 
@@ -192,7 +202,7 @@ def _variance(
     scores, rows = [], []
     for one in np.unique(block):
         at = np.flatnonzero(block == one)
-        if len(at) < MIN_SLICE:
+        if len(at) < MIN_SLICE_ROWS:
             continue
         with suppress(DataError):
             scores.append(score(config.task, metric, truth[at], predictions.prediction[at], **how))
@@ -200,40 +210,6 @@ def _variance(
     if len(scores) > 1:
         found.append(float(np.var(scores, ddof=1) * np.mean(rows)))
     return max(found, default=None)
-
-
-def _slices(
-    config: ModelConfig,
-    holdout: pd.DataFrame,
-    truth: np.ndarray,
-    predictions: Predictions,
-    how: dict[str, Any],
-) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for name in config.gate.slices:
-        for value, at in _groups(holdout[name], config.columns.features[name].type):
-            if len(at) < MIN_SLICE:
-                continue
-            proba = None if predictions.proba is None else predictions.proba[at]
-            try:
-                points = score(
-                    config.task, config.metric, truth[at], predictions.prediction[at], proba, **how
-                )
-            except DataError:  # one class in the slice, for instance: the gate reports a missing score
-                continue
-            found[f"{name}={value}"] = {"rows": len(at), "score": points}
-    return found
-
-
-def _groups(column: pd.Series, kind: str) -> list[tuple[str, np.ndarray]]:
-    """Return row positions by value; for a number, by quarter of its values, the same for every model."""
-    if kind == "number":
-        try:
-            column = pd.qcut(column, 4, duplicates="drop").astype("str")
-        except ValueError:  # all values are missing
-            return []
-    column = column.reset_index(drop=True)
-    return [(str(value), np.asarray(at)) for value, at in column.groupby(column).indices.items()]
 
 
 def _distinct(predictions: Predictions) -> int:

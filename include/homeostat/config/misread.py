@@ -20,7 +20,7 @@ def find_misread(loader: yaml.SafeLoader, node: yaml.Node, path: tuple[str, ...]
     It reads ``on`` as a boolean even where it is a key, and ``007`` in a list of categories as seven.
     """
     if isinstance(node, yaml.SequenceNode):
-        if path and path[-1] in _SPELLED and (found := _misread_words(loader, node.value)):
+        if _is_spelled(path) and (found := _misread_words(loader, node.value)):
             written = f"[{', '.join(_quoted(item, item in found) for item in node.value)}]"
             yield _misread_sentence(path, found, written)
         for index, value in enumerate(node.value):
@@ -38,6 +38,11 @@ def find_misread(loader: yaml.SafeLoader, node: yaml.Node, path: tuple[str, ...]
             if inner[-2:] == ("label", "positive") and (found := _misread_words(loader, [value])):
                 yield _misread_sentence(inner, found, _quoted(value, wrong=True))
             yield from find_misread(loader, value, inner)
+
+
+def _is_spelled(path: tuple[str, ...]) -> bool:
+    """Whether a list holds what the data spells; in ``monitor.slices`` at ``slices.0.plan``."""
+    return bool(path) and (path[-1] in _SPELLED or path[-3:-2] == ("slices",))
 
 
 def _misread_keys(loader: yaml.SafeLoader, node: yaml.MappingNode, path: tuple[str, ...]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from homeostat.config.notices import Notices
 from homeostat.config.positive_class import metric_title
 from homeostat.config.redaction import redact_secrets
 from homeostat.config.section import Section
+from homeostat.config.slices import SliceBy, bound_problem, slice_problems
 from homeostat.config.type_names import type_names
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -266,6 +267,8 @@ class Monitor(Section):
 
     ``delay`` is how long after a window's end its check runs in Airflow: ``auto`` spreads the models over the
     period, at most an hour, see :mod:`homeostat.config.check_times`.
+
+    ``slices`` are watched one by one, at most ``max_slices`` of them besides each feature's rest.
     """
 
     every: PositiveDuration = timedelta(hours=1)
@@ -278,6 +281,8 @@ class Monitor(Section):
     max_missing: Share = 0.1
     max_unseen: Share = 0.05
     season: Literal["none", "hour_of_day", "hour_of_week"] = "none"
+    slices: tuple[SliceBy, ...] = ()
+    max_slices: Annotated[int, Field(ge=1, le=50)] = 20
     runs_on: Literal["airflow", "lambda"] = "airflow"
 
     @model_validator(mode="after")
@@ -410,7 +415,8 @@ class Training(Section):
 class Gate(Section):
     """The checks that a candidate must pass before it gets traffic.
 
-    ``max_slowdown`` is how many times as long as the champion it may take for a row.
+    ``max_slowdown`` is how many times as long as the champion it may take for a row. ``slices`` None: those
+    of ``monitor.slices``, see :attr:`ModelConfig.gate_slices`.
     """
 
     metric: (
@@ -421,7 +427,7 @@ class Gate(Section):
     max_slowdown: Annotated[float, Field(ge=1)] = 1.5
     min_training_rows: Count = 1000
     max_nan_rate: Share = 0.0
-    slices: tuple[str, ...] = ()
+    slices: tuple[SliceBy, ...] | None = None
     max_slice_regression: Annotated[float, Field(ge=0)] = 0.1
 
 
@@ -535,6 +541,11 @@ class ModelConfig(Section):
         return "accuracy" if self.metric in ("roc_auc", "log_loss") else self.metric
 
     @property
+    def slice_metric(self) -> Literal["accuracy", "mae"]:
+        """Return the metric of watched slices, accuracy or mean absolute error: both add up over rows."""
+        return "accuracy" if self.task == "classification" else "mae"
+
+    @property
     def metric_title(self) -> str:
         """Return :attr:`metric` for people, with the class that it is of where that is known."""
         return metric_title(self.metric, self.columns.label.positive)
@@ -554,6 +565,11 @@ class ModelConfig(Section):
         """Return how long the former champion stays in shadow after a promotion."""
         own = self.canary.reverse_shadow
         return min(self.columns.label.delay, MAX_REVERSE_SHADOW) if own is None else own
+
+    @property
+    def gate_slices(self) -> tuple[SliceBy, ...]:
+        """Return what divides the holdout for the gate: ``gate.slices``, or by default the watched slices."""
+        return self.monitor.slices if self.gate.slices is None else self.gate.slices
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -599,8 +615,14 @@ class ModelConfig(Section):
         if self.monitor.runs_on == "lambda" and self.serve == "none":
             msg = "monitor.runs_on: lambda reads the gateway's prediction log: set serve: gateway"
             raise ValueError(msg)
-        unknown = [name for name in self.gate.slices if name not in self.columns.features]
-        if unknown:
-            msg = f"gate.slices: {unknown[0]!r} is not a feature: add it under schema.features or remove it"
-            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _slices_fit(self) -> Self:
+        features = self.columns.features
+        for key, slices in (("monitor.slices", self.monitor.slices), ("gate.slices", self.gate.slices or ())):
+            for problem in slice_problems(key, slices, features):
+                raise ValueError(problem)
+        if problem := bound_problem(self.monitor.slices, self.monitor.max_slices, features):
+            raise ValueError(problem)
         return self

@@ -64,7 +64,7 @@ def compare_profiles(
     too_few = _too_few(reference, window, monitor)
     if too_few:
         return DriftReport("not_computable", too_few, window.rows, None, features, outputs, findings)
-    comparable = [f for f in features if f.drifted is not None or _comparable(reference.features[f.name])]
+    comparable = [f for f in features if f.drifted is not None or is_comparable(reference.features[f.name])]
     found = aggregate(comparable, monitor)
     return DriftReport(
         found.verdict, found.reason, window.rows, found.drifted_share, features, outputs, findings
@@ -111,7 +111,8 @@ def aggregate(features: Sequence[FeatureVerdict], monitor: Monitor) -> DataSetVe
     return DataSetVerdict("pass", reason, share)
 
 
-def _comparable(reference: FeatureCounts) -> bool:
+def is_comparable(reference: FeatureCounts) -> bool:
+    """Whether a window can be compared with this reference at all."""
     return no_comparison(reference, reference) is None
 
 

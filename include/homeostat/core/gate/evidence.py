@@ -22,7 +22,9 @@ class GateEvidence:
     ``undefined`` and ``champion_undefined`` say why the gate's metric is not among them, where that is known.
     Anything else that is not known is None. ``slices`` map ``"season=1"`` to ``{"rows", "score"}``.
 
-    ``drop_error`` is the standard error of how much the two differ in the gate's metric.
+    ``drop_error`` is the standard error of how much the two differ in the gate's metric, ``slice_errors`` the
+    same by slice. ``decayed_slices`` are those that started the retrain, as ``{"rows", "candidate",
+    "champion"}`` with their accuracy or mean absolute error there.
 
     Latencies are of single rows in milliseconds, of the versions that serve. ``unloaded_p99_ms`` leaves out
     the time in which a call had no CPU. ``slowdown`` compares candidate and champion, timed side by side, as
@@ -49,6 +51,8 @@ class GateEvidence:
     distinct_predictions: int | None = None
     slices: Slices = field(default_factory=dict)
     champion_slices: Slices = field(default_factory=dict)
+    slice_errors: Scores = field(default_factory=dict)
+    decayed_slices: Slices = field(default_factory=dict)
     environment_differences: Sequence[str] = ()
     drop_error: float | None = None
     undefined: str = ""
@@ -66,7 +70,7 @@ class GateEvidence:
 
         Their keys are ``metrics``, ``nan_rate``, ``p99_latency_ms``, ``unloaded_p99_ms``, ``slices``,
         ``distinct_predictions`` and ``undefined``; the candidate's also ``slowdown``,
-        ``machine_slowdown``, ``members_ratio`` and ``drop_error``.
+        ``machine_slowdown``, ``members_ratio``, ``drop_error``, ``slice_errors`` and ``decayed_slices``.
         """
         return cls(
             candidate=candidate.get("metrics") or {},
@@ -82,6 +86,8 @@ class GateEvidence:
             distinct_predictions=candidate.get("distinct_predictions"),
             slices=candidate.get("slices") or {},
             champion_slices=(champion or {}).get("slices") or {},
+            slice_errors=candidate.get("slice_errors") or {},
+            decayed_slices=candidate.get("decayed_slices") or {},
             environment_differences=tuple(environment_differences),
             drop_error=candidate.get("drop_error"),
             undefined=str(candidate.get("undefined") or ""),

@@ -13,8 +13,17 @@ from homeostat.core.profile.histogram import FeatureCounts, Profile
 from homeostat.core.profile.parquet import count_parquet
 from homeostat.core.profile.reference import Reference
 from homeostat.core.profile.season import Season, SeasonKind, slot_totals
+from homeostat.core.profile.slices import (
+    MIN_SLICE_ROWS,
+    SlicedProfile,
+    SliceReference,
+    Slices,
+    Slicing,
+    count_slices,
+)
 
 __all__ = [
+    "MIN_SLICE_ROWS",
     "CalibrationCounts",
     "CategoryEdges",
     "FeatureCounts",
@@ -26,11 +35,16 @@ __all__ = [
     "Reference",
     "Season",
     "SeasonKind",
+    "SliceReference",
+    "SlicedProfile",
+    "Slices",
+    "Slicing",
     "count_arrow_column",
     "count_arrow_table",
     "count_dataframe",
     "count_parquet",
     "count_series",
+    "count_slices",
     "fit_edges",
     "slot_totals",
 ]

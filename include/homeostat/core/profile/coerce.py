@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,29 @@ def as_labels(column: pd.Series, spelling: int = SPELLING) -> tuple[Ints, list[s
         ``counts[i]`` rows hold ``labels[i]``, spelled by these rules of :mod:`homeostat.config.label_text`;
         None, NaN, NaT, NA and empty text are missing.
     """
+    codes, values = _factorize(column, spelling)
+    per_code = np.bincount(codes[codes >= 0], minlength=len(values))
+    missing = int((codes < 0).sum())
+    by_label: dict[str, int] = {}
+    for value, rows in zip(values, per_code.tolist(), strict=True):
+        label = label_of(value, spelling)
+        if label is None:
+            missing += rows
+        else:
+            by_label[label] = by_label.get(label, 0) + rows
+    return np.fromiter(by_label.values(), dtype=np.int64, count=len(by_label)), list(by_label), missing
+
+
+def place_of_each(column: pd.Series, labels: Sequence[str], spelling: int = SPELLING) -> Ints:
+    """Return the place of each row's label in ``labels``, shape (n,); -1 for others and missing ones."""
+    codes, values = _factorize(column, spelling)
+    places = {label: place for place, label in enumerate(labels)}
+    found = [places.get(label_of(value, spelling) or "", -1) for value in values]
+    return np.array([*found, -1], dtype=np.int64)[codes]  # the code of a missing value is -1, the last
+
+
+def _factorize(column: pd.Series, spelling: int) -> tuple[Ints, list[Any]]:
+    """Return the code of each row, -1 for a missing value, and the distinct values by code."""
     try:
         codes, uniques = pd.factorize(column)
     except (TypeError, NotImplementedError):  # lists and dictionaries cannot be hashed
@@ -126,18 +150,8 @@ def as_labels(column: pd.Series, spelling: int = SPELLING) -> tuple[Ints, list[s
         codes, uniques = pd.factorize(
             objects.map(lambda value: label_of(value, spelling), na_action="ignore")
         )
-    per_code = np.bincount(codes[codes >= 0], minlength=len(uniques))
-    missing = int((codes < 0).sum())
-    by_label: dict[str, int] = {}
     is_float = uniques.dtype.kind == "f"
-    values = list(np.asarray(uniques)) if is_float else uniques.tolist()  # float32 stays float32
-    for value, rows in zip(values, per_code.tolist(), strict=True):
-        label = label_of(value, spelling)
-        if label is None:
-            missing += rows
-        else:
-            by_label[label] = by_label.get(label, 0) + rows
-    return np.fromiter(by_label.values(), dtype=np.int64, count=len(by_label)), list(by_label), missing
+    return codes, list(np.asarray(uniques)) if is_float else uniques.tolist()  # float32 stays float32
 
 
 def label_of(value: Any, spelling: int = SPELLING) -> str | None:

@@ -17,9 +17,11 @@ from homeostat.core.profile.edges import FeatureKind, ProfileEdges
 from homeostat.core.profile.fit_edges import MAX_CATEGORIES, MAX_EDGES, fit_edges
 from homeostat.core.profile.histogram import Profile
 from homeostat.core.profile.season import Season
+from homeostat.core.profile.slices import SliceReference
 
 # Keys as release 0.1 wrote them: digests of references cover them.
 _EDGES_KEY, _SEASON_KEY, _CALIBRATION_KEY = "frames", "season", "outcomes"
+_SLICES_KEY = "slices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +29,15 @@ class Reference:
     """What a version's data looked like; it moves with the version, on promotion and on rollback.
 
     ``season`` is there when ``monitor.season`` is set. ``calibration`` (on the edges of ``confidence``)
-    is there when the holdout's labels and the predictions' confidence were known.
+    is there when the holdout's labels and the predictions' confidence were known, ``slices`` when
+    ``monitor.slices`` lists any.
     """
 
     edges: ProfileEdges
     profile: Profile
     season: Season | None = None
     calibration: CalibrationCounts | None = None
+    slices: SliceReference | None = None
 
     @classmethod
     def fit(
@@ -74,7 +78,7 @@ class Reference:
 
     def _optional_parts(self) -> dict[str, Any]:
         """Return the parts that some references lack; releases that do not know them ignore them."""
-        parts = {_SEASON_KEY: self.season, _CALIBRATION_KEY: self.calibration}
+        parts = {_SEASON_KEY: self.season, _CALIBRATION_KEY: self.calibration, _SLICES_KEY: self.slices}
         return {name: part.to_body() for name, part in parts.items() if part is not None}
 
     @classmethod
@@ -83,7 +87,7 @@ class Reference:
         body = codec.unpack("reference", data)
         edges = ProfileEdges.from_body(body.get(_EDGES_KEY, {}))
         profile = Profile.from_body(body.get("profile", {}), edges)
-        season, calibration = body.get(_SEASON_KEY), body.get(_CALIBRATION_KEY)
+        season, calibration, slices = (body.get(k) for k in (_SEASON_KEY, _CALIBRATION_KEY, _SLICES_KEY))
         if calibration is not None and "confidence" not in edges.features:
             msg = "this reference has calibration counts, but no edges for the confidence"
             raise DataError(msg)
@@ -94,4 +98,5 @@ class Reference:
             None
             if calibration is None
             else CalibrationCounts.from_body(calibration, edges.features["confidence"]),
+            None if slices is None else SliceReference.from_body(slices, edges),
         )
