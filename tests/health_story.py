@@ -6,6 +6,7 @@ from homeostat.core.model_health import AlertRuns, FeatureEffect, StepTraffic, W
 from homeostat.core.performance import Estimate, PerformanceReport
 from homeostat.core.rollout import Phase, Plan, VersionRef, begin, promote
 from homeostat.core.rollout.transitions import default_plan, enter
+from homeostat.core.slices import SliceDrift, SliceResult, SliceScore, SlicesReport
 from homeostat.core.trigger import WindowRecord
 from homeostat.ports import HealthRecord, RecordKind
 
@@ -128,10 +129,23 @@ def _windows(ledger, model, start, change, hours):
             report(made.performance, score),
             history=history,
             **({"features": effects, "drift_reason": "1 of 2 features drifted"} if bad else {}),
+            slices=_slices(bad=bad),
             **({"sentence": "Decay 0.300 reached trigger.critical_decay (0.15)."} if made.fired else {}),
         )
         save_window(ledger, model, found)
         history.append(made)
+
+
+def _slices(*, bad):
+    """One slice of two is worse since the inputs drifted."""
+    scores = {
+        "colour=red": SliceScore("alert", "accuracy 0.31 over 90 rows", 0.31, 0.7, 0.39, 1e-9, 90),
+        "colour (rest)": SliceScore("pending", "no labelled rows yet"),
+    }
+    if not bad:
+        scores["colour=red"] = SliceScore("pass", "accuracy 0.7 over 90 rows", 0.7, 0.7, 0.0, 0.5, 90)
+    drift = SliceDrift("alert", "1 of 2 features drifted (a)", 200, 0.5, ("a",))
+    return SlicesReport("accuracy", tuple(SliceResult(name, drift, score) for name, score in scores.items()))
 
 
 def estimated(value, low, high, baseline=0.8):

@@ -121,7 +121,31 @@ def test_file_and_folder_are_both_fine(write):
         (("name: y", "name: x"), 5, "schema", "remove it from schema.features"),
         (("monitor: {every: 1h, window: 24h}", "monitor: {alpha: 2}"), 10, "monitor.alpha", "less than 1"),
         (("monitor: {every: 1h, window: 24h}", "gate: {metric: mae}"), 1, "model.yaml", "choose accuracy"),
-        (("monitor: {every: 1h, window: 24h}", "gate: {slices: [z]}"), 1, "model.yaml", "'z'"),
+        (("monitor: {every: 1h, window: 24h}", "gate: {slices: [z]}"), 10, "gate.slices", "'z'"),
+        *(
+            (("monitor: {every: 1h, window: 24h}", f"monitor: {{slices: [{slices}]}}"), 10, key, said)
+            for slices, key, said in [
+                ("z", "monitor.slices", "'z' is not a feature: add it"),
+                ("cc", "monitor.slices", "did you mean 'c'?"),
+                ("c, {c: [1]}", "monitor.slices", "'c' is listed twice: keep one of them"),
+                (
+                    "{c: [1, 3]}",
+                    "monitor.slices",
+                    "'3' is not in schema.features.c.categories: choose of 1, 2",
+                ),
+                ("{x: [1]}", "monitor.slices", "'x' is a number, its slices are the quarters"),
+                ("{c: 1}", "monitor.slices.0.values", "list the values of the feature"),
+                ("{c: [1, 1.0]}", "monitor.slices.0.values", "'1' is listed twice"),
+                ("7", "monitor.slices.0", "write the name of a feature"),
+            ]
+        ),
+        (
+            ("monitor: {every: 1h, window: 24h}", "monitor: {slices: [x, c], max_slices: 4}"),
+            10,
+            "monitor.slices",
+            "needs 5 slices or more, monitor.max_slices allows 4: raise it (50 at most)",
+        ),
+        (("monitor: {every: 1h, window: 24h}", "monitor: {max_slices: 51}"), 10, "monitor.max_slices", "50"),
         (
             ("monitor: {every: 1h, window: 24h}", "canary: {steps: [0.5, 0.1]}"),
             10,

@@ -146,6 +146,33 @@ def test_a_cell_of_the_heat_map_opens_reference_against_window(open_page):
     )
 
 
+def test_watched_slices_are_a_table_the_worst_first(open_page):
+    page = open_page("?model=failing")
+    shown = page.get_by_role("region", name="The watched slices in the newest window")
+    rows = [row.locator("td").all_inner_texts() for row in shown.locator("tbody tr").all()]
+    assert rows == [
+        [
+            "colour=red",
+            "200",
+            "90",
+            "0.31",
+            "0.7",
+            "0.39",
+            "alert",
+            "alert (a)",
+            "accuracy 0.31 over 90 rows",
+        ],
+        ["colour (rest)", "200", "0", "–", "–", "–", "pending", "alert (a)", "no labelled rows yet"],
+    ]
+    assert shown.locator("thead th").all_inner_texts()[:5] == [
+        "Slice",
+        "Rows",
+        "Labelled",
+        "accuracy",
+        "Expected",
+    ]
+
+
 def test_the_charts_are_there_as_a_table(open_page, gateway):
     page = open_page("?model=failing&range=7d")
     page.get_by_text("The charts as a table").click()

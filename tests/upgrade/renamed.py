@@ -25,6 +25,7 @@ PERFORMANCE_REPORT = {"hurt": "degraded", "short": "below_best"}
 NEW_IN_REPORTS = frozenset({"reason_code", "metric_title"})
 NEW_IN_CHECK_RESULTS = frozenset(
     {"unlogged_labels", "unlearned_windows", "expected_gain", "probes"}
+    | {"decayed_slices", "slice_losses"}
     | {"unlearned", "probe_after", "ageing_rate", "ageing_z", "ageing_cusum"}
 )
 NEW_IN_STATUS = frozenset({"outcome", "stage", "inconclusive"})
@@ -32,7 +33,7 @@ NEW_IN_STEP_RESULTS = frozenset(
     {
         *("unloaded_p99_ms", "slowdown", "machine_slowdown", "typical_latency_ms", "divergence", "labels"),
         *("positive", "undefined", "members_ratio", "members", "former", "drop_error", "probe", "pays"),
-        *("metric", "score"),
+        *("metric", "score", "slice_errors", "decayed_slices", "slice_losses"),
     }
 )
 #: Keys that release 0.1 did not write, in any format, and what is read in their place.

@@ -36,6 +36,8 @@ def window_name(record: WindowRecord, report: Mapping[str, Any]) -> str:
         for word, verdict in (("decay", record.performance), ("drift", record.drift))
         if verdict == "alert"
     ]
+    if record.performance != "alert" and record.decayed_slices:
+        alerts.insert(0, f"decay of {next(iter(record.decayed_slices))}")
     verdict = " and ".join(alerts) or ("no result" if record.drift == "not_computable" else "ok")
     metric = _part(report, "performance").get("metric_title") or "score"
     parts = [f"{record.window_end.astimezone(UTC):%Y-%m-%d %H:%M} {verdict}"]
@@ -54,6 +56,7 @@ def window_note(report: Mapping[str, Any], artifacts: Mapping[str, bytes], run_i
         "Decision": _part(report, "trigger").get("sentence"),
         "Inputs": _part(report, "drift").get("reason"),
         "Performance": _part(report, "performance").get("reason"),
+        "Slices": _slices(_part(report, "slices")),
     }
     lines = [f"**{name}:** {' '.join(text.split())}" for name, text in said.items() if text]
     figures = {
@@ -86,7 +89,7 @@ def timeline_metrics(metrics: Mapping[str, float], *, known: Collection[str] = (
     Those of ``known``, which an earlier check of the window has logged, are left out.
 
     MLflow shows the charts by group, sorted by name, and those without a group last: what matters is in
-    ``health``, the effects are in ``input drift``.
+    ``health``, the effects are in ``input drift``, the scores of slices in ``slices``.
     """
     effects = sorted(name for name in metrics if name.startswith("effect/"))[:MAX_SERIES]
     metrics = {name: value for name, value in metrics.items() if name not in known}
@@ -98,8 +101,23 @@ def timeline_metrics(metrics: Mapping[str, float], *, known: Collection[str] = (
             for name in effects
             if name in metrics
         },
+        **{
+            f"slices/{name.removeprefix('slice/')}": value
+            for name, value in metrics.items()
+            if name.startswith("slice/")
+        },
         **{name: value for name, value in metrics.items() if name.startswith("trigger/")},
     }
+
+
+def _slices(report: Mapping[str, Any]) -> str:
+    """Return the slices that have become worse, in Markdown; else what is not compared."""
+    worse = [
+        f"`{each['name']}`: {each['performance']['reason']}"
+        for each in report.get("results") or ()
+        if each["performance"]["verdict"] == "alert"
+    ]
+    return "; ".join(worse) or str(report.get("reason") or "")
 
 
 def _part(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -146,9 +146,16 @@ def _yaml_sentence(path: Path, error: yaml.YAMLError) -> str:
 def _sentences(path: Path, error: ValidationError, positions: Positions) -> Iterator[str]:
     for item in error.errors(include_url=False):
         where = tuple(part for part in item["loc"] if not str(part).startswith("function-"))
+        where = where or _named(str(item["msg"]), positions)
         key = ".".join(str(part) for part in where) or "model.yaml"
         line = next((positions[where[:n]] for n in range(len(where), -1, -1) if where[:n] in positions), 1)
         yield f"{path}, line {line}, {key}: {_reason(item, where)}"
+
+
+def _named(message: str, positions: Positions) -> tuple[str | int, ...]:
+    """Return the key that a message about the whole model begins with, as in ``gate.slices: ...``."""
+    key = tuple(message.removeprefix("Value error, ").partition(": ")[0].split("."))
+    return key if key in positions else ()
 
 
 def _reason(item: Mapping[str, Any], where: tuple[Any, ...]) -> str:
@@ -160,6 +167,7 @@ def _reason(item: Mapping[str, Any], where: tuple[Any, ...]) -> str:
     if item["type"] == "missing":
         return f"missing; write for example {_example(where)}"
     message = str(item["msg"]).removeprefix("Value error, ")
+    message = message.removeprefix(f"{'.'.join(map(str, where))}: ")  # it is said already
     message = message[:1].lower() + message[1:]
     found = item.get("input")
     shown = "" if isinstance(found, dict | BaseModel) else f" (found {found!r})"

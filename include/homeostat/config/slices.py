@@ -53,6 +53,10 @@ class SliceBy(Section):
             raise ValueError(msg)
         return names
 
+    def __str__(self) -> str:
+        """Return it as people write it."""
+        return self.feature if self.values is None else f"{{{self.feature}: [{', '.join(self.values)}]}}"
+
     def size(self, kind: Literal["number", "category"]) -> int:
         """Return how many slices it makes at least, without its rest."""
         if self.values is not None:
@@ -103,6 +107,6 @@ def bound_problem(slices: Sequence[SliceBy], most: int, features: Mapping[str, A
     if needed <= most:
         return ""
     return (
-        f"monitor.slices needs {needed} slices or more, monitor.max_slices allows {most}: raise it (50 at "
+        f"monitor.slices: needs {needed} slices or more, monitor.max_slices allows {most}: raise it (50 at "
         "most), or list fewer features or values"
     )

@@ -30,6 +30,8 @@ def explain_causes(
     else:
         yield "no   former version: no former champion predicts the newest labelled rows better."
     yield from _decay(record, alert_run([each.performance for each in windows]), settings)
+    if settings.get("monitor.slices", "none") != "none":
+        yield _slices(record, settings)
     yield _drift(record, alert_run([each.drift for each in windows]), settings)
     limit = settings["trigger.decay"]
     best = "is worse" if record.below_best else "is not worse"
@@ -65,6 +67,18 @@ def _decay(record: WindowRecord, run: int, settings: Mapping[str, Any]) -> Itera
             f"{_yes(run >= needed)} lasting decay: {count(run, 'window')} in a row of {needed}"
             " (trigger.consecutive)."
         )
+
+
+def _slices(record: WindowRecord, settings: Mapping[str, Any]) -> str:
+    decayed = record.decayed_slices
+    found = (
+        ", ".join(f"{name} {lost:.3f}" for name, lost in decayed.items())
+        if decayed
+        else "none is significantly worse"
+    )
+    return (
+        f"{_yes(bool(decayed))} decay of a slice: {found} of {settings['trigger.decay']:g} (trigger.decay)."
+    )
 
 
 def _drift(record: WindowRecord, run: int, settings: Mapping[str, Any]) -> str:

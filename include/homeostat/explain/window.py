@@ -9,7 +9,7 @@ from homeostat.core.trigger import TriggerReason, WindowRecord, action_for
 from homeostat.explain.causes import explain_causes
 from homeostat.explain.records import RetrainRecord
 from homeostat.explain.retrain import gate_lines
-from homeostat.explain.story import Story, full_stop, sections, utc
+from homeostat.explain.story import Story, count, full_stop, sections, utc
 from homeostat.storage.check_records import CheckRecord
 
 #: So many features are listed.
@@ -19,6 +19,7 @@ _SETTINGS = {
     TriggerReason.PERFORMANCE_DECAY_CRITICAL: ("trigger.critical_decay",),
     TriggerReason.PERFORMANCE_DECAY: ("trigger.decay",),
     TriggerReason.SUSTAINED_DECAY: ("trigger.decay", "trigger.consecutive"),
+    TriggerReason.SLICE_DECAY: ("trigger.decay", "monitor.slices"),
     TriggerReason.HARMFUL_DRIFT: ("trigger.consecutive", "monitor.drifted_share"),
     TriggerReason.SUSTAINED_DRIFT: ("trigger.consecutive", "monitor.drifted_share"),
     TriggerReason.RETRAINING_PAYS: ("trigger.retrain_cost",),
@@ -76,6 +77,7 @@ def explain_window(
             ("Inputs", _inputs(check)),
             ("Predictions", _outputs(check)),
             ("Performance", _performance(check, record)),
+            ("Slices", _slices(check)),
             ("What to do", (action_for(TriggerReason(decision.reason), model),)),
             ("What would start a retrain", explain_causes(record, before, check.settings)),
             ("Settings that decided", _settings(check, decision.reason)),
@@ -157,6 +159,26 @@ def _performance(check: CheckRecord, record: WindowRecord) -> Iterator[str]:
             f"{record.unlogged_labels} of the newest labels name a prediction that is not in the log: check"
             " their request ids."
         )
+
+
+def _slices(check: CheckRecord) -> Iterator[str]:
+    """Yield the slices that are worse, drifted or not computable; how many of the others there are."""
+    report = check.slices
+    if report is None:
+        return
+    yield full_stop(report.reason)
+    told = 0
+    for each in sorted(report.results, key=lambda found: found.performance.verdict != "alert"):
+        verdict = each.performance.verdict
+        said = [f"{_PERFORMANCE[verdict]}: {each.performance.reason}"] if verdict == "alert" else []
+        said += [f"inputs drifted: {each.drift.reason}"] if each.drift.verdict == "alert" else []
+        if said and told < _LISTED:
+            told += 1
+            yield f"{each.name}: {full_stop('; '.join(said))}"
+    states = [each.performance.verdict for each in report.results]
+    for verdict in ("alert", "pass", "pending", "not_computable"):
+        if states.count(verdict):
+            yield f"{_PERFORMANCE[verdict]}: {count(states.count(verdict), 'slice')}."
 
 
 _PERFORMANCE = {

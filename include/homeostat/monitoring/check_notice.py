@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from homeostat.config import ModelConfig
 from homeostat.core.drift import DriftReport
+from homeostat.core.slices import SlicesReport
 from homeostat.core.trigger import TriggerDecision, TriggerReason, WindowRecord, action_for
 from homeostat.monitoring.labelled_performance import Labelled
 from homeostat.ports import Notice, NoticeKind
 from homeostat.rollouts.refusal_notice import retrain_story
 
-#: So many contract findings are named in a sentence.
+#: So many contract findings, and slices, are named in a sentence.
 _NAMED = 3
 
 
 def check_sentence(
-    config: ModelConfig, report: DriftReport, labelled: Labelled, decision: TriggerDecision
+    config: ModelConfig,
+    report: DriftReport,
+    labelled: Labelled,
+    decision: TriggerDecision,
+    slices: SlicesReport | None = None,
 ) -> str:
-    """Return the whole check in one line: inputs, performance, labels, and whether to retrain."""
+    """Return the whole check in one line: inputs, performance, labels, slices, and whether to retrain."""
     action = "RETRAIN" if decision.fire else "no retrain"
     ids = f" ({labelled.ids.sentence})" if labelled.ids and labelled.ids.sentence else ""
     performance = f"performance {labelled.report.verdict}{ids}"
-    return f"{config.name}: {_inputs(report)}; {performance}; {action}: {decision.sentence}"
+    parts = [_inputs(report), performance, *_slices(slices)]
+    return f"{config.name}: {'; '.join(parts)}; {action}: {decision.sentence}"
 
 
 def check_notice(
@@ -32,6 +40,7 @@ def check_notice(
     *,
     trigger: str,
     url: str = "",
+    slices: SlicesReport | None = None,
 ) -> Notice | None:
     """Return the notice of a check, or None.
 
@@ -47,6 +56,8 @@ def check_notice(
         The id of the trigger of this window.
     url
         The window's page in MLflow.
+    slices
+        The watched slices; None without any.
     """
     found = _occasion(report, decision, last)
     if found is None:
@@ -64,7 +75,7 @@ def check_notice(
         f"{config.name}: {title}",
         decision.sentence if kind is not NoticeKind.NOT_COMPUTABLE else f"{_capital(_inputs(report))}.",
         action,
-        figures=_figures(config, report, labelled),
+        figures=(*_figures(config, report, labelled), *_slice_figures(slices)),
         links=(("MLflow", url),) if url else (),
         story=retrain_story(trigger) if story == "retrain" else story,
         part=part,
@@ -130,6 +141,26 @@ def _figures(config: ModelConfig, report: DriftReport, labelled: Labelled) -> tu
         shown = f" ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})" if names else ""
         found.append(("drifted features", f"{report.drifted_share:.0%}{shown}"))
     return (*found, ("rows", str(report.rows)))
+
+
+def _slice_figures(slices: SlicesReport | None) -> list[tuple[str, str]]:
+    """Return score and baseline of each slice that has decayed."""
+    if slices is None:
+        return []
+    scores = {each.name: each.performance for each in slices.results}
+    return [
+        (f"slice {name}", f"{slices.metric} {scores[name].score:.3f}, baseline {scores[name].baseline:.3f}")
+        for name in list(slices.decayed)[:_NAMED]
+    ]
+
+
+def _slices(slices: SlicesReport | None) -> Iterator[str]:
+    """Yield what is wrong with slices, for a sentence."""
+    found = {} if slices is None else {"worse in": list(slices.decayed), "drift in": list(slices.drifted)}
+    for what, names in found.items():
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            yield f"{what} slice {', '.join(names[:_NAMED])}{more}"
 
 
 def _capital(text: str) -> str:

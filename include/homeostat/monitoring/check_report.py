@@ -10,12 +10,13 @@ from typing import Any
 from homeostat.config import ModelConfig
 from homeostat.core.drift import DriftReport
 from homeostat.core.performance import PerformanceReport
+from homeostat.core.slices import SlicesReport
 from homeostat.core.trigger import TriggerDecision, WindowRecord
 from homeostat.monitoring.context import CheckContext
 from homeostat.monitoring.labelled_performance import Labelled
 from homeostat.monitoring.version_ageing import VersionAgeing
 from homeostat.monitoring.window import WindowCounts
-from homeostat.monitoring.window_summary import TRAFFIC
+from homeostat.monitoring.window_summary import SLICES, TRAFFIC
 from homeostat.ports import Store
 from homeostat.storage.check_records import CheckRecord, check_key, deciding_settings, save_check
 
@@ -31,6 +32,7 @@ def check_metrics(
     aged: VersionAgeing,
     record: WindowRecord,
     decision: TriggerDecision,
+    slices: SlicesReport | None = None,
 ) -> dict[str, float]:
     """Return what MLflow charts: one series per feature, so that windows can be compared.
 
@@ -53,6 +55,11 @@ def check_metrics(
     for verdict in (*report.features, *report.outputs):
         metrics[f"effect/{verdict.name}"] = verdict.effect
         metrics[f"psi/{verdict.name}"] = verdict.psi
+    for found in slices.results if slices else ():
+        name = found.name.replace("=", " ")  # MLflow accepts no "=" in names
+        metrics[f"slice/{name}"] = found.performance.score
+        metrics[f"slice_decay/{name}"] = found.performance.decay
+        metrics[f"slice_drift/{name}"] = found.drift.drifted_share
     return {name: float(value) for name, value in metrics.items() if value is not None}
 
 
@@ -63,12 +70,16 @@ def check_artifacts(
     report: DriftReport,
     labelled: Labelled,
     decision: TriggerDecision,
+    *,
+    slices: SlicesReport | None = None,
 ) -> dict[str, bytes]:
     """Return report.json and, where the ports render figures, the figures of the check."""
     full: dict[str, Any] = {"drift": report.to_json(), "performance": labelled.report.to_json()}
     full["trigger"] = decision.to_json()
     if labelled.ids is not None:
         full["labels"] = labelled.ids.to_json()
+    if slices is not None:
+        full[SLICES] = slices.to_json()
     if window.traffic is not None:
         full[TRAFFIC] = asdict(window.traffic)
     if context.airflow_url:
@@ -92,6 +103,7 @@ def save_report(
     labelled: Labelled,
     record: WindowRecord,
     decision: TriggerDecision,
+    slices: SlicesReport | None = None,
 ) -> None:
     """Store the record of this window: what explains it later, and figures over time."""
     check = CheckRecord(
@@ -102,6 +114,7 @@ def save_report(
         decision,
         deciding_settings(context.config),
         labelled.ids.to_json() if labelled.ids else {},
+        slices,
     )
     save_check(context.ports.store, context.config.name, check)
 

@@ -11,6 +11,7 @@ from homeostat.config import ModelConfig
 from homeostat.core.drift import DriftReport
 from homeostat.core.rollout import Phase, Traffic
 from homeostat.core.rollout.served import describe_served
+from homeostat.core.slices import SlicesReport
 from homeostat.core.trigger import (
     TriggerDecision,
     TriggerReason,
@@ -25,6 +26,7 @@ from homeostat.monitoring.check_report import check_artifacts, check_metrics, sa
 from homeostat.monitoring.context import CheckContext, check_context, history_lookback, min_retrain_interval
 from homeostat.monitoring.labelled_performance import Labelled, measure_performance
 from homeostat.monitoring.latest_verdict import latest_verdict
+from homeostat.monitoring.slices import check_slices, newest_losses
 from homeostat.monitoring.version_ageing import VersionAgeing, version_ageing
 from homeostat.monitoring.version_comparison import version_to_reinstate
 from homeostat.monitoring.window import WindowCounts, window_start
@@ -42,13 +44,14 @@ from homeostat.storage.version_info import load_version_info
 class WindowCheck:
     """What one window showed.
 
-    ``record`` carries no decision yet; ``history`` are the windows before, ``info`` what is stored about the
-    champion.
+    ``slices`` is None without ``monitor.slices``. ``record`` carries no decision yet; ``history`` are the
+    windows before, ``info`` what is stored about the champion.
     """
 
     window: WindowCounts
     report: DriftReport
     labelled: Labelled
+    slices: SlicesReport | None
     aged: VersionAgeing
     record: WindowRecord
     history: Sequence[WindowRecord]
@@ -84,8 +87,8 @@ def check_drift(
     Returns
     -------
     Small, plain JSON: ``model``, ``window_end``, ``trigger_id``, ``verdict`` (of drift), ``rows``,
-    ``drifted_share``, ``performance``, ``unlogged_labels``, ``unlearned_windows``, ``expected_gain``,
-    ``probes``, ``fired``, ``reason``, ``reinstate``, ``sentence`` and ``url``.
+    ``drifted_share``, ``performance``, ``decayed_slices``, ``unlogged_labels``, ``unlearned_windows``,
+    ``expected_gain``, ``probes``, ``fired``, ``reason``, ``reinstate``, ``sentence`` and ``url``.
     """
     traffic = ports.ledger.read(config.name)
     champion = traffic.champion
@@ -99,7 +102,7 @@ def check_drift(
     decision = _decide(context, checked)
     record = _with_decision(checked, decision)
     url = _write(context, checked, record, decision)
-    sentence = check_sentence(config, checked.report, checked.labelled, decision)
+    sentence = check_sentence(config, checked.report, checked.labelled, decision, checked.slices)
     _notify(context, checked, decision, url)
     return _result(
         config,
@@ -108,6 +111,7 @@ def check_drift(
         rows=checked.report.rows,
         drifted_share=checked.report.drifted_share,
         performance=checked.labelled.report.verdict,
+        decayed_slices=list(record.decayed_slices),
         unlogged_labels=record.unlogged_labels,
         unlearned_windows=record.unlearned,
         expected_gain=checked.aged.expected_gain,
@@ -137,9 +141,10 @@ def _measure(context: CheckContext, end: datetime) -> WindowCheck:
         score=None,
         decay=None,
     )
-    labelled = measure_performance(
-        context, info, end, tenure(history, record), window, drifting_since(history, record)
-    )
+    before = tenure(history, record)
+    labelled = measure_performance(context, info, end, before, window, drifting_since(history, record))
+    losses = newest_losses(context, labelled.rows)
+    slices = check_slices(context, info, window, losses, before, end)
     aged = version_ageing(context, info, labelled.rows, end)
     promoted_at = ports.ledger.read(config.name).promoted_at
     record = replace(
@@ -158,8 +163,10 @@ def _measure(context: CheckContext, end: datetime) -> WindowCheck:
         ageing_rate=aged.rate,
         ageing_z=aged.z,
         ageing_cusum=aged.cusum,
+        slice_losses={name: sums.to_json() for name, sums in losses.items()},
+        decayed_slices=slices.decayed if slices else {},
     )
-    return WindowCheck(window, report, labelled, aged, record, history, info)
+    return WindowCheck(window, report, labelled, slices, aged, record, history, info)
 
 
 def _decide(context: CheckContext, checked: WindowCheck) -> TriggerDecision:
@@ -210,8 +217,10 @@ def _with_decision(checked: WindowCheck, decision: TriggerDecision) -> WindowRec
     record = replace(checked.record, fired=decision.fire, reason=str(decision.reason))
     if not decision.repeated:
         return record
-    version = next(r.version for r in checked.history if r.fired and r.window_end == record.window_end)
-    return replace(record, version=version, reinstate=decision.reinstate)
+    known = next(r for r in checked.history if r.fired and r.window_end == record.window_end)
+    return replace(
+        record, version=known.version, reinstate=decision.reinstate, decayed_slices=known.decayed_slices
+    )
 
 
 def _write(
@@ -220,15 +229,23 @@ def _write(
     """Write the report and the window's run; return the run's page in MLflow."""
     config, ports = context.config, context.ports
     labelled = checked.labelled
-    save_report(context, checked.report, labelled, record, decision)
+    save_report(context, checked.report, labelled, record, decision, checked.slices)
     newest = latest_verdict(config, checked.report, labelled, record, decision, ports.clock.now())
     save_latest_check(ports.store, config.name, newest)
     run_id = ports.history.record(
         config.name,
         record,
-        metrics=check_metrics(checked.report, labelled.report, checked.aged, record, decision),
+        metrics=check_metrics(
+            checked.report, labelled.report, checked.aged, record, decision, checked.slices
+        ),
         artifacts=check_artifacts(
-            context, checked.window, record.window_end, checked.report, labelled, decision
+            context,
+            checked.window,
+            record.window_end,
+            checked.report,
+            labelled,
+            decision,
+            slices=checked.slices,
         ),
     )
     url = ports.registry.url(run_id=run_id)
@@ -242,6 +259,7 @@ def _write(
         checked_at=ports.clock.now(),
         score_error=score_error(checked.info, labelled.report),
         traffic=checked.window.traffic,
+        slices=checked.slices,
         url=url,
         delay=config.check_delay if context.scheduled else None,
     )
@@ -260,16 +278,18 @@ def _notify(context: CheckContext, checked: WindowCheck, decision: TriggerDecisi
         before[-1] if before else None,
         trigger=trigger_id(config.name, checked.record.window_end),
         url=url,
+        slices=checked.slices,
     )
     if notice is not None:
         context.ports.notifier.notify(config.notify, notice)
 
 
 def _result(config: ModelConfig, window_end: datetime, **found: Any) -> dict[str, Any]:
-    defaults = {
+    defaults: dict[str, Any] = {
         "rows": 0,
         "drifted_share": None,
         "performance": "pending",
+        "decayed_slices": [],
         "unlogged_labels": None,
         "unlearned_windows": None,
         "expected_gain": None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -19,7 +19,15 @@ import pandas as pd
 from homeostat.config import ModelConfig
 from homeostat.core.drift import SchemaFinding, check_schema
 from homeostat.core.model_health import StepTraffic
-from homeostat.core.profile import Profile, Season, count_dataframe, slot_totals
+from homeostat.core.profile import (
+    Profile,
+    Season,
+    SlicedProfile,
+    SliceReference,
+    count_dataframe,
+    count_slices,
+    slot_totals,
+)
 from homeostat.core.profile.coerce import Ints
 from homeostat.core.profile.histogram import array_length
 from homeostat.monitoring.batch_scoring import score_in_batch
@@ -32,10 +40,11 @@ from homeostat.storage.rolling_counts import CountStore, RollingSum, StepCounts,
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """Counts of some rows: their profile, and rows per slot of the season, shape (0,) without one."""
+    """Counts of some rows: their profile, rows per slot of the season, shape (0,) without one, and slices."""
 
     profile: Profile
     per_slot: Ints
+    slices: SlicedProfile = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,11 @@ class WindowCounts:
         return self._counted.served.profile
 
     @property
+    def slices(self) -> SlicedProfile:
+        """Profile of all rows by slice; empty where the champion has none, or none are watched."""
+        return self._counted.served.slices
+
+    @property
     def predicted(self) -> Profile:
         """Profile of the rows that the champion predicted."""
         return self._counted.predicted.profile
@@ -122,6 +136,11 @@ def season_of(context: CheckContext) -> Season | None:
     return None if context.config.monitor.season == "none" else context.reference.season
 
 
+def slices_of(context: CheckContext) -> SliceReference | None:
+    """Return the reference's slices, if ``monitor.slices`` has any and the champion was registered so."""
+    return context.reference.slices if context.config.monitor.slices else None
+
+
 def _sum_of_steps(context: CheckContext, start: datetime, end: datetime) -> RollingSum:
     """Add up the steps of the prediction log, counted back from the end; a step without files has none."""
     config, store, edges = context.config, context.ports.store, context.reference.edges
@@ -140,7 +159,9 @@ def _sum_of_steps(context: CheckContext, start: datetime, end: datetime) -> Roll
         step_end = step
     # Windows whose steps begin at other times of the hour share no step, and so no sum either.
     grid = (end - datetime(1970, 1, 1, tzinfo=UTC)) % every
-    size = 2 * (array_length(edges) + _slots(context)) + 1
+    own = slices_of(context)
+    profiles = 1 + (len(own.profiles) if own else 0)
+    size = 2 * (profiles * array_length(edges) + _slots(context)) + 1
     key = f"{folder}/{_hash(version, every, grid)}.sum"
     return rolling_sum(CountStore(store, edges.digest, size), key, steps)
 
@@ -165,17 +186,31 @@ def _traffic(notes: StepNotes) -> StepTraffic | None:
 def _to_array(counted: Counted) -> Ints:
     """Return one row of integers, so that steps add up at once."""
     parts = (counted.served, counted.predicted)
-    arrays = [array for part in parts for array in (part.profile.to_array(), part.per_slot)]
+    arrays = [
+        array
+        for part in parts
+        for array in (
+            part.profile.to_array(),
+            *(profile.to_array() for profile in part.slices.values()),
+            part.per_slot,
+        )
+    ]
     return np.concatenate([*arrays, np.array([counted.left_out], np.int64)])
 
 
 def _from_array(context: CheckContext, counts: Ints) -> Counted:
     """Read what :func:`_to_array` returned, or the sum of several."""
-    edges, slots = context.reference.edges, _slots(context)
-    served, predicted = (
-        RowCounts(Profile.from_array(half[: len(half) - slots], edges), half[len(half) - slots :])
-        for half in np.split(counts[:-1], 2)
-    )
+    slots, own = _slots(context), slices_of(context)
+    names = ["", *(own.profiles if own else ())]  # the whole first
+    halves = []
+    for half in np.split(counts[:-1], 2):
+        arrays = np.split(half[: len(half) - slots], len(names))
+        profiles = {
+            name: Profile.from_array(array, context.reference.edges)
+            for name, array in zip(names, arrays, strict=True)
+        }
+        halves.append(RowCounts(profiles.pop(""), half[len(half) - slots :], profiles))
+    served, predicted = halves
     return Counted(served, predicted, int(counts[-1]))
 
 
@@ -189,7 +224,8 @@ def _counting_version(context: CheckContext) -> str:
     columns = context.config.columns.model_dump_json(
         exclude={"timestamp_format": True, "label": {"classes", "mapping", "positive"}}
     )
-    return _hash(context.champion.version, columns, slots)
+    own = slices_of(context)
+    return _hash(context.champion.version, columns, slots, *([own.slices.digest] if own else []))
 
 
 def _count(context: CheckContext, rows: pd.DataFrame) -> Counted:
@@ -206,10 +242,12 @@ def _row_counts(context: CheckContext, rows: pd.DataFrame) -> RowCounts:
     frame = rows[list(context.config.feature_names)].copy()
     frame["prediction"] = rows["_prediction"]
     frame["confidence"] = rows["_confidence"]
-    profile = count_dataframe(context.reference.edges, frame)
+    edges, own = context.reference.edges, slices_of(context)
+    profile = count_dataframe(edges, frame)
+    slices = count_slices(edges, frame, own.slices) if own else {}
     if season is None:
-        return RowCounts(profile, np.zeros(0, np.int64))
-    return RowCounts(profile, slot_totals(season.slots_of(rows["_at"]), len(season.rows)))
+        return RowCounts(profile, np.zeros(0, np.int64), slices)
+    return RowCounts(profile, slot_totals(season.slots_of(rows["_at"]), len(season.rows)), slices)
 
 
 def _findings(config: ModelConfig, rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from homeostat.config import ModelConfig, format_duration
 from homeostat.core.drift import DriftReport
 from homeostat.core.model_health import AlertRuns, StepTraffic, WindowSummary
 from homeostat.core.performance import PerformanceReport
+from homeostat.core.slices import SlicesReport
 from homeostat.core.trigger import TriggerDecision, WindowRecord
 from homeostat.ports import HealthRecord, Ports, RecordKind
 from homeostat.storage.check_records import deciding_settings
@@ -18,6 +19,8 @@ from homeostat.storage.version_info import load_version_info
 
 #: The step's traffic among the keys of report.json.
 TRAFFIC = "traffic"
+#: The slices among them.
+SLICES = "slices"
 
 
 def shown_settings(config: ModelConfig) -> dict[str, str]:
@@ -51,7 +54,7 @@ def summarise(
     history
         The windows before, in any order.
     **more
-        ``checked_at``, ``score_error``, ``traffic``, ``url`` and ``delay`` of the summary.
+        ``checked_at``, ``score_error``, ``traffic``, ``slices``, ``url`` and ``delay`` of the summary.
     """
     return WindowSummary.of(
         record,
@@ -115,6 +118,7 @@ def save_copied(
         checked_at=checked_at,
         score_error=score_error(info, performance),
         traffic=StepTraffic(**traffic) if traffic else None,
+        slices=SlicesReport.from_json(full[SLICES]) if full.get(SLICES) else None,
         url=ports.registry.url(run_id=run_id),
     )
     save_summary(ports, config.name, summary)

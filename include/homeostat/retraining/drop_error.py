@@ -17,22 +17,30 @@ if TYPE_CHECKING:
     from homeostat.bundle.evaluate import Evaluation
 
 
-def drop_error(config: ModelConfig, mine: Evaluation, theirs: Evaluation) -> float | None:
+def drop_error(
+    config: ModelConfig, mine: Evaluation, theirs: Evaluation, among: np.ndarray | None = None
+) -> float | None:
     """Return the standard error of the difference of two scores on the same rows, in ``gate.metric``.
 
     By the jackknife over blocks of neighbouring rows (M. H. Quenouille 1956, J. W. Tukey 1958): both are
     scored with each block left out. Errors of neighbours are correlated: single rows would tell too much.
 
+    Parameters
+    ----------
+    among
+        Positions of the rows to score, in time order; None: all.
+
     Returns
     -------
     None where a block less leaves the metric undefined, or with too few rows.
     """
-    blocks = np.array_split(np.arange(mine.rows), BLOCKS)
-    if mine.rows < 2 * BLOCKS:
+    among = np.arange(mine.rows) if among is None else among
+    blocks = np.array_split(np.arange(len(among)), BLOCKS)
+    if len(among) < 2 * BLOCKS:
         return None
     drops = []
     for block in blocks:
-        kept = np.delete(np.arange(mine.rows), block)
+        kept = np.delete(among, block)
         try:
             ours, champions = (_score(config, each, kept) for each in (mine, theirs))
         except DataError:

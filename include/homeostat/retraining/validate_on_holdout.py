@@ -17,6 +17,7 @@ from homeostat.retraining.drop_error import drop_error
 from homeostat.retraining.expected_divergence import expected_divergence, label_facts
 from homeostat.retraining.idempotency import once
 from homeostat.retraining.shown_metrics import shown_metrics
+from homeostat.retraining.slice_evidence import HoldoutSlices
 from homeostat.retraining.time_versions import time_versions
 from homeostat.retraining.worthwhile import conclude_probe
 from homeostat.storage.ageing_record import load_ageing
@@ -57,14 +58,17 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     trained = load_result(ports.store, config.name, run_key, "train")
     _, holdout, _ = read_snapshot(ports.store, data["snapshot"])
     versions = [load_version(ports, config, trained[name]) for name in ("digest", "holdout_version")]
-    mine = evaluate(config, versions[1].predictor, holdout)
+    slices = HoldoutSlices.of(config, ports, run_key, holdout, versions[1])
+    mine = evaluate(config, versions[1].predictor, holdout, slices=slices.compared)
     champion = ports.ledger.read(config.name).champion
     theirs = serving = None
     differences: list[str] = []
     divergence: dict[str, Any] = {}
     if champion is not None:
         incumbent = _champion_to_evaluate(config, ports, champion.digest, holdout)
-        theirs = evaluate(config, incumbent.predictor, holdout, known=mine.classes or ())
+        theirs = evaluate(
+            config, incumbent.predictor, holdout, known=mine.classes or (), slices=slices.compared
+        )
         differences = environment_differences(
             incumbent.manifest.get("environment", {}), trained["environment"]
         )
@@ -90,8 +94,14 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         | {
             "members_ratio": _members(versions[0]) / _members(serving),
             "drop_error": drop_error(config, mine, theirs) if theirs is not None else None,
+            **slices.evidence(config, mine, theirs),
         },
-        "baseline": {**_baseline(config, mine, ports), "positive": mine.positive, **typical},
+        "baseline": {
+            **_baseline(config, mine, ports),
+            "positive": mine.positive,
+            **slices.baselines(config, mine),
+            **typical,
+        },
         "champion": _plain(theirs) | champion_latency if theirs else None,
         "champion_version": champion.version if champion else None,
         "divergence": divergence,

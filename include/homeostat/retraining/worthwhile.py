@@ -249,6 +249,8 @@ def _unconditional(request: RetrainRequest) -> str:
         return "The retrain goes on because Force is set."
     if request.reason == TriggerReason.PERFORMANCE_DECAY_CRITICAL:
         return "The retrain goes on because decay is critical."
+    if request.reason == TriggerReason.SLICE_DECAY:
+        return "The retrain goes on because a slice has decayed, which the whole does not show."
     if request.pipeline or request.training_window:
         return "The retrain goes on because it tries another pipeline or training window."
     return ""

@@ -18,6 +18,7 @@ from homeostat.config import ModelConfig, format_duration
 from homeostat.config.errors import NotFound
 from homeostat.core.drift import DriftReport
 from homeostat.core.performance import PerformanceReport
+from homeostat.core.slices import SlicesReport
 from homeostat.core.trigger import TriggerDecision, WindowRecord
 from homeostat.ports import Store
 from homeostat.storage.parallel_map import parallel_map
@@ -34,6 +35,8 @@ _DECIDING = {
         "max_missing",
         "max_unseen",
         "season",
+        "slices",
+        "max_slices",
     ),
     "trigger": ("consecutive", "cooldown", "decay", "critical_decay", "retrain_cost", "probes"),
     "gate": ("max_regression",),
@@ -53,6 +56,8 @@ class CheckRecord:
         people write them (``24h``). Also ``gate.metric``, with the class that it is of.
     labels
         What is known of the ids of the newest labels; {} where nothing is.
+    slices
+        None without ``monitor.slices``, and in records of release 0.2.
     """
 
     window_end: datetime
@@ -62,6 +67,7 @@ class CheckRecord:
     trigger: TriggerDecision | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
+    slices: SlicesReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON; the drift report's own keys are at the top, as in earlier releases."""
@@ -72,6 +78,7 @@ class CheckRecord:
             **{name: part.to_json() for name, part in more.items() if part is not None},
             "settings": dict(self.settings),
             "labels": dict(self.labels),
+            **({"slices": self.slices.to_json()} if self.slices is not None else {}),
         }
 
     @classmethod
@@ -86,6 +93,7 @@ class CheckRecord:
             None if trigger is None else TriggerDecision.from_json(trigger),
             raw.get("settings") or {},
             raw.get("labels") or {},
+            SlicesReport.from_json(raw["slices"]) if raw.get("slices") else None,
         )
 
 
@@ -135,4 +143,6 @@ def _read(store: Store, key: str) -> CheckRecord:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):  # monitor.slices
+        return ", ".join(str(each) for each in value) or "none"
     return format_duration(value) if isinstance(value, timedelta) else value

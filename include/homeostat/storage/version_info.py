@@ -14,6 +14,8 @@ from homeostat.config.errors import NotFound
 from homeostat.config.positive_class import OF_ONE_CLASS
 from homeostat.ports import Store
 
+#: The key of the losses of each watched slice on the holdout.
+SLICE_LOSSES = "slice_losses"
 #: Keys that release 0.1 wrote, and their names now.
 _OLD_NAMES = {"judge": "holdout_version"}
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from homeostat.config.slices import SliceBy
 from homeostat.core.gate import CHECKS, GateEvidence, decide_gate
 from homeostat.core.gate.score_drop import ERRORS, score_drop
 from homeostat.core.performance import METRICS, higher_is_better
@@ -152,6 +153,58 @@ def test_slices_of_errors_are_compared_in_their_direction(config, evidence):
 
 def test_no_slices_asked_for_is_nothing_to_check(config):
     assert CHECKS["slices"](GateEvidence(champion={}), config(slices=[])).verdict == "pass"
+
+
+def watching(config, **gate):
+    """A configuration whose gate compares the slices of ``monitor.slices``."""
+    made = config(**{"slices": None} | gate)
+    monitor = made.monitor.model_copy(update={"slices": (SliceBy(feature="kind"),)})
+    return made.model_copy(update={"monitor": monitor})
+
+
+@pytest.mark.parametrize(("error", "verdict"), [(0.01, "alert"), (0.2, "pass"), (None, "alert")])
+def test_a_watched_slice_refuses_only_what_is_more_than_chance(config, evidence, error, verdict):
+    found = evidence(
+        slices=by_kind(x=0.95, y=0.6),
+        champion_slices=by_kind(x=0.9, y=0.8),
+        slice_errors={"kind=x": 0.01, "kind=y": error},
+    )
+    result = CHECKS["slices"](found, watching(config))
+    assert result.verdict == verdict
+    assert "kind=y" in result.reason
+    assert ("may be chance" in result.reason) == (verdict == "pass")
+
+
+def test_watched_slices_that_cannot_be_compared_do_not_refuse(config, evidence):
+    found = evidence(slices={}, champion_slices={})
+    result = CHECKS["slices"](found, watching(config))
+    assert result.verdict == "pass"
+    assert "none was compared" in result.reason
+    assert CHECKS["slices"](found, watching(config, slices=["kind"])).verdict == "not_computable"
+    assert CHECKS["slices"](evidence(champion=None), watching(config)).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "verdict", "said"),
+    [
+        (0.9, "pass", "mended slice kind=x: accuracy 0.9 against the champion's 0.5; "),
+        (0.5, "alert", "the candidate is not better there (monitor.slices)"),
+        (0.4, "alert", "the candidate is not better there (monitor.slices)"),
+        (None, "not_computable", "too few of its rows (12, 30 are needed)"),
+        (math.nan, "not_computable", "too few of its rows"),
+    ],
+)
+@pytest.mark.parametrize("slices", [None, [], ["kind"]])
+def test_a_slice_that_started_the_retrain_must_be_mended(config, evidence, slices, candidate, verdict, said):
+    decayed = {"kind=x": {"rows": 12, "candidate": candidate, "champion": 0.5}}
+    result = CHECKS["slices"](evidence(decayed_slices=decayed), watching(config, slices=slices))
+    assert result.verdict == verdict
+    assert said in result.reason
+
+
+def test_a_decayed_slice_of_a_regression_is_mended_by_a_smaller_error(config, evidence):
+    found = evidence(decayed_slices={"kind=x": {"rows": 50, "candidate": 3.0, "champion": 9.0}})
+    assert CHECKS["slices"](found, config("mae", "regression", slices=[])).verdict == "pass"
 
 
 def test_a_report_says_what_was_refused_and_why(config, evidence):

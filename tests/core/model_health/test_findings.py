@@ -1,5 +1,6 @@
 """The state of a model in one word and one sentence."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,11 +15,14 @@ from homeostat.core.model_health import (
     HealthState,
     Level,
     ModelFacts,
+    WindowSummary,
     findings,
     upcoming,
 )
+from homeostat.core.model_health.series import slice_map
 from homeostat.core.rollout import Phase, Rollout, Traffic, VersionRef
 from homeostat.core.rollout.served import Served, ServedState
+from homeostat.core.slices import SliceDrift, SliceResult, SliceScore, SlicesReport
 
 CHAMPION = Traffic("pump", 3, VersionRef("2", "b"), VersionRef("1", "a"), promoted_at=END - 9 * HOUR)
 
@@ -49,6 +53,40 @@ def test_a_score_far_below_the_baseline_is_failing_since_the_first_alert():
     assert found.sentence == "Predictions have become worse: accuracy 0.46, expected 0.76."
     assert found.since == END - 5 * HOUR
     assert "trigger.decay" in found.settings
+
+
+def sliced(**more):
+    """A window in which one slice is worse, and the whole is well."""
+    made = record(decayed_slices={"region=north": 0.3}, **more)
+    worse = SliceScore("alert", "accuracy 0.6 over 90 rows", 0.6, 0.9, 0.3, 1e-6, 90)
+    well = SliceScore("pass", "accuracy 0.9 over 90 rows", 0.9, 0.9, 0.0, 0.5, 90)
+    results = [
+        SliceResult(name, SliceDrift("pass", "0 of 2 features drifted", 200, 0.0), score)
+        for name, score in (("region=south", well), ("region=north", worse))
+    ]
+    return summary(made, slices=SlicesReport("accuracy", tuple(results)))
+
+
+def test_a_slice_that_is_worse_while_the_whole_is_well_is_a_state_of_its_own():
+    found = worst(sliced())
+    assert found.state is HealthState.FAILING_SLICE
+    assert found.sentence == (
+        "Predictions have become worse in a part of the rows: region=north (accuracy 0.6, expected 0.9)."
+    )
+    assert found.since == END
+    assert found.why == ("Region=north: accuracy 0.6 over 90 rows.",)
+    assert LEVELS[found.state] is Level.WARNING
+    assert HealthState.FAILING_SLICE not in [f.state for f in findings(facts(sliced(performance="alert")))]
+
+
+def test_the_slices_of_a_window_are_shown_the_worst_first():
+    found = slice_map([summary(), sliced()])
+    assert [row["name"] for row in found["slices"]] == ["region=north", "region=south"]
+    assert found["slices"][0]["effects"] == [None, 0.3]
+    assert found["slices"][0]["verdicts"] == "-a"
+    assert (found["metric"], slice_map([summary()])["slices"]) == ("accuracy", [])
+    read = WindowSummary.from_json(json.loads(json.dumps(sliced().to_json(), allow_nan=False)))
+    assert read == sliced()
 
 
 def test_an_alert_stays_while_the_next_labels_are_pending():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from homeostat.core.rollout import RolloutPace, RolloutProgress, Traffic
     from homeostat.core.rollout.served import Served
     from homeostat.notices.outbox import Undelivered
+    from homeostat.core.slices import SlicesReport
     from homeostat.ports import Event, Ledger, Store
     from homeostat.storage.check_records import CheckRecord
 
@@ -50,6 +51,7 @@ class LastCheck:
             "baseline": performance.baseline if performance else None,
             "version": self.check.record.version if self.check.record else None,
             "newest_score": self.check.record.score if self.check.record else None,
+            "decayed_slices": list(self.check.slices.decayed) if self.check.slices else [],
             "fired": trigger.fire if trigger else None,
             "reason": str(trigger.reason) if trigger else None,
             "sentence": trigger.sentence if trigger else None,
@@ -189,6 +191,8 @@ def _check_lines(status: ModelStatus, now: datetime) -> Iterator[tuple[str, Text
         inputs += f" ({check.drift.drifted_share:.0%} of the features)"
     when = f"{check.window_end:%Y-%m-%d %H:%M} UTC, {_ago(now, check.window_end)}: "
     yield "check", Text.assemble(when, (inputs, _STYLES.get(check.drift.verdict, "yellow")))
+    if check.slices is not None:
+        yield "slices", _slices(check.slices)
     if check.trigger is not None:
         other = "no other retrain" if status.retrain else "no retrain"
         action = "retrain requested" if check.trigger.fire else other
@@ -212,6 +216,21 @@ def _score(check: CheckRecord) -> Text:
     lately = f" (newest window {newest:.3f})" if newest is not None and newest != report.score else ""
     figures = f"{metric} {report.score:.3f}{lately}, baseline {baseline}, {report.rows} labelled rows: "
     return Text.assemble(figures, verdict)
+
+
+def _slices(report: SlicesReport) -> Text:
+    if not report.results:
+        return Text(report.reason, style="yellow")
+    scores = {each.name: each.performance for each in report.results}
+    worse = [
+        f"{name} ({report.metric} {scores[name].score:.3f}, baseline {scores[name].baseline:.3f})"
+        for name in report.decayed
+    ]
+    if worse:
+        return Text(f"worse: {', '.join(worse)}", style="red")
+    known = sum(score.verdict == "pass" for score in scores.values())
+    drifted = f"; inputs drifted: {', '.join(report.drifted)}" if report.drifted else ""
+    return Text(f"{known} of {len(scores)} as good as their baselines, the others not computable{drifted}")
 
 
 def _ago(now: datetime, then: datetime) -> str:

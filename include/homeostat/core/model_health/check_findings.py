@@ -40,6 +40,33 @@ def failing(facts: ModelFacts) -> Iterator[Finding]:
     )
 
 
+def failing_slice(facts: ModelFacts) -> Iterator[Finding]:
+    """Predictions of a slice have become worse, those of the whole have not."""
+    newest = facts.newest
+    if newest is None or _replaced(facts, newest) or newest.record.performance == "alert":
+        return
+    decayed = newest.record.decayed_slices
+    if not decayed:
+        return
+    metric = newest.slices.metric if newest.slices else ""
+    scores = {each.name: each.performance for each in (newest.slices.results if newest.slices else ())}
+    shown = list(decayed)[:_NAMED]
+    for at, name in enumerate(shown):
+        if (score := scores.get(name)) and score.score is not None:
+            shown[at] += f" ({metric} {score.score:.3g}, expected {score.baseline:.3g})"
+    more = f" and {len(decayed) - _NAMED} more" if len(decayed) > _NAMED else ""
+    yield Finding(
+        HealthState.FAILING_SLICE,
+        f"Predictions have become worse in a part of the rows: {', '.join(shown)}{more}.",
+        since=newest.runs.slices_since,
+        why=tuple(
+            as_sentence(f"{name}: {scores[name].reason}") for name in list(decayed)[:_NAMED] if name in scores
+        ),
+        left=_left_of_alert(facts, newest),
+        settings=("monitor.slices", "trigger.decay"),
+    )
+
+
 def unchecked(facts: ModelFacts) -> Iterator[Finding]:
     """Checks are missing."""
     champion = facts.traffic.champion

@@ -11,7 +11,14 @@ from homeostat.core.model_health.states import ORDER, Finding
 
 _RULES: tuple[Callable[[ModelFacts], Iterator[Finding]], ...] = (
     *(traffic.down, traffic.stuck, traffic.waiting, traffic.empty, traffic.rolling_out, traffic.retraining),
-    *(checks.failing, checks.unchecked, checks.suspect, checks.broken_input, checks.not_computable),
+    *(
+        checks.failing,
+        checks.failing_slice,
+        checks.unchecked,
+        checks.suspect,
+        checks.broken_input,
+        checks.not_computable,
+    ),
     *(checks.drifting, checks.unproven),
 )
 

@@ -127,6 +127,43 @@ def heat_map(windows: Sequence[WindowSummary]) -> dict[str, Any]:
     return {"features": shown, "outputs": outputs, "left_out": len(inputs) - len(shown)}
 
 
+def slice_map(windows: Sequence[WindowSummary]) -> dict[str, Any]:
+    """Return the watched slices: decay and verdict of each in every window, and the newest figures.
+
+    ``slices`` has one row per slice of the newest window that watched any, the worst first, with the keys
+    that :func:`heat_map` has of features; ``effects`` are the decay against the slice's own baseline.
+    ``reason`` says what of them is not compared.
+    """
+    found = [window.slices for window in windows]
+    newest = next((report for report in reversed(found) if report is not None), None)
+    if newest is None:
+        return {"slices": [], "metric": "", "reason": ""}
+    by_window = [{each.name: each for each in report.results} if report else {} for report in found]
+    rows = [
+        {
+            "name": each.name,
+            "effects": [own[each.name].performance.decay if each.name in own else None for own in by_window],
+            "verdicts": "".join(
+                _LETTERS.get(own[each.name].performance.verdict, "n") if each.name in own else "-"
+                for own in by_window
+            ),
+            "reason": each.performance.reason,
+            "rows": each.drift.rows,
+            "labelled_rows": each.performance.rows,
+            "score": each.performance.score,
+            "baseline": each.performance.baseline,
+            "decay": each.performance.decay,
+            "performance": each.performance.verdict,
+            "drift": each.drift.verdict,
+            "drifted": list(each.drift.drifted),
+            "drift_reason": each.drift.reason,
+        }
+        for each in newest.results
+    ]
+    rows.sort(key=lambda row: (row["performance"] != "alert", row["drift"] != "alert"))
+    return {"slices": rows, "metric": newest.metric, "reason": newest.reason}
+
+
 def _rows(windows: Sequence[Mapping[str, FeatureEffect]]) -> list[dict[str, Any]]:
     names = dict.fromkeys(name for window in windows for name in window)
     rows = [

@@ -13,6 +13,7 @@ class HealthState(StrEnum):
 
     DOWN = "down"
     FAILING = "failing"
+    FAILING_SLICE = "failing_slice"
     UNCHECKED = "unchecked"
     SUSPECT = "suspect"
     BROKEN_INPUT = "broken_input"
@@ -41,6 +42,7 @@ LEVELS: Mapping[HealthState, Level] = {
     HealthState.DOWN: Level.BAD,
     HealthState.FAILING: Level.BAD,
     HealthState.UNCHECKED: Level.BAD,
+    HealthState.FAILING_SLICE: Level.WARNING,
     HealthState.SUSPECT: Level.WARNING,
     HealthState.BROKEN_INPUT: Level.WARNING,
     HealthState.STUCK: Level.WARNING,

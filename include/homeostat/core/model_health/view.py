@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from homeostat.core.model_health.findings import findings
 from homeostat.core.model_health.record import ModelFacts, ModelPast, RegisteredVersion
-from homeostat.core.model_health.series import bands, heat_map, metric_of, series
+from homeostat.core.model_health.series import bands, heat_map, metric_of, series, slice_map
 from homeostat.core.model_health.states import LEVELS, ORDER, Finding
 from homeostat.core.model_health.timeline import Mark, timeline
 from homeostat.core.model_health.upcoming import upcoming
@@ -121,6 +121,7 @@ def model_view(
         "bands": [band.to_json() for band in bands(past.windows)],
         "marks": [_mark(facts.name, mark, links) for mark in marks],
         "heat_map": heat_map(past.windows),
+        "slices": slice_map(past.windows),
         "versions": [_version(facts.name, version, links) for version in past.versions],
         "windows": {"shown": len(past.windows), "checked": past.checked},
         "links": links.of(facts.name),

@@ -9,6 +9,7 @@ from typing import Any
 
 from homeostat.core.drift import DriftReport
 from homeostat.core.performance import PerformanceReport
+from homeostat.core.slices import SlicesReport
 from homeostat.core.trigger import TriggerDecision, WindowRecord
 from homeostat.core.trigger.tenure import alert_run, tenure
 
@@ -51,6 +52,7 @@ class AlertRuns:
     decay_since: datetime | None = None
     scored_at: datetime | None = None
     scored_verdict: str = ""
+    slices_since: datetime | None = None
 
     @classmethod
     def of(cls, history: Sequence[WindowRecord], current: WindowRecord) -> AlertRuns:
@@ -62,6 +64,7 @@ class AlertRuns:
             _since(records, [r.performance for r in records]),
             scored[-1].window_end if scored else None,
             scored[-1].performance if scored else "",
+            _since(records, ["alert" if r.decayed_slices else "pass" for r in records]),
         )
 
 
@@ -90,6 +93,8 @@ class WindowSummary:
         ``monitor.every`` at the check.
     delay
         How long after a window's end its check runs; None where a DAG file has a schedule of its own.
+    slices
+        Of every watched slice; None without ``monitor.slices``, and in windows of an earlier release.
     url
         The window's run in MLflow, and ``checked_at`` when it was checked.
     """
@@ -108,6 +113,7 @@ class WindowSummary:
     held_until: datetime | None = None
     score_error: float | None = None
     traffic: StepTraffic | None = None
+    slices: SlicesReport | None = None
     url: str = ""
     delay: timedelta | None = timedelta(0)
 
@@ -161,6 +167,7 @@ class WindowSummary:
                 _iso(runs.decay_since),
                 _iso(runs.scored_at),
                 runs.scored_verdict,
+                _iso(runs.slices_since),
             ],
             "features": _effects_json(self.features),
             "outputs": _effects_json(self.outputs),
@@ -171,6 +178,7 @@ class WindowSummary:
             "held_until": _iso(self.held_until),
             "score_error": self.score_error,
             "traffic": traffic and [traffic.rows, traffic.requests, traffic.p50_ms, traffic.p99_ms],
+            **({"slices": self.slices.to_json()} if self.slices is not None else {}),
             "url": self.url,
             "delay_seconds": None if self.delay is None else self.delay.total_seconds(),
         }
@@ -179,14 +187,20 @@ class WindowSummary:
     def from_json(cls, raw: Mapping[str, Any]) -> WindowSummary:
         """Read what :meth:`to_json` wrote; unknown keys are ignored."""
         empty = {"drifted_share": None, "score": None, "decay": None}
-        drift_since, decay_since, scored_at, verdict = raw["runs"]
+        drift_since, decay_since, scored_at, verdict, *slices = raw["runs"]  # an earlier release: no slices
         traffic = raw.get("traffic")
         return cls(
             record=WindowRecord.from_json({**empty, **raw["record"]}),
             sentence=raw["sentence"],
             drift_reason=raw["drift_reason"],
             performance=PerformanceReport.from_json(raw["performance"]),
-            runs=AlertRuns(_time(drift_since), _time(decay_since), _time(scored_at), verdict),
+            runs=AlertRuns(
+                _time(drift_since),
+                _time(decay_since),
+                _time(scored_at),
+                verdict,
+                _time(slices[0]) if slices else None,
+            ),
             features=_effects(raw["features"]),
             outputs=_effects(raw["outputs"]),
             findings=tuple(raw["findings"]),
@@ -196,13 +210,14 @@ class WindowSummary:
             held_until=_time(raw.get("held_until")),
             score_error=raw.get("score_error"),
             traffic=StepTraffic(*traffic) if traffic else None,
+            slices=SlicesReport.from_json(raw["slices"]) if raw.get("slices") else None,
             url=raw.get("url", ""),
             delay=_span(raw.get("delay_seconds", 0.0)),
         )
 
     def without_features(self) -> WindowSummary:
-        """Return the same summary without its features, for a list of many models."""
-        return replace(self, features={}, outputs={})
+        """Return the same summary without features and slices, for a list of many models."""
+        return replace(self, features={}, outputs={}, slices=None)
 
 
 def _effect(verdict: Any) -> FeatureEffect:

@@ -21,7 +21,10 @@ _DECAY = (
     TriggerReason.PERFORMANCE_DECAY_CRITICAL,
     TriggerReason.PERFORMANCE_DECAY,
     TriggerReason.SUSTAINED_DECAY,
+    TriggerReason.SLICE_DECAY,
 )
+#: These retrain whatever a probe shows, so they do not wait as probes do.
+_WITHOUT_PROBE = (TriggerReason.PERFORMANCE_DECAY_CRITICAL, TriggerReason.SLICE_DECAY)
 _UNHELPFUL = NO_NEW_CHAMPION | {RetrainResult.REPLACED}
 
 
@@ -32,15 +35,16 @@ def backoff(evidence: Evidence, cause: Cause) -> Hold | None:
       that a former champion replaced, and one ``min_retrain_interval`` after every retrain.
     - Where a probe can be compared with the champion, see
       :func:`~homeostat.core.trigger.worthwhile.can_probe`, all causes wait as decay does, and all but
-      critical decay until the next probe.
+      critical decay and decay of a slice until the next probe.
     - A reinstatement waits one ``min_retrain_interval`` where it was refused as the last thing tried.
 
     With n such retrains since the last success, see :func:`retrains_since_success`, the wait is
     ``min_retrain_interval * min(2^(n - 1), 8)``; where a probe can be compared the first of the n does not
-    count, since the next retrain begins with one, which waits by itself. Critical decay waits for all n.
-    Retrains that were not judged (they failed, or their rollout lacked evidence) are not among the n: they do
-    not say that retraining does not help. While they are the last ones in a row, their own number makes the
-    same wait, if that is longer, so that what is broken is not tried again and again at the same rate.
+    count, since the next retrain begins with one, which waits by itself. Critical decay and decay of a slice
+    wait for all n. Retrains that were not judged (they failed, or their rollout lacked evidence) are not
+    among the n: they do not say that retraining does not help. While they are the last ones in a row, their
+    own number makes the same wait, if that is longer, so that what is broken is not tried again and again at
+    the same rate.
     Superseded retrains do not count.
     """
     last, interval = evidence.last_fire, evidence.min_retrain_interval
@@ -60,7 +64,7 @@ def _after_retrains(evidence: Evidence, cause: Cause, last: datetime, interval: 
     retrains = retrains_since_success(evidence, cause)
     counted = NO_NEW_CHAMPION if _is_measured(evidence, cause) else _UNHELPFUL
     judged = sum(each in counted for each in retrains)
-    if judged and _is_probed(evidence) and cause.reason != TriggerReason.PERFORMANCE_DECAY_CRITICAL:
+    if judged and _is_probed(evidence) and cause.reason not in _WITHOUT_PROBE:
         judged -= 1  # one refusal may be chance, and the next retrain waits as probes do
     failures = max(judged, not_judged_run(retrains))
     if failures:
@@ -75,7 +79,7 @@ def _after_retrains(evidence: Evidence, cause: Cause, last: datetime, interval: 
 def _before_probe(evidence: Evidence, cause: Cause) -> Hold | None:
     """Return the hold until the next probe; None where none can be compared with the champion."""
     after = evidence.current.probe_after
-    if after is None or not _is_probed(evidence) or cause.reason == TriggerReason.PERFORMANCE_DECAY_CRITICAL:
+    if after is None or not _is_probed(evidence) or cause.reason in _WITHOUT_PROBE:
         return None
     outcome = "A version was promoted, or a probe showed that a retrain does not pay, a short time ago"
     return _hold(evidence, TriggerReason.TOO_EARLY, outcome, after)

@@ -8,6 +8,9 @@ from homeostat.core.trigger.evidence import Evidence
 from homeostat.core.trigger.reasons import TriggerReason, sentence_for
 from homeostat.core.trigger.worthwhile import probe_due, worthwhile
 
+#: So many slices are named in a sentence.
+_NAMED = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -32,6 +35,7 @@ def find_cause(evidence: Evidence) -> Cause | None:
     return (
         (None if evidence.reinstatement_refused else former)
         or _decay(evidence)
+        or _slice_decay(evidence)
         or _drift(evidence)
         or _below_best(evidence)
         or former
@@ -58,6 +62,18 @@ def _decay(evidence: Evidence) -> Cause | None:
             TriggerReason.SUSTAINED_DECAY, run=evidence.decay_run, consecutive=settings.consecutive
         )
     return None
+
+
+def _slice_decay(evidence: Evidence) -> Cause | None:
+    """Decay of a slice is always tested for significance, so it fires at once, as significant decay does."""
+    decayed = evidence.current.decayed_slices
+    if not decayed:
+        return None
+    shown = [f"slice {name} (decay {lost:.3f})" for name, lost in list(decayed.items())[:_NAMED]]
+    more = f" and {len(decayed) - _NAMED} more" if len(decayed) > _NAMED else ""
+    return Cause.of(
+        TriggerReason.SLICE_DECAY, slices=f"{', '.join(shown)}{more}", limit=evidence.settings.decay
+    )
 
 
 def _drift(evidence: Evidence) -> Cause | None:

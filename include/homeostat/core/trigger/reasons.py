@@ -17,6 +17,7 @@ class TriggerReason(StrEnum):
     PERFORMANCE_DECAY_CRITICAL = "performance_decay_critical"
     PERFORMANCE_DECAY = "performance_decay"
     SUSTAINED_DECAY = "sustained_decay"
+    SLICE_DECAY = "slice_decay"
     RETRAINING_PAYS = "retraining_pays"
     HARMFUL_DRIFT = "harmful_drift"
     SUSTAINED_DRIFT = "sustained_drift"
@@ -50,6 +51,10 @@ SENTENCES: Mapping[TriggerReason, str] = {
     ),
     TriggerReason.SUSTAINED_DECAY: (
         "Decay above trigger.decay lasted {windows}; trigger.consecutive is {consecutive}."
+    ),
+    TriggerReason.SLICE_DECAY: (
+        "Predictions have become significantly worse, by trigger.decay ({limit:g}) or more, in {slices}, "
+        "though not in the whole."
     ),
     TriggerReason.RETRAINING_PAYS: "By the record of ageing, a retrain pays.",
     TriggerReason.HARMFUL_DRIFT: (
@@ -99,6 +104,10 @@ _ACTIONS: Mapping[TriggerReason, str] = {
     TriggerReason.PERFORMANCE_DECAY_CRITICAL: (
         "Follow retrain__{model}. If the gate refuses the candidate too, look for broken data: the contract"
         " findings of this check name the columns."
+    ),
+    TriggerReason.SLICE_DECAY: (
+        "Follow retrain__{model}: its gate compares the slice, too. If the slice comes from a broken data"
+        " source, mend the source: a retrain cannot."
     ),
     TriggerReason.HARMFUL_DRIFT: (
         "Follow retrain__{model}. If a drifted feature comes from a broken data source, mend the source: a"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal
 
@@ -51,6 +51,10 @@ class WindowRecord:
         A former champion that predicts today's rows better than this version; "" without one.
     unlogged_labels
         New labels whose id is not in the prediction log; None when that is not known.
+    slice_losses
+        Rows, sum of the losses and of their squares in the newest step by slice, for the windows after it.
+    decayed_slices
+        The decay of each slice whose predictions have become significantly worse, the worst first.
     """
 
     window_end: datetime
@@ -74,10 +78,14 @@ class WindowRecord:
     ageing_rate: float | None = None
     ageing_z: float | None = None
     ageing_cusum: float | None = None
+    slice_losses: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    decayed_slices: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON, small enough for an MLflow tag."""
         raw = {f.name: getattr(self, f.name) for f in fields(self)}
+        slices = {name: raw.pop(name) for name in ("slice_losses", "decayed_slices")}
+        raw |= {name: dict(found) for name, found in slices.items() if found}
         after = self.probe_after.isoformat() if self.probe_after else None
         return raw | {
             "window_end": self.window_end.isoformat(),

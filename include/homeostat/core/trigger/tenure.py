@@ -59,6 +59,6 @@ def alert_run(verdicts: Sequence[WindowVerdict]) -> int:
 
 
 def is_calm(record: WindowRecord) -> bool:
-    """Whether the window has a pass and no alert."""
+    """Whether the window has a pass and no alert, neither of the whole nor of a slice."""
     verdicts = {record.drift, record.performance}
-    return "pass" in verdicts and "alert" not in verdicts
+    return "pass" in verdicts and "alert" not in verdicts and not record.decayed_slices

@@ -17,7 +17,7 @@ export function showModel(content, data) {
   );
   if (data.series.time.length) charts(content, data);
   else content.append(el("p", { class: "soft" }, "No drift check in this range."));
-  content.append(section("Features", heatMap(data)), history(data), versions(data), asTable(data));
+  content.append(section("Features", heatMap(data)), slices(data), history(data), versions(data), asTable(data));
 }
 
 function hero(data) {
@@ -148,6 +148,21 @@ function versions(data) {
     ? section(`Slices of version ${current.version} on its holdout`, table("Scores of the slices", ["Slice", "Score", "Rows"], current.slices.map((slice) => [slice.name, number(slice.score), number(slice.rows)])))
     : null;
   return el("div", {}, section("Versions", table("Versions", ["Version", "Registered", "Trained until", "On its holdout", "Pages"], rows)), slices);
+}
+
+function slices(data) {
+  const { slices: found, metric, reason } = data.slices;
+  const note = reason ? el("p", { class: "soft small" }, `${reason[0].toUpperCase()}${reason.slice(1)}.`) : null;
+  if (!found.length) return note ? section("Slices", note) : null;
+  const word = (verdict) => verdict.replaceAll("_", " ");
+  const rows = found.map((slice) => [
+    slice.name, number(slice.rows), number(slice.labelled_rows), number(slice.score), number(slice.baseline), number(slice.decay),
+    el("span", { class: slice.performance === "alert" ? "alerting" : null }, word(slice.performance)),
+    el("span", { class: slice.drift === "alert" ? "alerting" : null }, slice.drifted.length ? `${word(slice.drift)} (${slice.drifted.slice(0, 3).join(", ")})` : word(slice.drift)),
+    slice.performance === "pass" ? null : slice.reason,
+  ]);
+  const columns = ["Slice", "Rows", "Labelled", metric, "Expected", "Decay", "Performance", "Inputs", "Why"];
+  return section("Slices", note, table("The watched slices in the newest window", columns, rows));
 }
 
 function asTable(data) {

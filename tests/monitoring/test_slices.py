@@ -1,0 +1,209 @@
+"""Watched slices in a drift check, from their reference to the retrain that mends one."""
+
+import json
+from datetime import timedelta
+from functools import reduce
+from operator import add
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from homeostat.config import load_model
+from homeostat.explain import explain_window, read_window
+from homeostat.monitoring.context import check_context
+from homeostat.monitoring.drift_check import check_drift
+from homeostat.monitoring.window import WindowCounts
+from homeostat.retraining.assemble import assemble
+from homeostat.retraining.gate import gate
+from homeostat.retraining.train import train
+from homeostat.retraining.validate_on_holdout import validate
+from homeostat.storage.bundles import load_version
+from homeostat.storage.check_records import find_check
+from homeostat.storage.version_info import load_version_info
+from sample_model import T0, retrain, serve
+
+pytestmark = pytest.mark.usefixtures("quick")
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+CHANGE = T0 + 6 * HOUR
+
+#: Every setting but ``monitor.slices`` is the default.
+MODEL = """
+name: sample
+task: classification
+pipeline: pipeline.py:build
+source: {kind: csv, uri: rows.csv}
+schema:
+  timestamp: at
+  key: unit
+  label: {name: y, delay: 1h}
+  features:
+    a: {type: number}
+    b: {type: number}
+    kind: {type: category, categories: [red, blue, green]}
+monitor: {slices: [kind, b]}
+"""
+PIPELINE = """
+from sklearn.compose import make_column_transformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.tree import DecisionTreeClassifier
+
+
+def build():
+    columns = make_column_transformer((OneHotEncoder(), ["kind"]), remainder="passthrough")
+    return make_pipeline(columns, DecisionTreeClassifier(max_depth=4, min_samples_leaf=20, random_state=1))
+"""
+
+
+def rows_of(start, end, *, per_hour=60):
+    """Label 1 where a > 0, 8 % noise; from CHANGE on the other way round for red, a tenth of the rows."""
+    n = int((end - start) / HOUR * per_hour)
+    rng = np.random.default_rng(int(start.timestamp()))
+    at = [start + timedelta(hours=i / per_hour) for i in range(n)]
+    a, kind = rng.normal(size=n), rng.choice(["red", "blue", "green"], n, p=[0.1, 0.6, 0.3])
+    changed = (kind == "red") & (np.array(at) >= CHANGE)
+    y = ((a > 0) ^ changed ^ (rng.random(n) < 0.08)).astype(int)
+    units = [f"u{i % 20}" for i in range(n)]
+    return pd.DataFrame({"at": at, "unit": units, "a": a, "b": rng.normal(size=n), "kind": kind, "y": y})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    home = tmp_path / "sample"
+    home.mkdir()
+    (home / "model.yaml").write_text(MODEL)
+    (home / "pipeline.py").write_text(PIPELINE)
+    rows_of(T0 - 2 * DAY, T0).to_csv(home / "rows.csv", index=False)
+    return home
+
+
+def check_until_fired(config, ports, start, most=12):
+    """Check hour by hour; return the answers, the last of which fired."""
+    answers = []
+    for hours in range(most + 1):
+        answers.append(check_drift(config, ports, start + hours * HOUR))
+        if answers[-1]["fired"]:
+            return answers
+    raise AssertionError(answers[-1]["sentence"])
+
+
+def test_a_slice_that_decays_alone_is_found_named_and_mended(folder, config, ports, champion, ask):
+    end = T0 + 4 * DAY
+    served = rows_of(T0, end)
+    serve(config, ports, served)
+    quiet = [check_drift(config, ports, T0 + hours * HOUR) for hours in range(2, 7)]
+    assert not any(answer["fired"] or answer["decayed_slices"] for answer in quiet)
+
+    answers = check_until_fired(config, ports, CHANGE + 2 * HOUR)  # labels take an hour
+    fired = answers[-1]
+    assert fired["reason"] == "slice_decay"
+    assert fired["decayed_slices"] == ["kind=red"]
+    assert len(answers) <= 12, "some 70 rows of the slice, of which the holdout has 36"
+    assert fired["performance"] == "pass", "the whole looks well"
+    assert "worse in slice kind=red" in fired["sentence"]
+    [notice] = [notice for _, notice in ports.notifier.sent if notice.kind == "trigger_fired"]
+    assert "kind=red" in notice.body
+    assert dict(notice.figures)["slice kind=red"].startswith("accuracy 0.")
+    window_end = pd.Timestamp(fired["window_end"]).to_pydatetime()
+    written = ports.history.written["sample", window_end]
+    assert written.metrics["slice_decay/kind red"] >= 0.1 > written.metrics["slice_decay/kind blue"]
+    assert json.loads(written.artifacts["report.json"])["slices"]["metric"] == "accuracy"
+    check, before, _ = read_window(ports.store, ports.ledger, "sample", window_end)
+    story = json.dumps(explain_window("sample", check, before=before).to_json())
+    assert "yes  decay of a slice: kind=red" in story
+    again = check_drift(config, ports, window_end)
+    assert (again["fired"], again["reason"]) == (True, "slice_decay")
+
+    # So soon after the change the holdout version has not seen the new concept: the gate says so.
+    first = ask("run 2", trigger_id=fired["trigger_id"], reason="slice_decay", until=fired["window_end"])
+    refused = gate_of(config, ports, first, served, folder)
+    assert not refused["passed"]
+    assert "slice kind=red" in refused["sentence"]
+    assert "the candidate is not better there" in refused["sentence"]
+
+    later = check_until_fired(config, ports, end - 8 * HOUR)[-1]
+    assert later["reason"] == "slice_decay"
+    second = ask("run 3", trigger_id=later["trigger_id"], reason="slice_decay", until=later["window_end"])
+    passed = gate_of(config, ports, second, served, folder)
+    assert passed["passed"], passed["sentence"]
+    [reason] = [check["reason"] for check in passed["checks"] if check["name"] == "slices"]
+    assert reason.startswith("mended slice kind=red: accuracy 0.")
+    retrain(config, ports, second, to_the_end=False)
+    version = ports.registry.version("sample", "2")
+    assert dict(version.tags)["homeostat.reason"] == "slice_decay"
+    rows, wrong, *_ = load_version_info(ports.store, "sample", version.digest)["slice_losses"]["kind=red"]
+    assert wrong / rows < 0.5, "the next version is measured by what it reached there"
+    predictor = load_version(ports, config, version.digest).predictor
+    new = rows_of(end, end + DAY)
+    red = new[new["kind"] == "red"]
+    assert (predictor.predict(red).prediction == red["y"]).mean() > 0.75, (
+        "what serves has learnt it; the champion reaches 0.08"
+    )
+
+
+def gate_of(config, ports, request, served, folder):
+    """Run a retrain up to its gate, on the rows whose labels are known by then."""
+    known = served[served["at"] < pd.Timestamp(request.until) - HOUR]
+    pd.concat([rows_of(T0 - 2 * DAY, T0), known]).to_csv(folder / "rows.csv", index=False)
+    assemble(config, request, ports)
+    for step in (train, validate):
+        step(config, request.run_key, ports)
+    return gate(config, request.run_key, ports)
+
+
+def watch(folder, text):
+    """Return the configuration with other settings of ``monitor``."""
+    path = folder / "model.yaml"
+    path.write_text(MODEL.replace("{slices: [kind, b]}", text))
+    return load_model(folder)
+
+
+def test_the_slices_of_a_window_add_up_to_it(config, ports, champion):
+    serve(config, ports, rows_of(T0, T0 + 4 * HOUR))
+    context = check_context(config, ports, ports.ledger.read("sample").champion)
+    window = WindowCounts(context, T0, T0 + 4 * HOUR)
+    slicings = context.reference.slices.slices.slicings
+    assert [slicing.feature for slicing in slicings] == ["kind", "b"]
+    for slicing in slicings:
+        assert reduce(add, [window.slices[name] for name in slicing.names]) == window.rows
+    again = WindowCounts(context, T0, T0 + 4 * HOUR)  # from the stored sum
+    assert again.slices == window.slices
+
+
+def test_a_version_without_slices_is_watched_from_the_next_one_on(folder, config, ports, ask):
+    plain = watch(folder, "{}")
+    retrain(plain, ports, ask())
+    serve(plain, ports, rows_of(T0, T0 + 4 * HOUR))
+    before = check_drift(plain, ports, T0 + 4 * HOUR)
+    answer = check_drift(config, ports, T0 + 4 * HOUR)
+    assert (answer["verdict"], answer["decayed_slices"]) == (before["verdict"], [])
+    report = find_check(ports.store, "sample", T0 + 4 * HOUR).slices
+    assert report.results == ()
+    assert (
+        "version 1 was registered without slices: monitor.slices counts from the next version"
+        in report.reason
+    )
+
+
+def test_other_slices_count_from_the_next_version_on(folder, config, ports, champion):
+    serve(config, ports, rows_of(T0, T0 + 4 * HOUR))
+    check_drift(watch(folder, "{slices: [kind]}"), ports, T0 + 4 * HOUR)
+    report = find_check(ports.store, "sample", T0 + 4 * HOUR).slices
+    assert "registered with other slices" in report.reason
+    assert {each.name for each in report.results} >= {"kind=red", "b (rest)"}
+    check_drift(watch(folder, "{}"), ports, T0 + 4 * HOUR)
+    assert find_check(ports.store, "sample", T0 + 4 * HOUR).slices is None
+
+
+def test_with_a_season_only_the_performance_of_slices_is_compared(folder, ports, ask):
+    config = watch(folder, "{slices: [kind], season: hour_of_day}")
+    retrain(config, ports, ask())
+    serve(config, ports, rows_of(T0, T0 + 5 * HOUR))
+    for hours in (2, 3, 4, 5):
+        check_drift(config, ports, T0 + hours * HOUR)
+    report = find_check(ports.store, "sample", T0 + 5 * HOUR).slices
+    assert "monitor.season is set" in report.reason
+    by_name = {each.name: each for each in report.results}
+    assert by_name["kind=blue"].drift.verdict == "not_computable"
+    assert by_name["kind=blue"].performance.verdict == "pass"
