@@ -37,7 +37,11 @@ def test_the_published_state_is_read(recorded):
     assert_same([[e.revision, e.kind, e.reason] for e in found.events], expected["champions"])
     assert (found.holder, found.until.isoformat()) == (expected["holder"], expected["until"])
     assert expected["same_config_as_model_yaml"]
-    assert found.config.model_dump() == recorded.configs["well"].model_dump()
+    own, now = found.config.model_dump(), recorded.configs["well"].model_dump()
+    # Release 0.1 wrote its default of gate.slices, no feature; without watched slices today's means the same.
+    assert (own["gate"].pop("slices"), now["gate"].pop("slices")) == ((), None)
+    assert found.config.gate_slices == recorded.configs["well"].gate_slices
+    assert own == now
 
 
 @pytest.mark.parametrize("model", MODELS)
