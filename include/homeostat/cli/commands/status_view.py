@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from homeostat.config import Settings
     from homeostat.core.rollout import RolloutPace, RolloutProgress, Traffic
     from homeostat.core.rollout.served import Served
-    from homeostat.notices.outbox import Undelivered
     from homeostat.core.slices import SlicesReport
+    from homeostat.notices.outbox import Undelivered
     from homeostat.ports import Event, Ledger, Store
     from homeostat.storage.check_records import CheckRecord
 
