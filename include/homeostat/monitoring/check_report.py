@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from homeostat.config import ModelConfig
+from homeostat.config.errors import NotFound
 from homeostat.core.drift import DriftReport
 from homeostat.core.performance import PerformanceReport
 from homeostat.core.slices import SlicesReport
@@ -19,6 +20,7 @@ from homeostat.monitoring.window import WindowCounts
 from homeostat.monitoring.window_summary import SLICES, TRAFFIC
 from homeostat.ports import Store
 from homeostat.storage.check_records import CheckRecord, check_key, deciding_settings, save_check
+from homeostat.storage.parallel_map import parallel_map
 
 #: The name of the figure of drift over time among a run's artifacts.
 DRIFT_FIGURE = "drift_over_time.png"
@@ -120,9 +122,20 @@ def save_report(
 
 
 def drift_figure(config: ModelConfig, store: Store, end: datetime) -> bytes:
-    """Return the figure of the last reports up to the window that ends at ``end``, as PNG."""
+    """Return the figure of the last reports up to the window that ends at ``end``, as PNG.
+
+    Reports are read by their names, one ``monitor.every`` after the other: a list of all of them grows.
+    """
     from homeostat import figures
 
-    last = check_key(config.name, end)
-    keys = [key for key in store.list(f"reports/{config.name}/") if key <= last]
-    return figures.drift_over_time([json.loads(store.get(key)) for key in keys[-_FIGURE_WINDOWS:]])
+    ends = [end - n * config.monitor.every for n in reversed(range(_FIGURE_WINDOWS))]
+    found = parallel_map(lambda at: _report(store, check_key(config.name, at)), ends)
+    return figures.drift_over_time([report for report in found if report is not None])
+
+
+def _report(store: Store, key: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(store.get(key))
+    except NotFound:
+        return None
+    return found

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from homeostat.core.trigger import TriggerReason, WindowRecord
 from homeostat.ports import Store, TriggerMessage
+from homeostat.storage.parallel_map import parallel_map
 
 
 def trigger_id(model: str, window_end: datetime) -> str:
@@ -25,8 +26,8 @@ def trigger_id(model: str, window_end: datetime) -> str:
 def unsent_triggers(store: Store, model: str, history: Sequence[WindowRecord]) -> list[WindowRecord]:
     """Return the fired windows that have no receipt."""
     fired = [record for record in history if record.fired]
-    receipts = set(store.list(f"triggers/{model}")) if fired else set()
-    return [record for record in fired if trigger_key(model, record.window_end) not in receipts]
+    sent = parallel_map(lambda record: store.exists(trigger_key(model, record.window_end)), fired)
+    return [record for record, known in zip(fired, sent, strict=True) if not known]
 
 
 def write_receipt(store: Store, model: str, record: WindowRecord, sent_at: datetime) -> None:

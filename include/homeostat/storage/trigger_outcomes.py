@@ -52,7 +52,7 @@ def past_retrains(ports: Ports, model: str, history: Sequence[WindowRecord]) -> 
     ends = {_outcome_key(model, record.window_end): record.window_end for record in history if record.fired}
     if not ends:
         return {}
-    keys = [key for key in ports.store.list(f"triggers/{model}") if key in ends]
+    keys = list(ends)  # read by their names: a list of all triggers grows
     stored = parallel_map(lambda key: _load(ports.store, key), keys)
     rolled_back = rollback_times(ports.ledger, model) if any(stored) else {}
     found = {

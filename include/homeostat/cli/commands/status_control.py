@@ -47,7 +47,7 @@ def show_status(
     given = given_rate(rows_per_hour)
     ledger = open_ledger(settings.ledger)
     names = [settings.require_model(model)] if model else settings.model_names()
-    found = {name: (ledger.read(name), ledger.events(name)[-8:]) for name in names}
+    found = {name: (ledger.read(name), ledger.events_between(name, None, 8)) for name in names}
     now = datetime.now(UTC)
     configs = {name: _readable_model(settings, name) for name in names}
     paces = {
