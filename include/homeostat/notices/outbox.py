@@ -23,6 +23,7 @@ from homeostat.config.errors import AlreadyExists, NotFound
 from homeostat.notices.message import Message
 from homeostat.ports import Clock, Store
 
+_ROOT = "notices_outbox"
 #: Attempts to send a message, one at each check; then it is given up.
 MAX_ATTEMPTS = 5
 #: Time after which a claim without a result belongs to a process that has ended.
@@ -140,6 +141,11 @@ class Outbox:
         return f"{_folder(self._model)}/{key}/{name}.json"
 
 
+def models_with_messages(store: Store) -> set[str]:
+    """Return the models that have messages under way or given up."""
+    return {path.split("/")[1] for path in store.list(_ROOT)}
+
+
 def undelivered(store: Store, model: str, key: str = "") -> Iterator[Undelivered]:
     """Yield the messages of a model that are under way or were given up, oldest first."""
     folders: dict[str, list[str]] = {}
@@ -177,4 +183,4 @@ def _undelivered(store: Store, folder: str, names: Sequence[str]) -> Undelivered
 
 
 def _folder(model: str) -> str:
-    return f"notices_outbox/{model}"
+    return f"{_ROOT}/{model}"

@@ -108,12 +108,12 @@ def _newest(store: Store, name: str) -> LastCheck:
 def undelivered_notices(settings: Settings, names: Sequence[str]) -> dict[str, list[Undelivered]]:
     """Return each model's notices that did not arrive; none where the store does not say it."""
     from homeostat.adapters import open_store
-    from homeostat.notices.outbox import undelivered
+    from homeostat.notices.outbox import models_with_messages, undelivered
 
     found: dict[str, list[Undelivered]] = {name: [] for name in names}
     with suppress(HomeostatError):  # the line of the check says that the store does not respond
         store = open_store(settings.store)
-        for name in names:
+        for name in models_with_messages(store) & set(names):  # one question for a thousand models
             found[name] = [each for each in undelivered(store, name) if each.attempts]
     return found
 
