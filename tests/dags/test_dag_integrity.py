@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -246,3 +247,37 @@ from homeostat_airflow.retrain_dag import FORM
 print(ParamsDict({**copy.deepcopy(FORM), "here": HERE, "aws": _in_aws("fraud", "acme")}).validate())
 """
     assert "'force': False" in run_in_airflow(code)
+
+
+JOIN = """
+import json
+from datetime import timedelta
+from homeostat.adapters import open_ledger, open_store
+from homeostat.config import Settings
+from homeostat.core.rollout import VersionRef, promote
+from homeostat_airflow.operators.join_logs import JoinLogsOperator
+import sys
+sys.path.insert(0, {tests!r})
+from log_to_join import T0, stored, write
+settings = Settings.from_env()
+ledger, store = open_ledger(settings.ledger), open_store(settings.store)
+for number in range(3):
+    write(store, sequence=number)
+step = promote(ledger.read("m"), VersionRef("1", "1" * 64), T0, "first version")
+ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="test", at=T0)
+join = JoinLogsOperator(task_id="join")
+print(json.dumps([join.execute({{}}), len(stored(store, "predictions")[1])]))
+"""
+
+
+def test_the_maintenance_joins_the_logs_of_the_models_in_the_ledger(run_in_airflow, tmp_path):
+    write_model(tmp_path / "models", "m")
+    env = {
+        "HOMEOSTAT_MODELS": str(tmp_path / "models"),
+        "HOMEOSTAT_STATE": str(tmp_path),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",  # an operator may be called without a task runner
+    }
+    code = JOIN.format(tests=str(Path(__file__).parents[1]))
+    result, files = json.loads(run_in_airflow(code, **env))
+    assert result == {"written": 2, "deleted": 0, "waiting": [], "failed": {}}
+    assert files == 4
