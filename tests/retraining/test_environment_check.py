@@ -1,4 +1,4 @@
-"""A champion trained elsewhere: told, or where the model asks for it, the run stops before the fit."""
+"""A champion trained elsewhere: reported, or where the model asks for it, refused before the fit."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -7,10 +7,12 @@ import pytest
 
 from homeostat.adapters.registry_memory import MemoryRegistry
 from homeostat.config import load_model
-from homeostat.config.errors import NotFound, Refused
+from homeostat.config.errors import NotFound, Superseded
 from homeostat.core.rollout import VersionRef
 from homeostat.retraining.assemble import assemble
 from homeostat.retraining.train import train
+from homeostat.retraining.validate_on_holdout import validate
+from homeostat.rollouts.lifecycle import finalize
 from homeostat.storage import bundles, step_results
 from homeostat.storage.retrain_request import run_key
 from sample_model import follow_to_the_end, notices, retrain
@@ -99,20 +101,41 @@ def test_another_image_is_reported_and_trains(champion, config, ports, ask, imag
     assert f"environment: {difference}".encode() in run.artifacts["gate.json"]
 
 
-def test_with_enforce_another_image_stops_the_run_before_the_fit(
+def test_with_enforce_another_image_refuses_the_retrain_before_the_fit(
     champion, required, ports, train_second, image, monkeypatch
 ):
     image(HERE)
     fitted = fits(ports, monkeypatch)
-    with pytest.raises(Refused, match=r"image_digest was sha256:a{12}, is sha256:b{12}") as refusal:
-        train_second(required)
+    refusal = train_second(required)["refusal"]
     assert fitted == []
-    assert "start retrain__sample manually with Force" in str(refusal.value)
+    assert refusal["sentence"].endswith(
+        f"the champion, version 1: image_digest was {THERE[:19]}, is {HERE[:19]}. Nothing was fitted"
+    )
+    assert "start retrain__sample manually with Force" in refusal["action"]
+    assert "environment_refused" not in notices(ports), "the train step may run where it cannot notify"
+
+    key = run_key("sample", "second")
+    with pytest.raises(Superseded, match=r"Nothing was fitted\. Version 1 stays champion\."):
+        validate(required, key, ports)
     assert notices(ports)[-1] == "environment_refused"
     targets, notice = ports.notifier.sent[-1]
-    assert (targets, f"{notice.body}. {notice.action}") == (("people",), str(refusal.value))
+    assert (targets, notice.action) == (("people",), f"{refusal['action']}.")
+    assert (notice.story, notice.part) == ("retrain/second", "end")
     assert ports.ledger.lease_holder("sample", ports.clock.now()) is None, "the lease is released"
     assert ports.ledger.read("sample").champion == champion
+
+
+def test_such_a_refusal_is_an_outcome_like_any_other(champion, required, ports, train_second, image):
+    image(HERE)
+    run_id = train_second(required)["run_id"]
+    key = run_key("sample", "second")
+    with pytest.raises(Superseded):
+        validate(required, key, ports)
+    ended = finalize(required, key, ports)
+    assert (ended["outcome"], ended["stage"]) == ("refused", "environment")
+    run = ports.registry.runs[run_id]
+    assert run.tags["homeostat.outcome"] == "refused"
+    assert run.status == "FINISHED"
 
 
 def test_a_new_git_revision_never_stops_the_run(champion, required, train_second, monkeypatch):
@@ -142,8 +165,7 @@ def test_an_unknown_environment_is_reported_and_stops_with_enforce(
     ports.registry.fetch = _lost
     assert train_second(config)["sentence"].endswith("the champion's environment is unknown")
     ports.ledger.release_lease("sample", run_key("sample", "second"))
-    with pytest.raises(Refused, match="its environment is unknown"):
-        train_second(required, "third")
+    assert "its environment is unknown" in train_second(required, "third")["refusal"]["sentence"]
 
 
 def _lost(version, folder):
@@ -165,7 +187,7 @@ def test_a_reinstatement_fits_nothing_and_is_never_stopped(
     image(HERE)
     result = train_second(required, reinstate=champion.version)
     assert not result["trained"]
-    assert "environment_refused" not in notices(ports)
+    assert result.get("refusal") is None
 
 
 def test_a_train_step_without_a_ledger_compares_with_the_stored_champion(
@@ -179,5 +201,4 @@ def test_a_train_step_without_a_ledger_compares_with_the_stored_champion(
     assemble(required, request, ports)
     save_champion(required, request.run_key, ports)
     elsewhere = replace(ports, ledger=MemoryLedger())
-    with pytest.raises(Refused, match="version 1"):
-        train(required, request.run_key, elsewhere)
+    assert "version 1" in train(required, request.run_key, elsewhere)["refusal"]["sentence"]

@@ -1,8 +1,8 @@
 """Compare the training environment (lock file, image, versions) with the one that trained the champion.
 
-``training.parity`` decides what a difference does: ``warn`` reports it, ``enforce`` stops the retrain before
-the fit. The train step may run where it cannot read the ledger. The champion to compare with is then stored
-beforehand, beside the results of the retrain's steps:
+``training.parity`` decides what a difference does: ``warn`` reports it, ``enforce`` refuses the retrain
+before the fit. The train step may run where it cannot read the ledger. The champion to compare with is then
+stored beforehand, beside the results of the retrain's steps:
 
     retrain/<model>/<run_key>/champion.json
 """
@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeostat.config import ModelConfig
-from homeostat.config.errors import NotFound, Refused, Untrusted
-from homeostat.ports import Notice, NoticeKind, Ports
-from homeostat.rollouts.refusal_notice import failed_once, retrain_story
+from homeostat.config.errors import NotFound, Untrusted
+from homeostat.ports import Ports
+from homeostat.retraining.early_refusal import EarlyRefusal
 from homeostat.storage.bundles import MANIFEST, bundle_folder
+from homeostat.storage.retrain_outcome import RefusalStage
 from homeostat.storage.retrain_request import RetrainRequest
 from homeostat.storage.step_results import find_result, save_result
 
@@ -32,14 +33,15 @@ def save_champion(config: ModelConfig, run_key: str, ports: Ports) -> None:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentCheck:
-    """How this environment differs from the champion's, where that does not stop the retrain.
+    """How this environment differs from the champion's.
 
     ``sentence`` is appended to the sentence of the train step. ``forced`` is for the gate's report, where
-    Force overrode ``training.parity: enforce``.
+    Force overrode ``training.parity: enforce``. ``refusal``: nothing may be fitted here.
     """
 
     sentence: str = ""
     forced: str = ""
+    refusal: EarlyRefusal | None = None
 
 
 def check_environment(
@@ -47,11 +49,8 @@ def check_environment(
 ) -> EnvironmentCheck:
     """Compare this environment with the champion's; a first version has none to compare with.
 
-    Raises
-    ------
-    Refused
-        ``training.parity`` is ``enforce``, the lock file or the image differs or is unknown, and the request
-        does not force the retrain. A notice is sent.
+    It is refused where ``training.parity`` is ``enforce``, the lock file or the image differs or is unknown,
+    and the request does not force the retrain.
     """
     from homeostat.bundle.environment import blocking_differences, environment_differences
 
@@ -78,21 +77,9 @@ def check_environment(
         "Train in the champion's image with its requirements.txt. If the new environment is intended, start "
         f"retrain__{config.name} manually with Force, or set training.parity: warn in model.yaml"
     )
-    sentence = f"{config.name}: {found}. Nothing was fitted"
     title = f"{config.name}: the training environment differs from the champion's; nothing was fitted"
-    notice = Notice(
-        NoticeKind.ENVIRONMENT_REFUSED,
-        config.name,
-        title,
-        sentence,
-        action,
-        story=retrain_story(request.trigger_id),
-        part="end",
-        once=failed_once(request.run_key),
-    )
-    ports.notifier.notify(config.notify, notice)
-    msg = f"{sentence}. {action}"
-    raise Refused(msg)
+    why = f"{config.name}: {found}. Nothing was fitted"
+    return EnvironmentCheck(refusal=EarlyRefusal(RefusalStage.ENVIRONMENT, title, why, action))
 
 
 def _champion(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:

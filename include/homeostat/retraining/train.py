@@ -13,6 +13,7 @@ from homeostat.config import ModelConfig
 from homeostat.config.errors import HomeostatError, PipelineError, Refused
 from homeostat.core.trigger import TriggerReason
 from homeostat.ports import Ports
+from homeostat.retraining.early_refusal import EarlyRefusal
 from homeostat.retraining.environment_check import check_environment
 from homeostat.retraining.idempotency import once
 from homeostat.retraining.import_model import import_model
@@ -46,14 +47,16 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     ``digest`` is the probe's. Otherwise it is fitted again with the holdout. What was fitted on the holdout
     cannot be evaluated on it: ``holdout_version`` is therefore the digest of the probe's bundle.
 
+    Where ``training.parity`` is ``enforce`` and this is not the environment that trained the champion,
+    nothing is fitted, and ``refusal`` says why (see :mod:`homeostat.retraining.early_refusal`). Force
+    overrides it, and a reinstatement fits nothing anyway.
+
     Raises
     ------
     NotFound
         The assemble step of this run key has not finished.
     Refused
-        ``training.parity`` is ``enforce`` and this is not the environment that trained the champion; nothing
-        was fitted. Not raised where the request forces the retrain, nor for a reinstatement, which fits
-        nothing.
+        A former champion that is to be reinstated did not pass its gate.
     SingleClass, PipelineError
         The rows, or the pipeline, cannot be fitted.
     SignatureMismatch
@@ -79,8 +82,8 @@ def train(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         return import_model(config, request, data, ports)
     environment = environment_of(config)
     check = check_environment(config, request, environment, ports)
-    if _for_probe_only(request) and not has_evidence(config, run_key, ports):
-        return _no_probe(data, environment, ports)
+    if check.refusal or (_for_probe_only(request) and not has_evidence(config, run_key, ports)):
+        return _nothing_fitted(data, environment, ports, check.refusal)
     rows, holdout, _ = read_snapshot(ports.store, data["snapshot"])
     spec, until = request.pipeline or config.pipeline, datetime.fromisoformat(data["until"])
     form = ServingFormat(config, holdout)
@@ -226,8 +229,10 @@ def _for_probe_only(request: RetrainRequest) -> bool:
     return request.reason in (TriggerReason.PROBE_DUE, TriggerReason.RETRAINING_PAYS) and not request.force
 
 
-def _no_probe(data: dict[str, Any], environment: dict[str, str], ports: Ports) -> dict[str, Any]:
-    """Return the result of a retrain that was for a probe only, and has no window to compare it on."""
+def _nothing_fitted(
+    data: dict[str, Any], environment: dict[str, str], ports: Ports, refusal: EarlyRefusal | None
+) -> dict[str, Any]:
+    """Return the result without a fit: it was refused, or the probe has no window to compare it on."""
     return {
         "run_id": data["run_id"],
         "digest": "",
@@ -237,7 +242,8 @@ def _no_probe(data: dict[str, Any], environment: dict[str, str], ports: Ports) -
         "environment": environment,
         "probe": None,
         "pays": False,
-        "sentence": f"nothing was fitted: {NO_COMPARISON}",
+        "refusal": refusal.to_json() if refusal else None,
+        "sentence": refusal.sentence if refusal else f"nothing was fitted: {NO_COMPARISON}",
         "url": ports.registry.url(run_id=data["run_id"]),
     }
 

@@ -44,7 +44,7 @@ def validate(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
     Raises
     ------
     Superseded
-        The retrain ended after its probe: it does not pay.
+        The retrain ended before: it was refused before the fit, or does not pay.
     """
     from homeostat import figures
     from homeostat.bundle.environment import environment_differences

@@ -26,6 +26,7 @@ from homeostat.core.performance import (
 )
 from homeostat.core.trigger import TriggerReason, worthwhile
 from homeostat.ports import Notice, NoticeKind, Ports
+from homeostat.retraining.early_refusal import end_refused
 from homeostat.retraining.idempotency import once
 from homeostat.rollouts.refusal_notice import notify_end
 from homeostat.rollouts.version_changes import stays
@@ -189,9 +190,10 @@ def ageing_metrics(compared: Mapping[str, Any] | None) -> dict[str, float]:
 
 @once("probe")
 def conclude_probe(config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
-    """Add the probe to the record of ageing; where the retrain does not pay, end it.
+    """Add the probe to the record of ageing; where the retrain does not pay, or was refused, end it.
 
-    That is no failure: the outcome ``not_worthwhile`` is recorded, the lease released; the champion stays.
+    That is no failure: the outcome ``not_worthwhile`` or ``refused`` is recorded, the lease released; the
+    champion stays.
 
     Returns
     -------
@@ -199,6 +201,8 @@ def conclude_probe(config: ModelConfig, run_key: str, ports: Ports) -> dict[str,
     ``url``.
     """
     trained = load_result(ports.store, config.name, run_key, "train")
+    if trained.get("refusal"):
+        return end_refused(config, run_key, trained, ports)
     url = ports.registry.url(run_id=trained["run_id"])
     compared = trained.get("probe")
     if compared is not None:

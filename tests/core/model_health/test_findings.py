@@ -166,6 +166,19 @@ def test_a_failed_retrain_needs_a_person_until_another_one_runs_or_a_version_is_
     assert worst(summary(), later, retrain=failed).state is HealthState.HEALTHY
 
 
+def test_a_retrain_that_was_not_allowed_to_train_needs_a_person_too():
+    refused = EndedRetrain(END, "refused", "environment", "pump: training.parity is enforce")
+    found = worst(summary(record(performance="alert")), retrain=refused)
+    assert found.state is HealthState.FAILING
+    assert found.left == "", "the next finding says what to do"
+    found = worst(summary(), retrain=refused)
+    assert (found.state, found.sentence) == (
+        HealthState.STUCK,
+        "The last retrain was refused before its training.",
+    )
+    assert found.why == ("training.parity is enforce.",)
+
+
 def test_a_candidate_that_waits_names_both_commands():
     found = worst(summary(), replace(CHAMPION, rollout=rollout(Phase.WAITING)))
     assert found.state is HealthState.WAITING
@@ -191,7 +204,7 @@ def test_what_no_version_serves_is_down():
     assert worst(summary(), served=not_loaded).state is HealthState.DOWN
     refused = Traffic("pump", 1, rollout=rollout(Phase.ROLLED_BACK, reason="evil.Type"))
     found = worst(None, refused)
-    assert (found.state, found.why) == (HealthState.DOWN, ("Evil.Type.",))
+    assert (found.state, found.why) == (HealthState.DOWN, ("evil.Type.",))
 
 
 def test_a_model_without_a_version_says_how_to_make_one():

@@ -29,7 +29,7 @@ HOUR = timedelta(hours=1)
 INTERVAL = 3 * HOUR
 EAGER = Trigger(consecutive=1, cooldown=HOUR)
 GATE, SHADOW, CANARY, DECLINED, ROLLED_BACK, _ = (each for each in RetrainResult if each in NO_NEW_CHAMPION)
-FAILED, NOT_LOADED, INCONCLUSIVE = (each for each in RetrainResult if each in NOT_JUDGED)
+FAILED, ENVIRONMENT, NOT_LOADED, INCONCLUSIVE = (each for each in RetrainResult if each in NOT_JUDGED)
 PROMOTED, SUPERSEDED = RetrainResult.PROMOTED, RetrainResult.SUPERSEDED
 CAUSES = {
     "decay": {"performance": "alert", "decay": 0.12, "significant": True},
@@ -272,6 +272,7 @@ def test_the_documentation_names_every_result():
     [
         ({"outcome": "promoted", "stage": "canary"}, PROMOTED),
         ({"outcome": "refused", "stage": "gate"}, GATE),
+        ({"outcome": "refused", "stage": "environment"}, ENVIRONMENT),
         ({"outcome": "refused", "stage": "load"}, NOT_LOADED),
         ({"outcome": "refused", "stage": "shadow"}, SHADOW),
         ({"outcome": "refused", "stage": "canary"}, CANARY),

@@ -170,13 +170,13 @@ def drifting(facts: ModelFacts) -> Iterator[Finding]:
     )
     named = ", ".join(drifted[:_NAMED]) + (f" and {len(drifted) - _NAMED} more" if drifted[_NAMED:] else "")
     harm = {
-        "shown": "and predictions have become worse",
-        "not_shown": "but predictions have not become worse",
-        "unknown": "whether predictions suffer is not known yet",
+        "shown": ", and predictions have become worse",
+        "not_shown": ", but predictions have not become worse",
+        "unknown": "; whether predictions suffer is not known yet",
     }[record.impact]
     yield Finding(
         HealthState.DRIFTING,
-        f"The inputs have drifted{f' ({named})' if named else ''}; {harm}.",
+        f"The inputs have drifted{f' ({named})' if named else ''}{harm}.",
         since=newest.runs.drift_since,
         why=(
             as_sentence(newest.drift_reason),
@@ -248,7 +248,8 @@ def _left_of_alert(facts: ModelFacts, newest: WindowSummary) -> str:
     """Return what a person must do about an alert: nothing while a retrain or a rollout is under way."""
     if facts.holder or facts.traffic.active or newest.record.fired:
         return ""
-    if facts.retrain is not None and facts.retrain.outcome == "refused":
+    last = facts.retrain
+    if last is not None and last.outcome == "refused" and last.stage != "environment":
         return (
             "Retrains have not helped: check the data source and the labels, or go back to another version: "
             f"homeostat promote {facts.name} VERSION"

@@ -84,7 +84,16 @@ class Finding:
     settings: tuple[str, ...] = ()
 
 
-def as_sentence(text: str) -> str:
-    """Return the text with a capital letter and a full stop; "" for none."""
-    text = text.strip(" .")
-    return f"{text[0].upper()}{text[1:]}." if text else ""
+def as_sentence(text: str, model: str = "") -> str:
+    """Return the text with a capital letter and a full stop; "" for none.
+
+    The page of ``model`` does not repeat the name that begins the text. Names of models and settings stay as
+    they are.
+    """
+    text = text.strip(" .").removeprefix(f"{model}: ")
+    if not text:
+        return ""
+    first = text.split(maxsplit=1)[0]
+    if first == model or "." in first or "_" in first:
+        return f"{text}."
+    return f"{text[0].upper()}{text[1:]}."

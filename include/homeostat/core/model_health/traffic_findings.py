@@ -34,18 +34,20 @@ def down(facts: ModelFacts) -> Iterator[Finding]:
 
 
 def stuck(facts: ModelFacts) -> Iterator[Finding]:
-    """The last retrain failed, and none runs."""
+    """The last retrain failed, or was not allowed to train, and none runs."""
     last = facts.retrain
-    if last is None or last.outcome != "failed" or facts.holder:
+    if last is None or facts.holder or not (last.outcome == "failed" or last.stage == "environment"):
         return
     promoted = facts.traffic.promoted_at
     if promoted is not None and promoted > last.at:
         return
     yield Finding(
         HealthState.STUCK,
-        f"The last retrain failed in the step {last.stage}.",
+        "The last retrain was refused before its training."
+        if last.outcome == "refused"
+        else f"The last retrain failed in the step {last.stage}.",
         since=last.at,
-        why=(as_sentence(last.sentence),),
+        why=(as_sentence(last.sentence, facts.name),),
         left=f"Fix the cause, then start retrain__{facts.name} again.",
     )
 

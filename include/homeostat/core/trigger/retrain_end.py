@@ -21,6 +21,7 @@ class RetrainResult(StrEnum):
     NOT_PROMOTED = "not promoted"
     # It says nothing about what a retrain is worth.
     FAILED = "failed with an error"
+    ENVIRONMENT = "refused before its training"
     NOT_LOADED = "refused before its shadow"
     INCONCLUSIVE = "ended for lack of evidence"
     SUPERSEDED = "superseded"
@@ -43,9 +44,17 @@ NO_NEW_CHAMPION = frozenset(
     }
 )
 #: Retrains that nothing judged.
-NOT_JUDGED = frozenset({RetrainResult.FAILED, RetrainResult.NOT_LOADED, RetrainResult.INCONCLUSIVE})
+NOT_JUDGED = frozenset(
+    {
+        RetrainResult.FAILED,
+        RetrainResult.ENVIRONMENT,
+        RetrainResult.NOT_LOADED,
+        RetrainResult.INCONCLUSIVE,
+    }
+)
 
 _REFUSED_AT: Mapping[str, RetrainResult] = {
+    "environment": RetrainResult.ENVIRONMENT,
     "gate": RetrainResult.GATE,
     "load": RetrainResult.NOT_LOADED,
     "shadow": RetrainResult.SHADOW,
