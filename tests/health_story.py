@@ -105,6 +105,10 @@ def failing_model(ledger, model="pump", *, hours=48):
         ledger.save_record(HealthRecord(model, RecordKind.VERSION, version, at, body))
 
 
+_FIRED = "Decay 0.300 reached trigger.critical_decay (0.15)."
+_COOLING = "The window that ended at 2026-03-10 04:00 UTC fired: in cooldown for a day (trigger.cooldown)."
+
+
 def _windows(ledger, model, start, change, hours):
     bad_from = END - 8 * HOUR
     history = []
@@ -130,7 +134,7 @@ def _windows(ledger, model, start, change, hours):
             history=history,
             **({"features": effects, "drift_reason": "1 of 2 features drifted"} if bad else {}),
             slices=_slices(bad=bad),
-            **({"sentence": "Decay 0.300 reached trigger.critical_decay (0.15)."} if made.fired else {}),
+            **({"sentence": _FIRED if made.fired else _COOLING} if bad else {}),
         )
         save_window(ledger, model, found)
         history.append(made)

@@ -110,7 +110,7 @@ def test_the_run_in_mlflow_has_readable_name_metrics_and_tags(mlflow_server, mod
     run_id = put(history, model, window(END, fired=True, drift="alert"), metrics={"ks/temp": 0.5})
     put(history, model, window(END, fired=True, drift="alert"), metrics={"ks/temp": 0.25})
     run = history._mlflow.client.get_run(run_id)
-    assert run.info.run_name == "2012-03-01 12:00 drift, labels pending, retrain requested"
+    assert run.info.run_name == "drift, labels pending, retrain requested, 2012-03-01 12:00"
     assert run.info.start_time == END.timestamp() * 1000
     assert run.data.metrics == {"ks/temp": 0.25, "rows": 240, "drifted_share": 0.1}
     assert (run.data.tags["homeostat.drift"], run.data.tags["homeostat.fired"]) == ("alert", "yes")

@@ -23,11 +23,11 @@ def record(end=END, **more):
 @pytest.mark.parametrize(
     ("more", "name"),
     [
-        ({}, "ok, accuracy 0.46"),
-        ({"performance": "alert"}, "decay, accuracy 0.46"),
+        ({}, "ok 0.46 accuracy"),
+        ({"performance": "alert"}, "decay 0.46 accuracy"),
         (
             {"performance": "alert", "drift": "alert", "fired": True},
-            "decay and drift, accuracy 0.46, retrain requested",
+            "decay and drift 0.46 accuracy, retrain requested",
         ),
         ({"performance": "pending", "score": None}, "ok, labels pending"),
         ({"drift": "not_computable", "performance": "pending", "score": None}, "no result, labels pending"),
@@ -36,11 +36,11 @@ def record(end=END, **more):
 )
 def test_a_runs_name_says_verdict_and_score(more, name):
     report = {"performance": {"metric_title": "accuracy"}}
-    assert window_name(record(**more), report) == f"2026-03-02 05:00 {name}"
+    assert window_name(record(**more), report) == f"{name}, 2026-03-02 05:00"
 
 
 def test_a_report_that_has_no_metric_names_it_score():
-    assert window_name(record(), {}) == "2026-03-02 05:00 ok, score 0.46"
+    assert window_name(record(), {}) == "ok 0.46 score, 2026-03-02 05:00"
 
 
 def test_names_of_an_earlier_lambda_function_are_those_of_today():
@@ -66,6 +66,7 @@ def checked(mlflow_server):
         "performance": {"reason": "accuracy 0.46, baseline 0.76", "metric_title": "accuracy"},
         "trigger": {"sentence": "Retrain: decay of 0.3."},
         "airflow": "http://airflow:8080/dags/drift_check__pump/runs/scheduled__1",
+        "health": "http://airflow:8080/homeostat/health?model=pump",
     }
     artifacts = {
         "report.json": json.dumps(report).encode(),
@@ -125,11 +126,12 @@ def test_another_process_finds_the_same_run_of_all_windows(checked, mlflow_serve
 
 def test_a_windows_page_begins_with_its_links_and_its_sentences_and_shows_the_figures(checked, mlflow_server):
     _, _, runs = checked
-    window = next(run for run in runs if run.info.run_name == "2026-03-02 07:00 ok, accuracy 0.46")
+    window = next(run for run in runs if run.info.run_name == "ok 0.46 accuracy, 2026-03-02 07:00")
     [timeline] = [run for run in runs if TIMELINE in run.data.tags]
     links, decision, inputs, performance, *images = window.data.tags["mlflow.note.content"].split("\n\n")
     assert links.startswith(
         "[run in Airflow](http://airflow:8080/dags/drift_check__pump/runs/scheduled__1) | "
+        "[model health](http://airflow:8080/homeostat/health?model=pump) | "
     )
     assert f"/runs/{timeline.info.run_id})" in links
     assert decision == "**Decision:** Retrain: decay of 0.3."

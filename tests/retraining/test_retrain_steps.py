@@ -301,7 +301,7 @@ def test_a_promotion_says_so_in_mlflow(config, ports, ask):
     run = ports.registry.runs[version.run_id]
     assert run.description == result["sentence"]
     assert result["sentence"].startswith("sample version 1 is champion since 20")
-    assert run.name == f"2026-03-02 00:00 promoted, accuracy {run.metrics['score']:.3g} (manual)"
+    assert run.name == f"promoted {run.metrics['score']:.3g} accuracy, 2026-03-02 00:00 (manual)"
     assert run.metrics["score"] == run.metrics["scores/accuracy"]
     assert min(run.metrics) == "score", "what MLflow offers first"
     sentence, _, story = version.description.partition("\n\n")

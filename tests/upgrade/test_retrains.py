@@ -39,7 +39,7 @@ def retrain_of(store, model, key):
         snapshot = {"train": len(rows), "holdout": len(holdout), "weighed": weights is not None}
     passed = steps.get("gate")
     return {
-        "request": without(asdict(load_request(store, model, key)), {"airflow_url"}),
+        "request": without(asdict(load_request(store, model, key)), {"airflow_url", "airflow_page"}),
         "steps": sorted(steps),
         "snapshot": snapshot,
         "gate": passed and {name: passed[name] for name in ("passed", "forced", "proceeds")},

@@ -30,7 +30,7 @@ def read_report(artifacts: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def window_name(record: WindowRecord, report: Mapping[str, Any]) -> str:
-    """Return the run's name: ``2026-03-02 05:00 decay and drift, accuracy 0.46, retrain requested``."""
+    """Return the run's name: ``decay and drift 0.46 accuracy, retrain requested, 2026-03-02 05:00``."""
     alerts = [
         word
         for word, verdict in (("decay", record.performance), ("drift", record.drift))
@@ -40,14 +40,12 @@ def window_name(record: WindowRecord, report: Mapping[str, Any]) -> str:
         alerts.insert(0, f"decay of {next(iter(record.decayed_slices))}")
     verdict = " and ".join(alerts) or ("no result" if record.drift == "not_computable" else "ok")
     metric = _part(report, "performance").get("metric_title") or "score"
-    parts = [f"{record.window_end.astimezone(UTC):%Y-%m-%d %H:%M} {verdict}"]
-    if record.score is not None:
-        parts.append(f"{metric} {record.score:.3g}")
-    elif record.performance == "pending":
+    parts = [verdict if record.score is None else f"{verdict} {record.score:.3g} {metric}"]
+    if record.score is None and record.performance == "pending":
         parts.append("labels pending")
     if record.fired:
         parts.append("retrain requested")
-    return ", ".join(parts)
+    return ", ".join([*parts, f"{record.window_end.astimezone(UTC):%Y-%m-%d %H:%M}"])
 
 
 def window_note(report: Mapping[str, Any], artifacts: Mapping[str, bytes], run_id: str, timeline: str) -> str:
@@ -65,8 +63,8 @@ def window_note(report: Mapping[str, Any], artifacts: Mapping[str, bytes], run_i
         if name in artifacts
     }
     links = [f"[all windows]({timeline})", *(f"[{title}]({address})" for title, address in figures.items())]
-    if report.get("airflow"):
-        links.insert(0, f"[run in Airflow]({report['airflow']})")
+    pages = {"run in Airflow": report.get("airflow"), "model health": report.get("health")}
+    links = [*(f"[{title}]({address})" for title, address in pages.items() if address), *links]
     images = [f"![{title}]({address})" for title, address in figures.items()]
     return "\n\n".join([" | ".join(links), *lines, *images])
 

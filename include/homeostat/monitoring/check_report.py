@@ -21,6 +21,7 @@ from homeostat.monitoring.window_summary import SLICES, TRAFFIC
 from homeostat.ports import Store
 from homeostat.storage.check_records import CheckRecord, check_key, deciding_settings, save_check
 from homeostat.storage.parallel_map import parallel_map
+from homeostat.storage.retrain_request import health_url
 
 #: The name of the figure of drift over time among a run's artifacts.
 DRIFT_FIGURE = "drift_over_time.png"
@@ -86,6 +87,7 @@ def check_artifacts(
         full[TRAFFIC] = asdict(window.traffic)
     if context.airflow_url:
         full["airflow"] = context.airflow_url
+        full["health"] = health_url(context.airflow_url, context.config.name)
     written = {"report.json": json.dumps(full, indent=1, allow_nan=False).encode()}
     if not context.ports.renders_figures:
         return written

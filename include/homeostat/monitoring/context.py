@@ -21,8 +21,8 @@ DRIFT_WINDOWS = 4
 class CheckContext:
     """The champion that is checked, the reference that windows are compared with, and the ports.
 
-    ``airflow_url`` is the page of the DAG run that checks; "" outside of Airflow. ``scheduled`` says whether
-    checks run when model.yaml says, not at a schedule of the DAG file.
+    ``airflow_url`` is the page of the DAG run that checks, ``airflow_page`` its path; "" outside of Airflow.
+    ``scheduled`` says whether checks run when model.yaml says, not at a schedule of the DAG file.
     """
 
     config: ModelConfig
@@ -30,15 +30,22 @@ class CheckContext:
     champion: VersionRef
     reference: Reference
     airflow_url: str = ""
+    airflow_page: str = ""
     scheduled: bool = True
 
 
 def check_context(
-    config: ModelConfig, ports: Ports, champion: VersionRef, airflow_url: str = "", *, scheduled: bool = True
+    config: ModelConfig,
+    ports: Ports,
+    champion: VersionRef,
+    airflow_url: str = "",
+    airflow_page: str = "",
+    *,
+    scheduled: bool = True,
 ) -> CheckContext:
     """Load the champion's reference profile."""
     reference = load_reference(ports, config.name, champion.digest)
-    return CheckContext(config, ports, champion, reference, airflow_url, scheduled)
+    return CheckContext(config, ports, champion, reference, airflow_url, airflow_page, scheduled)
 
 
 def min_retrain_interval(config: ModelConfig) -> timedelta:

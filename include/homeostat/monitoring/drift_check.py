@@ -76,13 +76,15 @@ def check_drift(
     window_end: datetime,
     *,
     airflow_url: str = "",
+    airflow_page: str = "",
     scheduled: bool = True,
 ) -> dict[str, Any]:
     """Check the window that ends at ``window_end``; a second check of it replaces the first.
 
     Only the history needs MLflow. A caller that can reach MLflow synchronises its aliases first, see
     :mod:`homeostat.rollouts.alias_sync`. ``airflow_url`` is the page of the DAG run, for MLflow's page of the
-    window. ``scheduled`` says whether checks run when model.yaml says, not at a schedule of the DAG file.
+    window; ``airflow_page`` is its path, for the pages of the model's health. ``scheduled`` says whether checks
+    run when model.yaml says, not at a schedule of the DAG file.
 
     Returns
     -------
@@ -97,7 +99,7 @@ def check_drift(
         sentence = f"{config.name}: nothing to check; {served.sentence}"
         save_latest_check(ports.store, config.name, LatestCheck(window_end, ports.clock.now()))
         return _result(config, window_end, verdict="not_computable", sentence=sentence)
-    context = check_context(config, ports, champion, airflow_url, scheduled=scheduled)
+    context = check_context(config, ports, champion, airflow_url, airflow_page, scheduled=scheduled)
     checked = _measure(context, window_end)
     decision = _decide(context, checked)
     record = _with_decision(checked, decision)
@@ -262,6 +264,7 @@ def _write(
         slices=checked.slices,
         url=url,
         delay=config.check_delay if context.scheduled else None,
+        airflow_page=context.airflow_page,
     )
     save_summary(ports, config.name, summary)
     return url

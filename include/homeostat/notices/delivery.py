@@ -56,7 +56,8 @@ class Delivery:
         record = self._load()
         if notice.kind is NoticeKind.RESOLVED and notice.story not in record.open:
             return  # its beginning was not sent
-        logger.info("%s: %s: %s %s", notice.kind, notice.title, notice.body, notice.action)
+        said = "" if notice.story else f" {notice.body}"  # of a story, the step logs it
+        logger.info("notice %s: %s.%s %s", notice.kind, notice.title, said, notice.action)
         if not targets:
             return
         if severity is None and notice.part == "end" and notice.story in record.open:

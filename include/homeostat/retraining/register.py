@@ -82,6 +82,7 @@ def _save_record(
         "at": at.isoformat(),
         "reason": request.reason,
         "dag_run": request.dag_run,
+        "airflow_page": request.airflow_page,
         "url": ports.registry.url(model=config.name, version=version.version),
         **shown,
     }

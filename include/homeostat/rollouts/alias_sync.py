@@ -21,7 +21,7 @@ from homeostat.rollouts.refusal_notice import rollback_notice
 from homeostat.rollouts.version_changes import latest, version_changes
 from homeostat.rollouts.version_story import version_story
 from homeostat.storage.retrain_outcome import MAX_SENTENCE
-from homeostat.storage.retrain_request import with_airflow_link
+from homeostat.storage.retrain_request import with_links
 from homeostat.storage.step_results import find_result
 
 #: Characters of sentence and story. MLflow keeps 5,000; a link and the version's origin follow.
@@ -85,7 +85,7 @@ def _record_versions(config: ModelConfig, ports: Ports, traffic: Traffic, synced
         with suppress(NotFound):  # deleted in MLflow
             found = _describe(config, ports, version, tags, sentence, events)
             if found.run_id:
-                ports.registry.describe(with_airflow_link(sentence, found.tags), run_id=found.run_id)
+                ports.registry.describe(with_links(sentence, found.tags, config.name), run_id=found.run_id)
     active = traffic.active
     if active is not None:
         version = active.candidate.version
@@ -115,7 +115,7 @@ def _describe(
         gate=gate.get("sentence", ""),
         room=max(0, _MAX_TEXT - len(sentence)),
     )
-    text = with_airflow_link(f"{sentence}\n\n{story}", found.tags)
+    text = with_links(f"{sentence}\n\n{story}", found.tags, config.name)
     ports.registry.describe(text, model=config.name, version=version)
     return found
 

@@ -23,7 +23,7 @@ from homeostat.storage.retrain_request import (
     RetrainRequest,
     load_request,
     parse_time,
-    with_airflow_link,
+    with_links,
 )
 from homeostat.storage.retrain_trace import end_trace
 from homeostat.storage.step_results import find_result, save_result
@@ -57,6 +57,7 @@ OUTCOME_SENTENCES: Mapping[RetrainOutcome, str] = {
 class RefusalStage(StrEnum):
     """Where a candidate was refused. The values are stored; docs/reasons.md explains each."""
 
+    ENVIRONMENT = "environment"
     GATE = "gate"
     LOAD = "load"
     SHADOW = "shadow"
@@ -66,6 +67,7 @@ class RefusalStage(StrEnum):
 
 #: Where a candidate was refused, in words that follow "refused".
 WHERE: Mapping[str, str] = {
+    RefusalStage.ENVIRONMENT: "before its training",
     RefusalStage.GATE: "by the gate",
     RefusalStage.LOAD: "before its shadow",
     RefusalStage.SHADOW: "in shadow",
@@ -136,7 +138,7 @@ def record_outcome(
         _save_record(ports, model, outcome, str(run_id or ""))
     if run_id:
         request = _request(ports.store, model, run_key)
-        text = with_airflow_link(sentence, request.tags()) if request else sentence
+        text = with_links(sentence, request.tags(), model) if request else sentence
         ports.registry.log(run_id, tags={"homeostat.outcome": str(outcome.outcome)})
         ports.registry.describe(text, run_id=run_id, name=_run_name(ports.store, model, request, outcome))
     end_trace(ports, model, run_key, outcome.to_json())
@@ -145,11 +147,10 @@ def record_outcome(
 
 def _save_record(ports: Ports, model: str, outcome: Outcome, run_id: str) -> None:
     """Write the outcome for the pages of a model's health, with its run in Airflow and in MLflow."""
-    dag_run = ""
-    with suppress(NotFound):
-        dag_run = load_request(ports.store, model, outcome.run_key).dag_run
+    request = _request(ports.store, model, outcome.run_key)
     body = outcome.to_json() | {
-        "dag_run": dag_run,
+        "dag_run": request.dag_run if request else "",
+        "airflow_page": request.airflow_page if request else "",
         "url": ports.registry.url(run_id=run_id) if run_id else "",
     }
     at = datetime.fromisoformat(outcome.at)
@@ -176,12 +177,15 @@ def _trigger_id(store: Store, model: str, run_key: str) -> str:
 
 
 def _run_name(store: Store, model: str, request: RetrainRequest | None, outcome: Outcome) -> str:
-    """Return ``2026-03-02 05:00 refused, accuracy 0.912 (sustained_drift)``; "" keeps the run's name."""
+    """Return ``refused 0.912 accuracy, 2026-03-02 05:00 (sustained_drift)``; "" keeps the run's name.
+
+    MLflow's list shows the first 15 characters or so.
+    """
     if request is None or not request.until:
         return ""
     scores = find_result(store, model, request.run_key, "validate") or {}
     score, metric = scores.get("score"), scores.get("metric")
-    shown = f", {metric} {score:.3g}" if isinstance(score, float) and metric else ""
+    shown = f" {score:.3g} {metric}" if isinstance(score, float) and metric else ""
     end = parse_time(request.until, "until").astimezone(UTC)
     verdict = str(outcome.outcome).replace("_", " ")
-    return f"{end:%Y-%m-%d %H:%M} {verdict}{shown} ({request.reason})"
+    return f"{verdict}{shown}, {end:%Y-%m-%d %H:%M} ({request.reason})"

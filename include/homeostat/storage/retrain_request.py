@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Self
+from urllib.parse import quote
 
 from homeostat.config import ModelConfig, parse_duration
 from homeostat.config.errors import ConfigError
@@ -74,7 +75,8 @@ class RetrainRequest:
 
     ``reinstate`` is the version number of a former champion to promote again instead of fitting a new
     version: it takes every step of a retrain except for the fit. So does an ``imported`` model.
-    ``airflow_url`` is the DAG run's page; "" where Airflow's address is not known.
+    ``airflow_url`` is the DAG run's page; "" where Airflow's address is not known. ``airflow_page`` is its
+    path below that address, such as ``/dags/retrain__m/runs/1``; "" outside of Airflow.
     """
 
     run_key: str
@@ -89,6 +91,7 @@ class RetrainRequest:
     reinstate: str = ""
     imported: ImportedModel | None = None
     airflow_url: str = ""
+    airflow_page: str = ""
 
     @classmethod
     def of(
@@ -99,6 +102,7 @@ class RetrainRequest:
         params: Mapping[str, Any],
         event: Mapping[str, Any],
         airflow_url: str = "",
+        airflow_page: str = "",
     ) -> Self:
         """Build it from a drift event, or from the form of a manual run (``event`` is empty)."""
         event, params = with_new_names(event), with_new_names(params)
@@ -114,6 +118,7 @@ class RetrainRequest:
             force=bool(params.get("force")),
             reinstate=event.get("reinstate") or params.get("reinstate") or "",
             airflow_url=airflow_url,
+            airflow_page=airflow_page,
         )
 
     def end(self, now: datetime) -> datetime:
@@ -161,7 +166,12 @@ def with_new_names(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {_OLD_NAMES.get(name, name): value for name, value in raw.items()}
 
 
-def with_airflow_link(text: str, tags: Mapping[str, str]) -> str:
-    """Return a description with a link to the DAG run, where the tags have its address."""
+def with_links(text: str, tags: Mapping[str, str], model: str) -> str:
+    """Return a description with links to the DAG run and the model's health, where the tags have the run."""
     url = tags.get(AIRFLOW_URL, "")
-    return f"{text}\n\n[Run in Airflow]({url})" if url else text
+    return f"{text}\n\n[Run in Airflow]({url}) | [Model health]({health_url(url, model)})" if url else text
+
+
+def health_url(run_url: str, model: str) -> str:
+    """Return the page of a model's health in the Airflow in which this run is."""
+    return f"{run_url.partition('/dags/')[0]}/homeostat/health?model={quote(model, safe='')}"

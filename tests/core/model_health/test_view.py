@@ -14,6 +14,7 @@ from homeostat.adapters.ledger_memory import MemoryLedger
 from homeostat.core.model_health import (
     MAX_WINDOWS,
     AlertRuns,
+    EndedRetrain,
     FeatureEffect,
     Links,
     ModelFacts,
@@ -26,6 +27,7 @@ from homeostat.core.model_health import (
     upcoming,
 )
 from homeostat.core.model_health.series import bands, heat_map, series
+from homeostat.core.model_health.states import as_sentence
 from homeostat.core.rollout import Traffic, VersionRef, roll_back
 from homeostat.monitoring.model_health import read_fleet, read_model
 
@@ -131,6 +133,52 @@ def test_slices_and_pages_of_the_versions_are_there(view):
     assert version["slices"] == [{"name": "colour=red", "score": 0.7, "rows": 300}]
     assert version["run"] == "http://airflow.test/dags/retrain__pump/runs/manual__2"
     assert view["links"]["gateway"] == "http://gateway.test/fleet?model=pump"
+
+
+@pytest.mark.parametrize(
+    ("dag_run", "page", "link"),
+    [
+        ("asset__1", "/dags/ml_retrain__pump/runs/asset__1", "/dags/ml_retrain__pump/runs/asset__1"),
+        ("other/run", "/dags/other/runs/run", "/dags/other/runs/run"),
+        ("asset__1", "", "/dags/retrain__pump/runs/asset__1"),
+        ("cli__0af3", "", None),
+        ("-", "", None),
+    ],
+    ids=["prefix", "dag of another team", "older record", "command line", "none"],
+)
+def test_a_run_is_linked_by_its_recorded_page(dag_run, page, link):
+    assert LINKS.run("pump", dag_run, page) == (f"http://airflow.test{link}" if link else "")
+
+
+@pytest.mark.parametrize(
+    ("newest", "retrain", "prefix"),
+    [
+        ("/dags/ml%2Ddrift_check__pump/runs/1", "/dags/x_retrain__pump/runs/1", "ml-"),
+        ("", "/dags/x_retrain__pump/runs/1", "x_"),
+        ("/dags/another/runs/1", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_the_dags_are_linked_with_the_prefix_of_the_last_runs(newest, retrain, prefix):
+    ended = EndedRetrain(NOW, "promoted", "champion", "it is champion.", airflow_page=retrain)
+    facts = ModelFacts("pump", NOW, Traffic("pump"), replace(summary(), airflow_page=newest), ended)
+    found = model_view(facts, ModelPast(), LINKS)["links"]
+    assert found["drift_check"] == f"http://airflow.test/dags/{prefix}drift_check__pump"
+    assert found["retrain"] == f"http://airflow.test/dags/{prefix}retrain__pump"
+
+
+def test_the_next_check_of_replayed_traffic_has_no_time():
+    replayed = replace(summary(), checked_at=END + 300 * 24 * HOUR)
+    facts = ModelFacts("pump", replayed.checked_at, Traffic("pump", champion=VersionRef("2", "d")), replayed)
+    (check,) = [each for each in upcoming(facts) if each.sentence.startswith("Drift check")]
+    assert check.at is None
+    assert "late" not in check.sentence
+
+
+def test_a_sentence_neither_repeats_nor_changes_the_models_name():
+    assert as_sentence("pump: it failed", "pump") == "It failed."
+    assert as_sentence("pump version 2 was refused.", "pump") == "pump version 2 was refused."
+    assert as_sentence("it failed") == "It failed."
 
 
 def test_without_addresses_there_are_no_links(ledger):

@@ -29,7 +29,11 @@ class LedgerEvent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EndedRetrain:
-    """How a retrain ended. ``dag_run`` is its run in Airflow, ``url`` its training run in MLflow."""
+    """How a retrain ended.
+
+    ``dag_run`` is the id of its run in Airflow, ``airflow_page`` the path of that run's page there ("" where
+    it is not recorded), ``url`` its training run in MLflow.
+    """
 
     at: datetime
     outcome: str
@@ -39,12 +43,13 @@ class EndedRetrain:
     trigger_id: str = ""
     run_key: str = ""
     dag_run: str = ""
+    airflow_page: str = ""
     url: str = ""
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> EndedRetrain:
         """Read what :mod:`homeostat.storage.retrain_outcome` stores; unknown keys are ignored."""
-        texts = ("version", "trigger_id", "run_key", "dag_run", "url")
+        texts = ("version", "trigger_id", "run_key", "dag_run", "airflow_page", "url")
         return cls(
             at=datetime.fromisoformat(raw["at"]),
             outcome=str(raw["outcome"]),
@@ -69,13 +74,14 @@ class RegisteredVersion:
     trained_until: str = ""
     reason: str = ""
     dag_run: str = ""
+    airflow_page: str = ""
     url: str = ""
     run_url: str = ""
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> RegisteredVersion:
         """Read what :func:`homeostat.retraining.register.register` stores; unknown keys are ignored."""
-        texts = ("trained_until", "reason", "dag_run", "url", "run_url")
+        texts = ("trained_until", "reason", "dag_run", "airflow_page", "url", "run_url")
         return cls(
             version=str(raw["version"]),
             at=datetime.fromisoformat(raw["at"]),

@@ -35,6 +35,8 @@ _OUTCOMES = {
     "superseded": ("superseded", "Retrain superseded"),
     "promoted": ("promoted", "Retrain promoted"),
 }
+#: Titles of refusals without a candidate.
+_AT_STAGE = {"environment": "Retrain refused: another environment"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Mark:
 
     ``kind`` is one of ``triggered``, ``refused``, ``failed``, ``probe``, ``superseded``, ``promoted``,
     ``rolled_back`` and ``rollout``. ``by`` is who did it, "" for
-    Homeostat itself; ``dag_run`` is a run in Airflow, ``url`` a page of MLflow.
+    Homeostat itself; ``dag_run`` is a run in Airflow,
+    ``airflow_page`` the path of its page there, ``url`` a page of MLflow.
     """
 
     at: datetime
@@ -53,6 +56,7 @@ class Mark:
     version: str = ""
     by: str = ""
     dag_run: str = ""
+    airflow_page: str = ""
     url: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -60,9 +64,9 @@ class Mark:
         return asdict(self) | {"at": self.at.isoformat()}
 
 
-def timeline(past: ModelPast) -> list[Mark]:
-    """Return what happened, oldest first."""
-    marks = [*_triggers(past.windows), *_ends(past.retrains), *map(_of_event, past.events)]
+def timeline(model: str, past: ModelPast) -> list[Mark]:
+    """Return what happened to a model, oldest first."""
+    marks = [*_triggers(past.windows), *_ends(model, past.retrains), *map(_of_event, past.events)]
     return sorted(marks, key=lambda mark: mark.at)
 
 
@@ -74,6 +78,7 @@ def _triggers(windows: Iterable[WindowSummary]) -> list[Mark]:
             title="Retrain requested",
             reason=window.sentence,
             version=window.record.version,
+            airflow_page=window.airflow_page,
             url=window.url,
         )
         for window in windows
@@ -81,15 +86,16 @@ def _triggers(windows: Iterable[WindowSummary]) -> list[Mark]:
     ]
 
 
-def _ends(retrains: Sequence[EndedRetrain]) -> list[Mark]:
+def _ends(model: str, retrains: Sequence[EndedRetrain]) -> list[Mark]:
     return [
         Mark(
             at=retrain.at,
             kind=_OUTCOMES[retrain.outcome][0],
-            title=_OUTCOMES[retrain.outcome][1],
-            reason=as_sentence(retrain.sentence),
+            title=_AT_STAGE.get(retrain.stage) or _OUTCOMES[retrain.outcome][1],
+            reason=as_sentence(retrain.sentence, model),
             version=retrain.version,
             dag_run=retrain.dag_run,
+            airflow_page=retrain.airflow_page,
             url=retrain.url,
         )
         for retrain in retrains

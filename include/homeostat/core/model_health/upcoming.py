@@ -10,6 +10,9 @@ from homeostat.config.duration import describe_duration
 from homeostat.core.model_health.record import ModelFacts
 from homeostat.core.rollout import Phase, Rollout, share_text
 
+#: A window that was checked so many periods after its end was replayed.
+_REPLAYED = 24
+
 
 @dataclass(frozen=True, slots=True)
 class Upcoming:
@@ -83,10 +86,14 @@ def _check(facts: ModelFacts) -> list[Upcoming]:
     every, at = newest.every, newest.next_check
     if at is None:
         return [Upcoming("Drift check of the next window, at the schedule that the DAG file gives.")]
-    missed = max(0, (facts.now - at) // every)
+    # Of replayed traffic the windows lie in the past: no clock says when the next one is checked.
+    replayed = newest.checked_at - newest.record.window_end > _REPLAYED * every
+    due = newest.checked_at + every if replayed else at
+    missed = max(0, (facts.now - due) // every)
     late = f" It is late: {missed} missed." if missed else ""
     return [
         Upcoming(
-            f"Drift check of the next window, one every {describe_duration(every)} (monitor.every).{late}", at
+            f"Drift check of the next window, one every {describe_duration(every)} (monitor.every).{late}",
+            None if replayed else at,
         )
     ]

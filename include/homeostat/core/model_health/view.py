@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from homeostat.core.model_health.findings import findings
 from homeostat.core.model_health.record import ModelFacts, ModelPast, RegisteredVersion
@@ -27,6 +27,8 @@ DEFAULT_RANGE = "30d"
 MAX_WINDOWS = 400
 #: The settings that charts draw as limits.
 _LIMITS = ("monitor.drifted_share", "rollback.p99_latency_ms")
+#: How the ids of retrains begin that the command line ran.
+_NOT_AIRFLOW = "cli__"
 #: So many of the last marks are listed under what was done.
 _DONE = 4
 
@@ -39,13 +41,13 @@ class Links:
     mlflow: str = ""
     gateway: str = ""
 
-    def of(self, model: str) -> dict[str, str]:
-        """Return the pages of a model, by service."""
-        name = quote(model, safe="")
+    def of(self, model: str, prefix: str = "") -> dict[str, str]:
+        """Return the pages of a model, by service; ``prefix`` begins the ids of its DAGs."""
+        name, before = quote(model, safe=""), quote(prefix, safe="")
         found = {}
         if self.airflow:
-            found["drift_check"] = f"{self.airflow}/dags/drift_check__{name}"
-            found["retrain"] = f"{self.airflow}/dags/retrain__{name}"
+            found["drift_check"] = f"{self.airflow}/dags/{before}drift_check__{name}"
+            found["retrain"] = f"{self.airflow}/dags/{before}retrain__{name}"
             found["airflow"] = f"{self.airflow}/homeostat/health?model={name}"
         if self.mlflow:
             found["versions"] = f"{self.mlflow}/#/models/{name}"
@@ -53,9 +55,14 @@ class Links:
             found["gateway"] = f"{self.gateway}/fleet?model={name}"
         return found
 
-    def run(self, model: str, dag_run: str) -> str:
-        """Return the page of a retrain's run in Airflow."""
-        if not self.airflow or dag_run in ("", "-"):
+    def run(self, model: str, dag_run: str, page: str) -> str:
+        """Return the page of a run in Airflow: its recorded path, or of an older record that of its retrain.
+
+        "" for a run that is not Airflow's.
+        """
+        if self.airflow and page:
+            return f"{self.airflow}{page}"
+        if not self.airflow or dag_run in ("", "-") or dag_run.startswith(_NOT_AIRFLOW):
             return ""
         return f"{self.airflow}/dags/retrain__{quote(model, safe='')}/runs/{quote(dag_run, safe='')}"
 
@@ -95,7 +102,7 @@ def model_view(
 ) -> dict[str, Any]:
     """Return everything that the page of a model shows, as plain JSON; times are ISO 8601."""
     worst, *others = findings(facts)
-    marks, newest, traffic = timeline(past), facts.newest, facts.traffic
+    marks, newest, traffic = timeline(facts.name, past), facts.newest, facts.traffic
     settings = newest.settings if newest else {}
     decided = dict.fromkeys(name for finding in (worst, *others) for name in finding.settings)
     return {
@@ -124,7 +131,7 @@ def model_view(
         "slices": slice_map(past.windows),
         "versions": [_version(facts.name, version, links) for version in past.versions],
         "windows": {"shown": len(past.windows), "checked": past.checked},
-        "links": links.of(facts.name),
+        "links": links.of(facts.name, _dag_prefix(facts)),
     }
 
 
@@ -138,6 +145,16 @@ def _state(finding: Finding) -> dict[str, Any]:
     }
 
 
+def _dag_prefix(facts: ModelFacts) -> str:
+    """Return what begins the ids of the model's DAGs, from the last recorded run; "" where none is known."""
+    pages = {"drift_check": facts.newest, "retrain": facts.retrain}
+    for kind, found in pages.items():
+        dag = unquote(found.airflow_page).partition("/dags/")[2].partition("/")[0] if found else ""
+        if dag.endswith(name := f"{kind}__{facts.name}"):
+            return dag.removesuffix(name)
+    return ""
+
+
 def _since(marks: Sequence[Mark], since: datetime | None) -> list[Mark]:
     """Return what was done since the state began, the newest first; at least the last thing."""
     newest = list(reversed(marks))
@@ -146,7 +163,7 @@ def _since(marks: Sequence[Mark], since: datetime | None) -> list[Mark]:
 
 
 def _mark(model: str, mark: Mark, links: Links) -> dict[str, Any]:
-    return mark.to_json() | {"run": links.run(model, mark.dag_run)}
+    return mark.to_json() | {"run": links.run(model, mark.dag_run, mark.airflow_page)}
 
 
 def _version(model: str, version: RegisteredVersion, links: Links) -> dict[str, Any]:
@@ -163,5 +180,5 @@ def _version(model: str, version: RegisteredVersion, links: Links) -> dict[str, 
         ],
         "url": version.url,
         "training_url": version.run_url,
-        "run": links.run(model, version.dag_run),
+        "run": links.run(model, version.dag_run, version.airflow_page),
     }

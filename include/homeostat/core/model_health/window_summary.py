@@ -97,6 +97,8 @@ class WindowSummary:
         Of every watched slice; None without ``monitor.slices``, and in windows of an earlier release.
     url
         The window's run in MLflow, and ``checked_at`` when it was checked.
+    airflow_page
+        The path of the page of the DAG run that checked it; "" outside of Airflow.
     """
 
     record: WindowRecord
@@ -115,6 +117,7 @@ class WindowSummary:
     traffic: StepTraffic | None = None
     slices: SlicesReport | None = None
     url: str = ""
+    airflow_page: str = ""
     delay: timedelta | None = timedelta(0)
 
     @property
@@ -181,6 +184,7 @@ class WindowSummary:
             **({"slices": self.slices.to_json()} if self.slices is not None else {}),
             "url": self.url,
             "delay_seconds": None if self.delay is None else self.delay.total_seconds(),
+            "airflow_page": self.airflow_page,
         }
 
     @classmethod
@@ -213,6 +217,7 @@ class WindowSummary:
             slices=SlicesReport.from_json(raw["slices"]) if raw.get("slices") else None,
             url=raw.get("url", ""),
             delay=_span(raw.get("delay_seconds", 0.0)),
+            airflow_page=raw.get("airflow_page", ""),
         )
 
     def without_features(self) -> WindowSummary:
