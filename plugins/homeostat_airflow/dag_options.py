@@ -12,6 +12,7 @@ from airflow.sdk import DAG
 from homeostat_airflow.connection import DEFAULT_CONN_ID
 from homeostat_airflow.dag_factory import RETRIES, START
 from homeostat_airflow.executor_config import task_options
+from homeostat_airflow.shown_result import SHOWN_RESULT
 
 if TYPE_CHECKING:
     from homeostat.config.airflow_options import AirflowOptions
@@ -56,6 +57,7 @@ class DagOptions:
         model: str = "",
         *,
         tags: Sequence[str] = (),
+        kind: type[DAG] = DAG,
         airflow: AirflowOptions | None = None,
         **more: Any,
     ) -> DAG:
@@ -63,14 +65,14 @@ class DagOptions:
 
         What model.yaml says (``airflow``) goes before what the DAG file says.
         """
-        defaults = dict(RETRIES)
+        defaults = {**RETRIES, "map_index_template": SHOWN_RESULT}
         if pool := _for_model(self.pool, model):
             defaults["pool"] = pool
         if airflow is not None:
             defaults |= task_options(airflow)
         if owner := _for_model(self.owner, model):
             defaults["owner"] = owner
-        return DAG(  # noqa: AIR002  # the schedule is in ``more``
+        return kind(  # the schedule is in ``more``
             self.prefix + name,
             start_date=START,
             catchup=False,

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from airflow.sdk import DAG, Param
 
 from homeostat.config import format_duration
+from homeostat_airflow.check_deadline import CheckDag, check_deadline
 from homeostat_airflow.dag_factory import schedule, with_params
 from homeostat_airflow.dag_options import MODEL_YAML, DagOptions
+from homeostat_airflow.links import health_url
 from homeostat_airflow.operators import CheckDriftOperator, SyncDetectorOperator, TriggerRetrainOperator
 
 if TYPE_CHECKING:
@@ -54,10 +56,12 @@ def drift_check_dag(model: ModelConfig, options: DagOptions, project: str) -> DA
         model.name,
         description=f"{what} the last {format_duration(model.monitor.window)} of {model.name}: drift, "
         "performance, retrain trigger.",
-        doc_md=__doc__,
+        doc_md=f"[Model health of {model.name}]({health_url(model.name)})\n\n{__doc__}",
         airflow=model.airflow,
         schedule=schedule(model.monitor.every, model.check_delay) if ours else every,
         max_active_runs=1,
+        kind=CheckDag,
+        deadline=check_deadline(model, options) if here else None,
         tags=[] if here else ["aws"],
     ) as dag:
         step = options.step(model.name)

@@ -78,7 +78,11 @@ def model(
         datetime.now(UTC),
         range_name=range,
         describe=_describe(settings),
-        links=Links(airflow="..", mlflow=mlflow_address(settings), gateway=settings.gateway),
+        links=Links(
+            airflow="..",
+            mlflow=mlflow_address(settings),
+            gateway=settings.gateway_public_url or settings.gateway,
+        ),
     )
 
 

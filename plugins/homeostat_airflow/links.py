@@ -32,7 +32,12 @@ class HealthLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002  # Airflow's
         """Return the URL of the page of the operator's model."""
-        from airflow.configuration import conf
+        return health_url(getattr(operator, "model", ""))
 
-        base = str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
-        return f"{base}/homeostat/health?model={quote(getattr(operator, 'model', ''), safe='')}"
+
+def health_url(model: str) -> str:
+    """Return the page of a model's health: below AIRFLOW__API__BASE_URL, or without it a path."""
+    from airflow.configuration import conf
+
+    base = str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
+    return f"{base}/homeostat/health?model={quote(model, safe='')}"

@@ -21,10 +21,9 @@ class HomeostatPlugin(AirflowPlugin):
     fastapi_apps: list[dict[str, Any]] = [{"app": app, "url_prefix": "/homeostat", "name": "Homeostat"}]
     external_views: list[dict[str, Any]] = [
         {
-            "name": "Model health",
+            "name": "Models",  # a longer name is cut off
             "href": "/homeostat/health",
             "destination": "nav",
             "url_route": "model_health",
-            "category": "browse",
         }
     ]

@@ -13,6 +13,7 @@ from airflow.sdk import DAG, Param
 from airflow.sdk.bases.operator import chain
 
 from homeostat_airflow.dag_factory import with_params
+from homeostat_airflow.links import health_url
 from homeostat_airflow.operators import (
     AssembleOperator,
     CanaryOperator,
@@ -79,7 +80,7 @@ def retrain_dag(model: ModelConfig, options: DagOptions) -> DAG:
         f"retrain__{model.name}",
         model.name,
         description=f"Trains, checks and rolls out a new version of {model.name}.",
-        doc_md=__doc__,
+        doc_md=f"[Model health of {model.name}]({health_url(model.name)})\n\n{__doc__}",
         airflow=model.airflow,
         schedule=[drift_asset(model.name, options.prefix)],
         max_active_runs=4,  # a second run starts, and ends as superseded

@@ -52,8 +52,16 @@ def _write_note(dag_run: DagRun) -> None:
             outcome = _last_outcome(run, session)
             if outcome is not None:
                 run.note = note(outcome, run.note or "")
+                _note_task(run, outcome, session)
     except Exception:
         logger.exception("no note for %s of %s", dag_run.run_id, dag_run.dag_id)
+
+
+def _note_task(run: DagRun, outcome: dict[str, Any], session: Session) -> None:
+    """Note the outcome at the task that decided it, too: the grid marks the square of a task with a note."""
+    task = run.get_task_instance(str(outcome["task"]), session=session) if outcome.get("task") else None
+    if task is not None:
+        task.note = note(outcome, task.note or "")
 
 
 @contextmanager

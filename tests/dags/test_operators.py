@@ -29,6 +29,10 @@ def assert_refused(setup, dag_run, receiver, *, stage, skipped, version="2"):
     assert f" was refused {stage}: " in sentence
     assert sentence.endswith(". Version 1 stays champion.")
     assert dag_run["note"] == f"**Retrain refused.** {sentence}"
+    (task,) = dag_run["task_notes"]
+    assert task == [each for each in [*BEFORE, *AFTER] if each not in skipped][-1], "the one that decided"
+    assert dag_run["task_notes"] == {task: dag_run["note"]}
+    assert "refused" in dag_run["shown"][task]
     assert receiver.received[-1]["message"].startswith(sentence)
     assert receiver.received[-1]["type"] == "warning"
     assert " refused " in receiver.titles[-1]
@@ -181,6 +185,26 @@ def test_a_declined_approval_is_a_refusal_like_any_other(deployed, receiver, by)
         dag_run = waits.result(60)
     sentence = assert_refused(deployed, dag_run, receiver, stage="at the approval", skipped=["promote"])
     assert f"declined by {by} (approval: required)" in sentence
+
+
+def test_another_environment_is_refused_like_a_candidate(deployed, receiver):
+    model = deployed.folder / "models" / deployed.name / "model.yaml"
+    model.write_text(model.read_text().replace("training: {", "training: {parity: enforce, "))
+    dag_run = deployed.retrain(env={"HOMEOSTAT_IMAGE_DIGEST": "sha256:" + "b" * 64})
+    assert dag_run["state"] == "success"
+    done = ["assemble", "train"]
+    assert [task for task, state in dag_run["tasks"].items() if state == "success"] == done
+    sentence = dag_run["skipped"]["promote"]
+    assert "training.parity is enforce" in sentence
+    assert dag_run["note"] == f"**Retrain refused.** {sentence}"
+    assert dag_run["task_notes"] == {"train": dag_run["note"]}
+    assert dag_run["shown"]["train"] == "refused: environment"
+    assert receiver.titles[-1].endswith(
+        "the training environment differs from the champion's; nothing was fitted"
+    )
+    outcome = find_outcome(deployed.ports.store, deployed.name, run_key(deployed.name, dag_run["run_id"]))
+    assert (outcome.outcome, outcome.stage) == ("refused", "environment")
+    assert lease_is_free(deployed)
 
 
 def test_a_batch_model_is_promoted_without_shadow_or_canary(setup):

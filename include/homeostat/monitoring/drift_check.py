@@ -83,8 +83,8 @@ def check_drift(
 
     Only the history needs MLflow. A caller that can reach MLflow synchronises its aliases first, see
     :mod:`homeostat.rollouts.alias_sync`. ``airflow_url`` is the page of the DAG run, for MLflow's page of the
-    window; ``airflow_page`` is its path, for the pages of the model's health. ``scheduled`` says whether checks
-    run when model.yaml says, not at a schedule of the DAG file.
+    window; ``airflow_page`` is its path, for the pages of the model's health. ``scheduled`` says whether
+    checks run when model.yaml says, not at a schedule of the DAG file.
 
     Returns
     -------

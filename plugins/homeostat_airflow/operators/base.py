@@ -18,9 +18,10 @@ from homeostat.config.errors import HomeostatError, StaleRevision, Superseded, U
 from homeostat_airflow.connection import DEFAULT_CONN_ID, read_settings
 from homeostat_airflow.links import HealthLink, MLflowLink
 from homeostat_airflow.run_note import OUTCOME
+from homeostat_airflow.shown_result import show_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow.sdk import BaseOperatorLink, Context
 
@@ -72,6 +73,10 @@ class HomeostatOperator(BaseOperator):
         """Run the step; see the module's docstring for what is retried."""
         return self._run(self.perform, context)
 
+    def brief(self, result: Mapping[str, Any]) -> str:  # noqa: ARG002  # for subclasses
+        """Return the result in a few words; "" for none. See :mod:`homeostat_airflow.shown_result`."""
+        return ""
+
     def failure_note(self, text: str) -> tuple[str, str]:  # noqa: ARG002  # for subclasses
         """Return title and sentence of the run's note when this step fails; ("", "") for none."""
         return "", ""
@@ -87,7 +92,7 @@ class HomeostatOperator(BaseOperator):
         except Exception as error:
             title, sentence = self.failure_note(secret_redactor()(str(error) or type(error).__name__))
             if title:
-                leave_for_note(context, "failed", sentence, title)
+                leave_for_note(context, "failed", sentence, title, task=self.task_id)
             raise
 
     def _step(self, step: Callable[[ModelConfig, Ports, Context], dict[str, Any]], context: Context) -> Any:
@@ -109,8 +114,10 @@ class HomeostatOperator(BaseOperator):
             # The reason is the first line of the log. Its traceback says nothing to who has to act on it.
             self.log.error("%s", error)  # noqa: TRY400
             raise AirflowFailException(str(error)) from None
-        level = logging.WARNING if result.get("checks_stopped") else logging.INFO
+        notable = result.get("checks_stopped") or result.get("refusal")
+        level = logging.WARNING if notable else logging.INFO
         self.log.log(level, "%s", result.get("sentence", result))
+        show_result(context, self.brief(result))
         self.after(config, ports)
         return result
 
@@ -140,22 +147,27 @@ def with_delivery(ports: Ports, config: ModelConfig) -> Ports:
     return replace(ports, notifier=Delivery(AppriseTransport(), config, ports.store, ports.clock))
 
 
-def leave_for_note(context: Context, outcome: str, sentence: str, title: str = "") -> None:
+def leave_for_note(context: Context, outcome: str, sentence: str, title: str = "", task: str = "") -> None:
     """Leave the outcome where the listener of :mod:`homeostat_airflow.run_note` reads it.
 
-    ``title`` begins the note; by default *Retrain* and the outcome.
+    ``title`` begins the note; by default *Retrain* and the outcome. ``task`` is the id of a task that gets
+    the note too; "" for none.
     """
     try:
-        value = {"outcome": outcome, "sentence": sentence, "title": title}
+        value = {"outcome": outcome, "sentence": sentence, "title": title, "task": task}
         context["ti"].xcom_push(key=OUTCOME, value=value)
     except Exception:
         logger.exception("the DAG run gets no note")
 
 
-def skip(context: Context, sentence: str) -> AirflowSkipException:
-    """Return the exception that skips the task; the reason goes to XCom, which a skipped task shows."""
+def skip(context: Context, sentence: str, *, logged: bool = False) -> AirflowSkipException:
+    """Return the exception that skips the task; the reason goes to XCom, which a skipped task shows.
+
+    ``logged``: the task's log has the sentence already.
+    """
     context["ti"].xcom_push(key="skipped", value=sentence)
-    logger.info("skipped: %s", sentence)  # Airflow logs it too, in a collapsed section
+    if not logged:
+        logger.info("skipped: %s", sentence)  # Airflow logs it too, in a collapsed section
     return AirflowSkipException(sentence)
 
 
@@ -175,5 +187,5 @@ def settle(
         return result
     context["ti"].xcom_push(key=key, value=result)
     if operator.on_refusal == "skip":
-        raise skip(context, result["sentence"])
+        raise skip(context, result["sentence"], logged=True)
     raise AirflowFailException(result["sentence"])

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import ConfigError
 from homeostat_airflow.operators.base import HomeostatOperator, leave_for_note, skip
-from homeostat_airflow.operators.run_link import run_url
+from homeostat_airflow.operators.run_link import run_page, run_url
 from homeostat_airflow.operators.trigger_event import drift_asset, trigger_fields
+from homeostat_airflow.shown_result import show_result
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import Context
 
     from homeostat.config import ModelConfig
@@ -26,6 +29,11 @@ class NotedOperator(HomeostatOperator):
         title = f"{'Retrain started' if result.get('fired') else 'No retrain'}{reason}"
         leave_for_note(context, "checked", result["sentence"], title)
         return result
+
+    def brief(self, result: Mapping[str, Any]) -> str:
+        """See :meth:`HomeostatOperator.brief`."""
+        action = "retrain" if result.get("fired") else "no retrain"
+        return f"{action}: {result['reason'].replace('_', ' ')}" if result.get("reason") else ""
 
     def failure_note(self, text: str) -> tuple[str, str]:
         """See :meth:`HomeostatOperator.failure_note`."""
@@ -58,7 +66,14 @@ class CheckDriftOperator(NotedOperator):
         sync_aliases(config, ports)
         reclaim_checks(config, ports, open_store_history(ports.store))
         end = window_end_of(config, requested or logical or ports.clock.now())
-        result = check_drift(config, ports, end, airflow_url=run_url(context), scheduled=self.scheduled)
+        result = check_drift(
+            config,
+            ports,
+            end,
+            airflow_url=run_url(context),
+            airflow_page=run_page(context),
+            scheduled=self.scheduled,
+        )
         ports.notifier.notify(config.notify, checks_run_again(config, result["sentence"]))
         return result
 
@@ -76,6 +91,7 @@ class TriggerRetrainOperator(HomeostatOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Pass the check's reason to the retrain."""
         check = context["ti"].xcom_pull(task_ids="check")
+        show_result(context, str(check.get("reason") or "").replace("_", " "))
         if not check["fired"]:
             raise skip(context, check["sentence"])
         event = trigger_fields(check)

@@ -8,9 +8,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from homeostat_airflow.operators.base import OnRefusal, checked_choice, settle
 from homeostat_airflow.operators.retrain import RetrainOperator
+from homeostat_airflow.operators.run_link import run_page, run_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
 
@@ -103,6 +104,11 @@ class GateOperator(RetrainOperator):
         ti = context["ti"]
         return run_key(self.model, f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}")
 
+    def brief(self, result: Mapping[str, Any]) -> str:
+        """See :meth:`HomeostatOperator.brief`."""
+        passed = "passed" if result.get("passed") else "refused"
+        return str(result.get("verdict") or ("forced" if result.get("forced") else passed))
+
     def _request(self, context: Context) -> RetrainRequest:
         from homeostat.config.errors import ConfigError
         from homeostat.storage.retrain_request import ImportedModel, RetrainRequest
@@ -120,4 +126,11 @@ class GateOperator(RetrainOperator):
         )
         key, ti = self.run_key(context), context["ti"]
         run = f"{ti.dag_id}/{ti.run_id}"
-        return RetrainRequest(run_key=key, trigger_id=f"import/{key}", dag_run=run, imported=imported)
+        return RetrainRequest(
+            run_key=key,
+            trigger_id=f"import/{key}",
+            dag_run=run,
+            imported=imported,
+            airflow_url=run_url(context),
+            airflow_page=run_page(context),
+        )

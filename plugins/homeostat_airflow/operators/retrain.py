@@ -8,16 +8,29 @@ from typing import TYPE_CHECKING, Any
 from homeostat.config.errors import HomeostatError
 from homeostat_airflow.connection import DEFAULT_CONN_ID, read_settings
 from homeostat_airflow.operators.base import HomeostatOperator, leave_for_note, skip, with_delivery
-from homeostat_airflow.operators.run_link import run_url
+from homeostat_airflow.operators.run_link import run_page, run_url
 from homeostat_airflow.operators.trigger_event import trigger_event
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import Context
 
     from homeostat.config import ModelConfig, Settings
     from homeostat.ports import Ports
 
 logger = logging.getLogger(__name__)
+
+#: The task that decided, by the stage of a retrain's outcome.
+_DECIDED = {
+    "environment": "train",
+    "probe": "train",
+    "gate": "gate",
+    "load": "shadow",
+    "shadow": "shadow",
+    "canary": "canary",
+    "approval": "canary",
+}
 
 
 class RetrainOperator(HomeostatOperator):
@@ -61,8 +74,13 @@ class AssembleOperator(RetrainOperator):
             params=context["params"],
             event=trigger_event(context),
             airflow_url=run_url(context),
+            airflow_page=run_page(context),
         )
         return assemble(config, request, ports)
+
+    def brief(self, result: Mapping[str, Any]) -> str:
+        """See :meth:`HomeostatOperator.brief`."""
+        return f"{result['rows']} rows to train on, {result['holdout']} held out"
 
 
 class TrainOperator(RetrainOperator):
@@ -74,6 +92,12 @@ class TrainOperator(RetrainOperator):
 
         return train(config, run_key, ports)
 
+    def brief(self, result: Mapping[str, Any]) -> str:
+        """See :meth:`HomeostatOperator.brief`."""
+        if result.get("refusal"):
+            return f"refused: {result['refusal']['stage']}"
+        return f"fitted on {result['rows']} rows" if result.get("trained") else "nothing was fitted"
+
 
 class ValidateOperator(RetrainOperator):
     """Score candidate and champion on the same holdout."""
@@ -84,6 +108,11 @@ class ValidateOperator(RetrainOperator):
 
         return validate(config, run_key, ports)
 
+    def brief(self, result: Mapping[str, Any]) -> str:
+        """See :meth:`HomeostatOperator.brief`."""
+        score = result.get("score")
+        return f"{result['metric']} {score:.4g}" if score is not None else "no score"
+
 
 class RegisterOperator(RetrainOperator):
     """Register the candidate as a version; skipped when the gate refused it."""
@@ -93,6 +122,10 @@ class RegisterOperator(RetrainOperator):
         from homeostat.retraining.register import register
 
         return register(config, run_key, ports)
+
+    def brief(self, result: Mapping[str, Any]) -> str:
+        """See :meth:`HomeostatOperator.brief`."""
+        return f"version {result['version']}"
 
 
 class PromoteOperator(RetrainOperator):
@@ -109,10 +142,15 @@ class PromoteOperator(RetrainOperator):
         """Finalize the retrain."""
         result = super().execute(context)
         if result["outcome"]:  # "" when a person marked a task as done while the rollout goes on
-            leave_for_note(context, result["outcome"], result["sentence"])
+            task = _DECIDED.get(result["stage"], "") if result["outcome"] != "promoted" else ""
+            leave_for_note(context, result["outcome"], result["sentence"], task=task)
         if result.get("phase") != "champion":  # refused, superseded, or rolled back again already
-            raise skip(context, result["sentence"])
+            raise skip(context, result["sentence"], logged=True)
         return result
+
+    def brief(self, result: Mapping[str, Any]) -> str:
+        """See :meth:`HomeostatOperator.brief`."""
+        return str(result["outcome"]).replace("_", " ")
 
     def retrain_step(self, config: ModelConfig, run_key: str, ports: Ports) -> dict[str, Any]:
         """Finalize the retrain."""

@@ -39,7 +39,7 @@ class RolloutStageOperator(RetrainOperator):
         """Start or check the stage, then defer until it ends."""
         result = super().execute(context)
         if result["outcome"] in _REFUSED and result["stage"] in self.earlier_stages:
-            raise skip(context, result["sentence"])
+            raise skip(context, result["sentence"], logged=True)
         return self._wait_or_end(context, result)
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> Any:
@@ -55,6 +55,14 @@ class RolloutStageOperator(RetrainOperator):
             self._run(partial(self._apply_response, event=event), context)
         result = self._run(self._rollout_status, context)
         return self._wait_or_end(context, result)
+
+    def brief(self, result: Mapping[str, Any]) -> str:
+        """See :meth:`HomeostatOperator.brief`."""
+        from homeostat.storage.retrain_outcome import WHERE
+
+        if result.get("outcome") == "refused":
+            return f"refused {WHERE.get(result['stage'], '')}".strip()
+        return str(result.get("outcome") or result["phase"]).replace("_", " ")
 
     def rollout_id(self, context: Context) -> str:
         """Return the id of the rollout; known once a step has run."""

@@ -1,4 +1,4 @@
-"""The address of a DAG run's page, for the pages of MLflow that link to it."""
+"""The address of a DAG run's page, for the pages of MLflow and of model health that link to it."""
 
 from __future__ import annotations
 
@@ -14,5 +14,10 @@ def run_url(context: Context) -> str:
     from airflow.sdk.configuration import conf
 
     base = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
+    return base + run_page(context) if base else ""
+
+
+def run_page(context: Context) -> str:
+    """Return the path of the page of this DAG run, below Airflow's address."""
     run = context["dag_run"]
-    return f"{base}/dags/{quote(run.dag_id, safe='')}/runs/{quote(run.run_id, safe='')}" if base else ""
+    return f"/dags/{quote(run.dag_id, safe='')}/runs/{quote(run.run_id, safe='')}"

@@ -76,7 +76,8 @@ class TableDriftOperator(BaseOperator):
         except Unavailable:
             raise
         except HomeostatError as error:
-            raise AirflowFailException(str(error)) from error
+            self.log.error("%s", error)  # noqa: TRY400  # the reason without a traceback
+            raise AirflowFailException(str(error)) from None
         if self.html:
             Path(self.html).parent.mkdir(parents=True, exist_ok=True)
             Path(self.html).write_text(found.to_html(), encoding="utf-8")
@@ -88,5 +89,5 @@ class TableDriftOperator(BaseOperator):
             return result
         context["ti"].xcom_push(key="drift", value=result)
         if self.on_drift == "skip":
-            raise skip(context, found.reason)
+            raise skip(context, found.reason, logged=True)
         raise AirflowFailException(found.reason)
