@@ -95,12 +95,12 @@ def _deliver(
     from homeostat.adapters.clock import SystemClock
     from homeostat.notices import Delivery
 
-    store = open_store(settings.store)
-    notice = late_check(config, run, store, settings.airflow)
+    store, airflow = open_store(settings.store), settings.airflow_public_url or settings.airflow
+    notice = late_check(config, run, store, airflow)
     if notice is None:
         logger.info("%s: a drift check has ended since %s was queued", config.name, run.get("dag_run_id"))
         return
-    delivery = Delivery(_Prepared(services, settings.airflow), config, store, SystemClock())
+    delivery = Delivery(_Prepared(services), config, store, SystemClock())
     delivery.notify(config.notify, notice)
 
 
@@ -161,8 +161,8 @@ async def _services(connection: str) -> Apprise:
 class _Prepared:
     """Hands messages to services that were made before: a thread of the triggerer reads no connections."""
 
-    def __init__(self, services: Mapping[str, Apprise], airflow: str) -> None:
-        self._services, self._airflow = services, airflow
+    def __init__(self, services: Mapping[str, Apprise]) -> None:
+        self._services = services
 
     def send(self, targets: Sequence[str], message: Message) -> Mapping[str, str]:
         """See :meth:`homeostat.notices.Transport`."""
