@@ -54,8 +54,8 @@ def summarise(
     history
         The windows before, in any order.
     **more
-        ``checked_at``, ``score_error``, ``traffic``, ``slices``, ``url``, ``airflow_page`` and ``delay`` of the
-        summary.
+        ``checked_at``, ``score_error``, ``traffic``, ``slices``, ``url``, ``airflow_page`` and ``delay`` of
+        the summary.
     """
     return WindowSummary.of(
         record,
