@@ -71,8 +71,8 @@ def _query(table: EngineTable, columns: Sequence[_Column], by: Sequence[Grouping
     """Return the query: one row per group and slot or value, and one per group with its rows.
 
     A row has the group's keys, the place of its column (their number for the rows of a group), the rows, and
-    the slot or value of each column, of which only that of its own is set. ``OFFSET 0`` keeps the planner from
-    taking a slot for as many values as its column has, for which it would sort.
+    the slot or value of each column, of which only that of its own is set. ``OFFSET 0`` keeps the planner
+    from taking a slot for as many values as its column has, for which it would sort.
     """
     kinds = table.relation.schema()
     keys = [f"{_key(each, kinds)} AS {KEYS}{at}" for at, each in enumerate(by)]
@@ -83,8 +83,9 @@ def _query(table: EngineTable, columns: Sequence[_Column], by: Sequence[Grouping
     sets = [f"({', '.join([*names, slot])})" for slot in slots] + [f"({', '.join(names)})"]
     outer = ", ".join([*names, f"{place} AS place", "count(*) AS n", *slots])
     rows = table.backend.compile(table.relation)
+    slots_of_rows = f"SELECT {', '.join(inner)} FROM ({rows}) AS homeostat_rows OFFSET 0"  # noqa: S608
     return (
-        f"SELECT {outer} FROM (SELECT {', '.join(inner)} FROM ({rows}) AS homeostat_rows OFFSET 0) AS homeostat_slots "  # noqa: S608
+        f"SELECT {outer} FROM ({slots_of_rows}) AS homeostat_slots "  # noqa: S608
         f"GROUP BY GROUPING SETS ({', '.join(sets)})"
     )
 
