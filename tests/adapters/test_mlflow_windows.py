@@ -29,6 +29,8 @@ def record(end=END, **more):
             {"performance": "alert", "drift": "alert", "fired": True},
             "decay and drift 0.46 accuracy, retrain requested",
         ),
+        ({"decayed_slices": {"region=north": 0.3}}, "decay of region=north, accuracy 0.46"),
+        ({"decayed_slices": {"region=north": 0.3}, "performance": "alert"}, "decay, accuracy 0.46"),
         ({"performance": "pending", "score": None}, "ok, labels pending"),
         ({"drift": "not_computable", "performance": "pending", "score": None}, "no result, labels pending"),
         ({"performance": "not_computable", "score": None}, "ok"),
@@ -55,6 +57,11 @@ def test_series_over_time_leave_out_psi_and_are_bounded():
     effects = {f"input drift/{n:03}": n / 200 for n in range(MAX_SERIES)}
     assert found == {"health/score": 0.4, "trigger/fired": 1.0, **effects}
     assert min(found) == "health/score", "the group that MLflow shows first"
+
+
+def test_scores_of_slices_are_series_over_time():
+    found = timeline_metrics({"slice/region north": 0.6, "slice_decay/region north": 0.3, "score": 0.9})
+    assert found == {"health/score": 0.9, "slices/region north": 0.6}
 
 
 @pytest.fixture(scope="module")
