@@ -17,6 +17,7 @@ from homeostat.config import Settings, load_model
 from homeostat.core.drift import DriftReport, FeatureVerdict
 from homeostat.core.performance import PerformanceReport
 from homeostat.core.rollout import Traffic, VersionRef
+from homeostat.core.slices import SliceDrift, SliceResult, SliceScore, SlicesReport
 from homeostat.core.trigger import TriggerDecision, WindowRecord
 from homeostat.notices import Message
 from homeostat.notices.outbox import Outbox
@@ -126,6 +127,31 @@ def test_the_newest_window_is_shown_where_it_differs_from_the_mean(run, settings
     worse = replace(check, record=replace(check.record, window_end=LATER, score=0.22), window_end=LATER)
     save_check(open_store(settings.store), "pump", worse)
     assert "accuracy 0.460 (newest window 0.220), baseline 0.760" in run("status", terminal=False).out
+
+
+@pytest.mark.usefixtures("checked")
+def test_slices_are_shown_in_status_and_explained(run, settings):
+    (check,) = last_checks(open_store(settings.store), "pump", 1)
+    worse = SliceScore("alert", "accuracy 0.6 over 90 rows", 0.6, 0.9, 0.3, 1e-6, 90)
+    well = SliceScore("pass", "accuracy 0.9 over 90 rows", 0.9, 0.9, 0.0, 0.5, 90)
+    drift = SliceDrift("alert", "1 of 1 features drifted (a)", 200, 1.0, ("a",))
+
+    def save(**scores):
+        results = tuple(SliceResult(f"a={name}", drift, score) for name, score in scores.items())
+        found = replace(
+            check, slices=SlicesReport("accuracy", results, "" if results else "none until the next")
+        )
+        save_check(open_store(settings.store), "pump", found)
+        return " ".join(run("status", terminal=False).out.split())
+
+    assert "slices worse: a=low (accuracy 0.600, baseline 0.900)" in save(low=worse, high=well)
+    assert json.loads(run("status", "--json").out)["pump"]["last_check"]["decayed_slices"] == ["a=low"]
+    story = " ".join(run("explain", "pump").out.split())
+    assert "a=low: Worse than the baseline: accuracy 0.6 over 90 rows; inputs drifted: 1 of 1" in story
+    assert "Worse than the baseline: 1 slice. As good as the baseline: 1 slice." in story
+    assert "slices 1 of 1 as good as their baselines" in save(high=well)
+    assert "inputs drifted: a=high" in save(high=well)
+    assert "slices none until the next" in save()
 
 
 @pytest.mark.usefixtures("checked")

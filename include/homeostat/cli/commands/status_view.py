@@ -191,7 +191,7 @@ def _check_lines(status: ModelStatus, now: datetime) -> Iterator[tuple[str, Text
         inputs += f" ({check.drift.drifted_share:.0%} of the features)"
     when = f"{check.window_end:%Y-%m-%d %H:%M} UTC, {_ago(now, check.window_end)}: "
     yield "check", Text.assemble(when, (inputs, _STYLES.get(check.drift.verdict, "yellow")))
-    if check.slices is not None:
+    if check.slices is not None and (champion is None or judged in ("", champion.version)):
         yield "slices", _slices(check.slices)
     if check.trigger is not None:
         other = "no other retrain" if status.retrain else "no retrain"
