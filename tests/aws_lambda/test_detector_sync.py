@@ -283,7 +283,7 @@ def test_stopped_checks_are_reported_after_three_periods(deployment):
     clock.advance(3 * HOUR + timedelta(seconds=1))
     result = sync(deployment, lambda_history)
     assert result["checks_stopped"]
-    assert "no drift check for more than 3 periods" in result["sentence"]
+    assert "no drift check for more than 3 hours, and monitor.every is 1h" in result["sentence"]
     assert "2026-03-02 04:00" in result["sentence"]
     assert notices(deployment.airflow).count("checks_stopped") == 2, "and again after checks resumed"
 

@@ -172,7 +172,7 @@ def test_each_reason_to_abstain_has_its_sentence(make, ask):
             reference.profile,
             f"version {champion.version} was registered without its holdout's calibration counts",
         ),
-        (context, Profile.empty(reference.edges), "only 0 predictions with a confidence"),
+        (context, Profile.empty(reference.edges), "0 predictions of this window have a confidence"),
     ):
         found = estimate_accuracy(asked, answers, pd.DataFrame(), T0)
         assert found.value is None

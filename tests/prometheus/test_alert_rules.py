@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from homeostat.core.trigger import LEAST_SILENCE, SILENT_AFTER_PERIODS
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "infra" / "monitoring"
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
@@ -44,6 +46,13 @@ def test_promtool_accepts_rules_and_configuration(promtool):
 
 def test_every_alert_fires_and_does_not_fire_as_its_tests_say(promtool):
     assert "SUCCESS" in promtool("test", "rules", "alerts_test.yaml")
+
+
+def test_checks_count_as_stopped_where_the_pages_say_so():
+    (rule,) = [rule for rule in RULES if rule["alert"] == "HomeostatChecksStopped"]
+    periods, least = re.search(r"clamp_min\((\d+) \* .+, (\d+)\)$", rule["expr"]).groups()
+    assert int(periods) == SILENT_AFTER_PERIODS
+    assert int(least) == LEAST_SILENCE.total_seconds()
 
 
 def test_every_alert_has_a_test_of_both():

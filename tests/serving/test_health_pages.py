@@ -27,7 +27,9 @@ def test_a_model_that_serves_and_was_not_checked_yet(client):
     assert (row["model"], row["state"], row["level"], row["champion"]) == ("pump", "unproven", "notice", "1")
     model = client.http.get("/health/models/pump").json()
     assert model["served"]["sentence"] == "version 1 is champion and serves"
-    assert model["state"]["sentence"] == row["sentence"] == "Version 1 has not been checked yet."
+    promoted = client.runtime.ports.ledger.read("pump").promoted_at
+    sentence = f"Version 1 has not been checked since it became champion at {promoted:%Y-%m-%d %H:%M} UTC."
+    assert model["state"]["sentence"] == row["sentence"] == sentence
     assert model["range"] == "30d"
     assert model["marks"][-1]["kind"] == "promoted"
     assert model["links"]["retrain"] == "http://airflow.test/dags/retrain__pump"
@@ -51,6 +53,18 @@ def test_a_roll_back_is_there_at_once(client):
     ledger.write(back.traffic, kind=back.kind, reason=back.reason, by="me", at=now)
     marks = client.http.get("/health/models/other").json()["marks"]
     assert marks[-1]["title"] == "Rolled back from version 2 to 1"
+
+
+def test_a_person_who_rolls_back_is_named_at_once(client, setup):
+    setup.version()
+    assert client.order("models/pump/promote", {"version": "2", "reason": "try it"}).status_code == 200
+    assert client.order("models/pump/rollback", {"reason": "the labels say so"}).status_code == 200
+    event = client.runtime.ports.ledger.events("pump")[-1]
+    traffic = client.runtime.ports.ledger.read("pump")
+    assert event.at == traffic.promoted_at == traffic.rollout.entered_at
+    done = client.http.get("/health/models/pump").json()["done"][0]
+    assert (done["title"], done["reason"]) == ("Rolled back from version 2 to 1", "The labels say so.")
+    assert done["by"] == event.by != ""
 
 
 @pytest.mark.parametrize(("path", "status"), [("missing", 404), ("pump?range=1y", 400)])

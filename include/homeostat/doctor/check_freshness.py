@@ -1,4 +1,4 @@
-"""When each model was last checked for drift; no check for three periods of monitor.every is an error."""
+"""When each model was last checked for drift; checks that have stopped are an error."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from homeostat.config import format_duration
 from homeostat.config.errors import Refused
+from homeostat.core.trigger import silent_after
 from homeostat.doctor.check import Finding, broken, format_span, ok, skipped
 from homeostat.doctor.ledger import ledger_or_skip
 
@@ -16,15 +17,13 @@ if TYPE_CHECKING:
     from homeostat.doctor.deployment import Deployment
     from homeostat.ports import History, Store
 
-#: Periods of ``monitor.every`` without a check after which checks count as stopped.
-MAX_MISSED_PERIODS = 3
 _LOOKBACK = timedelta(days=30)
 
 
 def newest_window(deployment: Deployment, model: ModelConfig) -> WindowRecord | None:
     """Return the newest recorded window of the last 30 days, or None."""
     history, now = _history(deployment, model), deployment.now()
-    for back in (2 * MAX_MISSED_PERIODS * model.monitor.every, _LOOKBACK):
+    for back in (2 * silent_after(model.monitor.every), _LOOKBACK):
         found = history.windows(model.name, since=now - back)
         if found:
             return found[-1]
@@ -65,7 +64,7 @@ def check_last_window(deployment: Deployment, model: ModelConfig) -> Finding:
     if traffic.champion is None:
         return skipped("no champion yet, nothing to check for drift")
     now = deployment.now()
-    max_age = MAX_MISSED_PERIODS * model.monitor.every + model.check_delay
+    max_age = silent_after(model.monitor.every) + model.check_delay
     newest = newest_window(deployment, model)
     if newest is not None and now - newest.window_end <= max_age:
         age, end = format_span(now - newest.window_end), f"{newest.window_end:%Y-%m-%d %H:%M} UTC"

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from homeostat.config import ModelConfig, format_duration
+from homeostat.config.duration import describe_duration
 from homeostat.config.errors import HomeostatError, Unavailable
-from homeostat.core.trigger import SILENT_AFTER_PERIODS, WindowRecord
+from homeostat.core.trigger import WindowRecord, silent_after
 from homeostat.monitoring.check_notice import checks_run_again
 from homeostat.monitoring.context import history_lookback
 from homeostat.monitoring.detector_records import DetectorHistory, copy_entries, missing_entries, send_notices
@@ -139,7 +140,7 @@ def _checks_stopped(config: ModelConfig, ports: Ports, checked_at: Sequence[date
     if traffic.champion is None:
         return False
     last = max([*checked_at, *([traffic.promoted_at] if traffic.promoted_at else [])])
-    return now - last > SILENT_AFTER_PERIODS * config.monitor.every
+    return now - last > silent_after(config.monitor.every)
 
 
 def _sentence(
@@ -147,10 +148,10 @@ def _sentence(
 ) -> str:
     last = f"the newest window ended at {newest:%Y-%m-%d %H:%M} UTC" if newest else "there was no check yet"
     if stopped:
-        every = format_duration(config.monitor.every)
+        every, limit = format_duration(config.monitor.every), silent_after(config.monitor.every)
         return (
-            f"{config.name}: no drift check for more than {SILENT_AFTER_PERIODS} periods of monitor.every "
-            f"({every}); {last}. Check the Lambda function's log and its schedule in EventBridge Scheduler"
+            f"{config.name}: no drift check for more than {describe_duration(limit)}, and monitor.every is "
+            f"{every}; {last}. Check the Lambda function's log and its schedule in EventBridge Scheduler"
         )
     fired = sum(record.fired for record in copied)
     triggers = f", {fired} of them fired" if fired else ""

@@ -221,9 +221,9 @@ class Runtime:
         With ``version``, only that version: Refused when another one would be rolled back.
         """
 
-        def request(traffic: Traffic) -> Transition:
+        def request(traffic: Traffic, at: datetime) -> Transition:
             require_rolls_back_version(traffic, version)
-            return roll_back(traffic, reason, self.now())
+            return roll_back(traffic, reason, at)
 
         done = self._change(model, request, by)
         config = self.states[model].config
@@ -235,13 +235,13 @@ class Runtime:
     def approve(self, model: str, by: str) -> dict[str, Any]:
         """Approve the candidate; Refused where model.yaml names approvers and this token is none of them."""
         require_approver(self.state(model).config, by.partition("@")[0])
-        return self._change(model, lambda traffic: approve(traffic, self.now()), by)
+        return self._change(model, approve, by)
 
     def decide_by_link(self, claims: ApprovalClaims, decision: Decision) -> dict[str, Any]:
         """Approve or decline as the holder of a signed link asks."""
         config = self.state(claims.model).config
         request = request_by_link(config, claims, decision, self.now())
-        return self._change(claims.model, request, name_of(claims))
+        return self._change(claims.model, lambda traffic, _: request(traffic), name_of(claims))
 
     def promote(self, model: str, version: str, reason: str, by: str) -> dict[str, Any]:
         """Make a version champion that passed its gate.
@@ -259,9 +259,11 @@ class Runtime:
             ref = VersionRef(version, found.digest)
         # Loaded before the ledger is written: a version that cannot be loaded must not become champion.
         self.bundle_cache.load(served.config, ref)
-        return self._change(model, lambda traffic: promote(traffic, ref, self.now(), reason), by)
+        return self._change(model, lambda traffic, at: promote(traffic, ref, at, reason), by)
 
-    def _change(self, model: str, request: Callable[[Traffic], Transition], by: str) -> dict[str, Any]:
+    def _change(
+        self, model: str, request: Callable[[Traffic, datetime], Transition], by: str
+    ) -> dict[str, Any]:
         served = self.state(model)
         transition = self.controller.change(served, request, by)
         return {

@@ -42,7 +42,9 @@ def worst(*args, **more):
 def test_a_quiet_model_is_healthy_by_its_figures():
     found = worst(summary())
     assert (found.state, found.left) == (HealthState.HEALTHY, "")
-    assert found.sentence == "Inputs are as in the reference, and accuracy is 0.75, expected 0.76."
+    assert found.sentence == (
+        "Inputs are as in the reference; accuracy 0.75 over the last 10 checks, newest 0.74, expected 0.76."
+    )
     assert LEVELS[found.state] is Level.GOOD
 
 
@@ -50,7 +52,9 @@ def test_a_score_far_below_the_baseline_is_failing_since_the_first_alert():
     runs = AlertRuns(decay_since=END - 5 * HOUR, scored_at=END, scored_verdict="alert")
     found = worst(summary(record(performance="alert", score=0.46), report("alert", 0.46), runs=runs))
     assert found.state is HealthState.FAILING
-    assert found.sentence == "Predictions have become worse: accuracy 0.46, expected 0.76."
+    assert found.sentence == (
+        "Predictions have become worse: accuracy 0.46 over the last 10 checks, newest 0.46, expected 0.76."
+    )
     assert found.since == END - 5 * HOUR
     assert "trigger.decay" in found.settings
 
@@ -99,13 +103,25 @@ def test_a_window_of_the_former_champion_says_nothing_about_the_new_one():
     old = summary(record(version="1", performance="alert"), report("alert", 0.46))
     found = worst(old)
     assert found.state is HealthState.UNPROVEN
-    assert found.sentence == "Version 2 has not been checked yet."
+    assert (
+        found.sentence == "Version 2 has not been checked since it became champion at 2026-03-10 03:00 UTC."
+    )
 
 
 @pytest.mark.parametrize(("hours", "unchecked"), [(2, False), (4, True)])
 def test_missing_checks_are_bad_whatever_the_last_one_said(hours, unchecked):
     late = summary(checked_at=NOW - timedelta(hours=hours))
     assert (worst(late).state is HealthState.UNCHECKED) == unchecked
+
+
+@pytest.mark.parametrize(("minutes", "unchecked"), [(1.1, False), (9.9, False), (10.1, True)])
+def test_checks_of_seconds_are_missing_after_ten_minutes(minutes, unchecked):
+    late = summary(every=timedelta(seconds=20), checked_at=NOW - timedelta(minutes=minutes))
+    found = worst(late)
+    assert (found.state is HealthState.UNCHECKED) == unchecked
+    if unchecked:
+        assert "every 20 seconds" in found.why[0]
+        assert found.why[1] == "Checks count as stopped after 10 minutes."
 
 
 def test_a_champion_that_was_never_checked_is_unchecked_three_hours_after_its_promotion():
@@ -128,6 +144,18 @@ def test_without_a_label_and_without_an_estimate_nothing_is_proven():
     found = worst(summary(record(performance="pending", score=None), performance, runs=AlertRuns()))
     assert found.state is HealthState.UNPROVEN
     assert found.since == CHAMPION.promoted_at
+
+
+def test_a_version_that_is_champion_again_says_since_when_no_label_has_arrived():
+    pending = summary(record(performance="pending", score=None), report("pending", None))
+    found = worst(pending)
+    assert found.state is HealthState.UNPROVEN
+    assert found.sentence == (
+        "No label of version 2 has arrived since it became champion at 2026-03-10 03:00 UTC: "
+        "how well it predicts now is not known."
+    )
+    first = worst(pending, replace(CHAMPION, promoted_at=None))
+    assert first.sentence.startswith("No label of version 2 has arrived yet:")
 
 
 @pytest.mark.parametrize("impact", ["shown", "not_shown", "unknown"])
@@ -177,6 +205,39 @@ def test_a_retrain_that_was_not_allowed_to_train_needs_a_person_too():
         "The last retrain was refused before its training.",
     )
     assert found.why == ("training.parity is enforce.",)
+
+
+@pytest.mark.parametrize(
+    ("traffic", "retrain", "said"),
+    [
+        (replace(CHAMPION, rollout=rollout(Phase.CHAMPION)), None, "version 3 became champion"),
+        (replace(CHAMPION, rollout=rollout(Phase.ROLLED_BACK)), None, "version 3 was rolled back"),
+        (
+            CHAMPION,
+            EndedRetrain(END, "not_worthwhile", "probe", "no", run_key="run3"),
+            "it was not worthwhile",
+        ),
+    ],
+)
+def test_a_run_that_still_ends_is_no_retrain(traffic, retrain, said):
+    present = facts(summary(), traffic, holder="run3", retrain=retrain)
+    assert findings(present)[0].state is HealthState.HEALTHY
+    (run,) = [each for each in upcoming(present) if "run" in each.sentence and each.at is None]
+    assert run.sentence == f"The run of the last retrain ends in a moment; {said}."
+
+
+@pytest.mark.parametrize(
+    "traffic",
+    [
+        CHAMPION,
+        replace(CHAMPION, rollout=replace(rollout(Phase.CHAMPION), id="run2")),
+    ],
+    ids=["no rollout", "rollout of an earlier retrain"],
+)
+def test_a_retrain_at_work_is_retraining(traffic):
+    earlier = EndedRetrain(END, "refused", "gate", "no", run_key="run2")
+    found = worst(summary(), traffic, holder="run3", retrain=earlier)
+    assert (found.state, found.sentence) == (HealthState.RETRAINING, "A retrain is running.")
 
 
 def test_a_candidate_that_waits_names_both_commands():

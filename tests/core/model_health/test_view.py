@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from health_story import END, HOUR, NOW, failing_model, promoted, record, report, summary
+from health_story import END, HOUR, NOW, failing_model, promoted, record, report, save_window, summary
 from homeostat.adapters.ledger_memory import MemoryLedger
 from homeostat.core.model_health import (
     MAX_WINDOWS,
@@ -26,7 +26,7 @@ from homeostat.core.model_health import (
     model_view,
     upcoming,
 )
-from homeostat.core.model_health.series import bands, heat_map, series
+from homeostat.core.model_health.series import bands, heat_map, metric_of, series
 from homeostat.core.model_health.states import as_sentence
 from homeostat.core.rollout import Traffic, VersionRef, roll_back
 from homeostat.monitoring.model_health import read_fleet, read_model
@@ -52,7 +52,11 @@ def test_the_story_is_told_in_the_order_a_woken_person_needs_it(view):
     assert view["state"]["since"] == (END - 8 * HOUR).isoformat()
     assert "0.46" in view["state"]["sentence"]
     assert "0.76" in view["state"]["sentence"]
-    assert [mark["title"] for mark in view["done"]] == ["Candidate refused", "Retrain requested"]
+    assert [mark["title"] for mark in view["done"]] == [
+        "Candidate refused",
+        "Retrain requested",
+        "Version 2 promoted",  # how the version that serves came to be
+    ]
     assert "Retrains have not helped" in view["left"][0]
     assert view["next"][0]["at"] == (END + HOUR).isoformat()
     assert view["settings"]["trigger.critical_decay"] == "0.15"
@@ -185,6 +189,65 @@ def test_without_addresses_there_are_no_links(ledger):
     found = read_model(ledger, "pump", NOW)
     assert found["links"] == {}
     assert {mark["run"] for mark in found["marks"]} == {""}
+
+
+def test_a_person_who_rolled_back_is_named_with_the_reason_whatever_happened_since(ledger):
+    back = roll_back(ledger.read("pump"), "the labels say so", NOW)
+    # An earlier release wrote the event a moment before the time that it holds.
+    earlier = NOW - timedelta(milliseconds=1)
+    ledger.write(back.traffic, kind=back.kind, reason=back.reason, by="ann, command line", at=earlier)
+    later = NOW + 2 * HOUR
+    save_window(ledger, "pump", summary(record(later, "1", drift="alert", impact="not_shown")))
+    found = read_model(ledger, "pump", later + MINUTE)
+    assert found["state"]["state"] == "drifting"
+    assert found["state"]["since"] == later.isoformat()
+    last = found["done"][-1]
+    assert (last["title"], last["by"]) == ("Rolled back from version 2 to 1", "ann, command line")
+    assert (last["reason"], last["at"]) == ("The labels say so.", earlier.isoformat())
+
+
+def test_the_score_has_its_mean_and_the_newest(ledger, view):
+    assert view["score"] == {
+        "text": "accuracy 0.46 over the last 10 checks, newest 0.46",
+        "metric": "accuracy",
+        "mean": 0.46,
+        "checks": 10,
+        "newest": 0.46,
+        "baseline": 0.76,
+    }
+    save_window(
+        ledger, "pump", summary(record(END + HOUR, score=0.22), report("alert", 0.589, 0.93, batches=6))
+    )
+    found = read_model(ledger, "pump", NOW + HOUR)
+    assert found["score"]["text"] == "accuracy 0.589 over the last 6 checks, newest 0.22"
+    (row,) = read_fleet(ledger, [], NOW + HOUR)["models"]
+    assert (row["score"], row["newest_score"]) == (0.589, 0.22)
+    assert row["score_text"] == found["score"]["text"]
+    assert read_model(ledger, "none", NOW)["score"] is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "score", "error", "interval"),
+    [
+        ("accuracy", 0.99, 0.05, (0.892, 1.0)),
+        ("f1", 0.02, 0.05, (0.0, 0.118)),
+        ("mae", 0.02, 0.05, (0.0, 0.118)),
+        ("mae", 7.0, 0.5, (6.02, 7.98)),
+        ("r2", -0.5, 1.0, (-2.46, 1.0)),
+    ],
+)
+def test_the_interval_is_within_the_range_of_the_metric(metric, score, error, interval):
+    made = replace(report("pass", score), metric=metric)
+    columns = series([summary(record(), made, score_error=error)])
+    assert (columns["low"][0], columns["high"][0]) == pytest.approx(interval)
+
+
+@pytest.mark.parametrize(
+    ("metric", "limits"), [("roc_auc", (0.0, 1.0)), ("r2", (None, 1.0)), ("log_loss", (0.0, None))]
+)
+def test_the_charts_know_the_range_of_the_metric(metric, limits):
+    found = metric_of([summary(record(), replace(report("pass", 0.5), metric=metric))])
+    assert (found["low"], found["high"]) == limits
 
 
 def test_a_range_leaves_out_what_was_before_it(ledger):

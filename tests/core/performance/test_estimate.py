@@ -129,7 +129,7 @@ def beside(truth, n=1000, draw=None):
         (
             GOOD,
             window_of(GOOD, pd.Series([0.8] * 29)),
-            "only 29 predictions with a confidence, 30 are needed",
+            "29 predictions of this window have a confidence, an estimate needs 30",
         ),
         (
             GOOD,

@@ -2,6 +2,7 @@
 
 from homeostat.core.model_health.findings import findings
 from homeostat.core.model_health.record import EndedRetrain, ModelFacts, ModelPast, RegisteredVersion
+from homeostat.core.model_health.score_text import describe_score, score_json
 from homeostat.core.model_health.states import LEVELS, Finding, HealthState, Level
 from homeostat.core.model_health.timeline import Mark, timeline
 from homeostat.core.model_health.upcoming import Upcoming, upcoming
@@ -39,9 +40,11 @@ __all__ = [
     "StepTraffic",
     "Upcoming",
     "WindowSummary",
+    "describe_score",
     "findings",
     "fleet",
     "model_view",
+    "score_json",
     "timeline",
     "upcoming",
 ]

@@ -8,8 +8,15 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from homeostat.core.model_health.window_summary import WindowSummary
-from homeostat.core.rollout import Traffic
+from homeostat.core.rollout import Phase, Traffic
 from homeostat.core.rollout.served import Served
+
+#: How a rollout ended, after the version's name.
+_ENDED = {
+    Phase.CHAMPION: "became champion",
+    Phase.ROLLED_BACK: "was rolled back",
+    Phase.SUPERSEDED: "was superseded",
+}
 
 
 class LedgerEvent(Protocol):
@@ -115,6 +122,29 @@ class ModelFacts:
     retrain: EndedRetrain | None = None
     holder: str | None = None
     served: Served | None = None
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the newest window is of a version that is champion no more."""
+        champion, newest = self.traffic.champion, self.newest
+        return champion is not None and newest is not None and champion.version != newest.record.version
+
+    @property
+    def retraining(self) -> bool:
+        """Whether a retrain is at work: its last task may still hold the lease when it has ended."""
+        return bool(self.holder) and not self.ended_run
+
+    @property
+    def ended_run(self) -> str:
+        """How the retrain ended whose run still holds the lease, in a few words; "" where it has not."""
+        rollout, last = self.traffic.rollout, self.retrain
+        if not self.holder:
+            return ""
+        if rollout is not None and rollout.id == self.holder and not rollout.phase.active:
+            return f"version {rollout.candidate.version} {_ENDED[rollout.phase]}"
+        if last is None or last.run_key != self.holder:
+            return ""
+        return "it failed" if last.outcome == "failed" else f"it was {last.outcome.replace('_', ' ')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from homeostat.core.model_health.window_summary import FeatureEffect, WindowSummary
-from homeostat.core.performance import higher_is_better
+from homeostat.core.performance import higher_is_better, metric_range
 
 #: Standard errors to either side of the score: 95 %.
 _Z = 1.96
@@ -51,8 +52,9 @@ def series(windows: Sequence[WindowSummary]) -> dict[str, list[Any]]:
     """Return one column of equal length per quantity; None where it was not recorded or not computable.
 
     ``time`` is the end of the window in seconds since 1970. ``score`` is the mean of the last batches, which
-    decides, ``low`` and ``high`` its 95 % interval, ``step_score`` the newest step alone. Scores by another
-    metric than that of the newest window are None. ``rows``, ``p50_ms`` and ``p99_ms`` are of the step.
+    decides, ``low`` and ``high`` its 95 % interval within the range of the metric, ``step_score`` the newest
+    step alone. Scores by another metric than that of the newest window are None. ``rows``, ``p50_ms`` and
+    ``p99_ms`` are of the step.
     """
     metric = windows[-1].performance.metric_title if windows else ""
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
@@ -85,8 +87,8 @@ def _row(window: WindowSummary, *, same_metric: bool) -> dict[str, Any]:
         "url": window.url,
         "report": _artifact(window.url, _REPORT),
         "score": score,
-        "low": None if score is None or spread is None else score - spread,
-        "high": None if score is None or spread is None else score + spread,
+        "low": None if score is None or spread is None else _clipped(score - spread, report.metric),
+        "high": None if score is None or spread is None else _clipped(score + spread, report.metric),
         "step_score": record.score if same_metric else None,
         "baseline": report.baseline if same_metric else None,
         "estimate": estimate.value if estimate else None,
@@ -98,6 +100,12 @@ def _row(window: WindowSummary, *, same_metric: bool) -> dict[str, Any]:
         "p50_ms": traffic.p50_ms if traffic else None,
         "p99_ms": traffic.p99_ms if traffic else None,
     }
+
+
+def _clipped(value: float, metric: str) -> float:
+    """Return the value within the range of the metric: an interval has no part that cannot be."""
+    low, high = metric_range(metric)
+    return min(max(value, -math.inf if low is None else low), math.inf if high is None else high)
 
 
 def _artifact(url: str, name: str) -> str:
@@ -112,7 +120,9 @@ def metric_of(windows: Sequence[WindowSummary]) -> dict[str, Any] | None:
         return None
     report = windows[-1].performance
     title = report.metric_title or report.metric
-    return {"name": report.metric, "title": title, "higher_is_better": higher_is_better(report.metric)}
+    low, high = metric_range(report.metric)
+    better = higher_is_better(report.metric)
+    return {"name": report.metric, "title": title, "higher_is_better": better, "low": low, "high": high}
 
 
 def heat_map(windows: Sequence[WindowSummary]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def down(facts: ModelFacts) -> Iterator[Finding]:
 def stuck(facts: ModelFacts) -> Iterator[Finding]:
     """The last retrain failed, or was not allowed to train, and none runs."""
     last = facts.retrain
-    if last is None or facts.holder or not (last.outcome == "failed" or last.stage == "environment"):
+    if last is None or facts.retraining or not (last.outcome == "failed" or last.stage == "environment"):
         return
     promoted = facts.traffic.promoted_at
     if promoted is not None and promoted > last.at:
@@ -71,7 +71,7 @@ def waiting(facts: ModelFacts) -> Iterator[Finding]:
 def empty(facts: ModelFacts) -> Iterator[Finding]:
     """No version was ever trained."""
     traffic = facts.traffic
-    if traffic.champion is not None or facts.holder or traffic.active:
+    if traffic.champion is not None or facts.retraining or traffic.active:
         return
     if traffic.rollout is not None and traffic.rollout.phase is Phase.ROLLED_BACK:
         return
@@ -98,6 +98,6 @@ def rolling_out(facts: ModelFacts) -> Iterator[Finding]:
 
 
 def retraining(facts: ModelFacts) -> Iterator[Finding]:
-    """A retrain holds the lease."""
-    if facts.holder and facts.traffic.active is None:
+    """A retrain holds the lease, and neither it nor its rollout has ended."""
+    if facts.retraining and facts.traffic.active is None:
         yield Finding(HealthState.RETRAINING, "A retrain is running.")

@@ -65,6 +65,8 @@ def _duration(rollout: Rollout) -> timedelta:
 
 def _retrain(facts: ModelFacts) -> list[Upcoming]:
     newest = facts.newest
+    if facts.ended_run:
+        return [Upcoming(f"The run of the last retrain ends in a moment; {facts.ended_run}.")]
     if facts.holder:
         return [Upcoming("The retrain that is running ends with a candidate, or with the reason for none.")]
     if newest is None:

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 from homeostat.core.model_health.findings import findings
 from homeostat.core.model_health.record import ModelFacts, ModelPast, RegisteredVersion
+from homeostat.core.model_health.score_text import describe_score, score_json
 from homeostat.core.model_health.series import bands, heat_map, metric_of, series, slice_map
 from homeostat.core.model_health.states import LEVELS, ORDER, Finding
 from homeostat.core.model_health.timeline import Mark, timeline
@@ -31,6 +32,8 @@ _LIMITS = ("monitor.drifted_share", "rollback.p99_latency_ms")
 _NOT_AIRFLOW = "cli__"
 #: So many of the last marks are listed under what was done.
 _DONE = 4
+#: Kinds of marks by which another version became champion.
+_CHANGES = ("promoted", "rolled_back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ def fleet_row(facts: ModelFacts) -> dict[str, Any]:
         "phase": active.stage_name if active else None,
         "metric": (report.metric_title or report.metric) if report else None,
         "score": report.score if report else None,
+        "newest_score": newest.record.score if newest else None,
+        "score_text": describe_score(report, newest.record.score) if newest and report else "",
         "baseline": report.baseline if report else None,
         "drifted_share": newest.record.drifted_share if newest else None,
         "rows": newest.record.rows if newest else None,
@@ -112,6 +117,7 @@ def model_view(
         "state": _state(worst) | {"why": list(worst.why)},
         "also": [_state(finding) | {"why": list(finding.why)} for finding in others],
         "decision": newest.sentence if newest else "",
+        "score": score_json(newest.performance, newest.record.score) if newest else None,
         "done": [_mark(facts.name, mark, links) for mark in _since(marks, worst.since)],
         "left": list(dict.fromkeys(f.left for f in (worst, *others) if f.left)),
         "next": [each.to_json() for each in upcoming(facts)],
@@ -156,10 +162,15 @@ def _dag_prefix(facts: ModelFacts) -> str:
 
 
 def _since(marks: Sequence[Mark], since: datetime | None) -> list[Mark]:
-    """Return what was done since the state began, the newest first; at least the last thing."""
+    """Return what was done since the state began, the newest first; at least the last thing.
+
+    How the version that serves became champion belongs to it, however long ago: by whom, and why.
+    """
     newest = list(reversed(marks))
     during = [mark for mark in newest if since is None or mark.at >= since]
-    return (during or newest[:1])[:_DONE]
+    shown = (during or newest[:1])[:_DONE]
+    change = next((mark for mark in newest if mark.kind in _CHANGES), None)
+    return shown if change is None or change in shown else [*shown, change]
 
 
 def _mark(model: str, mark: Mark, links: Links) -> dict[str, Any]:

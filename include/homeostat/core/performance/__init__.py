@@ -16,7 +16,14 @@ from homeostat.core.performance.committee_record import (
 from homeostat.core.performance.decay import BATCHES, decay
 from homeostat.core.performance.estimate import Estimate, abstain, estimate
 from homeostat.core.performance.losses import row_losses
-from homeostat.core.performance.metrics import METRICS, all_metrics, higher_is_better, score, why_undefined
+from homeostat.core.performance.metrics import (
+    METRICS,
+    all_metrics,
+    higher_is_better,
+    metric_range,
+    score,
+    why_undefined,
+)
 from homeostat.core.performance.paired_comparison import PairedComparison
 from homeostat.core.performance.positive import guessed_sentence, with_positive_class
 from homeostat.core.performance.reasons import AbstainReason, NotComputable, PerformanceReason
@@ -50,6 +57,7 @@ __all__ = [
     "higher_is_better",
     "mean_by_block",
     "mean_of_blocks",
+    "metric_range",
     "row_losses",
     "row_variance",
     "score",

@@ -25,6 +25,13 @@ METRICS: dict[str, tuple[str, ...]] = {
 _MISSING = "\0"
 
 
+def metric_range(metric: str) -> tuple[float | None, float | None]:
+    """Return the lowest and the highest value that a metric can have; None for no limit."""
+    if metric in _LOWER_IS_BETTER:
+        return 0.0, None
+    return (None, 1.0) if metric == "r2" else (0.0, 1.0)
+
+
 def higher_is_better(metric: str) -> bool:
     """Whether a larger score is a better one; False for errors and losses."""
     return metric not in _LOWER_IS_BETTER

@@ -61,7 +61,9 @@ SENTENCES: Mapping[PerformanceReason | AbstainReason, str] = {
         "not calibrated: accuracy does not rise with the confidence on the holdout "
         "(an error of {error:.3f} is left, at most {most:g} is allowed)"
     ),
-    AbstainReason.TOO_FEW_PREDICTIONS: "only {rows} predictions with a confidence, {least} are needed",
+    AbstainReason.TOO_FEW_PREDICTIONS: (
+        "{rows} predictions of this window have a confidence, an estimate needs {least}"
+    ),
     AbstainReason.MISSING_CONFIDENCE: "{share:.1%} of the predictions have no confidence",
     AbstainReason.OUTSIDE_HOLDOUT: "the confidences are where the holdout had few or no rows: {detail}",
     AbstainReason.LABELS_CONTRADICT: (

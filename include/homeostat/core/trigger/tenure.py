@@ -7,9 +7,6 @@ from datetime import datetime
 
 from homeostat.core.trigger.records import WindowRecord, WindowVerdict
 
-#: Checks count as stopped after so many periods of ``monitor.every`` without one.
-SILENT_AFTER_PERIODS = 3
-
 
 def one_per_window(history: Iterable[WindowRecord]) -> dict[datetime, WindowRecord]:
     """Return one record per window end; of several, the one that fired."""

@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from homeostat.config.errors import NotFound
+from homeostat.core.trigger import silent_after
 from homeostat.doctor.aws.schedule_interval import longest_gap
 from homeostat.doctor.check import Finding, broken, format_span, ok, warning
-from homeostat.doctor.check_freshness import MAX_MISSED_PERIODS
 from homeostat.doctor.connect import aws_clients
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def check_model_state(deployment: Deployment, model: ModelConfig) -> Finding:
             remedy,
         )
     age = max(deployment.now() - published.at, timedelta(0))
-    if age > MAX_MISSED_PERIODS * model.monitor.every:
+    if age > silent_after(model.monitor.every):
         return broken(
             f"published {format_span(age)} ago: the Lambda function works with outdated model state", remedy
         )

@@ -1,5 +1,5 @@
 // Time series with uPlot: versions as bands behind the lines, what happened as marks across them.
-import { el, utc } from "./dom.js";
+import { el, utc, windowEnd } from "./dom.js";
 
 const SYNC = "health";
 const MARK_COLORS = { promoted: "--good", rolled_back: "--bad", refused: "--bad", failed: "--bad", triggered: "--warning", probe: "--soft", superseded: "--soft", rollout: "--soft" };
@@ -57,14 +57,14 @@ function sparse(values) { return values.filter((value) => value !== null).length
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 function timeLabels(_, ticks, __, ___, step) {
   return ticks.map((tick) => {
-    const text = utc(tick), day = `${Number(text.slice(8, 10))} ${MONTHS[Number(text.slice(5, 7)) - 1]}`;
-    return step >= 86400 ? day : text.slice(11) === "00:00" ? day : text.slice(11);
+    const text = utc(tick, step < 60), day = `${Number(text.slice(8, 10))} ${MONTHS[Number(text.slice(5, 7)) - 1]}`;
+    return step >= 86400 || /^00:00(:00)?$/.test(text.slice(11)) ? day : text.slice(11);
   });
 }
 
 function describe(index, data, lines, format) {
   const s = data.series;
-  const parts = [el("b", {}, `${utc(s.time[index])} UTC`), ` version ${s.version[index]}`];
+  const parts = [el("b", {}, `${windowEnd(data, index)} UTC`), ` version ${s.version[index]}`];
   for (const line of lines) {
     const value = line.values[index];
     const key = el("i", { class: `key ${line.color.slice(2)}`, "aria-hidden": "true" });

@@ -22,14 +22,21 @@ export function link(href, text, props = {}) {
 
 const pad = (number) => String(number).padStart(2, "0");
 
-/** Format a time (ISO text, or seconds since 1970) in UTC: 2026-03-02 05:00. */
-export function utc(at) {
+/** Format a time (ISO text, or seconds since 1970) in UTC: 2026-03-02 05:00, or with its seconds 05:00:20. */
+export function utc(at, seconds = false) {
   const d = new Date(typeof at === "number" ? at * 1000 : at);
-  return `${d.getUTCFullYear()}-${pad(d.getUTCMonth() + 1)}-${pad(d.getUTCDate())} ${pad(d.getUTCHours())}:${pad(d.getUTCMinutes())}`;
+  const day = `${d.getUTCFullYear()}-${pad(d.getUTCMonth() + 1)}-${pad(d.getUTCDate())}`;
+  return `${day} ${pad(d.getUTCHours())}:${pad(d.getUTCMinutes())}${seconds ? `:${pad(d.getUTCSeconds())}` : ""}`;
+}
+
+/** Format the end of a window of this model in UTC; with seconds where its windows end between minutes. */
+export function windowEnd(data, index) {
+  return utc(data.series.time[index], data.series.time.some((time) => time % 60));
 }
 
 /** Format a duration in seconds: 3 h 12 min. */
 export function span(seconds) {
+  if (Math.abs(seconds) < 59.5) return `${Math.round(Math.abs(seconds))} s`;
   const minutes = Math.round(Math.abs(seconds) / 60);
   if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
@@ -37,11 +44,21 @@ export function span(seconds) {
   return `${Math.round(hours / 24)} days`;
 }
 
-/** Return a time with its distance from now: "2026-03-02 05:00 UTC (3 h ago)". */
-export function when(iso, now) {
+function age(iso, now) {
   const seconds = (new Date(iso) - new Date(now)) / 1000;
-  const distance = seconds <= 0 ? `${span(seconds)} ago` : `in ${span(seconds)}`;
-  return el("time", { dateTime: iso, class: "nowrap" }, `${utc(iso)} UTC (${distance})`);
+  return `${utc(iso)} UTC (${seconds <= 0 ? `${span(seconds)} ago` : `in ${span(seconds)}`})`;
+}
+const dueText = (iso, now) => `${new Date(iso) < new Date(now) ? "Due since " : ""}${age(iso, now)}`;
+
+/** Return a time with its distance from now: "2026-03-02 05:00 UTC (3 h ago)". */
+export function when(iso, now) { return el("time", { dateTime: iso, class: "nowrap" }, age(iso, now)); }
+
+/** Return when something is planned; of a time that has passed, since when it is due. */
+export function due(iso, now) { return el("time", { dateTime: iso, class: "nowrap due" }, dueText(iso, now)); }
+
+/** Write the distances anew, without drawing anything else. */
+export function updateAges(root, now) {
+  for (const node of root.querySelectorAll("time")) node.textContent = (node.classList.contains("due") ? dueText : age)(node.dateTime, now);
 }
 
 /** Format a number with three digits; a dash for none. */

@@ -101,7 +101,7 @@ function line(row, now) {
     el("th", { scope: "row" }, link(`?model=${encodeURIComponent(row.model)}`, row.model), el("span", { class: "soft small" }, version)),
     el("td", { class: "c1", "data-name": "State" }, badge(row), el("span", { class: "why" }, row.sentence), row.left ? el("span", { class: "todo" }, `To do: ${row.left}`) : null),
     cell(2, age(row.since), { title: row.since || "" }),
-    cell(3, number(row.score), { class: worse ? "worse" : "", title: row.metric || "" }),
+    cell(3, number(row.score), { class: worse ? "worse" : "", title: row.score_text || row.metric || "" }),
     cell(4, number(row.baseline)),
     cell(5, percent(row.drifted_share)),
     cell(6, number(row.rows)),

@@ -1,5 +1,5 @@
 // The entry of the pages: reads the address, loads the data, and shows the fleet or one model.
-import { el, utc } from "./dom.js";
+import { el, updateAges, utc } from "./dom.js";
 import { showFleet } from "./fleet.js";
 import { showModel } from "./model.js";
 
@@ -43,6 +43,7 @@ async function refresh() {
     byId("login").hidden = true;
     problem("");
     byId("updated").textContent = `Updated ${utc(data.now)} UTC`;
+    updateAges(byId("content"), data.now);
     const old = Date.now() - drawnAt > REDRAW_MS;  // for the ages of things, when nothing else is new
     if ((text === shown && !old) || busy()) return;
     shown = text;

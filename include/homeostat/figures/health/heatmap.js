@@ -1,5 +1,5 @@
 // One row per feature, one column per window: how far each feature was from its reference.
-import { el, link, number, utc } from "./dom.js";
+import { el, link, number, windowEnd } from "./dom.js";
 
 const VERDICTS = { a: "alert", p: "pass", n: "not computable", "-": "not compared" };
 const ROW = 20;
@@ -13,10 +13,9 @@ export function heatMap(data) {
   const detail = el("div", { class: "detail", "aria-live": "polite" }, "Select a cell to see the window and to open reference against window.");
   const strips = rows.map((row) => strip(row, data, top, detail));
   const more = data.heat_map.left_out ? ` ${data.heat_map.left_out} features with smaller effects are left out.` : "";
-  const first = data.series.time[0], last = data.series.time.at(-1);
   return el("div", {},
     el("div", { class: "strips" }, strips),
-    el("div", { class: "ends soft small" }, el("span", {}, utc(first)), el("span", {}, `${utc(last)} UTC`)),
+    el("div", { class: "ends soft small" }, el("span", {}, windowEnd(data, 0)), el("span", {}, `${windowEnd(data, data.series.time.length - 1)} UTC`)),
     el("p", { class: "soft small" }, `Stronger colour: farther from the reference (KS distance or Cramér's V, up to ${number(top)}). A bar on top marks an alert. Arrow keys move, Enter opens.${more}`),
     detail);
 }
@@ -71,7 +70,7 @@ function paint(canvas, bar, row, top, selected) {
 }
 
 function say(row, data, index) {
-  return `${utc(data.series.time[index])} UTC, effect ${number(row.effects[index])}, ${VERDICTS[row.verdicts[index]]}`;
+  return `${windowEnd(data, index)} UTC, effect ${number(row.effects[index])}, ${VERDICTS[row.verdicts[index]]}`;
 }
 
 function show(detail, row, data, index) {

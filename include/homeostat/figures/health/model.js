@@ -1,5 +1,5 @@
 // One model: what is wrong, since when, why, what was done, what is left; then the past.
-import { badge, el, link, number, percent, table, utc, when } from "./dom.js";
+import { badge, due, el, link, number, percent, table, utc, when, windowEnd } from "./dom.js";
 import { chart, MARK_SIGNS } from "./charts.js";
 import { heatMap } from "./heatmap.js";
 
@@ -43,7 +43,7 @@ function why(data) {
 
 function done(data) {
   const items = data.done.map((mark) => el("li", {}, markLine(mark, data)));
-  return box("What Homeostat did",
+  return box("What was done",
     items.length ? el("ul", {}, items) : el("p", { class: "soft" }, "Nothing yet."),
     data.decision ? el("p", { class: "small" }, "Last decision: ", data.decision) : null);
 }
@@ -56,7 +56,7 @@ function left(data) {
 
 function next(data) {
   return box("Next", data.next.length
-    ? el("ul", {}, data.next.map((event) => el("li", {}, event.sentence, event.at ? [el("br"), when(event.at, data.now)] : "")))
+    ? el("ul", {}, data.next.map((event) => el("li", {}, event.sentence, event.at ? [el("br"), due(event.at, data.now)] : "")))
     : el("p", { class: "soft" }, "Nothing is planned."));
 }
 
@@ -86,6 +86,11 @@ function figure(content, title, note, draw, missing) {
 }
 
 const has = (values) => values.some((value) => value !== null);
+/** Return a range with room around the values, within the range of the metric: no axis shows an accuracy of 1.25. */
+const within = (metric, [min, max]) => {
+  const room = 0.02 * (max - min);  // so that a line along the limit is drawn whole
+  return [metric.low === null ? min : Math.max(min, metric.low - room), metric.high === null ? max : Math.min(max, metric.high + room)];
+};
 const padded = (low, high, limits, floor) => {
   const known = [low, high, ...limits.map((limit) => limit.value)].filter((value) => value !== null && Number.isFinite(value));
   const [min, max] = [Math.min(...known), Math.max(...known)];
@@ -105,7 +110,7 @@ function charts(content, data) {
     { name: "estimated accuracy", values: s.estimate, color: "--estimate", dash: [3, 3] },
   ];
   figure(content, `Score: ${title}`, `Mean of the last batches with its 95 % interval, beside what the version scored before it was promoted. ${data.metric.higher_is_better ? "Higher" : "Lower"} is better. ${thinned}`,
-    (node) => chart(node, data, { lines: scores, band: [2, 3], format: number, range: (low, high, limits) => padded(low, high, limits), height: 230 }),
+    (node) => chart(node, data, { lines: scores, band: [2, 3], format: number, range: (low, high, limits) => within(data.metric, padded(low, high, limits)), height: 230 }),
     has(s.score) || has(s.estimate) ? "" : "No labels have arrived in this range, and the accuracy cannot be estimated.");
   const share = setting("monitor.drifted_share");
   figure(content, "Drifted share of the features", "", (node) => chart(node, data, {
@@ -171,7 +176,7 @@ function asTable(data) {
   const details = el("details", {}, el("summary", {}, "The charts as a table"));
   details.addEventListener("toggle", () => {
     if (details.childElementCount > 1) return;
-    const rows = s.time.map((time, i) => [utc(time), s.version[i], number(s.score[i]), s.low[i] === null ? "–" : `${number(s.low[i])} to ${number(s.high[i])}`, number(s.baseline[i]), number(s.estimate[i]), s.performance[i].replaceAll("_", " "), percent(s.drifted_share[i]), s.drift[i].replaceAll("_", " "), number(s.rows[i]), number(s.p99_ms[i]), s.reason[i]]).reverse();
+    const rows = s.time.map((_, i) => [windowEnd(data, i), s.version[i], number(s.score[i]), s.low[i] === null ? "–" : `${number(s.low[i])} to ${number(s.high[i])}`, number(s.baseline[i]), number(s.estimate[i]), s.performance[i].replaceAll("_", " "), percent(s.drifted_share[i]), s.drift[i].replaceAll("_", " "), number(s.rows[i]), number(s.p99_ms[i]), s.reason[i]]).reverse();
     details.append(table("All windows of the charts", columns, rows));
   });
   return el("section", {}, details);

@@ -248,9 +248,11 @@ class Controller:
             logger.warning("%s version %s hangs and stays: %s", hung.model.name, hung.ref.version, error)
 
     def change(
-        self, model: ServedModel, request: Callable[[Traffic], Transition], by: str
+        self, model: ServedModel, request: Callable[[Traffic, datetime], Transition], by: str
     ) -> Transition | None:
         """Write a person's request to the ledger and put the resulting routing in force.
+
+        ``request`` gets the moment at which the ledger's event is written.
 
         Raises
         ------
@@ -264,7 +266,12 @@ class Controller:
         with self._sync[model.name].lock, logged_trace(_traceparent(model.table.traffic)):
             at = self._ports.clock.now()
             done = request_change(
-                model.name, self._ports.ledger, request, by=by, at=at, tracer=self._ports.tracer
+                model.name,
+                self._ports.ledger,
+                lambda traffic: request(traffic, at),
+                by=by,
+                at=at,
+                tracer=self._ports.tracer,
             )
             self._apply(model, AdvanceResult(done.traffic, done.transition))
             return done.transition

@@ -216,12 +216,17 @@ class HealthState(BaseModel):
 
 
 class FleetRow(HealthState):
-    """One model of the fleet; ``left`` is what a person has to do, "" for nothing."""
+    """One model of the fleet; ``left`` is what a person has to do, "" for nothing.
+
+    ``score`` is the mean of the last checks, ``newest_score`` that of the newest one alone.
+    """
 
     model: str
     left: str
     champion: str | None
     score: float | None
+    newest_score: float | None
+    score_text: str
     baseline: float | None
     drifted_share: float | None
     checked_at: str | None
@@ -244,6 +249,7 @@ class ModelHealth(BaseModel):
     range: Literal["7d", "30d", "90d", "all"]
     state: HealthState
     also: list[HealthState]
+    score: dict[str, Any] | None
     done: list[dict[str, Any]]
     left: list[str]
     next: list[dict[str, Any]]
