@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from homeostat_airflow.dag_options import DagOptions
 
 logger = logging.getLogger(__name__)
-
-#: A busy machine may delay a check of every minute for so long.
-_LEAST = timedelta(minutes=10)
 
 
 class CheckDag(DAG):
@@ -54,7 +51,7 @@ def check_deadline(model: ModelConfig, options: DagOptions) -> Any:
     # The stub of airflow.sdk lacks them.
     from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference  # type: ignore[attr-defined]
 
-    from homeostat.core.trigger import SILENT_AFTER_PERIODS
+    from homeostat.core.trigger import silent_after
 
     if not model.notify:
         return None
@@ -66,7 +63,7 @@ def check_deadline(model: ModelConfig, options: DagOptions) -> Any:
     return DeadlineAlert(
         name="drift check",
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=max(SILENT_AFTER_PERIODS * model.monitor.every, _LEAST),
+        interval=silent_after(model.monitor.every),
         callback=AsyncCallback(f"{__name__}.notify_late_check", arguments),
     )
 
@@ -107,8 +104,9 @@ def _deliver(
 def late_check(config: ModelConfig, run: Mapping[str, Any], store: Store, airflow: str) -> Notice | None:
     """Return the notice of a check that is late; None where this run, or one after it, has ended well."""
     from homeostat.config import format_duration
+    from homeostat.config.duration import describe_duration
     from homeostat.config.notices import NoticeKind
-    from homeostat.core.trigger import SILENT_AFTER_PERIODS
+    from homeostat.core.trigger import silent_after
     from homeostat.ports import Notice
     from homeostat.storage.latest_check import load_latest_check
 
@@ -119,12 +117,16 @@ def late_check(config: ModelConfig, run: Mapping[str, Any], store: Store, airflo
         return None
     last = f"The last one ended at {newest.checked_at:%Y-%m-%d %H:%M} UTC" if newest else "There was none yet"
     since = f", queued at {queued:%Y-%m-%d %H:%M} UTC" if queued else ""
-    every = format_duration(config.monitor.every)
+    every, limit = (
+        format_duration(config.monitor.every),
+        describe_duration(silent_after(config.monitor.every)),
+    )
     return Notice(
         NoticeKind.CHECKS_STOPPED,
         config.name,
         f"{config.name}: drift checks have stopped",
-        f"No drift check has ended for {SILENT_AFTER_PERIODS} periods of monitor.every ({every}). {last}. The"
+        f"No drift check has ended for {describe_duration(silent_after(every))}, and monitor.every is"
+        f" {format_duration(every)}. {last}. The"
         f" run{since}, is {state}. The model serves without being watched.",
         "See in Airflow why the run failed, or what it waits for: the scheduler, a worker, a slot of its"
         " pool, or a service that does not respond. Then run: homeostat doctor",

@@ -70,8 +70,8 @@ def test_the_scheduler_is_given_it(model):
 def test_the_notice_names_the_run_and_what_to_look_at(model, store):
     notice = late_check(model, RUN, store, "http://airflow:8080")
     assert notice.body == (
-        "No drift check has ended for 3 periods of monitor.every (1h). There was none yet. The run, queued at"
-        " 2026-01-05 07:00 UTC, is running. The model serves without being watched."
+        "No drift check has ended for 3 hours, and monitor.every is 1h. There was none yet. The run, queued"
+        " at 2026-01-05 07:00 UTC, is running. The model serves without being watched."
     )
     run = "scheduled__2026-01-05T07%3A00%3A00%2B00%3A00"
     assert notice.links == (("Airflow", f"http://airflow:8080/dags/ml_drift_check__sample/runs/{run}"),)

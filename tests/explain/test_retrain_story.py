@@ -6,8 +6,10 @@ import pytest
 
 from homeostat.config.errors import NotFound
 from homeostat.explain import explain_retrain, explain_window, read_retrain, read_window, retrain_of_version
+from homeostat.explain.records import RetrainRecord
 from homeostat.monitoring.drift_check import check_drift
 from homeostat.rollouts.manual import manual_promote, manual_rollback
+from homeostat.storage.retrain_request import RetrainRequest
 from sample_model import T0, retrain, rows_between, serve
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -16,6 +18,16 @@ HOUR = timedelta(hours=1)
 
 def section(story, heading):
     return next((s.lines for s in story.sections if s.heading == heading), ())
+
+
+@pytest.mark.parametrize(
+    ("dag_run", "lines"),
+    [("manual__2", ["Airflow run: manual__2"]), ("cli__0af3", []), ("-", []), ("", [])],
+)
+def test_only_a_run_of_airflow_is_called_so(dag_run, lines):
+    request = RetrainRequest("0af3", "manual/0af3", dag_run)
+    why = section(explain_retrain(RetrainRecord("sample", "0af3", request=request)), "Why it was trained")
+    assert [line for line in why if "Airflow" in line] == lines
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from homeostat.core.rollout import Rollout, Traffic, describe_phase
+from homeostat.core.run_ids import airflow_run
 from homeostat.explain.records import RetrainRecord
 from homeostat.explain.story import Story, full_stop, sections, utc
 from homeostat.ports import Event
@@ -82,8 +83,8 @@ def _why(retrain: RetrainRecord) -> Iterator[str]:
     if request.training_window or request.pipeline:
         what = "pipeline" if request.pipeline else "training window"
         yield f"It tried another {what}: {request.pipeline or request.training_window}."
-    if request.dag_run:
-        yield f"Airflow run: {request.dag_run}"
+    if run := airflow_run(request.dag_run):
+        yield f"Airflow run: {run}"
 
 
 def _training(retrain: RetrainRecord) -> Iterator[str]:

@@ -82,6 +82,15 @@ def test_the_next_check_is_at_the_delay_after_its_window_and_late_only_after_it(
         assert WindowSummary.from_json(json.loads(json.dumps(each.to_json()))) == each
 
 
+@pytest.mark.parametrize(("minutes", "said"), [(1, ""), (9, ""), (10, " It is late: 30 missed.")])
+def test_checks_of_seconds_are_due_and_late_only_after_ten_minutes(minutes, said):
+    newest = summary(record(), every=timedelta(seconds=20), checked_at=END + timedelta(seconds=1))
+    champion = replace(Traffic("pump"), champion=VersionRef("2", "0" * 64))
+    found = due(ModelFacts("pump", END + timedelta(seconds=20) + minutes * MINUTE, champion, newest))
+    assert found.at == END + timedelta(seconds=20)
+    assert found.sentence == f"Drift check of the next window, one every 20 seconds (monitor.every).{said}"
+
+
 def test_a_summary_of_an_older_release_was_checked_at_the_end_of_its_window():
     raw = summary().to_json()
     del raw["delay_seconds"]

@@ -22,6 +22,7 @@ from homeostat.config import ModelConfig, Settings
 from homeostat.config.errors import HomeostatError, Refused, Superseded, Unavailable
 from homeostat.core.rollout import Phase, Traffic
 from homeostat.core.rollout.served import ServedState
+from homeostat.core.run_ids import CLI_RUN
 from homeostat.monitoring.drift_check import check_drift, window_end_of
 from homeostat.ports import Ports
 from homeostat.retraining.assemble import assemble
@@ -75,9 +76,9 @@ def retrain_now(settings: Settings, model: str, options: Mapping[str, Any], *, a
     """Run every step of the retrain DAG in this process."""
     config = settings.load_model(model)
     model, ports = config.name, build_ports(settings, notifier=LogNotifier(logging.INFO))
-    run_id = f"cli__{uuid4().hex[:12]}"
+    run_id = f"{CLI_RUN}{uuid4().hex[:12]}"
     key = run_key(model, run_id)
-    request = RetrainRequest.of(run_key=key, dag_run=run_id, params=options, event={})
+    request = RetrainRequest.of(run_key=key, dag_run="", params=options, event={})
     result = _steps(config, request, ports, settings)
     if as_json:
         print_json(result)

@@ -9,6 +9,7 @@ from typing import Any
 from homeostat.config.duration import describe_duration
 from homeostat.core.model_health.record import ModelFacts
 from homeostat.core.rollout import Phase, Rollout, share_text
+from homeostat.core.trigger import LEAST_SILENCE
 
 #: A window that was checked so many periods after its end was replayed.
 _REPLAYED = 24
@@ -91,8 +92,8 @@ def _check(facts: ModelFacts) -> list[Upcoming]:
     # Of replayed traffic the windows lie in the past: no clock says when the next one is checked.
     replayed = newest.checked_at - newest.record.window_end > _REPLAYED * every
     due = newest.checked_at + every if replayed else at
-    missed = max(0, (facts.now - due) // every)
-    late = f" It is late: {missed} missed." if missed else ""
+    overdue = facts.now - due
+    late = f" It is late: {overdue // every} missed." if overdue >= max(every, LEAST_SILENCE) else ""
     return [
         Upcoming(
             f"Drift check of the next window, one every {describe_duration(every)} (monitor.every).{late}",

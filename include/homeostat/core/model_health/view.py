@@ -15,6 +15,7 @@ from homeostat.core.model_health.series import bands, heat_map, metric_of, serie
 from homeostat.core.model_health.states import LEVELS, ORDER, Finding
 from homeostat.core.model_health.timeline import Mark, timeline
 from homeostat.core.model_health.upcoming import upcoming
+from homeostat.core.run_ids import airflow_run
 
 #: How far back each range looks; None for everything.
 RANGES: Mapping[str, timedelta | None] = {
@@ -28,8 +29,6 @@ DEFAULT_RANGE = "30d"
 MAX_WINDOWS = 400
 #: The settings that charts draw as limits.
 _LIMITS = ("monitor.drifted_share", "rollback.p99_latency_ms")
-#: How the ids of retrains begin that the command line ran.
-_NOT_AIRFLOW = "cli__"
 #: So many of the last marks are listed under what was done.
 _DONE = 4
 #: Kinds of marks by which another version became champion.
@@ -65,7 +64,7 @@ class Links:
         """
         if self.airflow and page:
             return f"{self.airflow}{page}"
-        if not self.airflow or dag_run in ("", "-") or dag_run.startswith(_NOT_AIRFLOW):
+        if not self.airflow or not airflow_run(dag_run):
             return ""
         return f"{self.airflow}/dags/retrain__{quote(model, safe='')}/runs/{quote(dag_run, safe='')}"
 
