@@ -117,10 +117,7 @@ def late_check(config: ModelConfig, run: Mapping[str, Any], store: Store, airflo
         return None
     last = f"The last one ended at {newest.checked_at:%Y-%m-%d %H:%M} UTC" if newest else "There was none yet"
     since = f", queued at {queued:%Y-%m-%d %H:%M} UTC" if queued else ""
-    every, limit = (
-        format_duration(config.monitor.every),
-        describe_duration(silent_after(config.monitor.every)),
-    )
+    every = config.monitor.every
     return Notice(
         NoticeKind.CHECKS_STOPPED,
         config.name,
