@@ -110,9 +110,9 @@ def hand_over(services: Apprise, message: Message) -> bool:
 
 
 def _takes_html(service: Any) -> bool:
-    """Whether a service shows HTML; newer versions of Apprise have several formats for one service."""
-    found = service.notify_format
-    return "html" in [str(getattr(each, "value", each)) for each in _each(found)]
+    """Whether a service shows HTML and no Markdown; newer versions of Apprise have several formats each."""
+    formats = [str(getattr(each, "value", each)) for each in _each(service.notify_format)]
+    return "html" in formats and "markdown" not in formats
 
 
 def _each(found: Any) -> Iterator[Any]:
