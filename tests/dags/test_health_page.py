@@ -115,7 +115,7 @@ def test_the_page_says_why_a_first_version_does_not_serve(ask, write_model):
     ledger.write(begun.traffic, kind=begun.kind, reason=begun.reason, by="test", at=now)
     waits = json.loads(ask(path)[path][2])
     assert waits["state"]["state"] == "rolling_out"
-    assert "Start one: homeostat gateway" in waits["served"]["sentence"]
+    assert "Start one: homeostat up, or homeostat gateway" in waits["served"]["sentence"]
     why = "version 1 could not be loaded: evil.Type; add it to HOMEOSTAT_TRUSTED_TYPES"
     refused = roll_back(ledger.read("sample"), why, now)
     ledger.write(refused.traffic, kind=refused.kind, reason=refused.reason, by="test", at=now)

@@ -393,7 +393,7 @@ def test_a_first_version_without_a_gateway_waits_and_the_log_says_what_to_start(
     waits = f"{setup.name}: version 1 is registered; no gateway has loaded it yet"
     assert holds_within(40, lambda: waits in setup.airflow.log)
     assert f"no gateway responds at {address}" in setup.airflow.log
-    assert "Start one: homeostat gateway" in setup.airflow.log
+    assert "Start one: homeostat up, or homeostat gateway" in setup.airflow.log
     assert not waiting.done()
     load_as_gateway(setup.name, ledger, datetime.now(UTC))
     assert waiting.result(40)["event"] == {"phase": "champion"}
