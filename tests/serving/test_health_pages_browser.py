@@ -5,12 +5,12 @@ import os
 import re
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from health_story import END, HOUR, NOW, failing_model, promoted, save_window, summary
+from health_story import END, HOUR, NOW, failing_model, promoted, record, report, save_window, summary
 from homeostat.core.model_health import FeatureEffect
 from homeostat.serving.auth.tokens import Token
 from serving.gateway_harness import make_gateway_fixture, serving
@@ -22,6 +22,12 @@ AXE_RUN = """async () => {
     const found = (await axe.run(document, {runOnly: rules})).violations;
     return found.map(rule => `${rule.id}: ${rule.nodes.map(node => node.target.join(" ")).slice(0, 5)}`);
 }"""
+#: Keeps the texts that are drawn on canvases.
+DRAWN = """window.drawn = []; const fillText = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...more) {
+    window.drawn.push(String(text)); return fillText.call(this, text, ...more);
+};"""
+STEP = timedelta(seconds=20)
 EVIL = "<img src=x onerror=document.title='run'>"
 
 pytestmark = [
@@ -51,6 +57,11 @@ def gateway(tmp_path_factory):
     failing_model(ledger, "failing")
     promoted(ledger, "quiet", "2", END - HOUR)
     save_window(ledger, "quiet", summary())
+    promoted(ledger, "quick", "2", END - HOUR)
+    for number in range(6):  # checks every 20 s, the last one a minute late
+        made = record(NOW - (9 - number) * STEP, score=1.0)
+        found = summary(made, report("pass", 0.99), every=STEP, score_error=0.1, checked_at=made.window_end)
+        save_window(ledger, "quick", found)
     promoted(ledger, "hostile", "2", END - HOUR)
     save_window(ledger, "hostile", summary(features={EVIL: FeatureEffect(0.1, "pass")}, findings=(EVIL,)))
     with serving(setup) as found:
@@ -68,13 +79,14 @@ def open_page(browser, gateway, errors):
     """Open a page in a context of its own; what its console reports is collected."""
     contexts = []
 
-    def opened(path="", *, width=1400, scheme="light", url=None, shows="main h1"):
+    def opened(path="", *, width=1400, scheme="light", page_name="fleet", url=None, shows="main h1"):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda found: errors.append(found.text) if found.type == "error" else None)
         page.on("pageerror", lambda found: errors.append(str(found)))
-        page.goto(f"{url or gateway.url}/fleet{path}")
+        page.add_init_script(DRAWN)
+        page.goto(f"{url or gateway.url}/{page_name}{path}")
         page.wait_for_selector(shows)
         return page
 
@@ -101,12 +113,13 @@ def test_the_first_screen_answers_what_since_when_why_done_and_left(open_page):
     page = open_page("?model=failing")
     hero = page.locator(".hero").inner_text()
     assert "failing" in hero
-    assert "accuracy 0.46, expected 0.76" in hero
+    assert "accuracy 0.46 over the last 10 checks, newest 0.46, expected 0.76" in hero
     assert re.search(r"Since 2026-03-10 04:00 UTC \(8 h \d\d min ago\)", hero)
     boxes = {box.locator("h2").inner_text(): box.inner_text() for box in page.locator(".box").all()}
-    assert list(boxes) == ["Why", "What Homeostat did", "Left for a person", "Next"]
+    assert list(boxes) == ["Why", "What was done", "Left for a person", "Next"]
     assert "trigger.critical_decay: 0.15" in boxes["Why"]
-    assert "Candidate refused" in boxes["What Homeostat did"]
+    assert "Candidate refused" in boxes["What was done"]
+    assert "Version 2 promoted" in boxes["What was done"]
     assert "Retrains have not helped" in boxes["Left for a person"]
     assert re.search(r"2026-03-10 13:00 UTC \(in \d+ min\)", boxes["Next"])
     bottom = max(box.bounding_box()["y"] + box.bounding_box()["height"] for box in page.locator(".box").all())
@@ -127,6 +140,40 @@ def test_charts_are_drawn_and_read_by_the_arrow_keys(open_page):
     assert "2026-03-08 14:00 UTC" in text
     assert "accuracy 0.75" in text
     assert "expected 0.76" in text
+
+
+def test_windows_of_seconds_have_seconds_and_no_axis_leaves_the_metrics_range(open_page):
+    page = open_page("?model=quick")
+    drawn = page.evaluate("window.drawn")
+    times = [text for text in drawn if re.fullmatch(r"\d\d:\d\d(:\d\d)?", text)]
+    assert times
+    assert all(re.fullmatch(r"12:(27|28):\d0", text) for text in times), times
+    scores = [float(text) for text in drawn if re.fullmatch(r"[01](\.\d+)?", text)]
+    assert max(scores) == 1.0
+    assert page.locator(".ends").inner_text().split("\n") == [
+        "2026-03-10 12:27:00",
+        "2026-03-10 12:28:40 UTC",
+    ]
+    assert "2026-03-10 12:28:40 UTC" in page.locator("figcaption").first.inner_text()
+    upcoming = page.locator(".box", has=page.get_by_role("heading", name="Next")).inner_text()
+    assert re.search(r"Due since 2026-03-10 12:29 UTC \(\d+ (s|min) ago\)", upcoming)
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_the_gateways_own_page_has_the_badge_of_the_page_of_health(open_page, errors, tmp_path, width):
+    badge = open_page("?model=pump").locator(".hero .badge").first
+    words, colours = badge.inner_text(), badge.evaluate("n => getComputedStyle(n).backgroundColor")
+    page = open_page(page_name="", width=width, shows="#overview article")
+    page.screenshot(path=tmp_path / "page.png", full_page=True)  # to look at
+    own = page.locator("#overview .badge")
+    assert own.inner_text() == words
+    assert own.evaluate("n => getComputedStyle(n).backgroundColor") == colours
+    wide, room = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert wide <= room
+    own.click()
+    page.wait_for_selector(".hero")
+    assert page.url.endswith("/fleet?model=pump")
+    assert errors == []
 
 
 def test_a_cell_of_the_heat_map_opens_reference_against_window(open_page):
@@ -177,6 +224,7 @@ def test_the_charts_are_there_as_a_table(open_page, gateway):
     page = open_page("?model=failing&range=7d")
     page.get_by_text("The charts as a table").click()
     rows = page.locator("details table tbody tr")
+    rows.first.wait_for()  # details say that they were opened a moment later
     series = gateway.http.get("/health/models/failing?range=7d").json()["series"]
     assert rows.count() == len(series["time"]) == 48
     cells = rows.first.locator("td").all_inner_texts()
@@ -189,7 +237,7 @@ def test_the_fleet_is_filtered_and_sorted_by_keyboard(open_page):
     def names():
         return page.locator("tbody th a").all_inner_texts()
 
-    assert names() == ["failing", "hostile", "pump", "quiet"]
+    assert names() == ["failing", "hostile", "pump", "quick", "quiet"]
     assert "failing: Predictions have become worse" in page.locator(".lead").inner_text()
     page.get_by_label("Filter").fill("QUIET")
     assert names() == ["quiet"]
@@ -199,7 +247,7 @@ def test_the_fleet_is_filtered_and_sorted_by_keyboard(open_page):
     page.get_by_role("button", name="Warning 1").press("Enter")
     page.get_by_role("button", name="Model", exact=True).press("Enter")
     page.get_by_role("button", name="Model", exact=True).press("Enter")
-    assert names() == ["quiet", "pump", "hostile", "failing"]
+    assert names() == ["quiet", "quick", "pump", "hostile", "failing"]
     assert page.locator("thead th").first.get_attribute("aria-sort") == "descending"
     page.get_by_role("link", name="failing").click()
     page.wait_for_selector(".hero")
