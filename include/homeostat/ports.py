@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from homeostat.bundle.files import Bundle
     from homeostat.config import ModelConfig
-    from homeostat.core.profile import Profile, ProfileEdges, Season
+    from homeostat.core.profile import Profile, ProfileEdges, Season, Slices
     from homeostat.core.rollout.evidence import Evidence, Tally
     from homeostat.core.rollout.phases import Traffic
     from homeostat.core.trigger import WindowRecord
@@ -348,11 +348,13 @@ class Source(Protocol):
         start: datetime,
         end: datetime,
         season: Season | None,
-    ) -> Mapping[int, Profile] | None:
+        slices: Slices | None,
+    ) -> Mapping[tuple[int, ...], Profile] | None:
         """Count the rows of ``[start, end)`` where they are; None for a source that only returns rows.
 
-        Returns the profile of each slot of the season that has rows, -1 without a time; of slot 0 without a
-        season. Rows that break the contract are counted as they are.
+        Returns the profile of each group of rows. Its key is the slot of the season (-1 without a time), if
+        there is one, and then the place of the slice of each slicing. Rows that break the contract are
+        counted as they are.
         """
 
 

@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 
 from homeostat.config import load_model
+from homeostat.config.model import Source
 from homeostat.core.rollout import Plan, VersionRef, begin, promote
 from homeostat.core.trigger import WindowRecord
 from homeostat.monitoring import drift_check
+from homeostat.monitoring.context import check_context
 from homeostat.monitoring.drift_check import check_drift, window_end_of
+from homeostat.monitoring.window import WindowCounts
 from homeostat.retraining.assemble import assemble
 from homeostat.rollouts.manual import manual_promote
 from homeostat.storage import prediction_log as log
@@ -224,22 +227,39 @@ def test_a_batch_model_is_checked_on_its_source(folder, ports, ask):
     assert ports.history.windows("sample")[-1].rows == 240
 
 
-def test_a_batch_model_of_an_engine_is_counted_there_and_scored_on_a_sample(folder, ports, ask):
+@pytest.mark.parametrize("season", ["none", "hour_of_day"])
+def test_a_batch_model_of_an_engine_is_counted_there_and_scored_on_a_sample(folder, ports, ask, season):
     pytest.importorskip("ibis")
     path, rows = folder / "model.yaml", pd.read_csv(folder / "rows.csv")
     source = "source: {kind: engine, uri: 'duckdb://rows.parquet'}"
     text = re.sub(r"^source:.*$", source, path.read_text(), flags=re.MULTILINE)
-    path.write_text(text.replace("training: {", "training: {max_rows: 1500, ") + "serve: none\n")
+    text = text.replace("monitor: {", f"monitor: {{season: {season}, slices: [kind, a], ")
+    path.write_text(text.replace("training: {", "training: {max_rows: 6000, ") + "serve: none\n")
     config = load_model(folder)
-    assert config.training.max_rows == 1500
+    assert config.training.max_rows == 6000
     as_parquet(rows, folder)
     retrain(config, ports, ask())
     later = rows_between(T0, T0 + 8 * HOUR, flip=True, shift=1.5)
     as_parquet(pd.concat([rows, later]), folder)
     small = config.model_copy(update={"training": config.training.model_copy(update={"max_rows": 100})})
     answer = check(small, ports, 6)
-    assert (answer["verdict"], answer["performance"]) == ("alert", "alert")
-    assert ports.history.windows("sample")[-1].rows == 240
+    # Its holdout has no rows of these hours.
+    rows, verdict = (240, "alert") if season == "none" else (0, "not_computable")
+    assert (answer["rows"], answer["verdict"], answer["performance"]) == (rows, verdict, "alert")
+    local = config.model_copy(update={"source": Source(kind="parquet", uri="rows.parquet")})
+    context = check_context(small, ports, ports.ledger.read("sample").champion)
+    found, expected = (
+        WindowCounts(replace(context, config=each), T0 - 30 * HOUR, T0 + 6 * HOUR) for each in (small, local)
+    )
+    assert found.rows.rows == expected.rows.rows > 240
+    assert found.left_out == expected.left_out
+    assert found.per_slot.tolist() == expected.per_slot.tolist()
+    assert found.slices.keys() == expected.slices.keys()
+    assert len(found.slices) > 4
+    for name in ("a", "b", "kind"):
+        assert found.rows.features[name] == expected.rows.features[name]
+        for part, profile in expected.slices.items():
+            assert found.slices[part].features[name] == profile.features[name]
 
 
 def as_parquet(rows, folder):

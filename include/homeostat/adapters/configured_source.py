@@ -11,7 +11,7 @@ import pandas as pd
 from homeostat.adapters.source_rows import config_location, schema_columns, select_window
 from homeostat.config import ModelConfig
 from homeostat.config.errors import DataError, HomeostatError, PipelineError
-from homeostat.core.profile import Profile, ProfileEdges, Season
+from homeostat.core.profile import Profile, ProfileEdges, Season, Slices
 from homeostat.core.training_data.far_times import FAR_TIMES
 from homeostat.core.training_data.file_cells import FILE_NOTES, OPEN_DATES
 from homeostat.core.training_data.history import join_history
@@ -66,14 +66,20 @@ class ConfiguredSource:
         return joined
 
     def count(
-        self, config: ModelConfig, edges: ProfileEdges, start: datetime, end: datetime, season: Season | None
-    ) -> Mapping[int, Profile] | None:
+        self,
+        config: ModelConfig,
+        edges: ProfileEdges,
+        start: datetime,
+        end: datetime,
+        season: Season | None,
+        slices: Slices | None,
+    ) -> Mapping[tuple[int, ...], Profile] | None:
         """See :meth:`homeostat.ports.Source.count`; engines count their own rows."""
         if config.source.kind != "engine":
             return None
         from homeostat.adapters.engines.training_rows import count_window
 
-        return count_window(config, edges, start, end, season)
+        return count_window(config, edges, start, end, season, slices)
 
     def _rows(self, config: ModelConfig, start: datetime | None, end: datetime | None) -> pd.DataFrame:
         kind = config.source.kind

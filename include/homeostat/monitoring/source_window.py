@@ -8,52 +8,70 @@ from datetime import datetime
 
 import numpy as np
 
-from homeostat.core.profile import FeatureCounts, Profile, ProfileEdges, Season
+from homeostat.core.profile import FeatureCounts, Profile, ProfileEdges, Season, SlicedProfile, Slices
 from homeostat.core.profile.coerce import Ints
+from homeostat.core.profile.grouped import slice_profiles
 from homeostat.monitoring.context import CheckContext
 
 
 @dataclass(frozen=True, slots=True)
 class SourceCounts:
-    """The profile of all rows, their slots of the season, and rows of hours that it has never seen."""
+    """The profiles of all rows and of each slice, their slots, and rows of hours without a reference."""
 
     profile: Profile
+    slices: SlicedProfile
     per_slot: Ints
     left_out: int
 
 
 def count_at_source(
-    context: CheckContext, season: Season | None, start: datetime, end: datetime
+    context: CheckContext, season: Season | None, slices: Slices | None, start: datetime, end: datetime
 ) -> SourceCounts | None:
     """Count the features of all rows of ``[start, end)`` in the engine; None for another source.
 
     The predictions of these rows are not there: they count as missing.
     """
     config, edges = context.config, context.reference.edges
-    own = ProfileEdges(
-        {name: edges.features[name] for name in config.feature_names if name in edges.features}
-    )
-    found = context.ports.source.count(config, own, start, end, season)
+    names = [name for name in config.feature_names if name in edges.features]
+    own = ProfileEdges({name: edges.features[name] for name in names})
+    found = context.ports.source.count(config, own, start, end, season, slices)
     if found is None:
         return None
     known, left_out = _covered(found, season)
-    counted = sum(known.values(), Profile.empty(own))
+    per_slot = np.zeros(0 if season is None else len(season.rows), np.int64)
+    by_slice: dict[tuple[int, ...], Profile] = {}
+    for key, profile in known.items():
+        places = key if season is None else key[1:]
+        by_slice[places] = by_slice.get(places, Profile.empty(own)) + profile
+        if season is not None:
+            per_slot[key[0]] += profile.rows
+    parts = {} if slices is None else slice_profiles(own, by_slice, slices)
+    return SourceCounts(
+        _with_outputs(edges, sum(known.values(), Profile.empty(own))),
+        {name: _with_outputs(edges, profile) for name, profile in parts.items()},
+        per_slot,
+        left_out,
+    )
+
+
+def _with_outputs(edges: ProfileEdges, counted: Profile) -> Profile:
+    """Return the profile on all edges of the reference; what is not counted is missing."""
     missing = {
         name: FeatureCounts(each, FeatureCounts.empty(each).slots.copy(), counted.rows)
         for name, each in edges.features.items()
-        if name not in own.features
+        if name not in counted.features
     }
-    per_slot = np.zeros(0 if season is None else len(season.rows), np.int64)
-    if season is not None:
-        for slot, profile in known.items():
-            per_slot[slot] = profile.rows
-    return SourceCounts(Profile(edges, counted.rows, {**counted.features, **missing}), per_slot, left_out)
+    features = {**counted.features, **missing}
+    return Profile(edges, counted.rows, {name: features[name] for name in edges.features})
 
 
-def _covered(found: Mapping[int, Profile], season: Season | None) -> tuple[Mapping[int, Profile], int]:
-    if season is None:
+def _covered(
+    found: Mapping[tuple[int, ...], Profile], season: Season | None
+) -> tuple[Mapping[tuple[int, ...], Profile], int]:
+    """Leave out the rows of hours that the season has never seen, and count them."""
+    if season is None or not found:
         return found, 0
-    slots = np.array(sorted(found), dtype=np.int64)
-    known = slots[season.covers(slots)].tolist() if slots.size else []
-    left_out = sum(profile.rows for slot, profile in found.items() if slot not in known)
-    return {slot: found[slot] for slot in known}, left_out
+    slots = np.array(sorted({key[0] for key in found}), dtype=np.int64)
+    covered = set(slots[season.covers(slots)].tolist())
+    known = {key: profile for key, profile in found.items() if key[0] in covered}
+    return known, sum(profile.rows for key, profile in found.items() if key[0] not in covered)

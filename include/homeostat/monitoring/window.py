@@ -73,9 +73,10 @@ class WindowCounts:
         if context.config.serve == "none":  # no gateway: the champion scores the source's rows now
             rows = score_in_batch(context.config, context.ports, context.champion, start, end, label=False)
             self._counted = _count(context, rows)
-            counted = count_at_source(context, season_of(context), start, end)
+            own = slices_of(context)
+            counted = count_at_source(context, season_of(context), own.slices if own else None, start, end)
             if counted is not None:  # these are all rows, of which the champion has scored a sample
-                served = replace(self._counted.served, profile=counted.profile, per_slot=counted.per_slot)
+                served = RowCounts(counted.profile, counted.per_slot, counted.slices)
                 self._counted = replace(self._counted, served=served, left_out=counted.left_out)
             notes = [StepNotes(tuple(_findings(context.config, rows)))]
             self.traffic: StepTraffic | None = None

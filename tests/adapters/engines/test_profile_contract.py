@@ -20,8 +20,16 @@ from homeostat.adapters.engines.connect import open_engine
 from homeostat.adapters.engines.location import parse_location
 from homeostat.adapters.engines.table import EngineTable
 from homeostat.config.errors import DataError
-from homeostat.core.profile import ProfileEdges, count_arrow_table, fit_edges
-from homeostat.core.profile.grouped import ColumnGroup, Grouping, SeasonGroup, count_groups
+from homeostat.core.profile import Profile, ProfileEdges, count_arrow_table, fit_edges
+from homeostat.core.profile.grouped import (
+    ColumnGroup,
+    Grouping,
+    SeasonGroup,
+    SliceGroup,
+    count_groups,
+    slice_profiles,
+)
+from homeostat.core.profile.slices import Slices, Slicing, count_slices
 
 psycopg = pytest.importorskip("psycopg")
 pytest.importorskip("ibis")
@@ -234,6 +242,28 @@ def same_groups(engine: Opener, rows: list[dict]) -> None:
     assert found == count_groups(edges, table, by)
     assert instants == count_groups(edges, table, hours)
     assert sum(each.rows for each in found.values()) == len(rows)
+
+
+SLICES = Slices(
+    (
+        Slicing("label", "category", ("red", "1")),
+        Slicing("count", "number", cuts=(2.0, 3.0, 5.0)),
+        Slicing("normal", "number", cuts=(-0.5, 0.0, 0.5)),
+    )
+)
+
+
+def test_slices_are_those_of_the_local_path_and_add_up(engine):
+    reference, current = typical(2_000, 1), typical(3_000, 2)
+    frame = current.to_pandas()
+    edges = fit_edges(reference.to_pandas(), KINDS)
+    with engine(current) as table:
+        groups = table.profile_groups(edges, [SliceGroup(each) for each in SLICES.slicings])
+    found = slice_profiles(edges, groups, SLICES)
+    assert found == count_slices(edges, frame, SLICES)
+    for slicing in SLICES.slicings:
+        parts = (found[name] for name in slicing.names)
+        assert sum(parts, Profile.empty(edges)) == count_arrow_table(edges, current)
 
 
 def typical(rows: int, seed: int) -> pa.Table:

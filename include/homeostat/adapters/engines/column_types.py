@@ -10,7 +10,7 @@ import pyarrow as pa
 from homeostat.config.errors import DataError
 from homeostat.core.profile import ProfileEdges
 from homeostat.core.profile.edges import FeatureEdges
-from homeostat.core.profile.grouped import ColumnGroup, Grouping
+from homeostat.core.profile.grouped import ColumnGroup, Grouping, SliceGroup
 
 if TYPE_CHECKING:
     from homeostat.adapters.engines.table import EngineTable
@@ -36,7 +36,10 @@ def require_countable(table: EngineTable, edges: ProfileEdges, by: Sequence[Grou
             _require_feature(table, name, kinds[name], each)
     for group in by:
         kind = kinds[group.column]
-        if isinstance(group, ColumnGroup):
+        if isinstance(group, SliceGroup) and group.slicing.kind == "number":
+            if not (kind.is_numeric() or kind.is_boolean()):
+                _refuse(table, group.column, kind, "is no number, which slices at its quartiles need")
+        elif isinstance(group, ColumnGroup | SliceGroup):
             _require_label(table, group.column, kind)
         elif not (kind.is_timestamp() or kind.is_date()):
             _refuse(table, group.column, kind, "is not a time, which a season needs")

@@ -13,9 +13,16 @@ import pyarrow as pa
 from homeostat.adapters.engines.column_types import arrow_type
 from homeostat.config.errors import DataError
 from homeostat.core.profile import FeatureCounts, Profile, ProfileEdges
-from homeostat.core.profile.coerce import Ints
+from homeostat.core.profile.coerce import Ints, label_of
 from homeostat.core.profile.edges import FeatureEdges
-from homeostat.core.profile.grouped import ColumnGroup, GroupedProfiles, Grouping, GroupKey, group_label
+from homeostat.core.profile.grouped import (
+    ColumnGroup,
+    GroupedProfiles,
+    Grouping,
+    GroupKey,
+    SliceGroup,
+    group_label,
+)
 from homeostat.core.profile.value_counts import count_values
 
 #: Prefix of the groups' keys in queries.
@@ -105,6 +112,11 @@ class GroupCounts:
 def _key(by: Grouping, raw: Any) -> str | int | None:
     if isinstance(by, ColumnGroup):
         return group_label(raw)
+    if isinstance(by, SliceGroup) and by.slicing.kind == "category":
+        label, labels = label_of(raw, by.slicing.spelling), by.slicing.labels
+        return labels.index(label) if label in labels else len(labels)
+    if isinstance(by, SliceGroup):
+        return len(by.slicing.names) - 1 if raw is None else int(raw)
     return -1 if raw is None else int(raw)
 
 

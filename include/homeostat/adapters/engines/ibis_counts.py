@@ -16,7 +16,7 @@ import numpy as np
 from homeostat.adapters.engines.grouped_rows import KEYS, CountedColumn, GroupCounts
 from homeostat.config.errors import DataError
 from homeostat.core.profile import CategoryEdges, NumberEdges, ProfileEdges
-from homeostat.core.profile.grouped import ColumnGroup, GroupedProfiles, Grouping
+from homeostat.core.profile.grouped import ColumnGroup, GroupedProfiles, Grouping, SliceGroup
 from homeostat.core.profile.thresholds import Thresholds, float32_steps, float_thresholds, step_thresholds
 
 if TYPE_CHECKING:
@@ -135,7 +135,10 @@ def _is_below(column: Any, threshold: Any) -> Any:
 def _require_plain_groups(table: EngineTable, by: Sequence[Grouping]) -> None:
     for each in by:
         kind = table.relation.schema()[each.column]
-        if not isinstance(each, ColumnGroup) or not (kind.is_string() or kind.is_integer()):
+        plain = isinstance(each, ColumnGroup) or (
+            isinstance(each, SliceGroup) and each.slicing.kind == "category"
+        )
+        if not plain or not (kind.is_string() or kind.is_integer()):
             _refuse(table, each.column, kind, "groups are made of text or whole numbers")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from homeostat.adapters.engines.grouped_rows import KEYS, CountedColumn, GroupCounts
 from homeostat.core.profile import CategoryEdges, NumberEdges, ProfileEdges
 from homeostat.core.profile.coerce import MAX_LABEL_BYTES
-from homeostat.core.profile.grouped import ColumnGroup, GroupedProfiles, Grouping
+from homeostat.core.profile.grouped import ColumnGroup, GroupedProfiles, Grouping, SliceGroup
 from homeostat.core.profile.season import HOURS
 from homeostat.core.profile.thresholds import Thresholds, float32_steps, float_thresholds, step_thresholds
 
@@ -94,12 +94,30 @@ def _key(by: Grouping, kinds: Any) -> str:
     name = _quoted(by.column)
     if isinstance(by, ColumnGroup):
         return f'{name} COLLATE "C"' if kinds[by.column].is_string() else name
+    if isinstance(by, SliceGroup):
+        return _slice_key(by, name, kinds[by.column])
     hours = f"floor(extract(epoch FROM {name}) / 3600)::int8 - {_MONDAY_HOURS}"
     period = HOURS[by.kind]
     return (
         f"CASE WHEN NOT isfinite({name}) THEN NULL ELSE "
         f"((({hours}) % {period} + {period}) % {period} / {by.width})::int4 END"
     )
+
+
+def _slice_key(by: SliceGroup, quoted: str, kind: Any) -> str:
+    """Return the SQL of a category's value, or of the place of a number's slice, NULL where it is missing."""
+    if by.slicing.kind == "category":
+        return _value(quoted, kind, CategoryEdges(by.slicing.labels, open=True))
+    number, array, thresholds = _number(quoted, kind, NumberEdges(by.slicing.cuts, complete=False))
+    cuts_below = ",".join(str(slot // 2) for slot in thresholds.slots)
+    return f"(ARRAY[{cuts_below}])[{_bucket(number, array, thresholds)} + 1]"
+
+
+def _bucket(number: str, array: str, thresholds: Thresholds) -> str:
+    if not thresholds.values:
+        return f"CASE WHEN {number} IS NULL THEN NULL ELSE 0 END"
+    bounds = ",".join(map(repr, thresholds.values)).replace("inf", "'Infinity'")
+    return f"width_bucket({number}, ARRAY[{bounds}]::{array}[])"
 
 
 def _column(name: str, kind: Any, edges: NumberEdges | CategoryEdges) -> _Column:
@@ -109,11 +127,7 @@ def _column(name: str, kind: Any, edges: NumberEdges | CategoryEdges) -> _Column
     if kind.is_string() or kind.is_uuid() or kind.is_time() or kind.is_null():
         return _Column(_value(quoted, kind, None), CountedColumn(kind))
     number, array, thresholds = _number(quoted, kind, edges)
-    if not thresholds.values:
-        slot = f"CASE WHEN {number} IS NULL THEN NULL ELSE 0 END"
-    else:
-        bounds = ",".join(map(repr, thresholds.values)).replace("inf", "'Infinity'")
-        slot = f"width_bucket({number}, ARRAY[{bounds}]::{array}[])"
+    slot = _bucket(number, array, thresholds)
     return _Column(slot, CountedColumn(kind, np.array(thresholds.slots)))
 
 

@@ -158,7 +158,8 @@ def _trimmed(
         rows = np.flatnonzero(codes == at)
         chosen = rows[np.sort(random.permutation(rows.size)[: shares.get(label, 0)])]
         kept.append(chosen)
-        counts[label] = (totals.get(label, 0), chosen.size)
+        if label in totals:
+            counts[label] = (totals[label], chosen.size)
     at_all = np.sort(np.concatenate(kept)) if kept else np.empty(0, np.int64)
     rows = drawn.take(pa.array(at_all)).select(list(columns))
     return Sample(rows, sum(totals.values()), seed, counts if strata else {})

@@ -20,8 +20,8 @@ from homeostat.adapters.schema_names import missing_columns, missing_columns_mes
 from homeostat.adapters.source_rows import config_location, expand_variables, schema_columns
 from homeostat.config import ModelConfig
 from homeostat.config.errors import ConfigError, DataError, Unavailable
-from homeostat.core.profile import Profile, ProfileEdges, Season
-from homeostat.core.profile.grouped import SeasonGroup
+from homeostat.core.profile import Profile, ProfileEdges, Season, Slices
+from homeostat.core.profile.grouped import Grouping, SeasonGroup, SliceGroup
 from homeostat.core.training_data.sampling import SAMPLED, memory_needed, sample_sentence
 
 logger = logging.getLogger(__name__)
@@ -65,14 +65,20 @@ def read_rows(config: ModelConfig, start: datetime | None, end: datetime | None)
 
 
 def count_window(
-    config: ModelConfig, edges: ProfileEdges, start: datetime, end: datetime, season: Season | None
-) -> Mapping[int, Profile]:
+    config: ModelConfig,
+    edges: ProfileEdges,
+    start: datetime,
+    end: datetime,
+    season: Season | None,
+    slices: Slices | None,
+) -> Mapping[tuple[int, ...], Profile]:
     """See :meth:`homeostat.ports.Source.count`."""
     name = config.columns.timestamp
-    by = [] if season is None else [SeasonGroup(name, season.kind, season.width)]
+    by: list[Grouping] = [] if season is None else [SeasonGroup(name, season.kind, season.width)]
+    by += [SliceGroup(each) for each in slices.slicings] if slices else []
     with _opened(config) as whole:
         found = whole.between(name, start, end).profile_groups(edges, by)
-    return {int(key[0] or 0) if key else 0: profile for key, profile in found.items()}
+    return {tuple(int(part or 0) for part in key): profile for key, profile in found.items()}
 
 
 @contextmanager

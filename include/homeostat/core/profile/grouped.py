@@ -15,6 +15,7 @@ from homeostat.core.profile.counting import arrow_column, count_arrow_table
 from homeostat.core.profile.edges import ProfileEdges
 from homeostat.core.profile.histogram import Profile
 from homeostat.core.profile.season import SeasonKind, season_slots
+from homeostat.core.profile.slices import SlicedProfile, Slices, Slicing
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,20 @@ class SeasonGroup:
     width: int = 1
 
 
-Grouping = ColumnGroup | SeasonGroup
-#: A label or None for each :class:`ColumnGroup`, a slot for each :class:`SeasonGroup`.
+@dataclass(frozen=True, slots=True)
+class SliceGroup:
+    """Rows by the place of their slice in :attr:`~homeostat.core.profile.slices.Slicing.names`."""
+
+    slicing: Slicing
+
+    @property
+    def column(self) -> str:
+        """The feature that divides the rows."""
+        return self.slicing.feature
+
+
+Grouping = ColumnGroup | SeasonGroup | SliceGroup
+#: A label or None for each :class:`ColumnGroup`, a slot for each :class:`SeasonGroup`, the place of a slice.
 GroupKey = tuple[str | int | None, ...]
 #: The profile of each group that has rows; all of them add up to that of the table.
 GroupedProfiles = Mapping[GroupKey, Profile]
@@ -67,6 +80,24 @@ def whole(edges: ProfileEdges, groups: GroupedProfiles) -> Profile:
     return sum(groups.values(), Profile.empty(edges))
 
 
+def slice_profiles(
+    edges: ProfileEdges, groups: Mapping[tuple[int, ...], Profile], slices: Slices
+) -> SlicedProfile:
+    """Return the profile of each slice and rest, from those of all combinations.
+
+    Parameters
+    ----------
+    groups
+        By the place of the slice of each slicing, in their order.
+    """
+    found = dict.fromkeys(slices.names, Profile.empty(edges))
+    for places, profile in groups.items():
+        for slicing, place in zip(slices.slicings, places, strict=True):
+            name = slicing.names[place]
+            found[name] = found[name] + profile
+    return found
+
+
 def group_columns(by: Sequence[Grouping]) -> list[str]:
     """Return the columns that groups are made of."""
     return [each.column for each in by]
@@ -94,6 +125,9 @@ def _group_codes(array: pa.Array | pa.ChunkedArray, by: Grouping) -> tuple[Seque
             season_slots(pd.Series(array.to_pandas()), by.kind, by.width), return_inverse=True
         )
         return slots.tolist() or [-1], codes
+    if isinstance(by, SliceGroup):
+        places = by.slicing.place(pd.Series(array.to_pandas()))
+        return list(range(len(by.slicing.names))), places
     column = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     labels = [label_of(value) for value in label_scalars(encoded.dictionary)]
