@@ -95,7 +95,9 @@ def open_page(browser, gateway, errors):
         context.close()
 
 
-@pytest.mark.parametrize("path", ["", "?model=failing"], ids=["fleet", "model"])
+@pytest.mark.parametrize(
+    "path", ["", "?model=failing", "?model=quick"], ids=["fleet", "model", "model without versions"]
+)
 @pytest.mark.parametrize("width", [1400, 400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_page_is_accessible_fits_and_breaks_no_policy(open_page, errors, tmp_path, path, width, scheme):
@@ -104,6 +106,7 @@ def test_a_page_is_accessible_fits_and_breaks_no_policy(open_page, errors, tmp_p
     session = page.context.new_cdp_session(page)
     session.send("Runtime.evaluate", {"expression": AXE})  # not by a script element, which the policy forbids
     assert page.evaluate(AXE_RUN) == []
+    assert "null" not in page.locator("body").inner_text()
     wide, room = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert wide <= room
     assert errors == []

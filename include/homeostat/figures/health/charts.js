@@ -10,9 +10,9 @@ const color = (name) => getComputedStyle(document.documentElement).getPropertyVa
 /** Draw one chart into a figure that has a title, a readout for the keyboard, and room for the canvas.
  *
  * `lines`: [{ name, values, color, dash, points, format }]; `band`: [low, high] indices into lines, 1-based;
- * `limits`: [{ value, name }]; `data`: the whole answer of the API.
+ * `limits`: [{ value, name }]; `metric`: the axis has no values beyond its `low` and `high`; `data`: the whole answer of the API.
  */
-export function chart(figure, data, { lines, band, limits = [], range, format, filled = false, height = 170 }) {
+export function chart(figure, data, { lines, band, limits = [], metric = null, range, format, filled = false, height = 170 }) {
   const times = data.series.time;
   const marks = data.marks.map((mark) => ({ ...mark, time: Date.parse(mark.at) / 1000 })).filter((mark) => mark.kind !== "rollout");
   const box = el("div", { class: "plot", tabIndex: 0, role: "application", "aria-label": `${figure.dataset.title}: use the arrow keys to read the values` });
@@ -33,13 +33,14 @@ export function chart(figure, data, { lines, band, limits = [], range, format, f
   const plot = new uPlot({
     width: box.clientWidth || 600,
     height,
+    padding: [null, 28, null, null],  // room for the last time
     tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
     legend: { show: false },
     cursor: { sync: { key: SYNC }, drag: { x: false, y: false }, points: { size: 7 } },
     scales: { y: { range: (_, low, high) => range(low, high, limits) } },
     series,
     bands: band ? [{ series: [band[1], band[0]], fill: color("--interval") }] : [],
-    axes: [{ ...axis, values: timeLabels, space: 70 }, { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => format(tick)) }],
+    axes: [{ ...axis, values: timeLabels, space: 70 }, { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => (possible(tick, metric) ? format(tick) : null)) }],
     hooks: {
       drawClear: [(u) => { drawBands(u, data); drawLimits(u, limits); }],
       draw: [(u) => drawMarks(u, marks)],
@@ -50,6 +51,11 @@ export function chart(figure, data, { lines, band, limits = [], range, format, f
   keys(box, plot, times);
   new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height })).observe(box);
   return plot;
+}
+
+/** Whether a metric can have this value; a quantity without a metric can have any. */
+function possible(value, metric) {
+  return !metric || ((metric.low === null || value >= metric.low) && (metric.high === null || value <= metric.high));
 }
 
 function sparse(values) { return values.filter((value) => value !== null).length < 40; }

@@ -1,5 +1,10 @@
 // Build elements from text only: nothing that a model, a feature or a person is called can become HTML.
 
+/** Return the children that are there: the DOM would write null as a word. */
+export function present(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+}
+
 /** Return an element; `props` are properties or, with a dash or "role", attributes. Null children are left out. */
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
@@ -9,7 +14,7 @@ export function el(tag, props = {}, ...children) {
     else if (name === "class") node.className = value;
     else node[name] = value;
   }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...present(children));
   return node;
 }
 

@@ -1,5 +1,5 @@
 // One model: what is wrong, since when, why, what was done, what is left; then the past.
-import { badge, due, el, link, number, percent, table, utc, when, windowEnd } from "./dom.js";
+import { badge, due, el, link, number, percent, present, table, utc, when, windowEnd } from "./dom.js";
 import { chart, MARK_SIGNS } from "./charts.js";
 import { heatMap } from "./heatmap.js";
 
@@ -7,17 +7,17 @@ const RANGES = [["7d", "7 days"], ["30d", "30 days"], ["90d", "90 days"], ["all"
 const LINKS = { gateway: "Gateway", airflow: "Airflow", drift_check: "Drift checks in Airflow", retrain: "Retrains in Airflow", versions: "Versions in MLflow" };
 
 export function showModel(content, data) {
-  content.replaceChildren(
+  content.replaceChildren(...present([
     el("h1", {}, data.model),
     hero(data),
     el("div", { class: "boxes" }, why(data), done(data), left(data), next(data)),
     links(data),
     el("div", { class: "past" }, el("h2", {}, "Over time"), ranges(data)),
     legend(),
-  );
+  ]));
   if (data.series.time.length) charts(content, data);
   else content.append(el("p", { class: "soft" }, "No drift check in this range."));
-  content.append(section("Features", heatMap(data)), slices(data), history(data), versions(data), asTable(data));
+  content.append(...present([section("Features", heatMap(data)), slices(data), history(data), versions(data), asTable(data)]));
 }
 
 function hero(data) {
@@ -88,7 +88,7 @@ function figure(content, title, note, draw, missing) {
 const has = (values) => values.some((value) => value !== null);
 /** Return a range with room around the values, within the range of the metric: no axis shows an accuracy of 1.25. */
 const within = (metric, [min, max]) => {
-  const room = 0.02 * (max - min);  // so that a line along the limit is drawn whole
+  const room = 0.1 * (max - min);  // for a line along the limit, and the names of the bands; the axis leaves it blank
   return [metric.low === null ? min : Math.max(min, metric.low - room), metric.high === null ? max : Math.min(max, metric.high + room)];
 };
 const padded = (low, high, limits, floor) => {
@@ -110,7 +110,7 @@ function charts(content, data) {
     { name: "estimated accuracy", values: s.estimate, color: "--estimate", dash: [3, 3] },
   ];
   figure(content, `Score: ${title}`, `Mean of the last batches with its 95 % interval, beside what the version scored before it was promoted. ${data.metric.higher_is_better ? "Higher" : "Lower"} is better. ${thinned}`,
-    (node) => chart(node, data, { lines: scores, band: [2, 3], format: number, range: (low, high, limits) => within(data.metric, padded(low, high, limits)), height: 230 }),
+    (node) => chart(node, data, { lines: scores, band: [2, 3], format: number, metric: data.metric, range: (low, high, limits) => within(data.metric, padded(low, high, limits)), height: 230 }),
     has(s.score) || has(s.estimate) ? "" : "No labels have arrived in this range, and the accuracy cannot be estimated.");
   const share = setting("monitor.drifted_share");
   figure(content, "Drifted share of the features", "", (node) => chart(node, data, {
