@@ -31,8 +31,8 @@ def test_the_version_waits_and_serves_once_a_gateway_is_started(cli, installed, 
     name = installed.name
     first = cli("retrain", name)
     assert first.status == 0, first.err
-    for words in ("version 1 is registered; no gateway has loaded it yet", "Start one: homeostat up, or homeostat gateway"):
-        assert words in first.out
+    assert "version 1 is registered; no gateway has loaded it yet" in first.out
+    assert "Start one: homeostat up, or homeostat gateway" in first.out
     assert "champion since" not in first.out
     settings = Settings.from_env()
     ledger = open_ledger(settings.ledger)

@@ -13,6 +13,7 @@ from homeostat.adapters import open_ledger, open_store
 from homeostat.adapters.clock import FakeClock
 from homeostat.cli import app as program
 from homeostat.cli import console
+from homeostat.cli.commands.status_view import _next_check
 from homeostat.config import Settings, load_model
 from homeostat.core.drift import DriftReport, FeatureVerdict
 from homeostat.core.performance import PerformanceReport
@@ -103,7 +104,7 @@ def test_no_line_is_wider_than_80_columns(run, words):
 def test_status_shows_score_baseline_and_the_last_verdict(run):
     said = run("status", terminal=False).out
     assert "serves   version 3 is champion" in said
-    assert "score    accuracy 0.460, baseline 0.760, 180 labelled rows: worse than the baseline" in said
+    assert "score    accuracy 0.46, baseline 0.76, 180 labelled rows: worse than the baseline" in said
     assert re.search(r"check    2026-01-05 07:00 UTC, .* ago: inputs drifted \(100% of the features\)", said)
     assert f"no retrain (cooldown_active): {SENTENCE}" in said
     assert "promoted     every check passed" in said
@@ -117,16 +118,24 @@ def test_the_score_of_an_earlier_version_is_not_shown_as_the_champions(run, sett
     ledger.close()
     said = run("status", terminal=False).out
     assert "score    version 4 has not been checked yet" in said
-    assert "version 3 before it: accuracy 0.460, baseline 0.760" in said
+    assert "version 3 before it: accuracy 0.46, baseline 0.76" in said
     assert json.loads(run("status", "--json").out)["pump"]["last_check"]["version"] == "3"
 
 
 @pytest.mark.usefixtures("checked")
 def test_the_newest_window_is_shown_where_it_differs_from_the_mean(run, settings):
     (check,) = last_checks(open_store(settings.store), "pump", 1)
-    worse = replace(check, record=replace(check.record, window_end=LATER, score=0.22), window_end=LATER)
+    worse = replace(
+        check,
+        record=replace(check.record, window_end=LATER, score=0.22),
+        performance=replace(check.performance, batches=3),
+        window_end=LATER,
+    )
     save_check(open_store(settings.store), "pump", worse)
-    assert "accuracy 0.460 (newest window 0.220), baseline 0.760" in run("status", terminal=False).out
+    assert (
+        "accuracy 0.46 over the last 3 checks, newest 0.22, baseline 0.76"
+        in run("status", terminal=False).out
+    )
 
 
 @pytest.mark.usefixtures("checked")
@@ -152,6 +161,18 @@ def test_slices_are_shown_in_status_and_explained(run, settings):
     assert "slices 1 of 1 as good as their baselines" in save(high=well)
     assert "inputs drifted: a=high" in save(high=well)
     assert "slices none until the next" in save()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        (-5, "next check at 2026-01-05 07:00 UTC"),
+        (5, "next check due since 2026-01-05 07:00 UTC, 5 minutes ago"),
+        (10, "next check due since 2026-01-05 07:00 UTC, 10 minutes ago: it is late"),
+    ],
+)
+def test_a_check_is_late_after_ten_minutes(minutes, said):
+    assert _next_check(END, END + timedelta(minutes=minutes)) == said
 
 
 @pytest.mark.usefixtures("checked")

@@ -140,8 +140,7 @@ def _lines(status: ModelStatus, now: datetime) -> Iterator[tuple[str, Text]]:
     yield "serves", Text(f"{status.served.sentence}{before}")
     yield from _check_lines(status, now)
     if status.next_check is not None:
-        late = "" if status.next_check >= now else f", {_ago(now, status.next_check)}: it is late"
-        yield "", Text(f"next check at {status.next_check:%Y-%m-%d %H:%M} UTC{late}", style="dim")
+        yield "", Text(_next_check(status.next_check, now), style="dim")
     for label, each in zip_longest(("notices",), status.undelivered, fillvalue=None):
         if each is not None:
             yield label or "", Text(each.sentence, style="red" if each.given_up else "yellow")
@@ -200,7 +199,19 @@ def _check_lines(status: ModelStatus, now: datetime) -> Iterator[tuple[str, Text
         yield "", Text(f"why: homeostat explain {model}", style="dim")
 
 
+def _next_check(due: datetime, now: datetime) -> str:
+    from homeostat.core.trigger.silence import LEAST_SILENCE
+
+    at = f"{due:%Y-%m-%d %H:%M} UTC"
+    if due >= now:
+        return f"next check at {at}"
+    late = ": it is late" if now - due >= LEAST_SILENCE else ""
+    return f"next check due since {at}, {_ago(now, due)}{late}"
+
+
 def _score(check: CheckRecord) -> Text:
+    from homeostat.core.model_health import describe_score
+
     report = check.performance
     if report is None:
         return Text("")
@@ -211,10 +222,9 @@ def _score(check: CheckRecord) -> Text:
         known = "" if estimate is None else f", estimated accuracy {estimate:.3f}"
         baseline = "" if report.baseline is None else f"; baseline {metric} {report.baseline:.3f}"
         return Text.assemble(verdict, f"{known}{baseline}")
-    baseline = "not known" if report.baseline is None else f"{report.baseline:.3f}"
-    newest = check.record.score if check.record is not None else None
-    lately = f" (newest window {newest:.3f})" if newest is not None and newest != report.score else ""
-    figures = f"{metric} {report.score:.3f}{lately}, baseline {baseline}, {report.rows} labelled rows: "
+    baseline = "not known" if report.baseline is None else f"{report.baseline:.3g}"
+    score = describe_score(report, check.record.score if check.record is not None else None)
+    figures = f"{score}, baseline {baseline}, {report.rows} labelled rows: "
     return Text.assemble(figures, verdict)
 
 
