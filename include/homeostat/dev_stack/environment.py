@@ -26,7 +26,7 @@ PRELOADED = (
     "mlflow",
     "skops.io",
     "matplotlib.pyplot",
-    "great_expectations",
+    "homeostat.core.training_data.great_expectations_import",
 )
 #: The DAG file where there is no checkout: as dags/homeostat_models.py.
 DAG_FILE = """from homeostat_airflow import homeostat_dags

@@ -227,6 +227,19 @@ def test_the_report_is_plain_json():
     assert json.loads(raw)["quarantined"] == 1
 
 
+def test_an_installed_pyspark_does_not_end_a_process_without_a_main_file():
+    pytest.importorskip("pyspark")
+    code = "import homeostat.core.training_data.great_expectations_import, pyspark.sql; print('alive')"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": "include", "PATH": "/usr/bin"},
+    )
+    assert run.stdout.strip() == "alive"
+
+
 def test_the_package_is_imported_without_great_expectations():
     code = "import sys, homeostat.core.training_data; print('great_expectations' in sys.modules)"
     run = subprocess.run(

@@ -123,6 +123,7 @@ def build_expectation(spec: ExpectationSpec, config: ModelConfig) -> BuiltExpect
     ConfigError
         There is no such expectation (the message names the nearest), or its arguments are wrong.
     """
+    import homeostat.core.training_data.great_expectations_import  # noqa: F401, I001  # before the library
     from great_expectations.exceptions import ExpectationNotFoundError
     from great_expectations.expectations.expectation import (
         ColumnMapExpectation,

@@ -10,6 +10,7 @@ import pandas as pd
 
 def validate(frame: pd.DataFrame, expectations: Sequence[Any]) -> list[Any]:
     """Return the results of the expectations on all rows, in any order; [] without expectations."""
+    import homeostat.core.training_data.great_expectations_import  # noqa: F401, I001  # before the library
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
