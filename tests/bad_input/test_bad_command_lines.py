@@ -227,7 +227,7 @@ def test_promoting_a_version_with_mlflow_down_is_refused_and_changes_nothing(cli
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("check", "sample", "--window-end", "yesterday"), ("window_end 'yesterday'", "2026-01-05T07:00Z")),
+        (("check", "sample", "--window-end", "yesterday"), ("--window-end 'yesterday'", "07:00Z, or now")),
         (("retrain", "sample", "--until", "soon"), ("until 'soon'", "2026-01-05T07:00Z")),
         (("retrain", "sample", "--training-window", "5"), ("training_window", "'5'", "180d")),
         (("retrain", "sample", "--training-window", "0d"), ("training_window", "greater than")),

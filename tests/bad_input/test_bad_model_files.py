@@ -104,7 +104,7 @@ def by_hand(cli, monkeypatch, ports, rows, folder):
     rows()
     with (folder / "model.yaml").open("a") as file:
         file.write("serve: none\n")
-    monkeypatch.setattr(loop, "build_ports", lambda settings: ports)
+    monkeypatch.setattr(loop, "build_ports", lambda settings, **_: ports)
     return lambda *more: cli("retrain", "sample", "--until", "2026-03-02T00:00Z", *more)
 
 

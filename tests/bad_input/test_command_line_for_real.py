@@ -113,7 +113,7 @@ def test_a_killed_retrain_blocks_the_next_one_only_until_its_lease_expires(cli, 
 def test_a_running_retrain_keeps_its_lease(cli, config, ports, monkeypatch, quick):
 
     seen = []
-    monkeypatch.setattr(loop, "build_ports", lambda settings: ports)
+    monkeypatch.setattr(loop, "build_ports", lambda settings, **_: ports)
     monkeypatch.setattr(loop, "LEASE", timedelta(seconds=0.4))
     train = loop.train
 
