@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from homeostat.adapters.engines.connect import open_engine
@@ -201,9 +201,12 @@ def same_cells(edges: ProfileEdges, rows: pa.Table, engine: Opener) -> None:
 
 
 REFERENCE, ROWS = st.lists(ROW, min_size=1, max_size=12), st.lists(ROW, max_size=25)
+#: The ends of whole numbers are labels, too.
+ENDS = [{"i64": -(2**63), "i16": -(2**15)}, {"i64": 2**63 - 1, "i16": 2**15 - 1}, {"i64": 0, "i16": None}]
 
 
 @given(reference=REFERENCE, rows=ROWS)
+@example(reference=ENDS, rows=[*ENDS, {"i64": 1, "i16": 1}])
 @RELAXED
 def test_any_table_is_counted_as_the_local_path_does(fast_engine, reference, rows):
     edges = edges_of(with_copies(as_table(reference)))
@@ -219,6 +222,7 @@ def test_spark_counts_any_table_as_the_local_path_does(spark, reference, rows):
 
 
 @given(rows=ROWS)
+@example(rows=ENDS)
 @RELAXED
 def test_groups_and_seasons_are_those_of_the_local_path(fast_engine, rows):
     same_groups(fast_engine, rows)

@@ -164,13 +164,15 @@ def _value(quoted: str, kind: Any, edges: CategoryEdges | None) -> str:
     same = edges is not None and (edges.open or not edges.rest)
     if edges is None or not same or not (kind.is_string() or kind.is_integer()):
         return quoted
-    return _few_integers(quoted, edges) if kind.is_integer() else _few_texts(quoted, edges)
+    return _few_integers(quoted, kind, edges) if kind.is_integer() else _few_texts(quoted, edges)
 
 
-def _few_integers(quoted: str, edges: CategoryEdges) -> str:
-    own = [label for label in edges.labels if _WHOLE.fullmatch(label) and abs(int(label)) < 2**63]
+def _few_integers(quoted: str, kind: Any, edges: CategoryEdges) -> str:
+    low, high = kind.bounds
+    own = [label for label in edges.labels if _WHOLE.fullmatch(label) and low <= int(label) <= high]
     other = next(each for each in range(len(own) + 1) if str(each) not in own)
-    known = f"{quoted} IN ({', '.join(own)})" if own else "false"
+    # In quotes a label has the column's type; the smallest bigint without them is a numeric.
+    known = f"{quoted} IN ({', '.join(map(_literal, own))})" if own else "false"
     return f"CASE WHEN {known} THEN {quoted} WHEN {quoted} IS NOT NULL THEN {other} END"
 
 
