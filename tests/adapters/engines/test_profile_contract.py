@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from homeostat.adapters.engines import postgres_counts, postgres_parts
 from homeostat.adapters.engines.connect import open_engine
 from homeostat.adapters.engines.location import parse_location
 from homeostat.adapters.engines.table import EngineTable
@@ -152,6 +153,13 @@ def postgres(postgres_url: str) -> Iterator[Opener]:
         yield opened
 
 
+@pytest.fixture
+def postgres_parts_of_any_size(postgres: Opener, monkeypatch: pytest.MonkeyPatch) -> Opener:
+    """PostgreSQL counts small tables, too, in several processes."""
+    monkeypatch.setattr(postgres_parts, "MIN_BYTES", 0)
+    return postgres
+
+
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opener]:
     if shutil.which("java") is None:
@@ -169,12 +177,15 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opener]:
     sql.SparkSession.getActiveSession().stop()
 
 
-@pytest.fixture(params=["duckdb", "postgres", pytest.param("spark", marks=pytest.mark.slow)])
+FAST = ["duckdb", "postgres", "postgres_parts_of_any_size"]
+
+
+@pytest.fixture(params=[*FAST, pytest.param("spark", marks=pytest.mark.slow)])
 def engine(request: pytest.FixtureRequest) -> Opener:
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=FAST)
 def fast_engine(request: pytest.FixtureRequest) -> Opener:
     return request.getfixturevalue(request.param)
 
@@ -331,3 +342,24 @@ def test_only_the_rows_of_the_window_are_counted(engine):
         window = opened.between("at", start, end)
         assert window.count_rows() == inside.num_rows
         assert window.profile(edges) == count_arrow_table(edges, inside)
+
+
+def test_processes_of_postgres_count_disjoint_parts_of_a_table_and_a_query_as_one(postgres_parts_of_any_size):
+    with postgres_parts_of_any_size(typical(1_000, 5)) as table:
+        parts = [table.with_relation(each).count_rows() for each in postgres_parts.disjoint_parts(table)]
+        query = table.with_relation(table.backend.sql("SELECT * FROM contract"))
+        assert postgres_parts.disjoint_parts(query) == [query.relation]
+    assert len(parts) == 3
+    assert sum(parts) == 1_000
+    assert min(parts) > 200
+
+
+def test_the_parts_of_postgres_are_counted_by_several_processes(postgres_parts_of_any_size):
+    rows = typical(1_000, 6)
+    with postgres_parts_of_any_size(rows) as table:
+        settings, query = postgres_counts.count_sql(table, fit_edges(rows.to_pandas(), KINDS), [])
+        with table.backend.con.transaction():
+            table.backend.con.execute(settings)
+            plan = "\n".join(row[0] for row in table.backend.con.execute(f"EXPLAIN {query}"))
+    assert "Parallel Append" in plan
+    assert plan.count("Sort") == 0

@@ -1,6 +1,6 @@
 """Count a table of DuckDB: the engine runs in this process, and so does the counting of its vectors.
 
-DuckDB's ``histogram(x, edges)`` counts numbers, too, in three times the processor's time: docs/sources.md.
+DuckDB's ``histogram(x, edges)`` counts numbers, too, and takes longer: benchmarks/sources.py measures it.
 """
 
 from __future__ import annotations

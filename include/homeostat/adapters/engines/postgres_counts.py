@@ -1,4 +1,7 @@
-"""Count a table of PostgreSQL in one query: ``width_bucket`` places numbers, GROUPING SETS count columns."""
+"""Count a table of PostgreSQL in one query: ``width_bucket`` places numbers, GROUPING SETS count columns.
+
+Most of the time is the search among up to 256 thresholds, and then hashing: see benchmarks/sources.py.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from homeostat.adapters.engines.grouped_rows import KEYS, CountedColumn, GroupCounts
+from homeostat.adapters.engines.postgres_parts import PARTS_SETTINGS, disjoint_parts
 from homeostat.core.profile import CategoryEdges, NumberEdges, ProfileEdges
 from homeostat.core.profile.coerce import MAX_LABEL_BYTES
 from homeostat.core.profile.grouped import ColumnGroup, GroupedProfiles, Grouping, SliceGroup
@@ -28,10 +32,10 @@ _LARGEST, _SMALLEST = "1.7976931348623158079e308", "2.4703282292062328e-324"
 _MICROS = 2**63 - 2
 _MONDAY_HOURS = 4 * 24  # 1970-01-05 was a Monday
 #: All sets are hashed in one scan: a sort for each would read the rows again and again, and to compile the
-#: expressions takes longer than to count a million rows.
+#: expressions takes longer than to count a million rows. What other processes do is worth their start.
 _SETTINGS = (
     "SET LOCAL enable_sort = off; SET LOCAL enable_hashagg = on; SET LOCAL work_mem = '256MB'; "
-    "SET LOCAL jit = off"
+    "SET LOCAL jit = off; SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0"
 )
 
 
@@ -45,34 +49,47 @@ class _Column:
 
 def count_in_postgres(table: EngineTable, edges: ProfileEdges, by: Sequence[Grouping]) -> GroupedProfiles:
     """See :meth:`~homeostat.adapters.engines.table.EngineTable.profile_groups`."""
-    kinds = table.relation.schema()
-    columns = {
-        name: _column(name, kinds[name], each) for name, each in edges.features.items() if name in kinds
-    }
+    columns = _columns(table, edges)
     found = GroupCounts(table.uri, edges, by, {name: each.counted for name, each in columns.items()})
-    sql = _query(table, list(columns.values()), by)
+    without_slots = (at for at, each in enumerate(columns.values()) if each.counted.slots is None)
+    text_of_column = {column: at for at, column in enumerate(without_slots)}
+    settings, query = count_sql(table, edges, by)
     with table.backend.con.transaction():
-        table.backend.con.execute(_SETTINGS)
-        for row in _rows(table.backend.con, sql):
-            keys, (column, rows), values = row[: len(by)], row[len(by) : len(by) + 2], row[len(by) + 2 :]
-            found.add(keys, column, values[column] if column < len(values) else None, rows)
+        table.backend.con.execute(settings)
+        for row in _rows(table.backend.con, query):
+            keys, (column, rows, slot), texts = row[: len(by)], row[len(by) : len(by) + 3], row[len(by) + 3 :]
+            text = text_of_column.get(column)
+            found.add(keys, column, slot if text is None else texts[text], rows)
     return found.profiles()
 
 
+def count_sql(table: EngineTable, edges: ProfileEdges, by: Sequence[Grouping]) -> tuple[str, str]:
+    """Return the settings of the transaction and the query, see :func:`_query`; parts repeat its rows."""
+    parts, columns = disjoint_parts(table), list(_columns(table, edges).values())
+    settings = _SETTINGS if len(parts) == 1 else f"{_SETTINGS}; {PARTS_SETTINGS}"
+    return settings, " UNION ALL ".join(_query(table, part, columns, by) for part in parts)
+
+
+def _columns(table: EngineTable, edges: ProfileEdges) -> dict[str, _Column]:
+    kinds = table.relation.schema()
+    return {name: _column(name, kinds[name], each) for name, each in edges.features.items() if name in kinds}
+
+
 def _rows(connection: Any, sql: str) -> Iterator[tuple[Any, ...]]:
-    with connection.cursor(name="homeostat_counts") as cursor:
-        cursor.itersize = _FETCHED
-        cursor.execute(sql)
-        while rows := cursor.fetchmany(_FETCHED):
-            yield from rows
+    """Fetch rows while they come: a cursor of the server would keep the query in one process."""
+    from psycopg import capabilities
+
+    with connection.cursor() as cursor:
+        yield from cursor.stream(sql, size=_FETCHED if capabilities.has_stream_chunked() else 1)
 
 
-def _query(table: EngineTable, columns: Sequence[_Column], by: Sequence[Grouping]) -> str:
+def _query(table: EngineTable, relation: Any, columns: Sequence[_Column], by: Sequence[Grouping]) -> str:
     """Return the query: one row per group and slot or value, and one per group with its rows.
 
-    A row has the group's keys, the place of its column (their number for the rows of a group), the rows, and
-    the slot or value of each column, of which only that of its own is set. ``OFFSET 0`` keeps the planner
-    from taking a slot for as many values as its column has, for which it would sort.
+    A row has the group's keys, the place of its column (their number for the rows of a group), the rows, the
+    slot, and the value of each column without slots; only that of its own column is set. ``OFFSET`` keeps the
+    planner from taking a slot for as many values as its column has, for which it would sort; written as a
+    number, it would keep the query in one process.
     """
     kinds = table.relation.schema()
     keys = [f"{_key(each, kinds)} AS {KEYS}{at}" for at, each in enumerate(by)]
@@ -81,9 +98,12 @@ def _query(table: EngineTable, columns: Sequence[_Column], by: Sequence[Grouping
     which = " ".join(f"WHEN GROUPING({slot}) = 0 THEN {at}" for at, slot in enumerate(slots))
     place = f"CASE {which} ELSE {len(slots)} END" if slots else "0"
     sets = [f"({', '.join([*names, slot])})" for slot in slots] + [f"({', '.join(names)})"]
-    outer = ", ".join([*names, f"{place} AS place", "count(*) AS n", *slots])
-    rows = table.backend.compile(table.relation)
-    slots_of_rows = f"SELECT {', '.join(inner)} FROM ({rows}) AS homeostat_rows OFFSET 0"  # noqa: S608
+    values = [slot for slot, each in zip(slots, columns, strict=True) if each.counted.slots is None]
+    numbers = [slot for slot in slots if slot not in values]
+    slot = f"coalesce({', '.join(numbers)})" if numbers else "NULL::int4"
+    outer = ", ".join([*names, f"{place} AS place", "count(*) AS n", f"{slot} AS slot", *values])
+    rows = table.backend.compile(relation)
+    slots_of_rows = f"SELECT {', '.join(inner)} FROM ({rows}) AS homeostat_rows OFFSET '0'"  # noqa: S608
     return (
         f"SELECT {outer} FROM ({slots_of_rows}) AS homeostat_slots "  # noqa: S608
         f"GROUP BY GROUPING SETS ({', '.join(sets)})"
