@@ -2,9 +2,9 @@
 
     python benchmarks/sources.py --rows 10_000_000 --postgres-rows 1_000_000 --spark-rows 5_000_000 [--write]
 
-Each engine runs in a process of its own, in turn with its scan: ``sum`` of each number, ``max`` of each
-category.
-PostgreSQL is started for this and removed; Spark runs in this machine's Java, in local mode.
+Each engine runs in a process of its own, in turn with its scan: ``sum`` of each of 30 numbers, ``max`` of
+each of 5 categories. Times are medians. PostgreSQL is started for this and removed; Spark runs in this
+machine's Java, in local mode. DuckDB also counts the numbers by its own ``histogram(x, edges)``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from drift_data import block, write_long
 from homeostat.adapters.engines.connect import open_engine
 from homeostat.adapters.engines.location import parse_location
 from homeostat.adapters.engines.table import EngineTable
-from homeostat.core.profile import ProfileEdges, count_parquet, fit_edges
+from homeostat.core.profile import NumberEdges, ProfileEdges, count_parquet, fit_edges
+from homeostat.core.profile.thresholds import float_thresholds
 
 HERE = Path(__file__).parent
 REFERENCE_ROWS = 200_000
@@ -55,6 +56,16 @@ def scan_sql(profile_edges: ProfileEdges, rows: str) -> str:
     return f"SELECT {', '.join(read)} FROM {rows}"  # noqa: S608  # names of this benchmark
 
 
+def histogram_sql(profile_edges: ProfileEdges, rows: str) -> str:
+    """Return DuckDB's own count of the numbers alone, on the same thresholds."""
+    counted = (
+        f"histogram({name}, {list(float_thresholds(each).values)})"
+        for name, each in profile_edges.features.items()
+        if isinstance(each, NumberEdges)
+    )
+    return f"SELECT {', '.join(counted)} FROM {rows}"  # noqa: S608  # names of this benchmark
+
+
 def run_in_turn(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Return the median seconds of each; a first round warms caches."""
     taken: dict[str, list[float]] = {name: [] for name in works}
@@ -74,11 +85,12 @@ def measure_duckdb(path: Path, repeats: int) -> dict[str, float]:
         before = resident("VmRSS")
         table.profile(found)  # alone first: its memory is the peak
         peak = resident("VmHWM")
-        scan = scan_sql(found, f"'{path}'")
+        scan, histogram = scan_sql(found, f"'{path}'"), histogram_sql(found, f"'{path}'")
         works: dict[str, Callable[[], object]] = {
             "scan": lambda: table.backend.con.execute(scan).fetchall(),
             "count": lambda: table.profile(found),
             "local": lambda: count_parquet(found, path),
+            "histogram": lambda: table.backend.con.execute(histogram).fetchall(),
         }
         taken = run_in_turn(works, repeats)
         if table.profile(found) != count_parquet(found, path):
@@ -92,6 +104,8 @@ def measure_postgres(path: Path, repeats: int) -> dict[str, float]:
     with postgres() as url, open_engine(parse_location(f"{url}?query=SELECT 1 AS x")) as first:
         load_postgres(first.backend.con, path)
         with open_engine(parse_location(f"{url}?table=bench")) as table:
+            if table.profile(found) != count_parquet(found, path):
+                raise SystemExit("PostgreSQL's counts are not those of the local path")
             scan = scan_sql(found, "bench")
             return run_in_turn(
                 {
@@ -179,15 +193,16 @@ MEASURES = {"duckdb": measure_duckdb, "postgres": measure_postgres, "spark": mea
 def report(found: dict[str, tuple[int, dict[str, float]]]) -> str:
     """Return the table of the page."""
     lines = [
-        "| engine | rows | scan (s) | count (s) | ratio | local reader (s) | memory (MB) |",
-        "|---|---|---|---|---|---|---|",
+        "| engine | rows | scan (s) | count (s) | ratio | histogram (s) | local reader (s) | memory (MB) |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for engine, (rows, taken) in found.items():
         local = f"{taken['local']:.2f}" if "local" in taken else ""
+        histogram = f"{taken['histogram']:.2f}" if "histogram" in taken else ""
         memory = f"{taken['peak_mb']:,.0f}" if "peak_mb" in taken else ""
         ratio = taken["count"] / taken["scan"]
         times = f"{taken['scan']:.2f} | {taken['count']:.2f} | {ratio:.2f}"
-        lines.append(f"| {engine} | {rows:,} | {times} | {local} | {memory} |")
+        lines.append(f"| {engine} | {rows:,} | {times} | {histogram} | {local} | {memory} |")
     return "\n".join(lines)
 
 
@@ -204,6 +219,7 @@ def main() -> None:
     options.add_argument("--write", action="store_true", help="write benchmarks/sources.md")
     options.add_argument("--one", choices=sorted(MEASURES), help=argparse.SUPPRESS)
     asked = options.parse_args()
+    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the first engine."
     rows = {"duckdb": asked.rows, "postgres": asked.postgres_rows, "spark": asked.spark_rows}
     if asked.one:
         path = write_long(asked.folder, rows[asked.one])
@@ -222,6 +238,7 @@ def main() -> None:
             found[engine] = (count, json.loads(done.stdout.splitlines()[-1]))
     table = report(found)
     print(table)
+    print(machine)
     duckdb = found["duckdb"][1]
     ratio = duckdb["count"] / duckdb["scan"]
     print(
@@ -229,7 +246,8 @@ def main() -> None:
     )
     if asked.write:
         about = (HERE / "sources.py").read_text().split('"""')[1].strip()
-        page = f"# Counting in engines\n\n{about}\n\n{table}\n"
+        bars = f"{machine} Aim {AIM:g}, bar {BAR:g} times the scan."
+        page = f"# Counting in engines\n\n{about}\n\n{bars}\n\n{table}\n"
         (HERE / "sources.md").write_text(page)
 
 
