@@ -20,19 +20,19 @@ class StartingStore(http.server.BaseHTTPRequestHandler):
         self._answer(200 if self.path in self.server.buckets else 404)
 
     def do_PUT(self):
-        if self._answer(200):
-            self.server.buckets.add(self.path)
+        self._answer(200, made=self.path)
 
-    def _answer(self, status):
+    def _answer(self, status, made=None):
         self.server.requests += 1
         if self.server.requests <= REFUSED:
             self.close_connection = True
-            return False
+            return
         ready = self.server.requests > REFUSED + UNAVAILABLE
+        if ready and made is not None:  # before the answer, which the client may act on at once
+            self.server.buckets.add(made)
         self.send_response(status if ready else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
-        return ready
 
     def log_message(self, *_):
         pass

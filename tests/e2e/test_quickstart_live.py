@@ -134,10 +134,10 @@ def test_three_files_become_served_and_watched_models(homeostat):
             assert "is champion" in homeostat(*retrain[1:])
             assert " 0 failed" in homeostat(*replay[1:])
             assert f"{name}: no drift of the inputs" in homeostat(*check[1:])
-            [url] = [part for part in predict if part.startswith("$HOMEOSTAT_GATEWAY")]
+            [url] = [part for part in predict if part.startswith("${HOMEOSTAT_GATEWAY")]
             [body] = [part for part in predict if part.startswith("@")]
             response = httpx.post(
-                url.replace("$HOMEOSTAT_GATEWAY", exports["HOMEOSTAT_GATEWAY"]),
+                url.replace("${HOMEOSTAT_GATEWAY:-http://127.0.0.1:8000}", exports["HOMEOSTAT_GATEWAY"]),
                 content=(homeostat.folder / body[1:]).read_bytes(),
                 headers={"Content-Type": "application/json"},
                 trust_env=False,

@@ -30,7 +30,10 @@ class Prometheus:
         self.process, self.log = process, log
 
     def query(self, expression: str) -> list[dict]:
-        done = self.http.get("/api/v1/query", params={"query": expression}).json()
+        answer = self.http.get("/api/v1/query", params={"query": expression})
+        if answer.status_code == 503:
+            raise httpx.TransportError("it still starts")
+        done = answer.json()
         assert done["status"] == "success", done
         return done["data"]["result"]
 

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import re
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -91,14 +93,21 @@ def test_a_worker_whose_event_loop_hangs_is_reported_in_time(tmp_path, loop):
         one.close()
 
 
-def test_socket_folders_of_killed_gateways_are_removed_and_of_running_ones_kept(tmp_path):
-    mine = make_socket_folder(tmp_path)
+@pytest.fixture
+def short_path():
+    """A folder with a short name: that of ``tmp_path`` grows with the number of runs."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="h") as folder:
+        yield Path(folder)
+
+
+def test_socket_folders_of_killed_gateways_are_removed_and_of_running_ones_kept(short_path, tmp_path):
+    mine = make_socket_folder(short_path)
     assert mine.stat().st_mode & 0o777 == 0o700
     dead = mine.with_name("gateway-999999999")
     dead.mkdir()
     living = mine.with_name(f"gateway-{os.getppid()}")
     living.mkdir()
-    assert make_socket_folder(tmp_path) == mine
+    assert make_socket_folder(short_path) == mine
     assert not dead.exists()
     assert living.exists()
     deep = tmp_path / ("deep" * 30)

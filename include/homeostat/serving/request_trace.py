@@ -65,7 +65,7 @@ class RequestTrace:
 
 
 #: The trace of the request that this task handles; None for one that is not sampled.
-_CURRENT: ContextVar[RequestTrace | None] = ContextVar("homeostat_request_trace", default=None)
+_CURRENT: ContextVar[RequestTrace | None] = ContextVar("request_trace", default=None)
 
 
 def current_trace() -> RequestTrace | None:
