@@ -372,13 +372,14 @@ def test_a_damaged_footer_is_an_error_where_arrow_alone_would_end_the_process(tm
                 list(open_table(str(path)).batches(["at", "g"], **more))
 
 
+BATCH_BYTES = 2**19
 PEAK = """
 import sys, tracemalloc
 import pyarrow as pa
 from homeostat.adapters import tables
 from homeostat.cli.commands.drift_compare import compare_tables
 from homeostat.config.model import Monitor
-tables.BATCH_BYTES = 2**19
+tables.BATCH_BYTES = int(sys.argv[3])
 before, now = tables.open_table(sys.argv[1]), tables.open_table(sys.argv[2])
 compare_tables(before, before, Monitor(), None, lambda _: None)  # whatever is made once is made
 tracemalloc.start()
@@ -399,7 +400,7 @@ def test_memory_stays_flat_as_the_current_file_grows(tmp_path):
     for name in ("short", "long"):
         files = [str(tmp_path / f"{each}.parquet") for each in ("reference", name)]
         done = subprocess.run(
-            [sys.executable, "-c", PEAK, *files],
+            [sys.executable, "-c", PEAK, *files, str(BATCH_BYTES)],
             env={"PYTHONPATH": str(Path(tables.__file__).parents[2]), "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
@@ -410,6 +411,7 @@ def test_memory_stays_flat_as_the_current_file_grows(tmp_path):
         peaks[name] = (arrow, python)
         assert rows_read == {"short": 100_000, "long": 800_000}[name]
     size = (tmp_path / "long.parquet").stat().st_size
-    for short, long in zip(peaks["short"], peaks["long"], strict=True):
-        assert long < 1.5 * short
-        assert long < size / 4
+    (_, python_short), (arrow, python) = peaks["short"], peaks["long"]
+    assert python < 1.5 * python_short
+    # What Arrow reads ahead depends on its threads: up to eight batches were seen, for a short file fewer.
+    assert arrow < 12 * BATCH_BYTES < size / 4
