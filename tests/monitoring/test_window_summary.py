@@ -55,13 +55,13 @@ def test_a_check_says_when_the_next_one_is(config, ports, champion):
     assert delay > timedelta(0), "otherwise this test shows nothing"
     check_drift(config, ports, T0 + 4 * HOUR)
     assert summaries(ports)[-1].next_check == T0 + 5 * HOUR + delay
-    assert next_checks(ports.ledger, ["sample", "other"], T0) == {"sample": T0 + 5 * HOUR + delay}
+    assert next_checks(ports.ledger.fleet(T0), ["sample", "other"]) == {"sample": T0 + 5 * HOUR + delay}
     at_once = config.model_copy(update={"monitor": config.monitor.model_copy(update={"delay": 0 * HOUR})})
     check_drift(at_once, ports, T0 + 4 * HOUR)
     assert summaries(ports)[-1].next_check == T0 + 5 * HOUR
     check_drift(config, ports, T0 + 4 * HOUR, scheduled=False)
     assert summaries(ports)[-1].next_check is None
-    assert next_checks(ports.ledger, ["sample"], T0) == {}
+    assert next_checks(ports.ledger.fleet(T0), ["sample"]) == {}
 
 
 def test_the_interval_of_the_score_comes_from_the_variance_of_one_row(config, ports, champion):

@@ -227,9 +227,8 @@ def test_the_report_is_plain_json():
     assert json.loads(raw)["quarantined"] == 1
 
 
-def test_an_installed_pyspark_does_not_end_a_process_without_a_main_file():
-    pytest.importorskip("pyspark")
-    code = "import homeostat.core.training_data.great_expectations_import, pyspark.sql; print('alive')"
+def printed_by(code):
+    """Return what a new process prints that runs this code."""
     run = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -237,16 +236,15 @@ def test_an_installed_pyspark_does_not_end_a_process_without_a_main_file():
         check=True,
         env={"PYTHONPATH": "include", "PATH": "/usr/bin"},
     )
-    assert run.stdout.strip() == "alive"
+    return run.stdout.strip()
+
+
+def test_an_installed_pyspark_does_not_end_a_process_without_a_main_file():
+    pytest.importorskip("pyspark")
+    code = "import homeostat.core.training_data.great_expectations_import, pyspark.sql; print('alive')"
+    assert printed_by(code) == "alive"
 
 
 def test_the_package_is_imported_without_great_expectations():
     code = "import sys, homeostat.core.training_data; print('great_expectations' in sys.modules)"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONPATH": "include", "PATH": "/usr/bin"},
-    )
-    assert run.stdout.strip() == "False"
+    assert printed_by(code) == "False"

@@ -19,8 +19,8 @@ AnyTable = Table | EngineTable
 
 def compare_schemas(
     columns: Sequence[ComparedColumn],
-    reference: Table | EngineTable,
-    current: Table | EngineTable,
+    reference: AnyTable,
+    current: AnyTable,
     config: ModelConfig | None,
 ) -> list[SchemaFinding]:
     """Return findings in the order of the reference, or of model.yaml when there is one, then new columns."""
@@ -40,8 +40,8 @@ def compare_schemas(
 
 
 def _missing_columns(
-    reference: Table | EngineTable,
-    current: Table | EngineTable,
+    reference: AnyTable,
+    current: AnyTable,
     new: Sequence[str],
     features: Mapping[str, Feature] | None,
 ) -> list[SchemaFinding]:

@@ -55,8 +55,9 @@ def show_status(
     }
     served = _what_is_served(settings, configs, {name: traffic for name, (traffic, _) in found.items()})
     checks, failed = newest_checks(settings, names), undelivered_notices(settings, names)
-    due = next_checks(ledger, names, now)
-    retrains = {name: ledger.lease_holder(name, now) for name in names}
+    fleet = ledger.fleet(now)  # one query for all models
+    due = next_checks(fleet, names)
+    retrains = {name: fleet[name].holder if name in fleet else None for name in names}
     if as_json:
         print_json(
             {
@@ -81,8 +82,16 @@ def show_status(
         say(f"No models in {settings.models} yet. Create one: homeostat new MODEL")
     for name, (traffic, events) in found.items():
         shown = events if len(found) == 1 else []
-        last = (checks[name], retrains[name], shown, due.get(name), failed[name])
-        status = ModelStatus(traffic, served[name], paces[name], *last)
+        status = ModelStatus(
+            traffic,
+            served[name],
+            paces[name],
+            checks[name],
+            retrain=retrains[name],
+            events=shown,
+            next_check=due.get(name),
+            undelivered=failed[name],
+        )
         print_status(status, now)
     if len(found) > 1:
         say("The last events of one model: homeostat status MODEL", "dim")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from homeostat.core.rollout.served import Served
     from homeostat.core.slices import SlicesReport
     from homeostat.notices.outbox import Undelivered
-    from homeostat.ports import Event, Ledger, Store
+    from homeostat.ports import Event, FleetEntry, Store
     from homeostat.storage.check_records import CheckRecord
 
 
@@ -84,13 +84,12 @@ def newest_checks(settings: Settings, names: Sequence[str]) -> dict[str, LastChe
     return dict(zip(names, parallel_map(lambda name: _newest(store, name), names), strict=True))
 
 
-def next_checks(ledger: Ledger, names: Sequence[str], now: datetime) -> dict[str, datetime]:
-    """Return when the next window of each model is checked, where that is known; one query for all."""
+def next_checks(fleet: Mapping[str, FleetEntry], names: Sequence[str]) -> dict[str, datetime]:
+    """Return when the next window of each model is checked, where that is known."""
     from homeostat.core.model_health import WindowSummary
     from homeostat.ports import RecordKind
 
-    entries = ledger.fleet(now)
-    newest = {name: entries[name].newest.get(RecordKind.WINDOW) for name in names if name in entries}
+    newest = {name: fleet[name].newest.get(RecordKind.WINDOW) for name in names if name in fleet}
     due = {name: WindowSummary.from_json(record.body).next_check for name, record in newest.items() if record}
     return {name: at for name, at in due.items() if at is not None}
 
