@@ -1,7 +1,7 @@
 """Measure how long the pages of model health take with 200 models, over HTTP and in a browser.
 
-    python benchmarks/fleet.py             200 models with 90 days of hourly windows of 30 features each
-    python benchmarks/fleet.py --write     the same, into fleet.md
+    python benchmarks/fleet_page.py             200 models with 90 days of hourly windows of 30 features each
+    python benchmarks/fleet_page.py --write     the same, into fleet_page.md
 
 The data come from the ledger alone, so this serves the gateway's application in this process. The figures are
 those of a request after a first one.
@@ -165,10 +165,10 @@ def main() -> None:
     ]
     print("\n".join(lines))
     if args.write:
-        command = " ".join(["benchmarks/fleet.py", *sys.argv[1:]])
+        command = " ".join(["benchmarks/fleet_page.py", *sys.argv[1:]])
         head = f"# The pages of model health\n\n    python {command}\n\n"
         stamp = f"\nMeasured {datetime.now(UTC):%Y-%m-%d}.\n"
-        (HERE / "fleet.md").write_text(head + "\n".join(lines) + "\n" + stamp, encoding="utf-8")
+        (HERE / "fleet_page.md").write_text(head + "\n".join(lines) + "\n" + stamp, encoding="utf-8")
 
 
 if __name__ == "__main__":
