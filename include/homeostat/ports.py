@@ -319,7 +319,7 @@ class Registry(Protocol):
 
 
 class History(Protocol):
-    """One monitoring run per model and window end (MLflow)."""
+    """One record per model and window end, and in MLflow one run per model and UTC day of the ends."""
 
     def record(
         self,
@@ -329,7 +329,10 @@ class History(Protocol):
         metrics: Mapping[str, float],
         artifacts: Mapping[str, bytes],
     ) -> str:
-        """Write the window's run, replacing that of an earlier check of the window; return the run id."""
+        """Write the window, replacing an earlier check of it; return the id of the run that holds it.
+
+        The files are kept of the newest window of a run only, see :mod:`homeostat.storage.check_records`.
+        """
 
     def windows(self, model: str, since: datetime | None = None) -> list[WindowRecord]:
         """Return the records with ``window_end >= since``, oldest first, one per window end."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -85,11 +87,22 @@ def test_models_are_separate(history, model):
     assert history.windows(model + "x") == []
 
 
-def test_more_windows_than_a_page_are_all_read(history, model, monkeypatch):
+def test_more_days_than_a_page_are_all_read(history, model, monkeypatch):
     monkeypatch.setattr(history_mlflow, "_PAGE", 2)
-    for i in range(5):
-        put(history, model, window(END + i * HOUR), artifacts={})
-    assert len(history.windows(model)) == 5
+    ends = [END + i * 20 * HOUR for i in range(6)]
+    for end in ends:
+        put(history, model, window(end), artifacts={})
+    assert [record.window_end for record in history.windows(model)] == ends
+    assert [record.window_end for record in history.windows(model, since=ends[1])] == ends[1:]
+
+
+def test_windows_around_midnight_and_within_a_second_are_distinct(history, model):
+    midnight = END.replace(hour=0)
+    ends = [midnight - HOUR / 12, midnight, midnight + timedelta(milliseconds=250), midnight + HOUR / 12]
+    for end in ends:
+        put(history, model, window(end), artifacts={})
+    assert [record.window_end for record in history.windows(model)] == ends
+    assert [record.window_end for record in history.windows(model, since=midnight)] == ends[1:]
 
 
 def test_the_fake_can_simulate_an_outage():
@@ -111,19 +124,70 @@ def test_the_run_in_mlflow_has_readable_name_metrics_and_tags(mlflow_server, mod
     put(history, model, window(END, fired=True, drift="alert"), metrics={"ks/temp": 0.25})
     run = history._mlflow.client.get_run(run_id)
     assert run.info.run_name == "drift, labels pending, retrain requested, 2012-03-01 12:00"
-    assert run.info.start_time == END.timestamp() * 1000
+    assert run.info.start_time == END.replace(hour=0).timestamp() * 1000
     assert run.data.metrics == {"ks/temp": 0.25, "rows": 240, "drifted_share": 0.1}
     assert (run.data.tags["homeostat.drift"], run.data.tags["homeostat.fired"]) == ("alert", "yes")
 
 
-def test_an_interrupted_run_is_ignored_and_completed_later(mlflow_server, model):
+def test_an_interrupted_check_is_ignored_and_completed_later(mlflow_server, model, monkeypatch):
     history = MlflowHistory(mlflow_server)
     put(history, model, window(END))
-    client = history._mlflow.client
-    history._run(client, client.get_experiment_by_name(f"{model}/monitoring").experiment_id, END + HOUR)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(history_mlflow, "log_tags", killed)
+        with pytest.raises(KeyboardInterrupt):
+            put(history, model, window(END + HOUR))
     assert history.windows(model) == [window(END)]
-    put(history, model, window(END + HOUR))
-    assert len(history.windows(model)) == 2
+    run_id = put(history, model, window(END + HOUR))
+    assert history.windows(model) == [window(END), window(END + HOUR)]
+    assert len(history._mlflow.client.get_metric_history(run_id, "rows")) == 2
+
+
+def test_checks_at_the_same_time_that_both_make_a_run_of_the_day_lose_no_record(mlflow_server, model):
+    hours = range(12)
+    with ThreadPoolExecutor(12) as pool:  # none of them finds a run of the day
+        list(pool.map(lambda n: put(MlflowHistory(mlflow_server), model, window(END + n * HOUR)), hours))
+    history = MlflowHistory(mlflow_server)
+    assert history.windows(model) == [window(END + n * HOUR) for n in hours]
+    again = [window(END + n * HOUR, rows=7) for n in hours]
+    first = {put(history, model, record) for record in again}
+    assert len(first) == 1, "later checks write to one of them"
+    assert history.windows(model) == again, "and the later record of each window counts"
+
+
+def test_windows_of_an_earlier_release_which_have_a_run_each_are_read(mlflow_server, model):
+    history = MlflowHistory(mlflow_server)
+    put(history, model, window(END, rows=1))
+    client = history._mlflow.client
+    experiment = client.get_experiment_by_name(f"{model}/monitoring").experiment_id
+    midnight = END.replace(hour=0)
+    for end in (midnight, END - HOUR, END):
+        tags = {
+            "homeostat.window_end": end.isoformat(),
+            "homeostat.record": json.dumps(window(end).to_json()),
+        }
+        client.create_run(experiment, start_time=int(end.timestamp() * 1000), tags=tags)
+    client.create_run(experiment, tags={"homeostat.timeline": "yes"}, run_name="all windows")
+    old = [window(midnight), window(END - HOUR)]
+    assert history.windows(model) == [*old, window(END, rows=1)], "the record of today counts"
+    assert history.windows(model, since=END - HOUR) == [old[1], window(END, rows=1)]
+    put(history, model, window(midnight, rows=2))
+    assert history.windows(model) == [window(midnight, rows=2), old[1], window(END, rows=1)]
+
+
+def test_the_history_of_a_look_back_is_one_request(mlflow_server, model, monkeypatch):
+    history = MlflowHistory(mlflow_server)
+    for day in range(6):
+        put(history, model, window(END + day * 24 * HOUR), artifacts={})
+    asked, client = [], history._mlflow.client
+    search = client.search_runs
+    monkeypatch.setattr(client, "search_runs", lambda **query: asked.append(query) or search(**query))
+    assert len(history.windows(model, since=END + 50 * HOUR)) == 3
+    assert len(asked) == 1
+    assert len(search([asked[0]["experiment_ids"][0]], asked[0]["filter_string"])) == 4, "and of 4 days only"
 
 
 def test_a_deleted_experiment_is_restored(mlflow_server, model):

@@ -1,9 +1,8 @@
-"""The monitoring history in MLflow: experiment ``<model>/monitoring``, one run per window end."""
+"""The monitoring history in MLflow: experiment ``<model>/monitoring``, one run per day and one per month."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,39 +12,51 @@ from homeostat.adapters.mlflow_client import (
     log_artifacts,
     log_metrics,
     log_tags,
-    quoted,
-    safe_name,
     search_pages,
 )
+from homeostat.adapters.mlflow_days import (
+    DAY,
+    MONTH,
+    create_run,
+    day_of,
+    first_run,
+    millis,
+    month_of,
+    new_points,
+    read_records,
+    record_tag,
+    runs_of,
+    step_of,
+)
 from homeostat.adapters.mlflow_windows import (
+    day_name,
+    day_note,
+    day_tags,
+    metric_title,
+    month_metrics,
     read_report,
-    timeline_metrics,
-    window_name,
-    window_note,
+    with_day,
     with_groups,
 )
 from homeostat.config.errors import NotFound
 from homeostat.core.trigger import WindowRecord
 
-WINDOW_END, RECORD, TIMELINE = "homeostat.window_end", "homeostat.record", "homeostat.timeline"
-_PAGE = 500
-_MINUTE = 60_000  # in milliseconds: the step of a window is the minute of its end
+_TITLE = "homeostat.metric"  # the name of the score, for people
+_PAGE = 100  # runs of one answer: more than three months of days
 
 
 class MlflowHistory:
-    """Monitoring windows as MLflow runs that a person can filter, sort and compare.
+    """Monitoring windows in MLflow: a run per UTC day of their ends, that a person can filter and compare.
 
-    A run starts and ends at its window's end, so that the UI sorts by window even when an old window is
-    checked again. The record is a tag written last: an interrupted run has none and is ignored, and the next
-    check of the window completes it.
+    A window's metrics are points of its day's run, with the minute of its end as step. Its record is a tag,
+    written last: an interrupted check has none, and the next check of the window completes it. Files,
+    description and name are those of the day's newest window, so that a day does not grow with its windows.
 
-    One more run, *all windows*, has the metrics of every window as series over time, which MLflow's own
-    charts draw. A window that is checked again adds its new values to it.
+    One more run per month has a few of the metrics of all its days: a line that does not end at midnight.
     """
 
     def __init__(self, mlflow: MlflowConnection | str) -> None:
         self._mlflow = MlflowConnection(mlflow) if isinstance(mlflow, str) else mlflow
-        self._timelines: dict[str, str] = {}
 
     def record(
         self,
@@ -56,24 +67,20 @@ class MlflowHistory:
         artifacts: Mapping[str, bytes],
     ) -> str:
         """See :meth:`homeostat.ports.History.record`."""
-        raw = json.dumps(record.to_json(), allow_nan=False)
-        name = f"{model}/monitoring"
+        tag = record_tag(record)
         try:
-            return self._record(self._experiment(model), record, raw, metrics, artifacts)
+            return self._record(self._experiment(model), record, tag, metrics, artifacts)
         except NotFound:
-            # The experiment was deleted after it was looked up.
-            self._mlflow.forget_experiment(name)
-            self._timelines.clear()
-            return self._record(self._experiment(model), record, raw, metrics, artifacts)
+            # The experiment, or a run of it, was deleted after it was looked up.
+            self._mlflow.forget_experiment(f"{model}/monitoring")
+            return self._record(self._experiment(model), record, tag, metrics, artifacts)
 
     def windows(self, model: str, since: datetime | None = None) -> list[WindowRecord]:
         """See :meth:`homeostat.ports.History.windows`."""
         experiment = self._mlflow.find_experiment(f"{model}/monitoring")
         if experiment is None:
             return []
-        query = f"tags.`{RECORD}` != ''"
-        if since is not None:
-            query += f" and attributes.start_time >= {_millis(since)}"
+        query = "" if since is None else f"attributes.start_time >= {millis(day_of(since))}"
         with self._mlflow.operation(f"read the monitoring history of {model}") as client:
             runs = list(
                 search_pages(
@@ -84,18 +91,14 @@ class MlflowHistory:
                     order_by=["attributes.start_time ASC"],
                 )
             )
-        found: dict[datetime, WindowRecord] = {}
-        for run in runs:
-            record = WindowRecord.from_json(json.loads(run.data.tags[RECORD]))
-            if since is None or record.window_end >= since:
-                found[record.window_end] = record
-        return [found[end] for end in sorted(found)]
+        found = read_records(runs)
+        return [found[end] for end in sorted(found) if since is None or end >= since]
 
     def _experiment(self, model: str) -> str:
         note = (
-            f"Monitoring of **{model}**, one run per window: drift per feature, output drift and, once "
-            "labels have arrived, performance. Sort by start time; compare runs to see what changed. The run "
-            "*all windows* has every metric over time."
+            f"Monitoring of **{model}**, one run per day: drift per feature, output drift and, once labels "
+            "have arrived, performance, each window a point over time. Sort by start time; compare runs to "
+            "see what changed. The run of a month has the main metrics of all of its windows."
         )
         return self._mlflow.ensure_experiment(f"{model}/monitoring", note, {"homeostat.model": model})
 
@@ -103,7 +106,7 @@ class MlflowHistory:
         self,
         experiment: str,
         record: WindowRecord,
-        raw: str,
+        tag: Mapping[str, str],
         metrics: Mapping[str, float],
         artifacts: Mapping[str, bytes],
     ) -> str:
@@ -112,63 +115,36 @@ class MlflowHistory:
         shown |= {"score": record.score, "decay": record.decay}
         numbers = {name: float(value) for name, value in shown.items() if value is not None}
         numbers |= with_groups(metrics)
-        report = read_report(artifacts)
         with self._mlflow.operation(f"record the window of {end.isoformat()}") as client:
-            run_id, logged = self._run(client, experiment, end)
-            log_artifacts(client, run_id, artifacts)
-            timeline = self._timeline(client, experiment)
-            at = _millis(end)
-            # MLflow cannot replace a point of a series: a second check adds only what the first did not have.
-            # Before the window's own run: after a crash between the two, the same points are logged again.
-            known = [name for name in numbers if safe_name(name) in logged]
-            series = timeline_metrics(numbers, known=known)
-            log_metrics(client, timeline, series, at=at, step=at // _MINUTE)
-            log_metrics(client, run_id, numbers)
-            client.update_run(run_id, name=window_name(record, report))
-            note = window_note(report, artifacts, run_id, f"#/experiments/{experiment}/runs/{timeline}")
-            log_tags(client, run_id, _readable(record) | {NOTE: note, RECORD: raw})
+            runs = runs_of(client, experiment, DAY, day_of(end))
+            run = first_run(runs) or create_run(client, experiment, DAY, day_of(end), {})
+            run_id = str(run.info.run_id)
+            records = _with(read_records(runs), record)
+            month = _month_run(client, experiment, end)
+            page = f"#/experiments/{experiment}/runs/{month.info.run_id}"
+            if records[-1] is record:
+                report = read_report(artifacts)
+                log_artifacts(client, run_id, artifacts)
+                title, note = metric_title(report), day_note(report, artifacts, run_id, page)
+            else:  # the files and the description of a newer window stay
+                title, note = run.data.tags.get(_TITLE, "score"), run.data.tags.get(NOTE, "")
+            for each, values in ((month, month_metrics(numbers)), (run, numbers)):
+                for at, points in new_points(each, values, end).items():
+                    log_metrics(client, each.info.run_id, points, at=at, step=step_of(end))
+            client.update_run(run_id, name=day_name(records, title))
+            tags = {**day_tags(records), _TITLE: title, NOTE: with_day(note, records), **tag}
+            log_tags(client, run_id, tags)
         return run_id
 
-    def _timeline(self, client: Any, experiment: str) -> str:
-        """Return the run that has the metrics of all windows as series; create it if needed."""
-        if experiment not in self._timelines:
-            oldest = ["attributes.start_time ASC"]
-            query = f"tags.`{TIMELINE}` = 'yes'"
-            found = client.search_runs([experiment], query, max_results=1, order_by=oldest)
-            self._timelines[experiment] = found[0].info.run_id if found else _new_timeline(client, experiment)
-        return self._timelines[experiment]
 
-    @staticmethod
-    def _run(client: Any, experiment: str, end: datetime) -> tuple[str, Collection[str]]:
-        """Return the run of the window, created if needed, and its metrics of an earlier check."""
-        query = f"tags.`{WINDOW_END}` = {quoted(end.isoformat())}"
-        found = client.search_runs([experiment], query, max_results=1, order_by=["attributes.start_time ASC"])
-        if found:
-            return str(found[0].info.run_id), frozenset(found[0].data.metrics)
-        at = _millis(end)
-        name = f"{end:%Y-%m-%d %H:%M}"  # until its verdict is known
-        run = client.create_run(experiment, start_time=at, tags={WINDOW_END: end.isoformat()}, run_name=name)
-        client.set_terminated(run.info.run_id, "FINISHED", end_time=at)
-        return str(run.info.run_id), frozenset()
+def _with(known: Mapping[datetime, WindowRecord], record: WindowRecord) -> Sequence[WindowRecord]:
+    """Return the records of the day, oldest first, with the one that is written."""
+    others = (each for each in known.values() if each.window_end != record.window_end)
+    return sorted([*others, record], key=lambda each: each.window_end)
 
 
-def _new_timeline(client: Any, experiment: str) -> str:
-    note = "Every window's metrics over time: see the tab *Model metrics*, and choose *Time* for the x-axis."
-    run = client.create_run(experiment, tags={TIMELINE: "yes", NOTE: note}, run_name="all windows")
-    client.set_terminated(run.info.run_id, "FINISHED")
-    return str(run.info.run_id)
-
-
-def _readable(record: WindowRecord) -> dict[str, str]:
-    """Return the main results as tags, which MLflow's UI shows as columns and can filter by."""
-    return {
-        "homeostat.version": record.version,
-        "homeostat.drift": record.drift,
-        "homeostat.performance": record.performance,
-        "homeostat.fired": "yes" if record.fired else "no",
-        "homeostat.reason": record.reason[:500],
-    }
-
-
-def _millis(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
+def _month_run(client: Any, experiment: str, end: datetime) -> Any:
+    begin = month_of(end)
+    note = "The main metrics of the month: see the tab *Model metrics*, and choose *Time* for the x-axis."
+    known = first_run(runs_of(client, experiment, MONTH, begin))
+    return known or create_run(client, experiment, MONTH, begin, {NOTE: note})

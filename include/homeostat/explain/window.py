@@ -107,7 +107,7 @@ def _inputs(check: CheckRecord) -> Iterator[str]:
     for feature in shown[:_LISTED]:
         yield _feature(feature)
     if len(shown) > _LISTED:
-        yield f"... and {len(shown) - _LISTED} more: see report.json of the window's run in MLflow."
+        yield f"... and {len(shown) - _LISTED} more: see the window's report in the Store."
     for finding in drift.schema:
         yield f"{finding.severity}: {finding.column}: {finding.detail}."
     if settings:

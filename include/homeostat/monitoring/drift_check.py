@@ -228,7 +228,7 @@ def _with_decision(checked: WindowCheck, decision: TriggerDecision) -> WindowRec
 def _write(
     context: CheckContext, checked: WindowCheck, record: WindowRecord, decision: TriggerDecision
 ) -> str:
-    """Write the report and the window's run; return the run's page in MLflow."""
+    """Write the report and the window's metrics; return the page of the day's run in MLflow."""
     config, ports = context.config, context.ports
     labelled = checked.labelled
     save_report(context, checked.report, labelled, record, decision, checked.slices)

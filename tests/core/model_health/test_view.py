@@ -3,7 +3,7 @@
 import itertools
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -139,6 +139,12 @@ def test_the_heat_map_has_the_feature_that_moved_most_first(view):
     assert view["series"]["report"][-1] == (
         "http://mlflow.test/#/experiments/1/runs/abc/artifacts/reference_against_window.png?q=1"
     )
+    with_figure = [
+        time for time, url in zip(view["series"]["time"], view["series"]["report"], strict=True) if url
+    ]
+    ends = [datetime.fromtimestamp(time, UTC) for time in with_figure]
+    assert [end.hour for end in ends[:-1]] == [23] * (len(ends) - 1), "MLflow has the figures of a day's last"
+    assert len(ends) == 3
 
 
 def test_slices_and_pages_of_the_versions_are_there(view):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from homeostat.core.model_health.window_summary import FeatureEffect, WindowSummary
@@ -13,7 +13,7 @@ from homeostat.core.performance import higher_is_better, metric_range
 
 #: Standard errors to either side of the score: 95 %.
 _Z = 1.96
-#: The picture of every feature's reference beside the window, among the files of the window's run.
+#: The picture of every feature's reference beside the newest window, among the files of the run of its day.
 _REPORT = "reference_against_window.png"
 _LETTERS = {"alert": "a", "pass": "p", "not_computable": "n"}
 #: The heat map shows at most so many features, those with the largest effects.
@@ -54,7 +54,8 @@ def series(windows: Sequence[WindowSummary]) -> dict[str, list[Any]]:
     ``time`` is the end of the window in seconds since 1970. ``score`` is the mean of the last batches, which
     decides, ``low`` and ``high`` its 95 % interval within the range of the metric, ``step_score`` the newest
     step alone. Scores by another metric than that of the newest window are None. ``rows``, ``p50_ms`` and
-    ``p99_ms`` are of the step.
+    ``p99_ms`` are of the step. ``report`` is the page of a window's figure: MLflow has one a day, of the
+    day's last window.
     """
     metric = windows[-1].performance.metric_title if windows else ""
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
@@ -62,6 +63,8 @@ def series(windows: Sequence[WindowSummary]) -> dict[str, list[Any]]:
         same = window.performance.metric_title == metric
         for name, value in _row(window, same_metric=same).items():
             columns[name].append(value)
+        has_figure = window is windows[-1] or _ends_its_day(window)
+        columns["report"].append(_artifact(window.url, _REPORT) if has_figure else "")
     return columns
 
 
@@ -85,7 +88,6 @@ def _row(window: WindowSummary, *, same_metric: bool) -> dict[str, Any]:
         "fired": record.fired,
         "reason": window.sentence,
         "url": window.url,
-        "report": _artifact(window.url, _REPORT),
         "score": score,
         "low": None if score is None or spread is None else _clipped(score - spread, report.metric),
         "high": None if score is None or spread is None else _clipped(score + spread, report.metric),
@@ -100,6 +102,12 @@ def _row(window: WindowSummary, *, same_metric: bool) -> dict[str, Any]:
         "p50_ms": traffic.p50_ms if traffic else None,
         "p99_ms": traffic.p99_ms if traffic else None,
     }
+
+
+def _ends_its_day(window: WindowSummary) -> bool:
+    """Whether the next window ends on another UTC day."""
+    end = window.record.window_end.astimezone(UTC)
+    return (end + window.every).date() != end.date()
 
 
 def _clipped(value: float, metric: str) -> float:

@@ -96,7 +96,7 @@ class WindowSummary:
     slices
         Of every watched slice; None without ``monitor.slices``, and in windows of an earlier release.
     url
-        The window's run in MLflow, and ``checked_at`` when it was checked.
+        The run of the window's day in MLflow, and ``checked_at`` when it was checked.
     airflow_page
         The path of the page of the DAG run that checked it; "" outside of Airflow.
     """

@@ -76,5 +76,5 @@ function say(row, data, index) {
 function show(detail, row, data, index) {
   const report = link(data.series.report[index], "Reference against window");
   const reason = index === row.effects.length - 1 && row.reason ? ` ${row.reason}.` : "";
-  detail.replaceChildren(el("b", {}, row.name), ` ${say(row, data, index)}.${reason} `, report || "", " ", link(data.series.url[index], "The window's run in MLflow") || "");
+  detail.replaceChildren(el("b", {}, row.name), ` ${say(row, data, index)}.${reason} `, report || "", " ", link(data.series.url[index], "The run of its day in MLflow") || "");
 }
