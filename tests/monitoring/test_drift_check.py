@@ -256,6 +256,10 @@ def test_a_batch_model_of_an_engine_is_counted_there_and_scored_on_a_sample(fold
     assert found.per_slot.tolist() == expected.per_slot.tolist()
     assert found.slices.keys() == expected.slices.keys()
     assert len(found.slices) > 4
+    assert {name: rows.tolist() for name, rows in found.slice_slots.items()} == {
+        name: rows.tolist() for name, rows in expected.slice_slots.items()
+    }
+    assert bool(found.slice_slots) is (season != "none")
     for name in ("a", "b", "kind"):
         assert found.rows.features[name] == expected.rows.features[name]
         for part, profile in expected.slices.items():

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from homeostat.config import load_model
+from homeostat.core.profile import covered_slots, slice_season
 from homeostat.explain import explain_window, read_window
 from homeostat.monitoring.context import check_context
 from homeostat.monitoring.drift_check import check_drift
@@ -196,14 +197,107 @@ def test_other_slices_count_from_the_next_version_on(folder, config, ports, cham
     assert find_check(ports.store, "sample", T0 + 4 * HOUR).slices is None
 
 
-def test_with_a_season_only_the_performance_of_slices_is_compared(folder, ports, ask):
-    config = watch(folder, "{slices: [kind], season: hour_of_day}")
+SEASON = "{slices: [kind], season: hour_of_day}"
+
+
+@pytest.fixture
+def days(folder):
+    """The folder with rows enough for a holdout of every hour of the day."""
+    rows_of(T0 - 12 * DAY, T0).to_csv(folder / "rows.csv", index=False)
+    return folder
+
+
+def test_with_a_season_a_slice_is_compared_with_its_own_hours(days, ports, ask):
+    config = watch(days, SEASON)
+    retrain(config, ports, ask())
+    served = rows_of(T0, T0 + 6 * HOUR)
+    served.loc[(served["kind"] == "green") & (served["at"] >= T0 + 3 * HOUR), "b"] += 3
+    serve(config, ports, served)
+    for hours in (2, 3, 6):
+        check_drift(config, ports, T0 + hours * HOUR)
+    before, after = (find_check(ports.store, "sample", T0 + hours * HOUR).slices for hours in (3, 6))
+    assert before.reason == after.reason == ""
+    assert {each.name: each.drift.verdict for each in before.results} == {
+        "kind=blue": "pass",
+        "kind=green": "pass",
+        "kind=red": "not_computable",
+        "kind (rest)": "not_computable",
+    }
+    assert after.drifted == ("kind=green",)
+    assert {each.name: each.drift.drifted for each in after.results}["kind=green"] == ("b",)
+
+
+def test_the_hours_of_the_slices_of_a_window_add_up_to_its_own(days, ports, ask):
+    config = watch(days, "{slices: [kind, b], season: hour_of_day}")
+    retrain(config, ports, ask())
+    serve(config, ports, rows_of(T0, T0 + 5 * HOUR))
+    context = check_context(config, ports, ports.ledger.read("sample").champion)
+    window = WindowCounts(context, T0, T0 + 5 * HOUR)
+    own = context.reference.slices
+    for slicing in own.slices.slicings:
+        total = reduce(add, [window.slice_slots[name] for name in slicing.names])
+        assert total.tolist() == window.per_slot.tolist()
+        for name in slicing.names:
+            known = window.slice_slots[name][covered_slots(own.seasons[name])]
+            assert window.slices[name].rows == known.sum()
+    again = WindowCounts(context, T0, T0 + 5 * HOUR)  # from the stored sum
+    assert again.slices == window.slices
+    assert {name: rows.tolist() for name, rows in again.slice_slots.items()} == {
+        name: rows.tolist() for name, rows in window.slice_slots.items()
+    }
+
+
+def test_rows_of_hours_that_a_slice_never_had_are_left_out_and_said_to_be(days, ports, ask):
+    config, rows = watch(days, SEASON), rows_of(T0 - 12 * DAY, T0)
+    hours = rows["at"].dt.hour
+    rows[(rows["kind"] != "green") | (hours < 3) | (hours > 9)].to_csv(days / "rows.csv", index=False)
+    retrain(config, ports, ask())
+    context = check_context(config, ports, ports.ledger.read("sample").champion)
+    season = context.reference.slices.seasons["kind=green"]
+    lacking = [hour for hour in range(24) if not covered_slots(season)[hour]]
+    start = T0.replace(hour=0) + DAY
+    serve(config, ports, rows_of(start, start + 12 * HOUR))
+    check_drift(config, ports, start + 12 * HOUR)
+    found = {each.name: each for each in find_check(ports.store, "sample", start + 12 * HOUR).slices.results}
+    window = WindowCounts(context, start, start + 12 * HOUR)
+    left_out = int(window.slice_slots["kind=green"][lacking].sum())
+    assert left_out > 0
+    assert found["kind=green"].drift.reason.endswith(
+        f"{left_out} rows left out: the reference of this slice has none of their hours"
+    )
+
+
+@pytest.mark.parametrize("why", ["before", "too many"])
+def test_a_version_whose_slices_have_no_season_is_read_and_says_why(days, ports, ask, monkeypatch, why):
+    config = watch(days, SEASON)
+    if why == "too many":
+        monkeypatch.setattr(slice_season, "MAX_COUNTS", 1000)
+        monkeypatch.setattr("homeostat.monitoring.slices.MAX_COUNTS", 1000)
+    else:  # what earlier releases stored
+        monkeypatch.setattr("homeostat.core.profile.slices.fit_slice_seasons", lambda *_: {})
     retrain(config, ports, ask())
     serve(config, ports, rows_of(T0, T0 + 5 * HOUR))
     for hours in (2, 3, 4, 5):
-        check_drift(config, ports, T0 + hours * HOUR)
+        answer = check_drift(config, ports, T0 + hours * HOUR)
+    assert answer["verdict"] == "pass", "the whole has its season"
     report = find_check(ports.store, "sample", T0 + 5 * HOUR).slices
-    assert "monitor.season is set" in report.reason
+    expected = {
+        "before": "version 1 was trained before slices had a season: their drift counts from the next",
+        "too many": "would have more than 1,000 counts: list fewer in monitor.slices",
+    }[why]
+    assert expected in report.reason
     by_name = {each.name: each for each in report.results}
     assert by_name["kind=blue"].drift.verdict == "not_computable"
+    assert expected in by_name["kind=blue"].drift.reason
     assert by_name["kind=blue"].performance.verdict == "pass"
+
+
+def test_a_season_that_the_version_lacks_counts_from_the_next_one(days, ports, ask):
+    retrain(watch(days, "{slices: [kind]}"), ports, ask())
+    config = watch(days, SEASON)
+    serve(config, ports, rows_of(T0, T0 + 5 * HOUR))
+    answer = check_drift(config, ports, T0 + 5 * HOUR)
+    assert answer["verdict"] == "pass"
+    report = find_check(ports.store, "sample", T0 + 5 * HOUR).slices
+    assert report.reason == ""
+    assert {each.name: each.drift.verdict for each in report.results}["kind=blue"] == "pass"

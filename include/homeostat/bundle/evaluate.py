@@ -144,11 +144,11 @@ def make_reference(
         kinds["confidence"] = "number"
         frame = frame.assign(confidence=confidence)
     reference = Reference.fit(frame, kinds)
+    reference = replace(reference, season=_season(config, reference, frame, rows))
     return replace(
         reference,
-        season=_season(config, reference, frame, rows),
         calibration=_calibration_counts(config, reference, predictions, holdout),
-        slices=slice_reference(config, reference, frame),
+        slices=slice_reference(config, reference, frame, rows[config.columns.timestamp]),
     )
 
 

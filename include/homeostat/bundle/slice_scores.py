@@ -16,12 +16,17 @@ from homeostat.core.profile import MIN_SLICE_ROWS, FeatureKind, Reference, Slice
 from homeostat.core.profile.coerce import Ints
 
 
-def slice_reference(config: ModelConfig, reference: Reference, frame: pd.DataFrame) -> SliceReference | None:
-    """Choose the slices of ``monitor.slices`` in the reference's rows and count them; None without any."""
+def slice_reference(
+    config: ModelConfig, reference: Reference, frame: pd.DataFrame, times: pd.Series
+) -> SliceReference | None:
+    """Choose the slices of ``monitor.slices`` in the reference's rows and count them; None without any.
+
+    With a season of the reference each slice is counted by hour too; ``times`` are those of the rows.
+    """
     if not config.monitor.slices:
         return None
     slices = Slices.fit(config.monitor.slices, frame, _kinds(config), most=config.monitor.max_slices)
-    return SliceReference.of(slices, reference.edges, frame)
+    return SliceReference.of(slices, reference.edges, frame, reference.season, times)
 
 
 def slices_of(config: ModelConfig, holdout: pd.DataFrame) -> dict[str, Ints]:

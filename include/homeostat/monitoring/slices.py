@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,8 @@ import pandas as pd
 
 from homeostat.config import ModelConfig
 from homeostat.core.performance import row_losses
-from homeostat.core.profile import SliceReference, Slices
+from homeostat.core.profile import Season, SliceReference, Slices, reweight_slices, slice_season_width
+from homeostat.core.profile.season import MAX_COUNTS
 from homeostat.core.slices import (
     LossSums,
     SliceBaseline,
@@ -23,7 +25,7 @@ from homeostat.core.slices import (
 )
 from homeostat.core.trigger import WindowRecord
 from homeostat.monitoring.context import CheckContext
-from homeostat.monitoring.window import WindowCounts, slices_of
+from homeostat.monitoring.window import WindowCounts, season_of, slices_of
 from homeostat.storage.version_info import SLICE_LOSSES
 
 #: Losses of the last windows count, so many of them.
@@ -90,14 +92,38 @@ def losses_by_slice(config: ModelConfig, slices: Slices, rows: pd.DataFrame) -> 
 
 
 def _drift(context: CheckContext, own: SliceReference, window: WindowCounts) -> dict[str, SliceDrift]:
-    """Compare the inputs; with a season a slice has too few rows of each hour to be compared with."""
-    monitor = context.config.monitor
-    if monitor.season == "none":
+    """Compare the inputs; with a season, each slice with the reference of its own hours."""
+    monitor, season = context.config.monitor, season_of(context)
+    if season is None:
         return compare_slices(own.profiles, window.slices, monitor)
-    reason = "drift of slices is not computed with monitor.season"
-    return {
-        name: SliceDrift("not_computable", reason, profile.rows) for name, profile in window.slices.items()
-    }
+    if not own.seasons:
+        reason = _no_season(context, own, season)
+        return {
+            name: SliceDrift("not_computable", reason, profile.rows)
+            for name, profile in window.slices.items()
+        }
+    reference = reweight_slices(context.reference.edges, own.seasons, window.slice_slots)
+    found = compare_slices(reference, window.slices, monitor, of_hours=True)
+    for name, rows in window.slice_slots.items():
+        left_out = int(rows.sum()) - found[name].rows
+        if left_out:
+            note = f"{left_out} rows left out: the reference of this slice has none of their hours"
+            found[name] = replace(found[name], reason=f"{found[name].reason}; {note}")
+    return found
+
+
+def _no_season(context: CheckContext, own: SliceReference, season: Season) -> str:
+    """Return why the slices of a version with a season have none."""
+    if slice_season_width(context.reference.edges, season, own.slices.names) is None:
+        return (
+            f"a season of {len(own.slices.names)} slices by {len(context.reference.edges.features)} features "
+            f"would have more than {MAX_COUNTS:,} counts: list fewer in monitor.slices, or lower "
+            "monitor.max_slices"
+        )
+    return (
+        f"version {context.champion.version} was trained before slices had a season: their drift counts from "
+        "the next version on"
+    )
 
 
 def _notes(context: CheckContext, own: SliceReference) -> Iterator[str]:
@@ -111,5 +137,6 @@ def _notes(context: CheckContext, own: SliceReference) -> Iterator[str]:
             f"version {context.champion.version} was registered with other slices: the change of "
             "monitor.slices counts from the next version on"
         )
-    if context.config.monitor.season != "none":
-        yield "monitor.season is set: of slices only the performance is compared, not the inputs"
+    season = season_of(context)
+    if season is not None and not own.seasons:
+        yield f"drift of slices is not computable: {_no_season(context, own, season)}"

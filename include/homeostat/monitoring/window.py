@@ -21,11 +21,12 @@ from homeostat.core.drift import SchemaFinding, check_schema
 from homeostat.core.model_health import StepTraffic
 from homeostat.core.profile import (
     Profile,
+    ProfileEdges,
     Season,
     SlicedProfile,
     SliceReference,
     count_dataframe,
-    count_slices,
+    count_positions,
     slot_totals,
 )
 from homeostat.core.profile.coerce import Ints
@@ -40,11 +41,16 @@ from homeostat.storage.rolling_counts import CountStore, RollingSum, StepCounts,
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """Counts of some rows: their profile, rows per slot of the season, shape (0,) without one, and slices."""
+    """Counts of some rows: their profile, rows per slot of the season, shape (0,) without one, and slices.
+
+    ``slice_slots`` has the rows of each slice per slot of its season, and is empty without one. Rows of slots
+    that the slice's season does not cover are not in ``slices``: there is nothing to compare them with.
+    """
 
     profile: Profile
     per_slot: Ints
     slices: SlicedProfile = field(default_factory=dict)
+    slice_slots: Mapping[str, Ints] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +80,9 @@ class WindowCounts:
             rows = score_in_batch(context.config, context.ports, context.champion, start, end, label=False)
             self._counted = _count(context, rows)
             own = slices_of(context)
-            counted = count_at_source(context, season_of(context), own.slices if own else None, start, end)
+            counted = count_at_source(context, season_of(context), own, start, end)
             if counted is not None:  # these are all rows, of which the champion has scored a sample
-                served = RowCounts(counted.profile, counted.per_slot, counted.slices)
+                served = RowCounts(counted.profile, counted.per_slot, counted.slices, counted.slice_slots)
                 self._counted = replace(self._counted, served=served, left_out=counted.left_out)
             notes = [StepNotes(tuple(_findings(context.config, rows)))]
             self.traffic: StepTraffic | None = None
@@ -100,6 +106,11 @@ class WindowCounts:
     def slices(self) -> SlicedProfile:
         """Profile of all rows by slice; empty where the champion has none, or none are watched."""
         return self._counted.served.slices
+
+    @property
+    def slice_slots(self) -> Mapping[str, Ints]:
+        """All rows of each slice by slot of its season; empty without one."""
+        return self._counted.served.slice_slots
 
     @property
     def predicted(self) -> Profile:
@@ -138,8 +149,12 @@ def season_of(context: CheckContext) -> Season | None:
 
 
 def slices_of(context: CheckContext) -> SliceReference | None:
-    """Return the reference's slices, if ``monitor.slices`` has any and the champion was registered so."""
-    return context.reference.slices if context.config.monitor.slices else None
+    """Return the reference's slices, if ``monitor.slices`` has any and the champion was registered so.
+
+    Their seasons are there where :func:`season_of` returns one.
+    """
+    own = context.reference.slices if context.config.monitor.slices else None
+    return replace(own, seasons={}) if own and season_of(context) is None else own
 
 
 def _sum_of_steps(context: CheckContext, start: datetime, end: datetime) -> RollingSum:
@@ -161,8 +176,9 @@ def _sum_of_steps(context: CheckContext, start: datetime, end: datetime) -> Roll
     # Windows whose steps begin at other times of the hour share no step, and so no sum either.
     grid = (end - datetime(1970, 1, 1, tzinfo=UTC)) % every
     own = slices_of(context)
-    profiles = 1 + (len(own.profiles) if own else 0)
-    size = 2 * (profiles * array_length(edges) + _slots(context)) + 1
+    size = (
+        2 * (len(_names(own)) * array_length(edges) + _slots(context) + sum(_slice_slots(own).values())) + 1
+    )
     key = f"{folder}/{_hash(version, every, grid)}.sum"
     return rolling_sum(CountStore(store, edges.digest, size), key, steps)
 
@@ -194,6 +210,7 @@ def _to_array(counted: Counted) -> Ints:
             part.profile.to_array(),
             *(profile.to_array() for profile in part.slices.values()),
             part.per_slot,
+            *part.slice_slots.values(),
         )
     ]
     return np.concatenate([*arrays, np.array([counted.left_out], np.int64)])
@@ -201,16 +218,17 @@ def _to_array(counted: Counted) -> Ints:
 
 def _from_array(context: CheckContext, counts: Ints) -> Counted:
     """Read what :func:`_to_array` returned, or the sum of several."""
-    slots, own = _slots(context), slices_of(context)
-    names = ["", *(own.profiles if own else ())]  # the whole first
+    edges, own = context.reference.edges, slices_of(context)
+    names, slots = _names(own), {"": _slots(context), **_slice_slots(own)}
+    lengths = [array_length(edges)] * len(names) + list(slots.values())
     halves = []
     for half in np.split(counts[:-1], 2):
-        arrays = np.split(half[: len(half) - slots], len(names))
+        arrays = np.split(half, np.cumsum(lengths)[:-1])
         profiles = {
-            name: Profile.from_array(array, context.reference.edges)
-            for name, array in zip(names, arrays, strict=True)
+            name: Profile.from_array(array, edges) for name, array in zip(names, arrays, strict=False)
         }
-        halves.append(RowCounts(profiles.pop(""), half[len(half) - slots :], profiles))
+        per_slot = dict(zip(slots, arrays[len(names) :], strict=True))
+        halves.append(RowCounts(profiles.pop(""), per_slot.pop(""), profiles, per_slot))
     served, predicted = halves
     return Counted(served, predicted, int(counts[-1]))
 
@@ -245,10 +263,26 @@ def _row_counts(context: CheckContext, rows: pd.DataFrame) -> RowCounts:
     frame["confidence"] = rows["_confidence"]
     edges, own = context.reference.edges, slices_of(context)
     profile = count_dataframe(edges, frame)
-    slices = count_slices(edges, frame, own.slices) if own else {}
-    if season is None:
-        return RowCounts(profile, np.zeros(0, np.int64), slices)
-    return RowCounts(profile, slot_totals(season.slots_of(rows["_at"]), len(season.rows)), slices)
+    slices, slice_slots = _count_slices(own, edges, frame, rows["_at"]) if own else ({}, {})
+    slots = (
+        np.zeros(0, np.int64)
+        if season is None
+        else slot_totals(season.slots_of(rows["_at"]), len(season.rows))
+    )
+    return RowCounts(profile, slots, slices, slice_slots)
+
+
+def _count_slices(
+    own: SliceReference, edges: ProfileEdges, frame: pd.DataFrame, times: pd.Series
+) -> tuple[SlicedProfile, dict[str, Ints]]:
+    """Count the rows of each slice, and by slot of its season; see :class:`RowCounts`."""
+    positions, slots = own.slices.positions(frame), {}
+    for name, season in own.seasons.items():
+        at = positions[name]
+        of_row = season.slots_of(times.iloc[at])
+        slots[name] = slot_totals(of_row, len(season.rows))
+        positions[name] = at[season.covers(of_row)]
+    return count_positions(edges, frame, positions), slots
 
 
 def _findings(config: ModelConfig, rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -256,6 +290,16 @@ def _findings(config: ModelConfig, rows: pd.DataFrame) -> list[dict[str, Any]]:
     extra = {name for text in rows["_extra"].dropna().unique() for name in text.split(",") if name}
     frame = rows[list(config.feature_names)].assign(**dict.fromkeys(sorted(extra)))
     return [asdict(finding) for finding in check_schema(frame, config)] if len(rows) else []
+
+
+def _names(own: SliceReference | None) -> list[str]:
+    """Return the names of the profiles in an array, "" for the whole."""
+    return ["", *(own.profiles if own else ())]
+
+
+def _slice_slots(own: SliceReference | None) -> dict[str, int]:
+    """Return how many slots the season of each slice has."""
+    return {name: len(season.rows) for name, season in own.seasons.items()} if own else {}
 
 
 def _slots(context: CheckContext) -> int:

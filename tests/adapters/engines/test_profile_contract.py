@@ -281,6 +281,18 @@ def test_slices_are_those_of_the_local_path_and_add_up(engine):
         assert sum(parts, Profile.empty(edges)) == count_arrow_table(edges, current)
 
 
+def test_slices_of_every_hour_are_those_of_the_local_path(engine):
+    """The seasonal and sliced form: one query by hour and slice, whose groups are those of the local path."""
+    reference, current = typical(2_000, 1), typical(1_500, 2)
+    edges = fit_edges(reference.to_pandas(), KINDS)
+    by: list[Grouping] = [SeasonGroup("at", "hour_of_day", 6)]
+    by += [SliceGroup(each) for each in SLICES.slicings]
+    with engine(current) as table:
+        found = table.profile_groups(edges, by)
+    assert found == count_groups(edges, current, by)
+    assert len({key[0] for key in found}) >= 4
+
+
 def typical(rows: int, seed: int) -> pa.Table:
     """Real shapes: ties, holes, many labels, a season."""
     rng = np.random.default_rng(seed)

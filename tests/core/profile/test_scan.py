@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.core.profile.scan import ColumnScan
@@ -15,6 +15,7 @@ CELLS = st.sampled_from(["1", "1.5", "1,5", "1,234", "12%", *DATES, "word", ""])
 PARTS = st.lists(st.tuples(st.integers(0, 3), st.lists(CELLS, max_size=6)), max_size=12)
 
 
+@settings(deadline=None)
 @given(PARTS)
 def test_the_totals_are_those_of_all_files(parts):
     scan = ColumnScan()

@@ -11,7 +11,22 @@ from hypothesis import strategies as st
 
 from homeostat.config.errors import DataError
 from homeostat.config.slices import SliceBy
-from homeostat.core.profile import Reference, SliceReference, Slices, count_dataframe, count_slices
+from homeostat.core.profile import (
+    Reference,
+    Season,
+    SliceReference,
+    Slices,
+    count_dataframe,
+    count_slices,
+    covered_slots,
+    fit_edges,
+    reweight_slices,
+    slice_season,
+    slice_season_width,
+)
+from homeostat.core.profile.slice_season import seasons_from_body
+
+MONDAY = pd.Timestamp("2026-03-02", tz="UTC")
 
 KINDS = {"region": "category", "plan": "category", "age": "number"}
 BY = (
@@ -67,6 +82,98 @@ def test_a_reference_with_slices_reads_back(reference):
     assert read.slices == own
     assert read.digest == stored.digest != plain.digest
     assert Reference.from_bytes(plain.to_bytes()).slices is None
+
+
+times = st.one_of(st.none(), st.datetimes(pd.Timestamp("2026-03-02"), pd.Timestamp("2026-03-15")))
+
+
+def timed(least=0):
+    rows = st.lists(st.fixed_dictionaries({**values, "at": times}), min_size=least, max_size=60)
+    return rows.map(lambda rows: pd.DataFrame(rows, columns=[*values, "at"], dtype=object))
+
+
+def seasonal(frame, kind, most=None):
+    edges = Reference.fit(frame, KINDS).edges
+    at = pd.to_datetime(frame["at"], utc=True)
+    season = Season.from_rows(edges, frame, at, kind)
+    own = SliceReference.of(Slices.fit(BY, frame, KINDS, most=most), edges, frame, season, at)
+    return edges, season, own
+
+
+@settings(max_examples=60, deadline=None)
+@given(frame=timed(1), kind=st.sampled_from(["hour_of_day", "hour_of_week"]), most=st.integers(0, 9))
+def test_every_cell_of_a_season_is_the_sum_of_the_slices_of_each_feature(frame, kind, most):
+    edges, season, own = seasonal(frame, kind, most)
+    assert list(own.seasons) == list(own.slices.names)
+    for slicing in own.slices.slicings:
+        parts = [own.seasons[name] for name in slicing.names]
+        assert reduce(add, [part.rows for part in parts]).tolist() == season.rows.tolist()
+        for feature in edges.features:
+            assert (reduce(add, [part.counts[feature] for part in parts]) == season.counts[feature]).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(frame=timed(1))
+def test_seasons_of_slices_read_back_and_sum_up_to_the_slice(frame):
+    edges, season, own = seasonal(frame, "hour_of_day")
+    whole = Reference(edges, count_dataframe(edges, frame), season=season, slices=own)
+    read = Reference.from_bytes(whole.to_bytes())
+    assert read.slices == own
+    assert read.digest == whole.digest
+    known = frame[frame["at"].notna()]
+    expected = count_slices(edges, known, own.slices)
+    for name, each in own.seasons.items():
+        for feature, counts in each.counts.items():
+            assert counts.sum(axis=0).tolist() == expected[name].features[feature].to_body()
+
+
+def test_a_slice_is_compared_with_its_own_hours():
+    """North has its rows by day, south by night; a window of one hour is that hour of the slice."""
+    hours = np.repeat(np.arange(24), 60)
+    frame = pd.DataFrame({"age": hours * 1.0, "at": MONDAY + pd.to_timedelta(hours, "h")})
+    frame["region"] = np.where((hours >= 8) & (hours < 20), "north", "south")
+    edges, _, own = seasonal(frame, "hour_of_day")
+    slots = {name: np.zeros(24, int) for name in own.seasons}
+    slots["region=north"][[9, 23]] = 40, 5  # nothing of the slice is near 23 h
+    found = reweight_slices(edges, own.seasons, slots)["region=north"]
+    assert found == count_dataframe(edges, frame[hours == 9])
+    same = reweight_slices(edges, own.seasons, {name: each.rows for name, each in own.seasons.items()})
+    assert same == own.profiles
+    covered = covered_slots(own.seasons["region=north"])
+    assert covered.tolist() == [6 <= hour <= 21 for hour in range(24)]  # two hours are borrowed
+
+
+@pytest.mark.parametrize(
+    ("most", "width"), [(10**9, 1), (23 * 24, 1), (23 * 24 - 1, 2), (23 * 4, 6), (23 * 4 - 1, None)]
+)
+def test_seasons_of_slices_have_longer_hours_where_they_would_have_too_many_counts(monkeypatch, most, width):
+    edges = fit_edges(pd.DataFrame({"age": range(10)}), {"age": "number"})  # 21 slots
+    season = Season("hour_of_day", np.zeros(24, int), {})
+    monkeypatch.setattr(slice_season, "MAX_COUNTS", most)
+    assert slice_season_width(edges, season, ["one"]) == width
+    assert slice_season_width(edges, season, ["one", "two"]) in (width, None, 2, 3, 4, 6)
+    long = Season("hour_of_day", np.zeros(8, int), {})  # slots of 3 h: a slot of 4 h has parts of two
+    assert slice_season_width(edges, long, ["one"]) == {1: 3, 2: 3}.get(width, width)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "month"},
+        {"width": 5},
+        {"counts": {}},
+        *(
+            {"counts": {"x=1": {"x": raw}}}
+            for raw in ([[0], []], [[0], [-1]], [[10**6], [1]], [[1, 0], [1, 1]])
+        ),
+    ],
+)
+def test_damaged_seasons_of_slices_are_said_to_be(change):
+    edges = fit_edges(pd.DataFrame({"x": [1.0, 2.0]}), {"x": "number"})
+    body = {"kind": "hour_of_day", "width": 6, "counts": {"x=1": {"x": [[3, 2], [4, 1]]}}}
+    assert seasons_from_body(body, ["x=1"], edges)["x=1"].rows.tolist() == [5, 0, 0, 0]
+    with pytest.raises(DataError, match="seasons of slices"):
+        seasons_from_body(body | change, ["x=1"], edges)
 
 
 def test_rows_are_in_the_slice_of_their_value():

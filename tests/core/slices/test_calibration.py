@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from core.slices.slice_streams import LOSSES, stream, windows
+from core.slices.slice_streams import LOSSES, seasonal_windows, stream, windows
 from homeostat.core.slices import SIGNIFICANCE, LossSums, SliceBaseline
 from homeostat.core.slices.decay import decay_p_value
 
@@ -42,6 +42,23 @@ def test_a_tenth_that_decays_is_found_in_time(bad, most):
 def test_windows_without_a_change_have_drifted_slices_no_more_often_than_alpha():
     drifted = [bool(found) for seed in range(2) for found in windows(seed, 20)]
     assert sum(drifted) <= stats.binom.isf(0.001, len(drifted), 0.05)
+
+
+@pytest.mark.parametrize(("kind", "days", "hours"), [("hour_of_day", 7, 6), ("hour_of_week", 21, 24)])
+def test_seasons_keep_slices_without_a_change_below_alpha_too(kind, days, hours):
+    drifted, windows = 0, 0
+    for seed in range(2):
+        found, computable = seasonal_windows(seed, 12, days=days, hours=hours, kind=kind)
+        drifted, windows = drifted + sum(bool(each) for each in found), windows + len(found)
+        assert computable > 0.5
+    assert drifted <= stats.binom.isf(0.001, windows, 0.05)
+
+
+def test_without_their_seasons_the_hours_alone_would_be_drift_and_with_them_a_shift_is_found():
+    plain, _ = seasonal_windows(5, 4, days=7, seasonal=False)
+    assert all(plain)
+    shifted, _ = seasonal_windows(5, 4, days=14, hours=24, shifted="d", per_hour=120)
+    assert [found["c0=d"] for found in shifted] == [("n0",)] * 4
 
 
 def test_a_slice_whose_inputs_move_is_named():

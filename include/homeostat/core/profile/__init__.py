@@ -13,12 +13,14 @@ from homeostat.core.profile.histogram import FeatureCounts, Profile
 from homeostat.core.profile.parquet import count_parquet
 from homeostat.core.profile.reference import Reference
 from homeostat.core.profile.season import Season, SeasonKind, slot_totals
+from homeostat.core.profile.slice_season import covered_slots, reweight_slices, slice_season_width
 from homeostat.core.profile.slices import (
     MIN_SLICE_ROWS,
     SlicedProfile,
     SliceReference,
     Slices,
     Slicing,
+    count_positions,
     count_slices,
 )
 
@@ -43,8 +45,12 @@ __all__ = [
     "count_arrow_table",
     "count_dataframe",
     "count_parquet",
+    "count_positions",
     "count_series",
     "count_slices",
+    "covered_slots",
     "fit_edges",
+    "reweight_slices",
+    "slice_season_width",
     "slot_totals",
 ]

@@ -94,12 +94,16 @@ class NumberBins:
 def number_slots(edges: NumberEdges, numbers: Floats, rows: Ints) -> tuple[Ints, int]:
     """Return the rows of each slot and the missing ones, where ``rows[i]`` rows hold ``numbers[i]``."""
     known = ~np.isnan(numbers)
-    cuts = np.array(edges.cut_points, dtype=object if edges.exact else np.float64)
-    present = numbers[known].astype(cuts.dtype)
-    slots = np.searchsorted(cuts, present, side="left") + np.searchsorted(cuts, present, side="right")
     found = np.zeros(edges.size, dtype=np.int64)
-    np.add.at(found, slots, rows[known])
+    np.add.at(found, slots_of_numbers(edges, numbers[known]), rows[known])
     return found, int(rows[~known].sum())
+
+
+def slots_of_numbers(edges: NumberEdges, numbers: Floats) -> Ints:
+    """Return the slot of each number, shape (n,); none may be NaN."""
+    cuts = np.array(edges.cut_points, dtype=object if edges.exact else np.float64)
+    present = numbers.astype(cuts.dtype)
+    return np.searchsorted(cuts, present, side="left") + np.searchsorted(cuts, present, side="right")
 
 
 def bin_sorted(edges: NumberEdges, ordered: Numbers, *, not_numbers: int = 0) -> FeatureCounts:
@@ -155,16 +159,24 @@ def bin_labels(
     missing
         Rows without a label.
     """
-    slot_of = {label: slot for slot, label in enumerate(edges.labels)}
-    rare = frozenset(edges.rest)
     slots = np.zeros(edges.size, dtype=np.int64)
     unseen = 0
-    for label, rows in zip(labels, per_label.tolist(), strict=True):
-        slot = slot_of.get(label)
-        if slot is not None:
-            slots[slot] += rows
-        elif edges.open or (rare and hash_of(label) in rare):
-            slots[-1] += rows
-        else:
+    for slot, rows in zip(slots_of_labels(edges, labels), per_label.tolist(), strict=True):
+        if slot is None:
             unseen += rows
+        else:
+            slots[slot] += rows
     return FeatureCounts(edges, slots, missing, unseen)
+
+
+def slots_of_labels(edges: CategoryEdges, labels: Iterable[str]) -> list[int | None]:
+    """Return the slot of each label, spelt as those of the edges are; None for one that is unseen."""
+    slot_of = {label: slot for slot, label in enumerate(edges.labels)}
+    rare, rest = frozenset(edges.rest), len(edges.labels)
+
+    def slot(label: str) -> int | None:
+        if label in slot_of:
+            return slot_of[label]
+        return rest if edges.open or (rare and hash_of(label) in rare) else None
+
+    return [slot(label) for label in labels]

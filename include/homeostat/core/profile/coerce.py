@@ -134,10 +134,19 @@ def as_labels(column: pd.Series, spelling: int = SPELLING) -> tuple[Ints, list[s
 
 def place_of_each(column: pd.Series, labels: Sequence[str], spelling: int = SPELLING) -> Ints:
     """Return the place of each row's label in ``labels``, shape (n,); -1 for others and missing ones."""
-    codes, values = _factorize(column, spelling)
+    codes, distinct = codes_of_labels(column, spelling)
     places = {label: place for place, label in enumerate(labels)}
-    found = [places.get(label_of(value, spelling) or "", -1) for value in values]
+    found = [places.get(label or "", -1) for label in distinct]
     return np.array([*found, -1], dtype=np.int64)[codes]  # the code of a missing value is -1, the last
+
+
+def codes_of_labels(column: pd.Series, spelling: int = SPELLING) -> tuple[Ints, list[str | None]]:
+    """Return the code of each row, shape (n,), -1 where pandas finds no value, and the label of each code.
+
+    Two codes may have the same label, and that of a value may be None, which is missing too.
+    """
+    codes, values = _factorize(column, spelling)
+    return codes, [label_of(value, spelling) for value in values]
 
 
 def _factorize(column: pd.Series, spelling: int) -> tuple[Ints, list[Any]]:

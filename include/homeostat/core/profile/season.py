@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from homeostat.config.errors import DataError
+from homeostat.core.profile.cells import count_cells
 from homeostat.core.profile.coerce import Floats, Ints
-from homeostat.core.profile.counting import count_dataframe
 from homeostat.core.profile.edges import ProfileEdges
+from homeostat.core.profile.fit_edges import column_of
 from homeostat.core.profile.histogram import FeatureCounts, Profile
 
 SeasonKind = Literal["hour_of_day", "hour_of_week"]
@@ -24,7 +25,8 @@ MIN_SLOT_ROWS = 50
 MAX_BORROW_HOURS = 2
 #: Upper limit of counts; a reference with many features has longer slots to stay below it.
 MAX_COUNTS = 2_000_000
-_WIDTHS = (1, 2, 3, 4, 6, 8, 12, 24)
+#: Hours that a slot may have.
+WIDTHS = (1, 2, 3, 4, 6, 8, 12, 24)
 _MONDAY = np.datetime64("1970-01-05T00", "h")
 
 
@@ -50,14 +52,14 @@ class Season:
         cls, edges: ProfileEdges, frame: pd.DataFrame, times: pd.Series, kind: SeasonKind
     ) -> Season:
         """Count the reference's rows by the slot of their event time (times without a zone are UTC)."""
-        counts_per_slot = sum(each.size + 2 for each in edges.features.values())
-        width = next((w for w in _WIDTHS if counts_per_slot * HOURS[kind] // w <= MAX_COUNTS), _WIDTHS[-1])
+        size = counts_per_slot(edges)
+        width = next((w for w in WIDTHS if size * HOURS[kind] // w <= MAX_COUNTS), WIDTHS[-1])
         slots, slot_of_row = HOURS[kind] // width, season_slots(times, kind, width)
         rows = slot_totals(slot_of_row, slots)
-        counts = {name: np.zeros((slots, each.size + 2), np.int64) for name, each in edges.features.items()}
-        for slot in np.flatnonzero(rows):
-            for name, found in count_dataframe(edges, frame[slot_of_row == slot]).features.items():
-                counts[name][slot] = found.to_body()
+        counts = {
+            name: count_cells(each, column_of(frame, name), slot_of_row, slots)
+            for name, each in edges.features.items()
+        }
         return cls(kind, rows, counts)
 
     @property
@@ -147,7 +149,7 @@ class Season:
     def from_body(cls, body: Mapping[str, Any], edges: ProfileEdges) -> Season:
         """Read what :meth:`to_body` wrote; raise DataError when it does not fit these edges."""
         try:
-            if body["kind"] not in HOURS or body["width"] not in _WIDTHS:
+            if body["kind"] not in HOURS or body["width"] not in WIDTHS:
                 msg = f"unknown season {body['kind']!r} in slots of {body['width']!r} hours"
                 raise ValueError(msg)
             slots, filled = HOURS[body["kind"]] // body["width"], np.array(body["slots"], dtype=np.int64)
@@ -164,6 +166,11 @@ class Season:
             msg = f"this is not a season on these edges: {error!r}"
             raise DataError(msg) from None
         return cls(body["kind"], rows, counts)
+
+
+def counts_per_slot(edges: ProfileEdges) -> int:
+    """Return how many counts a slot has on these edges."""
+    return sum(each.size + 2 for each in edges.features.values())
 
 
 def slot_totals(slots: Ints, size: int) -> Ints:

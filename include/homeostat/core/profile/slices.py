@@ -8,7 +8,7 @@ rows by slice (pandas here, an engine elsewhere) returns that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any, Self
 
@@ -24,6 +24,13 @@ from homeostat.core.profile.counting import count_dataframe
 from homeostat.core.profile.edges import FeatureKind, ProfileEdges
 from homeostat.core.profile.fit_edges import column_of
 from homeostat.core.profile.histogram import Profile
+from homeostat.core.profile.season import Season
+from homeostat.core.profile.slice_season import (
+    SliceSeasons,
+    fit_slice_seasons,
+    seasons_from_body,
+    seasons_to_body,
+)
 
 #: A slice with fewer rows is not compared: it would be noise.
 MIN_SLICE_ROWS = 30
@@ -153,20 +160,36 @@ class Slices:
 
 @dataclass(frozen=True, slots=True)
 class SliceReference:
-    """The slices of a reference, and the profile of each on the reference's own edges."""
+    """The slices of a reference, and the profile of each on the reference's own edges.
+
+    ``seasons`` has each slice by hour, for a reference with a season. It is empty without one, in versions
+    that were registered before slices had seasons, and where it would have too many counts.
+    """
 
     slices: Slices
     profiles: SlicedProfile
+    seasons: SliceSeasons = field(default_factory=dict)
 
     @classmethod
-    def of(cls, slices: Slices, edges: ProfileEdges, frame: pd.DataFrame) -> Self:
-        """Count the reference's rows by slice."""
-        return cls(slices, count_slices(edges, frame, slices))
+    def of(
+        cls,
+        slices: Slices,
+        edges: ProfileEdges,
+        frame: pd.DataFrame,
+        season: Season | None = None,
+        times: pd.Series | None = None,
+    ) -> Self:
+        """Count the reference's rows by slice; with the whole's season and their times, also by hour."""
+        profiles = count_slices(edges, frame, slices)
+        if season is None or times is None:
+            return cls(slices, profiles)
+        return cls(slices, profiles, fit_slice_seasons(edges, season, frame, times, slices.positions(frame)))
 
     def to_body(self) -> dict[str, Any]:
-        """Return plain JSON."""
+        """Return plain JSON; releases that do not know the season ignore it."""
         counts = {name: profile.to_array().tolist() for name, profile in self.profiles.items()}
-        return {"slices": self.slices.to_body(), "counts": counts}
+        season = {"season": seasons_to_body(self.seasons)} if self.seasons else {}
+        return {"slices": self.slices.to_body(), "counts": counts, **season}
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any], edges: ProfileEdges) -> Self:
@@ -177,7 +200,9 @@ class SliceReference:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             msg = f"these are not the counts of slices: {error!r}"
             raise DataError(msg) from None
-        return cls(slices, {name: Profile.from_array(array, edges) for name, array in arrays.items()})
+        profiles = {name: Profile.from_array(array, edges) for name, array in arrays.items()}
+        season = body.get("season")
+        return cls(slices, profiles, {} if season is None else seasons_from_body(season, slices.names, edges))
 
 
 def count_slices(edges: ProfileEdges, frame: pd.DataFrame, slices: Slices) -> dict[str, Profile]:
@@ -185,9 +210,16 @@ def count_slices(edges: ProfileEdges, frame: pd.DataFrame, slices: Slices) -> di
 
     Those of one feature add up to :func:`~homeostat.core.profile.counting.count_dataframe` of all rows.
     """
+    return count_positions(edges, frame, slices.positions(frame))
+
+
+def count_positions(
+    edges: ProfileEdges, frame: pd.DataFrame, positions: Mapping[str, Ints]
+) -> dict[str, Profile]:
+    """Count the rows at these positions, by slice."""
     return {
         name: count_dataframe(edges, frame.iloc[at]) if len(at) else Profile.empty(edges)
-        for name, at in slices.positions(frame).items()
+        for name, at in positions.items()
     }
 
 

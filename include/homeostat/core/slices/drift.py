@@ -23,7 +23,7 @@ class SliceDrift:
 
 
 def compare_slices(
-    reference: SlicedProfile, window: SlicedProfile, monitor: Monitor
+    reference: SlicedProfile, window: SlicedProfile, monitor: Monitor, *, of_hours: bool = False
 ) -> dict[str, SliceDrift]:
     """Compare each slice of a window with the same slice of the reference.
 
@@ -33,7 +33,11 @@ def compare_slices(
     """
     least = min(MIN_SLICE_ROWS, monitor.min_rows)
     found = {
-        name: SliceDrift("not_computable", _too_few(reference[name], window[name], least), window[name].rows)
+        name: SliceDrift(
+            "not_computable",
+            _too_few(reference[name], window[name], least, of_hours=of_hours),
+            window[name].rows,
+        )
         for name in window
     }
     computable = [name for name, result in found.items() if not result.reason]
@@ -55,8 +59,8 @@ def compare_slices(
     return found
 
 
-def _too_few(reference: Profile, window: Profile, least: int) -> str:
-    for side, rows in (("the reference", reference.rows), ("the window", window.rows)):
-        if rows < least:
-            return f"only {rows} rows in {side}, {least} are needed"
-    return ""
+def _too_few(reference: Profile, window: Profile, least: int, *, of_hours: bool) -> str:
+    side = "the window's hours in the reference, effectively" if of_hours else "the reference"
+    if window.rows < least:
+        return f"only {window.rows} rows in the window, {least} are needed"
+    return f"only {reference.rows} rows in {side}, {least} are needed" if reference.rows < least else ""
