@@ -96,7 +96,8 @@ _REMEDIES = {
 
 def _judge_served(served: Served, model: str, *, failing: bool) -> Finding:
     state = served.state
-    if state is ServedState.SERVED or (state is ServedState.LOADING and not failing):
+    fine = state in (ServedState.SERVED, ServedState.ON_DEMAND)
+    if fine or (state is ServedState.LOADING and not failing):
         return ok(served.sentence)
     if state is ServedState.NO_VERSION:
         return skipped(served.sentence)

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from homeostat.core.rollout.phases import Phase, Traffic
 
 _LATENCY = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_LOAD = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 _BY_VERSION = ("model", "version", "variant")
 MAX_EXTRA_NAMES = 50
@@ -121,6 +122,21 @@ class Metrics:
         self.load_errors = Counter(
             "homeostat_load_errors", "Versions that could not be loaded.", ("model",), registry=self.registry
         )
+        self.loads = Counter(
+            "homeostat_loads", "Versions that were loaded into memory.", ("model",), registry=self.registry
+        )
+        self.load_seconds = Histogram(
+            "homeostat_load_seconds",
+            "Time of loading a version into memory, with fetching it where it was not on disk.",
+            buckets=_LOAD,
+            registry=self.registry,
+        )
+        self.unloads = Counter(
+            "homeostat_unloads",
+            "Unloads of a model to make room for another (HOMEOSTAT_GATEWAY_LOADED_MODELS).",
+            ("model",),
+            registry=self.registry,
+        )
         self.ledger_errors = Counter(
             "homeostat_ledger_errors",
             "Failed reads and writes of the ledger.",
@@ -146,7 +162,8 @@ class Metrics:
 
     def begin(self, model: str) -> None:
         """Begin a model's rare counts at 0: Prometheus sees an increase only from a value that it read."""
-        rare = (self.poison, self.shadow_dropped, self.shadow_restarts, self.load_errors, self.rollbacks)
+        rare = [self.poison, self.shadow_dropped, self.shadow_restarts, self.load_errors, self.rollbacks]
+        rare += [self.loads, self.unloads]
         for counter in rare:
             counter.labels(model)
 

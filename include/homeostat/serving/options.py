@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, fields
 
 from homeostat.config.errors import ConfigError
 
+#: Where 0 means no limit.
+_MAY_BE_ZERO = ("loaded_models", "rate_per_client")
+
 
 def gateway_id(name: str = "") -> str:
     """Return a unique name for this gateway process; file names contain it."""
@@ -64,6 +67,9 @@ class Options:
         Recent label ids kept per model to detect duplicates.
     max_future_seconds
         How far in the future a row's timestamp may be.
+    loaded_models
+        Models that one process keeps in memory; others are loaded with their first request, and the least
+        recently used one is unloaded for it. 0, the default: all, loaded at the start.
     workers
         Processes that share the address; each is a complete gateway.
     gateway
@@ -93,6 +99,7 @@ class Options:
     shadow_rows: int = 5_000
     known_labels: int = 1_000_000
     max_future_seconds: float = 300.0
+    loaded_models: int = 0
     workers: int = 1
     gateway: str = field(default_factory=gateway_id)
 
@@ -112,9 +119,9 @@ class Options:
             except ValueError:
                 msg = f"{key}: found {text!r}, expected {'a whole number' if kind is int else 'a number'}"
                 raise ConfigError(msg) from None
-            number = values[each.name]
-            if not isinstance(number, str) and number <= 0:
-                msg = f"{key}: found {text!r}, expected more than 0"
+            number, least = values[each.name], "0 or more" if each.name in _MAY_BE_ZERO else "more than 0"
+            if not isinstance(number, str) and (number < 0 or (number == 0 and least == "more than 0")):
+                msg = f"{key}: found {text!r}, expected {least}"
                 raise ConfigError(msg)
         if "gateway" in values:  # a fixed name needs a unique suffix too
             values["gateway"] = gateway_id(str(values["gateway"]))

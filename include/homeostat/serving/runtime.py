@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from homeostat._version import __version__
@@ -25,6 +26,8 @@ from homeostat.rollouts.rollback_guard import require_rolls_back_version
 from homeostat.serving.auth.audit import AuditLog
 from homeostat.serving.auth.guard import AccessGuard
 from homeostat.serving.inference.engine import Engine
+from homeostat.serving.inference.on_demand import OnDemandEngine
+from homeostat.serving.inference.residency import Residency
 from homeostat.serving.inference.routing import RoutingTable, ServedModel
 from homeostat.serving.inference.shadow_worker import import_object
 from homeostat.serving.metrics import Metrics
@@ -102,6 +105,13 @@ class Runtime:
         self.bundle_cache = BundleCache(
             settings.cache, ports.registry, settings.trusted_types, import_object(load), store=ports.store
         )
+        #: Which models may be in memory; None: all, loaded at the start.
+        self.residency = Residency(options.loaded_models, self.redact) if options.loaded_models else None
+        self.metrics.gauge(
+            "homeostat_gateway_models_loaded",
+            "Models of which a version is in memory.",
+            lambda: float(sum(state.table.champion is not None for state in self.states.values())),
+        )
         self.controller = Controller(
             self.states,
             ports,
@@ -112,12 +122,14 @@ class Runtime:
             log=self.log,
             load_name=load,
             trusted_types=settings.trusted_types,
+            residency=self.residency,
         )
         # New labels reach the store with every flush.
         self.label_evidence = LabelEvidence(self.states, ports, every=2 * options.flush_seconds)
         #: Begins the traces of requests; None: traces are off.
         self.traces = RequestTracer(ports.tracer) if ports.tracer is not None else None
-        self.engine = Engine(
+        engine = Engine if self.residency is None else partial(OnDemandEngine, self.residency)
+        self.engine = engine(
             options,
             self.metrics,
             self.log,
@@ -178,18 +190,38 @@ class Runtime:
             raise NotFound(msg)
         return state
 
+    def on_demand(self, state: ServedModel) -> bool:
+        """Whether the model is not in memory, and its next request loads it."""
+        champion = state.table.traffic.champion
+        return (
+            self.residency is not None
+            and state.table.champion is None
+            and champion is not None
+            and champion not in self.controller.load_failures(state.name)
+        )
+
+    def is_settled(self, state: ServedModel) -> bool:
+        """Whether its start is over: it can predict, or has no champion, or one that does not load."""
+        champion = state.table.traffic.champion
+        if champion is None:
+            return self.controller.ledger_read(state.name)
+        serves = state.table.champion is not None or self.on_demand(state)
+        return serves or champion in self.controller.load_failures(state.name)
+
     def label_classes(self, state: ServedModel) -> frozenset[str] | None:
         """Return the classes that a label may have; None while they are not known.
 
-        ``schema.label.classes``, or else all classes of the loaded versions: champion, previous, candidate.
+        ``schema.label.classes``, or else all classes of the versions that are or were loaded: champion,
+        previous, candidate.
         """
         if declared := state.config.columns.label.classes:
             return frozenset(declared)
         table = state.table
-        if table.champion is None or table.fallback:
+        champion = table.traffic.champion
+        if champion is None or table.fallback or self.bundle_cache.facts(state.name, champion) is None:
             return None
-        found = [self.bundle_cache.get(state.name, ref) for ref in needed_versions(table.traffic)]
-        classes = [loaded.scorer.classes for loaded in found if loaded is not None]
+        found = [self.bundle_cache.facts(state.name, ref) for ref in needed_versions(table.traffic)]
+        classes = [facts.label_classes for facts in found if facts is not None]
         if not classes or None in classes:
             return None
         return frozenset[str]().union(*(each for each in classes if each is not None))

@@ -22,6 +22,7 @@ class ServedState(StrEnum):
     FALLBACK = "fallback"
     NOT_LOADED = "not_loaded"
     LOADING = "loading"
+    ON_DEMAND = "on_demand"
     WAITS_FOR_APPROVAL = "waits_for_approval"
     REFUSED = "first_version_refused"
     NO_VERSION = "no_version"
@@ -43,12 +44,15 @@ class GatewayView:
         Why versions are not loaded, by version.
     revision
         The ledger's revision that the gateway follows.
+    on_demand
+        Whether the champion is not in memory, and is loaded with the next request.
     """
 
     champion: str = ""
     serving: str = ""
     load_errors: Mapping[str, str] = field(default_factory=dict)
     revision: int = 0
+    on_demand: bool = False
 
     @classmethod
     def from_status(cls, status: Mapping[str, Any]) -> Self:
@@ -59,6 +63,7 @@ class GatewayView:
             serving=str(status.get("fallback") or loaded) if status.get("ready", bool(loaded)) else "",
             load_errors=dict(status.get("load_errors") or {}),
             revision=int(status.get("revision") or 0),
+            on_demand=bool(status.get("on_demand")),
         )
 
 
@@ -99,6 +104,10 @@ def _champion(version: str, gateway: GatewayView | str) -> Served:
         return Served(ServedState.UNKNOWN, f"version {version} is champion; {gateway}")
     if gateway.serving == version:
         return Served(ServedState.SERVED, f"version {version} is champion and serves")
+    if gateway.on_demand and not gateway.serving:
+        return Served(
+            ServedState.ON_DEMAND, f"version {version} is champion; the next request loads it into memory"
+        )
     why = _not_loaded(version, gateway)
     if gateway.serving:
         instead = f"version {gateway.serving} serves in place of {version}"

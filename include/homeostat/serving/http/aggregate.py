@@ -122,6 +122,7 @@ def _merge_statuses(own: dict[str, Any], all_workers: list[dict[str, Any]]) -> d
         name: sum(status["counters"].get(name, 0) for status in all_workers) for name in own["counters"]
     }
     merged["ready"] = all(status["ready"] for status in all_workers)
+    merged["on_demand"] = all(status.get("on_demand", False) for status in all_workers)
     merged["fallback"] = next((status["fallback"] for status in all_workers if status["fallback"]), None)
     merged["load_errors"] = {k: v for status in all_workers for k, v in status["load_errors"].items()}
     merged["checks"] = own["checks"] or next(

@@ -304,7 +304,7 @@ async def _send_error(send: Send, error: BadRequest, request_id: str = "") -> No
     headers = [(b"x-request-id", request_id.encode())] if request_id else []
     headers.extend(getattr(error, "headers", ()))  # those of AccessDenied
     if error.status == 503:
-        headers.append((b"retry-after", b"1"))
+        headers.append((b"retry-after", str(getattr(error, "retry_after", 1)).encode()))  # as of NotLoaded
     body = responses.error(error.sentence, responses.CODES.get(error.status, "ERROR"))
     await _send(send, error.status, body, headers)
 

@@ -28,18 +28,21 @@ def health_report(runtime: Runtime) -> dict[str, Any]:
         problems.append(runtime.log_error)
     without_champion = []
     for name, state in runtime.states.items():
-        if state.table.champion is None:
+        on_demand = runtime.on_demand(state)
+        if state.table.champion is None and not on_demand:
             without_champion.append(name)
-        problems += _serving_problems(name, state.table, _load_errors(runtime, name))
+        problems += _serving_problems(name, state.table, _load_errors(runtime, name), on_demand=on_demand)
     status = "degraded" if problems else "ok"
     return {"status": status, "problems": problems, "models_without_champion": without_champion}
 
 
-def _serving_problems(name: str, table: RoutingTable, errors: dict[str, str]) -> list[str]:
+def _serving_problems(
+    name: str, table: RoutingTable, errors: dict[str, str], *, on_demand: bool
+) -> list[str]:
     """Return what is wrong with what a model serves, and why other versions are not loaded."""
     serving = table.champion.ref.version if table.champion is not None else ""
     champion = table.traffic.champion.version if table.traffic.champion is not None else ""
-    served = describe_served(table.traffic, GatewayView(champion, serving, errors))
+    served = describe_served(table.traffic, GatewayView(champion, serving, errors, on_demand=on_demand))
     failing = served.state in (ServedState.FALLBACK, ServedState.REFUSED)
     failing |= served.state in (ServedState.NOT_LOADED, ServedState.LOADING) and bool(errors)
     return ([f"{name}: {served.sentence}"] if failing else []) + [
@@ -71,7 +74,10 @@ def model_status(runtime: Runtime, state: ServedModel) -> dict[str, Any]:
         if version is not None
     }
     phase = str(rollout.phase) if rollout is not None else None
+    on_demand = runtime.on_demand(state)
     sentence = describe_phase(rollout, traffic.previous) if rollout is not None else why_not_loaded(table)
+    if rollout is None and on_demand:
+        sentence = "The next request loads the champion into memory."
     status = raw | {
         "name": name,
         "task": state.config.task,
@@ -80,7 +86,8 @@ def model_status(runtime: Runtime, state: ServedModel) -> dict[str, Any]:
         "sentence": sentence,
         "reason": rollout.reason if rollout is not None else "",
         "share": traffic.active.share if traffic.active is not None else 0.0,
-        "ready": table.champion is not None,
+        "ready": table.champion is not None or on_demand,
+        "on_demand": on_demand,
         "loaded": loaded,
         "fallback": table.fallback or None,
         "checks": runtime.controller.checks(name),

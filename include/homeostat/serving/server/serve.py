@@ -188,13 +188,8 @@ def _listen_when_loaded(app: Gateway) -> App:
 
 
 def _all_loaded(runtime: Runtime) -> bool:
-    """Whether every model has a loaded champion, or none in the ledger, or one that cannot be loaded."""
-    return all(
-        state.table.champion is not None
-        or (runtime.controller.ledger_read(name) and state.table.traffic.champion is None)
-        or state.table.traffic.champion in runtime.controller.load_failures(name)
-        for name, state in runtime.states.items()
-    )
+    """Whether every model can predict, or has no champion, or one that cannot be loaded."""
+    return all(runtime.is_settled(state) for state in runtime.states.values())
 
 
 def readable_models(settings: Settings) -> dict[str, ModelConfig]:

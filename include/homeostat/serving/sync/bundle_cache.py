@@ -49,6 +49,17 @@ class LoadedBundle:
     folder: Path
 
 
+@dataclass(frozen=True, slots=True)
+class VersionFacts:
+    """What is known of a version once it was loaded, also after it was unloaded.
+
+    ``label_classes`` are the texts of its classes, ``classes`` the classes themselves.
+    """
+
+    label_classes: frozenset[str] | None
+    classes: tuple[Any, ...]
+
+
 class NotCached(Exception):
     """The version has to be fetched first."""
 
@@ -74,7 +85,12 @@ class BundleCache:
         self._trusted = trusted_types
         self._load = load
         self._loaded: dict[tuple[str, VersionRef], LoadedBundle] = {}
+        self._facts: dict[tuple[str, VersionRef], VersionFacts] = {}
         self._locks: dict[tuple[str, VersionRef], threading.Lock] = {}
+
+    def facts(self, model: str, ref: VersionRef) -> VersionFacts | None:
+        """Return what is known of a version that is or was in memory."""
+        return self._facts.get((model, ref))
 
     def get(self, model: str, ref: VersionRef) -> LoadedBundle | None:
         """Return the version if it is in memory."""
@@ -124,6 +140,9 @@ class BundleCache:
         scorer = make_scorer(ref.version, ref.digest, bundle.predictor, bundle.manifest, spec)
         warm_up(scorer, spec)
         loaded = LoadedBundle(scorer, bundle, folder)
+        self._facts[config.name, ref] = VersionFacts(
+            scorer.classes, tuple(bundle.manifest.get("classes") or ())
+        )
         self._loaded[config.name, ref] = loaded
         return loaded
 
@@ -137,8 +156,16 @@ class BundleCache:
     def evict_except(self, model: str, refs: Iterable[VersionRef | None]) -> None:
         """Remove all versions of this model from memory except these."""
         wanted = {ref for ref in refs if ref is not None}
-        for key in [key for key in self._loaded if key[0] == model and key[1] not in wanted]:
+        for versions in (self._loaded, self._facts):
+            for key in [key for key in list(versions) if key[0] == model and key[1] not in wanted]:
+                versions.pop(key, None)
+
+    def unload(self, model: str) -> bool:
+        """Remove all versions of this model from memory; return whether there were any."""
+        keys = [key for key in list(self._loaded) if key[0] == model]
+        for key in keys:
             self._loaded.pop(key, None)
+        return bool(keys)
 
     def prune(self, named: Iterable[VersionRef]) -> None:
         """Delete cached bundles that no routing names, except the newest few."""

@@ -24,6 +24,7 @@ from homeostat.hung_calls import ReplacingThreadPool
 from homeostat.ports import Ports
 from homeostat.rollouts.advance import AdvanceResult
 from homeostat.rollouts.manual import request_change
+from homeostat.serving.inference.residency import Residency
 from homeostat.serving.inference.routing import ServedModel
 from homeostat.serving.metrics import Metrics
 from homeostat.serving.options import Options
@@ -73,6 +74,7 @@ class Controller:
         log: Spool[ServedRequest],
         load_name: str,
         trusted_types: tuple[str, ...],
+        residency: Residency | None = None,
     ) -> None:
         self._models = models
         self._ports = ports
@@ -110,6 +112,7 @@ class Controller:
             evidence=self._evidence,
             shadows=shadows,
             loaded=self._wake.set,
+            residency=residency,
         )
         by = f"gateway:{options.gateway}"
         self._evaluator = Evaluator(ports, cache, self._routing.loads, shadows, by)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from homeostat.config import ModelConfig
 from homeostat.config.label_text import label_texts
 from homeostat.core.rollout import EvidenceRecorder, differ
 from homeostat.core.rollout.evidence import CANDIDATE, CHAMPION, CONTROL, SHADOW, Tally
-from homeostat.core.rollout.evidence_recorder import prediction_bins
+from homeostat.core.rollout.evidence_recorder import PredictionBins, prediction_bins
 from homeostat.core.rollout.phases import Traffic, VersionRef
 from homeostat.serving.inference.routing import Outcome
 from homeostat.serving.inference.scoring import ScoredRequest, prediction_range
@@ -22,21 +23,31 @@ Tallies = dict[tuple[str, str], Tally]
 DIVERGED_SHARE = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class _VersionFacts:
+    """What counting needs of a version: the bins of its predictions, and their range."""
+
+    bins: PredictionBins | None
+    range: tuple[float, float] | None
+
+
 class EvidenceCounter:
     """Counts of one model, by rollout. Used by the EvidenceSender only."""
 
     def __init__(self, config: ModelConfig) -> None:
         self._classes = config.task == "classification"
-        self._bundles: dict[VersionRef, Any] = {}
+        self._versions: dict[VersionRef, _VersionFacts] = {}
         # By rollout and champion: a promotion changes which versions the variants are.
         self._recorders: dict[tuple[str, VersionRef | None], EvidenceRecorder] = {}
         self._unsent: dict[str, Tallies] = defaultdict(dict)
 
     def register_version(self, ref: VersionRef, bundle: Any) -> None:
-        """Keep a loaded version's bundle for its prediction edges and range."""
-        if ref in self._bundles:
+        """Keep a loaded version's prediction edges and range, also once it is unloaded."""
+        if ref in self._versions:
             return
-        self._bundles = {**dict(list(self._bundles.items())[-8:]), ref: bundle}
+        bins = prediction_bins(getattr(bundle, "reference", None))
+        facts = _VersionFacts(bins, prediction_range(bundle.manifest))
+        self._versions = {**dict(list(self._versions.items())[-8:]), ref: facts}
 
     def add(self, outcome: Outcome, traffic: Traffic) -> None:
         """Count one version's outcome of one request."""
@@ -80,7 +91,7 @@ class EvidenceCounter:
 
     def _recorder(self, traffic: Traffic) -> EvidenceRecorder:
         rollout = traffic.rollout
-        bundle = self._bundles.get(rollout.candidate) if rollout is not None else None
+        facts = self._versions.get(rollout.candidate) if rollout is not None else None
         ranges: dict[str, tuple[float, float]] = {}
         if rollout is not None and not self._classes:
             in_shadow = rollout.candidate if rollout.phase.active else traffic.previous
@@ -92,12 +103,12 @@ class EvidenceCounter:
             }
             found = {variant: self._range(ref) for variant, ref in of_version.items()}
             ranges = {variant: bounds for variant, bounds in found.items() if bounds}
-        return EvidenceRecorder(prediction_bins(getattr(bundle, "reference", None)), ranges)
+        return EvidenceRecorder(facts.bins if facts is not None else None, ranges)
 
     def _range(self, ref: VersionRef | None) -> tuple[float, float] | None:
         """Return the lowest and highest plausible prediction of a version; None when they are not known."""
-        bundle = self._bundles.get(ref) if ref is not None else None
-        return prediction_range(bundle.manifest) if bundle is not None else None
+        facts = self._versions.get(ref) if ref is not None else None
+        return facts.range if facts is not None else None
 
     def _values(self, scored: ScoredRequest) -> Sequence[Any]:
         if not self._classes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from homeostat.core.rollout.phases import VersionRef
@@ -33,6 +33,7 @@ class _FailedLoad:
 
     failure: LoadFailure
     retry_at: float
+    hanging: bool = False
 
 
 class LoadQueue:
@@ -81,6 +82,16 @@ class LoadQueue:
             self._loads.submit(self._load, model, ref, traceparent=logged_traceparent())
         return None
 
+    def pending(self, model: str, refs: Iterable[VersionRef]) -> bool:
+        """Whether one of these versions is being loaded, and is not known to hang."""
+        keys = [(model, ref) for ref in refs if (model, ref) in self._loading]
+        return any((failed := self._failed.get(key)) is None or not failed.hanging for key in keys)
+
+    def retry_in(self, model: str, ref: VersionRef) -> float:
+        """Return the seconds until the next attempt to load a version that failed."""
+        failed = self._failed.get((model, ref))
+        return max(0.0, failed.retry_at - time.monotonic()) if failed is not None else 0.0
+
     def failures(self, model: str) -> dict[VersionRef, str]:
         """Return why versions of this model are not loaded."""
         found = dict(self._failed).items()
@@ -94,7 +105,7 @@ class LoadQueue:
         """Replace the threads of loads that hang; their versions count as unloadable."""
         for call in (*self._loads.replace_hung(), *self._fetches.replace_hung()):
             model, ref = call.args
-            self._fail(model, ref, LoadFailure.hanging(model.name, ref), retry_in=0.0)
+            self._fail(model, ref, LoadFailure.hanging(model.name, ref), retry_in=0.0, hanging=True)
 
     def _load(
         self, model: ServedModel, ref: VersionRef, *, traceparent: str = "", fetch: bool = False
@@ -104,7 +115,10 @@ class LoadQueue:
 
     def _try(self, model: ServedModel, ref: VersionRef, traceparent: str, *, fetch: bool) -> None:
         try:
+            began = time.monotonic()
             self._cache.load(model.config, ref, fetch=fetch)
+            self._metrics.load_seconds.observe(time.monotonic() - began)
+            self._metrics.loads.labels(model.name).inc()
             self._failed.pop((model.name, ref), None)
             self._cache.prune({ref, *self._named()})
         except NotCached:
@@ -116,12 +130,20 @@ class LoadQueue:
             logger.warning("%s version %s is not loaded: %s", model.name, ref.version, failure.reason)
             retry_in = _RETRY_TRANSIENT if failure.transient else _RETRY_PERMANENT
             self._fail(model, ref, failure, retry_in=retry_in)
-        self._loading.discard((model.name, ref))
         self._done(model)
+        self._loading.discard((model.name, ref))  # last: until then the version may still serve
 
-    def _fail(self, model: ServedModel, ref: VersionRef, failure: LoadFailure, *, retry_in: float) -> None:
+    def _fail(
+        self,
+        model: ServedModel,
+        ref: VersionRef,
+        failure: LoadFailure,
+        *,
+        retry_in: float,
+        hanging: bool = False,
+    ) -> None:
         key = (model.name, ref)
-        self._failed[key] = _FailedLoad(failure, time.monotonic() + retry_in)
+        self._failed[key] = _FailedLoad(failure, time.monotonic() + retry_in, hanging)
         if not failure.transient:
             self._unloadable[key] = failure.rollback
 

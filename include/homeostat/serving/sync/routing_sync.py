@@ -14,6 +14,7 @@ from homeostat.core.rollout.phases import Phase, Traffic, VersionRef
 from homeostat.core.rollout.transitions import previous_was_rolled_back
 from homeostat.hung_calls import Call, ReplacingThreadPool
 from homeostat.serving.inference.batcher import Batcher
+from homeostat.serving.inference.residency import LoadRefusal, Residency
 from homeostat.serving.inference.routing import LoadedVersion, RoutingTable, ServedModel
 from homeostat.serving.inference.scoring import Scorer
 from homeostat.serving.inference.shadow_client import Shadow
@@ -82,9 +83,11 @@ class RoutingSync:
     ----------
     loaded
         Called after each attempt to load a version, successful or not.
+    residency
+        Which models may be in memory; None: all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # put together in one place, by name
         self,
         models: Mapping[str, ServedModel],
         cache: BundleCache,
@@ -95,6 +98,7 @@ class RoutingSync:
         evidence: EvidenceSender,
         shadows: ShadowManager,
         loaded: Callable[[], None],
+        residency: Residency | None = None,
     ) -> None:
         self._models = models
         self._cache = cache
@@ -107,6 +111,9 @@ class RoutingSync:
         self._routings = {name: _ModelRouting() for name in models}
         self._stop = threading.Event()
         self.loads = LoadQueue(models, cache, metrics, self._loaded)
+        self._residency = residency
+        if residency is not None:
+            residency.connect(lambda name: self.refresh(models[name]), self._refusal)
 
     def restore(self) -> None:
         """Apply the routing that was last in force here; it needs no ledger."""
@@ -118,6 +125,8 @@ class RoutingSync:
     def stop(self) -> None:
         """Start no more loads, and stop the shadows."""
         self._stop.set()
+        if self._residency is not None:
+            self._residency.stop()
         self.loads.stop()
         for model in self._models.values():
             if model.table.shadow is not None:
@@ -140,6 +149,8 @@ class RoutingSync:
     def replace_hung(self) -> list[HungVersion]:
         """Replace the batchers of versions whose predict calls hang, and return those versions."""
         self.loads.replace_hung()
+        if self._residency is not None:
+            self._residency.replace_slow()
         found = []
         for owner in map(self._owner, self._pool.replace_hung()):
             if owner is None:
@@ -168,9 +179,33 @@ class RoutingSync:
     def _hung_calls(self, model: ServedModel, ref: VersionRef) -> int:
         return sum(self._owner(call) == (model, ref) for call in self._pool.hung_calls())
 
+    def _refusal(self, model: ServedModel, ref: VersionRef) -> LoadRefusal | None:
+        """Return why a version is not loaded; None while one that serves may still come."""
+        if self.loads.pending(model.name, needed_versions(model.table.traffic)):
+            return None
+        why = self.load_failures(model.name).get(ref)
+        return None if why is None else (why, self.loads.retry_in(model.name, ref))
+
     def _apply(self, model: ServedModel, traffic: Traffic) -> None:
+        if self._residency is None:
+            self._put_in_force(model, traffic, self._build(model, traffic, self._bundles(model, traffic)))
+            return
+        # A rollout's versions stay: its evidence counts, and its candidate and reverse shadow must be ready.
+        pinned = traffic.active is not None or self._shadows.task(model.name, traffic) is not None
+        if self._residency.keeps(model.name, pinned=pinned):
+            bundles = self._bundles(model, traffic)
+            self._put_in_force(model, traffic, self._build(model, traffic, bundles))
+            in_memory = any(bundle is not None for bundle in bundles.values())
+            failed = traffic.champion in self.load_failures(model.name)
+            self._residency.settle(model.name, in_memory=in_memory, failed=failed)
+        else:
+            self._put_in_force(model, traffic, RoutingTable(traffic))
+            if self._cache.unload(model.name):
+                self._metrics.unloads.labels(model.name).inc()
+            self._routings[model.name].batchers.clear()
+
+    def _put_in_force(self, model: ServedModel, traffic: Traffic, table: RoutingTable) -> None:
         old = model.table
-        table = self._build(model, traffic)
         if table == old:
             return
         model.table = table
@@ -184,8 +219,23 @@ class RoutingSync:
         routing = self._routings[model.name]
         routing.drop({ref for ref, _ in routing.batchers} - in_use)
 
-    def _build(self, model: ServedModel, traffic: Traffic) -> RoutingTable:
-        bundles: Bundles = {ref: self._get_or_load(model, ref) for ref in needed_versions(traffic)}
+    def _bundles(self, model: ServedModel, traffic: Traffic) -> Bundles:
+        """Return the versions that the routing needs; queue those that are not in memory.
+
+        A model that is loaded on demand loads its champion first: the previous version must not serve because
+        it was faster.
+        """
+        found: dict[VersionRef, LoadedBundle | None] = {}
+        for ref in needed_versions(traffic):
+            champion = traffic.champion
+            first = ref == champion or champion is None or found.get(champion) is not None
+            if first or self._residency is None or champion in self.load_failures(model.name):
+                found[ref] = self._get_or_load(model, ref)
+            else:
+                found[ref] = self._cache.get(model.name, ref)
+        return found
+
+    def _build(self, model: ServedModel, traffic: Traffic, bundles: Bundles) -> RoutingTable:
         champion = self._champion(model, traffic, bundles)
         canary = self._canary(model, traffic, bundles)
         serving, rollout = champion.serving, traffic.rollout

@@ -33,13 +33,15 @@ def not_ready_reason(runtime: "Runtime") -> str:
 
     It is ready once one model has a loaded champion and no champion is still being loaded. A champion that
     cannot be loaded does not count: one broken model must not take the others out of service. ``/health``
-    reports it.
+    reports it. Where models are loaded on demand, it is ready once the ledger has answered for all of them.
     """
     loaded = 0
     for name, state in runtime.states.items():
         table = state.table
-        if table.champion is not None:
+        if table.champion is not None or runtime.on_demand(state):
             loaded += 1
+        elif runtime.residency is not None and not runtime.is_settled(state):
+            return f"The ledger has not answered for model '{name}' yet."
         elif table.traffic.champion not in (None, *runtime.controller.load_failures(name)):
             return f"Model '{name}' is being loaded."
     return "" if loaded else "No model has a loaded version yet."
@@ -81,7 +83,8 @@ def routes(runtime: "Runtime") -> APIRouter:
         response_model=ModelReady,
     )
     async def model_ready(model: str) -> Response:
-        is_ready = runtime.state(model).table.champion is not None
+        state = runtime.state(model)
+        is_ready = state.table.champion is not None or runtime.on_demand(state)
         return JSONResponse({"name": model, "ready": is_ready}, 200 if is_ready else 503)
 
     @router.get(
@@ -102,9 +105,11 @@ def routes(runtime: "Runtime") -> APIRouter:
         response_model=ModelReady,
     )
     async def version_ready(model: str, version: str) -> Response:
-        table = runtime.state(model).table
-        _known(table, version)
-        is_ready = table.find(version) is not None
+        state = runtime.state(model)
+        _known(state.table, version)
+        champion = state.table.traffic.champion
+        awaited = runtime.on_demand(state) and champion is not None and champion.version == version
+        is_ready = awaited or state.table.find(version) is not None
         return JSONResponse({"name": model, "ready": is_ready}, 200 if is_ready else 503)
 
     @router.get("/api/2.0/endpoints/", tags=["mlflow deployments"], summary="All served models as endpoints")
@@ -138,7 +143,9 @@ def _endpoint(model: str) -> Endpoint:
 def _metadata(runtime: "Runtime", state: ServedModel) -> ModelMetadata:
     """Inputs as model.yaml declares them; outputs with the datatype of the champion's classes."""
     spec, table = state.spec, state.table
-    loaded = (table.champion, table.candidate, table.previous)
+    loaded = [each.ref for each in (table.champion, table.candidate, table.previous) if each is not None]
+    if runtime.on_demand(state) and table.traffic.champion is not None:
+        loaded = [table.traffic.champion]
     inputs = [
         _tensor(name, "FP64" if numeric else "BYTES")
         for name, numeric in zip(spec.names, spec.numeric, strict=True)
@@ -150,7 +157,7 @@ def _metadata(runtime: "Runtime", state: ServedModel) -> ModelMetadata:
         outputs += [_tensor("confidence", "FP64"), probabilities, classes]
     return ModelMetadata(
         name=spec.model,
-        versions=list(dict.fromkeys(each.ref.version for each in loaded if each is not None)),
+        versions=list(dict.fromkeys(ref.version for ref in loaded)),
         platform="homeostat_sklearn",
         inputs=inputs,
         outputs=outputs,
@@ -165,9 +172,8 @@ def _prediction_datatype(runtime: "Runtime", state: ServedModel) -> str:
     """The datatype of ``predict``: that of the champion's classes."""
     if state.config.task == "regression":
         return "FP64"
-    champion = state.table.champion
-    loaded = runtime.bundle_cache.get(state.config.name, champion.ref) if champion is not None else None
-    kinds = {
-        type(each) for each in (loaded.bundle.manifest.get("classes") if loaded is not None else None) or ()
-    }
+    serving, named = state.table.champion, state.table.traffic.champion
+    ref = serving.ref if serving is not None else named
+    facts = runtime.bundle_cache.facts(state.name, ref) if ref is not None else None
+    kinds = {type(each) for each in (facts.classes if facts is not None else ())}
     return _DATATYPES.get(kinds.pop(), "BYTES") if len(kinds) == 1 else "BYTES"
