@@ -21,6 +21,7 @@ from homeostat.retraining.train import train
 from homeostat.retraining.validate_on_holdout import validate
 from homeostat.storage.bundles import load_version
 from homeostat.storage.check_records import find_check
+from homeostat.storage.latest_check import load_latest_check
 from homeostat.storage.version_info import load_version_info
 from sample_model import T0, retrain, serve
 
@@ -110,6 +111,14 @@ def test_a_slice_that_decays_alone_is_found_named_and_mended(folder, config, por
     written = ports.history.written["sample", window_end]
     assert written.metrics["slice_decay/kind red"] >= 0.1 > written.metrics["slice_decay/kind blue"]
     assert json.loads(written.artifacts["report.json"])["slices"]["metric"] == "accuracy"
+    newest = load_latest_check(ports.store, "sample")
+    assert {each.name: each.decayed for each in newest.slices if each.decayed is not None} == {
+        each.name: each.name == "kind=red"
+        for each in find_check(ports.store, "sample", window_end).slices.results
+        if each.performance.verdict in ("pass", "alert")
+    }
+    assert newest.slices[0].metric == "accuracy"
+    assert len(newest.slices) <= config.monitor.max_slices
     check, before, _ = read_window(ports.store, ports.ledger, "sample", window_end)
     story = json.dumps(explain_window("sample", check, before=before).to_json())
     assert "yes  decay of a slice: kind=red" in story

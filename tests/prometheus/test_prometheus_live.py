@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from homeostat.config import Settings
+from homeostat.config import Settings, load_model
 from homeostat.monitoring.drift_check import check_drift
 from homeostat.serving.runtime import LOAD_BUNDLE
 from sample_model import T0, rows_between, serve
@@ -52,6 +52,14 @@ class Prometheus:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end, f"waited {seconds} s until {what}\n{self.log.read_text()[-2000:]}"
             time.sleep(0.1)
+
+
+@pytest.fixture
+def config(folder):
+    """The sample model with slices, so that their panels have series too."""
+    path = folder / "model.yaml"
+    path.write_text(path.read_text().replace("monitor: {", "monitor: {slices: [kind], "))
+    return load_model(folder)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What drift checks and retrains found, as series of /metrics."""
 
+import json
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from homeostat.storage.latest_check import (
     MAX_FEATURES,
     FeatureDrift,
     LatestCheck,
+    SliceCheck,
     latest_key,
     load_latest_check,
     save_latest_check,
@@ -99,6 +101,32 @@ def test_a_check_is_served_with_its_values_and_what_is_not_known_is_left_out(por
     assert {key for key, value in verdicts.items() if value is None} == {("drift", "pending")}
     assert not [key for key in found if key[0] in ("homeostat_score_decay", "homeostat_unlogged_labels")]
     assert of(found, "feature_effect", feature="prediction", role="output") is None
+
+
+def test_slices_are_served_and_what_is_not_known_of_them_is_left_out(ports, metrics):
+    slices = (
+        SliceCheck("region=north", "accuracy", 0.61, 0.8, 0.19, True, 0.25, False),
+        SliceCheck("region=south", "accuracy", None, None, None, None, None, None),
+    )
+    save_latest_check(ports.store, "pump", replace(CHECK, slices=slices))
+    assert load_latest_check(ports.store, "pump").slices == slices
+    found = samples(metrics.render().decode())
+    north = {"slice": "region=north"}
+    assert of(found, "slice_score", **north, metric="accuracy") == 0.61
+    assert of(found, "slice_score_baseline", **north, metric="accuracy") == 0.8
+    assert of(found, "slice_score_decay", **north, metric="accuracy") == 0.19
+    assert (of(found, "slice_decayed", **north), of(found, "slice_drifted", **north)) == (1, 0)
+    assert of(found, "slice_drifted_share", **north) == 0.25
+    assert not [key for key in found if ("slice", "region=south") in key]
+    save_latest_check(ports.store, "pump", replace(CHECK, slices=slices[1:]))
+    assert not [key for key in samples(metrics.render().decode()) if "slice" in dict(key[1:])]
+
+
+def test_a_check_of_an_earlier_release_has_no_slices(ports):
+    raw = CHECK.to_json()
+    del raw["slices"]
+    ports.store.put(latest_key("pump"), json.dumps(raw).encode())
+    assert load_latest_check(ports.store, "pump") == CHECK
 
 
 def test_a_check_without_a_champion_and_no_check_at_all(ports, metrics):

@@ -232,7 +232,8 @@ def _write(
     config, ports = context.config, context.ports
     labelled = checked.labelled
     save_report(context, checked.report, labelled, record, decision, checked.slices)
-    newest = latest_verdict(config, checked.report, labelled, record, decision, ports.clock.now())
+    now = ports.clock.now()
+    newest = latest_verdict(config, checked.report, labelled, record, decision, now, slices=checked.slices)
     save_latest_check(ports.store, config.name, newest)
     run_id = ports.history.record(
         config.name,

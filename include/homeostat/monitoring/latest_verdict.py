@@ -6,9 +6,10 @@ from datetime import datetime
 
 from homeostat.config import ModelConfig
 from homeostat.core.drift import DriftReport
+from homeostat.core.slices import SlicesReport
 from homeostat.core.trigger import TriggerDecision, WindowRecord
 from homeostat.monitoring.labelled_performance import Labelled
-from homeostat.storage.latest_check import FeatureDrift, LatestCheck, shown_features
+from homeostat.storage.latest_check import FeatureDrift, LatestCheck, SliceCheck, shown_features
 
 
 def latest_verdict(
@@ -18,8 +19,10 @@ def latest_verdict(
     record: WindowRecord,
     decision: TriggerDecision,
     checked_at: datetime,
+    *,
+    slices: SlicesReport | None,
 ) -> LatestCheck:
-    """Return the verdicts of one window, at most 50 features of them."""
+    """Return the verdicts of one window: at most 50 features, and all slices (``monitor.max_slices``)."""
     performance = labelled.report
     estimate = performance.estimate
     inputs = [FeatureDrift(each.name, "input", each.effect, each.drifted) for each in report.features]
@@ -48,7 +51,29 @@ def latest_verdict(
         drifted_features=sum(each.drifted is True for each in inputs),
         unknown_features=sum(each.drifted is None for each in inputs),
         features=shown_features([*inputs, *outputs]),
+        slices=_slices(slices) if slices is not None else (),
     )
+
+
+def _slices(report: SlicesReport) -> tuple[SliceCheck, ...]:
+    return tuple(
+        SliceCheck(
+            each.name,
+            report.metric,
+            each.performance.score,
+            each.performance.baseline,
+            each.performance.decay,
+            _alerts(each.performance.verdict),
+            each.drift.drifted_share,
+            _alerts(each.drift.verdict),
+        )
+        for each in report.results
+    )
+
+
+def _alerts(verdict: str) -> bool | None:
+    """Whether a verdict is an alert; None where it is neither an alert nor a pass."""
+    return verdict == "alert" if verdict in ("alert", "pass") else None
 
 
 def _newest_label(config: ModelConfig, labelled: Labelled) -> datetime | None:

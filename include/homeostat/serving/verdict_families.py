@@ -65,6 +65,22 @@ def _features(what: str) -> Callable[[ModelVerdicts], Iterable[Sample]]:
     return samples
 
 
+def _slices(what: str) -> Callable[[ModelVerdicts], Iterable[Sample]]:
+    def samples(found: ModelVerdicts) -> Iterable[Sample]:
+        slices = found.check.slices if found.check is not None else ()
+        return [((each.name,), getattr(each, what)) for each in slices]
+
+    return samples
+
+
+def _slice_scores(what: str) -> Callable[[ModelVerdicts], Iterable[Sample]]:
+    def samples(found: ModelVerdicts) -> Iterable[Sample]:
+        slices = found.check.slices if found.check is not None else ()
+        return [((each.name, each.metric), getattr(each, what)) for each in slices]
+
+    return samples
+
+
 def _feature_counts(found: ModelVerdicts) -> Iterable[Sample]:
     check = found.check
     if check is None:
@@ -108,6 +124,7 @@ def _timestamp(at: datetime | None) -> float | None:
 
 _VERSION = ("version", "metric")
 _FEATURE = ("feature", "role")
+_SLICE = ("slice", "metric")
 #: Name without its prefix, help, labels beside ``model``, and the samples of one model.
 FAMILIES: tuple[tuple[str, str, tuple[str, ...], Callable[[ModelVerdicts], Iterable[Sample]]], ...] = (
     (
@@ -185,6 +202,37 @@ FAMILIES: tuple[tuple[str, str, tuple[str, ...], Callable[[ModelVerdicts], Itera
         (),
         _of_check(lambda check: check.critical),
     ),
+    (
+        "slice_score",
+        "Score of a slice of monitor.slices in its last labelled rows.",
+        _SLICE,
+        _slice_scores("score"),
+    ),
+    (
+        "slice_score_baseline",
+        "The version's score on the slice of its holdout.",
+        _SLICE,
+        _slice_scores("baseline"),
+    ),
+    (
+        "slice_score_decay",
+        "Loss of a slice's score against its own baseline; positive is worse.",
+        _SLICE,
+        _slice_scores("decay"),
+    ),
+    (
+        "slice_decayed",
+        "1 for a slice whose predictions are significantly worse, by trigger.decay or more.",
+        ("slice",),
+        _slices("decayed"),
+    ),
+    (
+        "slice_drifted_share",
+        "Share of the input features that drifted within a slice.",
+        ("slice",),
+        _slices("drifted_share"),
+    ),
+    ("slice_drifted", "1 for a slice whose inputs drifted.", ("slice",), _slices("drifted")),
     (
         "accuracy_estimated",
         "Accuracy of the newest window, estimated from the predictions' confidence.",

@@ -1,6 +1,6 @@
 """The newest check of a model, and how its last retrain ended: what a gateway shows without MLflow.
 
-    history/<model>/latest.json             the newest window's verdicts, at most 50 features
+    history/<model>/latest.json             the newest window's verdicts, at most 50 features, and the slices
     retrain/<model>/latest_outcome.json     the last retrain's outcome
 
 Both are replaced as a whole and small, so a gateway can read those of all models at every scrape.
@@ -34,6 +34,23 @@ class FeatureDrift:
 
 
 @dataclass(frozen=True, slots=True)
+class SliceCheck:
+    """One slice of the newest window; ``decayed`` and ``drifted`` are None where that is not known.
+
+    ``score`` and ``baseline`` are in ``metric``; positive ``decay`` is worse.
+    """
+
+    name: str
+    metric: str
+    score: float | None
+    baseline: float | None
+    decay: float | None
+    decayed: bool | None
+    drifted_share: float | None
+    drifted: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class LatestCheck:
     """The newest window's verdicts.
 
@@ -51,6 +68,8 @@ class LatestCheck:
         When the newest label became known that a check has seen; None: no check has seen one.
     input_features, drifted_features, unknown_features
         How many inputs there are, how many drifted, and of how many that could not be computed.
+    slices
+        Those of ``monitor.slices``, at most ``monitor.max_slices``; none in checks of release 0.2.
     """
 
     window_end: datetime
@@ -76,6 +95,7 @@ class LatestCheck:
     drifted_features: int = 0
     unknown_features: int = 0
     features: tuple[FeatureDrift, ...] = ()
+    slices: tuple[SliceCheck, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON; :meth:`from_json` reads it back."""
@@ -91,7 +111,11 @@ class LatestCheck:
             FeatureDrift(each["name"], each["role"], each["effect"], each["drifted"])
             for each in known.get("features", ())
         )
-        return cls(**known | times | {"features": features})
+        slices = tuple(
+            SliceCheck(**{field.name: each[field.name] for field in fields(SliceCheck)})
+            for each in known.get("slices", ())
+        )
+        return cls(**known | times | {"features": features, "slices": slices})
 
 
 def shown_features(features: Iterable[FeatureDrift]) -> tuple[FeatureDrift, ...]:
