@@ -23,6 +23,8 @@ from homeostat.core.rollout.phases import Traffic
 from homeostat.ports import Event, FleetEntry, HealthRecord, LeaseResult, RecordKind
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+# Gateways read this ten times a second for each model: building the statement costs more than running it.
+_READ_STATE = sa.select(TRAFFIC.c.state).where(TRAFFIC.c.model == sa.bindparam("model"))
 
 
 class SqlLedger:
@@ -53,12 +55,19 @@ class SqlLedger:
         self._compacted_at: dict[tuple[str, str, str], int] = {}
         self._ready = False
         self._setup = threading.Lock()
+        #: The last state of each model as text, and the same parsed.
+        self._parsed: dict[str, tuple[str, Traffic]] = {}
 
     def read(self, model: str) -> Traffic:
         """See :meth:`homeostat.ports.Ledger.read`."""
         with self._connect(self._read_engine) as db:
-            state = db.scalar(sa.select(TRAFFIC.c.state).where(TRAFFIC.c.model == model))
-        return Traffic(model) if state is None else Traffic.from_json(json.loads(state))
+            state = db.scalar(_READ_STATE, {"model": model})
+        if state is None:
+            return Traffic(model)
+        known = self._parsed.get(model)
+        if known is None or known[0] != state:
+            known = self._parsed[model] = (state, Traffic.from_json(json.loads(state)))
+        return known[1]
 
     def write(
         self,
