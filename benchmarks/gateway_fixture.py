@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from homeostat.config import Settings
-from homeostat.core.rollout import Plan, VersionRef, begin
+from homeostat.core.rollout import Plan, VersionRef, begin, promote
 
 HERE = Path(__file__).resolve().parent
 INCLUDE = HERE.parent / "include"
@@ -122,7 +122,7 @@ class BenchmarkFixture:
         return self.fitted[features, trees]
 
     def begin_rollout(self, home: str, name: str, ref: VersionRef, **more: Any) -> None:
-        """Begin a version's rollout in a gateway's ledger; the first version becomes champion."""
+        """Begin a version's rollout in a gateway's ledger; the first version becomes champion at once."""
         from homeostat.adapters import build_ports
 
         settings = self.settings(home)
@@ -130,7 +130,12 @@ class BenchmarkFixture:
         ledger, now = build_ports(settings).ledger, datetime.now(UTC)
         config = settings.load_model(name)
         rollout = f"rollout-{ref.version}-{now:%H%M%S%f}"
-        step = begin(ledger.read(name), ref, rollout, Plan.of(config), now, **more)
+        traffic = ledger.read(name)
+        if traffic.champion is None:
+            # A gateway would promote it once it has loaded it, and until then a second version replaces it.
+            step = promote(traffic, ref, now, "first version")
+        else:
+            step = begin(traffic, ref, rollout, Plan.of(config), now, **more)
         ledger.write(step.traffic, kind=step.kind, reason=step.reason, by="benchmark", at=now)
 
     def bodies(self, features: int, rows: int) -> Path:
