@@ -159,15 +159,21 @@ class Rounds:
             found[key] - other for found, other in zip(self._found[what][name], others, strict=True)
         )
 
-    @staticmethod
-    def slope(found: Mapping[int, float]) -> float:
-        """Return the exponent with which the cost above the smallest size grows: least squares on logarithms.
+    def above(self, what: str, size: int, base: int, name: str) -> float:
+        """Return the median over the rounds of a request's cost above one of the smallest size, in ms."""
+        pairs = zip(self._found[what, size][name], self._found[what, base][name], strict=True)
+        return statistics.median(1e3 / one["rate"] - 1e3 / smallest["rate"] for one, smallest in pairs)
 
-        The second smallest is left out, since its cost above the smallest is mostly noise.
-        """
-        (smallest, base), _, *rest = found.items()
-        points = [(math.log(n - smallest), math.log(max(cost - base, 1e-9))) for n, cost in rest]
-        return statistics.linear_regression(*zip(*points, strict=True)).slope
+
+def growth_power(above: Mapping[int, float]) -> float:
+    """Return the power with which a cost grows: least squares on the logarithms of size and cost.
+
+    NaN where a cost is not above zero: noise is then larger than the cost.
+    """
+    if min(above.values()) <= 0:
+        return math.nan
+    points = [(math.log(size), math.log(cost)) for size, cost in above.items()]
+    return statistics.linear_regression(*zip(*points, strict=True)).slope
 
 
 def time_model(bundle: Path, bodies: Path) -> float:
