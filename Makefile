@@ -11,6 +11,7 @@ PACKAGE := .venv-package
 ARGS    ?=
 # Libraries that the benchmarks compare with. Their dependencies conflict with ours, so each has its own environment.
 PEERS   := evidently nannyml alibi_detect
+SERVERS := mlserver bentoml ray
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPATH := $(CURDIR)/include$(if $(PYTHONPATH),:$(PYTHONPATH))
@@ -83,7 +84,7 @@ lock: ## compile every .in into its lock (ARGS=--upgrade for newer versions)
 		--quiet $(ARGS) infra/package/requirements.in -o infra/package/requirements.txt
 	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--quiet $(ARGS) infra/site/requirements.in -o infra/site/requirements.txt
-	for peer in $(PEERS); do \
+	for peer in $(PEERS) $(SERVERS); do \
 		.venv-lock/bin/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url \
 			--quiet $(ARGS) benchmarks/peers/$$peer.in -o benchmarks/peers/$$peer.txt || exit 1; \
 	done
@@ -128,6 +129,10 @@ bench: $(TOOLS) $(PEERS:%=.venv-bench/%/.made) ## run the benchmarks, also of co
 	@export PYTHONPATH=$(PYTHONPATH):tests; for script in drift calibration rollout gateway rollback lambda_cold_start core_import; do \
 		test ! -f benchmarks/$$script.py || $(PYTHON) benchmarks/$$script.py $(ARGS) || exit 1; \
 	done
+
+.PHONY: bench-servers
+bench-servers: $(TOOLS) $(SERVERS:%=.venv-bench/%/.made) ## compare the gateway with MLServer, BentoML and Ray Serve (15 minutes)
+	$(PYTHON) benchmarks/serving_peers.py $(ARGS)
 
 .PHONY: clean
 clean: ## remove the virtualenvs, caches and local state (.homeostat); not .env

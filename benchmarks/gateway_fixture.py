@@ -195,35 +195,36 @@ class Server:
 @contextlib.contextmanager
 def gateway(fixture: BenchmarkFixture, home: str, phases: Mapping[str, str]) -> Iterator[Server]:
     """Run ``homeostat gateway``; ready once every model is loaded and in the given phase."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-c", "from homeostat.cli import main; main()", "gateway", "--port", str(port)]
     env = {**os.environ, **fixture.env(home), "PYTHONPATH": str(INCLUDE)}
 
     def ready(server: Server) -> bool:
         return server.phases() == phases
 
-    with _running(command, env, port, fixture.folder, ready) as server:
+    with running(command, env, port, fixture.folder, ready) as server:
         yield server
 
 
 @contextlib.contextmanager
 def mlflow(fixture: BenchmarkFixture, name: str, version: str, *more: str, **env: str) -> Iterator[Server]:
     """Run ``mlflow models serve`` for a registered version, with MLflow's defaults."""
-    port = _free_port()
+    port = free_port()
     uri = f"models:/{name}/{version}"
     command = [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "-m", uri]
     command += ["-p", str(port), "--env-manager", "local", *more]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     env = {**os.environ, **fixture.env("mlflow"), "PATH": path, **env}
     env.pop("PYTHONPATH", None)
-    with _running(command, env, port, fixture.folder, lambda server: server.get("/ping") != b"") as server:
+    with running(command, env, port, fixture.folder, lambda server: server.get("/ping") != b"") as server:
         yield server
 
 
 @contextlib.contextmanager
-def _running(
+def running(
     command: list[str], env: dict[str, str], port: int, folder: Path, ready: Callable[[Server], bool]
 ) -> Iterator[Server]:
+    """Run a server in a process group of its own, until the block ends; exit where it does not get ready."""
     log = folder / f"server-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603  # our own servers
@@ -248,7 +249,8 @@ def _running(
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

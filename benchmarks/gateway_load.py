@@ -56,6 +56,8 @@ class Connection:
             self._received = received
             return None
         head = received[:end].lower()
+        if b"transfer-encoding: chunked" in head:
+            return self._chunked(received, end + 4)
         at = head.index(b"content-length:") + 15
         length = int(head[at:].split(b"\r\n", 1)[0])
         if len(received) < end + 4 + length:
@@ -63,6 +65,17 @@ class Connection:
             return None
         self._received = b""
         return int(received[9:12]), received[end + 4 :]
+
+    def _chunked(self, received: bytes, at: int) -> tuple[int, bytes] | None:
+        """Return status and body of a response in chunks, once its last chunk is there."""
+        self._received = received
+        if not received.endswith(b"0\r\n\r\n"):
+            return None
+        self._received, body = b"", b""
+        while length := int(received[at : (start := received.index(b"\r\n", at))], 16):
+            body += received[start + 2 : start + 2 + length]
+            at = start + 4 + length
+        return int(received[9:12]), body
 
 
 class Load:
@@ -175,8 +188,18 @@ def _found(load: Load, seconds: float) -> dict[str, Any]:
         "p99": quantile(0.99),
         "failed": load.failed,
         "changed": load.changed,
-        "answers": {str(i): json.loads(body)["predictions"] for i, body in sorted(load.first.items())},
+        "answers": {str(i): _predictions(json.loads(body)) for i, body in sorted(load.first.items())},
     }
+
+
+def _predictions(response: Any) -> list[Any]:
+    """Return the predictions of MLflow's and our protocol, of Open Inference, or of a plain list."""
+    if isinstance(response, list):
+        return response
+    found: list[Any] = (
+        response["predictions"] if "predictions" in response else response["outputs"][0]["data"]
+    )
+    return found
 
 
 if __name__ == "__main__":
