@@ -1,10 +1,15 @@
 """Measure how long engines take to count a table on frozen edges, beside a bare scan of the same columns.
 
-    python benchmarks/sources.py --rows 10_000_000 --postgres-rows 1_000_000 --spark-rows 5_000_000 [--write]
-
 Each engine runs in a process of its own, in turn with its scan: ``sum`` of each of 30 numbers, ``max`` of
-each of 5 categories. Times are medians. PostgreSQL is started for this and removed; Spark runs in this
-machine's Java, in local mode. DuckDB also counts the numbers by its own ``histogram(x, edges)``.
+each of 5 categories, by as many processes or threads of the engine as the count has. Every count is compared
+with the local path's, cell by cell. Times are medians of the rounds, the ratio is the median of the rounds'
+ratios, with the lowest and highest. With one round nothing warms the caches but a first count. Memory is the
+peak of the process that counts, after that first count. PostgreSQL is started for this and removed; Spark
+runs in this machine's Java, in local mode. DuckDB also counts the numbers by its own ``histogram(x, edges)``,
+and the local reader reads the same file.
+
+``--data FOLDER`` keeps the Parquet files there and reuses them: 100 million rows take 17 GB, and longer to
+write than to measure.
 """
 
 from __future__ import annotations
@@ -39,6 +44,9 @@ HERE = Path(__file__).parent
 REFERENCE_ROWS = 200_000
 AIM, BAR, MAX_MB = 2.0, 3.0, 2048
 
+#: Seconds of each round, by what was measured.
+Taken = dict[str, list[float]]
+
 
 def edges() -> ProfileEdges:
     """Fit the edges of 30 numbers and 5 categories."""
@@ -66,23 +74,32 @@ def histogram_sql(profile_edges: ProfileEdges, rows: str) -> str:
     return f"SELECT {', '.join(counted)} FROM {rows}"  # noqa: S608  # names of this benchmark
 
 
-def run_in_turn(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Return the median seconds of each; a first round warms caches."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
-    for at in range(repeats + 1):
+def run_in_turn(works: dict[str, Callable[[], object]], repeats: int) -> tuple[Taken, dict[str, object]]:
+    """Return the seconds of each in each round, and what each returned last.
+
+    Before several rounds there is another one, which warms caches.
+    """
+    taken: Taken = {name: [] for name in works}
+    found: dict[str, object] = {}
+    for _ in range(repeats + (repeats > 1)):
         for name, work in works.items():
             start = time.perf_counter()
-            work()
-            if at:
-                taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(each) for name, each in taken.items()}
+            found[name] = work()
+            taken[name].append(time.perf_counter() - start)
+    return {name: each[-repeats:] for name, each in taken.items()}, found
 
 
-def measure_duckdb(path: Path, repeats: int) -> dict[str, float]:
+def require_same(engine: str, counted: object, local: object) -> None:
+    """Stop where an engine counts other than the local path."""
+    if counted != local:
+        msg = f"{engine}'s counts are not those of the local path"
+        raise SystemExit(msg)
+
+
+def measure_duckdb(path: Path, repeats: int) -> Taken:
     """Time DuckDB's scan, its count, and the local reader's on the same file."""
     found = edges()
     with open_engine(parse_location(f"duckdb://{path}")) as table:
-        before = resident("VmRSS")
         table.profile(found)  # alone first: its memory is the peak
         peak = resident("VmHWM")
         scan, histogram = scan_sql(found, f"'{path}'"), histogram_sql(found, f"'{path}'")
@@ -92,28 +109,27 @@ def measure_duckdb(path: Path, repeats: int) -> dict[str, float]:
             "local": lambda: count_parquet(found, path),
             "histogram": lambda: table.backend.con.execute(histogram).fetchall(),
         }
-        taken = run_in_turn(works, repeats)
-        if table.profile(found) != count_parquet(found, path):
-            raise SystemExit("DuckDB's counts are not those of the local path")
-    return {**taken, "before_mb": before, "peak_mb": peak}
+        taken, results = run_in_turn(works, repeats)
+    require_same("DuckDB", results["count"], results["local"])
+    return {**taken, "peak_mb": [peak]}
 
 
-def measure_postgres(path: Path, repeats: int) -> dict[str, float]:
+def measure_postgres(path: Path, repeats: int) -> Taken:
     """Time a scan and a count of PostgreSQL, which is loaded from the file first."""
     found = edges()
     with postgres() as url, open_engine(parse_location(f"{url}?query=SELECT 1 AS x")) as first:
         load_postgres(first.backend.con, path)
         with open_engine(parse_location(f"{url}?table=bench")) as table:
-            if table.profile(found) != count_parquet(found, path):
-                raise SystemExit("PostgreSQL's counts are not those of the local path")
             scan = scan_sql(found, "bench")
-            return run_in_turn(
+            taken, results = run_in_turn(
                 {
                     "scan": lambda: table.backend.con.execute(scan).fetchall(),
                     "count": lambda: table.profile(found),
                 },
                 repeats,
             )
+            require_same("PostgreSQL", results["count"], count_parquet(found, path))
+            return {**taken, "peak_mb": [resident("VmHWM")]}
 
 
 def load_postgres(connection: Any, path: Path) -> None:
@@ -133,12 +149,12 @@ def load_postgres(connection: Any, path: Path) -> None:
     connection.execute("VACUUM ANALYZE bench")
 
 
-def measure_spark(path: Path, repeats: int) -> dict[str, float]:
+def measure_spark(path: Path, repeats: int) -> Taken:
     """Time a scan and a count of Spark in local mode."""
     warnings.simplefilter("ignore")
     found = edges()
     with open_engine(parse_location(f"spark://local[*]?files={path}&spark.ui.enabled=false")) as table:
-        taken = run_in_turn(
+        taken, results = run_in_turn(
             {
                 "scan": lambda: _spark(table, scan_sql(found, f"parquet.`{path}`")),
                 "count": lambda: table.profile(found),
@@ -146,6 +162,7 @@ def measure_spark(path: Path, repeats: int) -> dict[str, float]:
             repeats,
         )
         table.backend._session.stop()  # noqa: SLF001  # ours alone
+    require_same("Spark", results["count"], count_parquet(found, path))
     return taken
 
 
@@ -190,19 +207,25 @@ def postgres() -> Iterator[str]:
 MEASURES = {"duckdb": measure_duckdb, "postgres": measure_postgres, "spark": measure_spark}
 
 
-def report(found: dict[str, tuple[int, dict[str, float]]]) -> str:
+def report(found: dict[str, tuple[int, Taken]]) -> str:
     """Return the table of the page."""
     lines = [
-        "| engine | rows | scan (s) | count (s) | ratio | histogram (s) | local reader (s) | memory (MB) |",
-        "|---|---|---|---|---|---|---|---|",
+        "| engine | rows | scan (s) | count (s) | ratio (range) | bar | histogram (s) | local (s) | MB |",
+        "|---|---:|---:|---:|---:|---|---:|---:|---:|",
     ]
     for engine, (rows, taken) in found.items():
-        local = f"{taken['local']:.2f}" if "local" in taken else ""
-        histogram = f"{taken['histogram']:.2f}" if "histogram" in taken else ""
-        memory = f"{taken['peak_mb']:,.0f}" if "peak_mb" in taken else ""
-        ratio = taken["count"] / taken["scan"]
-        times = f"{taken['scan']:.2f} | {taken['count']:.2f} | {ratio:.2f}"
-        lines.append(f"| {engine} | {rows:,} | {times} | {histogram} | {local} | {memory} |")
+        ratios = [count / scan for count, scan in zip(taken["count"], taken["scan"], strict=True)]
+        ratio = statistics.median(ratios)
+        spread = f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        seconds = [
+            f"{statistics.median(taken[name]):.2f}" if name in taken else ""
+            for name in ("scan", "count", "histogram", "local")
+        ]
+        peak = taken.get("peak_mb", [])
+        met = ratio <= BAR and all(each <= MAX_MB for each in peak)
+        memory = f"{peak[0]:,.0f}" if peak else ""
+        cells = [engine, f"{rows:,}", *seconds[:2], spread, "met" if met else "not met", *seconds[2:], memory]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -211,24 +234,30 @@ def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--rows", type=int, default=2_000_000, help="rows of Parquet that DuckDB counts")
+    options.add_argument(
+        "--rows", type=int, default=2_000_000, help="rows that DuckDB counts; 0 leaves it out"
+    )
     options.add_argument("--postgres-rows", type=int, default=300_000, help="0 leaves PostgreSQL out")
     options.add_argument("--spark-rows", type=int, default=1_000_000, help="0 leaves Spark out")
     options.add_argument("--repeats", type=int, default=3)
-    options.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "homeostat-bench")
+    options.add_argument(
+        "--data",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "homeostat-bench",
+        help="where the Parquet files are kept and reused",
+    )
     options.add_argument("--write", action="store_true", help="write benchmarks/sources.md")
     options.add_argument("--one", choices=sorted(MEASURES), help=argparse.SUPPRESS)
     asked = options.parse_args()
-    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the first engine."
     rows = {"duckdb": asked.rows, "postgres": asked.postgres_rows, "spark": asked.spark_rows}
     if asked.one:
-        path = write_long(asked.folder, rows[asked.one])
+        path = write_long(asked.data, rows[asked.one])
         print(json.dumps(MEASURES[asked.one](path, asked.repeats)))
         return
-    found = {}
+    found, load = {}, os.getloadavg()[0]
     for engine, count in rows.items():
         if count:
-            write_long(asked.folder, count)
+            write_long(asked.data, count)
             done = subprocess.run(  # noqa: S603  # this file
                 [sys.executable, __file__, "--one", engine, *sys.argv[1:]],
                 check=True,
@@ -236,19 +265,27 @@ def main() -> None:
                 text=True,
             )
             found[engine] = (count, json.loads(done.stdout.splitlines()[-1]))
-    table = report(found)
-    print(table)
-    print(machine)
-    duckdb = found["duckdb"][1]
-    ratio = duckdb["count"] / duckdb["scan"]
-    print(
-        f"DuckDB: {ratio:.2f} times its scan, aim {AIM}, bar {BAR}; {duckdb['peak_mb']:,.0f} of {MAX_MB:,} MB"
+    about = (HERE / "sources.py").read_text().split('"""')[1].strip()
+    page = (
+        f"# Counting in engines\n\n    {command(asked)}\n\n{about}\n\n{report(found)}\n\n"
+        f"Aim {AIM:g}, bar {BAR:g} times the scan, and at most {MAX_MB:,} MB. {os.cpu_count()} cores, "
+        f"{memory_gb():.0f} GB, load {load:.1f} before the first engine; median of {asked.repeats}; "
+        f"measured {time.strftime('%Y-%m-%d')}.\n"
     )
+    print(page)
     if asked.write:
-        about = (HERE / "sources.py").read_text().split('"""')[1].strip()
-        bars = f"{machine} Aim {AIM:g}, bar {BAR:g} times the scan."
-        page = f"# Counting in engines\n\n{about}\n\n{bars}\n\n{table}\n"
         (HERE / "sources.md").write_text(page)
+
+
+def command(asked: argparse.Namespace) -> str:
+    """Return the command that repeats this run."""
+    sizes = f"--rows {asked.rows:_} --postgres-rows {asked.postgres_rows:_} --spark-rows {asked.spark_rows:_}"
+    return f"python benchmarks/sources.py {sizes} --repeats {asked.repeats} --write"
+
+
+def memory_gb() -> float:
+    """Return the memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
 if __name__ == "__main__":
