@@ -16,7 +16,8 @@ from homeostat.adapters.engines.ibis_counts import count_by_comparisons
 from homeostat.adapters.engines.location import parse_location
 from homeostat.config.errors import ConfigError, DataError
 from homeostat.core.profile import count_arrow_table, fit_edges
-from homeostat.core.profile.grouped import ColumnGroup, count_groups, whole
+from homeostat.core.profile.grouped import ColumnGroup, SeasonGroup, SliceGroup, count_groups, whole
+from homeostat.core.profile.slices import Slicing
 
 pytest.importorskip("ibis")
 
@@ -52,6 +53,8 @@ def test_comparisons_count_as_the_local_path_does(rows, tmp_path):
             assert found.features[name].to_body() == expected.features[name].to_body(), name
         by = [ColumnGroup("text")]
         assert count_by_comparisons(table, edges, by) == count_groups(edges, rows, by)
+        slices = [SliceGroup(Slicing("text", "category", ("red", "1", "élan")))]
+        assert count_by_comparisons(table, edges, slices) == count_groups(edges, rows, slices)
 
 
 def test_an_engine_without_an_own_count_is_opened_by_its_url(rows, tmp_path):
@@ -75,6 +78,20 @@ def test_what_comparisons_cannot_hold_is_refused(rows, tmp_path):
         pytest.raises(DataError, match=r"column 'price' of type decimal\(12, 2\) .*cast it in a query"),
     ):
         count_by_comparisons(table, edges, ())
+
+
+@pytest.mark.parametrize(
+    "by", [SliceGroup(Slicing("number", "number", cuts=(0.0,))), SeasonGroup("at", "hour_of_day")]
+)
+def test_groups_that_comparisons_cannot_make_are_refused(rows, tmp_path, by):
+    at = pa.array(np.arange(2_000).astype("M8[h]").astype("M8[us]"))
+    pq.write_table(rows.append_column("at", at), tmp_path / "rows.parquet")
+    edges = fit_edges(rows.to_pandas(), {"number": "number"})
+    with (
+        open_engine(parse_location(f"duckdb://{tmp_path / 'rows.parquet'}")) as table,
+        pytest.raises(DataError, match=rf"column '{by.column}' .*groups are made of text or whole numbers"),
+    ):
+        count_by_comparisons(table, edges, [by])
 
 
 def test_an_unknown_engine_is_an_error_that_names_it(tmp_path):

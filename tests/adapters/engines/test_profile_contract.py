@@ -259,6 +259,44 @@ def same_groups(engine: Opener, rows: list[dict]) -> None:
     assert sum(each.rows for each in found.values()) == len(rows)
 
 
+@given(rows=ROWS)
+@example(
+    rows=[*ENDS, {"f64": -0.0, "price": Decimal("0.00"), "flag": True}, {"f64": math.nan, "text": "1.0"}]
+)
+@RELAXED
+def test_slices_within_a_season_are_those_of_the_local_path(fast_engine, rows):
+    same_slices_within_a_season(fast_engine, rows)
+
+
+@given(rows=ROWS)
+@settings(RELAXED, max_examples=2)
+@pytest.mark.slow
+def test_slices_of_spark_within_a_season_are_those_of_the_local_path(spark, rows):
+    same_slices_within_a_season(spark, rows)
+
+
+#: Cuts and labels of every kind of column that may divide rows.
+ANY_SLICES = (
+    Slicing("f64", "number", cuts=(-1.0, 0.0, 2.5)),
+    Slicing("f32", "number", cuts=(0.1, 0.3, 16777216.0)),
+    Slicing("i64", "number", cuts=(0.0, 7.0, 2.0**53)),
+    Slicing("price", "number", cuts=(-0.5, 0.0, 12.34)),
+    Slicing("text", "category", ("a", "1", "true", "\U0001f6e0")),
+    Slicing("i16", "category", ("1", "-3")),
+    Slicing("flag", "category", ("true",)),
+)
+
+
+def same_slices_within_a_season(engine: Opener, rows: list[dict]) -> None:
+    """A check of a model with a season and slices asks for both in one query."""
+    table = with_copies(as_table(rows))
+    edges = edges_of(table)
+    with engine(table) as opened:
+        for slicings in (ANY_SLICES[:2], ANY_SLICES[2:4], ANY_SLICES[4:]):
+            by: list[Grouping] = [SeasonGroup("at", "hour_of_week", 8), *map(SliceGroup, slicings)]
+            assert opened.profile_groups(edges, by) == count_groups(edges, table, by)
+
+
 SLICES = Slices(
     (
         Slicing("label", "category", ("red", "1")),
