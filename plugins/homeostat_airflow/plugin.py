@@ -8,8 +8,17 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 from homeostat_airflow import run_note
-from homeostat_airflow.health_page import app
 from homeostat_airflow.links import HealthLink, MLflowLink
+
+
+async def pages(scope: Any, receive: Any, send: Any) -> None:
+    """Answer as the pages' ASGI application, imported at the first request.
+
+    The process of every task loads this plugin, and the application's imports cost it half a second of CPU.
+    """
+    from homeostat_airflow.health_page import app
+
+    await app(scope, receive, send)
 
 
 class HomeostatPlugin(AirflowPlugin):
@@ -18,7 +27,7 @@ class HomeostatPlugin(AirflowPlugin):
     name = "homeostat"
     operator_extra_links: list[Any] = [MLflowLink(), HealthLink()]
     listeners: list[Any] = [run_note]
-    fastapi_apps: list[dict[str, Any]] = [{"app": app, "url_prefix": "/homeostat", "name": "Homeostat"}]
+    fastapi_apps: list[dict[str, Any]] = [{"app": pages, "url_prefix": "/homeostat", "name": "Homeostat"}]
     external_views: list[dict[str, Any]] = [
         {
             "name": "Models",  # a longer name is cut off

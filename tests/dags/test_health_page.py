@@ -18,9 +18,11 @@ import json, sys
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from airflow.api_fastapi.core_api.security import get_user
+from homeostat_airflow.plugin import HomeostatPlugin
+assert "homeostat_airflow.health_page" not in sys.modules, "every task's process imports the plugin"
+airflow, [pages] = FastAPI(), HomeostatPlugin.fastapi_apps
+airflow.mount(pages["url_prefix"], pages["app"])
 from homeostat_airflow.health_page import app
-airflow = FastAPI()
-airflow.mount("/homeostat", app)
 client = TestClient(airflow)
 paths = {paths!r}
 refused = [client.get("/homeostat" + path).status_code for path in paths]
