@@ -263,7 +263,8 @@ def test_without_a_champion_a_check_is_not_computable_and_triggers_nothing(setup
     assert dag_run["state"] == "success", "another model's invalid file does not matter"
     assert dag_run["tasks"] == {"check": "success", "trigger_retrain": "skipped"}
     assert dag_run["xcoms"]["check"]["verdict"] == "not_computable"
-    assert f"start retrain__{setup.name}" in dag_run["skipped"]["trigger_retrain"]
+    assert f"start retrain__{setup.name}" in dag_run["xcoms"]["check"]["sentence"]
+    assert dag_run["tries"]["trigger_retrain"] == 0, "skipped without a process of its own"
     assert dag_run["events"] == []
 
 
@@ -284,6 +285,7 @@ def test_checks_pass_fire_once_and_can_repeat_a_past_window(deployed, receiver):
     assert quiet["xcoms"]["check"]["verdict"] == "pass"
     assert is_plain(quiet["xcoms"]["check"])
     assert quiet["tasks"]["trigger_retrain"] == "skipped"
+    assert quiet["shown"]["check"].startswith("no retrain: ")
     before = len(receiver.received)
 
     first = live(calm, 4, shift=3.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import SkipMixin
+
 from homeostat.config.errors import ConfigError
 from homeostat_airflow.operators.base import HomeostatOperator, leave_for_note, skip
 from homeostat_airflow.operators.run_link import run_page, run_url
@@ -40,8 +42,11 @@ class NotedOperator(HomeostatOperator):
         return "Drift check failed", f"{self.model}: {text}"
 
 
-class CheckDriftOperator(NotedOperator):
+class CheckDriftOperator(NotedOperator, SkipMixin):
     """Check one window: schema, inputs, predictions, performance; decide whether to retrain.
+
+    Unless the check fires, the :class:`TriggerRetrainOperator` after it is skipped without a process of its
+    own: that would cost a start, a parse of the DAG and several requests to Airflow.
 
     ``scheduled`` says whether the DAG runs when model.yaml says, so that pages can show the next check.
     """
@@ -49,6 +54,16 @@ class CheckDriftOperator(NotedOperator):
     def __init__(self, *, scheduled: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scheduled = scheduled
+
+    def execute(self, context: Context) -> Any:
+        """Check, and skip the retrain's trigger unless the check fires."""
+        result = super().execute(context)
+        triggers = [task for task in self.downstream_list if isinstance(task, TriggerRetrainOperator)]
+        if triggers and not result["fired"]:
+            # Skipping ends the task by an exception, after which Airflow keeps no result.
+            context["ti"].xcom_push(key="return_value", value=result)
+            self.skip(context["ti"], triggers)
+        return result
 
     def perform(self, config: ModelConfig, ports: Ports, context: Context) -> dict[str, Any]:
         """Check the window that ends at the ``window_end`` parameter, or at the run's logical date."""
