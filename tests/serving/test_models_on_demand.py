@@ -204,8 +204,8 @@ def test_a_model_in_a_rollout_stays_and_its_roll_back_is_immediate(setup):
         until(lambda: is_ready(client), "the ledger is read")
         made.begin(made.version())
         states = client.runtime.states
-        until(lambda: states["a"].table.shadow is not None, "the candidate's shadow runs without a request")
-        until(lambda: made.traffic().rollout.phase is Phase.SHADOW, "the candidate was ready")
+        until(lambda: states["a"].table.shadow is not None, "the shadow runs without a request", 180)
+        until(lambda: made.traffic().rollout.phase is Phase.SHADOW, "the candidate was ready", 180)
         for name in ("b", "c", "b"):
             assert ask(client, name).status_code == 200
         until(lambda: in_memory(client) == {"a", "b"}, "one model beside those in a rollout")
@@ -227,7 +227,7 @@ def test_the_former_champion_stays_while_it_is_compared_with_the_new_one(setup):
     with fleet.serve(setup, 1) as client:
         until(lambda: is_ready(client), "the ledger is read")
         made.begin(made.version())
-        until(lambda: made.traffic().rollout.phase is Phase.SHADOW, "the candidate was ready")
+        until(lambda: made.traffic().rollout.phase is Phase.SHADOW, "the candidate was ready", 180)
         assert client.order("models/a/promote", {"version": "2"}).status_code == 200
         table = client.runtime.states["a"].table
         assert (table.champion.ref.version, table.shadow.job.version) == ("2", "1")
@@ -363,3 +363,18 @@ def test_labels_of_a_model_that_was_unloaded_must_be_its_classes(setup):
         assert client.labels({"id": "r-1", "label": "1"}, model="a").json()["accepted"] == 1
         outputs = client.http.get("v2/models/a").json()
         assert outputs["versions"] == ["1"]
+
+
+def test_a_call_that_hangs_is_reported_although_its_model_was_unloaded(setup, caplog):
+    fleet = Fleet(setup, ["a", "b"])
+    fleet.begin(a={"hangs_on": STUCK["a"]})
+    with fleet.serve(setup, 1, champion_timeout=2.0) as client:
+        until(lambda: is_ready(client), "the ledger is read")
+        until(lambda: ask(client, "a").status_code == 200, "it is loaded in time, on a busy machine too")
+        pool = client.runtime.pool
+        found, pool.replace_hung = pool.replace_hung, list  # not found before it is unloaded
+        assert ask(client, "a", STUCK).status_code == 504
+        until(lambda: ask(client, "b").status_code == 200, "b is loaded")
+        until(lambda: in_memory(client) == {"b"}, "in a's place")
+        pool.replace_hung = found
+        until(lambda: "a version 1: 1 predict calls hang" in caplog.text, "it is found all the same")

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from homeostat.core.rollout.evidence import CANDIDATE, CHAMPION
 from homeostat.serving.inference.batcher import Batcher, QueueFull
 from homeostat.serving.inference.failures import (
+    NothingLoaded,
     PredictTimedOut,
     VersionOverloaded,
     client_error,
@@ -111,7 +112,7 @@ class Engine:
         """
         table = state.table
         if table.champion is None:
-            raise BadRequest(why_not_loaded(table), 503)
+            raise NothingLoaded(why_not_loaded(table), 503)
         self._reject_future(state, rows, received_at)
         self._count_columns(state, rows)
         request = _Request(request_id, prediction_ids(request_id, rows.count), received_at)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from homeostat.core.rollout.phases import Phase
 from homeostat.serving.inference.routing import RoutingTable
 from homeostat.serving.inference.scoring import PredictFailed, ScoredRequest
+from homeostat.serving.scoring_request import BadRequest
+
+
+class NothingLoaded(BadRequest):
+    """No version of the model is loaded."""
 
 
 class PredictTimedOut(PredictFailed):

@@ -11,7 +11,7 @@ from typing import Any
 from homeostat.core.rollout.phases import VersionRef
 from homeostat.core.rollout.transitions import previous_was_rolled_back
 from homeostat.serving.inference.engine import Engine, ScoringResult
-from homeostat.serving.inference.failures import PredictTimedOut, client_error
+from homeostat.serving.inference.failures import NothingLoaded, PredictTimedOut, client_error
 from homeostat.serving.inference.residency import Residency
 from homeostat.serving.inference.routing import RoutingTable, ServedModel
 from homeostat.serving.scoring_request import BadRequest, Rows
@@ -34,9 +34,12 @@ class OnDemandEngine(Engine):
     ) -> ScoringResult:
         """As :meth:`Engine.score`; 503 with the reason when the champion cannot be loaded, or not in time."""
         with self._residency.request(state.name):
-            champion = state.table.traffic.champion
-            if state.table.champion is not None or champion is None:
+            try:
                 return await super().score(state, rows, request_id, key, received_at)
+            except NothingLoaded:
+                champion = state.table.traffic.champion
+                if champion is None:
+                    raise
             async with self._limited(state, champion):
                 await self._residency.loaded(state, champion, lambda: _serves(state.table))
                 return await super().score(state, rows, request_id, key, received_at)

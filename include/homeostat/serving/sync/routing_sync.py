@@ -174,6 +174,8 @@ class RoutingSync:
             loaded = self._cache.get(model.name, ref)
             if loaded is not None and loaded.scorer is scorer:
                 return model, ref
+            if self._residency is not None and ref in needed_versions(model.table.traffic):
+                return model, ref  # unloaded since the call began
         return None
 
     def _hung_calls(self, model: ServedModel, ref: VersionRef) -> int:
