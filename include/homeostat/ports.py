@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from homeostat.bundle.files import Bundle
     from homeostat.config import ModelConfig
     from homeostat.core.profile import Profile, ProfileEdges, Season, Slices
+    from homeostat.core.retention import Retention
     from homeostat.core.rollout.evidence import Evidence, Tally
     from homeostat.core.rollout.phases import Traffic
     from homeostat.core.trigger import WindowRecord
@@ -150,6 +151,9 @@ class Ledger(Protocol):
     def events_between(self, model: str, since: datetime | None, limit: int) -> list[Event]:
         """Return the newest ``limit`` events from ``since`` on, oldest first, without their evidence."""
 
+    def champion_events(self, model: str, since: datetime | None, limit: int) -> list[Event]:
+        """Return what :meth:`events_between` does, of the kinds that may change the champion."""
+
     def save_record(self, record: HealthRecord) -> None:
         """Write a health record, replacing that of the same model, kind and key.
 
@@ -165,6 +169,9 @@ class Ledger(Protocol):
         Of more, the time is cut into ``limit`` equal parts: the record with the highest rank of each part is
         returned (of the same rank, the latest), and always the newest one.
         """
+
+    def delete_windows(self, model: str, retention: Retention) -> int:
+        """Delete the health records of old windows; return how many."""
 
     def fleet(self, at: datetime) -> dict[str, FleetEntry]:
         """Return what is known about every model, by name, in a fixed number of queries."""
@@ -336,6 +343,12 @@ class History(Protocol):
 
     def windows(self, model: str, since: datetime | None = None) -> list[WindowRecord]:
         """Return the records with ``window_end >= since``, oldest first, one per window end."""
+
+    def delete_old(self, model: str, retention: Retention, limit: int) -> int:
+        """Delete what is old, the oldest first, at most ``limit`` runs or windows; return how many."""
+
+    def free_deleted(self) -> int:
+        """Free the space of what :meth:`delete_old` only marked as deleted; return the number of runs."""
 
 
 class Source(Protocol):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from homeostat.adapters import open_ledger
 from homeostat.adapters.ledger_memory import MemoryLedger
+from homeostat.core.retention import Retention
 from homeostat.core.rollout import Traffic
 from homeostat.ports import HealthRecord, RecordKind
 
@@ -108,6 +109,37 @@ def test_the_newest_events_of_a_time_come_oldest_first_without_evidence(ledger, 
     assert [(event.kind, event.evidence) for event in found] == [("k2", {}), ("k3", {}), ("k4", {})]
     assert [event.kind for event in ledger.events_between(model, NOW + 4 * HOUR, 3)] == ["k4"]
     assert len(ledger.events_between(model, None, 9)) == 5
+
+
+def test_old_windows_are_deleted_and_other_records_are_not(ledger, model):
+    ends = [NOW + hours * HOUR for hours in range(6)]
+    for name in (model, f"{model}-other"):
+        for end in ends:
+            ledger.save_record(window(name, end))
+    ledger.save_record(HealthRecord(model, RETRAIN, "r", NOW, {"outcome": "failed"}))
+    old = Retention(before=ends[4], kept=frozenset([ends[1], ends[5]]))
+    assert ledger.delete_windows(model, old) == 3
+    assert ledger.delete_windows(model, old) == 0
+    assert [record.at for record in ledger.records(model, WINDOW, None, 99)[0]] == [
+        ends[n] for n in (1, 4, 5)
+    ]
+    assert ledger.records(model, RETRAIN, None, 99)[1] == 1
+    assert ledger.records(f"{model}-other", WINDOW, None, 99)[1] == 6
+
+
+def test_events_of_champions_are_without_those_that_keep_it(ledger, model):
+    traffic = Traffic(model)
+    for hours, kind in enumerate(
+        ["begun", "promoted", "clock", "canary", "rolled_back", "begun", "promoted"]
+    ):
+        traffic = ledger.write(traffic, kind=kind, reason="r", by="me", at=NOW + hours * HOUR)
+
+    def kinds(since, limit):
+        return [event.kind for event in ledger.champion_events(model, since, limit)]
+
+    assert kinds(None, 9) == ["promoted", "rolled_back", "promoted"]
+    assert kinds(None, 2) == ["rolled_back", "promoted"]
+    assert kinds(NOW + 5 * HOUR, 9) == ["promoted"]
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)

@@ -17,6 +17,7 @@ from homeostat.adapters.history_mlflow import MlflowHistory
 from homeostat.adapters.history_store import StoreHistory
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.config.errors import ConfigError, Unavailable
+from homeostat.core.retention import Retention
 from homeostat.core.trigger import WindowRecord
 
 if TYPE_CHECKING:
@@ -103,6 +104,30 @@ def test_windows_around_midnight_and_within_a_second_are_distinct(history, model
         put(history, model, window(end), artifacts={})
     assert [record.window_end for record in history.windows(model)] == ends
     assert [record.window_end for record in history.windows(model, since=midnight)] == ends[1:]
+
+
+def test_old_windows_are_deleted_and_kept_ones_are_not(history, model):
+    day, ends = END.replace(hour=0), [END + n * 12 * HOUR for n in range(-8, 5)]
+    for end in ends:
+        put(history, model, window(end), artifacts={"report.json": b"{}", "a.png": b"x"})
+    put(history, model + "x", window(ends[0]))
+    kept = frozenset([day - 60 * HOUR])
+    retention = Retention(before=day, kept=kept)
+    assert history.delete_old(model, retention, 2) == 2
+    assert 0 < len(ends) - len(history.windows(model)) <= 2, "two windows, or a month and a day of them"
+    assert history.delete_old(model, retention, 100) > 0
+    assert history.delete_old(model, retention, 100) == 0
+    left = {record.window_end for record in history.windows(model)}
+    assert {end for end in ends if end >= day} | kept <= left
+    assert not {end for end in ends if end < day - 72 * HOUR} & left
+    assert len(history.windows(model + "x")) == 1
+    put(history, model, window(ends[0]))
+    assert history.windows(model)[0] == window(ends[0]), "a window that is checked again is there again"
+
+
+def test_a_model_without_history_has_nothing_to_delete(history, model):
+    assert history.delete_old(model, Retention(before=END), 10) == 0
+    assert history.free_deleted() == 0
 
 
 def test_the_fake_can_simulate_an_outage():
@@ -331,3 +356,14 @@ def test_windows_ending_in_the_same_second_are_distinct():
     for micro in (0, 250_000):
         put(history, "pump", window(END.replace(microsecond=micro), rows=micro))
     assert [record.rows for record in history.windows("pump")] == [0, 250_000]
+
+
+def test_nothing_is_left_in_the_store_of_a_deleted_window():
+    store = CountingStore()
+    history = StoreHistory(store, at(END))
+    for end in (END, END + HOUR):
+        put(history, "pump", window(end))
+    store.put("history/pump/latest.json", b"{}")
+    assert StoreHistory(store, at(END)).delete_old("pump", Retention(before=END + HOUR), 9) == 1
+    assert not [key for key in store.list("history/pump") if "/2012-03-01T120000/" in key]
+    assert store.exists("history/pump/latest.json")

@@ -217,7 +217,7 @@ def test_a_model_whose_dags_cannot_be_built_shows_why_and_the_others_are_there(p
     write_model(tmp_path / "other", "twice")
     found = parse(HOMEOSTAT_MODELS=str(tmp_path))
     assert found["errors"] == {}
-    assert found["dags"].pop("join_log_files")["tasks"] == ["join"]
+    assert found["dags"].pop("join_log_files")["tasks"] == ["join", "delete_old_monitoring"]
     healthy = {name for name, dag in found["dags"].items() if dag["tasks"]}
     assert healthy == {
         f"{kind}__{name}" for kind in ("drift_check", "retrain") for name in ("good", "good_too")

@@ -7,7 +7,7 @@ import pytest
 
 from homeostat.adapters.store_memory import MemoryStore
 from homeostat.monitoring.drift_check import check_drift
-from homeostat.storage.check_records import check_key, find_check, last_checks
+from homeostat.storage.check_records import check_key, checks_before, find_check, newest_check
 from sample_model import T0, rows_between, serve
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -28,18 +28,37 @@ def test_the_record_says_what_was_decided_by_which_settings(config, ports, champ
     assert found.settings["gate.metric"] == "accuracy"
 
 
-def test_the_last_checks_come_oldest_first(config, ports, champion):
-    serve(config, ports, rows_between(T0, T0 + 6 * HOUR))
-    for hours in (4, 5, 6):
+def test_the_checks_before_come_oldest_first_and_may_have_gaps(config, ports, champion):
+    serve(config, ports, rows_between(T0, T0 + 8 * HOUR))
+    for hours in (4, 5, 7, 8):
         check_drift(config, ports, T0 + hours * HOUR)
+    newest = newest_check(ports.store, "sample")
+    assert newest.window_end == T0 + 8 * HOUR
 
-    def ends(*args, **limits):
-        return [c.window_end for c in last_checks(ports.store, "sample", *args, **limits)]
+    def ends(count):
+        return [each.window_end for each in checks_before(ports.store, "sample", newest, count)]
 
-    assert ends(2) == [T0 + 5 * HOUR, T0 + 6 * HOUR]
-    assert ends(9, until=T0 + 5 * HOUR) == [T0 + 4 * HOUR, T0 + 5 * HOUR]
-    assert ends(9, since=T0 + 6 * HOUR) == [T0 + 6 * HOUR]
-    assert find_check(ports.store, "sample", T0 + 7 * HOUR) is None
+    assert ends(1) == [T0 + 7 * HOUR]
+    assert ends(2) == [T0 + 5 * HOUR, T0 + 7 * HOUR]
+    assert ends(9) == [T0 + 4 * HOUR, T0 + 5 * HOUR, T0 + 7 * HOUR]
+    assert find_check(ports.store, "sample", T0 + 6 * HOUR) is None
+
+
+def test_the_newest_record_is_found_without_that_of_the_newest_check():
+    store = MemoryStore()
+    assert newest_check(store, "sample") is None
+    for end in (T0, T0 + HOUR):
+        raw = {
+            "window_end": end.isoformat(),
+            "verdict": "pass",
+            "reason": "",
+            "rows": 9,
+            "drifted_share": 0.0,
+        }
+        store.put(check_key("sample", end), json.dumps(raw).encode())
+    found = newest_check(store, "sample")
+    assert found.window_end == T0 + HOUR
+    assert checks_before(store, "sample", found, 3) == [], "of release 0.1, which does not say how far"
 
 
 def test_a_record_of_an_earlier_release_has_the_drift_report_alone():

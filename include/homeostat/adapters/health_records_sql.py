@@ -17,6 +17,7 @@ from homeostat.adapters.health_records import (
     part_length,
 )
 from homeostat.adapters.ledger_tables import LEASES, RECORDS, TRAFFIC
+from homeostat.core.retention import Retention
 from homeostat.core.rollout.phases import Traffic
 from homeostat.ports import FleetEntry, HealthRecord, RecordKind
 
@@ -55,6 +56,13 @@ def read(
         best = sa.select(sa.func.max(_ORDER)).where(asked).group_by(part)
         query = query.where(_ORDER.in_(best) | (RECORDS.c.at == last))
     return [_record(row) for row in db.execute(query).mappings()], count
+
+
+def delete_windows(db: sa.Connection, model: str, retention: Retention) -> int:
+    """See :meth:`homeostat.ports.Ledger.delete_windows`."""
+    old = _of(model, RecordKind.WINDOW) & (RECORDS.c.at < millis(retention.before))
+    kept = [millis(end) for end in sorted(retention.kept) if end < retention.before]
+    return int(db.execute(sa.delete(RECORDS).where(old, RECORDS.c.at.not_in(kept))).rowcount)
 
 
 def fleet(db: sa.Connection, at: datetime) -> dict[str, FleetEntry]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from homeostat.config.errors import Unavailable
+from homeostat.core.retention import Retention
 from homeostat.core.trigger import WindowRecord
 
 
@@ -54,6 +55,18 @@ class MemoryHistory:
             if name == model and (since is None or end >= since)
         ]
         return sorted(mine, key=lambda record: record.window_end)
+
+    def delete_old(self, model: str, retention: Retention, limit: int) -> int:
+        """See :meth:`homeostat.ports.History.delete_old`."""
+        self._raise_if_down()
+        old = sorted(end for name, end in self.written if name == model and retention.deletes(end))[:limit]
+        for end in old:
+            del self.written[model, end]
+        return len(old)
+
+    def free_deleted(self) -> int:
+        """See :meth:`homeostat.ports.History.free_deleted`."""
+        return 0
 
     def _raise_if_down(self) -> None:
         if self.down:

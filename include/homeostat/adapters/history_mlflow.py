@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from homeostat.adapters.mlflow_client import (
@@ -28,6 +29,7 @@ from homeostat.adapters.mlflow_days import (
     runs_of,
     step_of,
 )
+from homeostat.adapters.mlflow_retention import free_runs, is_old
 from homeostat.adapters.mlflow_windows import (
     day_name,
     day_note,
@@ -39,9 +41,11 @@ from homeostat.adapters.mlflow_windows import (
     with_groups,
 )
 from homeostat.config.errors import NotFound
+from homeostat.core.retention import Retention
 from homeostat.core.trigger import WindowRecord
 
 _TITLE = "homeostat.metric"  # the name of the score, for people
+_DELETED_ONLY = 2  # MLflow's ViewType, which is not imported at the start
 _PAGE = 100  # runs of one answer: more than three months of days
 
 
@@ -52,11 +56,15 @@ class MlflowHistory:
     written last: an interrupted check has none, and the next check of the window completes it. Files,
     description and name are those of the day's newest window, so that a day does not grow with its windows.
 
+    With ``backend_uri``, the address of MLflow's database, the space of deleted runs is freed.
+
     One more run per month has a few of the metrics of all its days: a line that does not end at midnight.
     """
 
-    def __init__(self, mlflow: MlflowConnection | str) -> None:
+    def __init__(self, mlflow: MlflowConnection | str, backend_uri: str = "") -> None:
         self._mlflow = MlflowConnection(mlflow) if isinstance(mlflow, str) else mlflow
+        self._backend_uri = backend_uri
+        self._deleted: set[str] = set()
 
     def record(
         self,
@@ -93,6 +101,35 @@ class MlflowHistory:
             )
         found = read_records(runs)
         return [found[end] for end in sorted(found) if since is None or end >= since]
+
+    def delete_old(self, model: str, retention: Retention, limit: int) -> int:
+        """See :meth:`homeostat.ports.History.delete_old`; MLflow marks the runs as deleted."""
+        experiment = self._mlflow.find_experiment(f"{model}/monitoring")
+        if experiment is None:
+            return 0
+        query = {
+            "experiment_ids": [experiment],
+            "filter_string": f"attributes.start_time < {millis(retention.before)}",
+            "max_results": _PAGE,
+            "order_by": ["attributes.start_time ASC"],
+        }
+        with self._mlflow.operation(f"delete old monitoring of {model}") as client:
+            found = (run for run in search_pages(client.search_runs, **query) if is_old(run, retention))
+            old = [str(run.info.run_id) for run in islice(found, limit)]  # before any page changes
+            for run_id in old:
+                client.delete_run(run_id)
+            if self._backend_uri:  # those that an earlier call did not free too
+                marked = search_pages(client.search_runs, **query, run_view_type=_DELETED_ONLY)
+                self._deleted |= {str(r.info.run_id) for r in islice(marked, limit) if is_old(r, retention)}
+        return len(old)
+
+    def free_deleted(self) -> int:
+        """See :meth:`homeostat.ports.History.free_deleted`; 0 without HOMEOSTAT_MLFLOW_BACKEND_URI."""
+        if not self._deleted:
+            return 0
+        freed = free_runs(sorted(self._deleted), self._mlflow.uri, self._backend_uri)
+        self._deleted.clear()
+        return freed
 
     def _experiment(self, model: str) -> str:
         note = (

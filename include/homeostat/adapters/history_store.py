@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from homeostat.config.errors import HomeostatError, NotFound, Unavailable
+from homeostat.core.retention import Retention
 from homeostat.core.trigger import WindowRecord
 from homeostat.ports import Store
 from homeostat.storage.parallel_map import parallel_map
@@ -114,6 +115,27 @@ class StoreHistory:
                 artifacts[name] = self._store.get(f"{entry.key.removesuffix('.json')}/{name}")
         return raw["metrics"], artifacts
 
+    def delete_old(self, model: str, retention: Retention, limit: int) -> int:
+        """See :meth:`homeostat.ports.History.delete_old`; lists all of the model's months.
+
+        A window's records go before its artifacts: what an interrupted deletion leaves is no record.
+        """
+        found: dict[datetime, list[str]] = {}
+        for key in self._store.list(f"history/{model}"):
+            end = _end_of_folder(key)
+            if end is not None and retention.deletes(end):
+                found.setdefault(end, []).append(key)
+        old = sorted(found)[:limit]
+        for end in old:
+            keys = found[end]
+            parallel_map(self._store.delete, [key for key in keys if _window_end_of(key) is not None])
+            parallel_map(self._store.delete, [key for key in keys if _window_end_of(key) is None])
+        return len(old)
+
+    def free_deleted(self) -> int:
+        """See :meth:`homeostat.ports.History.free_deleted`."""
+        return 0
+
     def _stamp(self) -> datetime:
         """Return the current time, strictly increasing within this process even if the clock goes back."""
         with self._lock:
@@ -191,7 +213,13 @@ def window_folder(model: str, end: datetime) -> str:
 def _window_end_of(key: str) -> datetime | None:
     """Return the window end of a record's key; None for any other key."""
     parts = key.split("/")
-    if len(parts) != 5 or not _RECORD.fullmatch(parts[4]):
+    return _end_of_folder(key) if len(parts) == 5 and _RECORD.fullmatch(parts[4]) else None
+
+
+def _end_of_folder(key: str) -> datetime | None:
+    """Return the window end of any key below a window's folder; None for any other key."""
+    parts = key.split("/")
+    if len(parts) < 5:
         return None
     form = "%Y-%m-%dT%H%M%S.%f" if "." in parts[3] else "%Y-%m-%dT%H%M%S"
     try:

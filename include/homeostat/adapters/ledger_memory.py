@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 from homeostat.adapters.health_records import thin, too_fine
 from homeostat.adapters.leases import Lease, grant_lease
 from homeostat.config.errors import StaleRevision, Unavailable
+from homeostat.core.retention import Retention
+from homeostat.core.rollout.event_kinds import SAME_CHAMPION
 from homeostat.core.rollout.evidence import Evidence, Tally
 from homeostat.core.rollout.phases import Traffic
 from homeostat.ports import Event, FleetEntry, HealthRecord, LeaseResult, RecordKind
@@ -75,7 +77,19 @@ class MemoryLedger:
 
     def events_between(self, model: str, since: datetime | None, limit: int) -> list[Event]:
         """See :meth:`homeostat.ports.Ledger.events_between`."""
-        found = [event for event in self.events(model) if since is None or event.at >= since]
+        return self._newest_events(model, since, limit, frozenset())
+
+    def champion_events(self, model: str, since: datetime | None, limit: int) -> list[Event]:
+        """See :meth:`homeostat.ports.Ledger.champion_events`."""
+        return self._newest_events(model, since, limit, SAME_CHAMPION)
+
+    def _newest_events(
+        self, model: str, since: datetime | None, limit: int, without: Collection[str]
+    ) -> list[Event]:
+        self._raise_if_down()
+        with self._lock:
+            found = [event for event in self._events.get(model, []) if event.kind not in without]
+        found = [event for event in found if since is None or event.at >= since]
         return [replace(event, evidence={}) for event in found[-limit:]]
 
     def save_record(self, record: HealthRecord) -> None:
@@ -96,6 +110,19 @@ class MemoryLedger:
             mine = [r for (name, of, _), r in self._records.items() if (name, of) == (model, kind)]
         found = sorted((r for r in mine if since is None or r.at >= since), key=lambda r: (r.at, r.key))
         return thin(found, limit), len(found)
+
+    def delete_windows(self, model: str, retention: Retention) -> int:
+        """See :meth:`homeostat.ports.Ledger.delete_windows`."""
+        self._raise_if_down()
+        with self._lock:
+            old = [
+                key
+                for key, record in self._records.items()
+                if record.model == model and record.kind is RecordKind.WINDOW and retention.deletes(record.at)
+            ]
+            for key in old:
+                del self._records[key]
+        return len(old)
 
     def fleet(self, at: datetime) -> dict[str, FleetEntry]:
         """See :meth:`homeostat.ports.Ledger.fleet`."""

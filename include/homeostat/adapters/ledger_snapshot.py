@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from homeostat.config.errors import Refused
+from homeostat.core.retention import Retention
 from homeostat.core.rollout import Evidence, Tally, Traffic
 from homeostat.ports import Event, FleetEntry, HealthRecord, LeaseResult, RecordKind, Store
 from homeostat.storage.model_state import PublishedState, load_published_state
@@ -46,6 +47,10 @@ class LedgerSnapshot:
         """See :meth:`homeostat.ports.Ledger.events_between`; only the events that changed the champion."""
         return [event for event in self.events(model) if since is None or event.at >= since][-limit:]
 
+    def champion_events(self, model: str, since: datetime | None, limit: int) -> list[Event]:
+        """See :meth:`homeostat.ports.Ledger.champion_events`."""
+        return self.events_between(model, since, limit)
+
     def save_record(self, record: HealthRecord) -> None:
         """Do nothing: Airflow writes the record when it copies the check."""
 
@@ -53,6 +58,10 @@ class LedgerSnapshot:
         self, model: str, kind: RecordKind, since: datetime | None, limit: int
     ) -> tuple[list[HealthRecord], int]:
         """Refused: records are not published."""
+        _refuse(model)
+
+    def delete_windows(self, model: str, retention: Retention) -> int:
+        """Refused: this ledger is read-only."""
         _refuse(model)
 
     def fleet(self, at: datetime) -> dict[str, FleetEntry]:

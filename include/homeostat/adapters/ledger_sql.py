@@ -18,6 +18,8 @@ from homeostat.adapters.ledger_memory import stale_message
 from homeostat.adapters.ledger_tables import CLAIMS, EVENTS, LEASES, TRAFFIC, create_tables, make_engine
 from homeostat.config.errors import ConfigError, StaleRevision, Unavailable
 from homeostat.config.extras import install_hint
+from homeostat.core.retention import Retention
+from homeostat.core.rollout.event_kinds import SAME_CHAMPION
 from homeostat.core.rollout.evidence import Evidence, Tally
 from homeostat.core.rollout.phases import Traffic
 from homeostat.ports import Event, FleetEntry, HealthRecord, LeaseResult, RecordKind
@@ -125,8 +127,18 @@ class SqlLedger:
 
     def events_between(self, model: str, since: datetime | None, limit: int) -> list[Event]:
         """See :meth:`homeostat.ports.Ledger.events_between`."""
+        return self._newest_events(model, since, limit)
+
+    def champion_events(self, model: str, since: datetime | None, limit: int) -> list[Event]:
+        """See :meth:`homeostat.ports.Ledger.champion_events`."""
+        return self._newest_events(model, since, limit, EVENTS.c.kind.not_in(sorted(SAME_CHAMPION)))
+
+    def _newest_events(
+        self, model: str, since: datetime | None, limit: int, *conditions: sa.ColumnElement[bool]
+    ) -> list[Event]:
         columns = [column for column in EVENTS.c if column.name != "evidence"]
-        query = sa.select(*columns).where(EVENTS.c.model == model).order_by(EVENTS.c.revision.desc())
+        query = sa.select(*columns).where(EVENTS.c.model == model, *conditions)
+        query = query.order_by(EVENTS.c.revision.desc())
         if since is not None:
             query = query.where(EVENTS.c.at >= since.astimezone(UTC).isoformat())
         with self._connect(self._read_engine) as db:
@@ -144,6 +156,11 @@ class SqlLedger:
         """See :meth:`homeostat.ports.Ledger.records`."""
         with self._connect(self._read_engine) as db:
             return health_records_sql.read(db, model, kind, since, limit)
+
+    def delete_windows(self, model: str, retention: Retention) -> int:
+        """See :meth:`homeostat.ports.Ledger.delete_windows`."""
+        with self._connect(self._engine) as db:
+            return health_records_sql.delete_windows(db, model, retention)
 
     def fleet(self, at: datetime) -> dict[str, FleetEntry]:
         """See :meth:`homeostat.ports.Ledger.fleet`."""

@@ -23,6 +23,7 @@ DAY, MONTH = "homeostat.day", "homeostat.month"
 RECORD = "mlflow.homeostat.record."
 #: Tags of the runs of earlier releases: one run per window, and one with the series of all windows.
 OLD_RECORD, OLD_TIMELINE = "homeostat.record", "homeostat.timeline"
+OLD_WINDOW_END = "homeostat.window_end"
 #: MLflow cuts longer values of a tag without a word.
 _MAX_TAG = 8000
 _COMPRESSED = "zlib:"

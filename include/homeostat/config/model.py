@@ -269,6 +269,8 @@ class Monitor(Section):
     period, at most an hour, see :mod:`homeostat.config.check_times`.
 
     ``slices`` are watched one by one, at most ``max_slices`` of them besides each feature's rest.
+
+    ``keep`` is how long what checks found is kept, see :mod:`homeostat.monitoring.retention`.
     """
 
     every: PositiveDuration = timedelta(hours=1)
@@ -283,6 +285,7 @@ class Monitor(Section):
     season: Literal["none", "hour_of_day", "hour_of_week"] = "none"
     slices: tuple[SliceBy, ...] = ()
     max_slices: Annotated[int, Field(ge=1, le=50)] = 20
+    keep: PositiveDuration = timedelta(days=400)
     runs_on: Literal["airflow", "lambda"] = "airflow"
 
     @model_validator(mode="after")

@@ -99,6 +99,8 @@ class Settings:
     HOMEOSTAT_TRIGGERS           URL of the SQS queue of retrain triggers (none: Airflow runs the checks)
     HOMEOSTAT_ECS                ECS task for training, as JSON, see :mod:`homeostat.config.fargate` (none)
     MLFLOW_TRACKING_URI          the MLflow server (``http://127.0.0.1:5000``)
+    HOMEOSTAT_MLFLOW_BACKEND_URI  MLflow's database, to free the space of old monitoring runs; without it they
+                                 are marked as deleted only (none)
     HOMEOSTAT_MLFLOW_PUBLIC_URL  MLflow's address in people's browsers, for links (``MLFLOW_TRACKING_URI``)
     AIRFLOW__API__BASE_URL       Airflow's address, for ``homeostat doctor`` and links (none)
     HOMEOSTAT_AIRFLOW_PUBLIC_URL  Airflow's address in links of the gateway's pages (AIRFLOW__API__BASE_URL)
@@ -126,6 +128,7 @@ class Settings:
     triggers: str = ""
     ecs: Fargate | None = None
     webhook_secret: str = field(default="", repr=False)
+    mlflow_backend_uri: str = field(default="", repr=False)
     airflow: str = ""
     mlflow_public_url: str = ""
     airflow_public_url: str = ""
@@ -164,6 +167,7 @@ class Settings:
             project=env.get("HOMEOSTAT_PROJECT") or "homeostat",
             triggers=env.get("HOMEOSTAT_TRIGGERS", ""),
             webhook_secret=env.get("HOMEOSTAT_MLFLOW_WEBHOOK_SECRET", ""),
+            mlflow_backend_uri=env.get("HOMEOSTAT_MLFLOW_BACKEND_URI", ""),
             airflow=env.get("AIRFLOW__API__BASE_URL", "").rstrip("/"),
             mlflow_public_url=env.get("HOMEOSTAT_MLFLOW_PUBLIC_URL", "").rstrip("/"),
             airflow_public_url=env.get("HOMEOSTAT_AIRFLOW_PUBLIC_URL", "").rstrip("/"),

@@ -12,7 +12,7 @@ from homeostat.config.errors import NotFound
 from homeostat.core.rollout import Traffic
 from homeostat.core.trigger import WindowRecord
 from homeostat.ports import Event, Ledger, Store
-from homeostat.storage.check_records import CheckRecord, find_check, last_checks
+from homeostat.storage.check_records import CheckRecord, checks_before, find_check, newest_check
 from homeostat.storage.retrain_outcome import Outcome, find_outcome
 from homeostat.storage.retrain_request import RetrainRequest, load_request
 from homeostat.storage.step_results import find_result
@@ -57,15 +57,10 @@ def read_window(
 
     None where the window was not checked.
     """
-    if end is None:
-        newest = last_checks(store, model, 1)
-        check = newest[0] if newest else None
-    else:
-        check = find_check(store, model, end)
+    check = newest_check(store, model) if end is None else find_check(store, model, end)
     if check is None:
         return None
-    earlier = last_checks(store, model, _BEFORE, until=check.window_end)
-    before = [each.record for each in earlier if each.record and each.window_end < check.window_end]
+    before = [each.record for each in checks_before(store, model, check, _BEFORE) if each.record]
     fired = check.record is not None and check.record.fired
     return check, before, _retrain_of(store, ledger, model, check.window_end) if fired else None
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from homeostat.config import ModelConfig
+from homeostat.config.model import Monitor, Trigger
 from homeostat.core.performance import BATCHES
 from homeostat.core.profile import Reference
 from homeostat.core.rollout import VersionRef
@@ -48,13 +50,25 @@ def check_context(
     return CheckContext(config, ports, champion, reference, airflow_url, airflow_page, scheduled)
 
 
-def min_retrain_interval(config: ModelConfig) -> timedelta:
+class Timing(Protocol):
+    """What decides how far back a check reads: a ModelConfig, or what is recorded of one."""
+
+    @property
+    def monitor(self) -> Monitor:
+        """How often, over which window."""
+
+    @property
+    def trigger(self) -> Trigger:
+        """After how long a retrain."""
+
+
+def min_retrain_interval(config: Timing) -> timedelta:
     """Return how long it takes to measure the gain of a retrain: as many steps as drift must last."""
     monitor, trigger = config.monitor, config.trigger
     return max(trigger.cooldown, monitor.every * trigger.consecutive)
 
 
-def history_lookback(config: ModelConfig) -> timedelta:
+def history_lookback(config: Timing) -> timedelta:
     """Return how much history the trigger and the mean over batches can need."""
     monitor = config.monitor
     return max(

@@ -31,7 +31,7 @@ from homeostat.monitoring.drift_impact import drift_impact
 from homeostat.monitoring.estimated_performance import estimate_accuracy
 from homeostat.monitoring.window import WindowCounts
 from homeostat.storage import label_join
-from homeostat.storage.champion_history import champions
+from homeostat.storage.champion_history import newest_champions
 from homeostat.storage.label_join import LabelIds
 from homeostat.storage.version_info import load_version_info, monitored_config
 
@@ -192,7 +192,7 @@ def _baseline(info: Mapping[str, Any], metric: str) -> Baseline:
 def _best_baseline(context: CheckContext, metric: str) -> float | None:
     """Return the best baseline of this model's last champions."""
     store, model = context.ports.store, context.config.name
-    last = list(dict.fromkeys(reversed(champions(context.ports.ledger, model))))[:_CHAMPIONS]
+    last = newest_champions(context.ports.ledger, model, _CHAMPIONS)
     infos = [load_version_info(store, model, ref.digest) for ref in last]
     same = [info for info in infos if _same_metric(context, info)]
     scores = [info.get("metrics", {}).get(metric) for info in same]

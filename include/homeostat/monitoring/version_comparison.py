@@ -25,7 +25,7 @@ from homeostat.monitoring.context import CheckContext
 from homeostat.ports import Store
 from homeostat.storage.ageing_record import load_ageing
 from homeostat.storage.bundles import load_version
-from homeostat.storage.champion_history import champions
+from homeostat.storage.champion_history import newest_champions
 from homeostat.storage.version_info import load_version_info
 
 #: A former champion is reinstated when it is so many standard errors better. Several are compared at every
@@ -64,7 +64,7 @@ def version_to_reinstate(
         When the champion was promoted: the next reinstatement waits for three windows.
     """
     config, ports = context.config, context.ports
-    served = champions(ports.ledger, config.name)
+    served = newest_champions(ports.ledger, config.name, CHAMPIONS)[::-1]
     if len(served) < 2:
         return ""
     compared = versions_to_compare(served, context.champion)

@@ -30,6 +30,7 @@ def shown_settings(config: ModelConfig) -> dict[str, str]:
         "canary.steps": ", ".join(f"{step:g}" for step in config.canary.steps),
         "canary.step_duration": format_duration(config.canary.step_duration),
         "rollback.p99_latency_ms": config.rollback.p99_latency_ms,
+        "monitor.keep": format_duration(config.monitor.keep),  # for models of other DAG files
         "approval": config.approval,
         "serve": config.serve,
     }

@@ -9,18 +9,20 @@ the drift report.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from homeostat.config import ModelConfig, format_duration
+from homeostat.config import ModelConfig, format_duration, parse_duration
 from homeostat.config.errors import NotFound
 from homeostat.core.drift import DriftReport
 from homeostat.core.performance import PerformanceReport
+from homeostat.core.retention import Retention
 from homeostat.core.slices import SlicesReport
 from homeostat.core.trigger import TriggerDecision, WindowRecord
 from homeostat.ports import Store
+from homeostat.storage.latest_check import load_latest_check
 from homeostat.storage.parallel_map import parallel_map
 
 #: The settings of model.yaml that decide a check, by their block.
@@ -121,16 +123,47 @@ def find_check(store: Store, model: str, end: datetime) -> CheckRecord | None:
         return None
 
 
-def last_checks(
-    store: Store, model: str, count: int, *, until: datetime | None = None, since: datetime | None = None
-) -> Sequence[CheckRecord]:
-    """Return the records of the last ``count`` windows that end from ``since`` to ``until``, oldest first."""
-    keys = store.list(f"reports/{model}")
-    if until is not None:
-        keys = [key for key in keys if key <= check_key(model, until)]
-    if since is not None:
-        keys = [key for key in keys if key >= check_key(model, since)]
-    return parallel_map(lambda key: _read(store, key), keys[-count:])
+def newest_check(store: Store, model: str) -> CheckRecord | None:
+    """Return the record of the newest window; None before the first one.
+
+    Its name is that of the newest check. All records are listed only where that has none: without a champion,
+    and in what release 0.1 wrote.
+    """
+    latest = load_latest_check(store, model)
+    found = find_check(store, model, latest.window_end) if latest is not None else None
+    if found is None:
+        keys = store.list(f"reports/{model}")
+        found = _read(store, keys[-1]) if keys else None
+    return found
+
+
+def checks_before(store: Store, model: str, check: CheckRecord, count: int) -> list[CheckRecord]:
+    """Return the last ``count`` windows before this one, oldest first: one ``monitor.every`` after the other.
+
+    They are read by their names, over three times as many periods, since some may be missing. [] for a record
+    of release 0.1, which does not say how far windows are apart.
+    """
+    every = check.settings.get("monitor.every")
+    if every is None:
+        return []
+    ends = [check.window_end - n * parse_duration(every) for n in range(3 * count, 0, -1)]
+    found = parallel_map(lambda end: find_check(store, model, end), ends)
+    return [each for each in found if each is not None][-count:]
+
+
+def delete_checks(store: Store, model: str, retention: Retention, limit: int) -> int:
+    """Delete the records of old windows, at most ``limit`` of them, the oldest first; return how many."""
+    ends = {key: _end_of(key) for key in store.list(f"reports/{model}")}
+    old = [key for key, end in ends.items() if end is not None and retention.deletes(end)][:limit]
+    parallel_map(store.delete, old)
+    return len(old)
+
+
+def _end_of(key: str) -> datetime | None:
+    try:
+        return datetime.strptime(key.rpartition("/")[2], "%Y-%m-%dT%H%M%S.json").replace(tzinfo=UTC)
+    except ValueError:
+        return None  # not ours
 
 
 def check_key(model: str, end: datetime) -> str:

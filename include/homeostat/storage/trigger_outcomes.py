@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from homeostat.config.errors import NotFound
@@ -54,7 +54,9 @@ def past_retrains(ports: Ports, model: str, history: Sequence[WindowRecord]) -> 
         return {}
     keys = list(ends)  # read by their names: a list of all triggers grows
     stored = parallel_map(lambda key: _load(ports.store, key), keys)
-    rolled_back = rollback_times(ports.ledger, model) if any(stored) else {}
+    # A rollout that promoted began after its window; a day more for clocks that differ.
+    since = min(ends.values()) - timedelta(days=1)
+    rolled_back = rollback_times(ports.ledger, model, since) if any(stored) else {}
     found = {
         ends[key]: RetrainEnd.from_json(raw, rolled_back_at=rolled_back.get(raw.get("run_key", "")))
         for key, raw in zip(keys, stored, strict=True)

@@ -22,7 +22,7 @@ from homeostat.core.slices import SliceDrift, SliceResult, SliceScore, SlicesRep
 from homeostat.core.trigger import TriggerDecision, WindowRecord
 from homeostat.notices import Message
 from homeostat.notices.outbox import Outbox
-from homeostat.storage.check_records import CheckRecord, deciding_settings, last_checks, save_check
+from homeostat.storage.check_records import CheckRecord, deciding_settings, newest_check, save_check
 
 END = datetime(2026, 1, 5, 7, tzinfo=UTC)
 LATER = END + timedelta(hours=1)
@@ -124,7 +124,7 @@ def test_the_score_of_an_earlier_version_is_not_shown_as_the_champions(run, sett
 
 @pytest.mark.usefixtures("checked")
 def test_the_newest_window_is_shown_where_it_differs_from_the_mean(run, settings):
-    (check,) = last_checks(open_store(settings.store), "pump", 1)
+    check = newest_check(open_store(settings.store), "pump")
     worse = replace(
         check,
         record=replace(check.record, window_end=LATER, score=0.22),
@@ -140,7 +140,7 @@ def test_the_newest_window_is_shown_where_it_differs_from_the_mean(run, settings
 
 @pytest.mark.usefixtures("checked")
 def test_slices_are_shown_in_status_and_explained(run, settings):
-    (check,) = last_checks(open_store(settings.store), "pump", 1)
+    check = newest_check(open_store(settings.store), "pump")
     worse = SliceScore("alert", "accuracy 0.6 over 90 rows", 0.6, 0.9, 0.3, 1e-6, 90)
     well = SliceScore("pass", "accuracy 0.9 over 90 rows", 0.9, 0.9, 0.0, 0.5, 90)
     drift = SliceDrift("alert", "1 of 1 features drifted (a)", 200, 1.0, ("a",))

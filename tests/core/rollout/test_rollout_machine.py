@@ -33,6 +33,7 @@ from homeostat.core.rollout import (
     roll_back,
     weights,
 )
+from homeostat.core.rollout.event_kinds import SAME_CHAMPION
 from homeostat.core.rollout.transitions import is_manual
 from homeostat.rollouts.advance import champion_evidence
 
@@ -237,6 +238,13 @@ class Rollouts(RuleBasedStateMachine):
             replayed = Traffic.from_json(json.loads(json.dumps(events[-1].traffic)))
             assert replayed == self.traffic
             assert weights(replayed) == weights(self.traffic)
+
+    @invariant()
+    def the_kinds_that_are_said_to_keep_the_champion_do(self):
+        events = self.ledger.events(M, since=max(0, self.traffic.revision - 2))
+        champions = [Traffic.from_json(dict(event.traffic)).champion for event in events]
+        for before, after, event in zip(champions, champions[1:], events[1:], strict=False):
+            assert before == after or event.kind not in SAME_CHAMPION
 
     def teardown(self):
         found = recompute_all(M, self.ledger.events(M))

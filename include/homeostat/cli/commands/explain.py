@@ -63,15 +63,15 @@ def _story(store: Store, ledger: Ledger, model: str, what: str) -> Story:
 
 
 def _not_checked(store: Store, model: str, what: str) -> str:
-    from homeostat.storage.check_records import last_checks
+    from homeostat.storage.check_records import newest_check
 
-    newest = last_checks(store, model, 1)
-    if not newest:
+    newest = newest_check(store, model)
+    if newest is None:
         wait = f"or wait for drift_check__{model}"
         return f"{model} has no checked window yet: run homeostat check {model}, {wait}"
     return (
         f"{model} has no checked window that ended at {what}. The newest ended at"
-        f" {newest[0].window_end:%Y-%m-%dT%H:%MZ}"
+        f" {newest.window_end:%Y-%m-%dT%H:%MZ}"
     )
 
 

@@ -95,13 +95,12 @@ def next_checks(fleet: Mapping[str, FleetEntry], names: Sequence[str]) -> dict[s
 
 
 def _newest(store: Store, name: str) -> LastCheck:
-    from homeostat.storage.check_records import last_checks
+    from homeostat.storage.check_records import newest_check
 
     try:
-        found = last_checks(store, name, 1)
+        return LastCheck(newest_check(store, name))
     except (HomeostatError, ValueError, KeyError) as error:
         return LastCheck(problem=f"the last check cannot be read: {error}")
-    return LastCheck(found[0] if found else None)
 
 
 def undelivered_notices(settings: Settings, names: Sequence[str]) -> dict[str, list[Undelivered]]:

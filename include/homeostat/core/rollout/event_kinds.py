@@ -42,5 +42,12 @@ EVENT_SENTENCES: Mapping[EventKind, str] = {
     EventKind.UNCHANGED: "The requested state was already in force; nothing is written.",
 }
 
+#: Kinds that never change the champion, under their names of every release.
+SAME_CHAMPION = frozenset(
+    {
+        *(EventKind.BEGUN, EventKind.SHADOW, EventKind.CANARY, EventKind.WAITING, EventKind.EXTENDED),
+        *(EventKind.CLOCK_RESET, EventKind.APPROVED, EventKind.UNCHANGED, *map(str, _OLD_NAMES)),
+    }
+)
 #: Kinds that move a candidate forward. None is written while a gateway's prediction log drops rows.
 ADVANCING = frozenset({EventKind.SHADOW, EventKind.CANARY, EventKind.WAITING, EventKind.PROMOTED})
