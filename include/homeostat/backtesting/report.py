@@ -33,6 +33,7 @@ def to_json(result: BacktestResult) -> dict[str, Any]:
             name: [effect.to_json() for effect in outcome.promotions if effect.verdict == "worse"]
             for name, outcome in result.outcomes.items()
         },
+        "slices": [each.to_json() for each in result.slices],
         "recommendation": result.assessment.recommendation.to_json(),
         "limit": result.assessment.to_json(),
         "shifts": None if result.shifts is None else result.shifts.to_json(),

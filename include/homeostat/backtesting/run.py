@@ -25,6 +25,7 @@ from homeostat.backtesting.replay_ports import (
     replay_config,
     served_config,
 )
+from homeostat.backtesting.slice_scores import SliceScores, score_by_slice
 from homeostat.backtesting.version_builder import VersionBuilder, fit_tasks
 from homeostat.backtesting.windows import SplitHistory, split_history
 from homeostat.config import ModelConfig
@@ -60,7 +61,8 @@ class BacktestResult:
     """All policies on the same windows. ``notes`` are caveats to know before trusting the figures.
 
     ``shifts`` are its figures over other starts of the windows. ``pace`` is how long a rollout takes, see
-    :func:`~homeostat.backtesting.rollout_pace.with_pace`.
+    :func:`~homeostat.backtesting.rollout_pace.with_pace`. ``slices`` has the policies' scores in each
+    slice of ``monitor.slices``.
     """
 
     config: ModelConfig
@@ -72,6 +74,7 @@ class BacktestResult:
     pace: RolloutPace | None = None
     shifts: Shifts | None = None
     notes: list[str] = field(default_factory=list)
+    slices: list[SliceScores] = field(default_factory=list)
 
     @property
     def score_title(self) -> str:
@@ -159,11 +162,14 @@ def run_backtest(  # noqa: PLR0913  # one parameter for each option of the comma
             )
         outcomes = {name: _outcome(runs[name], cache) for name in runs}
         assessment = assess(runs, cache, builder, cost)
+        slices = score_by_slice(replayed, {name: runs[name] for name in POLICIES}, cache)
     guessed = guessed_sentence(config, replayed)
     told = [text for text in (cache.left_out, guessed) if text]
     all_notes = [*notes, *_notes(config, replayed, history), *told]
     config = config.with_positive(replayed.columns.label.positive)
-    return BacktestResult(config, history, cache.score_name, outcomes, assessment, search, notes=all_notes)
+    return BacktestResult(
+        config, history, cache.score_name, outcomes, assessment, search, notes=all_notes, slices=slices
+    )
 
 
 def _run_policies(

@@ -14,6 +14,7 @@ from homeostat.config import ModelConfig
 from homeostat.core.performance import row_losses
 from homeostat.core.profile import Season, SliceReference, Slices, reweight_slices, slice_season_width
 from homeostat.core.profile.season import MAX_COUNTS
+from homeostat.core.profile.slices import listed_labels
 from homeostat.core.slices import (
     LossSums,
     SliceBaseline,
@@ -130,7 +131,7 @@ def _notes(context: CheckContext, own: SliceReference) -> Iterator[str]:
     watched = {each.feature: each.values for each in context.config.monitor.slices}  # noqa: PD011
     frozen = {slicing.feature: slicing.labels for slicing in own.slices.slicings}
     same = watched.keys() == frozen.keys() and all(
-        values is None or values == frozen[feature] for feature, values in watched.items()
+        values is None or listed_labels(values) == frozen[feature] for feature, values in watched.items()
     )
     if not same:
         yield (

@@ -233,6 +233,24 @@ def test_quarters_are_those_of_pandas():
     assert own == sorted(at.tolist() for at in theirs)
 
 
+def test_long_and_strange_values_booleans_and_lost_columns_have_their_slice():
+    long, other = "x" * 300, "x" * 299 + "é"
+    frame = pd.DataFrame({"text": [long, other, None, "="], "flag": [True, False, None, True]})
+    kinds = {"text": "category", "flag": "category"}
+    listed = Slices.fit(
+        (SliceBy(feature="text", values=(long, other, "=")), SliceBy(feature="flag")), frame, kinds
+    )
+    assert [at.tolist() for at in listed.positions(frame).values()] == [
+        *([0], [1], [3], [2]),
+        *([0, 3], [1], [2]),
+    ]
+    assert max(len(name.encode()) for name in listed.names) <= 50
+    lost = listed.positions(frame.drop(columns="text"))
+    assert {name: at.tolist() for name, at in lost.items() if len(at) and "text" in name} == {
+        "text (rest)": [0, 1, 2, 3]
+    }
+
+
 def test_cuts_that_look_alike_have_names_of_their_own():
     frame = pd.DataFrame({"age": 1e6 + np.arange(8) / 1000})
     assert len(set(Slices.fit((SliceBy(feature="age"),), frame, KINDS).names)) == 5

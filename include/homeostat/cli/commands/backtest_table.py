@@ -8,6 +8,7 @@ from rich.text import Text
 
 from homeostat.backtesting import BacktestResult, format_score, gain, score_gain, summarize
 from homeostat.backtesting.grid import GridSearch, GridTrial
+from homeostat.backtesting.run import POLICIES
 from homeostat.cli.console import out
 from homeostat.config import format_duration
 from homeostat.figures import POLICY_NAMES
@@ -19,6 +20,8 @@ def show(result: BacktestResult) -> None:
     head = f"{result.config.name}: {len(history.windows)} windows of {window_length(result)}"
     out.print(Text.assemble((head, "bold"), f" after a reference of {history.reference_rows:,} rows"))
     out.print(_policies(result))
+    if result.slices:
+        out.print(_slices(result))
     if result.grid is not None:
         out.print(_grid(result, result.grid))
     if result.assessment.comparison:
@@ -81,6 +84,18 @@ def _policies(result: BacktestResult) -> Table:
         colour = {1: "green", -1: "red"}.get(gain_sign(difference), "")
         own, beside = format_score(result, score), Text(format_gain(result, difference), colour)
         table.add_row(title, own, beside, str(retrains), "-", "-", "-")
+    return table
+
+
+def _slices(result: BacktestResult) -> Table:
+    """Return every policy's score in each slice."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("slice")
+    for name in ("rows", *(POLICY_NAMES[policy] for policy in result.outcomes if policy in POLICIES)):
+        table.add_column(name, justify="right")
+    for each in result.slices:
+        scores = (format_score(result, score) for score in each.scores.values())
+        table.add_row(each.name, f"{each.rows:,}", *scores)
     return table
 
 

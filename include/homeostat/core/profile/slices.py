@@ -19,7 +19,7 @@ from homeostat.config.errors import DataError
 from homeostat.config.label_text import SPELLING
 from homeostat.config.slices import NUMBER_PARTS, SliceBy
 from homeostat.core.profile import codec
-from homeostat.core.profile.coerce import Ints, as_labels, place_of_each, read_numbers
+from homeostat.core.profile.coerce import Ints, as_labels, label_of, place_of_each, read_numbers
 from homeostat.core.profile.counting import count_dataframe
 from homeostat.core.profile.edges import FeatureKind, ProfileEdges
 from homeostat.core.profile.fit_edges import column_of
@@ -223,10 +223,15 @@ def count_positions(
     }
 
 
+def listed_labels(values: Sequence[str]) -> tuple[str, ...]:
+    """Return listed values as rows have them: long ones are cut to their beginning and a digest."""
+    return tuple(label_of(value) or value for value in values)
+
+
 def _fixed(wanted: SliceBy, frame: pd.DataFrame, kind: FeatureKind) -> Slicing | None:
     """Return the slicing of listed values or of a number; None for a category whose values are chosen."""
     if wanted.values is not None:  # noqa: PD011  # not of pandas
-        return Slicing(wanted.feature, "category", wanted.values)
+        return Slicing(wanted.feature, "category", listed_labels(wanted.values))
     if kind == "category":
         return None
     numbers, _ = read_numbers(column_of(frame, wanted.feature))
