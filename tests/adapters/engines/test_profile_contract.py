@@ -118,6 +118,18 @@ def duckdb(tmp_path_factory: pytest.TempPathFactory) -> Opener:
 
     def opened(table: pa.Table) -> EngineTable:
         pq.write_table(table, path)
+        return open_url(f"duckdb://?query=FROM '{path}'")
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def duckdb_files(tmp_path_factory: pytest.TempPathFactory) -> Opener:
+    """Files without a query, which Arrow reads where it can."""
+    path = tmp_path_factory.mktemp("duckdb") / "rows.parquet"
+
+    def opened(table: pa.Table) -> EngineTable:
+        pq.write_table(table, path)
         return open_url(f"duckdb://{path}")
 
     return opened
@@ -177,7 +189,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opener]:
     sql.SparkSession.getActiveSession().stop()
 
 
-FAST = ["duckdb", "postgres", "postgres_parts_of_any_size"]
+FAST = ["duckdb", "duckdb_files", "postgres", "postgres_parts_of_any_size"]
 
 
 @pytest.fixture(params=[*FAST, pytest.param("spark", marks=pytest.mark.slow)])

@@ -25,12 +25,14 @@ BATCH_ROWS = 65_536
 class EngineTable:
     """A table, a query or files of an engine, perhaps only a part of its rows.
 
-    ``backend`` and ``relation`` are Ibis's connection and table. Not for several threads at a time.
+    ``backend`` and ``relation`` are Ibis's connection and table; ``complete`` says that the relation is all
+    of the location. Not for several threads at a time.
     """
 
     location: EngineLocation
     backend: Any
     relation: Any
+    complete: bool = True
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +75,7 @@ class EngineTable:
 
     def with_relation(self, relation: Any) -> EngineTable:
         """Return another table of the same connection."""
-        return replace(self, relation=relation)
+        return replace(self, relation=relation, complete=False)
 
     def between(self, column: str, start: datetime | None, end: datetime | None) -> EngineTable:
         """Return the rows with ``start <= column < end``; a time without a zone is UTC.
@@ -93,7 +95,7 @@ class EngineTable:
             if moment is not None:
                 bound = _bound(moment, kind)
                 rows = rows.filter(rows[column] >= bound if after else rows[column] < bound)
-        return replace(self, relation=rows)
+        return replace(self, relation=rows, complete=self.complete and start is None and end is None)
 
     def require(self, columns: Sequence[str]) -> None:
         """Raise DataError for the first column that the table lacks."""
