@@ -191,6 +191,16 @@ def step(end):
     return int(end.timestamp()) // 60
 
 
+def test_a_window_without_figures_keeps_those_of_an_earlier_one_with_their_time(mlflow_server):
+    history, model = MlflowHistory(mlflow_server), f"pump-{uuid.uuid4().hex[:8]}"
+    history.record(model, record(END), metrics={}, artifacts={"drift_over_time.png": PNG})
+    history.record(model, record(END + HOUR), metrics={}, artifacts={"report.json": b"{}"})
+    day, _ = runs_in(history, model)
+    note = day.data.tags["mlflow.note.content"]
+    assert f"![drift over time, {END:%H:%M}](get-artifact?path=drift_over_time.png" in note
+    assert "reference against window" not in note
+
+
 def test_the_windows_of_a_day_are_series_in_its_run_and_in_that_of_its_month(checked):
     history, model, day, month = checked
     assert month.info.run_name == "month 2026-03"

@@ -181,14 +181,27 @@ def test_unknown_columns_and_new_categories_are_schema_findings(config, ports, c
     assert {("oil_pressure", "new"), ("kind", "new_category")} <= found
 
 
-def test_the_run_has_the_report_and_the_figures(config, ports, champion):
+def test_the_run_has_the_report_and_of_an_alert_the_figures(config, ports, champion):
     ports = replace(ports, renders_figures=True)
-    serve(config, ports, rows_between(T0, T0 + 4 * HOUR))
+    serve(config, ports, rows_between(T0, T0 + 4 * HOUR, shift=3.0))
     check(config, ports, 4)
-    artifacts = ports.history.written["sample", T0 + 4 * HOUR].artifacts
+    [window], artifacts = (
+        ports.history.windows("sample"),
+        ports.history.written["sample", T0 + 4 * HOUR].artifacts,
+    )
+    assert window.alerting
     assert {"report.json", "drift_over_time.png", "reference_against_window.png"} <= set(artifacts)
     json.loads(artifacts["report.json"], parse_constant=pytest.fail)
     assert artifacts["drift_over_time.png"].startswith(b"\x89PNG")
+
+
+def test_a_calm_window_in_the_middle_of_its_day_has_no_figures(config, ports, champion):
+    ports = replace(ports, renders_figures=True)
+    serve(config, ports, rows_between(T0, T0 + 4 * HOUR))
+    check(config, ports, 4)
+    [window] = ports.history.windows("sample")
+    assert not window.alerting
+    assert set(ports.history.written["sample", T0 + 4 * HOUR].artifacts) == {"report.json"}
 
 
 def test_the_window_begins_where_the_champions_own_data_ended(config, ports, champion):

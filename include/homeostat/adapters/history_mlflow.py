@@ -34,6 +34,7 @@ from homeostat.adapters.mlflow_windows import (
     day_name,
     day_note,
     day_tags,
+    drawn_figures,
     metric_title,
     month_metrics,
     read_report,
@@ -45,6 +46,7 @@ from homeostat.core.retention import Retention
 from homeostat.core.trigger import WindowRecord
 
 _TITLE = "homeostat.metric"  # the name of the score, for people
+_FIGURES = "homeostat.figures"  # the last that were drawn, and when
 _DELETED_ONLY = 2  # MLflow's ViewType, which is not imported at the start
 _PAGE = 100  # runs of one answer: more than three months of days
 
@@ -53,8 +55,9 @@ class MlflowHistory:
     """Monitoring windows in MLflow: a run per UTC day of their ends, that a person can filter and compare.
 
     A window's metrics are points of its day's run, with the minute of its end as step. Its record is a tag,
-    written last: an interrupted check has none, and the next check of the window completes it. Files,
-    description and name are those of the day's newest window, so that a day does not grow with its windows.
+    written last: an interrupted check has none, and the next check of the window completes it. Description
+    and name are those of the day's newest window, figures the last drawn, so that a day does not grow with
+    its windows.
 
     With ``backend_uri``, the address of MLflow's database, the space of deleted runs is freed.
 
@@ -162,14 +165,18 @@ class MlflowHistory:
             if records[-1] is record:
                 report = read_report(artifacts)
                 log_artifacts(client, run_id, artifacts)
-                title, note = metric_title(report), day_note(report, artifacts, run_id, page)
+                figures = drawn_figures(record, artifacts) or run.data.tags.get(_FIGURES, "")
+                title, note = metric_title(report), day_note(report, figures, run_id, page)
             else:  # the files and the description of a newer window stay
+                figures = run.data.tags.get(_FIGURES, "")
                 title, note = run.data.tags.get(_TITLE, "score"), run.data.tags.get(NOTE, "")
             for each, values in ((month, month_metrics(numbers)), (run, numbers)):
                 for at, points in new_points(each, values, end).items():
                     log_metrics(client, each.info.run_id, points, at=at, step=step_of(end))
             client.update_run(run_id, name=day_name(records, title))
             tags = {**day_tags(records), _TITLE: title, NOTE: with_day(note, records), **tag}
+            if figures:
+                tags[_FIGURES] = figures
             log_tags(client, run_id, tags)
         return run_id
 

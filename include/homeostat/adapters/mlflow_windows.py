@@ -104,10 +104,21 @@ def with_day(note: str, records: Sequence[WindowRecord]) -> str:
     return "\n\n".join([*parts[:1], day_sentence(records), *parts[1:]])
 
 
-def day_note(report: Mapping[str, Any], artifacts: Mapping[str, bytes], run_id: str, month: str) -> str:
+def drawn_figures(record: WindowRecord, artifacts: Mapping[str, bytes]) -> str:
+    """Return which figures of a window are drawn, and of when: ``05:00 drift_over_time.png``; "" for none."""
+    names = [name for name in _FIGURES if name in artifacts]
+    return " ".join([_clock(record), *names]) if names else ""
+
+
+def day_note(report: Mapping[str, Any], figures: str, run_id: str, month: str) -> str:
     """Return the description of a day's run in Markdown, of its newest window: links, sentences, figures.
 
-    ``month`` is the address of the run of its month.
+    Parameters
+    ----------
+    figures
+        The last that were drawn on this day, by :func:`drawn_figures`.
+    month
+        The address of the run of its month.
     """
     said = {
         "Decision": _part(report, "trigger").get("sentence"),
@@ -116,16 +127,17 @@ def day_note(report: Mapping[str, Any], artifacts: Mapping[str, bytes], run_id: 
         "Slices": _slices(_part(report, "slices")),
     }
     lines = [f"**{name}:** {' '.join(text.split())}" for name, text in said.items() if text]
-    figures = {
-        title: f"get-artifact?path={name}&run_uuid={run_id}"
-        for name, title in _FIGURES.items()
-        if name in artifacts
+    at, *names = figures.split() or [""]
+    drawn = {
+        f"{_FIGURES[name]}, {at}": f"get-artifact?path={name}&run_uuid={run_id}"
+        for name in names
+        if name in _FIGURES
     }
     links = [f"[all windows of the month]({month})"]
-    links += [f"[{title}]({address})" for title, address in figures.items()]
+    links += [f"[{title}]({address})" for title, address in drawn.items()]
     pages = {"run in Airflow": report.get("airflow"), "model health": report.get("health")}
     links = [*(f"[{title}]({address})" for title, address in pages.items() if address), *links]
-    images = [f"![{title}]({address})" for title, address in figures.items()]
+    images = [f"![{title}]({address})" for title, address in drawn.items()]
     return "\n\n".join([" | ".join(links), *lines, *images])
 
 

@@ -75,8 +75,9 @@ def check_artifacts(
     decision: TriggerDecision,
     *,
     slices: SlicesReport | None = None,
+    draw: bool = True,
 ) -> dict[str, bytes]:
-    """Return report.json and, where the ports render figures, the figures of the check."""
+    """Return report.json and, with ``draw`` and where the ports render figures, the figures of the check."""
     full: dict[str, Any] = {"drift": report.to_json(), "performance": labelled.report.to_json()}
     full["trigger"] = decision.to_json()
     if labelled.ids is not None:
@@ -89,7 +90,7 @@ def check_artifacts(
         full["airflow"] = context.airflow_url
         full["health"] = health_url(context.airflow_url, context.config.name)
     written = {"report.json": json.dumps(full, indent=1, allow_nan=False).encode()}
-    if not context.ports.renders_figures:
+    if not draw or not context.ports.renders_figures:
         return written
     from homeostat import figures
 

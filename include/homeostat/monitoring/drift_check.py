@@ -249,6 +249,7 @@ def _write(
             labelled,
             decision,
             slices=checked.slices,
+            draw=record.has_figures(config.monitor.every),
         ),
     )
     url = ports.registry.url(run_id=run_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from homeostat.core.model_health.window_summary import FeatureEffect, WindowSummary
@@ -54,17 +54,18 @@ def series(windows: Sequence[WindowSummary]) -> dict[str, list[Any]]:
     ``time`` is the end of the window in seconds since 1970. ``score`` is the mean of the last batches, which
     decides, ``low`` and ``high`` its 95 % interval within the range of the metric, ``step_score`` the newest
     step alone. Scores by another metric than that of the newest window are None. ``rows``, ``p50_ms`` and
-    ``p99_ms`` are of the step. ``report`` is the page of a window's figure: MLflow has one a day, of the
-    day's last window.
+    ``p99_ms`` are of the step. ``report`` is the page of a window's figure: MLflow has one a day, the
+    last that was drawn.
     """
     metric = windows[-1].performance.metric_title if windows else ""
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    by_day = {_day(window): window for window in windows if window.record.has_figures(window.every)}
+    drawn = list(by_day.values())
     for window in windows:
         same = window.performance.metric_title == metric
         for name, value in _row(window, same_metric=same).items():
             columns[name].append(value)
-        has_figure = window is windows[-1] or _ends_its_day(window)
-        columns["report"].append(_artifact(window.url, _REPORT) if has_figure else "")
+        columns["report"].append(_artifact(window.url, _REPORT) if window in drawn else "")
     return columns
 
 
@@ -104,10 +105,8 @@ def _row(window: WindowSummary, *, same_metric: bool) -> dict[str, Any]:
     }
 
 
-def _ends_its_day(window: WindowSummary) -> bool:
-    """Whether the next window ends on another UTC day."""
-    end = window.record.window_end.astimezone(UTC)
-    return (end + window.every).date() != end.date()
+def _day(window: WindowSummary) -> date:
+    return window.record.window_end.astimezone(UTC).date()
 
 
 def _clipped(value: float, metric: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 WindowVerdict = Literal["pass", "alert", "not_computable", "pending"]
@@ -80,6 +80,20 @@ class WindowRecord:
     ageing_cusum: float | None = None
     slice_losses: Mapping[str, Sequence[float]] = field(default_factory=dict)
     decayed_slices: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def alerting(self) -> bool:
+        """Whether inputs, performance or a slice alert, or the check fired."""
+        return "alert" in (self.drift, self.performance) or self.fired or bool(self.decayed_slices)
+
+    def has_figures(self, every: timedelta) -> bool:
+        """Whether the check draws figures: it alerts, or is the first or last one of its UTC day.
+
+        Drawing costs several times as much processor time as the rest of a check.
+        """
+        end = self.window_end.astimezone(UTC)
+        neighbours = {(end - every).date(), (end + every).date()}
+        return self.alerting or neighbours != {end.date()}
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON, small enough for an MLflow tag."""
