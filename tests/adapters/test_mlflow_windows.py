@@ -201,6 +201,17 @@ def test_a_window_without_figures_keeps_those_of_an_earlier_one_with_their_time(
     assert "reference against window" not in note
 
 
+def test_names_that_differ_only_in_characters_that_mlflow_refuses_are_series_of_their_own(mlflow_server):
+    history, model = MlflowHistory(mlflow_server), f"pump-{uuid.uuid4().hex[:8]}"
+    found = {"slice/kind a+b": 0.1, "slice/kind a*b": 0.2, "slice/kind c": 0.3}
+    for _ in range(2):
+        history.record(model, record(END), metrics=found, artifacts={})
+    day, _ = runs_in(history, model)
+    series = {name: points(history, day, name) for name in day.data.metrics if name.startswith("slice/")}
+    assert sorted(value for each in series.values() for _, value in each) == [0.1, 0.2, 0.3]
+    assert series["slice/kind c"] == [(step(END), 0.3)]
+
+
 def test_the_windows_of_a_day_are_series_in_its_run_and_in_that_of_its_month(checked):
     history, model, day, month = checked
     assert month.info.run_name == "month 2026-03"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -168,6 +169,21 @@ def safe_name(name: str) -> str:
     return _NOT_IN_NAMES.sub("_", name)
 
 
+def safe_names(names: Iterable[str]) -> dict[str, str]:
+    """Return for each a name that MLflow accepts: :func:`safe_name`, with a checksum where two are the same.
+
+    ``a+b`` and ``a*b`` are two series, not one with the points of both.
+    """
+    by_safe: dict[str, list[str]] = {}
+    for name in names:
+        by_safe.setdefault(safe_name(name), []).append(name)
+    return {
+        name: safe if len(group) == 1 else f"{safe}_{zlib.crc32(name.encode()) & 0xFFFF:04x}"
+        for safe, group in by_safe.items()
+        for name in group
+    }
+
+
 def quoted(value: str) -> str:
     """Quote a value for MLflow's search language, which has no escapes.
 
@@ -204,10 +220,9 @@ def log_metrics(
     from mlflow.entities import Metric
 
     at = time.time_ns() // 1_000_000 if at is None else at  # no decision reads it
+    safe = safe_names(values)
     metrics: list[Metric] = [
-        Metric(safe_name(name), float(value), at, step)
-        for name, value in values.items()
-        if math.isfinite(value)
+        Metric(safe[name], float(value), at, step) for name, value in values.items() if math.isfinite(value)
     ]
     for i in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[i : i + 1000])

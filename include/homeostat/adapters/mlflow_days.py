@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from homeostat.adapters.mlflow_client import safe_name
+from homeostat.adapters.mlflow_client import safe_names
 from homeostat.config.errors import Refused
 from homeostat.core.trigger import WindowRecord
 
@@ -116,12 +116,13 @@ def new_points(run: Any, values: Mapping[str, float], end: datetime) -> dict[int
     """
     at, found = millis(end), dict[int, dict[str, float]]()
     latest = {metric.key: metric for metric in run.data.to_proto().metrics}
+    safe = safe_names(values)
     for name, value in values.items():
-        known = latest.get(safe_name(name))
+        known = latest.get(safe[name])
         if known is None or known.step != at // _MINUTE:
-            found.setdefault(at, {})[name] = value
+            found.setdefault(at, {})[safe[name]] = value
         elif known.value != value:
-            found.setdefault(max(at, known.timestamp + 1), {})[name] = value
+            found.setdefault(max(at, known.timestamp + 1), {})[safe[name]] = value
     return found
 
 

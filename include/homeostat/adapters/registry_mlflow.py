@@ -17,7 +17,7 @@ from homeostat.adapters.mlflow_client import (
     log_metrics,
     log_tags,
     quoted,
-    safe_name,
+    safe_names,
 )
 from homeostat.adapters.mlflow_versions import (
     DIGEST,
@@ -247,7 +247,8 @@ def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) ->
     if not params:
         return {}
     logged = client.get_run(run_id).data.params
-    wanted = {safe_name(name): str(value)[:_MAX_PARAM] for name, value in params.items()}
+    safe = safe_names(params)
+    wanted = {safe[name]: str(value)[:_MAX_PARAM] for name, value in params.items()}
     new = [Param(name, value) for name, value in wanted.items() if name not in logged]
     for i in range(0, len(new), 100):
         client.log_batch(run_id, params=new[i : i + 100])
