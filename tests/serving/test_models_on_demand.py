@@ -193,7 +193,7 @@ def test_requests_are_refused_while_all_models_in_memory_are_busy_for_too_long(s
         assert "HOMEOSTAT_GATEWAY_LOADED_MODELS=1" in refused.json()["message"]
         RELEASED.set()
         assert busy.result(60).status_code == 200
-        assert in_memory(client) == {"a"}, "nobody asks for b any more"
+        assert in_memory(client) == {"a"}, "no request for b waits any more"
 
 
 def test_a_model_in_a_rollout_stays_and_its_roll_back_is_immediate(setup):
