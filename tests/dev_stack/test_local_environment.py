@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from homeostat.config import Settings
 from homeostat.config.errors import ConfigError
@@ -148,3 +149,12 @@ def test_a_malformed_airflow_settings_file_is_named(tmp_path, text, said):
 
 def test_without_an_airflow_settings_file_nothing_is_imported(tmp_path):
     assert read_airflow_settings(tmp_path / "none.yaml") == {"connections": {}, "pools": {}, "variables": {}}
+
+
+def test_airflow_waits_a_minute_for_its_locked_database(tmp_path):
+    secrets = load_secrets(tmp_path / "secrets.json")
+    settings = local_settings(Settings.from_env({"HOMEOSTAT_STATE": str(tmp_path)}), PORTS, secrets)
+    url = platform_env(settings, PORTS, secrets, {})["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    Path(sa.make_url(url).database).parent.mkdir(parents=True, exist_ok=True)
+    with sa.create_engine(url).connect() as database:
+        assert database.exec_driver_sql("PRAGMA busy_timeout").scalar() == 60_000

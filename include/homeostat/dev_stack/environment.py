@@ -80,6 +80,7 @@ def settings_env(settings: Settings) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": settings.airflow,
         "HOMEOSTAT_AIRFLOW_PUBLIC_URL": settings.airflow_public_url,
         "HOMEOSTAT_MLFLOW_WEBHOOK_SECRET": settings.webhook_secret,
+        "HOMEOSTAT_MLFLOW_BACKEND_URI": settings.mlflow_backend_uri,
         "HOMEOSTAT_TOKENS_FILE": settings.tokens_file,
         "HOMEOSTAT_TOKENS": settings.tokens,
         "HOMEOSTAT_REQUIRE_TOKEN": ",".join(settings.require_token),
@@ -155,7 +156,8 @@ def _airflow(settings: Settings, ports: Ports, secrets: Secrets) -> dict[str, st
 
 def _defaults(airflow_home: Path) -> dict[str, str]:
     return {
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home / 'airflow.db'}",
+        # The scheduler ends when its database stays locked: a busy disk takes longer than the default, 5 s.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home / 'airflow.db'}?timeout=60",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",
         # Task processes are forked from one that has imported the slow libraries: a task that needs all of
