@@ -1,5 +1,6 @@
 """kill -9 before and after every write of a run that joins the log's files: no row is lost or doubled."""
 
+import multiprocessing
 import os
 import signal
 
@@ -11,6 +12,8 @@ from log_to_join import HOUR, LATER, NOW, T0, StopsAt, same, seen, stored, write
 
 #: Two hours with two files of each log: plans, files and cursors, then deleted files and plans.
 JOINING, DELETING = 10, 12
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["log_to_join"])
 
 
 def kill():
@@ -18,14 +21,18 @@ def kill():
 
 
 def run_until_killed(store, point, now):
-    """Join in a process of its own; return whether it was killed, and how it ended otherwise."""
-    child = os.fork()
-    if child == 0:
-        try:
-            join_log(StopsAt(store, point, kill), "m", 24 * HOUR, now)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    """Join in a process of its own; return whether it was killed.
+
+    It is a child of the fork server, which has no threads: a fork of this process may inherit a held lock.
+    """
+    child = SERVER.Process(target=join_until_killed, args=(store, point, now))
+    child.start()
+    child.join()
+    return child.exitcode == -signal.SIGKILL
+
+
+def join_until_killed(store, point, now):
+    join_log(StopsAt(store, point, kill), "m", 24 * HOUR, now)
 
 
 @pytest.fixture

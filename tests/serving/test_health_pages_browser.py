@@ -186,6 +186,8 @@ def test_a_cell_of_the_heat_map_opens_reference_against_window(open_page):
     strip.focus()
     page.keyboard.press("ArrowLeft")
     assert "2026-03-10 11:00 UTC, effect 0.6, alert" in page.locator(".detail").inner_text()
+    assert page.locator(".detail a").first.inner_text() == "The run of its day in MLflow"
+    page.keyboard.press("ArrowRight")  # MLflow has one figure a day, the last that was drawn
     with page.expect_popup() as opened:
         page.keyboard.press("Enter")
     assert opened.value.url.endswith("/runs/abc/artifacts/reference_against_window.png?q=1") or (

@@ -148,7 +148,7 @@ def make_reference(
     return replace(
         reference,
         calibration=_calibration_counts(config, reference, predictions, holdout),
-        slices=slice_reference(config, reference, frame, rows[config.columns.timestamp]),
+        slices=slice_reference(config, reference, frame, rows),
     )
 
 

@@ -17,15 +17,16 @@ from homeostat.core.profile.coerce import Ints
 
 
 def slice_reference(
-    config: ModelConfig, reference: Reference, frame: pd.DataFrame, times: pd.Series
+    config: ModelConfig, reference: Reference, frame: pd.DataFrame, rows: pd.DataFrame
 ) -> SliceReference | None:
     """Choose the slices of ``monitor.slices`` in the reference's rows and count them; None without any.
 
-    With a season of the reference each slice is counted by hour too; ``times`` are those of the rows.
+    With a season of the reference each slice is counted by hour too, by the timestamps of ``rows``.
     """
     if not config.monitor.slices:
         return None
     slices = Slices.fit(config.monitor.slices, frame, _kinds(config), most=config.monitor.max_slices)
+    times = rows[config.columns.timestamp]
     return SliceReference.of(slices, reference.edges, frame, reference.season, times)
 
 
