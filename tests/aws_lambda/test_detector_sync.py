@@ -63,15 +63,17 @@ def test_a_window_that_was_checked_again_is_copied_again(deployment, lambda_hist
 
 
 def test_the_run_has_the_same_figure_as_a_check_in_airflow(deployment, lambda_history):
-    deployment.serve(0, 8)
+    deployment.serve(0, 24)
     deployment.publish_state()
-    deployment.check(4)
+    for hours in (4, 23):  # the last of the day has figures, a calm one before it has none
+        deployment.check(hours)
     airflow = replace(deployment.airflow, renders_figures=True)
     detector_sync.sync_detector(deployment.config, airflow, lambda_history)
-    drawn = airflow.history.written["sample", T0 + 4 * HOUR].artifacts["drift_over_time.png"]
+    assert "drift_over_time.png" not in airflow.history.written["sample", T0 + 4 * HOUR].artifacts
+    drawn = airflow.history.written["sample", T0 + 23 * HOUR].artifacts["drift_over_time.png"]
     local = replace(airflow, history=MemoryHistory())
-    check_drift(deployment.config, local, T0 + 4 * HOUR)
-    assert local.history.written["sample", T0 + 4 * HOUR].artifacts["drift_over_time.png"] == drawn
+    check_drift(deployment.config, local, T0 + 23 * HOUR)
+    assert local.history.written["sample", T0 + 23 * HOUR].artifacts["drift_over_time.png"] == drawn
 
 
 def test_former_champions_are_scored_on_the_rows_that_the_lambda_function_checked(deployment, lambda_history):

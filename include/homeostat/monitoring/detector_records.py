@@ -60,7 +60,7 @@ def copy_entries(
         metrics, artifacts = detector.read(entry)
         metrics = {name: value for name, value in metrics.items() if name != "fired"}  # of earlier releases
         metrics["trigger/fired"] = float(entry.record.fired)
-        if ports.renders_figures:
+        if ports.renders_figures and entry.record.has_figures(config.monitor.every):
             figure = drift_figure(config, ports.store, entry.record.window_end)
             artifacts = {**artifacts, DRIFT_FIGURE: figure}
         run_id = ports.history.record(config.name, entry.record, metrics=metrics, artifacts=artifacts)
